@@ -1,0 +1,15 @@
+"""What exists (parents, modules, recipes, scores, jobs) and where its bytes are."""
+
+from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.registry import Registry
+
+__all__ = [
+    "CorpusRecord",
+    "JobRecord",
+    "Lineage",
+    "ModuleRecord",
+    "PairEntry",
+    "ParentRecord",
+    "Registry",
+    "ScoreRecord",
+]

@@ -1,0 +1,137 @@
+"""What the records say: what exists, and every recipe that can be run with it. Nothing here reads or writes bytes."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from continual_mt.errors import IncompatibleError, UnknownNameError
+from continual_mt.languages import Pair
+from continual_mt.recipe import Recipe
+from registry import schema
+from registry.database import Database
+from registry.entities import CorpusRecord, JobRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.names import ModuleName, unknown
+from registry.records import corpus_record, job_record, module_record, parent_record, score_record
+from registry.resolution import PREFERENCE, Shelf
+
+BEST_METRIC = "bleu"
+_RETENTION = "retention:"
+_PARENTS_OWN = "parent"
+
+
+class Catalog:
+    """The reading half of the registry.
+
+    All verbs raise UnknownNameError for names that are not there and RegistryError when the database cannot be used.
+    A module is found by ``de-en``, ``de-en:3`` or ``PARENT/de-en:3``: without a version it is the newest one, without
+    a parent the only parent's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.name = database.name
+        self._database = database
+
+    def parents(self) -> list[ParentRecord]:
+        """All parents, by name."""
+        with self._database.read() as session:
+            return [parent_record(row) for row in session.scalars(select(schema.Parent).order_by(schema.Parent.name))]
+
+    def parent(self, name: str | None = None) -> ParentRecord:
+        """A parent; the name may be left out while there is exactly one."""
+        records = {record.name: record for record in self.parents()}
+        if name is not None:
+            if name not in records:
+                raise unknown("parent", name, records)
+            return records[name]
+        if len(records) != 1:
+            listed = f"say which parent: {', '.join(records)}" if records else "there is no parent yet; train one"
+            raise UnknownNameError(f"{listed} (in {self.name})")
+        return next(iter(records.values()))
+
+    def modules(self, parent: str | None = None) -> list[ModuleRecord]:
+        """All modules, or those of one parent, by parent, pair and version."""
+        query = select(schema.Module)
+        if parent is not None:
+            query = query.where(schema.Module.parent.has(schema.Parent.name == self.parent(parent).name))
+        with self._database.read() as session:
+            records = [module_record(row) for row in session.scalars(query)]
+        return sorted(records, key=lambda record: (record.parent, record.pair, record.version))
+
+    def module(self, name: str, *, parent: str | None = None) -> ModuleRecord:
+        """A module by name. ``parent`` stands for the part before the slash where the name has none."""
+        wanted = ModuleName.parse(name)
+        modules = self.modules(self.parent(wanted.parent or parent).name)
+        for record in reversed(modules):
+            if record.pair == wanted.pair and wanted.version in (None, record.version):
+                return record
+        raise unknown("module", name, (record.full_name for record in modules))
+
+    def corpora(self) -> list[CorpusRecord]:
+        """All corpora that something was trained or tested on, by name."""
+        with self._database.read() as session:
+            return [corpus_record(row) for row in session.scalars(select(schema.Corpus).order_by(schema.Corpus.name))]
+
+    def scores(
+        self, pair: Pair | None = None, *, parent: str | None = None, kind: str | None = None, metric: str | None = None
+    ) -> list[ScoreRecord]:
+        """Scores in the order in which they were measured, those only that agree with what is given."""
+        query = select(schema.Score).order_by(schema.Score.created, schema.Score.id)
+        if pair is not None:
+            query = query.where(schema.Score.source == pair.source, schema.Score.target == pair.target)
+        if parent is not None:
+            query = query.where(schema.Score.parent.has(schema.Parent.name == self.parent(parent).name))
+        if kind is not None:
+            query = query.where(schema.Score.kind == kind)
+        if metric is not None:
+            query = query.where(schema.Score.metric == metric)
+        with self._database.read() as session:
+            return [score_record(row) for row in session.scalars(query)]
+
+    def job(self, digest: str) -> JobRecord | None:
+        """A job and its lease; None when nobody ever held it."""
+        with self._database.read() as session:
+            row = session.get(schema.Job, digest)
+            return None if row is None else job_record(row)
+
+    def recipes(self, parent: str | None = None) -> list[Recipe]:
+        """Every recipe that can be run now, with the newest version of each trained pair."""
+        return [recipe for shelf in self._shelves(parent) for recipe in shelf.recipes()]
+
+    def pairs(self, parent: str | None = None) -> list[PairEntry]:
+        """Every pair that can be run now, one entry a parent: its best recipe and that one's best BLEU on any test."""
+        best: dict[str, ScoreRecord] = {}
+        for score in self.scores(metric=BEST_METRIC):
+            if score.recipe not in best or score.value > best[score.recipe].value:
+                best[score.recipe] = score
+        chosen = [recipe for shelf in self._shelves(parent) for recipe in shelf.pairs()]
+        return [PairEntry(recipe, best.get(recipe.digest)) for recipe in chosen]
+
+    def recipe(
+        self, source: str, target: str, *, parent: str | None = None, kind: str | None = None, xattn: str | None = None
+    ) -> Recipe:
+        """The recipe of a pair: the best there is, or of one kind (``retention:MODULE`` for the original pair).
+
+        ``xattn`` takes another module's cross-attention, or the ``parent``'s, for a zero-shot or the original pair.
+        Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit.
+        """
+        pair = Pair(source, target)
+        shelf = self._shelf(self.parent(parent))
+        if kind is not None and kind.startswith(_RETENTION):
+            if xattn is not None:
+                raise IncompatibleError(f"{kind} says which cross-attention is taken; leave out xattn ({xattn})")
+            module = self.module(kind.removeprefix(_RETENTION), parent=shelf.parent.name)
+            return shelf.through(shelf.choose(pair, "original"), module)
+        if kind is not None and kind not in PREFERENCE:
+            raise UnknownNameError(
+                f"there is no kind of recipe {kind[:80]!r}; there is: {', '.join(PREFERENCE)}, retention:MODULE"
+            )
+        recipe = shelf.choose(pair, kind)
+        if xattn is None:
+            return recipe
+        return shelf.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=shelf.parent.name))
+
+    def _shelf(self, parent: ParentRecord) -> Shelf:
+        return Shelf(parent, self.modules(parent.name))
+
+    def _shelves(self, name: str | None) -> list[Shelf]:
+        return [self._shelf(parent) for parent in (self.parents() if name is None else [self.parent(name)])]

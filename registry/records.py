@@ -1,0 +1,99 @@
+"""From rows to the records that callers see."""
+
+from __future__ import annotations
+
+from continual_mt.languages import Pair
+from registry import schema
+from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+
+
+def corpus_record(row: schema.Corpus) -> CorpusRecord:
+    return CorpusRecord(
+        digest=row.digest,
+        pair=Pair(row.source, row.target),
+        name=row.name,
+        sentences=row.sentences,
+        skipped=row.skipped,
+        licence=row.licence,
+    )
+
+
+def parent_record(row: schema.Parent) -> ParentRecord:
+    return ParentRecord(
+        name=row.name,
+        pair=Pair(row.source, row.target),
+        fingerprint=row.fingerprint,
+        architecture=row.architecture,
+        parameters=row.parameters,
+        bytes=row.bytes,
+        pieces=_pieces(row),
+        lineage=_lineage(row),
+        created=row.created,
+    )
+
+
+def module_record(row: schema.Module) -> ModuleRecord:
+    return ModuleRecord(
+        parent=row.parent.name,
+        parent_fingerprint=row.parent.fingerprint,
+        pair=Pair(row.source, row.target),
+        version=row.version,
+        side=row.side,
+        scope=row.scope,
+        digest=row.digest,
+        parameters=row.parameters,
+        bytes=row.bytes,
+        pieces=_pieces(row),
+        lineage=_lineage(row),
+        created=row.created,
+    )
+
+
+def score_record(row: schema.Score) -> ScoreRecord:
+    return ScoreRecord(
+        parent=row.parent.name,
+        kind=row.kind,
+        pair=Pair(row.source, row.target),
+        recipe=row.recipe_digest,
+        source=row.source_module,
+        cross_attention=row.cross_attention_module,
+        target=row.target_module,
+        test=row.test,
+        test_digest=row.test_digest,
+        metric=row.metric,
+        value=row.value,
+        copy_value=row.copy_value,
+        signature=row.signature,
+        sentences=row.sentences,
+        beam=row.beam,
+        created=row.created,
+    )
+
+
+def job_record(row: schema.Job) -> JobRecord:
+    return JobRecord(
+        digest=row.digest,
+        kind=row.kind,
+        state=row.state,
+        attempt=row.attempt,
+        holder=row.holder,
+        expires=row.expires,
+        run=row.run,
+        created=row.created,
+        updated=row.updated,
+    )
+
+
+def _pieces(row: schema.Artifact) -> dict[str, str]:
+    return {piece.name: piece.digest for piece in row.pieces}
+
+
+def _lineage(row: schema.Artifact) -> Lineage:
+    return Lineage(
+        corpora=tuple((use.role, corpus_record(use.corpus)) for use in row.uses),
+        spec=row.spec,
+        code_version=row.code_version,
+        job=row.job,
+        attempt=row.attempt,
+        run=row.run,
+    )

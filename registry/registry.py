@@ -1,0 +1,171 @@
+"""The registry's public face: the catalog, with the bytes behind it, and the verbs that write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from continual_mt.errors import CorruptionError
+from continual_mt.module import Module
+from continual_mt.pair_model import PairModel
+from continual_mt.parent import Parent
+from continual_mt.recipe import Recipe, assemble
+from registry import leases, registration, schema
+from registry.blobs import BlobStore
+from registry.catalog import Catalog
+from registry.database import Database
+from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.location import Location
+from registry.names import check_parent_name
+from registry.records import corpus_record, job_record, module_record, parent_record, score_record
+from registry.registration import StoredPiece
+
+LEASE_SECONDS = 60.0
+
+
+class Registry(Catalog):
+    """Everything that was made, and every pair that can be run with it. Open it with `Registry.open`.
+
+    Besides the catalog's errors, verbs that write raise StorageError when the database or the blob folder cannot be
+    written to, and verbs that read weights CorruptionError for damaged or missing blobs. A verb that fails has changed
+    no record.
+    """
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        super().__init__(database)
+        self.blobs = blobs
+        self._parents: dict[str, Parent] = {}
+        self._modules: dict[str, Module] = {}
+
+    @classmethod
+    def open(cls, location: str | Path | None = None, *, create: bool = False) -> Registry:
+        """Open the registry of a home folder or database URL; else of the variables; else of ``./continual-mt-home``.
+
+        Raises UnknownNameError when there is none, unless it is to be created.
+        """
+        place = Location.resolve(location)
+        database = Database(place, create=create)
+        try:
+            with database.read() as session:
+                setting = session.get_one(schema.Setting, schema.BLOBS_SETTING)
+            return cls(database, BlobStore(place.blobs_folder(setting.value)))
+        except BaseException:
+            database.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database and forget what was loaded."""
+        self._database.close()
+        self._parents.clear()
+        self._modules.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def assemble(
+        self,
+        source: str,
+        target: str,
+        *,
+        parent: str | None = None,
+        recipe: str | None = None,
+        xattn: str | None = None,
+    ) -> PairModel:
+        """The model of a pair; ``recipe`` is the kind. Models share the weights that they have in common."""
+        return self.run(self.recipe(source, target, parent=parent, kind=recipe, xattn=xattn))
+
+    def run(self, recipe: Recipe) -> PairModel:
+        """The model of a recipe."""
+        modules = {key.name: self.load_module(key.name) for key in recipe.modules}
+        return assemble(recipe, self.load_parent(recipe.parent), modules)
+
+    def load_parent(self, name: str | None = None) -> Parent:
+        """A parent with its weights; loaded once, then shared. Raises CorruptionError for damaged pieces."""
+        record = self.parent(name)
+        if record.fingerprint not in self._parents:
+            parent = Parent.from_pieces(self.blobs.get_all(record.pieces))
+            if parent.fingerprint != record.fingerprint:
+                raise CorruptionError(
+                    f"the pieces of the parent {record.name} have the fingerprint {parent.fingerprint}, but "
+                    f"{record.fingerprint} was registered; the database of {self.name} was changed from outside"
+                )
+            self._parents[record.fingerprint] = parent
+        return self._parents[record.fingerprint]
+
+    def load_module(self, name: str) -> Module:
+        """A module with its weights; loaded once, then shared.
+
+        Raises CorruptionError for damaged pieces, IncompatibleError when its parent is another than it was trained on.
+        """
+        record = self.module(name)
+        if record.full_name not in self._modules:
+            module = Module.from_pieces(self.blobs.get_all(record.pieces))
+            module.check_fits(self.load_parent(record.parent))
+            self._modules[record.full_name] = module
+        return self._modules[record.full_name]
+
+    def register_parent(self, name: str, parent: Parent, *, lineage: Lineage) -> ParentRecord:
+        """Store a parent under a new name. The same content, or the same attempt of a job, gives the record there is.
+
+        Raises SpecError for a name that is not allowed, IncompatibleError when the name belongs to another parent or
+        the parent has another name.
+        """
+        check_parent_name(name)
+        pieces = self._store(parent.pieces())
+        return self._database.write(
+            lambda session: parent_record(registration.add_parent(session, name, parent, pieces, lineage))
+        )
+
+    def register_module(self, parent: str, module: Module, *, lineage: Lineage) -> ModuleRecord:
+        """Store a module as the next version of its pair. The same attempt of a job gives the record there is.
+
+        Raises IncompatibleError when the module was trained on another parent or shares no side with this one.
+        """
+        registration.check_module(self.parent(parent), module)
+        pieces = self._store(module.pieces())
+        return self._database.write(
+            lambda session: module_record(registration.add_module(session, parent, module, pieces, lineage))
+        )
+
+    def register_corpus(self, corpus: CorpusRecord) -> CorpusRecord:
+        """Note a corpus; the record there is, if its digest is known."""
+        return self._database.write(lambda session: corpus_record(registration.add_corpus(session, corpus)))
+
+    def register_scores(self, scores: Sequence[ScoreRecord]) -> list[ScoreRecord]:
+        """Note scores, all of them or none. A measurement that was made before gets the new value."""
+        return self._database.write(
+            lambda session: [score_record(registration.add_score(session, score)) for score in scores]
+        )
+
+    def hold_job(self, digest: str, kind: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
+        """Take the lease on a job for some seconds, also one that has expired; a finished job is returned as it is.
+
+        Raises JobHeldError, naming the holder, while another one holds it.
+        """
+        return self._database.write(lambda session: job_record(leases.hold(session, digest, kind, holder, seconds)))
+
+    def renew_job(self, digest: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
+        """Hold a job for some seconds from now. Raises JobHeldError when the lease was lost to another holder."""
+        return self._database.write(lambda session: job_record(leases.renew(session, digest, holder, seconds)))
+
+    def release_job(self, digest: str, holder: str, state: JobState) -> JobRecord:
+        """Give a job back: finished, failed or stopped. Raises JobHeldError when another holder has the lease."""
+        return self._database.write(lambda session: job_record(leases.release(session, digest, holder, state)))
+
+    def set_job_run(self, digest: str, run: str) -> JobRecord:
+        """Note the tracking run of a job, which stays the same through retries."""
+        return self._database.write(lambda session: job_record(leases.set_run(session, digest, run)))
+
+    def again(self, digest: str) -> JobRecord:
+        """Let finished work be done anew, as the next attempt of the job; a job that is not finished stays as it is."""
+        return self._database.write(lambda session: job_record(leases.again(session, digest)))
+
+    def _store(self, pieces: Mapping[str, bytes]) -> list[StoredPiece]:
+        return [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in pieces.items()]

@@ -1,0 +1,145 @@
+"""Which recipes there are, and which one is taken for a pair: pure functions over records.
+
+No choice about a zero-shot pair is made on that pair's own data: it is always the newest version, and the target
+module's cross-attention unless the caller names another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from continual_mt.architecture import Group, trained_groups
+from continual_mt.errors import IncompatibleError
+from continual_mt.languages import Pair
+from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
+from registry.entities import ModuleRecord, ParentRecord
+from registry.names import unknown
+
+PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A parent and all the modules that were trained on it."""
+
+    parent: ParentRecord
+    modules: Sequence[ModuleRecord]
+
+    @cached_property
+    def newest(self) -> tuple[ModuleRecord, ...]:
+        """The newest version of each trained pair, by pair."""
+        return _newest(self.modules)
+
+    @cached_property
+    def combinable(self) -> tuple[ModuleRecord, ...]:
+        """The newest version of each pair that works with the parent's other pieces: ``scratch`` shares nothing."""
+        return _newest(module for module in self.modules if module.scope != "scratch")
+
+    def recipes(self) -> list[Recipe]:
+        """Every recipe that can be run: the original, then supervised, zero-shot and retention, each by pair."""
+        return [self.original(), *map(self.supervised, self.newest), *self.zero_shots(), *self.retentions()]
+
+    def pairs(self) -> list[Recipe]:
+        """The best recipe of every pair that can be run: original before supervised before zero-shot."""
+        return [recipe for recipe in self.recipes() if recipe.kind in PREFERENCE]
+
+    def original(self) -> Recipe:
+        return self._recipe("original", self.parent.pair)
+
+    def supervised(self, module: ModuleRecord) -> Recipe:
+        """The pair that the module was trained on, with all the pieces that the module has."""
+        source, cross_attention, target = (
+            module.key if has(module, group) else None for group in ("source", "cross_attention", "target")
+        )
+        return self._recipe("supervised", module.pair, source, cross_attention, target)
+
+    def zero_shots(self) -> list[Recipe]:
+        """Each new source language into each new target language."""
+        sources, targets = ([m for m in self.combinable if m.side == side] for side in ("source", "target"))
+        return sorted(
+            (
+                self._recipe("zero-shot", Pair(s.language, t.language), s.key, cross_attention_of(t), t.key)
+                for s in sources
+                for t in targets
+                if s.language != t.language
+            ),
+            key=lambda recipe: recipe.pair,
+        )
+
+    def retentions(self) -> list[Recipe]:
+        """The original pair through the cross-attention of each newest module that has one."""
+        return [self.retention(module) for module in self.combinable if has(module, "cross_attention")]
+
+    def retention(self, module: ModuleRecord) -> Recipe:
+        """The original pair through a module's cross-attention. Raises IncompatibleError when it has none to lend."""
+        return self._recipe("retention", self.parent.pair, None, lent_cross_attention(module), None)
+
+    def choose(self, pair: Pair, kind: RecipeKind | None = None) -> Recipe:
+        """The recipe of a pair; without ``kind`` the best there is. Raises UnknownNameError, listing the pairs."""
+        found = [recipe for recipe in self.pairs() if kind in (None, recipe.kind)]
+        for recipe in found:
+            if recipe.pair == pair:
+                return recipe
+        raise unknown(f"{kind} pair" if kind else "pair", str(pair), (str(recipe.pair) for recipe in found))
+
+    def through(self, recipe: Recipe, module: ModuleRecord | None) -> Recipe:
+        """A recipe with the cross-attention of another module; None is the parent's.
+
+        The original pair then becomes a retention. Raises IncompatibleError for a supervised pair, whose
+        cross-attention is its own, and for a module of another parent or without a cross-attention to lend.
+        """
+        if module is not None and module.parent != self.parent.name:
+            raise IncompatibleError(
+                f"{module.full_name} belongs to the parent {module.parent}, not to {self.parent.name}: "
+                "a module fits no parent but its own"
+            )
+        if recipe.kind == "supervised":
+            raise IncompatibleError(
+                f"{recipe.pair} is a supervised pair and runs through its own cross-attention; "
+                "another one can be chosen for zero-shot pairs and for the original pair"
+            )
+        cross_attention = None if module is None else lent_cross_attention(module)
+        if recipe.kind == "zero-shot":
+            return self._recipe("zero-shot", recipe.pair, recipe.source, cross_attention, recipe.target)
+        return self.original() if module is None else self.retention(module)
+
+    def _recipe(
+        self,
+        kind: RecipeKind,
+        pair: Pair,
+        source: ModuleKey | None = None,
+        cross_attention: ModuleKey | None = None,
+        target: ModuleKey | None = None,
+    ) -> Recipe:
+        return Recipe(kind, pair, self.parent.name, self.parent.fingerprint, source, cross_attention, target)
+
+
+def has(module: ModuleRecord, group: Group) -> bool:
+    """Whether a module brings a group of its own, or leaves it to its parent."""
+    return group in trained_groups(module.scope, module.side)
+
+
+def cross_attention_of(module: ModuleRecord) -> ModuleKey | None:
+    return module.key if has(module, "cross_attention") else None
+
+
+def lent_cross_attention(module: ModuleRecord) -> ModuleKey:
+    """A module's cross-attention, for another pair. Raises IncompatibleError when there is none."""
+    if module.scope == "scratch":
+        raise IncompatibleError(
+            f"{module.full_name} was trained from scratch: its cross-attention fits no pair but {module.pair}"
+        )
+    if not has(module, "cross_attention"):
+        raise IncompatibleError(
+            f"{module.full_name} has no cross-attention of its own (scope {module.scope}): it uses its parent's"
+        )
+    return module.key
+
+
+def _newest(modules: Iterable[ModuleRecord]) -> tuple[ModuleRecord, ...]:
+    latest: dict[Pair, ModuleRecord] = {}
+    for module in sorted(modules, key=lambda module: module.version):
+        latest[module.pair] = module
+    return tuple(latest[pair] for pair in sorted(latest))

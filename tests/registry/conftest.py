@@ -1,0 +1,177 @@
+"""Real parts, made small: parents and modules of 16 dimensions with tokenizers trained on Django's catalogs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import torch
+
+from continual_mt.architecture import Architecture, Scope, parameter_names, trainable_names
+from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE
+from continual_mt.languages import Pair
+from continual_mt.module import Module, new_side_of
+from continual_mt.parent import Parent
+from continual_mt.pieces import parameter_shapes
+from continual_mt.side import Side
+from continual_mt.tokenizer import Tokenizer, train_tokenizer
+from registry import CorpusRecord, Lineage, Registry
+
+ARCHITECTURE = Architecture(
+    width=16, heads=2, encoder_layers=1, decoder_layers=1, feed_forward=32, maximum_positions=64
+)
+
+MakeParent = Callable[..., Parent]
+MakeModule = Callable[..., Module]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_variables() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in (HOME_VARIABLE, DATABASE_VARIABLE, BLOBS_VARIABLE):
+            patch.delenv(variable, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tokenizers(django_catalogs: dict[str, list[str]]) -> dict[str, Tokenizer]:
+    return {language: train_tokenizer(lambda text=text: text, 200) for language, text in django_catalogs.items()}
+
+
+def random_tensors(names: tuple[str, ...], sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = parameter_shapes(ARCHITECTURE, sizes)
+    return {name: torch.randn(shapes[name], generator=generator) / 8 for name in names}
+
+
+@pytest.fixture(scope="session")
+def make_parent(tokenizers: dict[str, Tokenizer]) -> MakeParent:
+    def make(pair: str = "fr-en", seed: int = 0) -> Parent:
+        languages = Pair.parse(pair)
+        source, target = tokenizers[languages.source], tokenizers[languages.target]
+        tensors = random_tensors(parameter_names(ARCHITECTURE), {"source": source.size, "target": target.size}, seed)
+        return Parent(languages, ARCHITECTURE, tensors, Side(languages.source, source), Side(languages.target, target))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_module(tokenizers: dict[str, Tokenizer]) -> MakeModule:
+    def make(parent: Parent, pair: str, scope: Scope = "xattn", seed: int = 1) -> Module:
+        languages = Pair.parse(pair)
+        side = new_side_of(languages, parent.pair)
+        tokenizer = tokenizers[languages.language(side)]
+        sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size, side: tokenizer.size}
+        tensors = random_tensors(trainable_names(ARCHITECTURE, scope, side), sizes, seed)
+        return Module.of(parent, languages, scope, tensors, tokenizer)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def parent(make_parent: MakeParent) -> Parent:
+    return make_parent()
+
+
+@pytest.fixture(scope="session")
+def corpus() -> CorpusRecord:
+    return CorpusRecord("c" * 64, Pair("de", "en"), "django", sentences=400, skipped=3, licence="BSD-3-Clause")
+
+
+@pytest.fixture(scope="session")
+def lineage(corpus: CorpusRecord) -> Lineage:
+    return Lineage(corpora=(("train", corpus),), spec={"seed": 1, "rates": [0.1, 0.2]}, code_version="0.1.0")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once and copied, which is faster than migrating a database for each test."""
+    folder = tmp_path_factory.mktemp("empty") / "home"
+    Registry.open(folder, create=True).close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def filled_home(
+    empty_home: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    parent: Parent,
+    make_module: MakeModule,
+    lineage: Lineage,
+) -> Path:
+    folder = tmp_path_factory.mktemp("filled") / "home"
+    shutil.copytree(empty_home, folder)
+    with Registry.open(folder) as registry:
+        registry.register_parent("base", parent, lineage=lineage)
+        registry.register_module("base", make_module(parent, "de-en", seed=1), lineage=lineage)
+        registry.register_module("base", make_module(parent, "fr-es", seed=2), lineage=lineage)
+    return folder
+
+
+@pytest.fixture
+def registry(empty_home: Path, home: Path) -> Iterator[Registry]:
+    shutil.copytree(empty_home, home)
+    with Registry.open(home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def filled(filled_home: Path, home: Path) -> Iterator[Registry]:
+    """A parent fr-en, a new source language (de-en) and a new target language (fr-es)."""
+    shutil.copytree(filled_home, home)
+    with Registry.open(home) as opened:
+        yield opened
+
+
+class Child:
+    """Another process that runs Python text and may ``answers.send(...)``; forked from one that has imported all."""
+
+    def __init__(self, text: str, names: Mapping[str, object]) -> None:
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["registry"])
+        self._answers, answers = context.Pipe(duplex=False)
+        self.process = context.Process(target=exec, args=(text, {"answers": answers, **names}))
+        self.process.start()
+        answers.close()
+
+    def exit_code(self) -> int | None:
+        self.process.join(60)
+        return self.process.exitcode
+
+    def answers(self) -> list[object]:
+        """All that the process sent, when it has ended well."""
+        received = []
+        with suppress(EOFError):
+            while True:
+                received.append(self._answers.recv())
+        assert self.exit_code() == 0
+        return received
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self._answers.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Child]]:
+    """``start(text, name=value, ...)`` gives a `Child`; it is killed at the end of the test."""
+    children: list[Child] = []
+
+    def run(text: str, **names: object) -> Child:
+        children.append(Child(text, names))
+        return children[-1]
+
+    yield run
+    for child in children:
+        child.end()
