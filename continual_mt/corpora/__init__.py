@@ -1,0 +1,1 @@
+"""Parallel text, whatever it lies in, behind one reader interface."""

@@ -1,0 +1,41 @@
+"""Small real text for every test: the translations of its interface that Django installs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import django
+import polib
+import pytest
+
+LANGUAGES = ("en", "es", "de", "pt", "fr")
+
+
+@pytest.fixture(scope="session")
+def django_catalogs() -> dict[str, list[str]]:
+    """Language to sentences, aligned over en, es, de, pt and fr: short real text of some hundred segments."""
+    rows: dict[str, dict[str, str]] = {}
+    for path in sorted(Path(django.__file__).parent.rglob("locale/*/LC_MESSAGES/*.po")):
+        language = path.parent.parent.name
+        if language in LANGUAGES and language != "en":
+            for entry in polib.pofile(str(path)):
+                if entry.msgstr and not entry.fuzzy and not entry.obsolete and _is_plain(entry.msgid, entry.msgstr):
+                    rows.setdefault(entry.msgid, {"en": entry.msgid})[language] = entry.msgstr
+    complete = [row for row in rows.values() if len(row) == len(LANGUAGES)]
+    return {language: [row[language] for row in complete] for language in LANGUAGES}
+
+
+def _is_plain(*texts: str) -> bool:
+    return all(len(text.split()) > 1 and text.isprintable() and not set(text) & set("%{}<>[]") for text in texts)
+
+
+@pytest.fixture(scope="session")
+def django_text_files(
+    django_catalogs: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The same as one file a language, one sentence a line."""
+    folder = tmp_path_factory.mktemp("django")
+    paths = {language: folder / f"text.{language}" for language in django_catalogs}
+    for language, sentences in django_catalogs.items():
+        paths[language].write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8")
+    return paths
