@@ -1,0 +1,13 @@
+"""``python -m ray_jobs.add_language SPEC``."""
+
+from __future__ import annotations
+
+from continual_mt.spec import AdditionSpec, read_spec
+from ray_jobs.run import command
+
+if __name__ == "__main__":
+    command(
+        "add_language",
+        "Add a language to a parent from a spec and register its module.",
+        lambda driver, path: [driver.add_language(read_spec(AdditionSpec, path))],
+    )

@@ -1,0 +1,13 @@
+"""``python -m ray_jobs.add_sequence SPEC``."""
+
+from __future__ import annotations
+
+from continual_mt.spec import SequenceSpec, read_spec
+from ray_jobs.run import command
+
+if __name__ == "__main__":
+    command(
+        "add_sequence",
+        "Add languages to one parent, in the order of a spec.",
+        lambda driver, path: driver.add_sequence(read_spec(SequenceSpec, path)),
+    )

@@ -1,0 +1,99 @@
+"""A job and its result in the words of the registry (lineage) and of MLflow (tags, parameters, metrics, tables)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import cast
+
+from continual_mt.module import new_side_of
+from continual_mt.spec import ParentSpec
+from ray_jobs.evaluation import Evaluation
+from ray_jobs.resolve import ResolvedJob
+from ray_jobs.tracking import Tracker
+from registry import JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.entities import JSONObject
+
+Registered = ParentRecord | ModuleRecord
+
+
+def name_of(record: Registered) -> str:
+    """A parent's name, a module's full name."""
+    return record.name if isinstance(record, ParentRecord) else record.full_name
+
+
+def parent_of(record: Registered) -> str:
+    """The name of the parent that a record is, or belongs to."""
+    return record.name if isinstance(record, ParentRecord) else record.parent
+
+
+def lineage(job: ResolvedJob, held: JobRecord, run: str | None) -> Lineage:
+    """What the result of a job was made from."""
+    return Lineage(
+        corpora=(("train", job.train.record), ("dev", job.dev.record), *(("test", test.record) for test in job.tests)),
+        spec=cast(JSONObject, job.spec.model_dump(mode="json")),
+        code_version=importlib.metadata.version("continual-mt"),
+        job=job.digest,
+        attempt=held.attempt,
+        run=run,
+    )
+
+
+def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
+    """What the MLflow UI filters runs by."""
+    common = {"kind": job.kind, "pair": str(job.pair), "job": job.digest}
+    if isinstance(job.spec, ParentSpec) or job.parent is None:
+        return common | {"parent": job.experiment}
+    side = new_side_of(job.pair, job.parent.pair)
+    common |= {"parent": job.experiment, "scope": job.spec.scope, "side": side}
+    return common | ({"sequence": sequence} if sequence else {})
+
+
+def parameters(job: ResolvedJob) -> dict[str, object]:
+    """Digests and settings, flat, since MLflow keeps only short parameters."""
+    values: dict[str, object] = {
+        "job": job.digest,
+        "train_digest": job.train.summary.digest,
+        "dev_digest": job.dev.summary.digest,
+        "train_sentences": job.train.record.sentences,
+        "seed": job.spec.seed,
+    }
+    if job.parent:
+        values["parent_fingerprint"] = job.parent.fingerprint
+    return values | job.spec.training.model_dump(exclude={"learning_rates"})
+
+
+def metric_name(score: ScoreRecord) -> str:
+    """``bleu/pt-en``; what came through another module's cross-attention says so: ``retention/es-en/through/pt-en``."""
+    if score.kind != "retention":
+        return f"{score.metric}/{score.pair}"
+    through = (score.cross_attention or score.parent).rpartition("/")[2].partition(":")[0]
+    metric = "" if score.metric == "bleu" else f"{score.metric}/"
+    return f"retention/{metric}{score.pair}/through/{through}"
+
+
+def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
+    """All scores as metrics, zero-shot BLEU also under a name of its own."""
+    values = {metric_name(score): score.value for score in scores}
+    zero_shot = [score for score in scores if score.kind == "zero-shot" and score.metric == "bleu"]
+    return values | {f"zero_shot/{score.pair}": score.value for score in zero_shot}
+
+
+def track(tracker: Tracker, record: Registered, evaluations: Sequence[Evaluation]) -> None:
+    """Put a result on its MLflow run: sizes, scores, and the tables of scores and sample translations."""
+    tracker.tags({"registered": name_of(record)})
+    scores = [score for evaluation in evaluations for score in evaluation.scores]
+    tracker.metrics({"parameters": record.parameters, "bytes": record.bytes} | metrics_of(scores), 0)
+    columns = ("pair", "kind", "test", "metric", "value", "copy of the source", "recipe", "signature")
+    rows = [
+        (str(s.pair), s.kind, s.test, s.metric, s.value, s.copy_value, str(evaluation.recipe), s.signature)
+        for evaluation in evaluations
+        for s in evaluation.scores
+    ]
+    tracker.table(columns, rows, "scores.json")
+    samples = [
+        (str(evaluation.recipe.pair), evaluation.recipe.kind, sample.source, sample.hypothesis, sample.reference)
+        for evaluation in evaluations
+        for sample in evaluation.samples
+    ]
+    tracker.table(("pair", "kind", "source", "hypothesis", "reference"), samples, "samples.json")

@@ -1,0 +1,308 @@
+"""The driver of a job: from a spec to a registered parent or module with its scores.
+
+Only the driver opens the database."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from continual_mt.checkpoint import Checkpoint
+from continual_mt.errors import ClusterError, RegistryError, StoppedError
+from continual_mt.home import Home
+from continual_mt.module import Module, new_side_of
+from continual_mt.parent import Parent
+from continual_mt.side import Side
+from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec
+from ray_jobs import cluster, describe, lease
+from ray_jobs.channel import News
+from ray_jobs.describe import Registered
+from ray_jobs.display import Display
+from ray_jobs.evaluation import Evaluation, evaluate, scoring_work
+from ray_jobs.fit import fit
+from ray_jobs.order import StoredParent, WorkOrder
+from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve, sequence_digest
+from ray_jobs.tracking import Tracker
+from ray_jobs.vocabularies import tokenizers
+from registry import JobRecord, ParentRecord, Registry
+from registry.entities import JSONObject
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job left in the registry. ``evaluations`` are those made now; earlier scores are in the registry."""
+
+    record: Registered
+    trained_now: bool
+    evaluations: tuple[Evaluation, ...]
+    run: str | None
+
+    @property
+    def name(self) -> str:
+        return describe.name_of(self.record)
+
+    def to_json(self) -> JSONObject:
+        return {
+            "name": self.name,
+            "trained_now": self.trained_now,
+            "run": self.run,
+            "record": self.record.to_json(),
+            "scores": [score.to_json() for evaluation in self.evaluations for score in evaluation.scores],
+        }
+
+
+class Driver:
+    """Runs jobs on one registry and one cluster, which is started when first needed and shared by all that follow.
+
+    Use as a context manager. ``again`` trains finished work anew. Every verb raises MisuseError before anything is
+    trained or written, FailureError otherwise; started again with the same spec it goes on where it was.
+    """
+
+    def __init__(
+        self, home: Home, *, address: str | None = None, again: bool = False, display: Display | None = None
+    ) -> None:
+        self.home, self.address, self.again = home, address, again
+        self.display = display or Display()
+        self._stack = ExitStack()
+        self._registry: Registry | None = None
+        self._connected = False
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def registry(self) -> Registry:
+        if self._registry is None:
+            self._registry = self._stack.enter_context(Registry.open(self.home.path))
+        return self._registry
+
+    def train_parent(self, spec: ParentSpec) -> Outcome:
+        """Train a parent and register it under the spec's name."""
+        job = resolve(spec, None, self.home.cache)
+        # The first thing that is written, once nothing in the spec is wrong.
+        self._registry = self._registry or self._stack.enter_context(Registry.open(self.home.path, create=True))
+        return self._run(job, None)
+
+    def add_language(self, spec: AdditionSpec, *, sequence: str | None = None) -> Outcome:
+        """Add a language to a parent and register its module."""
+        parent = self.registry.parent(spec.parent)
+        return self._run(resolve(spec, parent, self.home.cache), sequence)
+
+    def add_sequence(self, spec: SequenceSpec, after: Callable[[Outcome], None] | None = None) -> list[Outcome]:
+        """Add languages in order, calling ``after`` behind each.
+
+        What every pair scores goes to one MLflow run, with the position in the sequence as its step (0: before it).
+        """
+        parent = self.registry.parent(spec.parent)
+        # Everything is read before anything is trained: a mistake in the last addition is found now.
+        digest = sequence_digest(spec, [resolve(addition, parent, self.home.cache) for addition in spec.additions])
+        held = self._take(digest, "sequence")
+        if held.state == "finished":
+            return [self._add(addition, spec.name, after) for addition in spec.additions]
+        tracker = Tracker(self.home, self.display.say)
+        tags = {"kind": "sequence", "parent": parent.name, "sequence": spec.name, "job": digest}
+        with (
+            lease.kept(self.registry, digest),
+            self._tracked(tracker, held, parent.name, f"sequence {spec.name}", tags),
+        ):
+            outcomes: list[Outcome] = []
+            for position, addition in enumerate(spec.additions, start=1):
+                if position == 1 and not self.registry.modules(parent.name):
+                    self._record_position(tracker, parent, 0)
+                outcomes.append(self._add(addition, spec.name, after))
+                self._record_position(tracker, parent, position)
+        return outcomes
+
+    def _add(self, spec: AdditionSpec, sequence: str, after: Callable[[Outcome], None] | None) -> Outcome:
+        outcome = self.add_language(spec, sequence=sequence)
+        if after:
+            after(outcome)
+        return outcome
+
+    def _record_position(self, tracker: Tracker, parent: ParentRecord, position: int) -> None:
+        """What every pair scores at this point of a sequence, by recipe kind."""
+        current = {recipe.digest for recipe in self.registry.recipes(parent.name)}
+        scores = [score for score in self.registry.scores(parent=parent.name) if score.recipe in current]
+        tracker.metrics(describe.metrics_of(scores), position)
+
+    def _take(self, digest: str, kind: str) -> JobRecord:
+        """Hold a job; one that is finished is given back as it is, or made a new attempt where that was asked for."""
+        held = lease.take(self.registry, digest, kind)
+        if held.state == "finished" and self.again:
+            self.registry.again(digest)
+            held = lease.take(self.registry, digest, kind)
+        return held
+
+    @contextmanager
+    def _tracked(
+        self, tracker: Tracker, held: JobRecord, experiment: str, name: str, tags: Mapping[str, str]
+    ) -> Iterator[bool]:
+        """A job's MLflow run, the same one through retries, ended as the job ends; yields whether it is new."""
+        run = tracker.start(held.run, experiment=experiment, name=name, tags=tags)
+        new = run is not None and run != held.run
+        if run is not None and new:
+            self.registry.set_job_run(held.digest, run)
+        try:
+            yield new
+        except BaseException as error:
+            tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt | StoppedError) else "FAILED")
+            raise
+        tracker.finish("FINISHED")
+
+    def _run(self, job: ResolvedJob, sequence: str | None) -> Outcome:
+        held = self._take(job.digest, job.kind)
+        if held.state == "finished":
+            record = self._registered(job, held)
+            if record is None:
+                raise RegistryError(
+                    f"job {job.digest[:12]} is finished, but what it made is not in {self.registry.name}; use --again"
+                )
+            self.display.say(f"{job.title}: done before, as {describe.name_of(record)}")
+            return Outcome(record, False, tuple(self._score(job, record, only_missing=True)), held.run)
+        with lease.kept(self.registry, job.digest):
+            return self._work(job, held, sequence)
+
+    def _work(self, job: ResolvedJob, held: JobRecord, sequence: str | None) -> Outcome:
+        tracker = Tracker(self.home, self.display.say)
+        with self._tracked(tracker, held, job.experiment, job.title, describe.tags(job, sequence)) as new:
+            if new:
+                tracker.parameters(describe.parameters(job))
+                tracker.text(job.spec.model_dump_json(indent=1), "spec.json")
+            record = self._registered(job, held)
+            trained_now = record is None
+            if record is None:
+                checkpoint, order = self._train(job, held, tracker)
+                record = self._register(job, held, order, checkpoint.best, tracker.run)
+            self._drop_checkpoints(job, held)
+            evaluations = self._score(job, record, only_missing=False)
+            describe.track(tracker, record, evaluations)
+        return Outcome(record, trained_now, tuple(evaluations), tracker.run)
+
+    def _registered(self, job: ResolvedJob, held: JobRecord) -> Registered | None:
+        """What this attempt of the job registered, if it came so far."""
+        records: list[Registered] = [*self.registry.parents(), *self.registry.modules()]
+        for record in records:
+            if record.lineage.job == job.digest and record.lineage.attempt == held.attempt:
+                return record
+        return None
+
+    def _train(self, job: ResolvedJob, held: JobRecord, tracker: Tracker) -> tuple[Checkpoint, WorkOrder]:
+        self._connect()
+        resources = job.spec.resources
+        share = cluster.share_of(resources)
+        cluster.await_capacity(share, resources.wait_minutes, self.display.say)
+        order = self._order(job, share.cpus)
+        with self.display.training(job.title, job.spec.training.updates) as show:
+
+            def heard(news: News) -> None:
+                for note in news.notes:
+                    self.display.say(f"{job.title}: {note}")
+                for report in news.reports:
+                    show(report)
+                    values = {
+                        "loss": report.loss,
+                        "lr": report.learning_rate,
+                        "tokens_per_second": report.tokens_per_second,
+                    }
+                    if report.development is not None:
+                        values["development_bleu"] = report.development
+                    tracker.metrics(values, report.update)
+
+            checkpoint = fit(
+                order,
+                job=self._run_name(job, held),
+                storage=self._storage(job),
+                share=share,
+                max_failures=resources.max_failures,
+                heard=heard,
+            )
+        return checkpoint, order
+
+    def _connect(self) -> None:
+        if self._connected:
+            return
+        self._stack.enter_context(cluster.connected(self.address))
+        self._connected = True
+        if len(cluster.nodes()) > 1:
+            raise ClusterError(
+                f"the cluster has {len(cluster.nodes())} machines, but {self.home.path} keeps its blobs in a folder "
+                "of one; use a cluster of one machine"
+            )
+
+    def _storage(self, job: ResolvedJob) -> str:
+        return job.spec.resources.storage or str(self.home.jobs)
+
+    def _run_name(self, job: ResolvedJob, held: JobRecord) -> str:
+        return f"{job.kind}-{job.pair}-{job.digest[:32]}-{held.attempt}"
+
+    def _drop_checkpoints(self, job: ResolvedJob, held: JobRecord) -> None:
+        """Registered work needs its checkpoints no more; what lies outside the home is the user's to keep or remove."""
+        if job.spec.resources.storage is None:
+            shutil.rmtree(Path(self._storage(job)) / self._run_name(job, held), ignore_errors=True)
+
+    def _order(self, job: ResolvedJob, threads: int) -> WorkOrder:
+        parent = StoredParent(self.registry.blobs.folder, job.parent.pieces) if job.parent else None
+        source, target = tokenizers(job, parent, self.home.cache)
+        self.display.say(
+            f"{job.title}: {job.train.record.sentences:,} sentence pairs, "
+            f"{source.size:,} source and {target.size:,} target types"
+        )
+        trained, fresh = job.groups()
+        return WorkOrder(
+            pair=job.pair,
+            architecture=job.architecture,
+            parent=parent,
+            trained=trained,
+            fresh=fresh,
+            source=source,
+            target=target,
+            train=job.train.spec,
+            train_digest=job.train.summary.digest,
+            dev=job.dev.spec,
+            settings=job.spec.training,
+            seed=job.spec.seed,
+            threads=threads,
+            cache=self.home.cache,
+        )
+
+    def _register(
+        self, job: ResolvedJob, held: JobRecord, order: WorkOrder, best: Mapping[str, Tensor], run: str | None
+    ) -> Registered:
+        lineage = describe.lineage(job, held, run)
+        sides = Side(job.pair.source, order.source), Side(job.pair.target, order.target)
+        if isinstance(job.spec, ParentSpec):
+            parent = Parent(job.pair, job.architecture, best, *sides)
+            return self.registry.register_parent(job.spec.name, parent, lineage=lineage)
+        assert job.parent is not None
+        parent = self.registry.load_parent(job.parent.name)
+        new = sides[0] if new_side_of(job.pair, parent.pair) == "source" else sides[1]
+        module = Module.of(parent, job.pair, job.spec.scope, best, new.tokenizer)
+        return self.registry.register_module(job.parent.name, module, lineage=lineage)
+
+    def _tests(self, job: ResolvedJob, parent: str) -> list[ResolvedTest]:
+        """The job's own test sets and those that earlier work on the same parent named, each once."""
+        records: list[Registered] = [self.registry.parent(parent), *self.registry.modules(parent)]
+        earlier = known_tests([record.lineage.spec for record in records], self.home.cache, self.display.say)
+        tests = {(test.pair, test.digest): test for test in [*earlier, *job.tests]}
+        return list(tests.values())
+
+    def _score(self, job: ResolvedJob, record: Registered, *, only_missing: bool) -> list[Evaluation]:
+        """Score every pair that can be run now, so that what an addition changed anywhere is seen."""
+        parent, beam = describe.parent_of(record), job.spec.beam
+        tests = self._tests(job, parent)
+        evaluations = []
+        for recipe, test in scoring_work(self.registry, parent, tests, beam, only_missing=only_missing):
+            with self.display.counting(f"scoring {recipe.pair} {recipe.kind}", len(test.sources)) as progress:
+                evaluation = evaluate(self.registry, recipe, test, beam, progress)
+            values = ", ".join(f"{score.metric} {score.value:.1f}" for score in evaluation.scores)
+            self.display.say(f"{recipe.pair} {recipe.kind} on {test.name}: {values}")
+            evaluations.append(evaluation)
+        return evaluations

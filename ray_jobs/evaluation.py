@@ -1,0 +1,75 @@
+"""Scoring: every recipe that can be run, on every test set of its pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from continual_mt import scoring
+from continual_mt.recipe import Recipe
+from ray_jobs.resolve import ResolvedTest
+from registry import Registry, ScoreRecord
+
+SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sentence as a recipe translates it."""
+
+    source: str
+    hypothesis: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A recipe on a test set: one score a metric, and the first sentences."""
+
+    recipe: Recipe
+    scores: tuple[ScoreRecord, ...]
+    samples: tuple[Sample, ...]
+
+    def value(self, metric: scoring.MetricName) -> float:
+        return next(score.value for score in self.scores if score.metric == metric)
+
+
+def evaluate(
+    registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, progress: Callable[[int], None] | None = None
+) -> Evaluation:
+    """Translate a test set and register the scores."""
+    model = registry.run(recipe)
+    hypotheses = model.translate(test.sources, beam=beam, progress=progress)
+    copies = {value.metric: value.value for value in scoring.score(test.sources, test.references, test.pair.target)}
+    registry.register_corpus(test.record)
+    records = registry.register_scores(
+        [
+            ScoreRecord.of(
+                recipe,
+                test=test.name,
+                test_digest=test.digest,
+                metric=value.metric,
+                value=value.value,
+                copy_value=copies[value.metric],
+                signature=value.signature,
+                sentences=len(test.references),
+                beam=beam,
+            )
+            for value in scoring.score(hypotheses, test.references, test.pair.target)
+        ]
+    )
+    samples = zip(test.sources, hypotheses, test.references, strict=True)
+    return Evaluation(
+        recipe, tuple(records), tuple(Sample(*sample) for sample, _ in zip(samples, range(SAMPLES), strict=False))
+    )
+
+
+def scoring_work(
+    registry: Registry, parent: str, tests: Sequence[ResolvedTest], beam: int, *, only_missing: bool
+) -> list[tuple[Recipe, ResolvedTest]]:
+    """Every recipe of a parent with every test set of its pair, or only those that have no score with this beam yet."""
+    work = [(recipe, test) for recipe in registry.recipes(parent) for test in tests if test.pair == recipe.pair]
+    if not only_missing:
+        return work
+    known = {(score.recipe, score.test_digest, score.beam) for score in registry.scores(parent=parent)}
+    return [(recipe, test) for recipe, test in work if (recipe.digest, test.digest, beam) not in known]

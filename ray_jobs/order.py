@@ -1,0 +1,62 @@
+"""A work order: everything that a worker needs to train, and nothing that only the driver may touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from continual_mt.architecture import GROUPS, Architecture, Group, group_names
+from continual_mt.languages import Pair
+from continual_mt.parent import Parent
+from continual_mt.settings import TrainingSettings
+from continual_mt.spec import CorpusSpec
+from continual_mt.tokenizer import Tokenizer
+from continual_mt.training import trainable_copy
+from continual_mt.transformer import initial_tensors
+from registry.blobs import BlobStore
+
+
+@dataclass(frozen=True)
+class StoredParent:
+    """Where a parent's bytes are: workers read them by digest and never open the database."""
+
+    blobs: Path
+    pieces: Mapping[str, str]
+
+    def load(self) -> Parent:
+        return Parent.from_pieces(BlobStore(self.blobs).get_all(self.pieces))
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent."""
+
+    pair: Pair
+    architecture: Architecture
+    parent: StoredParent | None
+    trained: tuple[Group, ...]
+    fresh: tuple[Group, ...]
+    source: Tokenizer
+    target: Tokenizer
+    train: CorpusSpec
+    train_digest: str
+    dev: CorpusSpec
+    settings: TrainingSettings
+    seed: int
+    threads: int
+    cache: Path
+
+    def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
+        return tuple(name for group in groups for name in group_names(self.architecture, group))
+
+    def starting_tensors(self) -> dict[str, Tensor]:
+        """All parameters as training begins: the parent's own tensors where frozen, copies or noise where trained."""
+        sizes = {"source": self.source.size, "target": self.target.size}
+        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self.seed)
+        if self.parent is None:
+            return fresh
+        inherited = trainable_copy(dict(self.parent.load().tensors), self.names(self.trained))
+        return {name: fresh.get(name, inherited[name]) for name in self.names(GROUPS)}

@@ -1,0 +1,113 @@
+"""What MLflow is told. Tracking that fails costs log lines, never a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from continual_mt.home import Home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# Read by MLflow when it is imported: no telemetry, and a server that is down is given up on in seconds.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+LOGGER = logging.getLogger(__name__)
+FAILURES_UNTIL_QUIET = 3
+Result = TypeVar("Result")
+
+
+class Tracker:
+    """One MLflow run; without a run (MLflow could not be reached) every verb does nothing."""
+
+    def __init__(self, home: Home, say: Callable[[str], None]) -> None:
+        self._home, self._say = home, say
+        self._failures = 0
+        self._client: MlflowClient | None = None
+        self.run: str | None = None
+
+    def start(self, run: str | None, *, experiment: str, name: str, tags: Mapping[str, str]) -> str | None:
+        """Create a run in an experiment, or go on with ``run``; returns its id, None when MLflow is out of reach."""
+
+        def begin(client: MlflowClient) -> str:
+            if run is not None:
+                client.update_run(run, status="RUNNING")
+                return run
+            created = client.create_run(self._experiment(client, experiment), run_name=name, tags=dict(tags))
+            return str(created.info.run_id)
+
+        self.run = self._attempt("start the run", begin) or run
+        return self.run
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        place = None if os.environ.get("MLFLOW_TRACKING_URI") else self._home.artifacts.as_uri()
+        return str(client.create_experiment(name, artifact_location=place))
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Log numbers at a step (an update, or a position in a sequence)."""
+        from mlflow.entities import Metric
+
+        from registry.entities import now
+
+        moment = int(now().timestamp() * 1000)
+        logged = [Metric(key, value, moment, step) for key, value in values.items()]
+        self._on_run("log metrics", lambda client, run: client.log_batch(run, metrics=logged))
+
+    def parameters(self, values: Mapping[str, object]) -> None:
+        """Log parameters, which MLflow never changes once they are there."""
+        from mlflow.entities import Param
+
+        logged = [Param(key, str(value)) for key, value in values.items()]
+        self._on_run("log parameters", lambda client, run: client.log_batch(run, params=logged))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        logged = [RunTag(key, value) for key, value in values.items()]
+        self._on_run("log tags", lambda client, run: client.log_batch(run, tags=logged))
+
+    def text(self, content: str, file: str) -> None:
+        """Keep a text as an artifact."""
+        self._on_run(f"keep {file}", lambda client, run: client.log_text(run, content, file))
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], file: str) -> None:
+        """Keep a table as an artifact that the UI shows as one."""
+        data = {column: [row[i] for row in rows] for i, column in enumerate(columns)}
+        self._on_run(f"keep {file}", lambda client, run: client.log_table(run, data, file))
+
+    def finish(self, status: str) -> None:
+        """``FINISHED``, ``FAILED`` or ``KILLED``."""
+        self._on_run("end the run", lambda client, run: client.set_terminated(run, status=status))
+
+    def _on_run(self, what: str, action: Callable[[MlflowClient, str], object]) -> None:
+        run = self.run
+        if run is not None:
+            self._attempt(what, lambda client: action(client, run))
+
+    def _attempt(self, what: str, action: Callable[[MlflowClient], Result]) -> Result | None:
+        if self._failures >= FAILURES_UNTIL_QUIET:
+            return None
+        try:
+            if self._client is None:
+                from mlflow import MlflowClient
+
+                for chatty in ("mlflow", "alembic"):
+                    logging.getLogger(chatty).setLevel(logging.WARNING)
+                self._client = MlflowClient(tracking_uri=self._home.tracking)
+            return action(self._client)
+        except Exception as error:  # whatever MLflow, its database or the network raise must not end a training
+            self._failures += 1
+            first = str(error).strip().partition("\n")[0] or type(error).__name__
+            self._say(f"MLflow could not {what}: {first[:300]}")
+            if self._failures == FAILURES_UNTIL_QUIET:
+                self._say("MLflow is left alone from here on; the job goes on without it")
+            LOGGER.debug("MLflow could not %s", what, exc_info=True)
+            return None

@@ -1,0 +1,133 @@
+"""What runs on each Ray Train worker."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+from ray.train.torch import get_device
+
+from continual_mt import scoring
+from continual_mt.checkpoint import Checkpoint
+from continual_mt.corpora.corpus import Corpus
+from continual_mt.errors import ContinualMTError
+from continual_mt.pair_model import PairModel
+from continual_mt.side import Side
+from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
+from continual_mt.training import Task, Trainer, train
+from continual_mt.transformer import Transformer
+from ray_jobs.channel import Channel
+from ray_jobs.order import WorkOrder
+
+
+def run_worker(arguments: dict[Any, Any]) -> None:
+    """Carry out the ``order`` in ``arguments``, telling its ``channel``.
+
+    Train until done or told to stop; the last checkpoint reported holds the best parameters.
+
+    An error that another try would meet again goes through the channel: Ray's retries then end at once, and the driver
+    raises it. Anything else is left to Ray, which replaces the workers.
+    """
+    order, channel = arguments["order"], arguments["channel"]
+    assert isinstance(order, WorkOrder)
+    assert isinstance(channel, Channel)
+    if channel.failed():
+        return
+    try:
+        _train(order, channel)
+    except ContinualMTError as error:
+        channel.fail(error)
+        raise
+
+
+def _train(order: WorkOrder, channel: Channel) -> None:
+    torch.set_num_threads(order.threads)
+    first = ray.train.get_context().get_world_rank() == 0
+    reported = ray.train.get_checkpoint()
+    checkpoint = None
+    if reported is not None:
+        with reported.as_directory() as folder:
+            checkpoint = Checkpoint.load(Path(folder))
+    if first:
+        device = get_device()
+        channel.note(
+            f"worker {os.getpid()} on {device}: "
+            + (f"goes on from update {checkpoint.progress.update}" if checkpoint else "starts")
+        )
+    model = Transformer.pointing_at(order.architecture, order.starting_tensors()).to(get_device())
+    train(
+        Task(
+            model=model,
+            trainable=order.names(order.trained),
+            corpus=_tokens(order, channel if first else None),
+            source=order.source,
+            target=order.target,
+            settings=order.settings,
+            seed=order.seed,
+        ),
+        checkpoint=checkpoint,
+        development=Development(order),
+        save=_report_checkpoint,
+        report=channel.report if first else lambda report: None,
+        stop=channel.stopping if first else lambda: False,
+    )
+
+
+def _tokens(order: WorkOrder, channel: Channel | None) -> TokenizedCorpus:
+    corpus = tokenize_corpus(
+        _open(order, "train"),
+        order.train_digest,
+        order.source,
+        order.target,
+        order.cache,
+        maximum_tokens=order.architecture.maximum_positions - 1,
+    )
+    skipped = corpus.skipped
+    if channel and (skipped.empty or skipped.too_long):
+        channel.note(
+            f"skipped {skipped.empty} empty and {skipped.too_long} over-long sentence pairs "
+            f"(first: {'; '.join(skipped.first)})"
+        )
+    return corpus
+
+
+def _open(order: WorkOrder, role: str) -> Corpus:
+    spec = order.train if role == "train" else order.dev
+    return spec.open(order.pair, order.cache)
+
+
+class Development:
+    """BLEU, by greedy search, on the first sentences of the development corpus."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        self._order = order
+        self._sentences: list[tuple[str, str]] | None = None
+
+    def __call__(self, model: Transformer) -> float:
+        order = self._order
+        if self._sentences is None:
+            pairs = ((pair.source, pair.target) for pair in _open(order, "dev").read())
+            usable = (pair for pair in pairs if all(text.strip() for text in pair))
+            self._sentences = [
+                pair for pair, _ in zip(usable, range(order.settings.development_sentences), strict=False)
+            ]
+        sources, references = zip(*self._sentences, strict=True)
+        sides = Side(order.pair.source, order.source), Side(order.pair.target, order.target)
+        hypotheses = PairModel(order.pair, model, *sides).translate(sources, beam=1)
+        return scoring.bleu(hypotheses, references, order.pair.target)
+
+
+def _report_checkpoint(trainer: Trainer) -> None:
+    """Every worker reports; only the first one's report carries the checkpoint."""
+    state = trainer.checkpoint()
+    metrics = {"update": trainer.progress.update, "finished": trainer.progress.finished}
+    if trainer.workers.rank != 0:
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        state.save(Path(folder))
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
