@@ -1,6 +1,21 @@
 """Training jobs on Ray: parents, additions and sequences of additions, tracked by MLflow, resumed where they stood."""
 
-from ray_jobs.driver import Driver, Outcome
-from ray_jobs.run import add
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ray_jobs.driver import Driver, Outcome
+    from ray_jobs.run import add
 
 __all__ = ["Driver", "Outcome", "add"]
+
+_PLACES = {"Driver": "ray_jobs.driver", "Outcome": "ray_jobs.driver", "add": "ray_jobs.run"}
+
+
+def __getattr__(name: str) -> object:
+    # Imported when asked for: Ray takes seconds to import, and scoring or resolving a spec needs none of it.
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import Any, cast
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Else Ray takes 127.0.0.1, also where it is asked to listen there, for the machine's address on its network.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 import ray
 from ray.autoscaler import sdk as autoscaler
@@ -25,6 +28,7 @@ LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
 BUSY_SECONDS = 30.0
 LOCAL = "local"
+CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def connected(address: str | None = None) -> Iterator[None]:
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
+    if address and address not in (LOCAL, "auto"):
+        _require_answer(address)
     try:
         if address and address != LOCAL:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -68,11 +74,26 @@ def connected(address: str | None = None) -> Iterator[None]:
             )
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         place = f"Ray at {address} cannot be reached" if address else "Ray cannot start on this machine"
-        raise ClusterError(f"{place}: {error}; check RAY_ADDRESS and 'ray status', or give --address") from error
+        raise ClusterError(
+            f"{place}: {error}; check RAY_ADDRESS and 'ray status', or give --address; "
+            "a cluster that was started with a token wants RAY_AUTH_MODE=token here too"
+        ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise ClusterError unless something listens at HOST:PORT; Ray itself would try for ten minutes."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({error}); give HOST:PORT of one, or leave --address and RAY_ADDRESS "
+            "out to start Ray on this machine"
+        ) from error
 
 
 def nodes() -> list[dict[str, float]]:

@@ -153,7 +153,7 @@ class Driver:
         try:
             yield new
         except BaseException as error:
-            tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt | StoppedError) else "FAILED")
+            tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit | StoppedError) else "FAILED")
             raise
         tracker.finish("FINISHED")
 

@@ -49,7 +49,7 @@ def fit(
         run_config=ray.train.RunConfig(
             name=job,
             storage_path=storage,
-            worker_runtime_env={"env_vars": ALLOCATOR},
+            worker_runtime_env={"env_vars": ALLOCATOR},  # type: ignore[call-arg]  # Ray's annotations are of V1
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),

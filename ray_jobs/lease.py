@@ -66,7 +66,7 @@ def kept(registry: Registry, digest: str) -> Iterator[None]:
     thread.start()
     try:
         yield
-    except (StoppedError, KeyboardInterrupt):
+    except (StoppedError, KeyboardInterrupt, SystemExit):
         _release(registry, digest, ended, thread, "stopped")
         raise
     except BaseException:

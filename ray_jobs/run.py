@@ -78,7 +78,7 @@ def command(program: str, description: str, run: Callable[[Driver, Path], list[O
     except ContinualMTError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ray, once started, turns SIGTERM into SystemExit
         print("error: interrupted; start the same job again and it goes on where it was", file=sys.stderr)
         sys.exit(1)
     for outcome in outcomes:

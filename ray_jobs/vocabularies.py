@@ -34,7 +34,7 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
     path = cache / "tokenizers" / f"{hashlib.sha256(identity.encode()).hexdigest()}.model"
     try:
         return Tokenizer(path.read_bytes())
-    except (FileNotFoundError, CorruptionError):
+    except (OSError, CorruptionError):
         pass  # not made yet, or damaged: it is made again, the same
 
     def sentences() -> Iterator[str]:
@@ -45,9 +45,9 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
     tokenizer = train_tokenizer(sentences, size, seed=job.spec.seed, origin=job.train.corpus.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(tokenizer.model)
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            (whole := Path(folder) / path.name).write_bytes(tokenizer.model)
+            whole.replace(path)
     except OSError as error:
         raise StorageError(f"the tokenizer cannot be kept in {path.parent}: {error.strerror or error}") from error
     return tokenizer

@@ -1,0 +1,57 @@
+"""``continual-mt add``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from continual_mt.cli import options, specs
+from continual_mt.cli.jobs import Job
+
+EPILOG = options.examples(
+    "continual-mt add de-en --parent fr-en --train train.de train.en --dev val.de val.en --test test.de test.en",
+    "continual-mt add fr-cs --train-tsv train.tsv.gz --dev-tsv val.tsv --set vocabulary=4000",
+    "continual-mt add --spec de-en.yaml --address http://cluster:8265 --home /data/home",
+)
+
+
+def add(
+    pair: Annotated[
+        str | None,
+        typer.Argument(metavar="PAIR", help="The parent's source or target language and one new language."),
+    ] = None,
+    parent: options.OfParent = None,
+    train: options.Train = None,
+    train_tsv: options.TrainTsv = None,
+    dev: options.Dev = None,
+    dev_tsv: options.DevTsv = None,
+    test: options.Test = None,
+    test_tsv: options.TestTsv = None,
+    scope: Annotated[
+        str | None,
+        typer.Option(help="What is trained: embeddings, xattn, xattn-random, body or scratch.  [default: xattn]"),
+    ] = None,
+    settings: options.Settings = None,
+    spec: options.SpecFile = None,
+    again: options.Again = False,
+    address: options.Address = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Add a language to a parent and register its module.
+
+    Its side and its cross-attention are trained, or what --scope says; nothing that was learned before is written to.
+    Every pair that the module makes possible is scored.
+    """
+    from continual_mt.spec import AdditionSpec
+
+    given = {
+        "pair": pair,
+        "parent": parent,
+        "scope": scope,
+        "train": specs.corpus(train, train_tsv),
+        "dev": specs.corpus(dev, dev_tsv),
+    }
+    built = specs.build(AdditionSpec, spec, given, settings, test=specs.corpus(test, test_tsv))
+    Job("add_language", home, address, again, as_json).run(built, lambda driver: [driver.add_language(built)])

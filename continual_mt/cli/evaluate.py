@@ -1,0 +1,104 @@
+"""``continual-mt evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from continual_mt.cli import options
+from continual_mt.cli.output import print_json, print_table, print_text, say
+from continual_mt.cli.progress import counting
+from continual_mt.cli.specs import ORIGIN
+from continual_mt.errors import SpecError
+from continual_mt.home import Home
+
+if TYPE_CHECKING:
+    from continual_mt.languages import Pair
+    from continual_mt.recipe import Recipe
+    from continual_mt.spec import TestSpec
+    from ray_jobs.resolve import ResolvedTest
+    from registry import Registry
+
+EPILOG = options.examples(
+    "continual-mt evaluate de-en --test test.de test.en",
+    "continual-mt evaluate fr-en --test test.fr test.en --recipe retention:de-en --beam 1",
+    "continual-mt evaluate fr-en --test test.fr test.en --logits",
+)
+
+
+def evaluate(
+    pair: Annotated[str, typer.Argument(metavar="PAIR")],
+    test: Annotated[
+        tuple[Path, Path], typer.Option("--test", metavar="SOURCE REFERENCE", help="Aligned text, plain, .gz or .zst.")
+    ],
+    recipe: options.RecipeText = None,
+    parent: options.OfParent = None,
+    beam: options.Beam = 5,
+    name: Annotated[str, typer.Option(help="What the test set is called.")] = options.TEST,
+    logits: Annotated[
+        bool,
+        typer.Option(
+            "--logits",
+            help="Score nothing; print the SHA-256 of the float32 logits on these sentences. Where it is the same "
+            "again, the model is the same to the bit.",
+        ),
+    ] = False,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Score a pair on a test set and register the scores.
+
+    BLEU and chrF are sacreBLEU's, beside those of copying the source.
+    """
+    from continual_mt.languages import Pair
+    from registry import Registry
+
+    translated = Pair.parse(pair)
+    spec = _test_spec(translated, test, name)
+    folder = Home.resolve(home)
+    with Registry.open(folder.path) as registry:
+        chosen = registry.recipe(translated.source, translated.target, parent=parent, kind=recipe)
+        from ray_jobs.resolve import read_test
+
+        read = read_test(spec, folder.cache)
+        if logits:
+            _print_logits(registry, chosen, read, as_json)
+        else:
+            _print_scores(registry, chosen, read, beam, as_json)
+
+
+def _test_spec(pair: Pair, files: tuple[Path, Path], name: str) -> TestSpec:
+    from pydantic import ValidationError
+
+    from continual_mt.spec import TestSpec
+
+    source, target = files
+    try:
+        return TestSpec(pair=str(pair), name=name, source=source, target=target)
+    except ValidationError as error:
+        problems = [f"--{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_url=False)]
+        raise SpecError(ORIGIN, problems) from error
+
+
+def _print_scores(registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, as_json: bool) -> None:
+    from dashboards.tables import metrics_table
+    from ray_jobs.evaluation import evaluate as score
+
+    say(f"{recipe}, on {len(test.sources):,} sentences")
+    with counting(str(recipe.pair), len(test.sources)) as progress:
+        evaluation = score(registry, recipe, test, beam, progress)
+    if as_json:
+        scores = [record.to_json() for record in evaluation.scores]
+        print_json({"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "scores": scores})
+    else:
+        print_table(metrics_table(evaluation.scores))
+
+
+def _print_logits(registry: Registry, recipe: Recipe, test: ResolvedTest, as_json: bool) -> None:
+    digest = registry.run(recipe).logits_digest(test.sources, test.references)
+    if as_json:
+        print_json({"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "logits": digest})
+    else:
+        print_text(f"{digest}  {recipe}\n")

@@ -1,0 +1,109 @@
+"""``continual-mt``: the verbs, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from continual_mt.cli import add, dashboard, demo, evaluate, options, pairs, parent, registry, sequence, translate
+from continual_mt.cli.output import reader_is_gone, say
+from continual_mt.errors import ContinualMTError
+
+FAILURE, MISUSE = 1, 2
+
+app = options.group("Teach a frozen translation model new languages one at a time, without ever forgetting one.")
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog=options.examples("continual-mt pairs", "continual-mt --version"),
+)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"{options.PROGRAM} {importlib.metadata.version(options.PROGRAM)}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(MISUSE)
+
+
+app.command(epilog=demo.EPILOG)(demo.demo)
+app.add_typer(parent.app, name="parent")
+app.command(epilog=add.EPILOG)(add.add)
+app.add_typer(sequence.app, name="sequence")
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=translate.EPILOG)(translate.translate)
+app.command(epilog=pairs.EPILOG)(pairs.pairs)
+app.add_typer(registry.app, name="registry")
+app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, 1 for a failure, 2 for misuse; what nobody foresaw is raised, with its traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with _terminated_like_interrupted():
+            _run(given)
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.TyperException as error:
+        say(f"error: {error.format_message().rstrip('.')}; see '{_verb(given)} --help'")
+        return error.exit_code
+    except ContinualMTError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        if not reader_is_gone():
+            raise
+        return FAILURE
+    except (KeyboardInterrupt, SystemExit):  # Ray, once started, turns SIGTERM into SystemExit
+        say("error: interrupted; run the same command again")
+        return FAILURE
+    return 0
+
+
+def _run(arguments: list[str]) -> None:
+    # Not typer's own main(), which hides KeyboardInterrupt and every broken pipe from us.
+    command = get_command(app)
+    with command.make_context(options.PROGRAM, arguments) as context:
+        command.invoke(context)
+
+
+def _verb(arguments: Sequence[str]) -> str:
+    """The words that name the verb, as far as there is one."""
+    command, words = get_command(app), [options.PROGRAM]
+    for word in arguments:
+        below = getattr(command, "commands", {}).get(word)
+        if below is None:
+            break
+        command, words = below, [*words, word]
+    return " ".join(words)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds the program as Ctrl-C does, so that leases are given back and files hold whole lines."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

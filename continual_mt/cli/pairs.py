@@ -1,0 +1,28 @@
+"""``continual-mt pairs``."""
+
+from __future__ import annotations
+
+from continual_mt.cli import options
+from continual_mt.cli.output import print_json, print_table, say
+from continual_mt.home import Home
+
+EPILOG = options.examples("continual-mt pairs", "continual-mt pairs --parent fr-en --json")
+
+
+def pairs(parent: options.OfParent = None, home: options.Home = None, as_json: options.Json = False) -> None:
+    """Show every pair that can be translated.
+
+    How it is assembled, and how well it scores: its best BLEU, and chrF on the same test set.
+    """
+    from dashboards.tables import pairs_table
+    from registry import Registry
+
+    with Registry.open(Home.resolve(home).path) as registry:
+        entries = registry.pairs(parent)
+        scores = registry.scores(parent=parent, metric="chrf")
+    if as_json:
+        print_json([entry.to_json() for entry in entries])
+    elif entries:
+        print_table(pairs_table(entries, scores))
+    else:
+        say("there is no pair yet; train a parent with 'continual-mt parent train'")

@@ -1,0 +1,55 @@
+"""``continual-mt parent train``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from continual_mt.cli import options, specs
+from continual_mt.cli.jobs import Job
+
+app = options.group("Parents: models of one pair, trained once and frozen for ever.")
+
+
+@app.callback()
+def parent() -> None:
+    pass
+
+
+@app.command(
+    epilog=options.examples(
+        "continual-mt parent train --pair fr-en --train train.fr train.en --dev val.fr val.en --test test.fr test.en",
+        "continual-mt parent train --spec parent.yaml --set training.updates=8000 --set resources.workers=2",
+    )
+)
+def train(
+    pair: Annotated[str | None, typer.Option(metavar="PAIR", help="SOURCE-TARGET, such as fr-en.")] = None,
+    train: options.Train = None,
+    train_tsv: options.TrainTsv = None,
+    dev: options.Dev = None,
+    dev_tsv: options.DevTsv = None,
+    test: options.Test = None,
+    test_tsv: options.TestTsv = None,
+    name: Annotated[str | None, typer.Option(help="The parent's name.  [default: the pair]")] = None,
+    settings: options.Settings = None,
+    spec: options.SpecFile = None,
+    again: options.Again = False,
+    address: options.Address = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a parent and register it.
+
+    Interrupted, the same command goes on where it was; run again, it finds its work done.
+    """
+    from continual_mt.spec import ParentSpec
+
+    given = {
+        "pair": pair,
+        "name": name,
+        "train": specs.corpus(train, train_tsv),
+        "dev": specs.corpus(dev, dev_tsv),
+    }
+    built = specs.build(ParentSpec, spec, given, settings, test=specs.corpus(test, test_tsv))
+    Job("train_parent", home, address, again, as_json).run(built, lambda driver: [driver.train_parent(built)])

@@ -1,0 +1,1 @@
+"""Reading models of other libraries into our names: one small file a family."""

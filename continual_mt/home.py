@@ -1,0 +1,55 @@
+"""Where things are: one folder, unless an argument or a variable says otherwise."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "CONTINUAL_MT_HOME"
+DATABASE_VARIABLE = "CONTINUAL_MT_DATABASE"
+BLOBS_VARIABLE = "CONTINUAL_MT_BLOBS"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+DEFAULT_HOME = "continual-mt-home"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds everything of one installation. Always absolute: workers change directory."""
+
+    path: Path
+
+    @classmethod
+    def resolve(cls, argument: str | Path | None = None) -> Home:
+        """An argument beats the variable beats ``./continual-mt-home``. Creates nothing."""
+        chosen = argument or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME
+        return cls(Path(chosen).expanduser().absolute())
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the records."""
+        return os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{self.path / 'registry.db'}"
+
+    @property
+    def blobs(self) -> Path:
+        return Path(os.environ.get(BLOBS_VARIABLE) or self.path / "blobs").absolute()
+
+    @property
+    def tracking(self) -> str:
+        """MLflow's tracking URI; always set, since MLflow's own default depends on the current directory."""
+        return os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{self.path / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow's artifacts when tracking is the file in the home."""
+        return self.path / "mlflow-artifacts"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again: downloaded wheels, extracted corpora, token arrays."""
+        return self.path / "cache"
+
+    @property
+    def jobs(self) -> Path:
+        """Ray's storage path: one folder of checkpoints a job."""
+        return self.path / "jobs"

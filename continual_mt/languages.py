@@ -1,0 +1,62 @@
+"""Language tags (BCP 47) and pairs of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import langcodes
+from langcodes.tag_parser import LanguageTagError
+
+from continual_mt.errors import LanguageError
+
+SideName = Literal["source", "target"]
+
+_LETTERS = re.compile(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*")
+
+
+def parse_language(tag: str) -> str:
+    """The normal form of a BCP 47 tag with its subtags joined by ``_``: ``pt-br`` and ``pt_BR`` give ``pt_BR``.
+
+    Raises LanguageError when the tag is not well formed or its language is not registered.
+    """
+    if not isinstance(tag, str) or not _LETTERS.fullmatch(tag) or len(tag) > 35:
+        raise LanguageError(f"{tag!r} is not a language tag; write one of BCP 47, for example de, pt_BR or zh_Hant")
+    hyphenated = tag.replace("_", "-")
+    try:
+        # Macro-languages stay as they were written: "zh" and "cmn" are two tags to the user.
+        normal = langcodes.standardize_tag(hyphenated, macro=False)
+    except LanguageTagError as error:
+        raise LanguageError(f"{tag!r} is not a language tag ({error}); write one of BCP 47, such as de") from error
+    if not langcodes.tag_is_valid(hyphenated):
+        raise LanguageError(f"{tag!r} is well formed but names no registered language; check its spelling")
+    return normal.replace("-", "_")
+
+
+@dataclass(frozen=True, order=True)
+class Pair:
+    """A translation direction. ``str(pair)`` is ``de-en``; the hyphen divides, subtags keep ``_``."""
+
+    source: str
+    target: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", parse_language(self.source))
+        object.__setattr__(self, "target", parse_language(self.target))
+        if self.source == self.target:
+            raise LanguageError(f"{self.source}-{self.target}: a language is never paired with itself")
+
+    @classmethod
+    def parse(cls, text: str) -> Pair:
+        """Read ``de-en``. Raises LanguageError for anything but two different tags joined by one hyphen."""
+        parts = text.split("-")
+        if len(parts) != 2 or not all(parts):
+            raise LanguageError(f"{text!r} is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en")
+        return cls(parts[0], parts[1])
+
+    def language(self, side: SideName) -> str:
+        return self.source if side == "source" else self.target
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.target}"

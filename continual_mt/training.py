@@ -1,0 +1,293 @@
+"""Training: of a parent's every parameter, or of the groups that an addition's scope names."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from continual_mt.architecture import group_of
+from continual_mt.batches import Batch, Indices, UpdateStream, make_batch
+from continual_mt.checkpoint import Checkpoint, Progress
+from continual_mt.errors import TrainingError
+from continual_mt.settings import TrainingSettings
+from continual_mt.tokenizer import Tokenizer
+from continual_mt.tokens import TokenizedCorpus
+from continual_mt.transformer import Transformer
+from continual_mt.workers import Workers
+
+BETAS = (0.9, 0.98)
+EPSILON = 1e-6
+REPORT_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Report:
+    """What training says of itself: every REPORT_EVERY updates, and with ``development`` (BLEU) after a validation."""
+
+    update: int
+    epoch: int
+    loss: float
+    learning_rate: float
+    tokens_per_second: float
+    development: float | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on what. ``trainable`` are full parameter names; all others stay as they are."""
+
+    model: Transformer
+    trainable: tuple[str, ...]
+    corpus: TokenizedCorpus
+    source: Tokenizer
+    target: Tokenizer
+    settings: TrainingSettings
+    seed: int
+
+
+def learning_rate_factor(update: int, warmup: int, updates: int) -> float:
+    """Share of the peak rate in update ``update`` (from 1): linear warm-up, then linear decay to zero at the end."""
+    if update <= warmup:
+        return update / warmup
+    return max(0.0, (updates - update + 1) / max(1, updates - warmup))
+
+
+def computation_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """bfloat16 where asked for, or where ``auto`` finds that the machine multiplies in it; float32 elsewhere."""
+    if precision == "float32":
+        return torch.float32
+    if precision == "bfloat16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = "avx512_bf16" in _cpu_features() or "amx_bf16" in _cpu_features()
+    return torch.bfloat16 if device.type == "cpu" and native else torch.float32
+
+
+def _cpu_features() -> frozenset[str]:
+    capabilities = torch.cpu.get_capabilities()
+    return frozenset(name for name, present in capabilities.items() if present)
+
+
+class Trainer:
+    """One worker's part of a run. Between updates its whole state can be taken (``checkpoint``) and put back."""
+
+    def __init__(self, task: Task, checkpoint: Checkpoint | None = None) -> None:
+        self.task, self.settings = task, task.settings
+        self.model, self.device = task.model, task.model.device
+        self.workers = Workers()
+        if self.settings.accumulate % self.workers.size:
+            raise TrainingError(
+                f"accumulate ({self.settings.accumulate}) is not a multiple of the workers ({self.workers.size})"
+            )
+        self.model.dropout = self.settings.dropout
+        parameters = dict(self.model.named_parameters())
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(name in task.trainable)
+        self.trained = {name: parameters[name] for name in task.trainable}
+        self.optimizer = self._make_optimizer()
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        # Workers draw different dropout; the model and the batch order are the same for all of them.
+        torch.manual_seed(task.seed * 1000 + self.workers.rank)
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self.stream = UpdateStream(
+            task.corpus,
+            self.settings.batch_tokens,
+            self.settings.accumulate,
+            task.seed,
+            self.progress.epoch,
+            self.progress.consumed,
+        )
+        dtype = computation_dtype(self.device, self.settings.precision)
+        self._dtype = None if dtype == torch.float32 else dtype
+
+    def _make_optimizer(self) -> torch.optim.AdamW:
+        rates: dict[float, list[Tensor]] = {}
+        for name, parameter in self.trained.items():
+            rate = self.settings.learning_rates.get(group_of(name), self.settings.learning_rate)
+            rates.setdefault(rate, []).append(parameter)
+        groups = [{"params": members, "lr": rate, "peak": rate} for rate, members in rates.items()]
+        return torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, weight_decay=0.0, fused=True)
+
+    def computing(self) -> AbstractContextManager[object]:
+        """The context in which the model computes: autocast to bfloat16, or nothing."""
+        return torch.autocast(self.device.type, self._dtype) if self._dtype else nullcontext()
+
+    def update(self) -> tuple[float, int]:
+        """One update; returns this worker's summed loss (nats) and its number of target tokens."""
+        self.progress.update += 1
+        batches = next(self.stream)
+        self.progress.epoch, self.progress.consumed = self.stream.epoch, self.stream.consumed
+        tokens = sum(self._tokens(indices) for indices in batches)
+        mine = batches[self.workers.rank :: self.workers.size]
+        self.model.train()
+        loss = sum(self._accumulate(indices, tokens) for indices in mine)
+        parameters = list(self.trained.values())
+        self.workers.sum_gradients(parameters)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        if not torch.isfinite(norm):
+            raise TrainingError(
+                f"the gradient is not finite at update {self.progress.update}; "
+                "lower learning_rate or clip, or set precision to float32"
+            )
+        factor = learning_rate_factor(self.progress.update, self.settings.warmup, self.settings.updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss, sum(self._tokens(indices) for indices in mine)
+
+    def _tokens(self, indices: Indices) -> int:
+        return int(self.task.corpus.target_lengths[indices].sum()) + len(indices)
+
+    def _accumulate(self, indices: Indices, update_tokens: int) -> float:
+        batch = make_batch(self.task.corpus, indices, self.task.source, self.task.target).to(self.device)
+        with self.computing():
+            loss = token_loss(self.model, batch, self.settings.label_smoothing)
+        (loss / update_tokens).backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
+        return float(loss.detach())
+
+    def validated(self, score: float) -> bool:
+        """Take note of a development score; True when it is the best so far."""
+        best = self.progress.best_score is None or score > self.progress.best_score
+        if best:
+            self.progress.best_score, self.progress.best_update = score, self.progress.update
+            self.progress.validations_without_gain = 0
+            self.best = {name: parameter.detach().cpu().clone() for name, parameter in self.trained.items()}
+        else:
+            self.progress.validations_without_gain += 1
+        patience = self.settings.patience
+        exhausted = 0 < patience <= self.progress.validations_without_gain
+        self.progress.finished = exhausted or self.progress.update >= self.settings.updates
+        return best
+
+    def checkpoint(self) -> Checkpoint:
+        """The whole state. Every worker calls this; rank 0 saves what it gets, before the next update changes it."""
+        states = self.workers.gather(_generator_state(self.device), self.device)
+        moments: dict[str, Tensor] = {}
+        for name, parameter in self.trained.items():
+            state = self.optimizer.state.get(parameter)
+            if state:
+                moments[f"{name}/first"], moments[f"{name}/second"] = state["exp_avg"], state["exp_avg_sq"]
+        generators = {str(rank): state for rank, state in enumerate(states)}
+        trained = {name: parameter.detach() for name, parameter in self.trained.items()}
+        return Checkpoint(replace(self.progress), trained, self.best, moments, generators)
+
+    @torch.no_grad()
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        if set(checkpoint.trained) != set(self.trained):
+            raise TrainingError("the checkpoint holds other parameters than this run trains; train anew with --again")
+        if len(checkpoint.generators) != self.workers.size:
+            raise TrainingError(
+                f"the checkpoint was made by {len(checkpoint.generators)} workers, now there are {self.workers.size}; "
+                "resume with as many, or train anew with --again"
+            )
+        self.progress, self.best = replace(checkpoint.progress), dict(checkpoint.best)
+        for name, parameter in self.trained.items():
+            parameter.copy_(checkpoint.trained[name])
+            if checkpoint.optimizer:
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(checkpoint.progress.update), device=_step_device(self.device)),
+                    "exp_avg": checkpoint.optimizer[f"{name}/first"].to(self.device),
+                    "exp_avg_sq": checkpoint.optimizer[f"{name}/second"].to(self.device),
+                }
+        _set_generator_state(checkpoint.generators[str(self.workers.rank)], self.device)
+
+
+def _step_device(device: torch.device) -> torch.device:
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
+def _generator_state(device: torch.device) -> Tensor:
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)
+
+
+def _set_generator_state(state: Tensor, device: torch.device) -> None:
+    length = len(torch.get_rng_state())
+    torch.set_rng_state(state[:length])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state[length:], device)
+
+
+def token_loss(model: Transformer, batch: Batch, label_smoothing: float) -> Tensor:
+    """Summed label-smoothed cross-entropy, in nats, over real target tokens only."""
+    encoded, mask = model.encode(batch.source, batch.source_lengths)
+    states = model.decode(batch.inputs, encoded, mask)
+    # Padding is dropped before the projection, the largest product of all.
+    logits = model.project(states[batch.real])
+    return functional.cross_entropy(
+        logits.float(), batch.labels[batch.real], reduction="sum", label_smoothing=label_smoothing
+    )
+
+
+def train(
+    task: Task,
+    *,
+    checkpoint: Checkpoint | None,
+    development: Callable[[Transformer], float],
+    save: Callable[[Trainer], None],
+    report: Callable[[Report], None],
+    stop: Callable[[], bool],
+) -> Progress:
+    """Train until the updates are done, patience is exhausted or ``stop`` says so; returns where the run stands.
+
+    After every ``validate_every`` updates rank 0 scores the development set and ``save`` is called on every worker;
+    it is called, too, when the run is stopped. ``progress.finished`` tells the two ends apart. Raises TrainingError.
+    """
+    trainer = Trainer(task, checkpoint)
+    workers, settings = trainer.workers, trainer.settings
+    losses, tokens, started = 0.0, 0, time.perf_counter()
+    while not trainer.progress.finished:
+        loss, count = trainer.update()
+        losses, tokens = losses + loss, tokens + count
+        update = trainer.progress.update
+        validating = update % settings.validate_every == 0 or update >= settings.updates
+        if not math.isfinite(losses):
+            raise TrainingError(f"the loss is not finite at update {update}; lower learning_rate")
+        if validating or update % REPORT_EVERY == 0:
+            seconds = time.perf_counter() - started
+            total = workers.sum(tokens, trainer.device)
+            mean = workers.sum(losses, trainer.device) / total
+            score, best = None, False
+            if validating:
+                score = _development_score(trainer, development)
+                best = trainer.validated(score)
+                save(trainer)
+            rate = max(group["lr"] for group in trainer.optimizer.param_groups)
+            report(Report(update, trainer.progress.epoch, mean, rate, total / seconds, score, best))
+            losses, tokens, started = 0.0, 0, time.perf_counter()
+        if not trainer.progress.finished and workers.sum(float(stop()), trainer.device):
+            if not validating:
+                save(trainer)
+            break
+    return trainer.progress
+
+
+def _development_score(trainer: Trainer, development: Callable[[Transformer], float]) -> float:
+    """Rank 0 scores, everyone learns the score; random numbers drawn meanwhile leave no trace."""
+    score = 0.0
+    if trainer.workers.rank == 0:
+        trainer.model.eval()
+        cuda = [trainer.device] if trainer.device.type == "cuda" else []
+        with trainer.computing(), torch.random.fork_rng(cuda):
+            score = development(trainer.model)
+    return trainer.workers.sum(score, trainer.device)
+
+
+def trainable_copy(tensors: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """The same tensors, with those of ``names`` copied, so that training never writes to the frozen ones."""
+    chosen = set(names)
+    return {name: tensor.clone() if name in chosen else tensor for name, tensor in tensors.items()}

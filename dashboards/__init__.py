@@ -1,0 +1,1 @@
+"""Tables, and later figures, reports and pages, drawn from the registry's records."""

@@ -1,0 +1,112 @@
+"""What bad input gets: exit 2 and one clear message, before anything is trained or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Files = dict[str, Path]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "registry.db-" not in path.name
+    }
+
+
+def refused(result: Any, *parts: str) -> None:
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    for part in parts:
+        assert part in result.err
+
+
+@pytest.fixture
+def add(run: Any, home: Path, corpus_files: Files) -> Any:
+    """``add``, with a good pair and good files in place of what a test does not give."""
+
+    def call(pair: str = "pt-en", **options: object) -> Any:
+        files = (corpus_files["pt"], corpus_files["en"])
+        words: list[object] = []
+        for name, value in ({"train": files, "dev": files} | options).items():
+            words += [f"--{name}", *(value if isinstance(value, tuple) else [value])]
+        before = contents(home)
+        result = run("add", pair, *words, "--home", home)
+        assert contents(home) == before
+        return result
+
+    return call
+
+
+def test_a_missing_file(add: Any, corpus_files: Files) -> None:
+    refused(add(train=("no.pt", corpus_files["en"])), "train.source: there is no file ", "no.pt")
+
+
+def test_a_misaligned_corpus(add: Any, corpus_files: Files, tmp_path: Path) -> None:
+    short = tmp_path / "short.en"
+    short.write_text("one\ntwo\n", encoding="utf-8")
+    refused(add(dev=(corpus_files["pt"], short)), "12 lines, but", "short.en has 2")
+
+
+def test_bad_utf8_in_a_corpus(add: Any, corpus_files: Files) -> None:
+    lines = corpus_files["pt"].read_bytes().splitlines(keepends=True)
+    corpus_files["pt"].write_bytes(b"".join([*lines[:4], b"caf\xe9\n", *lines[5:]]))
+    refused(add(), "text.pt, line 5: not UTF-8 (byte 0xe9 at position 4)")
+
+
+def test_a_tag_that_is_none(add: Any) -> None:
+    refused(add("xx9-en"), "pair: 'xx9'")
+
+
+def test_a_pair_that_shares_no_side_with_the_parent(add: Any) -> None:
+    refused(add("pt-de"), "pt-de shares no side with the parent es-en")
+
+
+def test_an_unknown_parent(add: Any) -> None:
+    refused(add(parent="es-em"), "there is no parent 'es-em' (did you mean es-en?)")
+
+
+def test_a_scope_that_is_none(add: Any) -> None:
+    refused(add(scope="everything"), "scope: ", "'xattn-random'")
+
+
+def test_several_mistakes_are_listed_at_once(add: Any) -> None:
+    refused(add("pt-en", scope="all", parent="/", set="training.updates=0"), "3 problems", "scope", "parent", "updates")
+
+
+def test_a_setting_that_is_none(add: Any) -> None:
+    refused(add(set="workers"), "'workers' is not KEY=VALUE")
+
+
+def test_a_registry_that_is_not_there_is_not_made(run: Any, corpus_files: Files, tmp_path: Path) -> None:
+    files = (corpus_files["pt"], corpus_files["en"])
+    refused(run("add", "pt-en", "--train", *files, "--dev", *files), "there is no registry")
+    assert not (tmp_path / "continual-mt-home").exists()
+
+
+def test_a_parent_with_a_mistake_makes_no_home(run: Any, corpus_files: Files, tmp_path: Path) -> None:
+    files = (corpus_files["es"], tmp_path / "no.en")
+    refused(
+        run("parent", "train", "--pair", "es-en", "--train", *files, "--dev", *files),
+        "train.target: there",
+        "dev.target: there",
+    )
+    assert not (tmp_path / "continual-mt-home").exists()
+
+
+def test_a_sequence_with_several_mistakes(run: Any, home: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "sequence.yaml"
+    spec.write_text("name: s\nparent: es-en\nadditions:\n- {pair: pt-en}\n- {pair: es}\n", encoding="utf-8")
+    result = run("sequence", "run", spec, "--home", home)
+    refused(result, "additions.0.train: missing", "additions.1.pair: 'es' is not a pair", "5 problems")
+
+
+def test_a_submitted_job_needs_an_absolute_home(run: Any, corpus_files: Files) -> None:
+    files = (corpus_files["pt"], corpus_files["en"])
+    words = ("add", "pt-en", "--train", *files, "--dev", *files, "--address", "http://127.0.0.1:9")
+    refused(run(*words), "the home is not set")
+    refused(run(*words, "--home", "here", "--json"), "the home is here", "--json: ", "2 problems")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from continual_mt.home import HOME_VARIABLE, TRACKING_VARIABLE
+from registry import Registry
+
+
+def test_pairs_as_lines(run: Any, shared_home: Path) -> None:
+    result = run("pairs", "--home", shared_home)
+    assert (result.code, result.err) == (0, "")
+    lines = [line.split("  ") for line in result.out.splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert cells == [
+        ["pair", "kind", "recipe", "BLEU", "chrF", "test set"],
+        ["es-en", "original", "source parent, xattn parent, target parent", "30.0", "55.5", "test, beam 5"],
+        ["es-de", "supervised", "source parent, xattn es-de:1, target es-de:1", "-", "-", "-"],
+        ["pt-en", "supervised", "source pt-en:1, xattn pt-en:1, target parent", "-", "-", "-"],
+        ["pt-de", "zero-shot", "source pt-en:1, xattn es-de:1, target es-de:1", "7.0", "-", "test, beam 5"],
+    ]
+
+
+def test_pairs_as_json(run: Any, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(shared_home))
+    result = run("pairs", "--parent", "es-en", "--json")
+    with Registry.open(shared_home) as registry:
+        assert json.loads(result.out) == [entry.to_json() for entry in registry.pairs()]
+    assert result.err == ""
+
+
+def test_registry_list(run: Any, shared_home: Path) -> None:
+    result = run("registry", "list", "--home", shared_home)
+    head, parent, *modules = result.out.splitlines()
+    assert head.split()[:3] == ["name", "what", "parameters"]
+    assert parent.startswith("es-en")
+    assert "100.0%" in parent
+    assert [line.split()[0] for line in modules] == ["es-en/es-de:1", "es-en/pt-en:1"]
+    assert "new source pt, xattn" in modules[1]
+    listed = json.loads(run("registry", "list", "--home", shared_home, "--json").out)
+    assert [len(listed["parents"]), len(listed["modules"])] == [1, 2]
+
+
+def test_registry_show_a_parent(run: Any, shared_home: Path) -> None:
+    shown = run("registry", "show", "es-en", "--home", shared_home).out
+    for line in ("parent: es-en", "pair: es-en", "MLflow run: run-7", "corpora:", "scores:", "spec:", "seed: 1"):
+        assert line in shown.splitlines()
+    assert "BSD-3-Clause" in shown
+    assert "retention through pt-en:1" in shown
+
+
+def test_registry_show_a_module(run: Any, shared_home: Path) -> None:
+    shown = run("registry", "show", "pt-en", "--home", shared_home).out
+    assert "module: es-en/pt-en:1" in shown
+    assert "new side: source pt" in shown
+    data = json.loads(run("registry", "show", "es-en/pt-en:1", "--home", shared_home, "--json").out)
+    assert (data["name"], data["scope"]) == ("es-en/pt-en:1", "xattn")
+    assert [score["kind"] for score in data["scores"]] == ["zero-shot", "retention"]
+
+
+@pytest.mark.parametrize("name", ["basse", "es-enn", "pt-en:9", "other/pt-en"])
+def test_registry_show_an_unknown_name(run: Any, shared_home: Path, name: str) -> None:
+    result = run("registry", "show", name, "--home", shared_home)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: there is no ")
+    assert "es-en" in result.err
+
+
+def test_an_empty_registry(run: Any, tmp_path: Path) -> None:
+    with Registry.open(tmp_path / "new", create=True):
+        pass
+    for words in (["pairs"], ["registry", "list"]):
+        result = run(*words, "--home", tmp_path / "new")
+        assert (result.code, result.out) == (0, "")
+        assert "continual-mt parent train" in result.err
+    assert json.loads(run("pairs", "--home", tmp_path / "new", "--json").out) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pairs"],
+        ["registry", "list"],
+        ["registry", "show", "es-en"],
+        ["translate", "es-en"],
+        ["evaluate", "es-en", "--test", "a", "b"],
+        ["dashboard"],
+    ],
+)
+def test_reading_makes_no_home(run: Any, tmp_path: Path, words: list[str]) -> None:
+    result = run(*words)
+    assert (result.code, result.out) == (2, "")
+    assert str(tmp_path / "continual-mt-home") in result.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_dashboard(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "my home"
+    home.mkdir()
+    (home / "mlflow.db").touch()
+    expected = f"mlflow ui --backend-store-uri 'sqlite:///{home}/mlflow.db' --host 127.0.0.1 --port 5000\n"
+    assert run("dashboard", "--home", home).out == expected
+    monkeypatch.setenv(TRACKING_VARIABLE, "postgresql://me:secret@there/runs")
+    printed = run("dashboard")
+    assert '--backend-store-uri "$MLFLOW_TRACKING_URI"' in printed.out
+    monkeypatch.setenv(TRACKING_VARIABLE, "https://me:secret@there")
+    served = run("dashboard")
+    assert (served.code, served.out) == (0, "")
+    assert TRACKING_VARIABLE in served.err
+    assert "secret" not in printed.out + printed.err + served.err

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from continual_mt.cli.lines import CHUNK_LINES, Input, Output, _chunks
+from continual_mt.errors import CorpusError, StorageError
+from registry import Registry
+
+TOO_LONG = "xyzwvutsrqponm" * 30
+
+
+@pytest.fixture
+def translate(run: Any, shared_home: Path) -> Any:
+    def call(*words: object, stdin: str | bytes = b"", pair: str = "es-en") -> Any:
+        data = stdin if isinstance(stdin, bytes) else stdin.encode()
+        return run("translate", pair, "--beam", 1, "--home", shared_home, *words, stdin=data)
+
+    return call
+
+
+def translated(home: Path, sentences: Sequence[str], pair: str = "es-en", recipe: str | None = None) -> str:
+    source, target = pair.split("-")
+    with Registry.open(home) as registry:
+        model = registry.assemble(source, target, recipe=recipe)
+    return "".join(f"{line}\n" for line in model.translate(sentences, beam=1))
+
+
+@pytest.mark.parametrize(("pair", "recipe"), [("es-en", None), ("pt-de", "zero-shot"), ("es-en", "retention:pt-en")])
+def test_standard_input_to_standard_output(translate: Any, shared_home: Path, pair: str, recipe: str | None) -> None:
+    options = ["--recipe", recipe] if recipe else []
+    result = translate(*options, pair=pair, stdin="Hola a todos.\nBuenos días\n")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == translated(shared_home, ["Hola a todos.", "Buenos días"], pair, recipe)
+
+
+def test_empty_lines_stay_where_they_are(translate: Any) -> None:
+    lines = translate(stdin="\n\nHola\n   \nSí").out.split("\n")
+    assert len(lines) == 6
+    assert [lines[i] for i in (0, 1, 3, 5)] == [""] * 4
+
+
+def test_nothing_in_nothing_out(translate: Any) -> None:
+    result = translate()
+    assert (result.code, result.out, result.err) == (0, "", "")
+
+
+def test_line_endings_and_unusual_breaks_keep_the_count(translate: Any) -> None:
+    assert translate(stdin="Hola\r\nuno\u2028dos\x0btres\x85\r\n").out.count("\n") == 2
+
+
+def test_files(translate: Any, shared_home: Path, tmp_path: Path, django_catalogs: dict[str, list[str]]) -> None:
+    sentences = [*django_catalogs["es"][:30], ""]
+    (tmp_path / "in.gz").write_bytes(gzip.compress("\n".join([*sentences, ""]).encode()))
+    (tmp_path / "out").write_text("what was there before, which is longer\n" * 400, encoding="utf-8")
+    result = translate("--input", tmp_path / "in.gz", "--output", tmp_path / "out")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert (tmp_path / "out").read_text(encoding="utf-8") == translated(shared_home, sentences)
+
+
+def test_bad_utf8_in_a_file_is_found_before_anything_is_written(translate: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"Hola\n\xff\n")
+    result = translate("--input", tmp_path / "in", "--output", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert f"{tmp_path / 'in'}, line 2: not UTF-8 (byte 0xff at position 1)" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_utf8_on_standard_input_comes_after_the_lines_before_it(translate: Any, shared_home: Path) -> None:
+    result = translate(stdin=b"Hola\nuno\n\xff\n")
+    assert (result.code, result.out) == (2, translated(shared_home, ["Hola", "uno"]))
+    assert result.err.startswith("error: standard input, line 3: not UTF-8 (byte 0xff at position 1)")
+
+
+def test_a_line_that_cannot_be_translated_is_named(translate: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text(f"Hola\n{TOO_LONG}\nuno\n", encoding="utf-8")
+    result = translate("--input", tmp_path / "in", "--output", tmp_path / "out")
+    assert result.code == 2
+    assert result.err.startswith(f"error: {tmp_path / 'in'}, line 2: ")
+    assert "tokens long" in result.err
+    assert (tmp_path / "out").read_bytes().count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "pair", "message"),
+    [
+        (["--recipe", "magic"], "es-en", "there is no kind of recipe 'magic'"),
+        (["--recipe", "zero-shot"], "es-en", "there is no zero-shot pair 'es-en'"),
+        (["--recipe", "retention:fr-en"], "es-en", "there is no module 'fr-en'"),
+        (["--parent", "base"], "es-en", "there is no parent 'base'"),
+        ([], "pt-pt", "a language is never paired with itself"),
+        ([], "de-en", "there is no pair 'de-en'"),
+        ([], "spanish", "'spanish' is not a pair"),
+        (["--input", "nowhere"], "es-en", "nowhere: no such file"),
+        (["--input", "/"], "es-en", "is a folder"),
+    ],
+)
+def test_misuse(translate: Any, words: list[str], pair: str, message: str) -> None:
+    result = translate(*words, pair=pair)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_the_output_may_not_be_the_input(translate: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("Hola\n", encoding="utf-8")
+    result = translate("--input", tmp_path / "in", "--output", "./in")
+    assert result.code == 2
+    assert "is the input as well" in result.err
+    assert (tmp_path / "in").read_text(encoding="utf-8") == "Hola\n"
+
+
+def test_an_output_that_cannot_be_written_is_a_failure(translate: Any, tmp_path: Path) -> None:
+    result = translate("--output", tmp_path / "no" / "out", stdin="Hola\n")
+    assert (result.code, result.out) == (1, "")
+    assert "No such file or directory" in result.err
+
+
+def test_an_interrupted_output_holds_whole_lines(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with Output(tmp_path / "out", Input(None)) as out:
+            out.write(["eins", "zwei\ndrei"])
+            os.write(out._file.fileno(), b"half a li")  # type: ignore[union-attr]  # as a killed write would leave it
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (tmp_path / "out").read_bytes() == b"eins\nzwei drei\n"
+
+
+def test_a_full_disk_is_named() -> None:
+    full = Output(Path("/dev/full"), Input(None))
+    with pytest.raises(StorageError, match="/dev/full cannot be written: No space left"), full as out:
+        out.write(["eins"])
+
+
+@given(st.lists(st.text(max_size=5)), st.integers(1, 7))
+def test_chunks_are_the_lines_in_order(lines: list[str], most: int) -> None:
+    chunks = list(_chunks(lines, most))
+    assert [line for chunk in chunks for line in chunk.lines] == lines
+    numbers = [chunk.first for chunk in chunks]
+    assert numbers == [1 + sum(len(before.lines) for before in chunks[:i]) for i in range(len(chunks))]
+    assert all(0 < len(chunk.lines) <= most for chunk in chunks)
+
+
+def test_chunks_bound_the_memory_and_come_before_a_bad_line() -> None:
+    def lines() -> Any:
+        yield from ["x" * 150_000] * 3
+        raise CorpusError("file", "bad", 4)
+
+    chunks = _chunks(lines(), CHUNK_LINES)
+    assert [len(next(chunks).lines), len(next(chunks).lines)] == [2, 1]
+    with pytest.raises(CorpusError, match="line 4"):
+        next(chunks)
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert Input(tmp_path / "pipe").check() is None
+    assert Input(None).check() is None
+    (tmp_path / "file").write_text("a\nb", encoding="utf-8")
+    assert Input(tmp_path / "file").check() == 2
