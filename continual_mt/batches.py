@@ -13,7 +13,7 @@ from torch import Tensor
 from continual_mt.tokenizer import Tokenizer
 from continual_mt.tokens import TokenizedCorpus
 
-POOL = 20_000
+POOL = 5_000
 """Sentences sorted by length together: enough that padding is small, few enough that batches differ in each epoch."""
 
 Indices = NDArray[np.int64]

@@ -38,7 +38,7 @@ def new_side_of(pair: Pair, parent: Pair) -> SideName:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Module:
     """A new language's side and whatever else its scope changed, valid on one parent only."""
 

@@ -45,8 +45,8 @@ class PairModel:
         """One translation a sentence, in order; a blank sentence gives an empty one. ``beam`` 1 is greedy search.
 
         A sentence of more tokens than the model has positions is translated in pieces, divided at spaces.
-        ``progress`` is called with the number of pieces done. Raises InputError for a sentence with a line break and
-        for a word that alone is longer than the model's limit.
+        ``progress`` is called with the number of pieces done. Raises InputError for a sentence with a line break or
+        with half a surrogate pair, and for a word that alone is longer than the model's limit.
         """
         if beam < 1:
             raise InputError(f"beam is {beam}; it must be at least 1")
@@ -58,6 +58,10 @@ class PairModel:
     def _pieces(self, sentence: str, number: int) -> Iterator[list[int]]:
         if "\n" in sentence or "\r" in sentence:
             raise InputError(f"sentence {number} holds a line break; give one sentence at a time")
+        if any("\ud800" <= character <= "\udfff" for character in sentence):
+            raise InputError(
+                f"sentence {number} holds half a surrogate pair, which is no text; decode its bytes as UTF-8"
+            )
         if not sentence.strip():
             return  # asked of the text: to a tokenizer, some kinds of space are unknown characters
         limit = self.transformer.architecture.maximum_positions - 1

@@ -19,7 +19,7 @@ from continual_mt.tokenizer import Tokenizer
 FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parent:
     """All five groups of parameters, two sides, and the architecture that they fit.
 

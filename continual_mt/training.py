@@ -16,6 +16,7 @@ from continual_mt.architecture import group_of
 from continual_mt.batches import Batch, Indices, UpdateStream, make_batch
 from continual_mt.checkpoint import Checkpoint, Progress
 from continual_mt.errors import TrainingError
+from continual_mt.report import Report
 from continual_mt.settings import TrainingSettings
 from continual_mt.tokenizer import Tokenizer
 from continual_mt.tokens import TokenizedCorpus
@@ -25,19 +26,6 @@ from continual_mt.workers import Workers
 BETAS = (0.9, 0.98)
 EPSILON = 1e-6
 REPORT_EVERY = 20
-
-
-@dataclass(frozen=True)
-class Report:
-    """What training says of itself: every REPORT_EVERY updates, and with ``development`` (BLEU) after a validation."""
-
-    update: int
-    epoch: int
-    loss: float
-    learning_rate: float
-    tokens_per_second: float
-    development: float | None = None
-    best: bool = False
 
 
 @dataclass(frozen=True)

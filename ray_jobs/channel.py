@@ -9,7 +9,7 @@ import ray
 from ray.actor import ActorHandle
 
 from continual_mt.errors import ContinualMTError
-from continual_mt.training import Report
+from continual_mt.report import Report
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Else Ray takes 127.0.0.1, also where it is asked to listen there, for the machine's address on its network.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# A checkpoint counts, and the next one may follow, when Ray has looked at the workers; by default every two seconds.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
 
 import ray
 from ray.autoscaler import sdk as autoscaler

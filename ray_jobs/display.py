@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from continual_mt.training import Report
+from continual_mt.report import Report
 
 LINE_SECONDS = 30.0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from continual_mt.checkpoint import Checkpoint
-from continual_mt.errors import ClusterError, RegistryError, StoppedError
+from continual_mt.errors import ClusterError, IncompatibleError, RegistryError, StoppedError
 from continual_mt.home import Home
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
@@ -89,7 +89,19 @@ class Driver:
         job = resolve(spec, None, self.home.cache)
         # The first thing that is written, once nothing in the spec is wrong.
         self._registry = self._registry or self._stack.enter_context(Registry.open(self.home.path, create=True))
+        self._check_name(spec, job)
         return self._run(job, None)
+
+    def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:
+        """A parent is frozen for ever: its name is never given to another, and it has no second name."""
+        for parent in self.registry.parents():
+            if parent.name == spec.name and (self.again or parent.lineage.job != job.digest):
+                raise IncompatibleError(
+                    f"{self.registry.name} has a parent {spec.name} already, and a parent is never replaced; "
+                    "choose another name"
+                )
+            if parent.name != spec.name and parent.lineage.job == job.digest:
+                raise IncompatibleError(f"just this work is registered already, as the parent {parent.name}; use it")
 
     def add_language(self, spec: AdditionSpec, *, sequence: str | None = None) -> Outcome:
         """Add a language to a parent and register its module."""
@@ -255,23 +267,7 @@ class Driver:
             f"{job.title}: {job.train.record.sentences:,} sentence pairs, "
             f"{source.size:,} source and {target.size:,} target types"
         )
-        trained, fresh = job.groups()
-        return WorkOrder(
-            pair=job.pair,
-            architecture=job.architecture,
-            parent=parent,
-            trained=trained,
-            fresh=fresh,
-            source=source,
-            target=target,
-            train=job.train.spec,
-            train_digest=job.train.summary.digest,
-            dev=job.dev.spec,
-            settings=job.spec.training,
-            seed=job.spec.seed,
-            threads=threads,
-            cache=self.home.cache,
-        )
+        return WorkOrder.of(job, parent, source, target, threads, self.home.cache)
 
     def _register(
         self, job: ResolvedJob, held: JobRecord, order: WorkOrder, best: Mapping[str, Tensor], run: str | None

@@ -16,6 +16,7 @@ from continual_mt.spec import CorpusSpec
 from continual_mt.tokenizer import Tokenizer
 from continual_mt.training import trainable_copy
 from continual_mt.transformer import initial_tensors
+from ray_jobs.resolve import ResolvedJob
 from registry.blobs import BlobStore
 
 
@@ -48,6 +49,35 @@ class WorkOrder:
     seed: int
     threads: int
     cache: Path
+
+    @classmethod
+    def of(
+        cls,
+        job: ResolvedJob,
+        parent: StoredParent | None,
+        source: Tokenizer,
+        target: Tokenizer,
+        threads: int,
+        cache: Path,
+    ) -> WorkOrder:
+        """The order for a job's training; ``threads`` is what each worker computes with."""
+        trained, fresh = job.groups()
+        return cls(
+            pair=job.pair,
+            architecture=job.architecture,
+            parent=parent,
+            trained=trained,
+            fresh=fresh,
+            source=source,
+            target=target,
+            train=job.train.spec,
+            train_digest=job.train.summary.digest,
+            dev=job.dev.spec,
+            settings=job.spec.training,
+            seed=job.spec.seed,
+            threads=threads,
+            cache=cache,
+        )
 
     def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
         return tuple(name for group in groups for name in group_names(self.architecture, group))

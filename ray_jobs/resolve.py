@@ -93,13 +93,12 @@ class ResolvedJob:
     @property
     def digest(self) -> str:
         spec = self.spec.model_dump(mode="json", include={"pair", "scope", "vocabulary", "training", "seed"})
-        # A parent's name is part of the work, an addition's parent is known by what it computes.
         identity = {
             "version": IDENTITY_VERSION,
             "kind": self.kind,
             "spec": spec,
             "architecture": self.architecture.to_json(),
-            "parent": self.parent.fingerprint if self.parent else self.experiment,
+            "parent": self.parent.fingerprint if self.parent else None,
             "train": self.train.summary.digest,
             "dev": self.dev.summary.digest,
         }

@@ -41,7 +41,7 @@ def submit(
             runtime_env={"working_dir": folder, "py_modules": _code(), "env_vars": {HOME_VARIABLE: str(home.path)}},
             metadata={"job": f"continual-mt {program}"},
         )
-    say(f"submitted as {job}; 'ray job stop {job} --address {address}' ends it after a checkpoint")
+    say(f"submitted as {job}; 'ray job stop {job} --address {address}' ends it")
     asyncio.run(_follow(client, job, say))
     return _exit_code(client, job)
 

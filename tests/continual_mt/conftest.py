@@ -1,0 +1,97 @@
+"""A parent and additions to it that are small enough for every test: random weights, tokenizers of real text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from continual_mt.architecture import GROUPS, Architecture, Scope, parameter_names, trainable_names
+from continual_mt.corpora.corpus import inspect
+from continual_mt.corpora.text import TextFiles
+from continual_mt.languages import Pair
+from continual_mt.module import Module, new_side_of
+from continual_mt.parent import Parent
+from continual_mt.side import Side
+from continual_mt.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
+from continual_mt.transformer import Transformer, initial_tensors
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+TokenizeFiles = Callable[[str, str], TokenizedCorpus]
+MakeModule = Callable[..., Module]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in another order are other floats: exactness is asserted with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def architecture() -> Architecture:
+    return Architecture(width=16, heads=2, encoder_layers=1, decoder_layers=1, feed_forward=24, maximum_positions=48)
+
+
+@pytest.fixture(scope="session")
+def django_tokenizers(django_catalogs: dict[str, list[str]]) -> dict[str, Tokenizer]:
+    """Of different sizes, so that one taken for another does not fit."""
+    sizes = {"en": 300, "es": 310, "de": 320, "pt": 330}
+    return {name: train_tokenizer(lambda name=name: django_catalogs[name], size) for name, size in sizes.items()}
+
+
+@pytest.fixture(scope="session")
+def tokenize_files(
+    django_text_files: dict[str, Path],
+    django_tokenizers: dict[str, Tokenizer],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> TokenizeFiles:
+    """Django's catalogs of a source and a target language as token ids."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def tokenize(source: str, target: str) -> TokenizedCorpus:
+        corpus = TextFiles(Pair(source, target), django_text_files[source], django_text_files[target])
+        tokenizers = django_tokenizers[source], django_tokenizers[target]
+        return tokenize_corpus(corpus, inspect(corpus).digest, *tokenizers, cache, maximum_tokens=47)
+
+    return tokenize
+
+
+@pytest.fixture(scope="session")
+def parent(architecture: Architecture, django_tokenizers: dict[str, Tokenizer]) -> Parent:
+    """An untrained parent es-en."""
+    source, target = django_tokenizers["es"], django_tokenizers["en"]
+    sizes = {"source": source.size, "target": target.size}
+    tensors = initial_tensors(architecture, parameter_names(architecture), sizes, seed=1)
+    return Parent(Pair("es", "en"), architecture, tensors, Side("es", source), Side("en", target))
+
+
+@pytest.fixture(scope="session")
+def make_module(parent: Parent, django_tokenizers: dict[str, Tokenizer]) -> MakeModule:
+    """A module for ``parent`` with random tensors: make_module("pt-en", scope="xattn")."""
+
+    def make(pair_text: str, scope: Scope = "xattn", seed: int = 2) -> Module:
+        pair = Pair.parse(pair_text)
+        side = new_side_of(pair, parent.pair)
+        tokenizer = django_tokenizers[pair.language(side)]
+        sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size, side: tokenizer.size}
+        names = trainable_names(parent.architecture, scope, side)
+        return Module.of(parent, pair, scope, initial_tensors(parent.architecture, names, sizes, seed), tokenizer)
+
+    return make
+
+
+@pytest.fixture
+def model(parent: Parent) -> Transformer:
+    """The parent's model on copies of its weights, so that a test may train it."""
+    assert set(GROUPS) == {name.partition(".")[0] for name in parent.tensors}
+    return Transformer.pointing_at(parent.architecture, {name: t.clone() for name, t in parent.tensors.items()})

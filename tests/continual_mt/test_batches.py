@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from continual_mt import batches as batches_module
+from continual_mt.batches import UpdateStream, epoch_batches, make_batch, pad
+from continual_mt.corpora.corpus import inspect
+from continual_mt.corpora.text import TextFiles
+from continual_mt.languages import Pair
+from continual_mt.tokenizer import Tokenizer
+from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
+
+TokenizeFiles = Callable[[str, str], TokenizedCorpus]
+
+
+@pytest.fixture(scope="session")
+def corpus(tokenize_files: TokenizeFiles) -> TokenizedCorpus:
+    return tokenize_files("es", "en")
+
+
+def longer_side(corpus: TokenizedCorpus) -> np.ndarray:
+    return np.maximum(corpus.source_lengths, corpus.target_lengths) + 1
+
+
+@settings(max_examples=30)
+@given(
+    batch_tokens=st.integers(1, 4000),
+    seed=st.integers(0, 2**31 - 1),
+    epoch=st.integers(0, 1000),
+    pool=st.sampled_from([1, 7, 100, 20_000]),
+)
+def test_an_epoch_holds_every_sentence_once_within_the_limit(
+    corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int, pool: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches_module, "POOL", pool)
+        batches = epoch_batches(corpus, batch_tokens, seed, epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(corpus)))
+    lengths = longer_side(corpus)
+    for indices in batches:
+        assert len(indices) == 1 or len(indices) * int(lengths[indices].max()) <= batch_tokens
+
+
+def test_seed_and_epoch_alone_decide_the_order(corpus: TokenizedCorpus) -> None:
+    def order(seed: int, epoch: int) -> list[list[int]]:
+        return [indices.tolist() for indices in epoch_batches(corpus, 100, seed, epoch)]
+
+    assert order(1, 0) == order(1, 0)
+    orders = [order(1, 0), order(1, 1), order(2, 0), order(0, 1)]
+    assert all(first != second for n, first in enumerate(orders) for second in orders[:n])
+    members = [{frozenset(indices) for indices in epoch} for epoch in orders[:2]]
+    assert members[0] != members[1]  # other batches, not the same ones in another order
+
+
+def test_little_of_a_batch_is_padding(corpus: TokenizedCorpus) -> None:
+    batches = epoch_batches(corpus, 256, 1, 0)
+    shares = []
+    for lengths in (corpus.source_lengths + 1, corpus.target_lengths + 1):
+        padded = sum(len(indices) * int(lengths[indices].max()) for indices in batches)
+        shares.append(1 - int(lengths.sum()) / padded)
+    print(f"padding: source {shares[0]:.1%}, target {shares[1]:.1%} of {len(batches)} batches")
+    assert shares[0] < 0.15
+    assert shares[1] < 0.35  # the longer side rules, which here is Spanish
+
+
+def test_batches_are_full(corpus: TokenizedCorpus) -> None:
+    batches = epoch_batches(corpus, 256, 1, 0)
+    lengths = longer_side(corpus)
+    used = [len(indices) * int(lengths[indices].max()) for indices in batches]
+    assert np.mean(used) > 0.85 * 256
+
+
+@settings(max_examples=30)
+@given(
+    batch_tokens=st.sampled_from([300, 1000, 100_000]),
+    accumulate=st.integers(1, 5),
+    seed=st.integers(0, 2**31 - 1),
+    before=st.integers(0, 40),
+)
+def test_a_stream_goes_on_from_any_place(
+    corpus: TokenizedCorpus, batch_tokens: int, accumulate: int, seed: int, before: int
+) -> None:
+    stream = UpdateStream(corpus, batch_tokens, accumulate, seed)
+    for _ in range(before):
+        next(stream)
+    resumed = UpdateStream(corpus, batch_tokens, accumulate, seed, stream.epoch, stream.consumed)
+    for _ in range(12):
+        first, second = next(stream), next(resumed)
+        assert len(first) == accumulate
+        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+        assert (stream.epoch, stream.consumed) == (resumed.epoch, resumed.consumed)
+
+
+def test_a_stream_runs_through_epoch_after_epoch(corpus: TokenizedCorpus) -> None:
+    """Updates may straddle epochs; nothing is left out or seen twice."""
+    epochs = [epoch_batches(corpus, 700, 3, epoch) for epoch in range(3)]
+    expected = [indices.tolist() for epoch in epochs for indices in epoch]
+    stream = UpdateStream(corpus, 700, 3, seed=3)
+    found = [indices.tolist() for _ in range(len(expected) // 3) for indices in next(stream)]
+    assert found == expected[: len(found)]
+    assert iter(stream) is stream
+    assert stream.epoch == 2
+
+
+def test_make_batch(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokenizer]) -> None:
+    source, target = django_tokenizers["es"], django_tokenizers["en"]
+    indices = np.array([3, 11, 5])
+    batch = make_batch(corpus, indices, source, target)
+    for row, index in enumerate(indices):
+        tokens, labels = corpus.source(index).tolist(), corpus.target(index).tolist()
+        assert batch.source[row].tolist()[: len(tokens) + 1] == [*tokens, source.end]
+        assert set(batch.source[row].tolist()[len(tokens) + 1 :]) <= {source.pad}
+        assert batch.source_lengths[row] == len(tokens) + 1
+        assert batch.inputs[row].tolist()[: len(labels) + 1] == [target.start, *labels]
+        assert batch.labels[row][batch.real[row]].tolist() == [*labels, target.end]
+        assert set(batch.inputs[row].tolist()[len(labels) + 1 :]) <= {target.pad}
+    assert batch.inputs.shape == batch.labels.shape == batch.real.shape
+    assert int(batch.real.sum()) == int(corpus.target_lengths[indices].sum()) + 3
+    moved = batch.to(torch.device("cpu"))
+    assert torch.equal(moved.labels, batch.labels)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=5), st.integers(-1, 9))
+def test_pad(rows: list[list[int]], filler: int) -> None:
+    tokens, lengths = pad(rows, filler)
+    width = max(map(len, rows), default=0)
+    assert tokens.shape == (len(rows), width)
+    assert lengths.tolist() == [len(row) for row in rows]
+    assert tokens.tolist() == [row + [filler] * (width - len(row)) for row in rows]
+    assert tokens.dtype == lengths.dtype == torch.int64
+
+
+def test_a_corpus_of_one_sentence(tmp_path: Path, django_tokenizers: dict[str, Tokenizer]) -> None:
+    for name, text in (("es", "Dos hombres juegan.\n"), ("en", "Two men play.\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    files = TextFiles(Pair("es", "en"), tmp_path / "es", tmp_path / "en")
+    tokenizers = django_tokenizers["es"], django_tokenizers["en"]
+    stream = UpdateStream(tokenize_corpus(files, inspect(files).digest, *tokenizers, tmp_path), 4, 2, seed=1)
+    assert [indices.tolist() for indices in next(stream)] == [[0], [0]]
+    assert (stream.epoch, stream.consumed) == (1, 1)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import inspect
+import pickle
+from pathlib import Path
+
+import pytest
+
+from continual_mt import errors
+from continual_mt.errors import ContinualMTError, CorpusError, FailureError, MisuseError, SpecError
+
+CLASSES = [
+    member
+    for _, member in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(member, ContinualMTError) and member.__module__ == errors.__name__
+]
+
+
+def make(kind: type[ContinualMTError]) -> ContinualMTError:
+    if issubclass(kind, SpecError):
+        return kind("spec.yaml", ["pair: missing", "seed: too large"])
+    if issubclass(kind, CorpusError):
+        return kind(Path("text.de"), "not UTF-8", 7)
+    return kind("the thing at fault; the way out")
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_pickling_keeps_everything(kind: type[ContinualMTError]) -> None:
+    """Ray ships errors between processes."""
+    error = make(kind)
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    assert type(again) is kind
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
+    assert again.exit_code == error.exit_code
+
+
+def test_exit_codes() -> None:
+    codes = {kind.__name__: kind.exit_code for kind in CLASSES}
+    assert codes == {
+        "ContinualMTError": 1,
+        "MisuseError": 2,
+        "SpecError": 2,
+        "CorpusError": 2,
+        "LanguageError": 2,
+        "UnknownNameError": 2,
+        "IncompatibleError": 2,
+        "InputError": 2,
+        "FailureError": 1,
+        "StorageError": 1,
+        "CorruptionError": 1,
+        "DownloadError": 1,
+        "RegistryError": 1,
+        "JobHeldError": 1,
+        "ClusterError": 1,
+        "TrainingError": 1,
+        "StoppedError": 1,
+    }
+    for kind in CLASSES:
+        assert kind is ContinualMTError or issubclass(kind, MisuseError) != issubclass(kind, FailureError)
+
+
+def test_the_tree_in_the_documentation_names_every_error() -> None:
+    assert errors.__doc__ is not None
+    assert [kind.__name__ for kind in CLASSES if kind.__name__ not in errors.__doc__] == []
+
+
+def test_a_spec_error_lists_every_problem() -> None:
+    error = SpecError("spec.yaml", ["pair: missing", "seed: too large"])
+    assert str(error) == "spec.yaml: 2 problems:\n  - pair: missing\n  - seed: too large"
+    assert error.problems == ("pair: missing", "seed: too large")
+    assert str(SpecError("--set", ["x"])) == "--set: one problem:\n  - x"
+
+
+def test_a_corpus_error_names_file_and_line() -> None:
+    assert str(CorpusError("text.de", "not UTF-8", 7)) == "text.de, line 7: not UTF-8"
+    assert str(CorpusError(Path("text.de"), "missing")) == "text.de: missing"

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from continual_mt.home import (
+    BLOBS_VARIABLE,
+    DATABASE_VARIABLE,
+    HOME_VARIABLE,
+    TRACKING_VARIABLE,
+    Home,
+)
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (HOME_VARIABLE, DATABASE_VARIABLE, BLOBS_VARIABLE, TRACKING_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_argument_beats_the_variable_beats_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert Home.resolve().path == tmp_path / "continual-mt-home"
+    monkeypatch.setenv(HOME_VARIABLE, "/srv/home")
+    assert Home.resolve().path == Path("/srv/home")
+    assert Home.resolve("elsewhere").path == tmp_path / "elsewhere"
+    assert Home.resolve(Path("/other")).path == Path("/other")
+    monkeypatch.setenv(HOME_VARIABLE, "")
+    assert Home.resolve().path == tmp_path / "continual-mt-home"
+
+
+def test_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Home.resolve("~/mt").path == tmp_path / "mt"
+
+
+def test_places_in_the_home(tmp_path: Path) -> None:
+    home = Home.resolve()
+    root = tmp_path / "continual-mt-home"
+    assert home.database == f"sqlite:///{root}/registry.db"
+    assert home.tracking == f"sqlite:///{root}/mlflow.db"
+    assert (home.blobs, home.artifacts, home.cache, home.jobs) == (
+        root / "blobs",
+        root / "mlflow-artifacts",
+        root / "cache",
+        root / "jobs",
+    )
+
+
+def test_each_place_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://somewhere/registry")
+    monkeypatch.setenv(BLOBS_VARIABLE, "blobs-elsewhere")
+    monkeypatch.setenv(TRACKING_VARIABLE, "http://mlflow:5000")
+    home = Home.resolve()
+    assert home.database == "postgresql://somewhere/registry"
+    assert home.blobs == tmp_path / "blobs-elsewhere"
+    assert home.tracking == "http://mlflow:5000"
+
+
+def test_nothing_is_created(tmp_path: Path) -> None:
+    home = Home.resolve()
+    assert home.database
+    assert home.blobs
+    assert list(tmp_path.iterdir()) == []

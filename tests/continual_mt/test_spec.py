@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from continual_mt.corpora.catalogs import CatalogCorpus
+from continual_mt.corpora.text import TextFiles
+from continual_mt.corpora.tsv import TabSeparated
+from continual_mt.errors import SpecError
+from continual_mt.languages import Pair
+from continual_mt.spec import (
+    AdditionSpec,
+    CorpusSpec,
+    ParentSpec,
+    SequenceSpec,
+    TestSpec,
+    assignments,
+    merge,
+    read_spec,
+    validate,
+)
+
+TestSpec.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test by its name
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the files that the specs below name."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("train.de", "train.en", "dev.de", "dev.en", "test.tsv"):
+        (data / name).write_text("eins\n", encoding="utf-8")
+    return tmp_path
+
+
+ADDITION = """
+parent: small
+pair: de-en
+train: {source: data/train.de, target: data/train.en, licence: CC0}
+dev: {source: data/dev.de, target: data/dev.en}
+tests:
+  - {pair: de-en, tsv: data/test.tsv, name: news}
+  - {pair: es-en, catalogs: test}
+scope: body
+vocabulary: 4000
+training: {updates: 100, learning_rates: {encoder: 1e-4}}
+resources: {workers: 2, cpus: 1}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "spec.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(kind: type[AdditionSpec | ParentSpec | SequenceSpec], folder: Path, text: str) -> list[str]:
+    with pytest.raises(SpecError) as raised:
+        read_spec(kind, write(folder, text))  # type: ignore[type-var]
+    assert raised.value.origin == str(folder / "spec.yaml")
+    assert all(problem in str(raised.value) for problem in raised.value.problems)
+    return list(raised.value.problems)
+
+
+def test_an_addition(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Paths count from the spec's folder, wherever the process is."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    spec = read_spec(AdditionSpec, write(folder, ADDITION))
+    data = folder / "data"
+    assert (spec.parent, spec.pair, spec.scope, spec.vocabulary, spec.seed) == ("small", "de-en", "body", 4000, 1)
+    assert (spec.train.source, spec.train.target) == (data / "train.de", data / "train.en")
+    assert spec.tests[0].tsv == data / "test.tsv"
+    assert (spec.training.updates, spec.training.learning_rates) == (100, {"encoder": 1e-4})
+    assert spec.training.batch_tokens == 2048
+    assert (spec.resources.workers, spec.resources.max_failures) == (2, 3)
+    pair = Pair("de", "en")
+    assert spec.train.open(pair, folder) == TextFiles(pair, data / "train.de", data / "train.en", licence="CC0")
+    assert spec.tests[0].open(pair, folder) == TabSeparated(pair, data / "test.tsv", 0, 1, licence=None)
+    assert spec.tests[1].open(Pair("es", "en"), folder) == CatalogCorpus(Pair("es", "en"), "test", folder)
+
+
+def test_a_relative_spec_has_absolute_paths(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, ADDITION)
+    monkeypatch.chdir(folder)
+    assert read_spec(AdditionSpec, Path("spec.yaml")).train.source == folder / "data" / "train.de"
+
+
+def test_the_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    spec = read_spec(AdditionSpec, write(folder, ADDITION.replace("data/train.de", "~/data/train.de")))
+    assert spec.train.source == folder / "data" / "train.de"
+
+
+def test_json_is_read_too(folder: Path) -> None:
+    text = '{"name": "p", "pair": "es-en", "train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}'
+    spec = read_spec(ParentSpec, write(folder, text))
+    assert (spec.architecture.width, spec.vocabulary.source, spec.train.catalogs) == (256, None, "train")
+
+
+def test_every_problem_is_listed_at_once(folder: Path) -> None:
+    text = """
+name: "no name!"
+pair: de_en
+train: {source: data/train.de, target: data/absent.en}
+dev: {source: data/dev.de, tsv: data/test.tsv}
+tests: [{pair: de-xx, catalogs: test}, {catalogs: everything, pair: de-en}]
+training: {updates: 0, speed: high, accumulate: 3}
+resources: {workers: 0}
+architecture: {width: 100, heads: 3}
+seed: -1
+colour: red
+"""
+    found = problems(ParentSpec, folder, text)
+    assert {problem.partition(": ")[0] for problem in found} == {
+        "name",
+        "pair",
+        "train.target",
+        "dev",
+        "tests.0.pair",
+        "tests.1.catalogs",
+        "training.updates",
+        "training.speed",
+        "resources.workers",
+        "architecture",
+        "seed",
+        "colour",
+    }
+    assert f"train.target: there is no file {folder}/data/absent.en" in found
+    assert "dev: give exactly one of: source and target, tsv, catalogs" in found
+    assert "training.speed: unknown key" in found
+    assert "colour: unknown key" in found
+    assert "architecture: width (100) must be an even multiple of heads (3)" in found
+    assert "pair: 'de_en' is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en" in found
+
+
+def test_missing_files_and_shared_updates_are_listed_with_the_rest(folder: Path) -> None:
+    text = """
+pair: de-en
+train: {tsv: absent.tsv}
+training: {accumulate: 3}
+resources: {workers: 2}
+"""
+    assert problems(AdditionSpec, folder, text) == [
+        f"train.tsv: there is no file {folder}/absent.tsv",
+        "dev: missing",
+        "resources: training.accumulate (3) must be a multiple of resources.workers (2), "
+        "so that an update is the same however many workers share it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "problem"),
+    [
+        ("{}", "give exactly one of: source and target, tsv, catalogs"),
+        ("{catalogs: train, tsv: data/test.tsv}", "give exactly one of"),
+        ("{source: data/train.de}", "give both source and target"),
+        ("{tsv: data/test.tsv, source_column: 1}", "source_column and target_column are the same"),
+    ],
+)
+def test_a_corpus_is_of_one_kind(folder: Path, corpus: str, problem: str) -> None:
+    text = f"pair: de-en\ntrain: {corpus}\ndev: {{catalogs: dev}}\n"
+    found = problems(AdditionSpec, folder, text)
+    assert len(found) == 1
+    assert found[0].startswith(f"train: {problem}")
+
+
+def test_what_is_on_record_may_name_files_that_have_gone() -> None:
+    assert TestSpec(pair="de-en", tsv=Path("/gone.tsv")).tsv == Path("/gone.tsv")
+    assert CorpusSpec(tsv=Path("gone.tsv")).tsv == Path.cwd() / "gone.tsv"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "a spec is a mapping of keys to values, such as 'pair: de-en'"),
+        (b"- a\n- b\n", "a spec is a mapping"),
+        (b"pair: [de", "is not YAML"),
+        (b"seed: 2020-13-45", "is not YAML"),
+        (b"pair: !!python/object:os.system {}", "is not YAML"),
+        (b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_what_is_no_spec(folder: Path, content: bytes, problem: str) -> None:
+    path = folder / "spec.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError) as raised:
+        read_spec(AdditionSpec, path)
+    assert str(raised.value).startswith(f"{path}: one problem:\n  - {problem}")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="one problem:\n  - there is no such file"):
+        read_spec(AdditionSpec, tmp_path / "absent.yaml")
+    with pytest.raises(SpecError, match="cannot be read"):
+        read_spec(AdditionSpec, tmp_path)
+
+
+SEQUENCE = """
+name: both
+parent: small
+dev: {catalogs: dev}
+train: {catalogs: train}
+training: {updates: 100, accumulate: 4}
+resources: {workers: 2}
+seed: 7
+additions:
+  - pair: pt-en
+  - pair: es-de
+    seed: 8
+    training: {updates: 50}
+    dev: {source: data/dev.de, target: data/dev.en}
+"""
+
+
+def test_additions_inherit_what_they_do_not_say(folder: Path) -> None:
+    first, second = read_spec(SequenceSpec, write(folder, SEQUENCE)).additions
+    assert (first.pair, first.parent, first.seed, first.training.updates) == ("pt-en", "small", 7, 100)
+    assert (second.pair, second.parent, second.seed, second.training.updates) == ("es-de", "small", 8, 50)
+    assert first.training.accumulate == second.training.accumulate == 4
+    assert first.resources.workers == second.resources.workers == 2
+    assert (first.dev.catalogs, second.train.catalogs) == ("dev", "train")
+    assert (second.dev.catalogs, second.dev.source) == (None, folder / "data" / "dev.de")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("  - pair: pt-en", "  - pair: es-de"), ["additions: es-de stands there more than once"]),
+        (("    seed: 8", "    parent: large"), ["additions: every addition of a sequence is to its parent, small"]),
+        (
+            ("  - pair: pt-en", "  - pt-en"),
+            ["additions.0: Input should be a valid dictionary or instance of AdditionSpec"],
+        ),
+        (("seed: 7", "sed: 7"), ["additions.0.sed: unknown key", "additions.1.sed: unknown key"]),
+        (("parent: small", ""), ["parent: missing"]),
+        (("    seed: 8", "    seed: -8"), ["additions.1.seed: Input should be greater than or equal to 0"]),
+        (("workers: 2", "workers: 3"), ["additions.0.resources: training", "additions.1.resources: training"]),
+    ],
+)
+def test_problems_of_a_sequence(folder: Path, change: tuple[str, str], expected: list[str]) -> None:
+    found = problems(SequenceSpec, folder, SEQUENCE.replace(*change))
+    assert len(found) == len(expected)
+    assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=True))
+
+
+def test_a_sequence_without_additions(folder: Path) -> None:
+    text = "name: none\nparent: small\nadditions: []\n"
+    assert problems(SequenceSpec, folder, text) == ["additions: there is none; name at least one"]
+    assert problems(SequenceSpec, folder, text.replace("[]", "3")) == ["additions: Input should be a valid tuple"]
+    assert problems(SequenceSpec, folder, "name: none\n") == ["parent: missing", "additions: missing"]
+
+
+def test_assignments() -> None:
+    texts = [
+        "training.updates=100",
+        "training.learning_rates.encoder=1e-4",
+        "name=p=q",
+        "beam=1",
+        "vocabulary=null",
+        "x=",
+    ]
+    assert assignments(texts) == {
+        "training": {"updates": 100, "learning_rates": {"encoder": "1e-4"}},
+        "name": "p=q",
+        "beam": 1,
+        "vocabulary": None,
+        "x": None,
+    }
+    assert assignments(["training.updates=1", "training.updates=2"]) == {"training": {"updates": 2}}
+    assert assignments([]) == {}
+
+
+def test_assignments_that_are_none() -> None:
+    with pytest.raises(SpecError) as raised:
+        assignments(["updates", "=3", "a..b=1", ".a=1", "fine=1", "list=[1", "day=2020-13-45"])
+    assert raised.value.origin == "--set"
+    assert raised.value.problems == (
+        "'updates' is not KEY=VALUE, such as training.updates=1000",
+        "'=3' is not KEY=VALUE, such as training.updates=1000",
+        "'a..b=1' is not KEY=VALUE, such as training.updates=1000",
+        "'.a=1' is not KEY=VALUE, such as training.updates=1000",
+        "'list=[1': '[1' is not a value that YAML can read",
+        "'day=2020-13-45': '2020-13-45' is not a value that YAML can read",
+    )
+
+
+def test_assignments_reach_a_spec(folder: Path) -> None:
+    values = {"pair": "de-en", "train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}
+    overlaid = merge(values, assignments(["training.learning_rate=1e-4", "scope=embeddings"]))
+    spec = validate(AdditionSpec, overlaid, origin="--set", base=folder)
+    assert (spec.training.learning_rate, spec.scope) == (1e-4, "embeddings")
+    with pytest.raises(SpecError, match="--set: one problem:\n  - scope: Input should be 'embeddings', 'xattn'"):
+        validate(AdditionSpec, merge(values, {"scope": "all"}), origin="--set", base=folder)
+
+
+trees = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8
+)
+mappings = st.dictionaries(st.sampled_from("abc"), trees, max_size=3)
+
+
+@given(mappings, mappings)
+def test_merge_lays_one_mapping_on_another(under: dict[str, object], over: dict[str, object]) -> None:
+    merged = merge(under, over)
+    assert set(merged) == set(under) | set(over)
+    for key, value in merged.items():
+        below, above = under.get(key), over.get(key)
+        if key not in over:
+            assert value == below
+        elif isinstance(below, dict) and isinstance(above, dict):
+            assert value == merge(below, above)
+        else:
+            assert value == above
+    assert merge(merged, over) == merged

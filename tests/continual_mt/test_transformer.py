@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from continual_mt.architecture import Architecture, parameter_names
+from continual_mt.batches import pad
+from continual_mt.parent import Parent
+from continual_mt.pieces import parameter_shapes
+from continual_mt.transformer import Transformer, initial_tensors, padding_mask, sinusoidal_positions
+
+SIZES = {"source": 40, "target": 30}
+
+
+def test_parameters_are_the_named_ones_in_the_named_shapes() -> None:
+    architecture = Architecture(width=16, heads=2, encoder_layers=2, decoder_layers=3, feed_forward=24)
+    model = Transformer(architecture, 40, 30)
+    found = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    assert found == parameter_shapes(architecture, SIZES)
+    assert set(found) == set(parameter_names(architecture)) == set(model.state_dict())
+
+
+def test_pointing_at_copies_nothing_and_freezes(parent: Parent) -> None:
+    model = Transformer.pointing_at(parent.architecture, parent.tensors)
+    for name, parameter in model.named_parameters():
+        assert parameter.data_ptr() == parent.tensors[name].data_ptr()
+        assert not parameter.requires_grad
+    assert not model.training
+
+
+def test_pointing_at_wants_every_tensor(parent: Parent) -> None:
+    tensors = {name: tensor for name, tensor in parent.tensors.items() if name != "encoder.0.attention.norm.bias"}
+    with pytest.raises(RuntimeError, match=r"encoder\.0\.attention\.norm\.bias"):
+        Transformer.pointing_at(parent.architecture, tensors)
+
+
+def test_logits_do_not_depend_on_the_rest_of_the_batch(model: Transformer) -> None:
+    sources = [[5, 6, 7, 3], [8, 3], [9, 10, 11, 12, 13, 14, 15, 3]]
+    inputs = torch.tensor([[2, 20, 21], [2, 22, 23], [2, 24, 25]])
+    tokens, lengths = pad(sources, 0)
+    together = model(tokens, lengths, inputs)
+    for row, source in enumerate(sources):
+        alone = model(torch.tensor([source]), torch.tensor([len(source)]), inputs[row : row + 1])
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_the_filler_does_not_matter(model: Transformer) -> None:
+    inputs = torch.tensor([[2, 20], [2, 21]])
+    sources = [[5, 3], [6, 7, 8, 3]]
+    first, second = (model(*pad(sources, filler), inputs) for filler in (0, 9))
+    assert torch.equal(first, second)
+
+
+def test_a_target_position_sees_nothing_to_its_right(model: Transformer) -> None:
+    source, lengths = pad([[5, 6, 7, 3]], 0)
+    first = model(source, lengths, torch.tensor([[2, 20, 21, 22]]))
+    second = model(source, lengths, torch.tensor([[2, 20, 9, 10]]))
+    assert torch.equal(first[:, :2], second[:, :2])
+    assert not torch.equal(first[:, 2], second[:, 2])
+
+
+def test_padding_mask() -> None:
+    mask = padding_mask(torch.tensor([1, 3]), 3)
+    assert mask.shape == (2, 1, 1, 3)
+    assert mask[:, 0, 0].tolist() == [[0.0, -torch.inf, -torch.inf], [0.0, 0.0, 0.0]]
+
+
+def test_positions_are_sines_then_cosines() -> None:
+    table = sinusoidal_positions(5, 4, torch.device("cpu"))
+    angles = torch.tensor([[p, p / 100] for p in range(5)], dtype=torch.float64)
+    torch.testing.assert_close(table, torch.cat([angles.sin(), angles.cos()], 1).float())
+
+
+def test_positions_made_while_translating_serve_training(parent: Parent) -> None:
+    """They are cached: made inside inference mode, they must not refuse a backward pass later."""
+    sinusoidal_positions.cache_clear()
+    model = copy.deepcopy(Transformer.pointing_at(parent.architecture, parent.tensors))
+    source, lengths = pad([[5, 6, 3]], 0)
+    with torch.inference_mode():
+        model(source, lengths, torch.tensor([[2]]))
+    model.requires_grad_(True).train()
+    model(source, lengths, torch.tensor([[2]])).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_dropout_only_while_training(model: Transformer) -> None:
+    source, lengths = pad([[5, 6, 7, 3]], 0)
+    inputs = torch.tensor([[2, 20, 21]])
+    model.dropout = 0.5
+    assert torch.equal(model(source, lengths, inputs), model(source, lengths, inputs))
+    model.train()
+    assert not torch.equal(model(source, lengths, inputs), model(source, lengths, inputs))
+
+
+def test_bfloat16_is_close_and_keeps_its_dtype_between_layers(model: Transformer) -> None:
+    source, lengths = pad([[5, 6, 7, 3], [8, 3]], 0)
+    inputs = torch.tensor([[2, 20, 21], [2, 22, 23]])
+    expected = model(source, lengths, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        states, _ = model.encode(source, lengths)
+        found = model(source, lengths, inputs)
+    assert states.dtype == found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.1, rtol=0.1)
+
+
+def test_initial_tensors(architecture: Architecture) -> None:
+    names = parameter_names(architecture)
+    first, again, other = (initial_tensors(architecture, names, SIZES, seed) for seed in (1, 1, 2))
+    assert {name: tuple(tensor.shape) for name, tensor in first.items()} == parameter_shapes(architecture, SIZES)
+    for name, tensor in first.items():
+        assert torch.equal(tensor, again[name])
+        if name.endswith(".bias"):
+            assert not tensor.any()
+        elif ".norm." in name:
+            assert bool((tensor == 1).all())
+        else:
+            assert not torch.equal(tensor, other[name])
+    assert float(first["source.embedding"].std()) == pytest.approx(16**-0.5, rel=0.1)
+    bound = (6 / 40) ** 0.5
+    assert float(first["encoder.0.feed_forward.inner.weight"].abs().max()) == pytest.approx(bound, rel=0.05)

@@ -1,0 +1,361 @@
+"""Real jobs, made small: tiny models on Django's catalogs, one Ray cluster for all tests, drivers as programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# A token of our own, set before Ray is imported, so that no test touches the one in the user's home.
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+import pytest
+import torch
+
+from continual_mt.architecture import Architecture, parameter_names
+from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, TRACKING_VARIABLE, Home
+from continual_mt.languages import Pair
+from continual_mt.parent import Parent
+from continual_mt.side import Side
+from continual_mt.spec import AdditionSpec, ParentSpec, merge, validate
+from continual_mt.tokenizer import train_tokenizer
+from continual_mt.transformer import initial_tensors
+from ray_jobs import cluster
+from ray_jobs.driver import Driver, Outcome
+from ray_jobs.order import StoredParent, WorkOrder
+from ray_jobs.resolve import ResolvedJob
+from ray_jobs.run import INSIDE_JOB_VARIABLE
+from ray_jobs.vocabularies import tokenizers
+from registry import Lineage, Registry
+
+START_SECONDS = 120.0
+DEV, TEST = 10, 6
+Values = dict[str, Any]
+ValuesOf = Callable[..., Values]
+
+TRAINING: Values = {
+    "updates": 8,
+    "batch_tokens": 384,
+    "accumulate": 2,
+    "learning_rate": 0.003,
+    "warmup": 2,
+    "validate_every": 4,
+    "development_sentences": 4,
+    "precision": "float32",
+}
+ARCHITECTURE: Values = {
+    "width": 32,
+    "heads": 2,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "feed_forward": 64,
+    "maximum_positions": 40,
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_variables() -> Iterator[None]:
+    variables = (
+        HOME_VARIABLE,
+        DATABASE_VARIABLE,
+        BLOBS_VARIABLE,
+        TRACKING_VARIABLE,
+        "RAY_ADDRESS",
+        INSIDE_JOB_VARIABLE,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in variables:
+            patch.delenv(variable, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in another order are other floats: exactness is asserted with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def corpora(django_catalogs: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of train, dev and test files, ``train.es`` and so on, aligned over all languages."""
+    folder = tmp_path_factory.mktemp("corpora")
+    for language, sentences in django_catalogs.items():
+        parts = {"dev": sentences[:DEV], "test": sentences[DEV : DEV + TEST], "train": sentences[DEV + TEST :]}
+        for name, part in parts.items():
+            (folder / f"{name}.{language}").write_text("".join(f"{text}\n" for text in part), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parallel(corpora: Path) -> Callable[[str, str], Values]:
+    """The corpus of a role and a pair, as a spec names it: ``parallel("train", "es-en")``."""
+
+    def files(role: str, pair: str) -> Values:
+        source, target = pair.split("-")
+        return {"source": str(corpora / f"{role}.{source}"), "target": str(corpora / f"{role}.{target}")}
+
+    return files
+
+
+@pytest.fixture(scope="session")
+def addition_values(parallel: Callable[[str, str], Values]) -> ValuesOf:
+    """The keys of an addition's spec: ``addition_values("pt-en", {"training": {"updates": 4}}, seed=2)``."""
+
+    def values(pair: str, changes: Mapping[str, Any] | None = None, **more: Any) -> Values:
+        base = {
+            "pair": pair,
+            "parent": "es-en",
+            "train": parallel("train", pair),
+            "dev": parallel("dev", pair),
+            "tests": [{"pair": pair, **parallel("test", pair)}],
+            "training": TRAINING,
+            "vocabulary": 150,
+            "beam": 1,
+            "resources": {"cpus": 1},
+        }
+        return merge(merge(base, changes or {}), more)
+
+    return values
+
+
+@pytest.fixture(scope="session")
+def parent_values(addition_values: ValuesOf) -> ValuesOf:
+    """The same of the parent es-en."""
+
+    def values(changes: Mapping[str, Any] | None = None, **more: Any) -> Values:
+        base = addition_values("es-en")
+        del base["parent"]
+        base |= {"name": "es-en", "architecture": ARCHITECTURE, "vocabulary": {"source": 160, "target": 170}}
+        return merge(merge(base, changes or {}), more)
+
+    return values
+
+
+@pytest.fixture(scope="session")
+def untrained_home(django_catalogs: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with an untrained parent es-en, for tests that need no Ray. Tests copy it."""
+    source, target = (train_tokenizer(lambda name=name: django_catalogs[name], 160) for name in ("es", "en"))  # type: ignore[misc]
+    architecture = Architecture(**ARCHITECTURE)
+    sizes = {"source": source.size, "target": target.size}
+    tensors = initial_tensors(architecture, parameter_names(architecture), sizes, seed=1)
+    parent = Parent(Pair("es", "en"), architecture, tensors, Side("es", source), Side("en", target))
+    home = tmp_path_factory.mktemp("untrained") / "home"
+    with Registry.open(home, create=True) as registry:
+        registry.register_parent("es-en", parent, lineage=Lineage(corpora=(), spec={}, code_version="0.1.0"))
+    return home
+
+
+@pytest.fixture
+def registry(untrained_home: Path, tmp_path: Path) -> Iterator[Registry]:
+    with Registry.open(Path(shutil.copytree(untrained_home, tmp_path / "home"))) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def addition_spec(addition_values: ValuesOf) -> Callable[..., AdditionSpec]:
+    """The same as a checked spec."""
+    return lambda *given, **more: validate(
+        AdditionSpec, addition_values(*given, **more), origin="the test", base=Path.cwd()
+    )
+
+
+@pytest.fixture(scope="session")
+def parent_spec(parent_values: ValuesOf) -> Callable[..., ParentSpec]:
+    return lambda *given, **more: validate(
+        ParentSpec, parent_values(*given, **more), origin="the test", base=Path.cwd()
+    )
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    def find() -> int:
+        with closing(socket.socket()) as listener:
+            listener.bind((cluster.LOOPBACK, 0))
+            return int(listener.getsockname()[1])
+
+    return find
+
+
+@pytest.fixture
+def order(registry: Registry, tmp_path: Path) -> Callable[[ResolvedJob], WorkOrder]:
+    """What the driver makes of an addition to the untrained parent, for one worker with one thread."""
+
+    def make(job: ResolvedJob) -> WorkOrder:
+        parent = StoredParent(registry.blobs.folder, job.parent.pieces) if job.parent else None
+        source, target = tokenizers(job, parent, tmp_path)
+        trained, fresh = job.groups()
+        return WorkOrder(
+            pair=job.pair,
+            architecture=job.architecture,
+            parent=parent,
+            trained=trained,
+            fresh=fresh,
+            source=source,
+            target=target,
+            train=job.train.spec,
+            train_digest=job.train.summary.digest,
+            dev=job.dev.spec,
+            settings=job.spec.training,
+            seed=job.spec.seed,
+            threads=1,
+            cache=tmp_path,
+        )
+
+    return make
+
+
+@dataclass(frozen=True)
+class Head:
+    """A cluster of one machine, as ``ray start --head`` makes it."""
+
+    address: str
+    dashboard: str
+
+
+@pytest.fixture(scope="session")
+def ray_program() -> Path:
+    """Ray's command line, of this environment."""
+    return Path(sys.executable).with_name("ray")
+
+
+@pytest.fixture(scope="session")
+def head(ray_program: Path, free_port: Callable[[], int]) -> Iterator[Head]:
+    """Shared by all tests; in a session of its own, so that ending it ends nobody else's."""
+    port, dashboard = free_port(), free_port()
+    # Not pytest's folder: Ray puts sockets there, whose paths must be short.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
+        log = stack.enter_context(Path(folder, "start.log").open("wb"))
+        command = [ray_program, "start", "--head", "--block", f"--port={port}", f"--node-ip-address={cluster.LOOPBACK}"]
+        command += [f"--dashboard-host={cluster.LOOPBACK}", f"--dashboard-port={dashboard}", "--num-cpus=4"]
+        command += [f"--temp-dir={folder}", f"--object-store-memory={cluster.OBJECT_STORE_BYTES}"]
+        # Workers import what the driver sent them, and nothing that lies in the folder of the tests.
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
+        stack.callback(_end_session, process)
+        _await_answer(process, dashboard, Path(folder, "start.log"))
+        yield Head(f"{cluster.LOOPBACK}:{port}", f"http://{cluster.LOOPBACK}:{dashboard}")
+
+
+def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex((cluster.LOOPBACK, port)) == 0:
+                return
+        time.sleep(0.3)
+    raise RuntimeError(f"ray start did not come up: {log.read_text()}")
+
+
+def _end_session(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started, and nobody else's."""
+    numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    for number in [number for number in numbers if _session(number) == process.pid]:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    process.wait()
+
+
+def _session(process: int) -> int | None:
+    try:
+        return os.getsid(process)
+    except ProcessLookupError:
+        return None
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(head: Head) -> Iterator[Head]:
+    """This process connected to the shared cluster: every Driver of a test uses the connection."""
+    with cluster.connected(head.address):
+        yield head
+
+
+@pytest.fixture(scope="session")
+def trained_home(
+    ray_cluster: Head, parent_spec: Callable[..., ParentSpec], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Outcome]:
+    """A home with the parent es-en, trained through Ray, and what its driver gave back. Tests copy it."""
+    home = tmp_path_factory.mktemp("trained") / "home"
+    with Driver(Home.resolve(home)) as driver:
+        outcome = driver.train_parent(parent_spec())
+    return home, outcome
+
+
+class Program:
+    """``python -m ray_jobs.NAME`` as a process, with what it says."""
+
+    def __init__(self, name: str, values: Values, home: Path, folder: Path, **options: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = folder / "spec.yaml"
+        spec.write_text(json.dumps(values))
+        self._out, self._err = folder / "out", folder / "err"
+        environment = {**os.environ, **options.pop("environment", {})}
+        command = [sys.executable, "-m", f"ray_jobs.{name}", str(spec), "--home", str(home)]
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=folder, **options)
+
+    @property
+    def said(self) -> str:
+        return self._err.read_text(encoding="utf-8")
+
+    def await_saying(self, pattern: str, seconds: float = 180) -> re.Match[str]:
+        """Wait until it says what the pattern matches; fail when it ends before."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ended = self.process.poll() is not None
+            if found := re.search(pattern, self.said):
+                return found
+            if ended:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"{pattern!r} was not said: {self.said}")
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def outcomes(self, seconds: float = 240) -> list[Values]:
+        """What it printed, when it has ended well."""
+        assert self.exit_code(seconds) == 0, self.said
+        printed = self._out.read_text(encoding="utf-8")
+        lines = printed.splitlines()
+        assert all(line.startswith("{") for line in lines), printed
+        return [json.loads(line) for line in lines]
+
+    def exit_code(self, seconds: float = 240) -> int:
+        return self.process.wait(seconds)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+StartProgram = Callable[..., Program]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[StartProgram]:
+    """``start("add_language", values, home)`` gives a `Program`; it is killed at the end of the test."""
+    programs: list[Program] = []
+
+    def run(name: str, values: Values, home: Path, **options: Any) -> Program:
+        programs.append(Program(name, values, home, tmp_path / f"program-{len(programs)}", **options))
+        return programs[-1]
+
+    yield run
+    for program in programs:
+        program.end()

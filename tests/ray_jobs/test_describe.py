@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow.utils.validation import _validate_metric_name, _validate_param_name
+
+from continual_mt.languages import Pair
+from continual_mt.spec import AdditionSpec, ParentSpec
+from ray_jobs import describe
+from ray_jobs.resolve import resolve
+from registry import JobRecord, Registry, ScoreRecord
+from registry.entities import now
+
+
+def score(kind: str, pair: str, cross_attention: str | None = None, metric: str = "bleu") -> ScoreRecord:
+    return ScoreRecord(
+        parent="es-en",
+        kind=kind,  # type: ignore[arg-type]
+        pair=Pair.parse(pair),
+        recipe="r" * 64,
+        source=None,
+        cross_attention=cross_attention,
+        target=None,
+        test="test",
+        test_digest="t" * 64,
+        metric=metric,
+        value=12.5,
+        copy_value=1.0,
+        signature="s",
+        sentences=6,
+        beam=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (score("original", "es-en"), "bleu/es-en"),
+        (score("supervised", "pt_BR-en", "es-en/pt_BR-en:3", "chrf"), "chrf/pt_BR-en"),
+        (score("zero-shot", "pt-de", "es-en/es-de:1"), "bleu/pt-de"),
+        (score("retention", "es-en", "es-en/pt-en:2"), "retention/es-en/through/pt-en"),
+        (score("retention", "es-en", "es-en/es-de:1", "chrf"), "retention/chrf/es-en/through/es-de"),
+    ],
+)
+def test_metric_names_are_told_apart_and_legal(given: ScoreRecord, name: str) -> None:
+    assert describe.metric_name(given) == name
+    _validate_metric_name(name)  # type: ignore[no-untyped-call]
+
+
+def test_zero_shot_scores_have_a_name_of_their_own_too() -> None:
+    scores = [score("zero-shot", "pt-de"), score("zero-shot", "pt-de", metric="chrf"), score("original", "es-en")]
+    assert describe.metrics_of(scores) == {
+        "bleu/pt-de": 12.5,
+        "chrf/pt-de": 12.5,
+        "bleu/es-en": 12.5,
+        "zero_shot/pt-de": 12.5,
+    }
+
+
+def test_an_addition_in_the_words_of_mlflow(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    job = resolve(addition_spec("es-de"), registry.parent("es-en"), tmp_path)
+    assert describe.tags(job, "both") == {
+        "kind": "addition",
+        "pair": "es-de",
+        "job": job.digest,
+        "parent": "es-en",
+        "scope": "xattn",
+        "side": "target",
+        "sequence": "both",
+    }
+    assert "sequence" not in describe.tags(job, None)
+    parameters = describe.parameters(job)
+    assert parameters["parent_fingerprint"] == registry.parent("es-en").fingerprint
+    assert parameters["train_digest"] == job.train.summary.digest
+    assert parameters["updates"] == 8
+    for name, value in parameters.items():
+        _validate_param_name(name)  # type: ignore[no-untyped-call]
+        assert len(str(value)) < 500
+
+
+def test_a_parent_in_the_words_of_mlflow(parent_spec: Callable[..., ParentSpec], tmp_path: Path) -> None:
+    job = resolve(parent_spec(), None, tmp_path)
+    assert describe.tags(job, None) == {"kind": "parent", "pair": "es-en", "job": job.digest, "parent": "es-en"}
+    assert "parent_fingerprint" not in describe.parameters(job)
+
+
+def test_lineage_says_what_a_result_was_made_from(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    job = resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path)
+    held = JobRecord(job.digest, "addition", "running", 3, "host:1:x", now(), "run-1", now(), now())
+    lineage = describe.lineage(job, held, "run-1")
+    assert [role for role, _ in lineage.corpora] == ["train", "dev", "test"]
+    assert (lineage.job, lineage.attempt, lineage.run) == (job.digest, 3, "run-1")
+    assert lineage.spec["pair"] == "pt-en"
+    assert describe.lineage(job, replace(held, attempt=4), None).attempt == 4
+
+
+def test_records_are_called_by_name(registry: Registry) -> None:
+    parent = registry.parent("es-en")
+    assert describe.name_of(parent) == describe.parent_of(parent) == "es-en"

@@ -1,0 +1,204 @@
+"""Workers and drivers that are killed in mid-training: nothing is lost, and the result is what it would have been."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from continual_mt.checkpoint import TENSOR_FILES, Checkpoint
+from ray_jobs.driver import Outcome
+from registry import Registry
+
+pytestmark = pytest.mark.slow
+
+UPDATES, VALIDATE_EVERY = 400, 20
+LONG = {"training": {"updates": UPDATES, "validate_every": VALIDATE_EVERY, "patience": 0, "dropout": 0.2}}
+# A third report is made only when Ray has taken the first checkpoint.
+MIDDLE = rf"update {3 * VALIDATE_EVERY} of {UPDATES}"
+WORKER = r"worker (\d+) on cpu: starts"
+GOES_ON = r"worker (\d+) on cpu: goes on from update (\d+)"
+FULL_BYTES = 400_000
+
+Values = dict[str, Any]
+
+
+@pytest.fixture
+def home(trained_home: tuple[Path, Outcome], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained_home[0], tmp_path / "home"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    ray_cluster: Any,
+    trained_home: tuple[Path, Outcome],
+    addition_values: Callable[..., Values],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Checkpoint:
+    """The last checkpoint of the addition when nothing happens to it."""
+    from ray_jobs import add
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    home = shutil.copytree(trained_home[0], folder / "home")
+    add(addition_values("pt-en", LONG, resources={"storage": str(folder / "storage")}), home=home)
+    return last_checkpoint(folder / "storage")
+
+
+def last_checkpoint(storage: Path) -> Checkpoint:
+    """The newest of the only run under a storage path; outside the home it stays after the job."""
+    (run,) = [path for path in storage.iterdir() if path.name.startswith("addition-")]
+    return Checkpoint.load(max(path for path in run.glob("checkpoint_*") if path.is_dir()))
+
+
+def assert_same(one: Checkpoint, other: Checkpoint) -> None:
+    """Parameters, best parameters, optimizer, generators and counters, bit by bit."""
+    assert asdict(one.progress) == asdict(other.progress)
+    for file in TENSOR_FILES:
+        ours, theirs = getattr(one, file), getattr(other, file)
+        assert set(ours) == set(theirs)
+        for name, tensor in ours.items():
+            assert torch.equal(tensor, theirs[name]), f"{file}: {name}"
+
+
+def assert_one_module(home: Path, run: str | None) -> None:
+    with Registry.open(home) as registry:
+        (module,) = registry.modules()
+        assert module.full_name == "es-en/pt-en:1"
+        assert module.lineage.run == run
+        assert module.lineage.job is not None
+        job = registry.job(module.lineage.job)
+        assert job is not None
+        assert (job.state, job.run, job.holder) == ("finished", run, None)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_killed_worker_is_replaced_and_the_result_is_the_same(
+    ray_cluster: Any,
+    start: Any,
+    home: Path,
+    addition_values: Callable[..., Values],
+    undisturbed: Checkpoint,
+    tmp_path: Path,
+) -> None:
+    values = addition_values("pt-en", LONG, resources={"storage": str(tmp_path / "storage")})
+    program = start("add_language", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
+    worker = int(program.await_saying(WORKER)[1])
+    program.await_saying(MIDDLE)
+    os.kill(worker, signal.SIGKILL)
+    (outcome,) = program.outcomes()
+    replaced, update = (int(number) for number in re.findall(GOES_ON, program.said)[-1])
+    assert replaced != worker
+    assert 0 < update < UPDATES
+    assert outcome["trained_now"]
+    assert_same(last_checkpoint(tmp_path / "storage"), undisturbed)
+    assert_one_module(home, outcome["run"])
+
+
+def test_a_killed_driver_is_started_again_and_the_result_is_the_same(
+    start: Any,
+    home: Path,
+    addition_values: Callable[..., Values],
+    undisturbed: Checkpoint,
+    tmp_path: Path,
+) -> None:
+    # Without an address: each driver starts a Ray of its own.
+    values = addition_values("pt-en", LONG, resources={"storage": str(tmp_path / "storage")})
+    first = start("add_language", values, home)
+    worker = int(first.await_saying(WORKER)[1])
+    first.await_saying(MIDDLE)
+    first.send(signal.SIGKILL)
+    assert first.exit_code() == -signal.SIGKILL
+    with Registry.open(home) as registry:
+        assert registry.modules() == []
+    killed = time.monotonic()
+    deadline = time.monotonic() + 60
+    while is_alive(worker):
+        assert time.monotonic() < deadline, "a worker outlived its driver"
+        time.sleep(0.1)
+    print("worker outlived by", time.monotonic() - killed)
+    second = start("add_language", values, home)
+    (outcome,) = second.outcomes()
+    found = re.search(GOES_ON, second.said)
+    assert found is not None, second.said
+    assert 0 < int(found[2]) < UPDATES
+    assert_same(last_checkpoint(tmp_path / "storage"), undisturbed)
+    assert_one_module(home, outcome["run"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_two_workers_after_a_checkpoint(
+    ray_cluster: Any,
+    start: Any,
+    home: Path,
+    addition_values: Callable[..., Values],
+    number: signal.Signals,
+    tmp_path: Path,
+) -> None:
+    values = addition_values("pt-en", LONG, resources={"workers": 2, "storage": str(tmp_path / "storage")})
+    here = {"RAY_ADDRESS": ray_cluster.address}
+    program = start("add_language", values, home, environment=here)
+    program.await_saying(WORKER)
+    program.await_saying(MIDDLE)
+    program.send(number)
+    assert program.exit_code() == 1
+    stopped = re.search(r"error: stopped at update (\d+); a checkpoint was written: start the same job", program.said)
+    assert stopped is not None, program.said
+    update = int(stopped[1])
+    assert last_checkpoint(tmp_path / "storage").progress.update == update
+    with Registry.open(home) as registry:
+        assert registry.modules() == []
+
+    program = start("add_language", values, home, environment=here)
+    goes_on = program.await_saying(GOES_ON)
+    assert int(goes_on[2]) == update
+    if number is signal.SIGTERM:
+        os.kill(int(goes_on[1]), signal.SIGKILL)
+        program.await_saying(rf"{GOES_ON}\n(?s:.*){GOES_ON}")
+    (outcome,) = program.outcomes()
+    assert last_checkpoint(tmp_path / "storage").progress.finished
+    assert_one_module(home, outcome["run"])
+
+
+def test_a_full_disk_and_a_tracking_server_that_is_down_cost_nothing(
+    ray_cluster: Any, start: Any, parent_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    # Wide enough for embeddings that are larger than the database, so that the limit meets blobs alone.
+    values = parent_values(architecture={"width": 256}, vocabulary={"source": 700, "target": 170})
+    environment = {"RAY_ADDRESS": ray_cluster.address, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
+    home = tmp_path / "home"
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
+
+    program = start("train_parent", values, home, environment=environment, preexec_fn=fill)
+    assert program.exit_code() == 1
+    assert re.search(r"error: .*blobs.*(space|large|limit)", program.said), program.said
+    assert "Traceback" not in program.said
+    with Registry.open(home) as registry:
+        assert registry.parents() == []
+        assert registry.scores() == []
+
+    program = start("train_parent", values, home, environment=environment)
+    (outcome,) = program.outcomes()
+    assert outcome["name"] == "es-en"
+    assert outcome["run"] is None
+    assert "goes on from update 8" in program.said
+    assert "MLflow could not start the run" in program.said
+    with Registry.open(home) as registry:
+        registry.assemble("es", "en").translate(["Portugués de Brasil"])

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from continual_mt.architecture import GROUPS
+from continual_mt.pieces import parameter_shapes
+from continual_mt.spec import AdditionSpec, ParentSpec
+from ray_jobs.order import WorkOrder
+from ray_jobs.resolve import ResolvedJob, resolve
+from registry import Registry
+
+MakeOrder = Callable[[ResolvedJob], WorkOrder]
+
+
+@pytest.mark.parametrize(
+    ("pair", "scope", "copied", "fresh"),
+    [
+        ("pt-en", "xattn", {"cross_attention"}, {"source"}),
+        ("es-de", "xattn", {"cross_attention"}, {"target"}),
+        ("pt-en", "xattn-random", set(), {"source", "cross_attention"}),
+        ("es-de", "embeddings", set(), {"target"}),
+        ("pt-en", "body", {"encoder", "decoder", "cross_attention"}, {"source"}),
+    ],
+)
+def test_a_child_starts_from_its_parent(
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    order: MakeOrder,
+    tmp_path: Path,
+    pair: str,
+    scope: str,
+    copied: set[str],
+    fresh: set[str],
+) -> None:
+    made = order(resolve(addition_spec(pair, scope=scope), registry.parent("es-en"), tmp_path))
+    starting, parent = made.starting_tensors(), registry.load_parent().tensors
+    assert list(starting) == list(made.names(GROUPS))
+    for name, tensor in starting.items():
+        group = name.partition(".")[0]
+        same = tensor.shape == parent[name].shape and torch.equal(tensor, parent[name])
+        # What starts equal by design is zero or one everywhere: biases and norms.
+        assert same == (group not in fresh) or torch.unique(tensor).numel() == 1, name
+    shapes = parameter_shapes(made.architecture, {"source": made.source.size, "target": made.target.size})
+    assert {name: tensor.shape for name, tensor in starting.items()} == {
+        name: torch.Size(shape) for name, shape in shapes.items()
+    }
+    assert set(made.trained) == copied | fresh
+
+
+def test_training_never_writes_to_the_parents_own_tensors(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], order: MakeOrder, tmp_path: Path
+) -> None:
+    made = order(resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path))
+    before = made.starting_tensors()
+    for name in made.names(made.trained):
+        before[name].fill_(7)
+    after = made.starting_tensors()
+    assert not any(torch.all(after[name] == 7) for name in made.names(made.trained))
+
+
+def test_the_seed_decides_the_noise(parent_spec: Callable[..., ParentSpec], order: MakeOrder, tmp_path: Path) -> None:
+    same, again, other = (
+        order(resolve(parent_spec(seed=seed), None, tmp_path)).starting_tensors()["source.embedding"]
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(same, again)
+    assert not torch.equal(same[: len(other)], other[: len(same)])

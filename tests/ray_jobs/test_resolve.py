@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from continual_mt.errors import CorpusError, IncompatibleError, SpecError
+from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec, validate
+from ray_jobs.resolve import ResolvedJob, known_tests, read_test, resolve, sequence_digest
+from registry import Registry
+
+Values = dict[str, Any]
+
+
+@pytest.fixture
+def digest(registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path) -> Callable[..., str]:
+    """The digest of the addition pt-en with some changes."""
+    parent = registry.parent("es-en")
+    return lambda *changes, **more: resolve(addition_spec("pt-en", *changes, **more), parent, tmp_path).digest
+
+
+def copied(corpus: Values, folder: Path, extra: str = "") -> Values:
+    """The same corpus under other names, perhaps with a line more."""
+    folder.mkdir()
+    for name, path in corpus.items():
+        (folder / name).write_text(Path(path).read_text(encoding="utf-8") + extra, encoding="utf-8")
+    return {name: str(folder / name) for name in corpus}
+
+
+def test_the_digest_leaves_out_where_and_with_what_a_job_runs(
+    digest: Callable[..., str], parallel: Callable[[str, str], Values], tmp_path: Path
+) -> None:
+    elsewhere = copied(parallel("train", "pt-en"), tmp_path / "elsewhere")
+    same = [
+        digest(),
+        digest(resources={"workers": 2, "cpus": 7, "storage": "/somewhere", "wait_minutes": 3, "max_failures": 0}),
+        digest(train=elsewhere),
+        digest(tests=[], beam=4),
+    ]
+    assert len(set(same)) == 1
+    assert len(same[0]) == 64
+
+
+def test_whatever_decides_the_result_changes_the_digest(
+    digest: Callable[..., str], parallel: Callable[[str, str], Values], tmp_path: Path
+) -> None:
+    train, dev = parallel("train", "pt-en"), parallel("dev", "pt-en")
+    others = [
+        digest(),
+        digest(train=copied(train, tmp_path / "train", "mais uma linha\n")),
+        digest(dev=copied(dev, tmp_path / "dev", "mais uma linha\n")),
+        digest(train=dev, dev=train),
+        digest(seed=2),
+        digest({"training": {"dropout": 0.2}}),
+        digest({"training": {"learning_rates": {"source": 0.001}}}),
+        digest(scope="body"),
+        digest(vocabulary=151),
+        digest(vocabulary=None),
+    ]
+    assert len(set(others)) == len(others)
+
+
+def test_a_parents_name_is_part_of_its_work_but_not_of_an_additions(
+    registry: Registry,
+    parent_spec: Callable[..., ParentSpec],
+    addition_spec: Callable[..., AdditionSpec],
+    tmp_path: Path,
+) -> None:
+    one, other = (resolve(parent_spec(name=name), None, tmp_path).digest for name in ("one", "other"))
+    assert one != other
+    record = registry.parent("es-en")
+    named, unnamed = (resolve(addition_spec("pt-en", parent=name), record, tmp_path) for name in ("es-en", None))
+    assert named.digest == unnamed.digest
+    assert named.experiment == unnamed.experiment == "es-en"
+
+
+def test_every_problem_is_reported_at_once(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    (tmp_path / "short.fr").write_text("une ligne\n")
+    (tmp_path / "long.de").write_text("eine Zeile\nnoch eine\n")
+    (tmp_path / "latin.fr").write_bytes("prêt\n".encode("latin-1"))
+    short, long, latin = (str(tmp_path / name) for name in ("short.fr", "long.de", "latin.fr"))
+    spec = addition_spec(
+        "fr-de",
+        train={"source": short, "target": long},
+        dev={"source": latin, "target": short},
+        tests=[{"pair": "fr-de", "source": long, "target": short}],
+    )
+    with pytest.raises(SpecError, match="the spec of fr-de: 4 problems") as caught:
+        resolve(spec, registry.parent("es-en"), tmp_path)
+    pair, train, dev, test = caught.value.problems
+    assert "fr-de" in pair
+    assert "es-en" in pair
+    assert "short.fr" in train
+    assert "latin.fr, line 1" in dev
+    assert "short.fr" in test
+
+
+def test_one_problem_is_raised_as_it_is(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    parent = registry.parent("es-en")
+    with pytest.raises(IncompatibleError, match="fr-de"):
+        resolve(addition_spec("fr-de"), parent, tmp_path)
+    empty = tmp_path / "empty"
+    empty.write_text("\n\n")
+    with pytest.raises(CorpusError, match="there is no sentence pair in it"):
+        resolve(addition_spec("pt-en", train={"source": str(empty), "target": str(empty)}), parent, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pair", "scope", "trained", "fresh"),
+    [
+        ("pt-en", "xattn", {"source", "cross_attention"}, {"source"}),
+        ("es-de", "xattn", {"target", "cross_attention"}, {"target"}),
+        ("es-de", "xattn-random", {"target", "cross_attention"}, {"target", "cross_attention"}),
+        ("pt-en", "embeddings", {"source"}, {"source"}),
+    ],
+)
+def test_what_trains_and_what_starts_from_noise(
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    tmp_path: Path,
+    pair: str,
+    scope: str,
+    trained: set[str],
+    fresh: set[str],
+) -> None:
+    job = resolve(addition_spec(pair, scope=scope), registry.parent("es-en"), tmp_path)
+    assert [set(groups) for groups in job.groups()] == [trained, fresh]
+    assert job.title == f"{pair} {scope}"
+
+
+def test_the_parent_and_the_scope_scratch_start_from_noise_alone(
+    registry: Registry,
+    parent_spec: Callable[..., ParentSpec],
+    addition_spec: Callable[..., AdditionSpec],
+    tmp_path: Path,
+) -> None:
+    parent = resolve(parent_spec(), None, tmp_path)
+    scratch = resolve(addition_spec("pt-en", scope="scratch"), registry.parent("es-en"), tmp_path)
+    for job in (parent, scratch):
+        trained, fresh = job.groups()
+        assert trained == fresh
+    assert parent.title == "parent es-en"
+    assert parent.architecture.width == scratch.architecture.width == 32
+
+
+def test_a_sequence_is_its_name_and_its_additions_in_order(
+    registry: Registry, addition_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    def sequence(*pairs: str, name: str = "both") -> str:
+        values = {"name": name, "parent": "es-en", "additions": [addition_values(pair) for pair in pairs]}
+        spec = validate(SequenceSpec, values, origin="the test", base=tmp_path)
+        jobs: list[ResolvedJob] = [resolve(one, registry.parent("es-en"), tmp_path) for one in spec.additions]
+        return sequence_digest(spec, jobs)
+
+    digests = [sequence("pt-en", "es-de"), sequence("es-de", "pt-en"), sequence("pt-en"), sequence("pt-en", name="x")]
+    assert len(set(digests)) == 4
+    assert sequence("pt-en", "es-de") == digests[0]
+
+
+def test_a_test_set_keeps_every_line(addition_spec: Callable[..., AdditionSpec], tmp_path: Path) -> None:
+    (tmp_path / "test.pt").write_text("uma linha\n\noutra linha\n")
+    (tmp_path / "test.en").write_text("one line\n\nanother line\n")
+    files = {"source": str(tmp_path / "test.pt"), "target": str(tmp_path / "test.en")}
+    spec = addition_spec("pt-en", tests=[{"pair": "pt-en", "name": "lines", **files}])
+    test = read_test(spec.tests[0], tmp_path)
+    assert test.sources == ("uma linha", "", "outra linha")
+    assert test.references == ("one line", "", "another line")
+    assert (test.name, test.record.sentences, test.record.skipped) == ("lines", 2, 1)
+
+
+def test_earlier_test_sets_are_found_again_once_and_what_is_gone_is_said(
+    addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    spec = addition_spec("pt-en").model_dump(mode="json")
+    gone = addition_spec("es-en").model_dump(mode="json")
+    gone["tests"][0]["source"] = str(tmp_path / "gone.es")
+    said: list[str] = []
+    (test,) = known_tests([spec, {}, spec, gone], tmp_path, said.append)
+    assert str(test.pair) == "pt-en"
+    assert len(said) == 1
+    assert "an earlier test set is left out" in said[0]
+    assert "gone.es" in said[0]
