@@ -30,8 +30,9 @@ PROOF_SENTENCES = 200
 SAMPLES = 3
 BEAM = 5
 CATALOGS = {"train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}
-PARENT_TRAINING = {"updates": 1400, "batch_tokens": 2048, "accumulate": 1, "learning_rate": 2e-3, "warmup": 200}
-ADDITION_TRAINING = {"updates": 500, "batch_tokens": 2048, "accumulate": 1, "learning_rate": 2e-3, "warmup": 100}
+COMMON_TRAINING = {"batch_tokens": 1024, "accumulate": 1, "learning_rate": 1e-3, "dropout": 0.05}
+PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1900, "warmup": 300, "validate_every": 380}
+ADDITION_TRAINING = {**COMMON_TRAINING, "updates": 450, "warmup": 100, "validate_every": 150}
 
 
 def demo(home: options.Home = None, json_: options.Json = False) -> None:
