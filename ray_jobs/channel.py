@@ -60,6 +60,7 @@ class Channel:
     def __init__(self, mailbox: ActorHandle[Mailbox]) -> None:
         self._mailbox = mailbox
         self._question: ray.ObjectRef[bool] | None = None
+        self._answer = False
 
     @classmethod
     def open(cls) -> Channel:
@@ -90,10 +91,9 @@ class Channel:
         if self._question is None:
             self._question = self._mailbox.stopping.remote()
         answered, _ = ray.wait([self._question], timeout=0)
-        if not answered:
-            return False
-        self._question = None
-        return bool(ray.get(answered[0]))
+        if answered:
+            self._question, self._answer = None, bool(ray.get(answered[0]))
+        return self._answer
 
     def news(self) -> News:
         return cast(News, ray.get(self._mailbox.news.remote()))

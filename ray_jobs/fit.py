@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
 
@@ -22,8 +23,12 @@ from ray_jobs.worker import run_worker
 POLL_SECONDS = 0.5
 
 # glibc gives large blocks back to the system and asks for them anew at every update, which costs a third of the time
-# on CPUs; with these its freed memory is kept. Other allocators ignore them.
-ALLOCATOR = {
+# on CPUs; with these its freed memory is kept. OpenMP's threads wait for each other spinning, which on a machine that
+# does anything else besides slows training several times; asleep they lose next to nothing. oneDNN compiles a product
+# for each new shape and keeps a thousand of them, gigabytes that are hardly used again, since batches differ in shape.
+WORKER_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
@@ -49,7 +54,7 @@ def fit(
         run_config=ray.train.RunConfig(
             name=job,
             storage_path=storage,
-            worker_runtime_env={"env_vars": ALLOCATOR},  # type: ignore[call-arg]  # Ray's annotations are of V1
+            worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # Ray's annotations are of V1
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),
@@ -57,7 +62,8 @@ def fit(
     outcome = _Outcome()
     # In a thread, so that signals reach the driver's own handler and not Ray's, which would abort without a checkpoint.
     thread = threading.Thread(target=outcome.run, args=(trainer,), daemon=True, name=f"fit {job}")
-    with _signals() as stop:
+    # Ray tells of lost workers on standard output, which is left to what was asked for.
+    with _signals() as stop, redirect_stdout(sys.stderr):
         thread.start()
         told = False
         while thread.is_alive():

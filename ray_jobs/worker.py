@@ -29,8 +29,9 @@ def run_worker(arguments: dict[Any, Any]) -> None:
 
     Train until done or told to stop; the last checkpoint reported holds the best parameters.
 
-    An error that another try would meet again goes through the channel: Ray's retries then end at once, and the driver
-    raises it. Anything else is left to Ray, which replaces the workers.
+    An error that another try would meet again goes through the channel, and the driver raises it: a single worker just
+    ends, several are ended by Ray, since they wait for each other, and its retries end at once. Anything else is left
+    to Ray, which replaces the workers.
     """
     order, channel = arguments["order"], arguments["channel"]
     assert isinstance(order, WorkOrder)
@@ -41,7 +42,8 @@ def run_worker(arguments: dict[Any, Any]) -> None:
         _train(order, channel)
     except ContinualMTError as error:
         channel.fail(error)
-        raise
+        if ray.train.get_context().get_world_size() > 1:
+            raise
 
 
 def _train(order: WorkOrder, channel: Channel) -> None:

@@ -245,8 +245,9 @@ def head(ray_program: Path, free_port: Callable[[], int]) -> Iterator[Head]:
         command = [ray_program, "start", "--head", "--block", f"--port={port}", f"--node-ip-address={cluster.LOOPBACK}"]
         command += [f"--dashboard-host={cluster.LOOPBACK}", f"--dashboard-port={dashboard}", "--num-cpus=4"]
         command += [f"--temp-dir={folder}", f"--object-store-memory={cluster.OBJECT_STORE_BYTES}"]
-        # Workers import what the driver sent them, and nothing that lies in the folder of the tests.
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
+        # As in an activated environment, where the python that jobs are started with is this one.
+        environment = {**os.environ, "PATH": f"{ray_program.parent}{os.pathsep}{os.environ['PATH']}"}
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env=environment)
         stack.callback(_end_session, process)
         _await_answer(process, dashboard, Path(folder, "start.log"))
         yield Head(f"{cluster.LOOPBACK}:{port}", f"http://{cluster.LOOPBACK}:{dashboard}")

@@ -127,6 +127,7 @@ def test_every_pair_is_scored_the_zero_shot_one_too(done: Done) -> None:
             ("es-de", "supervised", "es-en/es-de:1"),
             ("pt-de", "zero-shot", "es-en/es-de:1"),
             ("es-en", "retention", "es-en/pt-en:1"),
+            ("es-en", "retention", "es-en/es-de:1"),
         }
         model = registry.assemble("pt", "de")
         assert model.recipe is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from continual_mt.errors import TrainingError
+from continual_mt.errors import CorpusError
 from continual_mt.spec import AdditionSpec
 from ray_jobs.channel import News
 from ray_jobs.cluster import Share
@@ -26,16 +26,17 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
     order: Callable[[ResolvedJob], WorkOrder],
     tmp_path: Path,
 ) -> None:
-    made = order(resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path))
-    # No spec gets this far with it: two workers cannot share one batch.
-    made = dataclasses.replace(made, settings=made.settings.model_copy(update={"accumulate": 1}))
+    spec = addition_spec("pt-en")
+    made = order(resolve(spec, registry.parent("es-en"), tmp_path))
+    # Gone since the spec was read.
+    gone = spec.dev.model_copy(update={"source": tmp_path / "gone.pt"})
     heard: list[News] = []
-    with pytest.raises(TrainingError, match=r"accumulate \(1\) is not a multiple of the workers \(2\)"):
+    with pytest.raises(CorpusError, match=r"gone\.pt"):
         fit(
-            made,
+            dataclasses.replace(made, dev=gone),
             job="addition-pt-en-1",
             storage=str(tmp_path / "storage"),
-            share=Share(2, 1, 0),
+            share=Share(1, 1, 0),
             max_failures=3,
             heard=heard.append,
         )

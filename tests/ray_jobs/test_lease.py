@@ -32,10 +32,11 @@ def test_a_second_driver_is_refused_and_told_of_the_first(registry: Registry) ->
 
 
 def test_another_machines_driver_is_waited_for_until_its_lease_ends(registry: Registry) -> None:
-    registry.hold_job(DIGEST, "addition", "elsewhere:999999:abcdefgh", 0.3)
+    expires = registry.hold_job(DIGEST, "addition", "elsewhere:999999:abcdefgh", 2.0).expires
+    assert expires is not None
     with pytest.raises(JobHeldError, match="elsewhere:999999"):
         lease.take(registry, DIGEST, "addition")
-    time.sleep(0.4)
+    time.sleep((expires - datetime.now(UTC)).total_seconds() + 0.1)
     assert lease.take(registry, DIGEST, "addition").holder == lease.holder_name()
 
 

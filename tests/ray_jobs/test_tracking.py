@@ -113,7 +113,8 @@ def test_a_run_in_the_home_is_kept_through_a_retry(tracked_home: Home) -> None:
 
 
 def test_a_parents_runs_share_one_experiment(tracked_home: Home) -> None:
-    runs = [Tracker(tracked_home, print).start(None, experiment="es-en", name=name, tags={}) for name in ("one", "other")]
+    trackers = Tracker(tracked_home, print), Tracker(tracked_home, print)
+    runs = [tracker.start(None, experiment="es-en", name="pt-en xattn", tags={}) for tracker in trackers]
     client = MlflowClient(tracking_uri=tracked_home.tracking)
     assert len({client.get_run(str(run)).info.experiment_id for run in runs}) == 1
 
