@@ -31,8 +31,8 @@ SAMPLES = 3
 BEAM = 5
 CATALOGS = {"train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}
 COMMON_TRAINING = {"batch_tokens": 1024, "accumulate": 1, "learning_rate": 1e-3, "dropout": 0.05}
-PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1900, "warmup": 300, "validate_every": 380}
-ADDITION_TRAINING = {**COMMON_TRAINING, "updates": 450, "warmup": 100, "validate_every": 150}
+PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1700, "warmup": 300, "validate_every": 340}
+ADDITION_TRAINING = {**COMMON_TRAINING, "updates": 300, "warmup": 60, "validate_every": 100}
 
 
 def demo(home: options.Home = None, json_: options.Json = False) -> None:
