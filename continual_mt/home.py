@@ -6,11 +6,21 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from continual_mt.errors import InputError
+
 HOME_VARIABLE = "CONTINUAL_MT_HOME"
 DATABASE_VARIABLE = "CONTINUAL_MT_DATABASE"
 BLOBS_VARIABLE = "CONTINUAL_MT_BLOBS"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_HOME = "continual-mt-home"
+
+
+def expanded(path: Path) -> Path:
+    """``~`` and ``~user`` as the folders that they stand for. Raises InputError where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: {error}; write the path out") from error
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class Home:
     def resolve(cls, argument: str | Path | None = None) -> Home:
         """An argument beats the variable beats ``./continual-mt-home``. Creates nothing."""
         chosen = argument or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME
-        return cls(Path(chosen).expanduser().absolute())
+        return cls(expanded(Path(chosen)).absolute())
 
     @property
     def database(self) -> str:

@@ -44,9 +44,9 @@ class PairModel:
     ) -> list[str]:
         """One translation a sentence, in order; a blank sentence gives an empty one. ``beam`` 1 is greedy search.
 
-        A sentence of more tokens than the model has positions is translated in pieces, divided at spaces.
+        A sentence of more tokens than the model has positions is translated in pieces, divided at spaces if it has any.
         ``progress`` is called with the number of pieces done. Raises InputError for a sentence with a line break or
-        with half a surrogate pair, and for a word that alone is longer than the model's limit.
+        with half a surrogate pair.
         """
         if beam < 1:
             raise InputError(f"beam is {beam}; it must be at least 1")
@@ -73,14 +73,13 @@ class PairModel:
         kept: list[int] = []
         for word in sentence.split():
             pieces = self.source.tokenizer.encode(word)
-            if len(pieces) > limit:
-                raise InputError(
-                    f"sentence {number}: the word {word[:40]!r}… is {len(pieces)} tokens long, the model takes {limit}"
-                )
-            if len(kept) + len(pieces) > limit:
+            if kept and len(kept) + len(pieces) > limit:
                 yield kept
                 kept = []
             kept = kept + pieces
+            while len(kept) > limit:  # one word that alone is over the limit, as a line without spaces is
+                yield kept[:limit]
+                kept = kept[limit:]
         if kept:
             yield kept
 

@@ -24,6 +24,7 @@ from continual_mt.corpora.corpus import Corpus
 from continual_mt.corpora.text import TextFiles
 from continual_mt.corpora.tsv import TabSeparated
 from continual_mt.errors import ContinualMTError, SpecError
+from continual_mt.home import expanded
 from continual_mt.languages import Pair
 from continual_mt.settings import TrainingSettings
 
@@ -34,7 +35,7 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
     Of a spec that is being read, the file must be there; what is on record may name files that have gone since.
     """
     base = (info.context or {}).get("base")
-    absolute = Path(base or Path.cwd(), path.expanduser()).absolute()
+    absolute = Path(base or Path.cwd(), expanded(path)).absolute()
     if base is not None and not absolute.is_file():
         raise ValueError(f"there is no file {absolute}")
     return absolute
@@ -233,7 +234,7 @@ def read_values(path: Path) -> dict[str, object]:
         raise SpecError(str(path), ["there is no such file"]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(str(path), [f"cannot be read ({error})"]) from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError for a date that is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError for a date that is none
         raise SpecError(str(path), [f"is not YAML ({' '.join(str(error).split())})"]) from error
     if not isinstance(values, dict):
         raise SpecError(str(path), ["a spec is a mapping of keys to values, such as 'pair: de-en'"])
@@ -256,8 +257,8 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
             continue
         try:
             nested: Any = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError):
-            problems.append(f"{text!r}: {value!r} is not a value that YAML can read")
+        except (yaml.YAMLError, ValueError, RecursionError):
+            problems.append(f"{text[:80]!r}: {value[:80]!r} is not a value that YAML can read")
             continue
         for part in reversed(key.split(".")):
             nested = {part: nested}

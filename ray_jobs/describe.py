@@ -6,6 +6,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import cast
 
+from continual_mt.languages import Pair
 from continual_mt.module import new_side_of
 from continual_mt.spec import ParentSpec
 from ray_jobs.evaluation import Evaluation
@@ -73,10 +74,17 @@ def metric_name(score: ScoreRecord) -> str:
 
 
 def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
-    """All scores as metrics, zero-shot BLEU also under a name of its own."""
-    values = {metric_name(score): score.value for score in scores}
-    zero_shot = [score for score in scores if score.kind == "zero-shot" and score.metric == "bleu"]
-    return values | {f"zero_shot/{score.pair}": score.value for score in zero_shot}
+    """All scores as metrics, zero-shot BLEU also under a name of its own; a pair's several test sets are told apart."""
+    sets: dict[Pair, set[str]] = {}
+    for score in scores:
+        sets.setdefault(score.pair, set()).add(score.test_digest)
+    values: dict[str, float] = {}
+    for score in scores:
+        suffix = f"/{score.test}" if len(sets[score.pair]) > 1 else ""
+        values[metric_name(score) + suffix] = score.value
+        if score.kind == "zero-shot" and score.metric == "bleu":
+            values[f"zero_shot/{score.pair}{suffix}"] = score.value
+    return values
 
 
 def track(tracker: Tracker, record: Registered, evaluations: Sequence[Evaluation]) -> None:

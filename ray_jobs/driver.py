@@ -31,6 +31,7 @@ from ray_jobs.tracking import Tracker
 from ray_jobs.vocabularies import tokenizers
 from registry import JobRecord, ParentRecord, Registry
 from registry.entities import JSONObject
+from registry.resolution import Shelf
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class Driver:
         """
         parent = self.registry.parent(spec.parent)
         # Everything is read before anything is trained: a mistake in the last addition is found now.
-        digest = sequence_digest(spec, [resolve(addition, parent, self.home.cache) for addition in spec.additions])
+        jobs = [resolve(addition, parent, self.home.cache) for addition in spec.additions]
+        digest = sequence_digest(spec, jobs)
         held = self._take(digest, "sequence")
         if held.state == "finished":
             return [self._add(addition, spec.name, after) for addition in spec.additions]
@@ -126,11 +128,10 @@ class Driver:
             self._tracked(tracker, held, parent.name, f"sequence {spec.name}", tags),
         ):
             outcomes: list[Outcome] = []
+            self._record_position(tracker, parent, jobs, 0)
             for position, addition in enumerate(spec.additions, start=1):
-                if position == 1 and not self.registry.modules(parent.name):
-                    self._record_position(tracker, parent, 0)
                 outcomes.append(self._add(addition, spec.name, after))
-                self._record_position(tracker, parent, position)
+                self._record_position(tracker, parent, jobs, position)
         return outcomes
 
     def _add(self, spec: AdditionSpec, sequence: str, after: Callable[[Outcome], None] | None) -> Outcome:
@@ -139,10 +140,18 @@ class Driver:
             after(outcome)
         return outcome
 
-    def _record_position(self, tracker: Tracker, parent: ParentRecord, position: int) -> None:
-        """What every pair scores at this point of a sequence, by recipe kind."""
-        current = {recipe.digest for recipe in self.registry.recipes(parent.name)}
-        scores = [score for score in self.registry.scores(parent=parent.name) if score.recipe in current]
+    def _record_position(self, tracker: Tracker, parent: ParentRecord, jobs: list[ResolvedJob], position: int) -> None:
+        """What every pair scores behind the first ``position`` additions of a sequence, whatever stands by now."""
+        later = {job.digest for job in jobs[position:]}
+        modules = [module for module in self.registry.modules(parent.name) if module.lineage.job not in later]
+        current = {recipe.digest for recipe in Shelf(parent, modules).recipes()}
+        tests = {test.digest for job in jobs for test in self._tests(job, parent.name)}
+        beams = {job.spec.beam for job in jobs}
+        scores = [
+            score
+            for score in self.registry.scores(parent=parent.name)
+            if score.recipe in current and score.test_digest in tests and score.beam in beams
+        ]
         tracker.metrics(describe.metrics_of(scores), position)
 
     def _take(self, digest: str, kind: str) -> JobRecord:
@@ -272,6 +281,8 @@ class Driver:
     def _register(
         self, job: ResolvedJob, held: JobRecord, order: WorkOrder, best: Mapping[str, Tensor], run: str | None
     ) -> Registered:
+        # Whoever lost the lease registers nothing: its new holder will.
+        self.registry.renew_job(job.digest, lease.holder_name(), lease.LEASE_SECONDS)
         lineage = describe.lineage(job, held, run)
         sides = Side(job.pair.source, order.source), Side(job.pair.target, order.target)
         if isinstance(job.spec, ParentSpec):

@@ -10,11 +10,12 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
 
+import ray.exceptions
 import ray.train
 from ray.train.torch import TorchTrainer
 
 from continual_mt.checkpoint import Checkpoint
-from continual_mt.errors import StoppedError, TrainingError
+from continual_mt.errors import ClusterError, StoppedError, TrainingError
 from ray_jobs.channel import Channel, News
 from ray_jobs.cluster import Share
 from ray_jobs.order import WorkOrder
@@ -62,7 +63,7 @@ def fit(
     # In a thread, so that signals reach the driver's own handler and not Ray's, which would abort without a checkpoint.
     thread = threading.Thread(target=outcome.run, args=(trainer,), daemon=True, name=f"fit {job}")
     # Ray tells of lost workers on standard output, which is left to what was asked for.
-    with _signals() as stop, redirect_stdout(sys.stderr):
+    with _signals() as stop, redirect_stdout(sys.stderr), _lost_cluster():
         thread.start()
         told = False
         while thread.is_alive():
@@ -82,6 +83,17 @@ def fit(
             "start the same job again and it goes on from there"
         )
     return checkpoint
+
+
+@contextmanager
+def _lost_cluster() -> Iterator[None]:
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"the cluster was lost in mid-training ({error}); start the same job again and it goes on from its last "
+            "checkpoint"
+        ) from error
 
 
 class _Outcome:

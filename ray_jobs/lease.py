@@ -59,8 +59,10 @@ def kept(registry: Registry, digest: str) -> Iterator[None]:
         while not ended.wait(RENEW_SECONDS):
             try:
                 registry.renew_job(digest, holder_name(), LEASE_SECONDS)
+            except JobHeldError:
+                return  # lost to another driver: registering the result will be refused
             except ContinualMTError:
-                return  # the database is away or the lease lost: registering the result will say so
+                continue  # the database may be back for the next one, before the lease expires
 
     thread = threading.Thread(target=renew, daemon=True, name=f"lease {digest[:12]}")
     thread.start()

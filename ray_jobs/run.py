@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from continual_mt.errors import ContinualMTError, SpecError
-from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home
+from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home, expanded
 from continual_mt.spec import AdditionSpec, read_spec, validate
 from ray_jobs.driver import Driver, Outcome
 
@@ -47,7 +47,7 @@ def require_absolute_home(home: str | None) -> Home:
     """
     given = home or os.environ.get(HOME_VARIABLE)
     inside = INSIDE_JOB_VARIABLE in os.environ
-    if inside and not os.environ.get(DATABASE_VARIABLE) and not (given and Path(given).expanduser().is_absolute()):
+    if inside and not os.environ.get(DATABASE_VARIABLE) and not (given and expanded(Path(given)).is_absolute()):
         raise SpecError(
             "ray job",
             [

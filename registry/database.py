@@ -108,10 +108,14 @@ class Database:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise self._translate(error) from error
+        except ValueError as error:  # a JSON column that holds something else
+            raise RegistryError(
+                f"a record in {self.name} cannot be read ({error}); the database was changed from outside"
+            ) from error
 
     def _translate(self, error: SQLAlchemyError | sqlite3.Error) -> FailureError:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        reason = str(cause)
+        reason = " ".join(str(cause).split())
         if self._password:
             reason = reason.replace(str(self._password), "***")
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF

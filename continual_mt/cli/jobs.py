@@ -13,7 +13,7 @@ import typer
 from continual_mt.cli.output import print_json, print_table, print_text, say
 from continual_mt.cli.specs import ORIGIN
 from continual_mt.errors import SpecError, StoppedError
-from continual_mt.home import HOME_VARIABLE, Home
+from continual_mt.home import HOME_VARIABLE, Home, expanded
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -53,7 +53,7 @@ class Job:
     def _submit(self, spec: BaseModel, address: str) -> None:
         home = self.home or os.environ.get(HOME_VARIABLE)
         problems = []
-        if home is None or not Path(home).expanduser().is_absolute():
+        if home is None or not expanded(Path(home)).is_absolute():
             problems.append(
                 f"the home is {home or 'not set'}; a submitted job runs in another folder, "
                 f"so give an absolute path with --home or {HOME_VARIABLE}"

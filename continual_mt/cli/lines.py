@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from continual_mt.cli.output import print_text
-from continual_mt.corpora.lines import MAXIMUM_LINE_BYTES, read_lines
+from continual_mt.corpora.lines import MAXIMUM_LINE_BYTES, decode_line, read_lines
 from continual_mt.errors import CorpusError, InputError, StorageError
 
 STANDARD_INPUT = "standard input"
@@ -36,6 +37,12 @@ class Input:
     @property
     def name(self) -> str:
         return STANDARD_INPUT if self.path is None else str(self.path)
+
+    def is_file(self, path: Path) -> bool:
+        """Whether the text comes from this file, also where the shell opened it as standard input."""
+        if self.path is not None:
+            return self.path.exists() and path.samefile(self.path)
+        return path.is_file() and os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno()))
 
     def check(self) -> int | None:
         """Count the lines, and raise CorpusError for what cannot be read, before anything is written.
@@ -79,13 +86,7 @@ def _standard_input() -> Iterator[str]:
     number = 0
     while raw := sys.stdin.buffer.readline(MAXIMUM_LINE_BYTES + 1):
         number += 1
-        if len(raw) > MAXIMUM_LINE_BYTES:
-            raise CorpusError(STANDARD_INPUT, f"longer than {MAXIMUM_LINE_BYTES:,} bytes; is this text?", number)
-        try:
-            yield raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-        except UnicodeDecodeError as error:
-            problem = f"not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start + 1}); convert it first"
-            raise CorpusError(STANDARD_INPUT, problem, number) from error
+        yield decode_line(raw, STANDARD_INPUT, number)
 
 
 class Output:
@@ -96,7 +97,7 @@ class Output:
     """
 
     def __init__(self, path: Path | None, text: Input) -> None:
-        if path is not None and text.path is not None and path.exists() and path.samefile(text.path):
+        if path is not None and path.exists() and text.is_file(path):
             raise InputError(f"{path} is the input as well; name another file for the output")
         self._path = path
         self._file: FileIO | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -14,8 +16,8 @@ import typer
 from typer.main import get_command
 
 from continual_mt.cli import add, dashboard, demo, evaluate, options, pairs, parent, registry, sequence, translate
-from continual_mt.cli.output import reader_is_gone, say
-from continual_mt.errors import ContinualMTError
+from continual_mt.cli.output import drop_output, print_text, reader_is_gone, say
+from continual_mt.errors import ContinualMTError, StorageError
 
 FAILURE, MISUSE = 1, 2
 
@@ -31,7 +33,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        print(f"{options.PROGRAM} {importlib.metadata.version(options.PROGRAM)}")
+        print_text(f"{options.PROGRAM} {importlib.metadata.version(options.PROGRAM)}\n")
         raise typer.Exit
     if context.invoked_subcommand is None:
         say(context.get_help())
@@ -52,6 +54,7 @@ app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, 1 for a failure, 2 for misuse; what nobody foresaw is raised, with its traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
     try:
         with _terminated_like_interrupted():
             _run(given)
@@ -76,8 +79,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> None:
     # Not typer's own main(), which hides KeyboardInterrupt and every broken pipe from us.
     command = get_command(app)
-    with command.make_context(options.PROGRAM, arguments) as context:
+    try:
+        context = command.make_context(options.PROGRAM, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # help that cannot be written
+        drop_output()
+        raise StorageError(f"standard output cannot be written to: {error.strerror or error}") from error
+    with context:
         command.invoke(context)
+
+
+def _open_closed_streams() -> None:
+    """A stream that the shell closed (``>&-``) is one that nobody reads, or that has nothing to read."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # to the end
 
 
 def _verb(arguments: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ def reader_is_gone() -> bool:
     poll.register(sys.stdout.fileno(), 0)
     gone = any(event & select.POLLERR for _, event in poll.poll(0))
     if gone:
-        _drop()
+        drop_output()
     return gone
 
 
@@ -65,11 +65,11 @@ def _writing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _drop()
+        drop_output()
         raise StorageError(f"standard output cannot be written to: {error.strerror or error}") from error
 
 
-def _drop() -> None:
+def drop_output() -> None:
     """Send what is still buffered to nowhere, or Python complains about it at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

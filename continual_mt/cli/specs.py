@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from continual_mt.cli.options import TEST
 from continual_mt.errors import LanguageError
+from continual_mt.home import expanded
 
 if TYPE_CHECKING:
     from continual_mt.spec import AnySpec
@@ -23,7 +24,7 @@ def corpus(files: tuple[Path, Path] | None, tsv: Path | None) -> dict[str, str] 
     """
     named = [("tsv", tsv)] if tsv else []
     named += zip(("source", "target"), files or (), strict=False)
-    return {key: str(path.expanduser().absolute()) for key, path in named if path is not None} or None
+    return {key: str(expanded(path).absolute()) for key, path in named if path is not None} or None
 
 
 def build(

@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from continual_mt.cli import options
-from continual_mt.cli.lines import Chunk, Input, Output
+from continual_mt.cli.lines import Input, Output
 from continual_mt.cli.progress import counting
-from continual_mt.errors import InputError
 from continual_mt.home import Home
-
-if TYPE_CHECKING:
-    from continual_mt.pair_model import PairModel
 
 EPILOG = options.examples(
     "continual-mt translate de-en < letter.de > letter.en",
     "continual-mt translate de-es --input news.de.gz --output news.es --beam 1",
     "continual-mt translate fr-en --recipe retention:de-en < test.fr",
 )
-
-
-@dataclass(frozen=True)
-class Search:
-    """How a model translates chunk after chunk."""
-
-    model: PairModel
-    beam: int
-    length_penalty: float
-
-    def translated(self, chunk: Chunk, name: str, progress: Callable[[int], None]) -> Iterator[list[str]]:
-        """The translations of a chunk, in order.
-
-        Raises InputError, naming file and line, at one that cannot be translated, after those before it.
-        """
-        before = chunk.first - 1
-        try:
-            yield self._call(chunk.lines, lambda done: progress(before + min(done, len(chunk.lines))))
-        except InputError:
-            for number, line in enumerate(chunk.lines, start=chunk.first):
-                try:
-                    alone = self._call([line], lambda done: None)
-                except InputError as error:
-                    raise InputError(f"{name}, line {number}: {error}") from error
-                yield alone
-        progress(before + len(chunk.lines))
-
-    def _call(self, lines: list[str], progress: Callable[[int], None]) -> list[str]:
-        return self.model.translate(lines, beam=self.beam, length_penalty=self.length_penalty, progress=progress)
 
 
 def translate(
@@ -83,9 +48,9 @@ def translate(
     with Registry.open(Home.resolve(home).path) as registry:
         model = registry.assemble(translated.source, translated.target, parent=parent, recipe=recipe)
 
-    search = Search(model, beam, length_penalty)
     shown = output is not None or not sys.stdout.isatty()
     with destination as out, counting(pair, total, shown=shown) as progress:
         for chunk in text.chunks():
-            for lines in search.translated(chunk, text.name, progress):
-                out.write(lines)
+            lines = model.translate(chunk.lines, beam=beam, length_penalty=length_penalty)
+            out.write(lines)
+            progress(chunk.first - 1 + len(lines))

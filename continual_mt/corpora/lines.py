@@ -35,7 +35,7 @@ def read_lines(path: Path) -> Iterator[str]:
         with _open(path) as stream:
             while raw := stream.readline(MAXIMUM_LINE_BYTES + 1):
                 number += 1
-                yield _decode(raw, path, number)
+                yield decode_line(raw, path, number)
     except FileNotFoundError as error:
         raise CorpusError(path, "no such file") from error
     except IsADirectoryError as error:
@@ -46,13 +46,17 @@ def read_lines(path: Path) -> Iterator[str]:
         raise CorpusError(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def _decode(raw: bytes, path: Path, number: int) -> str:
+def decode_line(raw: bytes, path: Path | str, number: int) -> str:
+    """The text of line ``number`` (from 1) without its ending and byte order mark; a stray carriage return is a space.
+
+    Raises CorpusError, naming ``path`` and the line, for what is over-long or not UTF-8.
+    """
     if len(raw) > MAXIMUM_LINE_BYTES:
         raise CorpusError(path, f"longer than {MAXIMUM_LINE_BYTES:,} bytes; is this text, one sentence a line?", number)
     if number == 1:
         raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
-        return raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+        return raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8").replace("\r", " ")
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start + 1}); convert the file first"
         raise CorpusError(path, problem, number) from error

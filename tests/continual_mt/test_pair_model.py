@@ -100,12 +100,14 @@ def test_a_line_that_just_fits_is_not_divided(pair_model: PairModel) -> None:
     assert len(pair_model.translate([fits, f"{fits} x"], beam=1)) == 2
 
 
-def test_a_word_that_does_not_fit_is_refused_by_name(pair_model: PairModel) -> None:
+def test_a_word_that_alone_does_not_fit_is_divided_and_nothing_is_lost(pair_model: PairModel) -> None:
     word = "áé" * 60
-    with pytest.raises(
-        InputError, match=rf"sentence 2: the word '{word[:40]}'… is \d+ tokens long, the model takes 47"
-    ):
-        pair_model.translate(["uno", f"dos {word} tres"])
+    tokenizer, limit = pair_model.source.tokenizer, pair_model.transformer.architecture.maximum_positions - 1
+    pieces = list(pair_model._pieces(f"dos {word} tres", 1))
+    expected = [token for text in ("dos", word, "tres") for token in tokenizer.encode(text)]
+    assert [token for piece in pieces for token in piece] == expected
+    assert max(map(len, pieces)) <= limit < len(tokenizer.encode(word))
+    assert len(pair_model.translate(["uno", f"dos {word} tres"], beam=1)) == 2
 
 
 @pytest.mark.parametrize("text", ["uno\ndos", "uno\r", "\n"])

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,13 +81,24 @@ def test_bad_utf8_on_standard_input_comes_after_the_lines_before_it(translate: A
     assert result.err.startswith("error: standard input, line 3: not UTF-8 (byte 0xff at position 1)")
 
 
-def test_a_line_that_cannot_be_translated_is_named(translate: Any, tmp_path: Path) -> None:
+def test_a_line_over_the_limit_is_one_line(translate: Any, tmp_path: Path) -> None:
     (tmp_path / "in").write_text(f"Hola\n{TOO_LONG}\nuno\n", encoding="utf-8")
     result = translate("--input", tmp_path / "in", "--output", tmp_path / "out")
-    assert result.code == 2
-    assert result.err.startswith(f"error: {tmp_path / 'in'}, line 2: ")
-    assert "tokens long" in result.err
-    assert (tmp_path / "out").read_bytes().count(b"\n") == 1
+    assert result.code == 0
+    assert (tmp_path / "out").read_bytes().count(b"\n") == 3
+
+
+def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("Hola\n", encoding="utf-8")
+    command = [sys.executable, "-m", "continual_mt.cli.main", "translate", "es-en", "--home", str(shared_home)]
+    with text.open("rb") as given:
+        done = subprocess.run(
+            [*command, "--output", str(text)], stdin=given, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert f"{text} is the input as well; name another file for the output" in done.stderr
+    assert text.read_text(encoding="utf-8") == "Hola\n"
 
 
 @pytest.mark.parametrize(
