@@ -417,7 +417,7 @@ def test_a_small_model_learns_a_small_corpus_by_heart(django_catalogs: dict[str,
     names = parameter_names(architecture)
     model = Transformer.pointing_at(architecture, initial_tensors(architecture, names, sizes, seed=1))
     settings = TrainingSettings(
-        updates=160,
+        updates=240,
         batch_tokens=1024,
         accumulate=1,
         warmup=20,
