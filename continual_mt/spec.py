@@ -226,10 +226,22 @@ def _describe(problem: Mapping[str, Any]) -> str:
     return f"{place}: {message}" if place else message
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key stands once: of two, the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def read_values(path: Path) -> dict[str, object]:
     """The keys of a YAML (or JSON) spec file, not checked yet. Raises SpecError when it holds none."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError as error:
         raise SpecError(str(path), ["there is no such file"]) from error
     except (OSError, UnicodeDecodeError) as error:

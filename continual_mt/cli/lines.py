@@ -92,13 +92,15 @@ def _standard_input() -> Iterator[str]:
 class Output:
     """A file, or standard output where ``path`` is None. Whatever ends the work, the file holds whole lines.
 
-    Use as a context manager. Raises InputError where it would overwrite the input, StorageError where it cannot be
-    written.
+    Use as a context manager. Raises InputError where it would overwrite the input or its folder is missing,
+    StorageError where it cannot be written.
     """
 
     def __init__(self, path: Path | None, text: Input) -> None:
         if path is not None and path.exists() and text.is_file(path):
             raise InputError(f"{path} is the input as well; name another file for the output")
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {path.parent}; make it first")
         self._path = path
         self._file: FileIO | None = None
         self._whole = 0

@@ -179,6 +179,8 @@ def test_what_is_on_record_may_name_files_that_have_gone() -> None:
         (b"- a\n- b\n", "a spec is a mapping"),
         (b"pair: [de", "is not YAML"),
         (b"seed: 2020-13-45", "is not YAML"),
+        (b"seed: 1\ntraining: {}\nseed: 2", "is not YAML (seed stands there twice"),
+        (b"training: {updates: 1, updates: 2}", "is not YAML (updates stands there twice"),
         (b"pair: !!python/object:os.system {}", "is not YAML"),
         (b"\xff\xfe", "cannot be read"),
     ],

@@ -113,6 +113,7 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
         ([], "spanish", "'spanish' is not a pair"),
         (["--input", "nowhere"], "es-en", "nowhere: no such file"),
         (["--input", "/"], "es-en", "is a folder"),
+        (["--output", "nowhere/out"], "es-en", "nowhere/out: there is no folder nowhere; make it first"),
     ],
 )
 def test_misuse(translate: Any, words: list[str], pair: str, message: str) -> None:
