@@ -10,13 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from continual_mt.layout import Packed
 from continual_mt.tokenizer import Tokenizer
 from continual_mt.tokens import TokenizedCorpus
 
 POOL = 5_000
-"""Sentences sorted by length together: enough that padding is small, few enough that batches differ in each epoch."""
+"""Sentences sorted by length together: enough that attention pads little, few enough that batches differ each epoch."""
+
+ROWS_MULTIPLE = 64
+"""Rows of a batch are filled up to a multiple of this: few shapes to compile kernels for, and little filler."""
 
 Indices = NDArray[np.int64]
+Lengths = NDArray[np.int32]
 
 
 def pad(sequences: Sequence[Sequence[int]], filler: int) -> tuple[Tensor, Tensor]:
@@ -30,51 +35,64 @@ def pad(sequences: Sequence[Sequence[int]], filler: int) -> tuple[Tensor, Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Everything (sentences, positions). ``real`` marks the labels that count, which the loss is taken over."""
+    """Tokens as rows: ``source`` and ``inputs`` with filler, ``labels``, one for each real row of inputs, without."""
 
     source: Tensor
-    source_lengths: Tensor
+    source_layout: Packed
     inputs: Tensor
+    target_layout: Packed
     labels: Tensor
-    real: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
 def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, target: Tokenizer) -> Batch:
     """Source with its end; target inputs shifted right behind start; labels with the end."""
-    tokens, lengths = pad([[*corpus.source(i), source.end] for i in indices], source.pad)
-    targets = [corpus.target(i) for i in indices]
-    inputs, input_lengths = pad([[target.start, *ids] for ids in targets], target.pad)
-    labels, _ = pad([[*ids, target.end] for ids in targets], target.pad)
-    real = torch.arange(labels.shape[1])[None] < input_lengths[:, None]
-    return Batch(tokens, lengths, inputs, labels, real)
+    sources, source_lengths = corpus.gather("source", indices)
+    targets, target_lengths = corpus.gather("target", indices)
+    source_layout = Packed.of(torch.from_numpy(source_lengths + 1), ROWS_MULTIPLE)
+    target_layout = Packed.of(torch.from_numpy(target_lengths + 1), ROWS_MULTIPLE)
+    ends = np.cumsum(target_lengths)
+    return Batch(
+        source=source_layout.fill(_with(sources, np.cumsum(source_lengths), source.end), source.pad),
+        source_layout=source_layout,
+        inputs=target_layout.fill(_with(targets, ends - target_lengths, target.start), target.pad),
+        target_layout=target_layout,
+        labels=_with(targets, ends, target.end),
+    )
+
+
+def _with(ids: Indices, places: Indices, special: int) -> Tensor:
+    """Flat ids with ``special`` before each of ``places``."""
+    return torch.from_numpy(np.insert(ids, places, special))
 
 
 def epoch_batches(corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int) -> list[Indices]:
-    """The batches of one epoch: every sentence once, at most ``batch_tokens`` padded tokens of the longer side each.
+    """The batches of one epoch: every sentence once, at most ``batch_tokens`` tokens on either side of each.
 
     A sentence longer than ``batch_tokens`` is a batch of its own.
     """
     generator = np.random.Generator(np.random.PCG64([seed, epoch]))
     order = generator.permutation(len(corpus))
-    longer = np.maximum(corpus.source_lengths, corpus.target_lengths) + 1
+    sources, targets = corpus.source_lengths + 1, corpus.target_lengths + 1
+    longer = np.maximum(sources, targets)
     batches: list[Indices] = []
     for first in range(0, len(order), POOL):
         pool = order[first : first + POOL]
-        pool = pool[np.lexsort((corpus.source_lengths[pool], corpus.target_lengths[pool], longer[pool]))]
-        batches += _cut(pool, longer[pool], batch_tokens)
+        pool = pool[np.lexsort((sources[pool], targets[pool], longer[pool]))]
+        batches += _cut(pool, sources[pool], targets[pool], batch_tokens)
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def _cut(pool: Indices, lengths: NDArray[np.int32], batch_tokens: int) -> Iterator[Indices]:
-    """Cut a pool that is sorted by length, so that a batch's last sentence is its longest."""
-    first = 0
-    for last, length in enumerate(lengths.tolist()):
-        if last > first and (last - first + 1) * length > batch_tokens:
+def _cut(pool: Indices, sources: Lengths, targets: Lengths, batch_tokens: int) -> Iterator[Indices]:
+    """Cut a pool wherever another sentence would be too many tokens on either side."""
+    first = in_source = in_target = 0
+    for last, (source, target) in enumerate(zip(sources.tolist(), targets.tolist(), strict=True)):
+        in_source, in_target = in_source + source, in_target + target
+        if last > first and max(in_source, in_target) > batch_tokens:
             yield pool[first:last]
-            first = last
+            first, in_source, in_target = last, source, target
     if first < len(pool):
         yield pool[first:]
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from continual_mt.layout import Packed
 from continual_mt.transformer import KeysAndValues, Transformer
 
 
@@ -44,39 +45,32 @@ class _Sentences:
 
 
 def _begin(model: Transformer, source: Tensor, lengths: Tensor, beam: int) -> _Sentences:
-    encoded, mask = model.encode(source, lengths)
+    layout = Packed.of(lengths)
+    encoded = model.encode(layout.collect(source[..., None])[:, 0], layout)
+    seen = [cross.keys_and_values(encoded, layout) for cross in model.cross_attention]
     # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
     limits = (2 * lengths + 20).clamp(max=model.architecture.maximum_positions - 1)
-    width = model.architecture.width
-    empty = encoded.new_empty(len(source) * beam, model.architecture.heads, 0, width // model.architecture.heads)
+    keys = seen[0][0]
+    empty = keys.new_empty(len(source) * beam, keys.shape[1], 0, keys.shape[3])
     return _Sentences(
         rows=torch.arange(len(source), device=source.device),
         limits=limits,
-        mask=mask,
-        seen=[cross.keys_and_values(encoded) for cross in model.cross_attention],
+        mask=layout.mask,
+        seen=seen,
         cache=[(empty, empty) for _ in model.decoder],
     )
 
 
 def _step(model: Transformer, sentences: _Sentences, last: Tensor, position: int) -> Tensor:
     """Log-probabilities (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam)."""
-    count, beam = last.shape
-    states = model.embed_target(last.reshape(-1, 1), position)
-    for i, (layer, cross) in enumerate(zip(model.decoder, model.cross_attention, strict=True)):
-        keys, values = layer.attention.keys_and_values(states)
-        old_keys, old_values = sentences.cache[i]
-        seen = torch.cat([old_keys, keys], dim=2), torch.cat([old_values, values], dim=2)
-        sentences.cache[i] = seen
-        states = layer.attention(states, seen, None, 0.0)
-        # The hypotheses of a sentence look at it as so many queries: its keys and values are never copied.
-        states = cross(states.view(count, beam, -1), sentences.seen[i], sentences.mask, 0.0).view(count * beam, 1, -1)
-        states = layer.feed_forward(states, 0.0)
-    return model.project(states).float().log_softmax(-1).view(count, beam, -1)
+    return model.step(last, position, sentences.seen, sentences.mask, sentences.cache).float().log_softmax(-1)
 
 
 @torch.inference_mode()
 def greedy_search(model: Transformer, source: Tensor, lengths: Tensor, start: int, end: int) -> list[Hypothesis]:
     """The best token at each step. ``source`` is (sentences, positions), padded; ``lengths`` counts the end token."""
+    if not len(source):
+        return []
     sentences = _begin(model, source, lengths, 1)
     last = torch.full((len(source), 1), start, device=source.device)
     found: list[list[int]] = [[] for _ in range(len(source))]
@@ -145,6 +139,8 @@ def beam_search(
     model: Transformer, source: Tensor, lengths: Tensor, start: int, end: int, beam: int, length_penalty: float
 ) -> list[list[Hypothesis]]:
     """The ``beam`` best hypotheses of each sentence, best first. Arguments as for ``greedy_search``."""
+    if not len(source):
+        return []
     count, device = len(source), source.device
     sentences = _begin(model, source, lengths, beam)
     beams = _Beams(

@@ -18,7 +18,7 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     updates: Annotated[int, Field(ge=1, description="updates at most")] = 4000
-    batch_tokens: Annotated[int, Field(ge=64, description="padded tokens a batch, of the longer side")] = 2048
+    batch_tokens: Annotated[int, Field(ge=64, description="tokens a batch at most, on either side")] = 2048
     accumulate: Annotated[int, Field(ge=1, description="batches an update, over all workers")] = 2
     learning_rate: Annotated[Rate, Field(description="at the end of the warm-up")] = 1e-3
     learning_rates: Annotated[dict[Group, Rate], Field(description="by group, in place of learning_rate")] = Field(

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from continual_mt.corpora.corpus import NAMED_LINES, ContentDigest, Corpus, SentencePair
 from continual_mt.errors import CorpusError, CorruptionError, StorageError
+from continual_mt.languages import SideName
 from continual_mt.token_files import (
     SIDES,
     Chunk,
@@ -30,6 +31,8 @@ from continual_mt.tokenizer import Tokenizer
 FORMAT_VERSION = 1
 MAXIMUM_TOKENS = 256
 _CHUNK = 4_096
+
+Ids = npt.NDArray[np.int64]
 
 
 class TokenizedCorpus:
@@ -55,6 +58,13 @@ class TokenizedCorpus:
 
     def target(self, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
         return self._sequence("target", index)
+
+    def gather(self, side: SideName, indices: npt.NDArray[np.int64]) -> tuple[Ids, Ids]:
+        """The ids of several sequences one behind the other, and their lengths; both int64."""
+        offsets = self._offsets[side]
+        starts, lengths = offsets[indices], offsets[indices + 1] - offsets[indices]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return self._ids[side][np.repeat(starts, lengths) + within].astype(np.int64), lengths.astype(np.int64)
 
     def _sequence(self, side: str, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
         if not 0 <= index < len(self):

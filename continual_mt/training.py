@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from continual_mt.architecture import group_of
 from continual_mt.batches import Batch, Indices, UpdateStream, make_batch
 from continual_mt.checkpoint import Checkpoint, Progress
 from continual_mt.errors import TrainingError
+from continual_mt.loss import projected_loss
 from continual_mt.report import Report
 from continual_mt.settings import TrainingSettings
 from continual_mt.tokenizer import Tokenizer
@@ -70,7 +69,10 @@ class Trainer:
 
     def __init__(self, task: Task, checkpoint: Checkpoint | None = None) -> None:
         self.task, self.settings = task, task.settings
-        self.model, self.device = task.model, task.model.device
+        self.device = task.model.device
+        # What is frozen is cast once; what trains is the task's own, in float32.
+        self.dtype = computation_dtype(self.device, task.settings.precision)
+        self.model = task.model.computing_in(self.dtype, kept=task.trainable)
         self.workers = Workers()
         if self.settings.accumulate % self.workers.size:
             raise TrainingError(
@@ -96,8 +98,6 @@ class Trainer:
             self.progress.epoch,
             self.progress.consumed,
         )
-        dtype = computation_dtype(self.device, self.settings.precision)
-        self._dtype = None if dtype == torch.float32 else dtype
 
     def _make_optimizer(self) -> torch.optim.AdamW:
         rates: dict[float, list[Tensor]] = {}
@@ -106,10 +106,6 @@ class Trainer:
             rates.setdefault(rate, []).append(parameter)
         groups = [{"params": members, "lr": rate, "peak": rate} for rate, members in rates.items()]
         return torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, weight_decay=0.0, fused=True)
-
-    def computing(self) -> AbstractContextManager[object]:
-        """The context in which the model computes: autocast to bfloat16, or nothing."""
-        return torch.autocast(self.device.type, self._dtype) if self._dtype else nullcontext()
 
     def update(self) -> tuple[float, int]:
         """One update; returns this worker's summed loss (nats) and its number of target tokens."""
@@ -140,8 +136,7 @@ class Trainer:
 
     def _accumulate(self, indices: Indices, update_tokens: int) -> float:
         batch = make_batch(self.task.corpus, indices, self.task.source, self.task.target).to(self.device)
-        with self.computing():
-            loss = token_loss(self.model, batch, self.settings.label_smoothing)
+        loss = token_loss(self.model, batch, self.settings.label_smoothing)
         (loss / update_tokens).backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
         return float(loss.detach())
 
@@ -212,13 +207,10 @@ def _set_generator_state(state: Tensor, device: torch.device) -> None:
 
 def token_loss(model: Transformer, batch: Batch, label_smoothing: float) -> Tensor:
     """Summed label-smoothed cross-entropy, in nats, over real target tokens only."""
-    encoded, mask = model.encode(batch.source, batch.source_lengths)
-    states = model.decode(batch.inputs, encoded, mask)
-    # Padding is dropped before the projection, the largest product of all.
-    logits = model.project(states[batch.real])
-    return functional.cross_entropy(
-        logits.float(), batch.labels[batch.real], reduction="sum", label_smoothing=label_smoothing
-    )
+    encoded = model.encode(batch.source, batch.source_layout)
+    states = model.decode(batch.inputs, batch.target_layout, encoded, batch.source_layout)
+    real = states[: batch.target_layout.real]
+    return projected_loss(real, model.target.embedding, model.target.bias, batch.labels, label_smoothing)
 
 
 def train(
@@ -268,10 +260,9 @@ def _development_score(trainer: Trainer, development: Callable[[Transformer], fl
     """Rank 0 scores, everyone learns the score; random numbers drawn meanwhile leave no trace."""
     score = 0.0
     if trainer.workers.rank == 0:
-        trainer.model.eval()
         cuda = [trainer.device] if trainer.device.type == "cuda" else []
-        with trainer.computing(), torch.random.fork_rng(cuda):
-            score = development(trainer.model)
+        with torch.random.fork_rng(cuda):
+            score = development(trainer.model.computing_in(trainer.dtype))
     return trainer.workers.sum(score, trainer.device)
 
 

@@ -1,13 +1,13 @@
 """The encoder–decoder that computes. Its five children are the paper's five groups, so any of them can be exchanged.
 
 Layers are post-norm with sinusoidal positions, as in Marian (Junczys-Dowmunt et al., 2018). Masks are explicit and come
-from lengths: no side's special ids are known here.
+from lengths: no side's special ids are known here. States are rows, one a token; their layout says whose they are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Generic, TypeVar, cast
 
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from continual_mt.architecture import Activation, Architecture
 from continual_mt.dropout import dropout
+from continual_mt.layout import Grid, Layout, Packed
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -41,38 +42,55 @@ def sinusoidal_positions(positions: int, width: int, device: torch.device) -> Te
     return torch.cat([angles.sin(), angles.cos()], dim=1).to(device, torch.float32)
 
 
+class Linear(nn.Linear):
+    """Computes in the dtype of what comes in; weights that train are kept in float32 and cast at each use."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        return functional.linear(states, self.weight.to(states.dtype), self.bias.to(states.dtype))
+
+
+class Norm(nn.LayerNorm):
+    """Layer norm, in the dtype of what comes in."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        weight, bias = self.weight.to(states.dtype), self.bias.to(states.dtype)
+        return functional.layer_norm(states, self.normalized_shape, weight, bias, self.eps)
+
+
 class Attention(nn.Module):
     """Multi-head attention with its residual connection and norm; self- and cross-attention alike."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
-        self.norm = nn.LayerNorm(width)
+        self.query, self.key, self.value, self.output = (Linear(width, width) for _ in range(4))
+        self.norm = Norm(width)
 
-    def _split(self, states: Tensor) -> Tensor:
-        sentences, positions, width = states.shape
-        return states.view(sentences, positions, self.heads, width // self.heads).transpose(1, 2)
+    def _split(self, rows: Tensor, layout: Layout) -> Tensor:
+        """(rows, width) to (sentences, heads, positions, width of a head), ready to be multiplied."""
+        grid = layout.spread(rows)
+        heads = grid.view(*grid.shape[:2], self.heads, grid.shape[2] // self.heads).transpose(1, 2)
+        # Such small products are no slower in float32 on CPUs, and nothing is compiled for each new shape of them.
+        return heads if heads.is_cuda else heads.to(torch.float32, memory_format=torch.contiguous_format)
 
-    def keys_and_values(self, states: Tensor) -> KeysAndValues:
-        """Project (sentences, positions, width) once, for all the queries that will look at it."""
-        return self._split(self.key(states)), self._split(self.value(states))
+    def keys_and_values(self, states: Tensor, layout: Layout) -> KeysAndValues:
+        """Project (rows, width) once, for all the queries that will look at it."""
+        return self._split(self.key(states), layout), self._split(self.value(states), layout)
 
-    def forward(self, states: Tensor, seen: KeysAndValues, mask: Tensor | None, rate: float) -> Tensor:
-        """(sentences, positions, width) in and out. ``mask`` is added to the scores; ``rate`` is dropout's."""
+    def forward(self, states: Tensor, layout: Layout, seen: KeysAndValues, mask: Tensor | None, rate: float) -> Tensor:
+        """(rows, width) in and out. ``mask`` is added to the scores; ``rate`` is dropout's."""
         keys, values = seen
-        query = self._split(self.query(states))
+        query = self._split(self.query(states), layout)
         if query.is_cuda:
             mixed = functional.scaled_dot_product_attention(
                 query, keys, values, attn_mask=None if mask is None else mask.to(query.dtype)
             )
         else:
-            # On CPUs the fused kernel is several times slower than these three lines, its backward most of all.
+            # On CPUs the fused kernel is several times slower than these lines, its backward most of all.
             scores = torch.matmul(query * query.shape[-1] ** -0.5, keys.transpose(-1, -2))
-            scores = scores.float() if mask is None else scores.float() + mask
-            mixed = torch.matmul(scores.softmax(-1).to(values.dtype), values)
-        mixed = mixed.transpose(1, 2).flatten(2)
-        return normalised(self.norm, states + dropout(self.output(mixed), rate))
+            mixed = torch.matmul((scores if mask is None else scores + mask).softmax(-1), values)
+        mixed = layout.collect(mixed.transpose(1, 2).flatten(2).to(states.dtype))
+        return cast(Tensor, self.norm(states + dropout(self.output(mixed), rate)))
 
 
 class FeedForward(nn.Module):
@@ -80,19 +98,12 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, inner: int, activation: Activation) -> None:
         super().__init__()
-        self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
-        self.norm = nn.LayerNorm(width)
+        self.inner, self.outer = Linear(width, inner), Linear(inner, width)
+        self.norm = Norm(width)
         self.activation = _ACTIVATIONS[activation]
 
     def forward(self, states: Tensor, rate: float) -> Tensor:
-        return normalised(self.norm, states + dropout(self.outer(self.activation(self.inner(states))), rate))
-
-
-def normalised(norm: nn.LayerNorm, states: Tensor) -> Tensor:
-    """Layer norm that keeps the dtype of its input (autocast would return float32 and slow every sum after it)."""
-    return functional.layer_norm(states.float(), norm.normalized_shape, norm.weight, norm.bias, norm.eps).to(
-        states.dtype
-    )
+        return cast(Tensor, self.norm(states + dropout(self.outer(self.activation(self.inner(states))), rate)))
 
 
 class Stack(nn.ModuleList, Generic[Member]):
@@ -129,12 +140,16 @@ class Target(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The model of one pair. Parameters are named exactly as ``architecture.parameter_names`` lists them."""
+    """The model of one pair. Parameters are named exactly as ``architecture.parameter_names`` lists them.
+
+    ``computation`` is the dtype of states, and of the products that they go through.
+    """
 
     def __init__(self, architecture: Architecture, source_size: int, target_size: int) -> None:
         super().__init__()
         self.architecture = architecture
         self.dropout = 0.0
+        self.computation = torch.float32
         self.source = Source(source_size, architecture.width)
         self.encoder = Stack[Layer](Layer(architecture) for _ in range(architecture.encoder_layers))
         self.decoder = Stack[Layer](Layer(architecture) for _ in range(architecture.decoder_layers))
@@ -151,62 +166,83 @@ class Transformer(nn.Module):
         model.load_state_dict(dict(tensors), strict=True, assign=True)
         return model.requires_grad_(False).eval()
 
+    def computing_in(self, dtype: torch.dtype, kept: Collection[str] = ()) -> Transformer:
+        """A frozen model of the same values that computes in ``dtype``.
+
+        Its weights are cast once; those of the names ``kept`` stay as they are and are shared with this one.
+        """
+        tensors = {name: tensor if name in kept else tensor.to(dtype) for name, tensor in self.state_dict().items()}
+        model = Transformer.pointing_at(self.architecture, tensors)
+        model.computation = dtype
+        return model
+
     @property
     def device(self) -> torch.device:
         return self.target.embedding.device
-
-    def _embed(self, table: Tensor, tokens: Tensor, first_position: int = 0) -> Tensor:
-        """(sentences, positions) → (sentences, positions, width), in the dtype that this computation runs in."""
-        scale = math.sqrt(self.architecture.width) if self.architecture.scale_embedding else 1.0
-        positions = sinusoidal_positions(self.architecture.maximum_positions, self.architecture.width, tokens.device)
-        last = first_position + tokens.shape[1]
-        embedded = functional.embedding(tokens, table) * scale + positions[first_position:last]
-        if torch.is_autocast_enabled(tokens.device.type):
-            embedded = embedded.to(torch.get_autocast_dtype(tokens.device.type))
-        return dropout(embedded, self._rate)
-
-    def embed_target(self, tokens: Tensor, first_position: int = 0) -> Tensor:
-        """Target tokens (sentences, positions) as they enter the decoder, from ``first_position`` on."""
-        return self._embed(self.target.embedding, tokens, first_position)
 
     @property
     def _rate(self) -> float:
         return self.dropout if self.training else 0.0
 
-    def encode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Source tokens (sentences, positions) to states (sentences, positions, width) and the mask over them."""
-        mask = padding_mask(lengths, tokens.shape[1])
-        states = self._embed(self.source.embedding, tokens)
-        for layer in self.encoder:
-            states = layer.attention(states, layer.attention.keys_and_values(states), mask, self._rate)
-            states = layer.feed_forward(states, self._rate)
-        return states, mask
+    def _embed(self, table: Tensor, tokens: Tensor, layout: Layout) -> Tensor:
+        scale = math.sqrt(self.architecture.width) if self.architecture.scale_embedding else 1.0
+        positions = sinusoidal_positions(self.architecture.maximum_positions, self.architecture.width, tokens.device)
+        embedded = functional.embedding(tokens, table) * scale + positions[layout.places]
+        return dropout(embedded.to(self.computation), self._rate)
 
-    def decode(self, tokens: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
-        """Teacher-forced decoder states (sentences, positions, width) for target inputs (sentences, positions)."""
-        positions = tokens.shape[1]
-        # No padding mask here: a real token never looks to its right, where the padding is.
-        causal = torch.full((positions, positions), -torch.inf, device=tokens.device).triu(1)
-        states = self.embed_target(tokens)
-        for layer, cross in zip(self.decoder, self.cross_attention, strict=True):
-            states = layer.attention(states, layer.attention.keys_and_values(states), causal, self._rate)
-            states = cross(states, cross.keys_and_values(encoded), mask, self._rate)
+    def encode(self, tokens: Tensor, layout: Packed) -> Tensor:
+        """Source tokens (rows,) to states (rows, width)."""
+        states, mask = self._embed(self.source.embedding, tokens, layout), layout.mask
+        for layer in self.encoder:
+            seen = layer.attention.keys_and_values(states, layout)
+            states = layer.attention(states, layout, seen, mask, self._rate)
             states = layer.feed_forward(states, self._rate)
         return states
 
+    def decode(self, tokens: Tensor, layout: Layout, encoded: Tensor, source: Packed) -> Tensor:
+        """Teacher-forced decoder states (rows, width) for target inputs (rows,), over what ``encode`` gave."""
+        states, mask = self._embed(self.target.embedding, tokens, layout), source.mask
+        positions = layout.positions
+        # No padding mask here: a real token never looks to its right, where the padding is.
+        causal = torch.full((positions, positions), -torch.inf, device=tokens.device).triu(1)
+        for layer, cross in zip(self.decoder, self.cross_attention, strict=True):
+            seen = layer.attention.keys_and_values(states, layout)
+            states = layer.attention(states, layout, seen, causal, self._rate)
+            states = cross(states, layout, cross.keys_and_values(encoded, source), mask, self._rate)
+            states = layer.feed_forward(states, self._rate)
+        return states
+
+    def step(
+        self, last: Tensor, position: int, seen: Sequence[KeysAndValues], mask: Tensor, cache: list[KeysAndValues]
+    ) -> Tensor:
+        """Logits (sentences, beam, vocabulary) of what follows the tokens ``last`` (sentences, beam) at ``position``.
+
+        ``seen`` are each cross-attention's keys and values, ``cache`` each self-attention's so far: it grows by one.
+        """
+        count, beam = last.shape
+        alone, together = Grid(count * beam, 1, last.device, position), Grid(count, beam, last.device)
+        states = self._embed(self.target.embedding, last.flatten(), alone)
+        for i, (layer, cross) in enumerate(zip(self.decoder, self.cross_attention, strict=True)):
+            new = layer.attention.keys_and_values(states, alone)
+            keys, values = (torch.cat(both, dim=2) for both in zip(cache[i], new, strict=True))
+            cache[i] = keys, values
+            states = layer.attention(states, alone, cache[i], None, 0.0)
+            # The hypotheses of a sentence look at it as so many queries: its keys and values are never copied.
+            states = cross(states, together, seen[i], mask, 0.0)
+            states = layer.feed_forward(states, 0.0)
+        logits: Tensor = self.project(states).view(count, beam, -1)
+        return logits
+
     def project(self, states: Tensor) -> Tensor:
         """(…, width) → logits (…, target vocabulary)."""
-        return functional.linear(states, self.target.embedding, self.target.bias)
+        return functional.linear(states, self.target.embedding.to(states.dtype), self.target.bias.to(states.dtype))
 
     def forward(self, source: Tensor, source_lengths: Tensor, inputs: Tensor) -> Tensor:
-        """Teacher-forced logits (sentences, target positions, target vocabulary)."""
-        return self.project(self.decode(inputs, *self.encode(source, source_lengths)))
-
-
-def padding_mask(lengths: Tensor, positions: int) -> Tensor:
-    """(sentences, 1, 1, positions): zero over real tokens, minus infinity over padding; added to attention scores."""
-    real = torch.arange(positions, device=lengths.device)[None] < lengths[:, None]
-    return torch.where(real, 0.0, -torch.inf)[:, None, None]
+        """Teacher-forced logits (sentences, target positions, target vocabulary) for padded tokens."""
+        packed = Packed.of(source_lengths)
+        layout = Grid(len(inputs), inputs.shape[1], inputs.device)
+        encoded = self.encode(packed.collect(source[..., None])[:, 0], packed)
+        return layout.spread(self.project(self.decode(inputs.flatten(), layout, encoded, packed)))
 
 
 @torch.no_grad()

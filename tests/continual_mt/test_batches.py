@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,6 @@ def corpus(tokenize_files: TokenizeFiles) -> TokenizedCorpus:
     return tokenize_files("es", "en")
 
 
-def longer_side(corpus: TokenizedCorpus) -> np.ndarray:
-    return np.maximum(corpus.source_lengths, corpus.target_lengths) + 1
-
-
 @settings(max_examples=30)
 @given(
     batch_tokens=st.integers(1, 4000),
@@ -43,9 +40,9 @@ def test_an_epoch_holds_every_sentence_once_within_the_limit(
         patch.setattr(batches_module, "POOL", pool)
         batches = epoch_batches(corpus, batch_tokens, seed, epoch)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(corpus)))
-    lengths = longer_side(corpus)
-    for indices in batches:
-        assert len(indices) == 1 or len(indices) * int(lengths[indices].max()) <= batch_tokens
+    for lengths in (corpus.source_lengths, corpus.target_lengths):
+        for indices in batches:
+            assert len(indices) == 1 or int((lengths[indices] + 1).sum()) <= batch_tokens
 
 
 def test_seed_and_epoch_alone_decide_the_order(corpus: TokenizedCorpus) -> None:
@@ -72,8 +69,8 @@ def test_little_of_a_batch_is_padding(corpus: TokenizedCorpus) -> None:
 
 def test_batches_are_full(corpus: TokenizedCorpus) -> None:
     batches = epoch_batches(corpus, 256, 1, 0)
-    lengths = longer_side(corpus)
-    used = [len(indices) * int(lengths[indices].max()) for indices in batches]
+    sides = corpus.source_lengths + 1, corpus.target_lengths + 1
+    used = [max(int(lengths[indices].sum()) for lengths in sides) for indices in batches]
     assert np.mean(used) > 0.85 * 256
 
 
@@ -113,18 +110,30 @@ def test_make_batch(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokeni
     source, target = django_tokenizers["es"], django_tokenizers["en"]
     indices = np.array([3, 11, 5])
     batch = make_batch(corpus, indices, source, target)
-    for row, index in enumerate(indices):
-        tokens, labels = corpus.source(index).tolist(), corpus.target(index).tolist()
-        assert batch.source[row].tolist()[: len(tokens) + 1] == [*tokens, source.end]
-        assert set(batch.source[row].tolist()[len(tokens) + 1 :]) <= {source.pad}
-        assert batch.source_lengths[row] == len(tokens) + 1
-        assert batch.inputs[row].tolist()[: len(labels) + 1] == [target.start, *labels]
-        assert batch.labels[row][batch.real[row]].tolist() == [*labels, target.end]
-        assert set(batch.inputs[row].tolist()[len(labels) + 1 :]) <= {target.pad}
-    assert batch.inputs.shape == batch.labels.shape == batch.real.shape
-    assert int(batch.real.sum()) == int(corpus.target_lengths[indices].sum()) + 3
+    sources = [[*corpus.source(index).tolist(), source.end] for index in indices]
+    inputs = [[target.start, *corpus.target(index).tolist()] for index in indices]
+    labels = [[*corpus.target(index).tolist(), target.end] for index in indices]
+    assert batch.source_layout.lengths.tolist() == list(map(len, sources))
+    assert batch.target_layout.lengths.tolist() == list(map(len, inputs))
+    for tokens, layout, expected, filler in (
+        (batch.source, batch.source_layout, sources, source.pad),
+        (batch.inputs, batch.target_layout, inputs, target.pad),
+    ):
+        flat = list(chain.from_iterable(expected))
+        assert tokens.tolist() == flat + [filler] * (len(tokens) - len(flat))
+        assert len(tokens) == len(layout.cells) == -(-(len(flat) + 1) // 64) * 64
+    assert batch.labels.tolist() == list(chain.from_iterable(labels))
     moved = batch.to(torch.device("cpu"))
     assert torch.equal(moved.labels, batch.labels)
+
+
+def test_little_of_a_batch_is_filler(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokenizer]) -> None:
+    real = rows = 0
+    for indices in epoch_batches(corpus, 2048, 1, 0)[:20]:
+        batch = make_batch(corpus, indices, django_tokenizers["es"], django_tokenizers["en"])
+        for layout in (batch.source_layout, batch.target_layout):
+            real, rows = real + layout.real, rows + len(layout.cells)
+    assert 0.95 < real / rows < 1
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=5), st.integers(-1, 9))

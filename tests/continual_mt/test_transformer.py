@@ -7,9 +7,10 @@ import torch
 
 from continual_mt.architecture import Architecture, parameter_names
 from continual_mt.batches import pad
+from continual_mt.layout import Packed
 from continual_mt.parent import Parent
 from continual_mt.pieces import parameter_shapes
-from continual_mt.transformer import Transformer, initial_tensors, padding_mask, sinusoidal_positions
+from continual_mt.transformer import Transformer, initial_tensors, sinusoidal_positions
 
 SIZES = {"source": 40, "target": 30}
 
@@ -61,12 +62,6 @@ def test_a_target_position_sees_nothing_to_its_right(model: Transformer) -> None
     assert not torch.equal(first[:, 2], second[:, 2])
 
 
-def test_padding_mask() -> None:
-    mask = padding_mask(torch.tensor([1, 3]), 3)
-    assert mask.shape == (2, 1, 1, 3)
-    assert mask[:, 0, 0].tolist() == [[0.0, -torch.inf, -torch.inf], [0.0, 0.0, 0.0]]
-
-
 def test_positions_are_sines_then_cosines() -> None:
     table = sinusoidal_positions(5, 4, torch.device("cpu"))
     angles = torch.tensor([[p, p / 100] for p in range(5)], dtype=torch.float64)
@@ -98,11 +93,23 @@ def test_bfloat16_is_close_and_keeps_its_dtype_between_layers(model: Transformer
     source, lengths = pad([[5, 6, 7, 3], [8, 3]], 0)
     inputs = torch.tensor([[2, 20, 21], [2, 22, 23]])
     expected = model(source, lengths, inputs)
-    with torch.autocast("cpu", torch.bfloat16):
-        states, _ = model.encode(source, lengths)
-        found = model(source, lengths, inputs)
+    half = model.computing_in(torch.bfloat16, kept=["encoder.0.attention.key.weight"])
+    layout = Packed.of(lengths)
+    states = half.encode(layout.collect(source[..., None])[:, 0], layout)
+    found = half(source, lengths, inputs)
     assert states.dtype == found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, atol=0.1, rtol=0.1)
+    kept = dict(half.named_parameters())["encoder.0.attention.key.weight"]
+    assert kept.dtype == torch.float32
+    assert kept.data_ptr() == dict(model.named_parameters())["encoder.0.attention.key.weight"].data_ptr()
+    assert {parameter.dtype for parameter in half.parameters() if parameter is not kept} == {torch.bfloat16}
+    assert not any(parameter.requires_grad for parameter in half.parameters())
+
+
+def test_in_its_own_dtype_nothing_is_copied(model: Transformer) -> None:
+    same = model.computing_in(torch.float32)
+    for first, second in zip(model.parameters(), same.parameters(), strict=True):
+        assert first.data_ptr() == second.data_ptr()
 
 
 def test_initial_tensors(architecture: Architecture) -> None:

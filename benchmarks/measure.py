@@ -1,0 +1,71 @@
+"""What is measured of a contestant while it trains."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from torch.profiler import ProfilerActivity, profile
+
+WARM_UP = 8
+"""Updates that are not timed: memory is asked for, kernels are compiled."""
+PROFILED = 4
+
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::mkldnn", "mkldnn::", "onednn::")
+
+
+@dataclass
+class Meter:
+    """Counts real and padded tokens, both sides together for padding, the target's for speed."""
+
+    seconds: list[float] = field(default_factory=list)
+    target_tokens: list[int] = field(default_factory=list)
+    real: int = 0
+    padded: int = 0
+
+    def count(self, real: int, padded: int) -> None:
+        self.real += real
+        self.padded += padded
+
+    def update(self, seconds: float, target_tokens: int) -> None:
+        self.seconds.append(seconds)
+        self.target_tokens.append(target_tokens)
+
+    def speed(self) -> float:
+        """Real target tokens a second, over all updates but the first few."""
+        return sum(self.target_tokens[WARM_UP:]) / sum(self.seconds[WARM_UP:])
+
+    def padding(self) -> float:
+        return 1 - self.real / self.padded
+
+
+@dataclass(frozen=True)
+class Measured:
+    target_tokens_per_second: float
+    padding: float
+    share_in_products: float | None
+    peak_memory_mb: float
+    tokens_an_update: float
+    development_bleu: float | None = None
+
+    def to_json(self) -> dict[str, float | None]:
+        return asdict(self)
+
+
+def peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def share_in_products(update: Callable[[], object]) -> float:
+    """The share of an update's time that the calling thread spends in matrix products."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        started = time.perf_counter()
+        for _ in range(PROFILED):
+            update()
+        seconds = time.perf_counter() - started
+    products = sum(event.self_cpu_time_total for event in profiler.key_averages() if event.key.startswith(PRODUCTS))
+    return float(products) / 1e6 / seconds

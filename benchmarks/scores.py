@@ -1,0 +1,18 @@
+"""One way to score for all contestants: whatever trained a model, our own greedy search decodes it."""
+
+from __future__ import annotations
+
+from benchmarks.workload import Workload
+from continual_mt import scoring
+from continual_mt.languages import Pair
+from continual_mt.pair_model import PairModel
+from continual_mt.side import Side
+from continual_mt.transformer import Transformer
+
+
+def development_bleu(workload: Workload, model: Transformer) -> float:
+    pairs = list(workload.text("dev").read())
+    pair = Pair.parse(workload.pair)
+    sides = Side(pair.source, workload.tokenizer("source")), Side(pair.target, workload.tokenizer("target"))
+    hypotheses = PairModel(pair, model.eval(), *sides).translate([line.source for line in pairs], beam=1)
+    return scoring.bleu(hypotheses, [line.target for line in pairs], pair.target)

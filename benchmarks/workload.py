@@ -1,0 +1,92 @@
+"""What every contestant of the training benchmark is given: the same ids, and the same first weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from continual_mt.architecture import Architecture, Scope, parameter_names, trainable_names
+from continual_mt.corpora.corpus import inspect
+from continual_mt.corpora.text import TextFiles
+from continual_mt.languages import Pair, SideName
+from continual_mt.settings import TrainingSettings
+from continual_mt.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
+from continual_mt.transformer import initial_tensors
+
+ARCHITECTURE = Architecture()
+SIDES: tuple[SideName, ...] = ("source", "target")
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A folder with everything. An update has ``batch_tokens`` padded tokens of the longer side, as ours are cut."""
+
+    folder: str
+    pair: str
+    train: tuple[str, str]
+    dev: tuple[str, str]
+    batch_tokens: int
+    vocabulary: int
+    threads: int
+
+    def prepare(self) -> None:
+        """Train the tokenizers and tokenize, so that no contestant's time holds any of it."""
+        for side in SIDES:
+
+            def sentences(side: SideName = side) -> Iterator[str]:
+                return (getattr(pair, side) for pair in self.text("train").read())
+
+            tokenizer = train_tokenizer(sentences, self.vocabulary, origin=f"the {side} text")
+            self._model(side).write_bytes(tokenizer.model)
+        self.corpus()
+        (Path(self.folder) / "workload.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Workload:
+        values = json.loads((folder / "workload.json").read_text())
+        return cls(**values | {role: tuple(values[role]) for role in ("train", "dev")})
+
+    def text(self, role: str) -> TextFiles:
+        source, target = map(Path, self.train if role == "train" else self.dev)
+        return TextFiles(Pair.parse(self.pair), source, target)
+
+    def _model(self, side: str) -> Path:
+        return Path(self.folder) / f"{side}.model"
+
+    def tokenizer(self, side: SideName) -> Tokenizer:
+        return Tokenizer(self._model(side).read_bytes())
+
+    def corpus(self) -> TokenizedCorpus:
+        text = self.text("train")
+        cache = Path(self.folder) / "cache"
+        return tokenize_corpus(text, inspect(text).digest, self.tokenizer("source"), self.tokenizer("target"), cache)
+
+    def first_weights(self, seed: int) -> dict[str, Tensor]:
+        """The same for all contestants that can take them."""
+        path = Path(self.folder) / f"first-{seed}.safetensors"
+        if not path.exists():
+            sizes = {side: self.tokenizer(side).size for side in SIDES}
+            save_file(initial_tensors(ARCHITECTURE, parameter_names(ARCHITECTURE), sizes, seed), path)
+        return load_file(path)
+
+    def settings(self, updates: int) -> TrainingSettings:
+        """Of a run of ``updates``: the schedule is stretched with it, and nothing stops it early."""
+        return TrainingSettings(
+            updates=updates,
+            batch_tokens=self.batch_tokens,
+            accumulate=1,
+            warmup=max(1, updates // 5),
+            validate_every=updates,
+            patience=0,
+        )
+
+
+def trained_names(scope: Scope, side: SideName) -> tuple[str, ...]:
+    return trainable_names(ARCHITECTURE, scope, side)
