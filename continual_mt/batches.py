@@ -49,18 +49,24 @@ class Batch:
 
 def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, target: Tokenizer) -> Batch:
     """Source with its end; target inputs shifted right behind start; labels with the end."""
-    sources, source_lengths = corpus.gather("source", indices)
-    targets, target_lengths = corpus.gather("target", indices)
-    source_layout = Packed.of(torch.from_numpy(source_lengths + 1), ROWS_MULTIPLE)
-    target_layout = Packed.of(torch.from_numpy(target_lengths + 1), ROWS_MULTIPLE)
-    ends = np.cumsum(target_lengths)
+    sources, source_layout = source_rows(corpus, indices, source)
+    targets, lengths = corpus.gather("target", indices)
+    target_layout = Packed.of(torch.from_numpy(lengths + 1), ROWS_MULTIPLE)
+    ends = np.cumsum(lengths)
     return Batch(
-        source=source_layout.fill(_with(sources, np.cumsum(source_lengths), source.end), source.pad),
+        source=sources,
         source_layout=source_layout,
-        inputs=target_layout.fill(_with(targets, ends - target_lengths, target.start), target.pad),
+        inputs=target_layout.fill(_with(targets, ends - lengths, target.start), target.pad),
         target_layout=target_layout,
         labels=_with(targets, ends, target.end),
     )
+
+
+def source_rows(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer) -> tuple[Tensor, Packed]:
+    """Source sentences with their ends, (rows,), and how they lie."""
+    ids, lengths = corpus.gather("source", indices)
+    layout = Packed.of(torch.from_numpy(lengths + 1), ROWS_MULTIPLE)
+    return layout.fill(_with(ids, np.cumsum(lengths), source.end), source.pad), layout
 
 
 def _with(ids: Indices, places: Indices, special: int) -> Tensor:

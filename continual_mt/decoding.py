@@ -46,7 +46,7 @@ class _Sentences:
 
 def _begin(model: Transformer, source: Tensor, lengths: Tensor, beam: int) -> _Sentences:
     layout = Packed.of(lengths)
-    encoded = model.encode(layout.collect(source[..., None])[:, 0], layout)
+    encoded = model.encode(layout.tokens(source), layout)
     seen = [cross.keys_and_values(encoded, layout) for cross in model.cross_attention]
     # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
     limits = (2 * lengths + 20).clamp(max=model.architecture.maximum_positions - 1)

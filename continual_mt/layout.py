@@ -6,12 +6,13 @@ Rows are rounded up to a multiple: kernels are compiled for each new number of r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
 class Layout(Protocol):
@@ -23,12 +24,12 @@ class Layout(Protocol):
     @property
     def positions(self) -> int: ...
 
-    def spread(self, rows: Tensor) -> Tensor:
-        """(rows, width) to (sentences, positions, width)."""
+    def spread(self, rows: Tensor, heads: int) -> Tensor:
+        """(rows, width) to (sentences, heads, positions, width of a head)."""
         ...
 
     def collect(self, grid: Tensor) -> Tensor:
-        """(sentences, positions, width) to (rows, width)."""
+        """Back from what ``spread`` gives."""
         ...
 
 
@@ -45,47 +46,49 @@ class Grid:
     def places(self) -> Tensor:
         return torch.arange(self.first, self.first + self.positions, device=self.device).repeat(self.sentences)
 
-    def spread(self, rows: Tensor) -> Tensor:
-        return rows.view(self.sentences, self.positions, -1)
+    def spread(self, rows: Tensor, heads: int) -> Tensor:
+        return rows.view(self.sentences, self.positions, heads, rows.shape[1] // heads).transpose(1, 2)
 
     def collect(self, grid: Tensor) -> Tensor:
-        return grid.reshape(self.sentences * self.positions, -1)
+        return grid.transpose(1, 2).reshape(self.sentences * self.positions, -1)
 
 
 @dataclass(frozen=True)
 class Packed:
     """The sentences one behind the other, then at least one row of filler.
 
-    ``cells`` (rows,) is where each row stands in the flattened grid, ``origins`` (sentences × positions,) which row
-    each cell of the grid takes: the last one, a filler, where a sentence has ended. ``real`` counts the rows that are
-    tokens. No gradient ever comes from a filler or reaches one.
+    ``places`` and ``sentences`` (rows,) say where each row belongs; ``rows`` (sentences, positions) which row each cell
+    of the grid takes: the last one, a filler, where a sentence has ended. ``real`` counts the rows that are tokens. No
+    gradient ever comes from a filler or reaches one.
     """
 
     lengths: Tensor
     places: Tensor
-    cells: Tensor
-    origins: Tensor
+    sentences: Tensor
+    rows: Tensor
     real: int
-    positions: int
+    _routes: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, lengths: Tensor, multiple: int = 1) -> Packed:
         """The layout of at least one sentence, of these ``lengths``, in as few rows as ``multiple`` allows."""
-        real, positions = int(lengths.sum()), int(lengths.max())
+        real, longest = int(lengths.sum()), int(lengths.max())
         count = -(-(real + 1) // multiple) * multiple
-        device = lengths.device
-        position = torch.arange(positions, device=device)
+        position = torch.arange(longest, device=lengths.device)
         inside = position[None] < lengths[:, None]
         starts = lengths.cumsum(0) - lengths
-        origins = torch.where(inside, starts[:, None] + position[None], count - 1).flatten()
-        cells = torch.zeros(count, dtype=torch.long, device=device)
-        cells[:real] = inside.flatten().nonzero().squeeze(1)
-        return cls(lengths, cells % positions, cells, origins, real, positions)
+        sentences, places = functional.pad(inside.nonzero(), (0, 0, 0, count - real)).unbind(1)
+        rows = torch.where(inside, starts[:, None] + position[None], count - 1)
+        return cls(lengths, places.contiguous(), sentences.contiguous(), rows, real)
 
     def to(self, device: torch.device) -> Packed:
-        tensors = (tensor.to(device) for tensor in (self.lengths, self.places, self.cells, self.origins))
-        lengths, places, cells, origins = tensors
-        return Packed(lengths, places, cells, origins, self.real, self.positions)
+        tensors = (tensor.to(device) for tensor in (self.lengths, self.places, self.sentences, self.rows))
+        lengths, places, sentences, rows = tensors
+        return Packed(lengths, places, sentences, rows, self.real)
+
+    @property
+    def positions(self) -> int:
+        return self.rows.shape[1]
 
     @property
     def mask(self) -> Tensor:
@@ -93,18 +96,34 @@ class Packed:
         inside = torch.arange(self.positions, device=self.lengths.device)[None] < self.lengths[:, None]
         return torch.where(inside, 0.0, -torch.inf)[:, None, None]
 
+    def tokens(self, padded: Tensor) -> Tensor:
+        """(sentences, positions) ids to (rows,)."""
+        return padded[self.sentences, self.places]
+
     def fill(self, tokens: Tensor, filler: int) -> Tensor:
         """(real,) ids to (rows,)."""
-        return torch.nn.functional.pad(tokens, (0, len(self.cells) - self.real), value=filler)
+        return functional.pad(tokens, (0, len(self.places) - self.real), value=filler)
 
-    def spread(self, rows: Tensor) -> Tensor:
-        grid: Tensor = _Take.apply(rows, self.origins, self.cells, self.real)  # type: ignore[no-untyped-call]
-        return grid.view(len(self.lengths), self.positions, rows.shape[1])
+    def _route(self, heads: int) -> tuple[Tensor, Tensor]:
+        """For slices of a head's width: which one of the rows each of the grid takes, and the other way round."""
+        if heads not in self._routes:
+            head = torch.arange(heads, device=self.rows.device)
+            there = self.rows[:, None] * heads + head[:, None]
+            back = (self.sentences[:, None] * heads + head) * self.positions + self.places[:, None]
+            self._routes[heads] = there.flatten(), back.flatten()
+        return self._routes[heads]
+
+    def spread(self, rows: Tensor, heads: int) -> Tensor:
+        there, back = self._route(heads)
+        slices = rows.reshape(len(self.places) * heads, -1)
+        grid: Tensor = _Take.apply(slices, there, back, self.real * heads)  # type: ignore[no-untyped-call]
+        return grid.view(len(self.lengths), heads, self.positions, -1)
 
     def collect(self, grid: Tensor) -> Tensor:
-        cells = grid.reshape(len(self.origins), grid.shape[2])
-        rows: Tensor = _Take.apply(cells, self.cells, self.origins, len(cells))  # type: ignore[no-untyped-call]
-        return rows
+        there, back = self._route(heads := grid.shape[1])
+        slices = grid.reshape(len(there), -1)
+        rows: Tensor = _Take.apply(slices, back, there, len(slices))  # type: ignore[no-untyped-call]
+        return rows.view(len(self.places), heads * grid.shape[3])
 
 
 class _Take(torch.autograd.Function):

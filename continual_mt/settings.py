@@ -31,4 +31,7 @@ class TrainingSettings(BaseModel):
     validate_every: Annotated[int, Field(ge=1, description="updates between development scores")] = 250
     patience: Annotated[int, Field(ge=0, description="validations without a better score; 0 never stops early")] = 8
     development_sentences: Annotated[int, Field(ge=1, description="of the development corpus, from its start")] = 500
+    encoder_cache_gb: Annotated[
+        float, Field(ge=0, description="disk for the states of a frozen encoder; where they are more, none is used")
+    ] = 8.0
     precision: Annotated[Precision, Field(description="auto is bfloat16 where the machine has it")] = "auto"

@@ -39,10 +39,11 @@ class TokenizedCorpus:
     """Pairs of id sequences, without special ids, at most ``maximum_tokens`` long on either side and never empty.
 
     The ids stay in files (uint16, or uint32 for vocabularies over 65,536 types); ``source_lengths`` and
-    ``target_lengths`` are int32 arrays in memory, one entry a pair.
+    ``target_lengths`` are int32 arrays in memory, one entry a pair. ``key`` is a digest of all that decides the ids.
     """
 
     def __init__(self, folder: Path, maximum_tokens: int) -> None:
+        self.key = folder.name
         self.skipped = read_summary(folder)
         self.maximum_tokens = maximum_tokens
         self._ids = {side: map_ids(folder, side) for side in SIDES}
@@ -62,15 +63,21 @@ class TokenizedCorpus:
     def gather(self, side: SideName, indices: npt.NDArray[np.int64]) -> tuple[Ids, Ids]:
         """The ids of several sequences one behind the other, and their lengths; both int64."""
         offsets = self._offsets[side]
-        starts, lengths = offsets[indices], offsets[indices + 1] - offsets[indices]
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return self._ids[side][np.repeat(starts, lengths) + within].astype(np.int64), lengths.astype(np.int64)
+        starts = offsets[indices].astype(np.int64)
+        lengths = offsets[indices + 1].astype(np.int64) - starts
+        return self._ids[side][flat_places(starts, lengths)].astype(np.int64), lengths
 
     def _sequence(self, side: str, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
         offsets = self._offsets[side]
         return self._ids[side][offsets[index] : offsets[index + 1]]
+
+
+def flat_places(starts: Ids, lengths: Ids) -> Ids:
+    """The places of all elements of ragged sequences that lie in one array, sequence by sequence."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
 def tokenize_corpus(

@@ -13,6 +13,7 @@ from torch import Tensor
 from continual_mt.architecture import group_of
 from continual_mt.batches import Batch, Indices, UpdateStream, make_batch
 from continual_mt.checkpoint import Checkpoint, Progress
+from continual_mt.encoded import EncodedSources
 from continual_mt.errors import TrainingError
 from continual_mt.loss import projected_loss
 from continual_mt.report import Report
@@ -29,7 +30,10 @@ REPORT_EVERY = 20
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what. ``trainable`` are full parameter names; all others stay as they are."""
+    """What is trained on what. ``trainable`` are full parameter names; all others stay as they are.
+
+    ``encoded`` are the states of a frozen encoder; without them it computes anew, with the same result.
+    """
 
     model: Transformer
     trainable: tuple[str, ...]
@@ -38,6 +42,7 @@ class Task:
     target: Tokenizer
     settings: TrainingSettings
     seed: int
+    encoded: EncodedSources | None = None
 
 
 def learning_rate_factor(update: int, warmup: int, updates: int) -> float:
@@ -82,6 +87,7 @@ class Trainer:
         parameters = dict(self.model.named_parameters())
         for name, parameter in parameters.items():
             parameter.requires_grad_(name in task.trainable)
+        self._encoder_frozen = encoder_frozen(task.trainable)
         self.trained = {name: parameters[name] for name in task.trainable}
         self.optimizer = self._make_optimizer()
         self.progress = Progress()
@@ -136,9 +142,18 @@ class Trainer:
 
     def _accumulate(self, indices: Indices, update_tokens: int) -> float:
         batch = make_batch(self.task.corpus, indices, self.task.source, self.task.target).to(self.device)
-        loss = token_loss(self.model, batch, self.settings.label_smoothing)
+        loss = token_loss(self.model, batch, self.settings.label_smoothing, self._encoded(batch, indices))
         (loss / update_tokens).backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
         return float(loss.detach())
+
+    def _encoded(self, batch: Batch, indices: Indices) -> Tensor | None:
+        """A frozen encoder's states, which have no dropout, so that they are always the same; None where it trains."""
+        if not self._encoder_frozen:
+            return None
+        if self.task.encoded is not None:
+            return self.task.encoded.rows(indices, batch.source_layout).to(self.device)
+        with torch.no_grad():
+            return self.model.encode(batch.source, batch.source_layout)
 
     def validated(self, score: float) -> bool:
         """Take note of a development score; True when it is the best so far."""
@@ -205,9 +220,15 @@ def _set_generator_state(state: Tensor, device: torch.device) -> None:
         torch.cuda.set_rng_state(state[length:], device)
 
 
-def token_loss(model: Transformer, batch: Batch, label_smoothing: float) -> Tensor:
-    """Summed label-smoothed cross-entropy, in nats, over real target tokens only."""
-    encoded = model.encode(batch.source, batch.source_layout)
+def encoder_frozen(trainable: Iterable[str]) -> bool:
+    """Whether the encoder's states of a sentence never change while these parameters train."""
+    return not {"source", "encoder"} & {group_of(name) for name in trainable}
+
+
+def token_loss(model: Transformer, batch: Batch, label_smoothing: float, encoded: Tensor | None = None) -> Tensor:
+    """Summed label-smoothed cross-entropy, in nats, over real target tokens only; ``encoded`` saves the encoding."""
+    if encoded is None:
+        encoded = model.encode(batch.source, batch.source_layout)
     states = model.decode(batch.inputs, batch.target_layout, encoded, batch.source_layout)
     real = states[: batch.target_layout.real]
     return projected_loss(real, model.target.embedding, model.target.bias, batch.labels, label_smoothing)

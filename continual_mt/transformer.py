@@ -68,8 +68,7 @@ class Attention(nn.Module):
 
     def _split(self, rows: Tensor, layout: Layout) -> Tensor:
         """(rows, width) to (sentences, heads, positions, width of a head), ready to be multiplied."""
-        grid = layout.spread(rows)
-        heads = grid.view(*grid.shape[:2], self.heads, grid.shape[2] // self.heads).transpose(1, 2)
+        heads = layout.spread(rows, self.heads)
         # Such small products are no slower in float32 on CPUs, and nothing is compiled for each new shape of them.
         return heads if heads.is_cuda else heads.to(torch.float32, memory_format=torch.contiguous_format)
 
@@ -89,7 +88,7 @@ class Attention(nn.Module):
             # On CPUs the fused kernel is several times slower than these lines, its backward most of all.
             scores = torch.matmul(query * query.shape[-1] ** -0.5, keys.transpose(-1, -2))
             mixed = torch.matmul((scores if mask is None else scores + mask).softmax(-1), values)
-        mixed = layout.collect(mixed.transpose(1, 2).flatten(2).to(states.dtype))
+        mixed = layout.collect(mixed.to(states.dtype))
         return cast(Tensor, self.norm(states + dropout(self.output(mixed), rate)))
 
 
@@ -182,7 +181,8 @@ class Transformer(nn.Module):
 
     @property
     def _rate(self) -> float:
-        return self.dropout if self.training else 0.0
+        # Where no gradient is wanted, what is computed is a value to keep.
+        return self.dropout if self.training and torch.is_grad_enabled() else 0.0
 
     def _embed(self, table: Tensor, tokens: Tensor, layout: Layout) -> Tensor:
         scale = math.sqrt(self.architecture.width) if self.architecture.scale_embedding else 1.0
@@ -241,8 +241,9 @@ class Transformer(nn.Module):
         """Teacher-forced logits (sentences, target positions, target vocabulary) for padded tokens."""
         packed = Packed.of(source_lengths)
         layout = Grid(len(inputs), inputs.shape[1], inputs.device)
-        encoded = self.encode(packed.collect(source[..., None])[:, 0], packed)
-        return layout.spread(self.project(self.decode(inputs.flatten(), layout, encoded, packed)))
+        encoded = self.encode(packed.tokens(source), packed)
+        logits = self.project(self.decode(inputs.flatten(), layout, encoded, packed))
+        return logits.view(len(inputs), inputs.shape[1], -1)
 
 
 @torch.no_grad()

@@ -14,11 +14,12 @@ from ray.train.torch import get_device
 from continual_mt import scoring
 from continual_mt.checkpoint import Checkpoint
 from continual_mt.corpora.corpus import Corpus
+from continual_mt.encoded import EncodedSources, encode_sources, encoded_bytes
 from continual_mt.errors import ContinualMTError
 from continual_mt.pair_model import PairModel
 from continual_mt.side import Side
 from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
-from continual_mt.training import Task, Trainer, train
+from continual_mt.training import Task, Trainer, computation_dtype, encoder_frozen, train
 from continual_mt.transformer import Transformer
 from ray_jobs.channel import Channel
 from ray_jobs.order import WorkOrder
@@ -61,22 +62,41 @@ def _train(order: WorkOrder, channel: Channel) -> None:
             + (f"goes on from update {checkpoint.progress.update}" if checkpoint else "starts")
         )
     model = Transformer.pointing_at(order.architecture, order.starting_tensors()).to(get_device())
-    train(
-        Task(
-            model=model,
-            trainable=order.names(order.trained),
-            corpus=_tokens(order, channel if first else None),
-            source=order.source,
-            target=order.target,
-            settings=order.settings,
-            seed=order.seed,
-        ),
+    corpus = _tokens(order, channel if first else None)
+    encoded = _encoded(order, model, corpus, channel if first else None)
+    task = Task(
+        model=model,
+        trainable=order.names(order.trained),
+        corpus=corpus,
+        source=order.source,
+        target=order.target,
+        settings=order.settings,
+        seed=order.seed,
+        encoded=encoded,
+    )
+    progress = train(
+        task,
         checkpoint=checkpoint,
         development=Development(order),
         save=_report_checkpoint,
         report=channel.report if first else lambda report: None,
         stop=channel.stopping if first else lambda: False,
     )
+    if first and encoded is not None and progress.finished:
+        encoded.delete()
+
+
+def _encoded(
+    order: WorkOrder, model: Transformer, corpus: TokenizedCorpus, channel: Channel | None
+) -> EncodedSources | None:
+    """The states of a frozen encoder, where they fit into what the settings give them."""
+    dtype = computation_dtype(model.device, order.settings.precision)
+    size = encoded_bytes(corpus, model.architecture.width, dtype)
+    if not encoder_frozen(order.names(order.trained)) or size > order.settings.encoder_cache_gb * 1e9:
+        return None
+    if channel:
+        channel.note(f"the encoder is frozen: its states of {len(corpus):,} sentences are kept ({size / 1e6:,.0f} MB)")
+    return encode_sources(model.computing_in(dtype), corpus, order.source, order.cache)
 
 
 def _tokens(order: WorkOrder, channel: Channel | None) -> TokenizedCorpus:

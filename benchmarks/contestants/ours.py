@@ -11,8 +11,9 @@ from benchmarks.contestants import arguments
 from benchmarks.measure import Measured, Meter, peak_memory_mb, share_in_products
 from benchmarks.scores import development_bleu
 from benchmarks.workload import ARCHITECTURE, Workload, trained_names
-from continual_mt.batches import epoch_batches
-from continual_mt.training import Task, Trainer
+from continual_mt.batches import epoch_batches, make_batch
+from continual_mt.encoded import encode_sources
+from continual_mt.training import Task, Trainer, computation_dtype, encoder_frozen
 from continual_mt.transformer import Transformer
 
 
@@ -24,7 +25,12 @@ def main() -> None:
     corpus = workload.corpus()
     source, target = workload.tokenizer("source"), workload.tokenizer("target")
     names = trained_names(options.scope, options.side)
-    trainer = Trainer(Task(model, names, corpus, source, target, workload.settings(options.updates), options.seed))
+    settings = workload.settings(options.updates)
+    encoded = None
+    if encoder_frozen(names):
+        casted = model.computing_in(computation_dtype(model.device, settings.precision))
+        encoded = encode_sources(casted, corpus, source, options.workload / "cache")
+    trainer = Trainer(Task(model, names, corpus, source, target, settings, options.seed, encoded))
     meter = Meter()
     for _ in range(options.updates):
         started = time.perf_counter()
@@ -32,8 +38,9 @@ def main() -> None:
         meter.update(time.perf_counter() - started, tokens)
     bleu = development_bleu(workload, model) if options.score else None
     for indices in epoch_batches(corpus, workload.batch_tokens, options.seed, 0):
-        lengths = corpus.source_lengths[indices] + 1, corpus.target_lengths[indices] + 1
-        meter.count(sum(int(side.sum()) for side in lengths), sum(int(side.max()) * len(side) for side in lengths))
+        batch = make_batch(corpus, indices, source, target)
+        for layout in (batch.source_layout, batch.target_layout):
+            meter.count(layout.real, len(layout.places))
     measured = Measured(
         meter.speed(),
         meter.padding(),

@@ -99,11 +99,16 @@ class Output:
     def __init__(self, path: Path | None, text: Input) -> None:
         if path is not None and path.exists() and text.is_file(path):
             raise InputError(f"{path} is the input as well; name another file for the output")
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}; make it first")
         self._path = path
         self._file: FileIO | None = None
         self._whole = 0
+        if path is None:
+            return
+        with self._storing():
+            if not path.parent.is_dir():
+                raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+            if path.exists() and text.is_file(path):
+                raise InputError(f"{path} is the input as well; name another file for the output")
 
     def __enter__(self) -> Self:
         if self._path is not None:

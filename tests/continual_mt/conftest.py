@@ -16,9 +16,11 @@ from continual_mt.corpora.text import TextFiles
 from continual_mt.languages import Pair
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
+from continual_mt.settings import TrainingSettings
 from continual_mt.side import Side
 from continual_mt.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
+from continual_mt.training import Task
 from continual_mt.transformer import Transformer, initial_tensors
 
 # How long an example takes depends on what else the machine does.
@@ -27,6 +29,7 @@ settings.load_profile("unhurried")
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 MakeModule = Callable[..., Module]
+MakeTask = Callable[..., Task]
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +108,30 @@ def model(parent: Parent) -> Transformer:
     """The parent's model on copies of its weights, so that a test may train it."""
     assert set(GROUPS) == {name.partition(".")[0] for name in parent.tensors}
     return Transformer.pointing_at(parent.architecture, {name: t.clone() for name, t in parent.tensors.items()})
+
+
+@pytest.fixture
+def make_task(parent: Parent, tokenize_files: TokenizeFiles) -> MakeTask:
+    """Training all of the parent on Django's catalogs, from copies of its weights."""
+
+    def make(trainable: tuple[str, ...] | None = None, seed: int = 3, **changes: object) -> Task:
+        values: dict[str, object] = {
+            "updates": 12,
+            "batch_tokens": 300,
+            "accumulate": 1,
+            "warmup": 0,
+            "dropout": 0.0,
+            "precision": "float32",
+        }
+        tensors = {name: tensor.clone() for name, tensor in parent.tensors.items()}
+        return Task(
+            model=Transformer.pointing_at(parent.architecture, tensors),
+            trainable=trainable or parameter_names(parent.architecture),
+            corpus=tokenize_files("es", "en"),
+            source=parent.source.tokenizer,
+            target=parent.target.tokenizer,
+            settings=TrainingSettings.model_validate(values | changes),
+            seed=seed,
+        )
+
+    return make

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import operator
-import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from continual_mt import scoring
@@ -22,9 +21,9 @@ from continual_mt.architecture import (
     trained_groups,
 )
 from continual_mt.batches import epoch_batches, make_batch
-from continual_mt.checkpoint import Checkpoint, Progress
 from continual_mt.corpora.corpus import inspect
 from continual_mt.corpora.text import TextFiles
+from continual_mt.encoded import encode_sources
 from continual_mt.errors import TrainingError
 from continual_mt.languages import Pair, SideName
 from continual_mt.pair_model import PairModel
@@ -38,224 +37,17 @@ from continual_mt.training import (
     Task,
     Trainer,
     computation_dtype,
+    encoder_frozen,
     learning_rate_factor,
     token_loss,
-    train,
     trainable_copy,
 )
 from continual_mt.transformer import Transformer, initial_tensors
+from tests.continual_mt.runs import run
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 MakeTask = Callable[..., Task]
 CPU = torch.device("cpu")
-
-
-class KilledError(Exception):
-    """The end of a process, for what training can tell."""
-
-
-@pytest.fixture
-def make_task(parent: Parent, tokenize_files: TokenizeFiles) -> MakeTask:
-    """Training all of the parent on Django's catalogs, from copies of its weights."""
-
-    def make(trainable: tuple[str, ...] | None = None, seed: int = 3, **changes: object) -> Task:
-        values: dict[str, object] = {
-            "updates": 12,
-            "batch_tokens": 300,
-            "accumulate": 1,
-            "warmup": 0,
-            "dropout": 0.0,
-            "precision": "float32",
-        }
-        tensors = {name: tensor.clone() for name, tensor in parent.tensors.items()}
-        return Task(
-            model=Transformer.pointing_at(parent.architecture, tensors),
-            trainable=trainable or parameter_names(parent.architecture),
-            corpus=tokenize_files("es", "en"),
-            source=parent.source.tokenizer,
-            target=parent.target.tokenizer,
-            settings=TrainingSettings.model_validate(values | changes),
-            seed=seed,
-        )
-
-    return make
-
-
-def negative_loss(task: Task) -> Callable[[Transformer], float]:
-    """A development score that costs little and moves with every parameter."""
-    indices = epoch_batches(task.corpus, 300, 0, 0)[0]
-    batch = make_batch(task.corpus, indices, task.source, task.target)
-
-    def score(model: Transformer) -> float:
-        assert not model.training
-        with torch.inference_mode():
-            return -float(token_loss(model, batch, 0.0))
-
-    return score
-
-
-def run(
-    task: Task,
-    folder: Path | None = None,
-    development: Callable[[Transformer], float] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    report: Callable[[Report], None] = lambda report: None,
-) -> Progress:
-    """Train, from the checkpoint in ``folder`` when there is one, and leave checkpoints there."""
-
-    def save(trainer: Trainer) -> None:
-        if folder is not None:
-            folder.mkdir(exist_ok=True)
-            trainer.checkpoint().save(folder)
-
-    return train(
-        task,
-        checkpoint=Checkpoint.load(folder) if folder is not None and folder.exists() else None,
-        development=development or negative_loss(task),
-        save=save,
-        report=report,
-        stop=stop,
-    )
-
-
-def at(update: int, raised: type[Exception] | None = None) -> Callable[[], bool]:
-    """Asked after every update: says stop, or dies, when it is asked for the ``update``-th time."""
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        if asked == update and raised is not None:
-            raise raised
-        return asked == update
-
-    return stop
-
-
-def assert_bit_equal(found: Path, expected: Path) -> None:
-    ours, theirs = Checkpoint.load(found), Checkpoint.load(expected)
-    assert ours.progress == theirs.progress
-    for kind in ("trained", "best", "optimizer", "generators"):
-        assert set(getattr(ours, kind)) == set(getattr(theirs, kind))
-        for name, tensor in getattr(theirs, kind).items():
-            assert torch.equal(getattr(ours, kind)[name], tensor), f"{kind} of {name}"
-
-
-# Accumulation, dropout and several epochs of 13 batches; validations leave killed work of up to 6 updates behind them.
-RESUMED = {"updates": 20, "accumulate": 2, "dropout": 0.2, "warmup": 5, "validate_every": 7, "learning_rate": 0.01}
-
-
-@pytest.fixture(scope="module")
-def whole(
-    parent: Parent, tokenize_files: TokenizeFiles, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[MakeTask, str], Path]:
-    """An uninterrupted run, once for each precision."""
-    done: dict[str, Path] = {}
-
-    def once(make_task: MakeTask, precision: str) -> Path:
-        if precision not in done:
-            done[precision] = tmp_path_factory.mktemp("whole") / precision
-            run(make_task(precision=precision, **RESUMED), done[precision])
-        return done[precision]
-
-    return once
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("seed", range(4))
-def test_a_killed_run_goes_on_exactly(
-    make_task: MakeTask, whole: Callable[[MakeTask, str], Path], tmp_path: Path, seed: int, precision: str
-) -> None:
-    """Killed up to three times at random updates, every other time told to stop instead, which leaves a checkpoint."""
-    expected = whole(make_task, precision)
-    chance = random.Random(seed)
-    folder = tmp_path / "run"
-    for attempt in range(3):
-        torch.manual_seed(chance.randrange(2**31))
-        torch.rand(chance.randrange(1, 100))
-        interruption = at(chance.randint(1, 9), None if attempt % 2 else KilledError)
-        try:
-            run(make_task(precision=precision, **RESUMED), folder, stop=interruption)
-        except KilledError:
-            continue
-    torch.manual_seed(chance.randrange(2**31))
-    progress = run(make_task(precision=precision, **RESUMED), folder)
-    assert progress.finished
-    assert progress.update == 20
-    assert progress.epoch >= 2
-    assert_bit_equal(folder, expected)
-
-
-def test_the_same_run_is_the_same_bits_and_another_seed_is_not(make_task: MakeTask, tmp_path: Path) -> None:
-    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
-        run(make_task(seed=seed, updates=4, dropout=0.2), tmp_path / name)
-    assert_bit_equal(tmp_path / "again", tmp_path / "first")
-    first, other = (Checkpoint.load(tmp_path / name).trained for name in ("first", "other"))
-    assert not torch.equal(first["source.embedding"], other["source.embedding"])
-
-
-def test_random_numbers_drawn_by_a_validation_leave_no_trace(make_task: MakeTask, tmp_path: Path) -> None:
-    settings = {"updates": 6, "dropout": 0.2, "validate_every": 2}
-    task = make_task(**settings)
-    run(task, tmp_path / "quiet", lambda model: 1.0)
-
-    def noisy(model: Transformer) -> float:
-        torch.rand(7)
-        return 1.0
-
-    run(make_task(**settings), tmp_path / "noisy", noisy)
-    assert_bit_equal(tmp_path / "noisy", tmp_path / "quiet")
-
-
-def test_a_finished_run_does_nothing_more(make_task: MakeTask, tmp_path: Path) -> None:
-    run(make_task(updates=3), tmp_path / "run")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    progress = run(make_task(updates=3), tmp_path / "run", development=lambda model: 1 / 0)
-    assert progress.finished
-    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
-
-
-def test_stop_leaves_a_checkpoint_of_that_update(make_task: MakeTask, tmp_path: Path) -> None:
-    progress = run(make_task(), tmp_path / "run", stop=at(5))
-    assert (progress.update, progress.finished) == (5, False)
-    assert Checkpoint.load(tmp_path / "run").progress == progress
-
-
-def test_patience(make_task: MakeTask, tmp_path: Path) -> None:
-    """Scores that do not get better end the run; the best parameters are those of the best score."""
-    scores = iter([1.0, 3.0, 3.0, 2.0, 9.0])
-    task = make_task(updates=100, validate_every=2, patience=2)
-    seen: list[Tensor] = []
-
-    def development(model: Transformer) -> float:
-        seen.append(model.target.embedding.detach().clone())
-        return next(scores)
-
-    reports: list[Report] = []
-    progress = run(task, tmp_path / "run", development, report=reports.append)
-    assert progress == Progress(
-        update=8, epoch=0, consumed=8, best_score=3.0, best_update=4, validations_without_gain=2, finished=True
-    )
-    assert torch.equal(Checkpoint.load(tmp_path / "run").best["target.embedding"], seen[1])
-    assert [(report.update, report.development, report.best) for report in reports] == [
-        (2, 1.0, True),
-        (4, 3.0, True),
-        (6, 3.0, False),
-        (8, 2.0, False),
-    ]
-
-
-def test_patience_and_the_best_parameters_survive_a_kill(make_task: MakeTask, tmp_path: Path) -> None:
-    settings = {"updates": 100, "validate_every": 2, "patience": 3}
-    with pytest.raises(KilledError):
-        run(make_task(**settings), tmp_path / "run", lambda model: 1.0, stop=at(7, KilledError))
-    best = Checkpoint.load(tmp_path / "run").best
-    assert set(best) == set(parameter_names(make_task().model.architecture))
-    progress = run(make_task(**settings), tmp_path / "run", lambda model: 1.0)
-    assert (progress.update, progress.best_update) == (8, 2)
-    kept = Checkpoint.load(tmp_path / "run").best
-    assert set(kept) == set(best)
-    assert all(torch.equal(kept[name], tensor) for name, tensor in best.items())
 
 
 def test_without_patience_all_updates_are_done(make_task: MakeTask) -> None:
@@ -354,6 +146,22 @@ def test_loss_is_the_smoothed_cross_entropy_of_real_tokens(make_task: MakeTask) 
         right = log_probabilities.gather(1, torch.tensor([*target, task.target.end])[:, None])
         expected -= float(0.9 * right.sum() + 0.1 * log_probabilities.mean(-1).sum())
     assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_frozen_encoder_may_be_asked_once(make_task: MakeTask, tmp_path: Path, side: SideName) -> None:
+    """Its states have no dropout, kept or not, so both ways of training are one; a side that trains has its dropout."""
+    names = trainable_names(make_task().model.architecture, "xattn", side)
+    assert encoder_frozen(names) == (side == "target")
+    tasks = [make_task(trainable=names, dropout=0.3) for _ in range(2)]
+    tasks[1] = replace(tasks[1], encoded=encode_sources(tasks[1].model, tasks[1].corpus, tasks[1].source, tmp_path))
+    trainers = [Trainer(task) for task in tasks]
+    for _ in range(4):
+        torch.manual_seed(9)
+        first, _ = trainers[0].update()
+        torch.manual_seed(9)
+        second, _ = trainers[1].update()
+        assert first == pytest.approx(second, rel=1e-5)
 
 
 def test_an_update_does_not_depend_on_how_it_is_divided(make_task: MakeTask) -> None:

@@ -95,7 +95,7 @@ def test_bfloat16_is_close_and_keeps_its_dtype_between_layers(model: Transformer
     expected = model(source, lengths, inputs)
     half = model.computing_in(torch.bfloat16, kept=["encoder.0.attention.key.weight"])
     layout = Packed.of(lengths)
-    states = half.encode(layout.collect(source[..., None])[:, 0], layout)
+    states = half.encode(layout.tokens(source), layout)
     found = half(source, lengths, inputs)
     assert states.dtype == found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, atol=0.1, rtol=0.1)

@@ -1,0 +1,113 @@
+"""What a frozen encoder makes of a corpus, computed once and kept in a file.
+
+For a new target language neither the source's embeddings nor the encoder train, so a sentence's states never change.
+They are mapped into memory, as token ids are.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torch.nn import functional
+
+from continual_mt.batches import Indices, source_rows
+from continual_mt.errors import StorageError
+from continual_mt.layout import Packed
+from continual_mt.tokenizer import Tokenizer
+from continual_mt.tokens import TokenizedCorpus, flat_places
+from continual_mt.transformer import Transformer
+
+FORMAT_VERSION = 1
+ENCODED_TOKENS = 4096
+
+
+class EncodedSources:
+    """The encoder's states of every source sentence of a corpus, its end token included."""
+
+    def __init__(self, path: Path, corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> None:
+        self._path, self._dtype = path, dtype
+        self._places = _Places(corpus)
+        self._states = np.memmap(path, np.uint8, "r", shape=(self._places.rows, width * dtype.itemsize))
+
+    def rows(self, indices: Indices, layout: Packed) -> Tensor:
+        """(rows, width): the states of these sentences in their batch's source layout, zero in its filler."""
+        states = torch.from_numpy(np.take(self._states, self._places.of(indices), axis=0)).view(self._dtype)
+        return functional.pad(states, (0, 0, 0, len(layout.places) - layout.real))
+
+    def delete(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+class _Places:
+    """Which rows belong to which sentence."""
+
+    def __init__(self, corpus: TokenizedCorpus) -> None:
+        self.lengths = corpus.source_lengths.astype(np.int64) + 1
+        self._starts = np.cumsum(self.lengths) - self.lengths
+        self.rows = int(self.lengths.sum())
+
+    def of(self, indices: Indices) -> Indices:
+        return flat_places(self._starts[indices], self.lengths[indices])
+
+
+def encoded_bytes(corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> int:
+    """What ``encode_sources`` writes for this corpus."""
+    return (int(corpus.source_lengths.sum()) + len(corpus)) * width * dtype.itemsize
+
+
+def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, cache: Path) -> EncodedSources:
+    """Encode a corpus, or map what is kept for it; the same model, text and machine give the same bytes.
+
+    Of several processes on a node one works and the others wait. Raises StorageError where they cannot be written.
+    """
+    width, dtype = model.architecture.width, model.computation
+    path = cache / "encoded" / _key(model, corpus)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists() or path.stat().st_size != encoded_bytes(corpus, width, dtype):
+                _write(model, corpus, source, path)
+        return EncodedSources(path, corpus, width, dtype)
+    except OSError as error:
+        raise StorageError(
+            f"the encoder's states cannot be kept in {path.parent}: {error.strerror or error}; "
+            "with training.encoder_cache_gb=0 they are computed for each batch"
+        ) from error
+
+
+def _key(model: Transformer, corpus: TokenizedCorpus) -> str:
+    digest = hashlib.sha256(f"{FORMAT_VERSION} {corpus.key} {model.computation} {model.architecture}".encode())
+    for name, tensor in model.state_dict().items():
+        if name.startswith(("source.", "encoder.")):
+            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path: Path) -> None:
+    size = encoded_bytes(corpus, model.architecture.width, model.computation)
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, f"{size:,} bytes do not fit")
+    places, partial = _Places(corpus), path.with_suffix(".partial")
+    states = np.memmap(partial, np.uint8, "w+", shape=(places.rows, size // places.rows))
+    # Sorted, so that attention pads little, in an order that only the corpus decides, so that bytes are the same again.
+    order = np.argsort(places.lengths, kind="stable")
+    ends = np.cumsum(places.lengths[order])
+    first = 0
+    while first < len(order):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + ENCODED_TOKENS)))
+        indices = order[first:last]
+        tokens, layout = source_rows(corpus, indices, source)
+        rows = model.encode(tokens.to(model.device), layout.to(model.device))[: layout.real]
+        states[places.of(indices)] = rows.cpu().view(torch.uint8).numpy()
+        first = last
+    states.flush()
+    partial.replace(path)
