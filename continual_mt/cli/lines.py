@@ -97,8 +97,6 @@ class Output:
     """
 
     def __init__(self, path: Path | None, text: Input) -> None:
-        if path is not None and path.exists() and text.is_file(path):
-            raise InputError(f"{path} is the input as well; name another file for the output")
         self._path = path
         self._file: FileIO | None = None
         self._whole = 0
