@@ -45,7 +45,7 @@ class Meter:
 @dataclass(frozen=True)
 class Measured:
     target_tokens_per_second: float
-    padding: float
+    padding: float | None
     share_in_products: float | None
     peak_memory_mb: float
     tokens_an_update: float

@@ -72,7 +72,7 @@ class Workload:
         """The same for all contestants that can take them."""
         path = Path(self.folder) / f"first-{seed}.safetensors"
         if not path.exists():
-            sizes = {side: self.tokenizer(side).size for side in SIDES}
+            sizes: dict[str, int] = {side: self.tokenizer(side).size for side in SIDES}
             save_file(initial_tensors(ARCHITECTURE, parameter_names(ARCHITECTURE), sizes, seed), path)
         return load_file(path)
 

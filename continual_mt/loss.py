@@ -17,9 +17,10 @@ CHUNK_ROWS = {"cpu": 128, "cuda": 4096}
 
 
 def projected_loss(states: Tensor, embedding: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Summed loss, in nats, of ``labels`` (rows,) under the softmax of ``states`` (rows, width) × ``embedding`` + bias.
+    """Summed loss, in nats, of ``labels`` under the softmax of ``states`` (rows, width) × ``embedding`` + bias.
 
-    ``smoothing`` is the share of a label's weight that is spread over the whole vocabulary (Szegedy et al., 2016).
+    There may be fewer labels than rows: what is behind them is filler, and has no part in the loss. ``smoothing`` is
+    the share of a label's weight that is spread over the whole vocabulary (Szegedy et al., 2016).
     """
     loss: Tensor = _ProjectedLoss.apply(states, embedding, bias, labels, smoothing)  # type: ignore[no-untyped-call]
     return loss
@@ -30,30 +31,31 @@ class _ProjectedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, embedding: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        dtype = states.dtype
-        table, offset = embedding.to(dtype), bias.to(dtype)
-        vocabulary = len(table)
-        wanted = any(ctx.needs_input_grad)
-        gradients = states.new_empty(len(states), vocabulary) if wanted else None
+        table, offset = embedding.to(states.dtype), bias.to(states.dtype)
+        of_states, of_embedding, of_bias = ctx.needs_input_grad[:3]
+        wanted = of_states or of_embedding or of_bias
+        of_logits = states.new_empty(len(states), len(table)) if wanted else None
+        bias_gradient = torch.zeros_like(bias, dtype=torch.float32)
+        right = functional.pad(labels, (0, len(states) - len(labels)))[:, None]
         losses = []
-        chunk = CHUNK_ROWS.get(states.device.type, CHUNK_ROWS["cpu"])
-        for first in range(0, len(states), chunk):
-            rows = slice(first, first + chunk)
-            chosen = labels[rows, None]
+        for first in range(0, len(states), chunk := CHUNK_ROWS[states.device.type]):
+            rows, real = slice(first, first + chunk), max(0, len(labels) - first)
             logits = functional.linear(states[rows], table, offset).float()
             normaliser = logits.logsumexp(1, keepdim=True)
-            expected = (1 - smoothing) * logits.gather(1, chosen) + smoothing * logits.mean(1, keepdim=True)
-            losses.append((normaliser - expected).sum())
-            if gradients is not None:
-                gradient = logits.sub_(normaliser).exp_().sub_(smoothing / vocabulary)
-                gradient.scatter_add_(1, chosen, torch.full_like(normaliser, smoothing - 1))
-                gradients[rows] = gradient
-        if gradients is not None:
-            of_states, of_embedding, of_bias = ctx.needs_input_grad[:3]
+            expected = (1 - smoothing) * logits.gather(1, right[rows]) + smoothing * logits.mean(1, keepdim=True)
+            losses.append((normaliser - expected)[:real].sum())
+            if of_logits is not None:
+                gradient = logits.sub_(normaliser).exp_().sub_(smoothing / len(table))
+                gradient.scatter_add_(1, right[rows], torch.full_like(normaliser, smoothing - 1))
+                gradient[real:] = 0
+                bias_gradient += gradient.sum(0)
+                of_logits[rows] = gradient
+        if of_logits is not None:
             ctx.save_for_backward(
-                gradients @ table if of_states else None,
-                (gradients.T @ states).to(embedding.dtype) if of_embedding else None,
-                gradients.sum(0, dtype=torch.float32).to(bias.dtype) if of_bias else None,
+                of_logits @ table if of_states else None,
+                # The smaller of the two is the one that has to be laid out anew.
+                (states.T @ of_logits).T.to(embedding.dtype) if of_embedding else None,
+                bias_gradient.to(bias.dtype) if of_bias else None,
             )
         return torch.stack(losses).sum()
 

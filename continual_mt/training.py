@@ -230,8 +230,7 @@ def token_loss(model: Transformer, batch: Batch, label_smoothing: float, encoded
     if encoded is None:
         encoded = model.encode(batch.source, batch.source_layout)
     states = model.decode(batch.inputs, batch.target_layout, encoded, batch.source_layout)
-    real = states[: batch.target_layout.real]
-    return projected_loss(real, model.target.embedding, model.target.bias, batch.labels, label_smoothing)
+    return projected_loss(states, model.target.embedding, model.target.bias, batch.labels, label_smoothing)
 
 
 def train(

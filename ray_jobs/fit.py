@@ -24,12 +24,10 @@ from ray_jobs.worker import run_worker
 POLL_SECONDS = 0.5
 
 # glibc gives large blocks back to the system and asks for them anew at every update; with these it keeps them. OpenMP's
-# threads spin while they wait for each other, which slows training ten times where anything else runs besides; after a
-# while they had better sleep. oneDNN compiles a product for each new shape and keeps a thousand of them, gigabytes that
-# are hardly used again, since batches differ in shape. Elsewhere these variables mean nothing.
+# threads spin while they wait for each other, which slows training down where anything else runs besides; after a while
+# they had better sleep. Elsewhere these variables mean nothing.
 WORKER_ENVIRONMENT = {
     "GOMP_SPINCOUNT": "10000",
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
     "MALLOC_TOP_PAD_": "67108864",

@@ -136,7 +136,7 @@ def main() -> None:
         trainer = Seq2SeqTrainer(
             model=model,
             args=training,
-            train_dataset=data,  # type: ignore[arg-type]  # a list is a dataset with lengths
+            train_dataset=data,
             data_collator=collator,
             callbacks=[Clock(meter, collator)],
         )
@@ -144,12 +144,14 @@ def main() -> None:
     bleu = development_bleu(workload, Transformer.pointing_at(*from_hugging_face(model))) if options.score else None
     batches = iter(trainer.get_train_dataloader())
     model.train()
+    optimizer = trainer.optimizer
+    assert optimizer is not None
 
     def update() -> None:
         trainer.training_step(model, next(batches))
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        trainer.optimizer.step()
-        trainer.optimizer.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     measured = Measured(
         meter.speed(),

@@ -33,8 +33,8 @@ CATALOGS = {"train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}
 # Small batches: on so little text many small updates learn more in the same time than few large ones. New embeddings
 # have far to go against a body that stands still, so additions take larger steps.
 COMMON_TRAINING = {"batch_tokens": 1024, "accumulate": 1, "dropout": 0.05}
-PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1150, "learning_rate": 1e-3, "warmup": 300, "validate_every": 230}
-ADDITION_TRAINING = {**COMMON_TRAINING, "updates": 500, "learning_rate": 3e-3, "warmup": 60, "validate_every": 125}
+PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1500, "learning_rate": 1e-3, "warmup": 300, "validate_every": 250}
+ADDITION_TRAINING = {**COMMON_TRAINING, "updates": 700, "learning_rate": 3e-3, "warmup": 80, "validate_every": 175}
 
 
 def demo(home: options.Home = None, json_: options.Json = False) -> None:

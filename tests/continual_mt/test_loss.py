@@ -38,6 +38,24 @@ def test_value_and_gradients_are_those_of_cross_entropy(
         torch.testing.assert_close(our.grad, their.grad)
 
 
+def test_filler_rows_have_no_part_in_it(
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(loss_module.CHUNK_ROWS, "cpu", 8)
+    *inputs, labels = tensors
+    real = 21
+    ours, theirs = ([tensor.clone().requires_grad_() for tensor in inputs] for _ in range(2))
+    found = projected_loss(*ours, labels[:real], 0.1)
+    expected = projected_loss(theirs[0][:real], *theirs[1:], labels[:real], 0.1)
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    expected.backward()
+    assert ours[0].grad is not None
+    assert not ours[0].grad[real:].any()
+    for our, their in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(our.grad, their.grad)
+
+
 def test_only_what_trains_gets_a_gradient(tensors: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     states, embedding, bias, labels = tensors
     states.requires_grad_()
