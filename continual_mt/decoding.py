@@ -6,37 +6,92 @@ sentence is finished when no running hypothesis can still beat the worst of its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from continual_mt.layout import Packed
 from continual_mt.transformer import KeysAndValues, Transformer
+from continual_mt.translator import Hypothesis
 
 
-class Hypothesis(NamedTuple):
-    """Target tokens without start and end, and their length-normalised log-probability."""
+class Step(Protocol):
+    """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam) at ``position``.
 
-    tokens: list[int]
-    score: float
+    ``rows`` says which sentences of the batch are still running; ``seen`` and ``mask`` are theirs, and ``cache`` holds
+    the self-attentions' keys and values so far, which grow by one position.
+    """
+
+    def __call__(
+        self,
+        rows: Tensor,
+        last: Tensor,
+        position: int,
+        seen: Sequence[KeysAndValues],
+        mask: Tensor,
+        cache: list[KeysAndValues],
+    ) -> Tensor: ...
 
 
 @dataclass
-class _Sentences:
-    """What decoding knows of the sentences still running: ``rows`` are their places in the batch."""
+class EncodedBatch:
+    """Sentences that were encoded: what a search begins with.
 
-    rows: Tensor
-    limits: Tensor
+    ``lengths``, ``starts`` and ``ends`` (sentences,) are source tokens, and the special ids of each one's target;
+    ``seen`` are each cross-attention's keys and values, ``longest`` the positions that the model has.
+    """
+
+    lengths: Tensor
+    starts: Tensor
+    ends: Tensor
     mask: Tensor
     seen: list[KeysAndValues]
-    cache: list[KeysAndValues]
+    step: Step
+    longest: int
+
+
+@torch.inference_mode()
+def encode(model: Transformer, source: Tensor, lengths: Tensor, start: int, end: int) -> EncodedBatch:
+    """Encode sentences of one pair. ``source`` is (sentences, positions), padded; ``lengths`` counts the end token."""
+    layout = Packed.of(lengths)
+    encoded = model.encode(layout.tokens(source), layout)
+    return EncodedBatch(
+        lengths=lengths,
+        starts=torch.full_like(lengths, start),
+        ends=torch.full_like(lengths, end),
+        mask=layout.mask,
+        seen=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
+        step=lambda rows, last, position, seen, mask, cache: model.step(last, position, seen, mask, cache),
+        longest=model.architecture.maximum_positions,
+    )
+
+
+class _Running:
+    """The sentences still running: ``rows`` are their places in the batch."""
+
+    def __init__(self, batch: EncodedBatch, beam: int) -> None:
+        self.rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
+        # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
+        self.limits = (2 * batch.lengths + 20).clamp(max=batch.longest - 1)
+        self.ends, self.mask, self.seen = batch.ends, batch.mask, batch.seen
+        keys = batch.seen[0][0]
+        empty = keys.new_empty(len(self.rows) * beam, keys.shape[1], 0, keys.shape[3])
+        self.cache = [(empty, empty) for _ in batch.seen]
+        self._step = batch.step
+
+    def step(self, last: Tensor, position: int) -> Tensor:
+        """Log-probabilities (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam)."""
+        logits = self._step(self.rows, last, position, self.seen, self.mask, self.cache)
+        return logits.float().log_softmax(-1)
 
     def keep(self, alive: Tensor, beam: int) -> None:
         """Drop finished sentences, so that nothing is computed for them any more."""
         chosen = alive.nonzero().squeeze(1)
-        self.rows, self.limits, self.mask = self.rows[chosen], self.limits[chosen], self.mask[chosen]
+        self.rows, self.limits, self.ends = self.rows[chosen], self.limits[chosen], self.ends[chosen]
+        self.mask = self.mask[chosen]
         self.seen = [(keys[chosen], values[chosen]) for keys, values in self.seen]
         self.reorder((chosen[:, None] * beam + torch.arange(beam, device=chosen.device)).flatten())
 
@@ -44,51 +99,31 @@ class _Sentences:
         self.cache = [(keys[rows], values[rows]) for keys, values in self.cache]
 
 
-def _begin(model: Transformer, source: Tensor, lengths: Tensor, beam: int) -> _Sentences:
-    layout = Packed.of(lengths)
-    encoded = model.encode(layout.tokens(source), layout)
-    seen = [cross.keys_and_values(encoded, layout) for cross in model.cross_attention]
-    # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
-    limits = (2 * lengths + 20).clamp(max=model.architecture.maximum_positions - 1)
-    keys = seen[0][0]
-    empty = keys.new_empty(len(source) * beam, keys.shape[1], 0, keys.shape[3])
-    return _Sentences(
-        rows=torch.arange(len(source), device=source.device),
-        limits=limits,
-        mask=layout.mask,
-        seen=seen,
-        cache=[(empty, empty) for _ in model.decoder],
-    )
-
-
-def _step(model: Transformer, sentences: _Sentences, last: Tensor, position: int) -> Tensor:
-    """Log-probabilities (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam)."""
-    return model.step(last, position, sentences.seen, sentences.mask, sentences.cache).float().log_softmax(-1)
-
-
 @torch.inference_mode()
-def greedy_search(model: Transformer, source: Tensor, lengths: Tensor, start: int, end: int) -> list[Hypothesis]:
-    """The best token at each step. ``source`` is (sentences, positions), padded; ``lengths`` counts the end token."""
-    if not len(source):
-        return []
-    sentences = _begin(model, source, lengths, 1)
-    last = torch.full((len(source), 1), start, device=source.device)
-    found: list[list[int]] = [[] for _ in range(len(source))]
-    scores = [0.0] * len(source)
+def greedy_search(batch: EncodedBatch) -> list[Hypothesis]:
+    """The best token at each step."""
+    running, last = _Running(batch, 1), batch.starts[:, None]
+    found: list[list[int]] = [[] for _ in running.rows]
+    scores = [0.0] * len(found)
+    ended = [False] * len(found)
     position = 0
-    while len(sentences.rows):
-        best, last = _step(model, sentences, last, position)[:, 0].max(-1, keepdim=True)
+    while len(running.rows):
+        best, last = running.step(last, position)[:, 0].max(-1, keepdim=True)
         position += 1
-        for row, token, score in zip(sentences.rows.tolist(), last[:, 0].tolist(), best[:, 0].tolist(), strict=True):
+        finished = last[:, 0] == running.ends
+        for row, token, score, end in zip(
+            running.rows.tolist(), last[:, 0].tolist(), best[:, 0].tolist(), finished.tolist(), strict=True
+        ):
             found[row].append(token)
             scores[row] += score
-        alive = (last[:, 0] != end) & (sentences.limits > position)
+            ended[row] = end
+        alive = ~finished & (running.limits > position)
         if not alive.all():
-            sentences.keep(alive, 1)
+            running.keep(alive, 1)
             last = last[alive]
     return [
-        Hypothesis(tokens[:-1] if tokens[-1] == end else tokens, score / len(tokens))
-        for tokens, score in zip(found, scores, strict=True)
+        Hypothesis(tokens[:-1] if end else tokens, score / len(tokens))
+        for tokens, score, end in zip(found, scores, ended, strict=True)
     ]
 
 
@@ -118,14 +153,14 @@ def _choose(tokens: Tensor, order: Tensor) -> Tensor:
     return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2]))
 
 
-def _extend(beams: _Beams, log_probabilities: Tensor, end: int, penalty: float) -> Tensor:
+def _extend(beams: _Beams, log_probabilities: Tensor, ends: Tensor, penalty: float) -> Tensor:
     """Advance every hypothesis by one token; returns (sentences, beam): which hypothesis each new one continues."""
     _, beam, vocabulary = log_probabilities.shape
     # 2 × beam candidates always hold beam that do not end: each hypothesis can end in one way only.
     scores, flat = (beams.scores[..., None] + log_probabilities).flatten(1).topk(2 * beam, dim=1)
     origin, token = flat // vocabulary, flat % vocabulary
     tokens = torch.cat([_choose(beams.tokens, origin), token[..., None]], dim=2)
-    ended = token == end
+    ended = token == ends[:, None]
     among_best = torch.arange(2 * beam, device=token.device) < beam
     normalised = scores / tokens.shape[2] ** penalty
     beams.finish(tokens, normalised.masked_fill(~(ended & among_best), -torch.inf))
@@ -135,45 +170,47 @@ def _extend(beams: _Beams, log_probabilities: Tensor, end: int, penalty: float) 
 
 
 @torch.inference_mode()
-def beam_search(
-    model: Transformer, source: Tensor, lengths: Tensor, start: int, end: int, beam: int, length_penalty: float
-) -> list[list[Hypothesis]]:
-    """The ``beam`` best hypotheses of each sentence, best first. Arguments as for ``greedy_search``."""
-    if not len(source):
-        return []
-    count, device = len(source), source.device
-    sentences = _begin(model, source, lengths, beam)
+def beam_search(batch: EncodedBatch, beam: int, length_penalty: float) -> list[list[Hypothesis]]:
+    """The ``beam`` best hypotheses of each sentence, best first."""
+    count, device = len(batch.lengths), batch.lengths.device
+    running = _Running(batch, beam)
     beams = _Beams(
         tokens=torch.empty(count, beam, 0, dtype=torch.long, device=device),
         scores=torch.tensor([0.0] + [-torch.inf] * (beam - 1), device=device).repeat(count, 1),
         finished_tokens=torch.empty(count, beam, 0, dtype=torch.long, device=device),
         finished_scores=torch.full((count, beam), -torch.inf, device=device),
     )
-    last = torch.full((count, beam), start, device=device)
+    last = batch.starts[:, None].repeat(1, beam)
     results: list[list[Hypothesis]] = [[] for _ in range(count)]
     position = 0
-    while len(sentences.rows):
-        origin = _extend(beams, _step(model, sentences, last, position), end, length_penalty)
+    while len(running.rows):
+        origin = _extend(beams, running.step(last, position), running.ends, length_penalty)
         position += 1
         attainable = beams.scores[:, 0] / position**length_penalty
-        at_limit = sentences.limits <= position
+        at_limit = running.limits <= position
         unfinished = (beams.scores / position**length_penalty).masked_fill(~at_limit[:, None], -torch.inf)
         done = at_limit | (beams.finished_scores[:, -1] >= attainable)
         if done.any():
             beams.finish(beams.tokens, unfinished)
-            _collect(results, sentences.rows[done], beams.finished_tokens[done], beams.finished_scores[done], end)
+            _collect(results, running, beams, done)
         first = torch.arange(len(origin), device=device)[:, None] * beam
-        sentences.reorder((first + origin).flatten())
+        running.reorder((first + origin).flatten())
         if done.any():
-            sentences.keep(~done, beam)
+            running.keep(~done, beam)
             beams.keep(~done)
         last = beams.tokens[:, :, -1]
     return results
 
 
-def _collect(results: list[list[Hypothesis]], rows: Tensor, tokens: Tensor, scores: Tensor, end: int) -> None:
-    for row, hypotheses, values in zip(rows.tolist(), tokens.tolist(), scores.tolist(), strict=True):
-        for hypothesis, score in zip(hypotheses, values, strict=True):
+def _collect(results: list[list[Hypothesis]], running: _Running, beams: _Beams, done: Tensor) -> None:
+    for row, end, hypotheses, scores in zip(
+        running.rows[done].tolist(),
+        running.ends[done].tolist(),
+        beams.finished_tokens[done].tolist(),
+        beams.finished_scores[done].tolist(),
+        strict=True,
+    ):
+        for hypothesis, score in zip(hypotheses, scores, strict=True):
             if score > -torch.inf:
                 kept = [token for token in hypothesis if token not in (end, -1)]
                 results[row].append(Hypothesis(kept, score))

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import islice
 
 import sentencepiece
@@ -49,6 +50,11 @@ class Tokenizer:
         if missing:
             raise CorruptionError(f"the SentencePiece model has no piece for {', '.join(missing)}")
         self._specials = frozenset(specials.values())
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The text of every type, by its id."""
+        return [self._processor.id_to_piece(number) for number in range(self.size)]
 
     def encode(self, sentence: str) -> list[int]:
         """The ids of a sentence, without start and end; no text encodes to ``pad``, ``start`` or ``end``."""

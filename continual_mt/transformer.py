@@ -26,6 +26,7 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 
 MATRIX_GAIN = 0.32
+NORM_EPSILON = 1e-5
 
 Member = TypeVar("Member", bound=nn.Module)
 
@@ -64,7 +65,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value, self.output = (Linear(width, width) for _ in range(4))
-        self.norm = Norm(width)
+        self.norm = Norm(width, NORM_EPSILON)
 
     def _split(self, rows: Tensor, layout: Layout) -> Tensor:
         """(rows, width) to (sentences, heads, positions, width of a head), ready to be multiplied."""
@@ -98,7 +99,7 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, inner: int, activation: Activation) -> None:
         super().__init__()
         self.inner, self.outer = Linear(width, inner), Linear(inner, width)
-        self.norm = Norm(width)
+        self.norm = Norm(width, NORM_EPSILON)
         self.activation = _ACTIVATIONS[activation]
 
     def forward(self, states: Tensor, rate: float) -> Tensor:
@@ -184,7 +185,8 @@ class Transformer(nn.Module):
         # Where no gradient is wanted, what is computed is a value to keep.
         return self.dropout if self.training and torch.is_grad_enabled() else 0.0
 
-    def _embed(self, table: Tensor, tokens: Tensor, layout: Layout) -> Tensor:
+    def embed(self, table: Tensor, tokens: Tensor, layout: Layout) -> Tensor:
+        """Rows of a table of embeddings, with their positions."""
         scale = math.sqrt(self.architecture.width) if self.architecture.scale_embedding else 1.0
         positions = sinusoidal_positions(self.architecture.maximum_positions, self.architecture.width, tokens.device)
         embedded = functional.embedding(tokens, table) * scale + positions[layout.places]
@@ -192,7 +194,7 @@ class Transformer(nn.Module):
 
     def encode(self, tokens: Tensor, layout: Packed) -> Tensor:
         """Source tokens (rows,) to states (rows, width)."""
-        states, mask = self._embed(self.source.embedding, tokens, layout), layout.mask
+        states, mask = self.embed(self.source.embedding, tokens, layout), layout.mask
         for layer in self.encoder:
             seen = layer.attention.keys_and_values(states, layout)
             states = layer.attention(states, layout, seen, mask, self._rate)
@@ -201,7 +203,7 @@ class Transformer(nn.Module):
 
     def decode(self, tokens: Tensor, layout: Layout, encoded: Tensor, source: Packed) -> Tensor:
         """Teacher-forced decoder states (rows, width) for target inputs (rows,), over what ``encode`` gave."""
-        states, mask = self._embed(self.target.embedding, tokens, layout), source.mask
+        states, mask = self.embed(self.target.embedding, tokens, layout), source.mask
         positions = layout.positions
         # No padding mask here: a real token never looks to its right, where the padding is.
         causal = torch.full((positions, positions), -torch.inf, device=tokens.device).triu(1)
@@ -221,7 +223,7 @@ class Transformer(nn.Module):
         """
         count, beam = last.shape
         alone, together = Grid(count * beam, 1, last.device, position), Grid(count, beam, last.device)
-        states = self._embed(self.target.embedding, last.flatten(), alone)
+        states = self.embed(self.target.embedding, last.flatten(), alone)
         for i, (layer, cross) in enumerate(zip(self.decoder, self.cross_attention, strict=True)):
             new = layer.attention.keys_and_values(states, alone)
             keys, values = (torch.cat(both, dim=2) for both in zip(cache[i], new, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,14 +18,15 @@ from benchmarks.scores import development_bleu
 from benchmarks.workload import ARCHITECTURE, Workload, trained_names
 from continual_mt.batches import epoch_batches
 from continual_mt.families.marian import from_hugging_face, hugging_face_names
+from continual_mt.tokenizer import Tokenizer
 from continual_mt.training import BETAS, EPSILON
 from continual_mt.transformer import Transformer
 
 IGNORED = -100
 
 
-def build_model(workload: Workload, seed: int, attention: str) -> MarianMTModel:
-    source, target = workload.tokenizer("source"), workload.tokenizer("target")
+def marian(source: Tokenizer, target: Tokenizer, tensors: Mapping[str, Tensor], attention: str) -> MarianMTModel:
+    """Their model with our weights."""
     config = MarianConfig(
         vocab_size=source.size,
         decoder_vocab_size=target.size,
@@ -47,9 +49,8 @@ def build_model(workload: Workload, seed: int, attention: str) -> MarianMTModel:
     model = MarianMTModel(config)
     model.set_attn_implementation(attention)
     theirs = model.state_dict()
-    ours = workload.first_weights(seed)
     for name, their_name in hugging_face_names(ARCHITECTURE).items():
-        theirs[their_name].copy_(ours[name].view_as(theirs[their_name]))
+        theirs[their_name].copy_(tensors[name].view_as(theirs[their_name]))
     return model
 
 
@@ -95,12 +96,12 @@ def main() -> None:
     options = arguments.parse(__doc__)
     workload = Workload.load(options.workload)
     torch.set_num_threads(workload.threads)
-    model = build_model(workload, options.seed, "eager" if options.tuned else "sdpa")
+    source, target = workload.tokenizer("source"), workload.tokenizer("target")
+    model = marian(source, target, workload.first_weights(options.seed), "eager" if options.tuned else "sdpa")
     names = {hugging_face_names(ARCHITECTURE)[name] for name in trained_names(options.scope, options.side)}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in names)
     corpus, meter = workload.corpus(), Meter()
-    source, target = workload.tokenizer("source"), workload.tokenizer("target")
     data = [
         {
             "input_ids": [*corpus.source(i).tolist(), source.end],

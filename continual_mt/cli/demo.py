@@ -31,10 +31,18 @@ SAMPLES = 3
 BEAM = 5
 CATALOGS = {"train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}
 # Small batches: on so little text many small updates learn more in the same time than few large ones. New embeddings
-# have far to go against a body that stands still, so additions take larger steps.
+# have far to go against a body that stands still, so they take large steps; the cross-attention begins where the
+# parent's is, and the less it moves, the better modules that were trained apart go together.
 COMMON_TRAINING = {"batch_tokens": 1024, "accumulate": 1, "dropout": 0.05}
-PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1500, "learning_rate": 1e-3, "warmup": 300, "validate_every": 250}
-ADDITION_TRAINING = {**COMMON_TRAINING, "updates": 700, "learning_rate": 3e-3, "warmup": 80, "validate_every": 175}
+PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1250, "learning_rate": 1e-3, "warmup": 300, "validate_every": 250}
+ADDITION_TRAINING = {
+    **COMMON_TRAINING,
+    "updates": 600,
+    "learning_rate": 3e-3,
+    "learning_rates": {"cross_attention": 5e-4},
+    "warmup": 80,
+    "validate_every": 150,
+}
 
 
 def demo(home: options.Home = None, json_: options.Json = False) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +14,14 @@ from continual_mt.cli.lines import Input, Output
 from continual_mt.cli.progress import counting
 from continual_mt.home import Home
 
+if TYPE_CHECKING:
+    from continual_mt.translator import Translation
+
 EPILOG = options.examples(
     "continual-mt translate de-en < letter.de > letter.en",
     "continual-mt translate de-es --input news.de.gz --output news.es --beam 1",
     "continual-mt translate fr-en --recipe retention:de-en < test.fr",
+    "continual-mt translate de-en --best 5 --beam 5 --backend torch < letter.de   # line number, score, translation",
 )
 
 
@@ -30,27 +35,55 @@ def translate(
     length_penalty: Annotated[
         float, typer.Option(min=0.0, max=10.0, help="Exponent of the length that a score is divided by.")
     ] = 1.0,
+    best: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Translations of each sentence; over 1 they are numbered and have scores."),
+    ] = 1,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Write the score and a tab before each translation.")
+    ] = False,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Source tokens times beam that are translated together.")
+    ] = 4096,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="torch, the reference; ctranslate2, faster, with weights rounded to int8; auto: what there is."
+        ),
+    ] = "auto",
     recipe: options.RecipeText = None,
     parent: options.OfParent = None,
     home: options.Home = None,
 ) -> None:
     """Translate text, one sentence a line.
 
-    As many lines come out as went in; an empty one stays empty. A sentence over the model's limit is translated in
-    pieces.
+    As many lines come out as went in, unless --best asks for more; an empty one stays empty. A sentence over the
+    model's limit is translated in parts.
     """
+    from continual_mt.backends import with_backend
     from continual_mt.languages import Pair
+    from continual_mt.translator import Search
     from registry import Registry
 
     translated, text = Pair.parse(pair), Input(source)
+    search = Search(beam, length_penalty, best, batch_tokens)
     total = text.check()
     destination = Output(output, text)
-    with Registry.open(Home.resolve(home).path) as registry:
-        model = registry.assemble(translated.source, translated.target, parent=parent, recipe=recipe)
+    place = Home.resolve(home)
+    with Registry.open(place.path) as registry:
+        assembled = registry.assemble(translated.source, translated.target, parent=parent, recipe=recipe)
+    model = with_backend(assembled, backend, place.cache)
 
     shown = output is not None or not sys.stdout.isatty()
     with destination as out, counting(pair, total, shown=shown) as progress:
         for chunk in text.chunks():
-            lines = model.translate(chunk.lines, beam=beam, length_penalty=length_penalty)
-            out.write(lines)
-            progress(chunk.first - 1 + len(lines))
+            found = model.translations(chunk.lines, search)
+            out.write(list(_lines(chunk.first, found, scores=scores, numbered=best > 1)))
+            progress(chunk.first - 1 + len(found))
+
+
+def _lines(first: int, found: list[list[Translation]], *, scores: bool, numbered: bool) -> Iterator[str]:
+    for number, translations in enumerate(found, start=first):
+        for text, score in translations:
+            fields = [str(number)] * numbered + [f"{score:.4f}"] * (scores or numbered) + [text]
+            yield "\t".join(fields)

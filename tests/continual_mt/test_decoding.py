@@ -8,9 +8,10 @@ from torch import Tensor
 from transformers import GenerationConfig, MarianConfig, MarianMTModel
 
 from continual_mt.batches import pad
-from continual_mt.decoding import Hypothesis, beam_search, greedy_search
+from continual_mt.decoding import beam_search, encode, greedy_search
 from continual_mt.families.marian import from_hugging_face
 from continual_mt.transformer import Transformer
+from continual_mt.translator import Hypothesis
 
 PAD, START, END = 0, 2, 3
 BEAM = 4
@@ -84,7 +85,7 @@ def test_greedy_search_is_that_of_transformers(seed: int, end_bias: float) -> No
     model = marian(seed, end_bias)
     tokens, lengths = sources(seed)
     expected = [hypotheses[0] for hypotheses in generate(model, tokens, lengths, 1, 1.0)]
-    found = greedy_search(ours(model), tokens, lengths, START, END)
+    found = greedy_search(encode(ours(model), tokens, lengths, START, END))
     assert [hypothesis.tokens for hypothesis in found] == expected
 
 
@@ -94,7 +95,7 @@ def test_the_greedy_cases_include_ends_and_limits() -> None:
         len(hypothesis.tokens)
         for seed in range(4)
         for bias in (0.0, 4.0)
-        for hypothesis in greedy_search(ours(marian(seed, bias)), *sources(seed), START, END)
+        for hypothesis in greedy_search(encode(ours(marian(seed, bias)), *sources(seed), START, END))
     }
     assert 30 in lengths_found
     assert len(lengths_found) > 5
@@ -107,7 +108,7 @@ def test_beam_search_is_that_of_transformers(seed: int, penalty: float, end_bias
     model = marian(seed, end_bias)
     tokens, lengths = sources(seed)
     expected = generate(model, tokens, lengths, BEAM, penalty)
-    found = beam_search(ours(model), tokens, lengths, START, END, BEAM, penalty)
+    found = beam_search(encode(ours(model), tokens, lengths, START, END), BEAM, penalty)
     assert [[hypothesis.tokens for hypothesis in hypotheses] for hypotheses in found] == expected
 
 
@@ -129,7 +130,7 @@ def test_greedy_tokens_and_scores_are_those_of_teacher_forcing(end_bias: float) 
     """So keys and values that are cached are those that would be computed anew."""
     model = ours(marian(1, end_bias))
     rows, tokens, lengths = ragged()
-    for row, hypothesis in zip(rows, greedy_search(model, tokens, lengths, START, END), strict=True):
+    for row, hypothesis in zip(rows, greedy_search(encode(model, tokens, lengths, START, END)), strict=True):
         ended = len(hypothesis.tokens) < min(2 * len(row) + 20, 63)
         log_probabilities = teacher_forced(model, row, hypothesis, ended)
         best, chosen = log_probabilities.max(-1)
@@ -141,7 +142,9 @@ def test_greedy_tokens_and_scores_are_those_of_teacher_forcing(end_bias: float) 
 def test_beam_scores_are_those_of_teacher_forcing(penalty: float) -> None:
     model = ours(marian(2, 4.0))
     rows, tokens, lengths = ragged()
-    for row, hypotheses in zip(rows, beam_search(model, tokens, lengths, START, END, BEAM, penalty), strict=True):
+    for row, hypotheses in zip(
+        rows, beam_search(encode(model, tokens, lengths, START, END), BEAM, penalty), strict=True
+    ):
         assert len(hypotheses) == BEAM
         assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
         assert len({tuple(hypothesis.tokens) for hypothesis in hypotheses}) == BEAM
@@ -156,21 +159,21 @@ def test_beam_scores_are_those_of_teacher_forcing(penalty: float) -> None:
 def test_results_do_not_depend_on_the_rest_of_the_batch() -> None:
     model = ours(marian(3, 4.0))
     rows, tokens, lengths = ragged()
-    together = beam_search(model, tokens, lengths, START, END, BEAM, 1.0)
-    greedy_together = greedy_search(model, tokens, lengths, START, END)
+    together = beam_search(encode(model, tokens, lengths, START, END), BEAM, 1.0)
+    greedy_together = greedy_search(encode(model, tokens, lengths, START, END))
     for number, row in enumerate(rows):
-        alone = beam_search(model, *pad([row], PAD), START, END, BEAM, 1.0)[0]
+        alone = beam_search(encode(model, *pad([row], PAD), START, END), BEAM, 1.0)[0]
         assert [h.tokens for h in together[number]] == [h.tokens for h in alone]
         assert [h.score for h in together[number]] == pytest.approx([h.score for h in alone], abs=1e-4)
-        assert greedy_together[number].tokens == greedy_search(model, *pad([row], PAD), START, END)[0].tokens
+        assert greedy_together[number].tokens == greedy_search(encode(model, *pad([row], PAD), START, END))[0].tokens
 
 
 def test_a_beam_of_one_is_greedy_search() -> None:
     model = ours(marian(4, 4.0))
     _, tokens, lengths = ragged()
-    beams = beam_search(model, tokens, lengths, START, END, 1, 1.0)
+    beams = beam_search(encode(model, tokens, lengths, START, END), 1, 1.0)
     assert [hypotheses[0].tokens for hypotheses in beams] == [
-        hypothesis.tokens for hypothesis in greedy_search(model, tokens, lengths, START, END)
+        hypothesis.tokens for hypothesis in greedy_search(encode(model, tokens, lengths, START, END))
     ]
 
 
@@ -178,7 +181,7 @@ def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_two_tokens() -> None:
     """With every first token in the beam, nothing that ends within two tokens can be missed."""
     model = ours(marian(5, 12.0))
     source = [4, 5, END]
-    found = beam_search(model, *pad([source], PAD), START, END, 30, 1.0)[0]
+    found = beam_search(encode(model, *pad([source], PAD), START, END), 30, 1.0)[0]
     possible = [Hypothesis([], 0.0), *(Hypothesis([token], 0.0) for token in range(30) if token != END)]
     scores = {}
     for hypothesis in possible:
@@ -196,13 +199,6 @@ def test_no_hypothesis_is_longer_than_its_limit() -> None:
     rows, tokens, lengths = ragged()
     limits = [min(2 * len(row) + 20, 63) for row in rows]
     assert 63 in limits
-    assert [len(h.tokens) for h in greedy_search(model, tokens, lengths, START, END)] == limits
-    for hypotheses, limit in zip(beam_search(model, tokens, lengths, START, END, 2, 1.0), limits, strict=True):
+    assert [len(h.tokens) for h in greedy_search(encode(model, tokens, lengths, START, END))] == limits
+    for hypotheses, limit in zip(beam_search(encode(model, tokens, lengths, START, END), 2, 1.0), limits, strict=True):
         assert [len(hypothesis.tokens) for hypothesis in hypotheses] == [limit, limit]
-
-
-def test_no_sentences() -> None:
-    model = ours(marian(7))
-    tokens, lengths = torch.empty(0, 3, dtype=torch.long), torch.empty(0, dtype=torch.long)
-    assert greedy_search(model, tokens, lengths, START, END) == []
-    assert beam_search(model, tokens, lengths, START, END, BEAM, 1.0) == []

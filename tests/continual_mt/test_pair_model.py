@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +8,9 @@ from hypothesis import strategies as st
 from continual_mt.errors import InputError
 from continual_mt.pair_model import LOGITS_BATCH, PairModel
 from continual_mt.parent import Parent
+from continual_mt.sentences import divided
 from continual_mt.transformer import Transformer
+from continual_mt.translator import Search
 
 
 @pytest.fixture(scope="session")
@@ -64,50 +64,30 @@ def test_progress_reaches_the_number_of_sentences(pair_model: PairModel, sentenc
     assert len(seen) > 3
 
 
-def test_a_long_line_is_translated_in_pieces(pair_model: PairModel, sentences: list[str]) -> None:
-    """No word is lost: the pieces, in order, hold every word, each piece fits, and none could have been longer."""
-    line = "  ".join(text for text in sentences if "å" not in text)  # a character too rare for the vocabulary
-    tokenizer, limit = pair_model.source.tokenizer, pair_model.transformer.architecture.maximum_positions - 1
-    pieces = list(pair_model._pieces(line, 1))
-    assert [token for piece in pieces for token in piece] == tokenizer.encode(" ".join(line.split()))
-    assert tokenizer.decode([token for piece in pieces for token in piece]).split() == line.split()
-    assert len(pieces) > 2
-    assert max(map(len, pieces)) <= limit
-    words = [tokenizer.encode(word) for word in line.split()]
-    for before, after in pairwise(pieces):
-        first = next(word for word in words if after[: len(word)] == word)
-        assert len(before) + len(first) > limit
-    parts = [tokenizer.decode(piece) for piece in pieces]
-    assert pair_model.translate([line], beam=2) == [" ".join(pair_model.translate(parts, beam=2))]
+def test_a_long_line_is_translated_in_parts(pair_model: PairModel, sentences: list[str]) -> None:
+    line = "  ".join(sentences)
+    tokenizer = pair_model.source.tokenizer
+    parts = divided(line, 1, tokenizer, pair_model.maximum_tokens)
+    assert len(parts) > 2
+    best = [hypotheses[0].tokens for hypotheses in pair_model.search(parts, Search(beam=2))]
+    assert pair_model.translate([line], beam=2) == [" ".join(map(pair_model.target.tokenizer.decode, best))]
+    assert len(pair_model.translate(["uno", line, "dos"], beam=1)) == 3
 
 
-@settings(max_examples=50)
-@given(words=st.lists(st.text("abcdefgñ.,", min_size=1, max_size=15), min_size=1, max_size=60))
-def test_pieces_hold_every_token(pair_model: PairModel, words: list[str]) -> None:
-    tokenizer, limit = pair_model.source.tokenizer, pair_model.transformer.architecture.maximum_positions - 1
-    pieces = list(pair_model._pieces(" ".join(words), 1))
-    assert [token for piece in pieces for token in piece] == tokenizer.encode(" ".join(words))
-    assert all(0 < len(piece) <= limit for piece in pieces)
+def test_the_best_translations_and_their_scores(pair_model: PairModel, sentences: list[str]) -> None:
+    found = pair_model.translations([*sentences[:5], ""], Search(beam=4, best=3))
+    assert [len(translations) for translations in found] == [3] * 5 + [1]
+    assert [translations[0].text for translations in found] == pair_model.translate([*sentences[:5], ""], beam=4)
+    for translations in found[:5]:
+        scores = [translation.score for translation in translations]
+        assert scores == sorted(scores, reverse=True)
+        assert max(scores) < 0
+    assert found[5] == [("", 0.0)]
 
 
-def test_a_line_that_just_fits_is_not_divided(pair_model: PairModel) -> None:
-    tokenizer, limit = pair_model.source.tokenizer, pair_model.transformer.architecture.maximum_positions - 1
-    one = len(tokenizer.encode("x"))
-    fits = " ".join(["x"] * (limit // one))
-    assert limit - one < len(tokenizer.encode(fits)) <= limit
-    assert len(list(pair_model._pieces(fits, 1))) == 1
-    assert len(list(pair_model._pieces(f"{fits} x", 1))) == 2
-    assert len(pair_model.translate([fits, f"{fits} x"], beam=1)) == 2
-
-
-def test_a_word_that_alone_does_not_fit_is_divided_and_nothing_is_lost(pair_model: PairModel) -> None:
-    word = "áé" * 60
-    tokenizer, limit = pair_model.source.tokenizer, pair_model.transformer.architecture.maximum_positions - 1
-    pieces = list(pair_model._pieces(f"dos {word} tres", 1))
-    expected = [token for text in ("dos", word, "tres") for token in tokenizer.encode(text)]
-    assert [token for piece in pieces for token in piece] == expected
-    assert max(map(len, pieces)) <= limit < len(tokenizer.encode(word))
-    assert len(pair_model.translate(["uno", f"dos {word} tres"], beam=1)) == 2
+def test_more_than_the_beam_can_not_be_asked_for() -> None:
+    with pytest.raises(InputError, match="best is 3, but a beam of 2 finds no more than 2"):
+        Search(beam=2, best=3)
 
 
 @pytest.mark.parametrize("text", ["uno\ndos", "uno\r", "\n"])

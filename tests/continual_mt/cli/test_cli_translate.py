@@ -23,7 +23,7 @@ TOO_LONG = "xyzwvutsrqponm" * 30
 def translate(run: Any, shared_home: Path) -> Any:
     def call(*words: object, stdin: str | bytes = b"", pair: str = "es-en") -> Any:
         data = stdin if isinstance(stdin, bytes) else stdin.encode()
-        return run("translate", pair, "--beam", 1, "--home", shared_home, *words, stdin=data)
+        return run("translate", pair, "--beam", 1, "--backend", "torch", "--home", shared_home, *words, stdin=data)
 
     return call
 
@@ -113,6 +113,8 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
         ([], "spanish", "'spanish' is not a pair"),
         (["--input", "nowhere"], "es-en", "nowhere: no such file"),
         (["--input", "/"], "es-en", "is a folder"),
+        (["--backend", "onnx"], "es-en", "there is no back end 'onnx'; choose one of auto, torch, ctranslate2"),
+        (["--best", "6"], "es-en", "best is 6, but a beam of 1 finds no more than 1"),
         (["--output", "nowhere/out"], "es-en", "nowhere/out: there is no folder nowhere; make it first"),
     ],
 )
@@ -120,6 +122,24 @@ def test_misuse(translate: Any, words: list[str], pair: str, message: str) -> No
     result = translate(*words, pair=pair)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+
+
+def test_the_best_translations_are_numbered_and_scored(translate: Any) -> None:
+    result = translate("--best", "2", "--beam", "3", stdin="Hola\n\nuno dos\n")
+    fields = [line.split("\t") for line in result.out.splitlines()]
+    assert result.code == 0
+    assert [number for number, _, _ in fields] == ["1", "1", "2", "3", "3"]
+    assert fields[2] == ["2", "0.0000", ""]
+    assert float(fields[0][1]) >= float(fields[1][1])
+    scored = translate("--scores", "--beam", "3", stdin="Hola\n")
+    assert scored.out == "\t".join(fields[0][1:]) + "\n"
+
+
+@pytest.mark.parametrize("backend", ["torch", "ctranslate2", "auto"])
+def test_every_back_end_answers(translate: Any, backend: str) -> None:
+    result = translate("--backend", backend, stdin="Hola\n\nuno dos\n")
+    assert result.code == 0
+    assert result.out.count("\n") == 3
 
 
 def test_the_output_may_not_be_the_input(translate: Any, tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""Hugging Face's generate on the same weights, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import GenerationConfig
+
+from benchmarks.contestants.hugging_face import marian
+from continual_mt.batches import pad
+from continual_mt.pair_model import PairModel
+from continual_mt.sentences import by_length
+
+
+class Generator:
+    """Translates token sequences as ``PairModel.search`` does, in batches of so many sentences, sorted by length."""
+
+    def __init__(self, model: PairModel) -> None:
+        self._source, self._target = model.source.tokenizer, model.target.tokenizer
+        self._model = marian(self._source, self._target, model.transformer.state_dict(), "sdpa").train(False)
+
+    @torch.inference_mode()
+    def __call__(self, sources: Sequence[list[int]], beam: int, size: int) -> list[list[int]]:
+        results: list[list[int]] = [[] for _ in sources]
+        order = [place for batch in by_length(sources, 1) for place in batch]
+        for first in range(0, len(order), size):
+            chosen = order[first : first + size]
+            tokens, lengths = pad([[*sources[i], self._source.end] for i in chosen], self._source.pad)
+            # Every batch has one limit, that of its longest sentence.
+            configuration = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers has no annotation here
+                num_beams=beam,
+                length_penalty=1.0,
+                early_stopping=False,
+                do_sample=False,
+                max_new_tokens=2 * int(lengths.max()) + 20,
+                decoder_start_token_id=self._target.start,
+                bos_token_id=self._target.start,
+                eos_token_id=self._target.end,
+                pad_token_id=self._target.pad,
+            )
+            mask = (torch.arange(tokens.shape[1])[None] < lengths[:, None]).long()
+            rows = self._model.generate(input_ids=tokens, attention_mask=mask, generation_config=configuration).tolist()
+            for i, row in zip(chosen, rows, strict=True):
+                end = row.index(self._target.end) if self._target.end in row else len(row)
+                results[i] = row[1:end]
+        return results

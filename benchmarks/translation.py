@@ -1,0 +1,209 @@
+"""Translation: both back ends against Hugging Face's generate and CTranslate2 used directly, and many pairs at once.
+
+A model is trained for some minutes first, so that sentences end where sentences end. Each side translates the same test
+set at the best of several batch sizes, sorted by length.
+
+    python -m benchmarks.translation --train train.fr train.en --dev val.fr val.en --test test.fr test.en
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from benchmarks.contestants.generate import Generator
+from benchmarks.pairs import many_pairs, mixed_requests, resident_memory
+from benchmarks.report import machine, print_table, write_json
+from benchmarks.workload import ARCHITECTURE, SEED, Workload
+from continual_mt.architecture import parameter_names
+from continual_mt.converted import ConvertedModel, Precision, converted
+from continual_mt.corpora.text import TextFiles
+from continual_mt.languages import Pair
+from continual_mt.mixed import translate_mixed
+from continual_mt.pair_model import PairModel
+from continual_mt.parent import Parent
+from continual_mt.recipe import Recipe, assemble
+from continual_mt.side import Side
+from continual_mt.training import Task, Trainer
+from continual_mt.transformer import Transformer
+from continual_mt.translator import Search, Translator
+
+Run = Callable[[int], list[list[int]]]
+Answer = TypeVar("Answer")
+BEAMS = (1, 5)
+TOKENS = (1024, 2048, 4096, 8192, 16384)
+SENTENCES = (32, 64, 128, 256)
+PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
+RESIDENT = (1, 8, 32)
+
+
+def train_parent(workload: Workload, updates: int) -> Parent:
+    """A parent that ends its sentences, and translates some of them well."""
+    source, target = workload.tokenizer("source"), workload.tokenizer("target")
+    model = Transformer.pointing_at(ARCHITECTURE, workload.first_weights(SEED))
+    task = Task(
+        model, parameter_names(ARCHITECTURE), workload.corpus(), source, target, workload.settings(updates), SEED
+    )
+    trainer = Trainer(task)
+    for update in range(updates):
+        trainer.update()
+        if (update + 1) % 50 == 0:
+            print(f"update {update + 1} of {updates}", file=sys.stderr, flush=True)
+    pair = Pair.parse(workload.pair)
+    tensors = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    return Parent(pair, ARCHITECTURE, tensors, Side(pair.source, source), Side(pair.target, target))
+
+
+def best_of(name: str, sizes: Sequence[int], run: Run, rounds: int) -> tuple[float, int, list[list[int]]]:
+    """Seconds of the fastest batch size (the median of ``rounds``), that size, and what was answered."""
+    trials = []
+    for size in sizes:
+        seconds, answer = timed(partial(run, size))
+        trials.append((seconds, size, answer))
+    _, size, answer = min(trials, key=lambda trial: trial[0])
+    seconds = statistics.median([timed(partial(run, size))[0] for _ in range(rounds)])
+    print(f"{name}: {seconds:.2f} s with batches of {size}", file=sys.stderr, flush=True)
+    return seconds, size, answer
+
+
+def timed(run: Callable[[], Answer]) -> tuple[float, Answer]:
+    started = time.perf_counter()
+    answer = run()
+    return time.perf_counter() - started, answer
+
+
+def searched(model: Translator, sources: list[list[int]], beam: int, size: int) -> list[list[int]]:
+    return [best[0].tokens for best in model.search(sources, Search(beam, batch_tokens=size * beam))]
+
+
+def contestants(
+    model: PairModel, fast: dict[Precision, ConvertedModel], sources: list[list[int]], beam: int
+) -> dict[str, tuple[Sequence[int], Run]]:
+    found: dict[str, tuple[Sequence[int], Run]] = {
+        "ours, torch": (TOKENS, partial(searched, model, sources, beam)),
+        "hugging face generate": (SENTENCES, partial(Generator(model), sources, beam)),
+    }
+    for precision, one in fast.items():
+        found[f"ours, ctranslate2 {precision}"] = TOKENS, partial(searched, one, sources, beam)
+        found[f"ctranslate2 {precision}, directly"] = TOKENS, partial(direct, one, sources, beam)
+    return found
+
+
+def direct(model: ConvertedModel, sources: list[list[int]], beam: int, size: int) -> list[list[int]]:
+    """CTranslate2 as its own documentation calls it: pieces in, pieces out."""
+    pieces, end = model.source.tokenizer.pieces, model.source.tokenizer.end
+    batch = [[*(pieces[token] for token in source), pieces[end]] for source in sources]
+    model.engine.translate_batch(batch, beam_size=beam, max_batch_size=size, batch_type="tokens")
+    return []
+
+
+def speeds(
+    options: argparse.Namespace, model: PairModel, cache: Path, sources: list[list[int]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Sentences a second, and how the answers compare with those of generate."""
+    fast = {
+        precision: converted(model, cache, precision=precision, threads=options.threads) for precision in PRECISIONS
+    }
+    figures, same = {}, {}
+    for beam in BEAMS:
+        answers = {}
+        for name, (sizes, run) in contestants(model, fast, sources, beam).items():
+            chosen = sizes[1::2] if options.quick else sizes
+            seconds, _, answers[name] = best_of(f"{name}, beam {beam}", chosen, run, options.rounds)
+            figures[f"{name} · beam {beam}"] = len(sources) / seconds
+        theirs = answers["hugging face generate"]
+        for name, ours in answers.items():
+            if ours and ours is not theirs:
+                equal = [first == second for first, second in zip(ours, theirs, strict=True)]
+                same[f"{name} · beam {beam}"] = sum(equal) / len(equal)
+    return figures, same
+
+
+def many(options: argparse.Namespace, parent: Parent, sentences: list[str]) -> dict[str, float]:
+    """What resident pairs cost, switching among them, and a batch of eight pairs against a batch of one."""
+    found: dict[str, float] = {}
+    for count in RESIDENT:
+        found |= resident_memory(parent, count)
+    models = many_pairs(parent, 8)
+    started = time.perf_counter()
+    for recipe, modules in models[1:]:
+        assemble(recipe, parent, modules)
+    found["milliseconds to switch pair"] = (time.perf_counter() - started) / (len(models) - 1) * 1e3
+    pairs = [assemble(recipe, parent, modules) for recipe, modules in models]
+    seconds = {}
+    for name, chosen in (("one pair", pairs[:1]), ("eight pairs", pairs)):
+        requests = mixed_requests(chosen, sentences)
+        seconds[name] = statistics.median(
+            timed(partial(translate_mixed, requests, beam=1))[0] for _ in range(options.rounds)
+        )
+        found[f"sentences/s, a mixed batch of {name}"] = len(sentences) / seconds[name]
+    found["mixed batch of eight pairs / of one"] = seconds["one pair"] / seconds["eight pairs"]
+    return found
+
+
+def ratios(figures: dict[str, float]) -> dict[str, float]:
+    found = {}
+    for beam in BEAMS:
+        rival = f"hugging face generate · beam {beam}"
+        for name in ("ours, torch", *(f"ours, ctranslate2 {precision}" for precision in PRECISIONS)):
+            found[f"{name} / {rival}"] = figures[f"{name} · beam {beam}"] / figures[rival]
+        for precision in PRECISIONS:
+            ours, theirs = f"ours, ctranslate2 {precision}", f"ctranslate2 {precision}, directly"
+            found[f"{ours} / directly · beam {beam}"] = (
+                figures[f"{ours} · beam {beam}"] / figures[f"{theirs} · beam {beam}"]
+            )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for role, text in (("train", "aligned text files"), ("dev", "the same"), ("test", "what is translated")):
+        parser.add_argument(f"--{role}", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help=text)
+    parser.add_argument("--pair", default="fr-en")
+    parser.add_argument("--vocabulary", type=int, default=4000)
+    parser.add_argument("--updates", type=int, default=600, help="of training, before anything is timed")
+    parser.add_argument("--sentences", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="less training, fewer sentences and sizes: minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure and ratio by name")
+    options = parser.parse_args()
+    if options.quick:
+        options.updates, options.sentences, options.rounds = 250, 300, 1
+    torch.set_num_threads(options.threads)
+    files = {role: tuple(str(Path(path).absolute()) for path in getattr(options, role)) for role in ("train", "dev")}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        train, dev = ((paths[0], paths[1]) for paths in files.values())
+        workload = Workload(name, options.pair, train, dev, 2048, options.vocabulary, options.threads)
+        workload.prepare()
+        parent = train_parent(workload, options.updates)
+        test = TextFiles(parent.pair, Path(options.test[0]), Path(options.test[1]))
+        sentences = [line.source for line, _ in zip(test.read(), range(options.sentences), strict=False)]
+        model = assemble(Recipe("original", parent.pair, "parent", parent.fingerprint), parent, {})
+        sources = [parent.source.tokenizer.encode(sentence) for sentence in sentences]
+        figures, same = speeds(options, model, folder / "cache", sources)
+        pairs = many(options, parent, sentences)
+    found = ratios(figures)
+    print(f"{machine()}, {options.threads} threads, {len(sentences)} sentences\n")
+    print_table(
+        ["", "beam", "sentences/s"], [[*key.split(" · beam "), f"{value:,.1f}"] for key, value in figures.items()], 2
+    )
+    print_table(["ratio of speeds", ""], [[key, f"{value:.2f}"] for key, value in found.items()])
+    print_table(["the same answers as generate", ""], [[key, f"{100 * value:.1f} %"] for key, value in same.items()])
+    print_table(["many pairs", ""], [[key, f"{value:,.2f}"] for key, value in pairs.items()])
+    if options.json:
+        write_json(options.json, {"sentences_per_second": figures, "ratios": found, "same": same, "pairs": pairs})
+
+
+if __name__ == "__main__":
+    main()
