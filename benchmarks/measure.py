@@ -50,6 +50,7 @@ class Measured:
     peak_memory_mb: float
     tokens_an_update: float
     development_bleu: float | None = None
+    seconds_to_first_update: float | None = None
 
     def to_json(self) -> dict[str, float | None]:
         return asdict(self)

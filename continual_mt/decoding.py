@@ -17,12 +17,15 @@ from continual_mt.layout import Packed
 from continual_mt.transformer import KeysAndValues, Transformer
 from continual_mt.translator import Hypothesis
 
+CACHE_STEP = 8
+"""Positions by which the cache of keys and values grows."""
+
 
 class Step(Protocol):
     """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam) at ``position``.
 
-    ``rows`` says which sentences of the batch are still running; ``seen`` and ``mask`` are theirs, and ``cache`` holds
-    the self-attentions' keys and values so far, which grow by one position.
+    ``rows`` says which sentences of the batch are still running; ``seen`` and ``mask`` are theirs, and ``cache`` has
+    room for the self-attentions' keys and values up to this position, which are written to it.
     """
 
     def __call__(
@@ -83,9 +86,10 @@ class _Running:
         self._step = batch.step
 
     def step(self, last: Tensor, position: int) -> Tensor:
-        """Log-probabilities (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam)."""
-        logits = self._step(self.rows, last, position, self.seen, self.mask, self.cache)
-        return logits.float().log_softmax(-1)
+        """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam)."""
+        if position == self.cache[0][0].shape[2]:
+            self.cache = [(_with_room(keys), _with_room(values)) for keys, values in self.cache]
+        return self._step(self.rows, last, position, self.seen, self.mask, self.cache).float()
 
     def keep(self, alive: Tensor, beam: int) -> None:
         """Drop finished sentences, so that nothing is computed for them any more."""
@@ -96,7 +100,12 @@ class _Running:
         self.reorder((chosen[:, None] * beam + torch.arange(beam, device=chosen.device)).flatten())
 
     def reorder(self, rows: Tensor) -> None:
-        self.cache = [(keys[rows], values[rows]) for keys, values in self.cache]
+        self.cache = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.cache]
+
+
+def _with_room(cache: Tensor) -> Tensor:
+    rows, heads, _, width = cache.shape
+    return torch.cat([cache, cache.new_empty(rows, heads, CACHE_STEP, width)], dim=2)
 
 
 @torch.inference_mode()
@@ -108,7 +117,9 @@ def greedy_search(batch: EncodedBatch) -> list[Hypothesis]:
     ended = [False] * len(found)
     position = 0
     while len(running.rows):
-        best, last = running.step(last, position)[:, 0].max(-1, keepdim=True)
+        logits = running.step(last, position)[:, 0]
+        best, last = logits.max(-1, keepdim=True)
+        best = best - logits.logsumexp(-1, keepdim=True)
         position += 1
         finished = last[:, 0] == running.ends
         for row, token, score, end in zip(
@@ -153,15 +164,19 @@ def _choose(tokens: Tensor, order: Tensor) -> Tensor:
     return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2]))
 
 
-def _extend(beams: _Beams, log_probabilities: Tensor, ends: Tensor, penalty: float) -> Tensor:
+def _extend(beams: _Beams, logits: Tensor, ends: Tensor, penalty: float) -> Tensor:
     """Advance every hypothesis by one token; returns (sentences, beam): which hypothesis each new one continues."""
-    _, beam, vocabulary = log_probabilities.shape
-    # 2 × beam candidates always hold beam that do not end: each hypothesis can end in one way only.
-    scores, flat = (beams.scores[..., None] + log_probabilities).flatten(1).topk(2 * beam, dim=1)
-    origin, token = flat // vocabulary, flat % vocabulary
+    beam, vocabulary = logits.shape[1:]
+    # 2 × beam candidates always hold beam that do not end: each hypothesis can end in one way only. None that is not
+    # among as many of its own hypothesis can be among them, so most of the vocabulary is looked at once.
+    few = min(2 * beam, vocabulary)
+    of_each, tokens_of_each = logits.topk(few, dim=2)
+    of_each = of_each - logits.logsumexp(2, keepdim=True) + beams.scores[..., None]
+    scores, flat = of_each.flatten(1).topk(min(2 * beam, beam * few), dim=1)
+    origin, token = flat // few, tokens_of_each.flatten(1).gather(1, flat)
     tokens = torch.cat([_choose(beams.tokens, origin), token[..., None]], dim=2)
     ended = token == ends[:, None]
-    among_best = torch.arange(2 * beam, device=token.device) < beam
+    among_best = torch.arange(scores.shape[1], device=token.device) < beam
     normalised = scores / tokens.shape[2] ** penalty
     beams.finish(tokens, normalised.masked_fill(~(ended & among_best), -torch.inf))
     beams.scores, chosen = scores.masked_fill(ended, -torch.inf).topk(beam, dim=1)

@@ -18,7 +18,7 @@ from continual_mt.decoding import EncodedBatch, beam_search, greedy_search
 from continual_mt.layout import Grid, Packed
 from continual_mt.pair_model import PairModel
 from continual_mt.sentences import by_length, divided
-from continual_mt.transformer import KeysAndValues, Transformer
+from continual_mt.transformer import KeysAndValues, Transformer, remembered
 from continual_mt.translator import BATCH_TOKENS, Hypothesis, Search, joined
 
 
@@ -154,10 +154,8 @@ class _MixedStep:
 
         states = torch.cat([embedded(model, last[part].flatten()) for model, part in segments])
         for i, layer in enumerate(body.decoder):
-            new = layer.attention.keys_and_values(states, alone)
-            keys, values = (torch.cat(both, dim=2) for both in zip(cache[i], new, strict=True))
-            cache[i] = keys, values
-            states = layer.attention(states, alone, cache[i], None, 0.0).view(count, beam, -1)
+            so_far = remembered(cache[i], layer.attention.keys_and_values(states, alone), position)
+            states = layer.attention(states, alone, so_far, None, 0.0).view(count, beam, -1)
             looked = []
             for model, part in segments:
                 layout = Grid(part.stop - part.start, beam, last.device)

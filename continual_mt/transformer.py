@@ -219,16 +219,15 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Logits (sentences, beam, vocabulary) of what follows the tokens ``last`` (sentences, beam) at ``position``.
 
-        ``seen`` are each cross-attention's keys and values, ``cache`` each self-attention's so far: it grows by one.
+        ``seen`` are each cross-attention's keys and values; ``cache`` has room for each self-attention's, and gets
+        those of this position.
         """
         count, beam = last.shape
         alone, together = Grid(count * beam, 1, last.device, position), Grid(count, beam, last.device)
         states = self.embed(self.target.embedding, last.flatten(), alone)
         for i, (layer, cross) in enumerate(zip(self.decoder, self.cross_attention, strict=True)):
-            new = layer.attention.keys_and_values(states, alone)
-            keys, values = (torch.cat(both, dim=2) for both in zip(cache[i], new, strict=True))
-            cache[i] = keys, values
-            states = layer.attention(states, alone, cache[i], None, 0.0)
+            so_far = remembered(cache[i], layer.attention.keys_and_values(states, alone), position)
+            states = layer.attention(states, alone, so_far, None, 0.0)
             # The hypotheses of a sentence look at it as so many queries: its keys and values are never copied.
             states = cross(states, together, seen[i], mask, 0.0)
             states = layer.feed_forward(states, 0.0)
@@ -246,6 +245,14 @@ class Transformer(nn.Module):
         encoded = self.encode(packed.tokens(source), packed)
         logits = self.project(self.decode(inputs.flatten(), layout, encoded, packed))
         return logits.view(len(inputs), inputs.shape[1], -1)
+
+
+def remembered(cache: KeysAndValues, new: KeysAndValues, position: int) -> KeysAndValues:
+    """Write the keys and values of ``position`` to the cache; returns those up to it."""
+    for kept, one in zip(cache, new, strict=True):
+        kept[:, :, position] = one[:, :, 0]
+    keys, values = cache
+    return keys[:, :, : position + 1], values[:, :, : position + 1]
 
 
 @torch.no_grad()

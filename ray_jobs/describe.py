@@ -61,7 +61,9 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
     }
     if job.parent:
         values["parent_fingerprint"] = job.parent.fingerprint
-    return values | job.spec.training.model_dump(exclude={"learning_rates"})
+    training = job.spec.training
+    rates = {f"learning_rate/{group}": rate for group, rate in training.learning_rates.items()}
+    return values | training.model_dump(exclude={"learning_rates"}) | rates
 
 
 def metric_name(score: ScoreRecord) -> str:

@@ -16,12 +16,15 @@ from continual_mt.encoded import encode_sources
 from continual_mt.training import Task, Trainer, computation_dtype, encoder_frozen
 from continual_mt.transformer import Transformer
 
+PADDING_BATCHES = 200
+
 
 def main() -> None:
     options = arguments.parse(__doc__)
     workload = Workload.load(options.workload)
     torch.set_num_threads(workload.threads)
     model = Transformer.pointing_at(ARCHITECTURE, workload.first_weights(options.seed))
+    begun = time.perf_counter()
     corpus = workload.corpus()
     source, target = workload.tokenizer("source"), workload.tokenizer("target")
     names = trained_names(options.scope, options.side)
@@ -31,13 +34,14 @@ def main() -> None:
         casted = model.computing_in(computation_dtype(model.device, settings.precision))
         encoded = encode_sources(casted, corpus, source, options.workload / "cache")
     trainer = Trainer(Task(model, names, corpus, source, target, settings, options.seed, encoded))
-    meter = Meter()
+    meter, first = Meter(), 0.0
     for _ in range(options.updates):
         started = time.perf_counter()
         _, tokens = trainer.update()
         meter.update(time.perf_counter() - started, tokens)
+        first = first or time.perf_counter() - begun
     bleu = development_bleu(workload, model) if options.score else None
-    for indices in epoch_batches(corpus, workload.batch_tokens, options.seed, 0):
+    for indices in epoch_batches(corpus, workload.batch_tokens, options.seed, 0)[:PADDING_BATCHES]:
         batch = make_batch(corpus, indices, source, target)
         for layout in (batch.source_layout, batch.target_layout):
             meter.count(layout.real, len(layout.places))
@@ -48,6 +52,7 @@ def main() -> None:
         peak_memory_mb(),
         sum(meter.target_tokens) / len(meter.target_tokens),
         bleu,
+        first,
     )
     print(json.dumps(measured.to_json()))
 

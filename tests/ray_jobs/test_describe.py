@@ -63,7 +63,9 @@ def test_zero_shot_scores_have_a_name_of_their_own_too() -> None:
 def test_an_addition_in_the_words_of_mlflow(
     registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
-    job = resolve(addition_spec("es-de"), registry.parent("es-en"), tmp_path)
+    spec = addition_spec("es-de")
+    rates = spec.training.model_copy(update={"learning_rates": {"cross_attention": 0.0005}})
+    job = resolve(spec.model_copy(update={"training": rates}), registry.parent("es-en"), tmp_path)
     assert describe.tags(job, "both") == {
         "kind": "addition",
         "pair": "es-de",
@@ -78,6 +80,7 @@ def test_an_addition_in_the_words_of_mlflow(
     assert parameters["parent_fingerprint"] == registry.parent("es-en").fingerprint
     assert parameters["train_digest"] == job.train.summary.digest
     assert parameters["updates"] == 8
+    assert parameters["learning_rate/cross_attention"] == 0.0005
     for name, value in parameters.items():
         _validate_param_name(name)  # type: ignore[no-untyped-call]
         assert len(str(value)) < 500

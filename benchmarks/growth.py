@@ -1,0 +1,82 @@
+"""Cost as work grows: speed, memory and the time to the first update for corpora of 10,000 to 1,000,000 pairs.
+
+The text that is given is repeated, or cut, to each size.
+
+    python -m benchmarks.growth --train train.fr train.en
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from itertools import cycle, islice
+from pathlib import Path
+
+from benchmarks.measure import WARM_UP
+from benchmarks.report import machine, print_table, write_json
+from benchmarks.training import contestants, run
+from benchmarks.workload import Workload
+from continual_mt.corpora.lines import read_lines
+
+SIZES = (10_000, 100_000, 1_000_000)
+
+
+def repeated(path: Path, count: int, folder: Path) -> str:
+    """A file of ``count`` lines of the text."""
+    lines = list(read_lines(path))
+    written = folder / path.name.removesuffix(".gz").removesuffix(".zst")
+    with written.open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in islice(cycle(lines), count))
+    return str(written)
+
+
+def measure(options: argparse.Namespace, size: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source, target = (repeated(Path(path), size, folder) for path in options.train)
+        texts = source, target
+        workload = Workload(name, options.pair, texts, texts, 2048, options.vocabulary, options.threads)
+        workload.prepare()
+        figures = run(contestants(None)[0], folder, ["--updates", str(options.updates)])
+    print(f"{size:,} pairs: {figures['target_tokens_per_second']:,.0f} target tokens/s", file=sys.stderr, flush=True)
+    return {key: value for key, value in figures.items() if value is not None}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help="aligned text files")
+    parser.add_argument("--pair", default="fr-en")
+    parser.add_argument("--vocabulary", type=int, default=4000)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--updates", type=int, default=60, help=f"the first {WARM_UP} are not timed")
+    parser.add_argument("--quick", action="store_true", help="up to 100,000 pairs, fewer updates")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure by name")
+    options = parser.parse_args()
+    sizes = SIZES[:2] if options.quick else SIZES
+    if options.quick:
+        options.updates = WARM_UP + 12
+    found = {size: measure(options, size) for size in sizes}
+    print(f"{machine()}, {options.threads} threads\n")
+    rows = [
+        [
+            f"{size:,}",
+            f"{values['target_tokens_per_second']:,.0f}",
+            f"{values['peak_memory_mb']:,.0f} MB",
+            f"{values['seconds_to_first_update']:.1f} s",
+        ]
+        for size, values in found.items()
+    ]
+    print_table(["sentence pairs", "target tokens/s", "peak memory", "cached corpus to first update"], rows, texts=0)
+    smallest, largest = found[sizes[0]], found[sizes[-1]]
+    growth = (largest["peak_memory_mb"] - smallest["peak_memory_mb"]) * 1e6 / (sizes[-1] - sizes[0])
+    print(f"{growth:.0f} bytes of memory a sentence pair, mapped tokens included")
+    if options.json:
+        write_json(
+            options.json, {"sizes": {str(size): values for size, values in found.items()}, "bytes_a_pair": growth}
+        )
+
+
+if __name__ == "__main__":
+    main()
