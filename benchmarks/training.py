@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--updates", type=int, default=60, help=f"of each run; the first {WARM_UP} are not timed")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of timing; 0 for none")
     parser.add_argument("--seeds", type=int, default=0, help="compare development BLEU with so many seeds")
     parser.add_argument("--quality-updates", type=int, default=700)
     parser.add_argument("--quick", action="store_true", help="one round of fewer updates and scopes: minutes")
@@ -182,10 +182,12 @@ def main() -> None:
         ]
         for key, values in figures.items()
     ]
-    titles = ["", "trains", "target tokens/s", "padding", "in products", "peak memory", "tokens an update"]
-    print_table(titles, rows, texts=2)
-    found = ratios(figures)
-    print_table(["ratio of speeds", ""], [[name, f"{value:.2f}"] for name, value in found.items()])
+    found = {}
+    if figures:
+        titles = ["", "trains", "target tokens/s", "padding", "in products", "peak memory", "tokens an update"]
+        print_table(titles, rows, texts=2)
+        found = ratios(figures)
+        print_table(["ratio of speeds", ""], [[name, f"{value:.2f}"] for name, value in found.items()])
     if scores:
         print_table(["development BLEU", ""], [[name, f"{value:.2f}"] for name, value in scores.items()])
     if options.json:
