@@ -23,7 +23,8 @@ def with_backend(model: PairModel, backend: str, cache: Path) -> Translator:
     """
     if backend not in BACKENDS:
         raise InputError(f"there is no back end {backend!r}; choose one of {', '.join(BACKENDS)}")
-    if backend == "torch" or (backend == "auto" and not converted.available()):
+    possible = converted.available() and model.recipe is not None
+    if backend == "torch" or (backend == "auto" and not possible):
         return model
     try:
         return converted.converted(model, cache, threads=torch.get_num_threads())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -73,6 +72,7 @@ class ConvertedModel(Translator):
             batch_type="tokens",
             # The reference limits each sentence by its length; here one limit holds for all.
             max_decoding_length=min(self._maximum_tokens, 2 * max(map(len, sources)) + 22),
+            max_input_length=0,  # parts are within the model's limit already; its own would cut without a word
             return_scores=True,
         )
         return [
@@ -96,28 +96,38 @@ def converted(model: PairModel, cache: Path, *, precision: Precision = "int8", t
 
     if model.recipe is None:
         raise IncompatibleError("only a model assembled from a recipe can be converted: it is kept under its digest")
-    device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     folder = cache / PACKAGE / f"{model.recipe.digest}-{precision}-{FORMAT_VERSION}"
+
+    def load() -> ctranslate2.Translator:
+        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        return ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
+
+    try:
+        return ConvertedModel(model, load())
+    except RuntimeError:
+        pass  # not converted yet, or damaged: it is made again
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
-            if not folder.is_dir():
-                _convert(model, folder, precision)
+            _convert(model, folder, precision)
+            return ConvertedModel(model, load())
     except OSError as error:
         raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
-    engine = ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
-    return ConvertedModel(model, engine)
 
 
 def _convert(model: PairModel, folder: Path, precision: Precision) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        partial = Path(name) / "model"
-        partial.mkdir()
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
         specification = _specification(model)
         specification.validate()
         specification.optimize(quantization=precision if precision == "int8" else None)
         specification.save(str(partial))
-        shutil.move(partial, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _specification(model: PairModel) -> Any:

@@ -109,8 +109,8 @@ def _with_room(cache: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def greedy_search(batch: EncodedBatch) -> list[Hypothesis]:
-    """The best token at each step."""
+def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0) -> list[Hypothesis]:
+    """The best token at each step; the penalty only tells how scores are normalised."""
     running, last = _Running(batch, 1), batch.starts[:, None]
     found: list[list[int]] = [[] for _ in running.rows]
     scores = [0.0] * len(found)
@@ -133,7 +133,7 @@ def greedy_search(batch: EncodedBatch) -> list[Hypothesis]:
             running.keep(alive, 1)
             last = last[alive]
     return [
-        Hypothesis(tokens[:-1] if end else tokens, score / len(tokens))
+        Hypothesis(tokens[:-1] if end else tokens, score / len(tokens) ** length_penalty)
         for tokens, score, end in zip(found, scores, ended, strict=True)
     ]
 

@@ -6,9 +6,7 @@ They are mapped into memory, as token ids are.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,8 @@ from continual_mt.transformer import Transformer
 
 FORMAT_VERSION = 1
 ENCODED_TOKENS = 4096
+DIGEST_BYTES = 32
+_ZEROS = bytes(1 << 20)
 
 
 class EncodedSources:
@@ -58,7 +58,7 @@ class _Places:
 
 
 def encoded_bytes(corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> int:
-    """What ``encode_sources`` writes for this corpus."""
+    """What the states of this corpus take."""
     return (int(corpus.source_lengths.sum()) + len(corpus)) * width * dtype.itemsize
 
 
@@ -72,9 +72,9 @@ def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenize
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            if not path.exists() or path.stat().st_size != encoded_bytes(corpus, width, dtype):
+            if not _is_whole(path, encoded_bytes(corpus, width, dtype)):
                 _write(model, corpus, source, path)
-        return EncodedSources(path, corpus, width, dtype)
+            return EncodedSources(path, corpus, width, dtype)
     except OSError as error:
         raise StorageError(
             f"the encoder's states cannot be kept in {path.parent}: {error.strerror or error}; "
@@ -92,11 +92,10 @@ def _key(model: Transformer, corpus: TokenizedCorpus) -> str:
 
 @torch.no_grad()
 def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path: Path) -> None:
-    size = encoded_bytes(corpus, model.architecture.width, model.computation)
-    if shutil.disk_usage(path.parent).free < size:
-        raise OSError(errno.ENOSPC, f"{size:,} bytes do not fit")
     places, partial = _Places(corpus), path.with_suffix(".partial")
-    states = np.memmap(partial, np.uint8, "w+", shape=(places.rows, size // places.rows))
+    size = encoded_bytes(corpus, model.architecture.width, model.computation)
+    _allocate(partial, size)
+    states = np.memmap(partial, np.uint8, "r+", shape=(places.rows, size // places.rows))
     # Sorted, so that attention pads little, in an order that only the corpus decides, so that bytes are the same again.
     order = np.argsort(places.lengths, kind="stable")
     ends = np.cumsum(places.lengths[order])
@@ -110,4 +109,39 @@ def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path:
         states[places.of(indices)] = rows.cpu().view(torch.uint8).numpy()
         first = last
     states.flush()
+    digest = _digest(partial, size)
+    with partial.open("ab") as file:
+        file.write(digest)
     partial.replace(path)
+
+
+def _allocate(path: Path, size: int) -> None:
+    """A file of so many bytes for which there is room: a mapped one that finds none would end the process."""
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        try:
+            for first in range(0, size, len(_ZEROS)):
+                file.write(_ZEROS[: size - first])
+            file.flush()
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _digest(path: Path, size: int) -> bytes:
+    """SHA-256 of the first ``size`` bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size and (block := file.read(min(size, len(_ZEROS)))):
+            digest.update(block)
+            size -= len(block)
+    return digest.digest()
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether the file holds so many bytes and, behind them, their digest."""
+    if not path.exists() or path.stat().st_size != size + DIGEST_BYTES:
+        return False
+    with path.open("rb") as file:
+        file.seek(size)
+        return file.read() == _digest(path, size)

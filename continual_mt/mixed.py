@@ -55,7 +55,7 @@ def translate_mixed(
             together = sorted((members[i] for i in chosen), key=lambda i: id(parts[i].model))
             batch = _encode([parts[i] for i in together])
             best = (
-                [[hypothesis] for hypothesis in greedy_search(batch)]
+                [[hypothesis] for hypothesis in greedy_search(batch, length_penalty)]
                 if beam == 1
                 else beam_search(batch, beam, length_penalty)
             )
@@ -150,7 +150,9 @@ class _MixedStep:
         alone = Grid(count * beam, 1, last.device, position)
 
         def embedded(model: Transformer, tokens: Tensor) -> Tensor:
-            return model.embed(model.target.embedding, tokens, Grid(len(tokens), 1, last.device, position))
+            table = model.target.embedding
+            # A beam wider than a small vocabulary has hypotheses without hope, of types that it has not got.
+            return model.embed(table, tokens.clamp(max=len(table) - 1), Grid(len(tokens), 1, last.device, position))
 
         states = torch.cat([embedded(model, last[part].flatten()) for model, part in segments])
         for i, layer in enumerate(body.decoder):

@@ -57,7 +57,7 @@ class PairModel(Translator):
         start, end = self.target.tokenizer.start, self.target.tokenizer.end
         batch = encode(self.transformer, tokens, lengths, start, end)
         if search.beam == 1:
-            return [[best] for best in greedy_search(batch)]
+            return [[best] for best in greedy_search(batch, search.length_penalty)]
         return beam_search(batch, search.beam, search.length_penalty)
 
     @torch.inference_mode()

@@ -33,9 +33,9 @@ def _at_spaces(sentence: str, tokenizer: Tokenizer, limit: int) -> Iterator[list
             yield kept
             kept = []
         kept = kept + tokens
-        while len(kept) > limit:  # one word that alone is over the limit, as a line without spaces is
-            yield kept[:limit]
-            kept = kept[limit:]
+        if len(kept) > limit:  # one word that alone is over the limit, as a line without spaces is
+            *whole, kept = (kept[first : first + limit] for first in range(0, len(kept), limit))
+            yield from whole
     if kept:
         yield kept
 

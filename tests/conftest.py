@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import django
 import polib
 import pytest
+import torch
 
 LANGUAGES = ("en", "es", "de", "pt", "fr")
 
@@ -39,3 +41,12 @@ def django_text_files(
     for language, sentences in django_catalogs.items():
         paths[language].write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8")
     return paths
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in another order are other floats: exactness is asserted with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

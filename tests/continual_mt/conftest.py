@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 from torch import Tensor
 
@@ -30,15 +29,6 @@ settings.load_profile("unhurried")
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 MakeModule = Callable[..., Module]
 MakeTask = Callable[..., Task]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in another order are other floats: exactness is asserted with one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

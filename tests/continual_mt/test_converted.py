@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,29 @@ def test_a_recipe_is_converted_once(loud_parent: Parent, tmp_path: Path, monkeyp
     assert not [path for path in (tmp_path / "ctranslate2").iterdir() if path.is_dir() and "int8" not in path.name]
 
 
+@pytest.mark.parametrize("damage", ["truncate", "delete", "empty"])
+def test_a_damaged_conversion_is_made_again(loud_parent: Parent, tmp_path: Path, damage: str) -> None:
+    model = original(loud_parent)
+    expected = converted(model, tmp_path).translate(["Hola"], beam=1)
+    (folder,) = (path for path in (tmp_path / "ctranslate2").iterdir() if path.is_dir())
+    if damage == "truncate":
+        os.truncate(folder / "model.bin", 1000)
+    for path in folder.iterdir():
+        if damage == "empty" or (damage == "delete" and path.name.startswith("target")):
+            path.unlink()
+    assert converted(model, tmp_path).translate(["Hola"], beam=1) == expected
+
+
+def test_no_part_of_a_long_source_is_dropped(loud_parent: Parent, tmp_path: Path) -> None:
+    """CTranslate2 alone would cut sources at 1,024 tokens."""
+    architecture = replace(loud_parent.architecture, maximum_positions=3000)
+    fast = converted(original(replace(loud_parent, architecture=architecture)), tmp_path, precision="float32")
+    first = [10 + number % 200 for number in range(1500)]
+    second = first[:1100] + [10 + number % 90 for number in range(400)]
+    found = fast.search([first, second], Search(beam=1))
+    assert found[0][0].score != found[1][0].score
+
+
 def test_what_cannot_be_converted(parent: Parent, loud_parent: Parent, tmp_path: Path) -> None:
     nameless = replace(original(loud_parent), recipe=None)
     with pytest.raises(IncompatibleError, match="only a model assembled from a recipe can be converted"):
@@ -108,6 +132,7 @@ def test_choosing(loud_parent: Parent, tmp_path: Path, monkeypatch: pytest.Monke
         with_backend(model, "onnx", tmp_path)
     (tmp_path / "file").write_text("")
     assert with_backend(model, "auto", tmp_path / "file") is model
+    assert with_backend(nameless := replace(model, recipe=None), "auto", tmp_path) is nameless
     monkeypatch.setattr(converted_module, "available", lambda: False)
     assert with_backend(model, "auto", tmp_path) is model
     with pytest.raises(IncompatibleError, match=r"CTranslate2 is not installed: pip install 'continual-mt\[fast\]'"):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import shutil
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from continual_mt.batches import epoch_batches, make_batch
-from continual_mt.encoded import EncodedSources, encode_sources, encoded_bytes
+from continual_mt.encoded import DIGEST_BYTES, EncodedSources, encode_sources, encoded_bytes
 from continual_mt.errors import StorageError
 from continual_mt.training import Task
 
@@ -47,7 +47,7 @@ def test_bytes_are_counted_and_the_same_again(task: Task, tmp_path: Path) -> Non
         (path,) = (path for path in (tmp_path / name / "encoded").iterdir() if not path.suffix)
         files.append(path.read_bytes())
     assert files[0] == files[1]
-    assert len(files[0]) == encoded_bytes(task.corpus, task.model.architecture.width, torch.float32)
+    assert len(files[0]) == encoded_bytes(task.corpus, task.model.architecture.width, torch.float32) + DIGEST_BYTES
 
 
 def test_kept_states_are_found_again_and_damaged_ones_made_anew(task: Task, tmp_path: Path) -> None:
@@ -56,9 +56,10 @@ def test_kept_states_are_found_again_and_damaged_ones_made_anew(task: Task, tmp_
     whole, written = path.read_bytes(), path.stat().st_mtime_ns
     encode(task, tmp_path)
     assert path.stat().st_mtime_ns == written
-    path.write_bytes(whole[:-1])
-    encode(task, tmp_path)
-    assert path.read_bytes() == whole
+    for damaged in (whole[:-1], whole[: len(whole) // 2] + b"\0" * 9 + whole[len(whole) // 2 + 9 :], b""):
+        path.write_bytes(damaged)
+        encode(task, tmp_path)
+        assert path.read_bytes() == whole
 
 
 def test_another_encoder_has_states_of_its_own(task: Task, tmp_path: Path) -> None:
@@ -79,8 +80,14 @@ def test_deleting(task: Task, tmp_path: Path) -> None:
     encoded.delete()
 
 
-def test_a_full_disk_says_how_to_do_without(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
-    with pytest.raises(StorageError, match=r"cannot be kept in .*bytes do not fit.*encoder_cache_gb=0"):
-        encode(task, tmp_path)
+def test_a_full_disk_says_how_to_do_without(task: Task, tmp_path: Path) -> None:
+    """Files may be no larger than a few bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"cannot be kept in .*File too large.*encoder_cache_gb=0"):
+            encode(task, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.suffix for path in (tmp_path / "encoded").iterdir()] == [".lock"]
+    assert encode(task, tmp_path)

@@ -76,6 +76,13 @@ def test_a_source_is_encoded_once_for_all_languages(
     assert encoded == [5]
 
 
+def test_a_beam_wider_than_a_vocabulary(models: dict[str, PairModel]) -> None:
+    """en has 300 types, pt has 330."""
+    requests = [Request(models["es-en"], "uno"), Request(models["es-pt"], "uno")]
+    found = translate_mixed(requests, beam=310, batch_tokens=100_000)
+    assert found == [model.translate([text], beam=310)[0] for model, text in requests]
+
+
 def test_nothing() -> None:
     assert translate_mixed([]) == []
 

@@ -66,6 +66,12 @@ def test_a_word_that_alone_does_not_fit_is_divided_and_nothing_is_lost(tokenizer
     assert max(map(len, parts)) <= LIMIT < len(tokenizer.encode(word))
 
 
+def test_a_word_without_end(tokenizer: Tokenizer) -> None:
+    parts = divided("ab" * 100_000, 1, tokenizer, LIMIT)
+    assert all(len(part) == LIMIT for part in parts[:-1])
+    assert [token for part in parts for token in part] == tokenizer.encode("ab" * 100_000)
+
+
 @pytest.mark.parametrize("text", ["", " ", "\t", "\u3000"])
 def test_nothing_gives_nothing(tokenizer: Tokenizer, text: str) -> None:
     assert divided(text, 1, tokenizer, LIMIT) == []

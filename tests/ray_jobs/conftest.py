@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +17,6 @@ os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 import pytest
-import torch
 
 from continual_mt.architecture import Architecture, parameter_names
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, TRACKING_VARIABLE, Home
@@ -41,10 +33,10 @@ from ray_jobs.resolve import ResolvedJob
 from ray_jobs.run import INSIDE_JOB_VARIABLE
 from ray_jobs.vocabularies import tokenizers
 from registry import Lineage, Registry
+from tests.ray_jobs.heads import Head, started_head
+from tests.ray_jobs.programs import Program, Values
 
-START_SECONDS = 120.0
 DEV, TEST = 10, 6
-Values = dict[str, Any]
 ValuesOf = Callable[..., Values]
 
 TRAINING: Values = {
@@ -81,15 +73,6 @@ def _no_variables() -> Iterator[None]:
         for variable in variables:
             patch.delenv(variable, raising=False)
         yield
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in another order are other floats: exactness is asserted with one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -200,33 +183,9 @@ def order(registry: Registry, tmp_path: Path) -> Callable[[ResolvedJob], WorkOrd
     def make(job: ResolvedJob) -> WorkOrder:
         parent = StoredParent(registry.blobs.folder, job.parent.pieces) if job.parent else None
         source, target = tokenizers(job, parent, tmp_path)
-        trained, fresh = job.groups()
-        return WorkOrder(
-            pair=job.pair,
-            architecture=job.architecture,
-            parent=parent,
-            trained=trained,
-            fresh=fresh,
-            source=source,
-            target=target,
-            train=job.train.spec,
-            train_digest=job.train.summary.digest,
-            dev=job.dev.spec,
-            settings=job.spec.training,
-            seed=job.spec.seed,
-            threads=1,
-            cache=tmp_path,
-        )
+        return WorkOrder.of(job, parent, source, target, threads=1, cache=tmp_path)
 
     return make
-
-
-@dataclass(frozen=True)
-class Head:
-    """A cluster of one machine, as ``ray start --head`` makes it."""
-
-    address: str
-    dashboard: str
 
 
 @pytest.fixture(scope="session")
@@ -237,46 +196,9 @@ def ray_program() -> Path:
 
 @pytest.fixture(scope="session")
 def head(ray_program: Path, free_port: Callable[[], int]) -> Iterator[Head]:
-    """Shared by all tests; in a session of its own, so that ending it ends nobody else's."""
-    port, dashboard = free_port(), free_port()
-    # Not pytest's folder: Ray puts sockets there, whose paths must be short.
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
-        log = stack.enter_context(Path(folder, "start.log").open("wb"))
-        command = [ray_program, "start", "--head", "--block", f"--port={port}", f"--node-ip-address={cluster.LOOPBACK}"]
-        command += [f"--dashboard-host={cluster.LOOPBACK}", f"--dashboard-port={dashboard}", "--num-cpus=4"]
-        command += [f"--temp-dir={folder}", f"--object-store-memory={cluster.OBJECT_STORE_BYTES}"]
-        # As in an activated environment, where the python that jobs are started with is this one.
-        environment = {**os.environ, "PATH": f"{ray_program.parent}{os.pathsep}{os.environ['PATH']}"}
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env=environment)
-        stack.callback(_end_session, process)
-        _await_answer(process, dashboard, Path(folder, "start.log"))
-        yield Head(f"{cluster.LOOPBACK}:{port}", f"http://{cluster.LOOPBACK}:{dashboard}")
-
-
-def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex((cluster.LOOPBACK, port)) == 0:
-                return
-        time.sleep(0.3)
-    raise RuntimeError(f"ray start did not come up: {log.read_text()}")
-
-
-def _end_session(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, and nobody else's."""
-    numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    for number in [number for number in numbers if _session(number) == process.pid]:
-        with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
-    process.wait()
-
-
-def _session(process: int) -> int | None:
-    try:
-        return os.getsid(process)
-    except ProcessLookupError:
-        return None
+    """Shared by all tests."""
+    with started_head(ray_program, free_port(), free_port()) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -295,54 +217,6 @@ def trained_home(
     with Driver(Home.resolve(home)) as driver:
         outcome = driver.train_parent(parent_spec())
     return home, outcome
-
-
-class Program:
-    """``python -m ray_jobs.NAME`` as a process, with what it says."""
-
-    def __init__(self, name: str, values: Values, home: Path, folder: Path, **options: Any) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        spec = folder / "spec.yaml"
-        spec.write_text(json.dumps(values))
-        self._out, self._err = folder / "out", folder / "err"
-        environment = {**os.environ, **options.pop("environment", {})}
-        command = [sys.executable, "-m", f"ray_jobs.{name}", str(spec), "--home", str(home)]
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=folder, **options)
-
-    @property
-    def said(self) -> str:
-        return self._err.read_text(encoding="utf-8")
-
-    def await_saying(self, pattern: str, seconds: float = 180) -> re.Match[str]:
-        """Wait until it says what the pattern matches; fail when it ends before."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            ended = self.process.poll() is not None
-            if found := re.search(pattern, self.said):
-                return found
-            if ended:
-                break
-            time.sleep(0.05)
-        raise AssertionError(f"{pattern!r} was not said: {self.said}")
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def outcomes(self, seconds: float = 240) -> list[Values]:
-        """What it printed, when it has ended well."""
-        assert self.exit_code(seconds) == 0, self.said
-        printed = self._out.read_text(encoding="utf-8")
-        lines = printed.splitlines()
-        assert all(line.startswith("{") for line in lines), printed
-        return [json.loads(line) for line in lines]
-
-    def exit_code(self, seconds: float = 240) -> int:
-        return self.process.wait(seconds)
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 StartProgram = Callable[..., Program]

@@ -1,0 +1,63 @@
+"""The programs of ray_jobs as processes that tests watch, signal and kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+Values = dict[str, Any]
+
+
+class Program:
+    """``python -m ray_jobs.NAME`` as a process, with what it says."""
+
+    def __init__(self, name: str, values: Values, home: Path, folder: Path, **options: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = folder / "spec.yaml"
+        spec.write_text(json.dumps(values))
+        self._out, self._err = folder / "out", folder / "err"
+        environment = {**os.environ, **options.pop("environment", {})}
+        command = [sys.executable, "-m", f"ray_jobs.{name}", str(spec), "--home", str(home)]
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=folder, **options)
+
+    @property
+    def said(self) -> str:
+        return self._err.read_text(encoding="utf-8")
+
+    def await_saying(self, pattern: str, seconds: float = 180) -> re.Match[str]:
+        """Wait until it says what the pattern matches; fail when it ends before."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ended = self.process.poll() is not None
+            if found := re.search(pattern, self.said):
+                return found
+            if ended:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"{pattern!r} was not said: {self.said}")
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def outcomes(self, seconds: float = 240) -> list[Values]:
+        """What it printed, when it has ended well."""
+        assert self.exit_code(seconds) == 0, self.said
+        printed = self._out.read_text(encoding="utf-8")
+        lines = printed.splitlines()
+        assert all(line.startswith("{") for line in lines), printed
+        return [json.loads(line) for line in lines]
+
+    def exit_code(self, seconds: float = 240) -> int:
+        return self.process.wait(seconds)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
