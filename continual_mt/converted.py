@@ -91,7 +91,7 @@ def converted(model: PairModel, cache: Path, *, precision: Precision = "int8", t
     would not compute this model, StorageError where the folder cannot be written.
     """
     if not available():
-        raise IncompatibleError("CTranslate2 is not installed: pip install 'continual-mt[fast]', or use torch")
+        raise IncompatibleError("CTranslate2 is not installed: pip install ctranslate2, or use torch")
     import ctranslate2
 
     if model.recipe is None:

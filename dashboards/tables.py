@@ -81,7 +81,7 @@ def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
 
 
 def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> Table:
-    """What can be run, how, and how well: the best BLEU of each, and chrF on the same test set, from ``scores``."""
+    """What can be run, how, and how well: BLEU on the largest test set, and chrF on the same, from ``scores``."""
     chrf = {(score.recipe, score.test_digest, score.beam): score.value for score in scores if score.metric == "chrf"}
     several = len({entry.recipe.parent for entry in entries}) > 1
     rows: list[tuple[str, ...]] = []
@@ -90,7 +90,11 @@ def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> 
         figures = (NOTHING, NOTHING, NOTHING)
         if best is not None:
             found = chrf.get((best.recipe, best.test_digest, best.beam))
-            figures = (points(best.value), points(found), f"{best.test}, beam {best.beam}")
+            figures = (
+                points(best.value),
+                points(found),
+                f"{best.test}, {best.sentences:,} sentences, beam {best.beam}",
+            )
         head = (entry.recipe.parent,) if several else ()
         rows.append((*head, str(entry.pair), entry.kind, parts_of(entry.recipe), *figures))
     columns = [Column("pair"), Column("kind"), Column("recipe"), Column("BLEU", True), Column("chrF", True)]

@@ -310,6 +310,6 @@ class Driver:
             with self.display.counting(f"scoring {recipe.pair} {recipe.kind}", len(test.sources)) as progress:
                 evaluation = evaluate(self.registry, recipe, test, beam, progress)
             values = ", ".join(f"{score.metric} {score.value:.1f}" for score in evaluation.scores)
-            self.display.say(f"{recipe.pair} {recipe.kind} on {test.name}: {values}")
+            self.display.say(f"{evaluation.title} on {test.name}: {values}")
             evaluations.append(evaluation)
         return evaluations

@@ -30,6 +30,12 @@ class Evaluation:
     scores: tuple[ScoreRecord, ...]
     samples: tuple[Sample, ...]
 
+    @property
+    def title(self) -> str:
+        """The pair and the kind of recipe; a retention says through which module."""
+        through = self.recipe.cross_attention if self.recipe.kind == "retention" else None
+        return f"{self.recipe.pair} {self.recipe.kind}" + (f" through {through.name}" if through else "")
+
     def value(self, metric: scoring.MetricName) -> float:
         return next(score.value for score in self.scores if score.metric == metric)
 

@@ -6,15 +6,20 @@ import asyncio
 import importlib
 import shlex
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from continual_mt.errors import ClusterError
 from continual_mt.home import HOME_VARIABLE, Home
 
+AGENT_SECONDS = 60
+NO_AGENT = "No available agent"
 PACKAGES = ("continual_mt", "registry", "ray_jobs", "dashboards")
 
 
@@ -36,11 +41,8 @@ def submit(
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
         command = ["python", "-m", f"ray_jobs.{program}", "spec.json", "--home", str(home.path)]
-        job = client.submit_job(
-            entrypoint=shlex.join(command + (["--again"] if again else [])),
-            runtime_env={"working_dir": folder, "py_modules": _code(), "env_vars": {HOME_VARIABLE: str(home.path)}},
-            metadata={"job": f"continual-mt {program}"},
-        )
+        environment = {"working_dir": folder, "py_modules": _code(), "env_vars": {HOME_VARIABLE: str(home.path)}}
+        job = _start(client, shlex.join(command + (["--again"] if again else [])), environment, program)
     say(f"submitted as {job}; 'ray job stop {job} --address {address}' ends it")
     asyncio.run(_follow(client, job, say))
     return _exit_code(client, job)
@@ -49,10 +51,29 @@ def submit(
 def _client(address: str) -> JobSubmissionClient:
     try:
         return JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise ClusterError(
+            f"the cluster at {address} wants a token: set RAY_AUTH_MODE=token (and RAY_AUTH_TOKEN, where the cluster "
+            "does not run as this user)"
+        ) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"no Ray cluster answers at {address}: {error}; start one with 'ray start --head'"
         ) from error
+
+
+def _start(client: JobSubmissionClient, command: str, environment: dict[str, Any], program: str) -> str:
+    """Submit, with patience for a cluster that has only just started or has much to do."""
+    deadline = time.monotonic() + AGENT_SECONDS
+    while True:
+        try:
+            return client.submit_job(
+                entrypoint=command, runtime_env=environment, metadata={"job": f"continual-mt {program}"}
+            )
+        except RuntimeError as error:
+            if NO_AGENT not in str(error) or time.monotonic() > deadline:
+                raise ClusterError(f"the cluster did not take the job: {error}") from error
+            time.sleep(1)
 
 
 def _code() -> list[str]:

@@ -98,10 +98,15 @@ class Catalog:
         return [recipe for shelf in self._shelves(parent) for recipe in shelf.recipes()]
 
     def pairs(self, parent: str | None = None) -> list[PairEntry]:
-        """Every pair that can be run now, one entry a parent: its best recipe and that one's best BLEU on any test."""
+        """Every pair that can be run now, one entry a parent: its best recipe, and how good that one is.
+
+        The score is BLEU on the test set with the most sentences, so that some lines that were scored in passing do not
+        take the place of a real test set; the highest of several with different beams.
+        """
         best: dict[str, ScoreRecord] = {}
         for score in self.scores(metric=BEST_METRIC):
-            if score.recipe not in best or score.value > best[score.recipe].value:
+            known = best.get(score.recipe)
+            if known is None or (score.sentences, score.value) > (known.sentences, known.value):
                 best[score.recipe] = score
         chosen = [recipe for shelf in self._shelves(parent) for recipe in shelf.pairs()]
         return [PairEntry(recipe, best.get(recipe.digest)) for recipe in chosen]

@@ -107,7 +107,7 @@ def test_pairs_name_their_parent_where_there_are_several() -> None:
     scores = [score(ORIGINAL, "chrf", 50.0), score(ORIGINAL, "chrf", 99.0, test="news")]
     table = pairs_table(entries, scores)
     assert names(table) == ["pair", "kind", "recipe", "BLEU", "chrF", "test set"]
-    assert list(table.rows[0])[3:] == ["30.0", "50.0", "test, beam 5"]
+    assert list(table.rows[0])[3:] == ["30.0", "50.0", "test, 1,012 sentences, beam 5"]
     assert list(table.rows[1])[2:] == ["source pt-en:1, xattn es-de:2, target es-de:2", "-", "-", "-"]
     several = pairs_table([*entries, PairEntry(recipe("original", "fr-en", parent="second"), None)], scores)
     assert [row[0] for row in several.rows] == ["base", "base", "second"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from continual_mt.errors import ClusterError
 from continual_mt.home import Home
 from continual_mt.spec import AdditionSpec
 from ray_jobs.driver import Outcome
-from ray_jobs.submission import submit
+from ray_jobs.submission import NO_AGENT, submit
 from registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -46,7 +49,13 @@ def test_rays_own_command_line(
     def job(place: str) -> subprocess.CompletedProcess[str]:
         command = [ray_program, "job", "submit", "--address", ray_cluster.dashboard, "--working-dir", "."]
         command += ["--", "python", "-m", "ray_jobs.add_language", "spec.yaml", "--home", place]
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, check=False)
+        # Ray's own program does not wait for a cluster that has much to do, as this one has among other tests.
+        for _ in range(60):
+            done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, check=False)
+            if NO_AGENT not in done.stderr:
+                break
+            time.sleep(1)
+        return done
 
     relative = job("home")
     assert relative.returncode != 0
@@ -79,3 +88,20 @@ def test_no_cluster_is_a_clear_error(free_port: Callable[[], int], addition_spec
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ClusterError, match=rf"no Ray cluster answers at {address}: .*'ray start --head'"):
         submit("add_language", addition_spec("pt-en"), address=address, home=Home(Path("/")), again=False, say=print)
+
+
+def test_a_cluster_that_wants_a_token(
+    ray_cluster: Any, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    code = (
+        "from pathlib import Path; from continual_mt.home import Home; from continual_mt.spec import AdditionSpec; "
+        "from ray_jobs.submission import submit; import sys; "
+        "spec = AdditionSpec.model_validate_json(sys.argv[1]); "
+        "submit('add_language', spec, address=sys.argv[2], home=Home(Path('/')), again=False, say=print)"
+    )
+    command = [sys.executable, "-c", code, addition_spec("pt-en").model_dump_json(), ray_cluster.dashboard]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run(
+        command, env=environment | {"HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert "wants a token: set RAY_AUTH_MODE=token" in done.stderr

@@ -169,11 +169,13 @@ def test_scores_are_noted_all_or_none(filled: Registry) -> None:
     assert filled.scores() == []
 
 
-def test_pairs_show_their_best_bleu(filled: Registry) -> None:
+def test_pairs_show_their_best_bleu_on_the_largest_test_set(filled: Registry) -> None:
     german = filled.recipe("de", "en")
     best = score(german, 30.0)
     retention = score(filled.recipe("fr", "en", kind="retention:de-en"), 40.0)
-    filled.register_scores([score(german, 20.0, beam=1), best, score(german, 90.0, metric="chrf"), retention])
+    few = score(german, 80.0, sentences=10, test_digest="d" * 64)
+    others = [few, score(german, 20.0, beam=1), score(german, 90.0, metric="chrf"), retention]
+    filled.register_scores([*others, best])
     assert [(str(entry.pair), entry.score) for entry in filled.pairs()] == [
         ("fr-en", None),
         ("de-en", best),

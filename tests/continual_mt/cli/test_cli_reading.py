@@ -14,13 +14,28 @@ def test_pairs_as_lines(run: Any, shared_home: Path) -> None:
     result = run("pairs", "--home", shared_home)
     assert (result.code, result.err) == (0, "")
     lines = [line.split("  ") for line in result.out.splitlines()]
+    tested = "test, 1,012 sentences, beam 5"
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert cells == [
         ["pair", "kind", "recipe", "BLEU", "chrF", "test set"],
-        ["es-en", "original", "source parent, xattn parent, target parent", "30.0", "55.5", "test, beam 5"],
+        [
+            "es-en",
+            "original",
+            "source parent, xattn parent, target parent",
+            "30.0",
+            "55.5",
+            tested,
+        ],
         ["es-de", "supervised", "source parent, xattn es-de:1, target es-de:1", "-", "-", "-"],
         ["pt-en", "supervised", "source pt-en:1, xattn pt-en:1, target parent", "-", "-", "-"],
-        ["pt-de", "zero-shot", "source pt-en:1, xattn es-de:1, target es-de:1", "7.0", "-", "test, beam 5"],
+        [
+            "pt-de",
+            "zero-shot",
+            "source pt-en:1, xattn es-de:1, target es-de:1",
+            "7.0",
+            "-",
+            tested,
+        ],
     ]
 
 
