@@ -202,6 +202,8 @@ class Driver:
             if record is None:
                 checkpoint, order = self._train(job, held, tracker)
                 record = self._register(job, held, order, checkpoint.best, tracker.run)
+            when = "now" if trained_now else "before"
+            self.display.say(f"{job.title}: registered {when}, as {describe.name_of(record)}; next is scoring")
             self._drop_checkpoints(job, held)
             evaluations = self._score(job, record, only_missing=False)
             describe.track(tracker, record, evaluations)
