@@ -33,7 +33,7 @@ SCOPES = (
     ("body", "source"),
     ("body", "target"),
 )
-QUICK_SCOPES = SCOPES[:3]
+MAIN_SCOPES = SCOPES[:3]
 BASELINE = ("hugging face", "scratch", "source")
 
 
@@ -75,7 +75,7 @@ def run(contestant: Contestant, workload: Path, options: Sequence[str]) -> dict[
 def measure(options: argparse.Namespace, workload: Workload) -> dict[str, dict[str, float | None]]:
     """Every contestant's figures, by its name and what it trains."""
     rounds: dict[str, list[dict[str, float | None]]] = {}
-    scopes = QUICK_SCOPES if options.quick else SCOPES
+    scopes = SCOPES if options.all_scopes else MAIN_SCOPES
     for number in range(options.rounds):
         for scope, side in scopes:
             for contestant in contestants(options.eole):
@@ -152,7 +152,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of timing; 0 for none")
     parser.add_argument("--seeds", type=int, default=0, help="compare development BLEU with so many seeds")
     parser.add_argument("--quality-updates", type=int, default=700)
-    parser.add_argument("--quick", action="store_true", help="one round of fewer updates and scopes: minutes")
+    parser.add_argument("--quick", action="store_true", help="one round of few updates: minutes")
+    parser.add_argument("--all-scopes", action="store_true", help="embeddings and body, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure and ratio by name")
     options = parser.parse_args()
     if options.quick:

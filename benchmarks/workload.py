@@ -82,7 +82,7 @@ class Workload:
             updates=updates,
             batch_tokens=self.batch_tokens,
             accumulate=1,
-            warmup=max(1, updates // 5),
+            warmup=max(1, updates * 2 // 5),
             validate_every=updates,
             patience=0,
         )
