@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,13 +103,13 @@ def converted(model: PairModel, cache: Path, *, precision: Precision = "int8", t
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         return ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
 
-    try:
+    with suppress(RuntimeError):  # not converted yet, or damaged: it is made again
         return ConvertedModel(model, load())
-    except RuntimeError:
-        pass  # not converted yet, or damaged: it is made again
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
+            with suppress(RuntimeError):  # another process may have made it meanwhile
+                return ConvertedModel(model, load())
             _convert(model, folder, precision)
             return ConvertedModel(model, load())
     except OSError as error:

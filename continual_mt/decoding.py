@@ -108,6 +108,13 @@ def _with_room(cache: Tensor) -> Tensor:
     return torch.cat([cache, cache.new_empty(rows, heads, CACHE_STEP, width)], dim=2)
 
 
+def search_batch(batch: EncodedBatch, beam: int, length_penalty: float) -> list[list[Hypothesis]]:
+    """The best hypotheses of each sentence, best first; a beam of 1 is greedy search."""
+    if beam == 1:
+        return [[best] for best in greedy_search(batch, length_penalty)]
+    return beam_search(batch, beam, length_penalty)
+
+
 @torch.inference_mode()
 def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0) -> list[Hypothesis]:
     """The best token at each step; the penalty only tells how scores are normalised."""

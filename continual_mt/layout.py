@@ -92,9 +92,7 @@ class Packed:
 
     @property
     def mask(self) -> Tensor:
-        """(sentences, 1, 1, positions): zero over tokens, minus infinity behind them; added to attention scores."""
-        inside = torch.arange(self.positions, device=self.lengths.device)[None] < self.lengths[:, None]
-        return torch.where(inside, 0.0, -torch.inf)[:, None, None]
+        return padding_mask(self.lengths, self.positions)
 
     def tokens(self, padded: Tensor) -> Tensor:
         """(sentences, positions) ids to (rows,)."""
@@ -124,6 +122,12 @@ class Packed:
         slices = grid.reshape(len(there), -1)
         rows: Tensor = _Take.apply(slices, back, there, len(slices))  # type: ignore[no-untyped-call]
         return rows.view(len(self.places), heads * grid.shape[3])
+
+
+def padding_mask(lengths: Tensor, positions: int) -> Tensor:
+    """(sentences, 1, 1, positions): zero over tokens, minus infinity behind them; added to attention scores."""
+    inside = torch.arange(positions, device=lengths.device)[None] < lengths[:, None]
+    return torch.where(inside, 0.0, -torch.inf)[:, None, None]
 
 
 class _Take(torch.autograd.Function):

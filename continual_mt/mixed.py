@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from continual_mt.batches import pad
-from continual_mt.decoding import EncodedBatch, beam_search, greedy_search
-from continual_mt.layout import Grid, Packed
+from continual_mt.decoding import EncodedBatch, search_batch
+from continual_mt.layout import Grid, Packed, padding_mask
 from continual_mt.pair_model import PairModel
 from continual_mt.sentences import by_length, divided
 from continual_mt.transformer import KeysAndValues, Transformer, remembered
@@ -53,12 +53,7 @@ def translate_mixed(
     for members in _by(range(len(parts)), lambda i: _decoder_of(parts[i].model.transformer)):
         for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
             together = sorted((members[i] for i in chosen), key=lambda i: id(parts[i].model))
-            batch = _encode([parts[i] for i in together])
-            best = (
-                [[hypothesis] for hypothesis in greedy_search(batch, length_penalty)]
-                if beam == 1
-                else beam_search(batch, beam, length_penalty)
-            )
+            best = search_batch(_encode([parts[i] for i in together]), beam, length_penalty)
             results.update(zip(together, best, strict=True))
     for i, part in enumerate(parts):
         found[part.request].append(results[i])
@@ -91,12 +86,11 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
         seen.append([cross.keys_and_values(rows, layout) for cross in model.transformer.cross_attention])
         first += count
     lengths = torch.tensor([len(part.tokens) + 1 for part in parts], device=device)
-    inside = torch.arange(longest, device=device)[None] < lengths[:, None]
     return EncodedBatch(
         lengths=lengths,
         starts=torch.tensor([part.model.target.tokenizer.start for part in parts], device=device),
         ends=torch.tensor([part.model.target.tokenizer.end for part in parts], device=device),
-        mask=torch.where(inside, 0.0, -torch.inf)[:, None, None],
+        mask=padding_mask(lengths, longest),
         seen=[_joined([of_model[i] for of_model in seen]) for i in range(len(seen[0]))],
         step=_MixedStep([model.transformer for model, _ in segments], [count for _, count in segments]),
         longest=parts[0].model.transformer.architecture.maximum_positions,
@@ -112,7 +106,7 @@ def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     for _, group in groupby(encoders, lambda i: _encoder_of(parts[i].model.transformer)):
         members = list(group)
         model = parts[members[0]].model
-        different = {tuple(parts[i].tokens): number for number, i in enumerate(members)}
+        different = dict.fromkeys(tuple(parts[i].tokens) for i in members)
         places = {tokens: place for place, tokens in enumerate(different)}
         end, filler = model.source.tokenizer.end, model.source.tokenizer.pad
         tokens, lengths = pad([[*ids, end] for ids in different], filler)

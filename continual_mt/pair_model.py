@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from continual_mt.batches import pad
-from continual_mt.decoding import beam_search, encode, greedy_search
+from continual_mt.decoding import encode, search_batch
 from continual_mt.languages import Pair
 from continual_mt.sentences import by_length
 from continual_mt.side import Side
@@ -55,10 +55,7 @@ class PairModel(Translator):
         tokens, lengths = pad([[*source, self.source.tokenizer.end] for source in sources], self.source.tokenizer.pad)
         tokens, lengths = tokens.to(self.transformer.device), lengths.to(self.transformer.device)
         start, end = self.target.tokenizer.start, self.target.tokenizer.end
-        batch = encode(self.transformer, tokens, lengths, start, end)
-        if search.beam == 1:
-            return [[best] for best in greedy_search(batch, search.length_penalty)]
-        return beam_search(batch, search.beam, search.length_penalty)
+        return search_batch(encode(self.transformer, tokens, lengths, start, end), search.beam, search.length_penalty)
 
     @torch.inference_mode()
     def logits(self, sources: Sequence[str], references: Sequence[str]) -> Iterator[Tensor]:
