@@ -75,20 +75,24 @@ class Trainer:
     def __init__(self, task: Task, checkpoint: Checkpoint | None = None) -> None:
         self.task, self.settings = task, task.settings
         self.device = task.model.device
-        # What is frozen is cast once; what trains is the task's own, in float32.
         self.dtype = computation_dtype(self.device, task.settings.precision)
-        self.model = task.model.computing_in(self.dtype, kept=task.trainable)
+        # What is frozen is cast once, and what trains once an update. A token's gradients are many, and lose too much
+        # when they are summed in bfloat16: embeddings stay as they are.
+        kept = {name for name in task.trainable if name.endswith(".embedding") or self.dtype == torch.float32}
+        self.model = task.model.computing_in(self.dtype, kept)
         self.workers = Workers()
         if self.settings.accumulate % self.workers.size:
             raise TrainingError(
                 f"accumulate ({self.settings.accumulate}) is not a multiple of the workers ({self.workers.size})"
             )
         self.model.dropout = self.settings.dropout
-        parameters = dict(self.model.named_parameters())
-        for name, parameter in parameters.items():
+        for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in task.trainable)
         self._encoder_frozen = encoder_frozen(task.trainable)
-        self.trained = {name: parameters[name] for name in task.trainable}
+        # The optimizer moves the task's own float32 values.
+        own, computing = dict(task.model.named_parameters()), dict(self.model.named_parameters())
+        self.trained = {name: computing[name] if name in kept else own[name] for name in task.trainable}
+        self._cast = [(own[name], computing[name]) for name in task.trainable if name not in kept]
         self.optimizer = self._make_optimizer()
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
@@ -124,17 +128,20 @@ class Trainer:
         loss = sum(self._accumulate(indices, tokens) for indices in mine)
         parameters = list(self.trained.values())
         self.workers.sum_gradients(parameters)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if not torch.isfinite(norm):
             raise TrainingError(
                 f"the gradient is not finite at update {self.progress.update}; "
                 "lower learning_rate or clip, or set precision to float32"
             )
+        if norm > self.settings.clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)
         factor = learning_rate_factor(self.progress.update, self.settings.warmup, self.settings.updates)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self._refresh()
         return loss, sum(self._tokens(indices) for indices in mine)
 
     def _tokens(self, indices: Indices) -> int:
@@ -144,7 +151,16 @@ class Trainer:
         batch = make_batch(self.task.corpus, indices, self.task.source, self.task.target).to(self.device)
         loss = token_loss(self.model, batch, self.settings.label_smoothing, self._encoded(batch, indices))
         (loss / update_tokens).backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
+        for own, computing in self._cast:
+            if computing.grad is not None:
+                gradient, computing.grad = computing.grad.to(own.dtype), None
+                own.grad = gradient if own.grad is None else own.grad.add_(gradient)
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        for own, computing in self._cast:
+            computing.copy_(own)
 
     def _encoded(self, batch: Batch, indices: Indices) -> Tensor | None:
         """A frozen encoder's states, which have no dropout, so that they are always the same; None where it trains."""
@@ -199,6 +215,7 @@ class Trainer:
                     "exp_avg": checkpoint.optimizer[f"{name}/first"].to(self.device),
                     "exp_avg_sq": checkpoint.optimizer[f"{name}/second"].to(self.device),
                 }
+        self._refresh()
         _set_generator_state(checkpoint.generators[str(self.workers.rank)], self.device)
 
 

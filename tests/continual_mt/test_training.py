@@ -201,7 +201,7 @@ def test_bfloat16_is_close_to_float32(make_task: MakeTask) -> None:
     for precision in ("float32", "bfloat16"):
         trainer = Trainer(make_task(precision=precision, learning_rate=0.01))
         losses[precision] = [operator.truediv(*trainer.update()) for _ in range(12)]
-        assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
+        assert {parameter.dtype for parameter in trainer.trained.values()} == {torch.float32}
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
