@@ -6,7 +6,6 @@ sentence is finished when no running hypothesis can still beat the worst of its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,29 +13,21 @@ import torch
 from torch import Tensor
 
 from continual_mt.layout import Packed
-from continual_mt.transformer import KeysAndValues, Transformer
+from continual_mt.memory import KeysAndValues, Memory
+from continual_mt.transformer import Transformer
 from continual_mt.translator import Hypothesis
 
-CACHE_STEP = 8
-"""Positions by which the cache of keys and values grows."""
+CROWDED = 0.75
+"""The share of running sentences below which those that ended are dropped: dropping them copies all others."""
 
 
 class Step(Protocol):
-    """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam) at ``position``.
+    """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam).
 
-    ``rows`` says which sentences of the batch are still running; ``seen`` and ``mask`` are theirs, and ``cache`` has
-    room for the self-attentions' keys and values up to this position, which are written to it.
+    ``rows`` says which sentences of the batch those in ``memory`` are.
     """
 
-    def __call__(
-        self,
-        rows: Tensor,
-        last: Tensor,
-        position: int,
-        seen: Sequence[KeysAndValues],
-        mask: Tensor,
-        cache: list[KeysAndValues],
-    ) -> Tensor: ...
+    def __call__(self, rows: Tensor, last: Tensor, memory: Memory) -> Tensor: ...
 
 
 @dataclass
@@ -67,45 +58,42 @@ def encode(model: Transformer, source: Tensor, lengths: Tensor, start: int, end:
         ends=torch.full_like(lengths, end),
         mask=layout.mask,
         seen=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
-        step=lambda rows, last, position, seen, mask, cache: model.step(last, position, seen, mask, cache),
+        step=lambda rows, last, memory: model.step(last, memory),
         longest=model.architecture.maximum_positions,
     )
 
 
 class _Running:
-    """The sentences still running: ``rows`` are their places in the batch."""
+    """Sentences that are searched together: ``rows`` are their places in the batch.
+
+    Those that have ended stay, and are computed for nothing, until so many have that dropping them pays: ``active``
+    (sentences,) tells them apart.
+    """
 
     def __init__(self, batch: EncodedBatch, beam: int) -> None:
         self.rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
         # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
         self.limits = (2 * batch.lengths + 20).clamp(max=batch.longest - 1)
-        self.ends, self.mask, self.seen = batch.ends, batch.mask, batch.seen
-        keys = batch.seen[0][0]
-        empty = keys.new_empty(len(self.rows) * beam, keys.shape[1], 0, keys.shape[3])
-        self.cache = [(empty, empty) for _ in batch.seen]
+        self.ends, self.active = batch.ends, torch.ones_like(batch.lengths, dtype=torch.bool)
+        self.memory = Memory(batch.seen, batch.mask, beam)
         self._step = batch.step
 
-    def step(self, last: Tensor, position: int) -> Tensor:
+    def step(self, last: Tensor) -> Tensor:
         """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam)."""
-        if position == self.cache[0][0].shape[2]:
-            self.cache = [(_with_room(keys), _with_room(values)) for keys, values in self.cache]
-        return self._step(self.rows, last, position, self.seen, self.mask, self.cache).float()
+        self.memory.begin_step()
+        return self._step(self.rows, last, self.memory).float()
 
-    def keep(self, alive: Tensor, beam: int) -> None:
-        """Drop finished sentences, so that nothing is computed for them any more."""
-        chosen = alive.nonzero().squeeze(1)
+    def end(self, done: Tensor) -> Tensor | None:
+        """Take note of sentences that have ended. Where some are dropped, the places of those that stay."""
+        self.active &= ~done
+        running = int(self.active.sum())
+        if running > CROWDED * len(self.active):
+            return None
+        chosen = self.active.nonzero().squeeze(1)
         self.rows, self.limits, self.ends = self.rows[chosen], self.limits[chosen], self.ends[chosen]
-        self.mask = self.mask[chosen]
-        self.seen = [(keys[chosen], values[chosen]) for keys, values in self.seen]
-        self.reorder((chosen[:, None] * beam + torch.arange(beam, device=chosen.device)).flatten())
-
-    def reorder(self, rows: Tensor) -> None:
-        self.cache = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.cache]
-
-
-def _with_room(cache: Tensor) -> Tensor:
-    rows, heads, _, width = cache.shape
-    return torch.cat([cache, cache.new_empty(rows, heads, CACHE_STEP, width)], dim=2)
+        self.active = self.active[chosen]
+        self.memory.keep(chosen)
+        return chosen
 
 
 def search_batch(batch: EncodedBatch, beam: int, length_penalty: float) -> list[list[Hypothesis]]:
@@ -118,30 +106,27 @@ def search_batch(batch: EncodedBatch, beam: int, length_penalty: float) -> list[
 @torch.inference_mode()
 def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0) -> list[Hypothesis]:
     """The best token at each step; the penalty only tells how scores are normalised."""
-    running, last = _Running(batch, 1), batch.starts[:, None]
-    found: list[list[int]] = [[] for _ in running.rows]
-    scores = [0.0] * len(found)
-    ended = [False] * len(found)
-    position = 0
-    while len(running.rows):
-        logits = running.step(last, position)[:, 0]
-        best, last = logits.max(-1, keepdim=True)
-        best = best - logits.logsumexp(-1, keepdim=True)
-        position += 1
-        finished = last[:, 0] == running.ends
-        for row, token, score, end in zip(
-            running.rows.tolist(), last[:, 0].tolist(), best[:, 0].tolist(), finished.tolist(), strict=True
-        ):
-            found[row].append(token)
-            scores[row] += score
-            ended[row] = end
-        alive = ~finished & (running.limits > position)
-        if not alive.all():
-            running.keep(alive, 1)
-            last = last[alive]
+    running, last = _Running(batch, 1), batch.starts
+    tokens = torch.empty(len(last), int(running.limits.max()), dtype=torch.long, device=last.device)
+    scores, lengths, ended = (
+        last.new_zeros(len(last), dtype=dtype) for dtype in (torch.float32, torch.long, torch.bool)
+    )
+    while len(rows := running.rows):
+        best, last = running.step(last[:, None])[:, 0].log_softmax(-1).max(-1)
+        position = running.memory.position
+        scores[rows] += best.where(running.active, 0.0)
+        lengths[rows] += running.active
+        tokens[rows, position] = last
+        at_end = last == running.ends
+        ended[rows] |= at_end & running.active
+        kept = running.end(at_end | (running.limits <= position + 1))
+        if kept is not None:
+            last = last[kept]
     return [
-        Hypothesis(tokens[:-1] if end else tokens, score / len(tokens) ** length_penalty)
-        for tokens, score, end in zip(found, scores, ended, strict=True)
+        Hypothesis(found[: length - end], score / length**length_penalty)
+        for found, score, length, end in zip(
+            tokens.tolist(), scores.tolist(), lengths.tolist(), ended.tolist(), strict=True
+        )
     ]
 
 
@@ -154,9 +139,9 @@ class _Beams:
     finished_tokens: Tensor
     finished_scores: Tensor
 
-    def keep(self, alive: Tensor) -> None:
-        self.tokens, self.scores = self.tokens[alive], self.scores[alive]
-        self.finished_tokens, self.finished_scores = self.finished_tokens[alive], self.finished_scores[alive]
+    def keep(self, chosen: Tensor) -> None:
+        self.tokens, self.scores = self.tokens[chosen], self.scores[chosen]
+        self.finished_tokens, self.finished_scores = self.finished_tokens[chosen], self.finished_scores[chosen]
 
     def finish(self, tokens: Tensor, scores: Tensor) -> None:
         """Merge (sentences, n, length) new finished hypotheses in; those that do not count have score -inf."""
@@ -177,9 +162,8 @@ def _extend(beams: _Beams, logits: Tensor, ends: Tensor, penalty: float) -> Tens
     # 2 × beam candidates always hold beam that do not end: each hypothesis can end in one way only. None that is not
     # among as many of its own hypothesis can be among them, so most of the vocabulary is looked at once.
     few = min(2 * beam, vocabulary)
-    of_each, tokens_of_each = logits.topk(few, dim=2)
-    of_each = of_each - logits.logsumexp(2, keepdim=True) + beams.scores[..., None]
-    scores, flat = of_each.flatten(1).topk(min(2 * beam, beam * few), dim=1)
+    of_each, tokens_of_each = logits.log_softmax(2).topk(few, dim=2)
+    scores, flat = (of_each + beams.scores[..., None]).flatten(1).topk(min(2 * beam, beam * few), dim=1)
     origin, token = flat // few, tokens_of_each.flatten(1).gather(1, flat)
     tokens = torch.cat([_choose(beams.tokens, origin), token[..., None]], dim=2)
     ended = token == ends[:, None]
@@ -204,22 +188,19 @@ def beam_search(batch: EncodedBatch, beam: int, length_penalty: float) -> list[l
     )
     last = batch.starts[:, None].repeat(1, beam)
     results: list[list[Hypothesis]] = [[] for _ in range(count)]
-    position = 0
     while len(running.rows):
-        origin = _extend(beams, running.step(last, position), running.ends, length_penalty)
-        position += 1
-        attainable = beams.scores[:, 0] / position**length_penalty
-        at_limit = running.limits <= position
-        unfinished = (beams.scores / position**length_penalty).masked_fill(~at_limit[:, None], -torch.inf)
-        done = at_limit | (beams.finished_scores[:, -1] >= attainable)
+        running.memory.descend(_extend(beams, running.step(last), running.ends, length_penalty))
+        length = running.memory.position + 1
+        attainable = beams.scores[:, 0] / length**length_penalty
+        at_limit = running.limits <= length
+        done = running.active & (at_limit | (beams.finished_scores[:, -1] >= attainable))
         if done.any():
+            unfinished = (beams.scores / length**length_penalty).masked_fill(~at_limit[:, None], -torch.inf)
             beams.finish(beams.tokens, unfinished)
             _collect(results, running, beams, done)
-        first = torch.arange(len(origin), device=device)[:, None] * beam
-        running.reorder((first + origin).flatten())
-        if done.any():
-            running.keep(~done, beam)
-            beams.keep(~done)
+            kept = running.end(done)
+            if kept is not None:
+                beams.keep(kept)
         last = beams.tokens[:, :, -1]
     return results
 

@@ -35,16 +35,15 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows that already lie as ``sentences`` times ``positions``, the first of which is position ``first``."""
+    """Rows that already lie as ``sentences`` times ``positions``."""
 
     sentences: int
     positions: int
     device: torch.device
-    first: int = 0
 
     @property
     def places(self) -> Tensor:
-        return torch.arange(self.first, self.first + self.positions, device=self.device).repeat(self.sentences)
+        return torch.arange(self.positions, device=self.device).repeat(self.sentences)
 
     def spread(self, rows: Tensor, heads: int) -> Tensor:
         return rows.view(self.sentences, self.positions, heads, rows.shape[1] // heads).transpose(1, 2)

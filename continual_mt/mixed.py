@@ -1,7 +1,7 @@
 """Sentences of different pairs in one batch: what the pairs share is computed for all of them together.
 
-Pairs with the same source side share the encoder's work, a sentence that goes into several languages is encoded once;
-all pairs of a body share the decoder's layers. Embeddings, cross-attention and projection are each pair's own.
+All pairs of a body share its layers, and pairs with the same side or cross-attention share the products of those, too.
+A sentence that goes into several languages is encoded once.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from torch import Tensor
 from continual_mt.batches import pad
 from continual_mt.decoding import EncodedBatch, search_batch
 from continual_mt.layout import Grid, Packed, padding_mask
+from continual_mt.memory import KeysAndValues, Memory
 from continual_mt.pair_model import PairModel
 from continual_mt.sentences import by_length, divided
-from continual_mt.transformer import KeysAndValues, Transformer, remembered
+from continual_mt.transformer import Transformer
 from continual_mt.translator import BATCH_TOKENS, Hypothesis, Search, joined
 
 
@@ -52,7 +53,7 @@ def translate_mixed(
     results: dict[int, list[Hypothesis]] = {}
     for members in _by(range(len(parts)), lambda i: _decoder_of(parts[i].model.transformer)):
         for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
-            together = sorted((members[i] for i in chosen), key=lambda i: id(parts[i].model))
+            together = sorted((members[i] for i in chosen), key=lambda i: _kinship(parts[i].model))
             best = search_batch(_encode([parts[i] for i in together]), beam, length_penalty)
             results.update(zip(together, best, strict=True))
     for i, part in enumerate(parts):
@@ -69,53 +70,83 @@ def _decoder_of(model: Transformer) -> int:
     return next(model.decoder.parameters()).data_ptr()
 
 
-def _encoder_of(model: Transformer) -> tuple[int, int]:
-    return model.source.embedding.data_ptr(), next(model.encoder.parameters()).data_ptr()
+def _kinship(model: PairModel) -> tuple[int, int, int]:
+    """Sorted by this, models with one target side stand together, and so do those with one cross-attention."""
+    return _target_of(model.transformer), _cross_attention_of(model.transformer), id(model)
+
+
+def _source_of(model: Transformer) -> int:
+    return model.source.embedding.data_ptr()
+
+
+def _target_of(model: Transformer) -> int:
+    return model.target.embedding.data_ptr()
+
+
+def _cross_attention_of(model: Transformer) -> int:
+    return next(model.cross_attention.parameters()).data_ptr()
+
+
+class _Segment(NamedTuple):
+    """Sentences ``part`` of a batch, which go through what ``model`` and its kin share."""
+
+    model: Transformer
+    part: slice
+
+
+def _segments(models: Sequence[Transformer], key: Callable[[Transformer], int]) -> list[_Segment]:
+    """The models of a batch's sentences, divided wherever the ``key`` of the next one differs."""
+    segments, first = [], 0
+    for _, group in groupby(models, key):
+        members = list(group)
+        segments.append(_Segment(members[0], slice(first, first + len(members))))
+        first += len(members)
+    return segments
 
 
 @torch.inference_mode()
 def _encode(parts: Sequence[_Part]) -> EncodedBatch:
-    """Parts that stand together by model, encoded; each different source once."""
+    """Parts that stand together by kinship, encoded."""
     states, longest = _source_states(parts)
-    segments = [(model, len(list(members))) for model, members in groupby(part.model for part in parts)]
-    device = parts[0].model.transformer.device
+    models = [part.model.transformer for part in parts]
+    device = models[0].device
     seen: list[list[KeysAndValues]] = []
-    first = 0
-    for model, count in segments:
-        rows, layout = states[first : first + count].flatten(0, 1), Grid(count, longest, device)
-        seen.append([cross.keys_and_values(rows, layout) for cross in model.transformer.cross_attention])
-        first += count
+    for model, part in _segments(models, _cross_attention_of):
+        rows, layout = states[part].flatten(0, 1), Grid(part.stop - part.start, longest, device)
+        seen.append([cross.keys_and_values(rows, layout) for cross in model.cross_attention])
     lengths = torch.tensor([len(part.tokens) + 1 for part in parts], device=device)
     return EncodedBatch(
         lengths=lengths,
         starts=torch.tensor([part.model.target.tokenizer.start for part in parts], device=device),
         ends=torch.tensor([part.model.target.tokenizer.end for part in parts], device=device),
         mask=padding_mask(lengths, longest),
-        seen=[_joined([of_model[i] for of_model in seen]) for i in range(len(seen[0]))],
-        step=_MixedStep([model.transformer for model, _ in segments], [count for _, count in segments]),
-        longest=parts[0].model.transformer.architecture.maximum_positions,
+        seen=[_joined([of_segment[i] for of_segment in seen]) for i in range(len(seen[0]))],
+        step=_MixedStep(models),
+        longest=models[0].architecture.maximum_positions,
     )
 
 
 def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     """(parts, longest, width): the encoder's states, and how long the longest source is."""
-    longest = max(len(part.tokens) for part in parts) + 1
+    sources = [(_source_of(part.model.transformer), tuple(part.tokens)) for part in parts]
+    owners = {source: part.model for source, part in zip(sources, parts, strict=True)}
+    different = sorted(owners, key=lambda source: source[0])
+    places = {source: place for place, source in enumerate(different)}
     transformer = parts[0].model.transformer
-    states = torch.zeros(len(parts), longest, transformer.architecture.width, device=transformer.device)
-    encoders = sorted(range(len(parts)), key=lambda i: _encoder_of(parts[i].model.transformer))
-    for _, group in groupby(encoders, lambda i: _encoder_of(parts[i].model.transformer)):
-        members = list(group)
-        model = parts[members[0]].model
-        different = dict.fromkeys(tuple(parts[i].tokens) for i in members)
-        places = {tokens: place for place, tokens in enumerate(different)}
-        end, filler = model.source.tokenizer.end, model.source.tokenizer.pad
-        tokens, lengths = pad([[*ids, end] for ids in different], filler)
-        layout = Packed.of(lengths.to(transformer.device))
-        encoded = model.transformer.encode(layout.tokens(tokens.to(transformer.device)), layout)
-        grid = layout.spread(encoded, 1)[:, 0]
-        chosen = torch.tensor([places[tuple(parts[i].tokens)] for i in members], device=transformer.device)
-        states[torch.tensor(members, device=transformer.device), : grid.shape[1]] = grid[chosen]
-    return states, longest
+    device = transformer.device
+    # What a source is padded with is never looked at.
+    padded, lengths = pad([[*source[1], owners[source].source.tokenizer.end] for source in different], 0)
+    layout = Packed.of(lengths.to(device))
+    tokens = layout.tokens(padded.to(device))
+    ends = [0, *lengths.cumsum(0).tolist()]
+    ends[-1] = len(tokens)  # the filler goes with the last
+    embedded = []
+    for model, part in _segments([owners[source].transformer for source in different], _source_of):
+        rows = slice(ends[part.start], ends[part.stop])
+        embedded.append(model.embed(model.source.embedding, tokens[rows], layout.places[rows]))
+    encoded = transformer.encode_embedded(torch.cat(embedded), layout)
+    grid = layout.spread(encoded, 1)[:, 0]
+    return grid[torch.tensor([places[source] for source in sources], device=device)], layout.positions
 
 
 def _joined(seen: Sequence[KeysAndValues]) -> KeysAndValues:
@@ -125,54 +156,40 @@ def _joined(seen: Sequence[KeysAndValues]) -> KeysAndValues:
 class _MixedStep:
     """A decoding step of several models, whose sentences stand together; see ``decoding.Step``."""
 
-    def __init__(self, models: Sequence[Transformer], counts: Sequence[int]) -> None:
+    def __init__(self, models: Sequence[Transformer]) -> None:
         self._models = models
-        self._owners = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
 
-    def __call__(
-        self,
-        rows: Tensor,
-        last: Tensor,
-        position: int,
-        seen: Sequence[KeysAndValues],
-        mask: Tensor,
-        cache: list[KeysAndValues],
-    ) -> Tensor:
+    def __call__(self, rows: Tensor, last: Tensor, memory: Memory) -> Tensor:
+        models = [self._models[row] for row in rows.tolist()]
+        by_target, by_cross_attention = _segments(models, _target_of), _segments(models, _cross_attention_of)
         count, beam = last.shape
-        segments = self._segments(rows)
-        body = self._models[0]
-        alone = Grid(count * beam, 1, last.device, position)
-
-        def embedded(model: Transformer, tokens: Tensor) -> Tensor:
-            table = model.target.embedding
-            # A beam wider than a small vocabulary has hypotheses without hope, of types that it has not got.
-            return model.embed(table, tokens.clamp(max=len(table) - 1), Grid(len(tokens), 1, last.device, position))
-
-        states = torch.cat([embedded(model, last[part].flatten()) for model, part in segments])
-        for i, layer in enumerate(body.decoder):
-            so_far = remembered(cache[i], layer.attention.keys_and_values(states, alone), position)
-            states = layer.attention(states, alone, so_far, None, 0.0).view(count, beam, -1)
+        layout = Grid(count, beam, last.device)
+        states = torch.cat([_embedded(model, last[part].flatten(), memory.position) for model, part in by_target])
+        for i, layer in enumerate(models[0].decoder):
+            so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
+            states = layer.attention(states, layout, so_far, memory.lineage, 0.0).view(count, beam, -1)
+            keys, values = memory.seen[i]
             looked = []
-            for model, part in segments:
-                layout = Grid(part.stop - part.start, beam, last.device)
-                of_part = seen[i][0][part], seen[i][1][part]
-                looked.append(model.cross_attention[i](states[part].flatten(0, 1), layout, of_part, mask[part], 0.0))
+            for model, part in by_cross_attention:
+                of_part = Grid(part.stop - part.start, beam, last.device)
+                seen, mask = (keys[part], values[part]), memory.mask[part]
+                looked.append(model.cross_attention[i](states[part].flatten(0, 1), of_part, seen, mask, 0.0))
             states = layer.feed_forward(torch.cat(looked), 0.0)
-        return self._project(states.view(count, beam, -1), segments)
+        return _projected(states.view(count, beam, -1), by_target)
 
-    def _segments(self, rows: Tensor) -> list[tuple[Transformer, slice]]:
-        counts = torch.bincount(self._owners[rows.cpu()], minlength=len(self._models)).tolist()
-        segments, first = [], 0
-        for model, count in zip(self._models, counts, strict=True):
-            if count:
-                segments.append((model, slice(first, first + count)))
-            first += count
-        return segments
 
-    def _project(self, states: Tensor, segments: Sequence[tuple[Transformer, slice]]) -> Tensor:
-        """Logits over the largest vocabulary; a smaller one has no more types to offer."""
-        size = max(len(model.target.bias) for model, _ in segments)
-        logits = states.new_full((*states.shape[:2], size), -torch.inf)
-        for model, part in segments:
-            logits[part, :, : len(model.target.bias)] = model.project(states[part])
-        return logits
+def _embedded(model: Transformer, tokens: Tensor, position: int) -> Tensor:
+    table = model.target.embedding
+    # A beam wider than a small vocabulary has hypotheses without hope, of types that it has not got.
+    return model.embed(table, tokens.clamp(max=len(table) - 1), torch.full_like(tokens, position))
+
+
+def _projected(states: Tensor, segments: Sequence[_Segment]) -> Tensor:
+    """Logits over the largest vocabulary; a smaller one has no more types to offer."""
+    if len(segments) == 1:
+        return segments[0].model.project(states)
+    size = max(len(model.target.bias) for model, _ in segments)
+    logits = states.new_full((*states.shape[:2], size), -torch.inf)
+    for model, part in segments:
+        logits[part, :, : len(model.target.bias)] = model.project(states[part])
+    return logits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -48,6 +48,7 @@ class Module:
     parent_fingerprint: str
     tensors: Mapping[str, Tensor]
     new_side: Side
+    _fits: set[str] = field(default_factory=set, init=False, repr=False)
 
     @classmethod
     def of(
@@ -85,7 +86,9 @@ class Module:
         sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size}
         sizes[self.side] = self.new_side.tokenizer.size
         names = trainable_names(parent.architecture, self.scope, self.side)
-        pieces_of.check_tensors(self.tensors, parent.architecture, names, sizes)
+        if parent.fingerprint not in self._fits:  # looking at every value takes long, and they never change
+            pieces_of.check_tensors(self.tensors, parent.architecture, names, sizes)
+            self._fits.add(parent.fingerprint)
 
     def pieces(self) -> dict[str, bytes]:
         """Named bytes that ``from_pieces`` reads back bit-equal."""

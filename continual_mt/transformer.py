@@ -7,7 +7,7 @@ from lengths: no side's special ids are known here. States are rows, one a token
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Generic, TypeVar, cast
 
@@ -18,6 +18,7 @@ from torch.nn import functional
 from continual_mt.architecture import Activation, Architecture
 from continual_mt.dropout import dropout
 from continual_mt.layout import Grid, Layout, Packed
+from continual_mt.memory import KeysAndValues, Memory
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -30,9 +31,6 @@ NORM_EPSILON = 1e-5
 
 Member = TypeVar("Member", bound=nn.Module)
 
-KeysAndValues = tuple[Tensor, Tensor]
-"""What an attention looks at: keys and values, both (sentences, heads, positions, width of a head)."""
-
 
 @lru_cache(maxsize=32)
 def sinusoidal_positions(positions: int, width: int, device: torch.device) -> Tensor:
@@ -44,7 +42,10 @@ def sinusoidal_positions(positions: int, width: int, device: torch.device) -> Te
 
 
 class Linear(nn.Linear):
-    """Computes in the dtype of what comes in; weights that train are kept in float32 and cast at each use."""
+    """Computes in the dtype of what comes in, whatever that of its weights."""
+
+    def reset_parameters(self) -> None:
+        """Nothing: values come from ``initialise`` or from a piece, and drawing others would take time."""
 
     def forward(self, states: Tensor) -> Tensor:
         return functional.linear(states, self.weight.to(states.dtype), self.bias.to(states.dtype))
@@ -52,6 +53,9 @@ class Linear(nn.Linear):
 
 class Norm(nn.LayerNorm):
     """Layer norm, in the dtype of what comes in."""
+
+    def reset_parameters(self) -> None:
+        """Nothing, as in ``Linear``."""
 
     def forward(self, states: Tensor) -> Tensor:
         weight, bias = self.weight.to(states.dtype), self.bias.to(states.dtype)
@@ -185,16 +189,20 @@ class Transformer(nn.Module):
         # Where no gradient is wanted, what is computed is a value to keep.
         return self.dropout if self.training and torch.is_grad_enabled() else 0.0
 
-    def embed(self, table: Tensor, tokens: Tensor, layout: Layout) -> Tensor:
-        """Rows of a table of embeddings, with their positions."""
+    def embed(self, table: Tensor, tokens: Tensor, places: Tensor) -> Tensor:
+        """Rows of a table of embeddings, each with the position that its place in the sentence has."""
         scale = math.sqrt(self.architecture.width) if self.architecture.scale_embedding else 1.0
         positions = sinusoidal_positions(self.architecture.maximum_positions, self.architecture.width, tokens.device)
-        embedded = functional.embedding(tokens, table) * scale + positions[layout.places]
+        embedded = functional.embedding(tokens, table) * scale + positions[places]
         return dropout(embedded.to(self.computation), self._rate)
 
     def encode(self, tokens: Tensor, layout: Packed) -> Tensor:
         """Source tokens (rows,) to states (rows, width)."""
-        states, mask = self.embed(self.source.embedding, tokens, layout), layout.mask
+        return self.encode_embedded(self.embed(self.source.embedding, tokens, layout.places), layout)
+
+    def encode_embedded(self, states: Tensor, layout: Packed) -> Tensor:
+        """What the encoder makes of embedded rows, whosever tables they come from."""
+        mask = layout.mask
         for layer in self.encoder:
             seen = layer.attention.keys_and_values(states, layout)
             states = layer.attention(states, layout, seen, mask, self._rate)
@@ -203,7 +211,7 @@ class Transformer(nn.Module):
 
     def decode(self, tokens: Tensor, layout: Layout, encoded: Tensor, source: Packed) -> Tensor:
         """Teacher-forced decoder states (rows, width) for target inputs (rows,), over what ``encode`` gave."""
-        states, mask = self.embed(self.target.embedding, tokens, layout), source.mask
+        states, mask = self.embed(self.target.embedding, tokens, layout.places), source.mask
         positions = layout.positions
         # No padding mask here: a real token never looks to its right, where the padding is.
         causal = torch.full((positions, positions), -torch.inf, device=tokens.device).triu(1)
@@ -214,22 +222,17 @@ class Transformer(nn.Module):
             states = layer.feed_forward(states, self._rate)
         return states
 
-    def step(
-        self, last: Tensor, position: int, seen: Sequence[KeysAndValues], mask: Tensor, cache: list[KeysAndValues]
-    ) -> Tensor:
-        """Logits (sentences, beam, vocabulary) of what follows the tokens ``last`` (sentences, beam) at ``position``.
-
-        ``seen`` are each cross-attention's keys and values; ``cache`` has room for each self-attention's, and gets
-        those of this position.
-        """
+    def step(self, last: Tensor, memory: Memory) -> Tensor:
+        """Logits (sentences, beam, vocabulary) of what follows the tokens ``last`` (sentences, beam)."""
         count, beam = last.shape
-        alone, together = Grid(count * beam, 1, last.device, position), Grid(count, beam, last.device)
-        states = self.embed(self.target.embedding, last.flatten(), alone)
+        # The hypotheses of a sentence look at it, and at what they share, as so many queries.
+        layout = Grid(count, beam, last.device)
+        tokens = last.flatten()
+        states = self.embed(self.target.embedding, tokens, torch.full_like(tokens, memory.position))
         for i, (layer, cross) in enumerate(zip(self.decoder, self.cross_attention, strict=True)):
-            so_far = remembered(cache[i], layer.attention.keys_and_values(states, alone), position)
-            states = layer.attention(states, alone, so_far, None, 0.0)
-            # The hypotheses of a sentence look at it as so many queries: its keys and values are never copied.
-            states = cross(states, together, seen[i], mask, 0.0)
+            so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
+            states = layer.attention(states, layout, so_far, memory.lineage, 0.0)
+            states = cross(states, layout, memory.seen[i], memory.mask, 0.0)
             states = layer.feed_forward(states, 0.0)
         logits: Tensor = self.project(states).view(count, beam, -1)
         return logits
@@ -245,14 +248,6 @@ class Transformer(nn.Module):
         encoded = self.encode(packed.tokens(source), packed)
         logits = self.project(self.decode(inputs.flatten(), layout, encoded, packed))
         return logits.view(len(inputs), inputs.shape[1], -1)
-
-
-def remembered(cache: KeysAndValues, new: KeysAndValues, position: int) -> KeysAndValues:
-    """Write the keys and values of ``position`` to the cache; returns those up to it."""
-    for kept, one in zip(cache, new, strict=True):
-        kept[:, :, position] = one[:, :, 0]
-    keys, values = cache
-    return keys[:, :, : position + 1], values[:, :, : position + 1]
 
 
 @torch.no_grad()

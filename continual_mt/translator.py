@@ -15,7 +15,7 @@ from continual_mt.side import Side
 if TYPE_CHECKING:
     from continual_mt.recipe import Recipe
 
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 8192
 
 
 class Hypothesis(NamedTuple):

@@ -44,7 +44,7 @@ def translate(
     ] = False,
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Source tokens times beam that are translated together.")
-    ] = 4096,
+    ] = 8192,
     backend: Annotated[
         str,
         typer.Option(

@@ -64,13 +64,13 @@ def test_a_source_is_encoded_once_for_all_languages(
 ) -> None:
     encoded: list[int] = []
     kind = type(models["es-en"].transformer)
-    encode = kind.encode
+    encode = kind.encode_embedded
 
-    def counting(self, tokens, layout):  # type: ignore[no-untyped-def]
+    def counting(self, states, layout):  # type: ignore[no-untyped-def]
         encoded.append(len(layout.lengths))
-        return encode(self, tokens, layout)
+        return encode(self, states, layout)
 
-    monkeypatch.setattr(kind, "encode", counting)
+    monkeypatch.setattr(kind, "encode_embedded", counting)
     sentences = django_catalogs["es"][:5]
     translate_mixed([Request(models[pair], text) for pair in ("es-en", "es-de", "es-pt") for text in sentences], beam=1)
     assert encoded == [5]

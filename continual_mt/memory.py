@@ -1,0 +1,65 @@
+"""What the running sentences of a search look at: their sources, and their own hypotheses so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+KeysAndValues = tuple[Tensor, Tensor]
+"""What an attention looks at: keys and values, both (sentences, heads, positions, width of a head)."""
+
+ROOM = 16
+"""Positions that there is room for at first; whenever they are used up there will be twice as many."""
+
+
+class Memory:
+    """The keys and values of ``position`` steps.
+
+    All hypotheses of a sentence write to one row of cells, ``beam`` at each position, and what is written is never
+    moved when hypotheses are chosen: ``lineage`` (sentences, 1, beam, cells), added to attention scores, is zero over
+    the cells that a hypothesis descends from and minus infinity over all others. It is None for a beam of one.
+    """
+
+    def __init__(self, seen: Sequence[KeysAndValues], mask: Tensor, beam: int) -> None:
+        self.seen, self.mask, self.beam = list(seen), mask, beam
+        self.position = -1
+        self.lineage = None if beam == 1 else mask.new_empty(len(mask), 1, beam, 0)
+        nothing = self.seen[0][0][:, :, :0]
+        self._cells = [(nothing, nothing) for _ in self.seen]
+
+    def begin_step(self) -> None:
+        """Make room for another position."""
+        self.position += 1
+        if self.position * self.beam == self._cells[0][0].shape[2]:
+            self._cells = [(self._with_room(keys), self._with_room(values)) for keys, values in self._cells]
+        if self.lineage is not None:
+            itself = self.lineage.new_full((self.beam, self.beam), -torch.inf).fill_diagonal_(0.0)
+            self.lineage = torch.cat([self.lineage, itself.expand(len(self.lineage), 1, -1, -1)], dim=3)
+
+    def remember(self, layer: int, new: KeysAndValues) -> KeysAndValues:
+        """Write a self-attention's keys and values (sentences, heads, beam, width); returns those up to now."""
+        first, last = self.position * self.beam, (self.position + 1) * self.beam
+        keys, values = self._cells[layer]
+        keys[:, :, first:last], values[:, :, first:last] = new
+        return keys[:, :, :last], values[:, :, :last]
+
+    def descend(self, origin: Tensor) -> None:
+        """``origin`` (sentences, beam) says which hypothesis each new one continues."""
+        if self.lineage is not None:
+            self.lineage = self.lineage.gather(2, origin[:, None, :, None].expand(-1, -1, -1, self.lineage.shape[3]))
+
+    def keep(self, chosen: Tensor) -> None:
+        """Forget all sentences but those at the places ``chosen``."""
+        self.mask = self.mask[chosen]
+        self.seen = [(keys[chosen], values[chosen]) for keys, values in self.seen]
+        self._cells = [(keys[chosen], values[chosen]) for keys, values in self._cells]
+        if self.lineage is not None:
+            self.lineage = self.lineage[chosen]
+
+    def _with_room(self, cells: Tensor) -> Tensor:
+        sentences, heads, used, width = cells.shape
+        larger = cells.new_empty(sentences, heads, max(2 * used, ROOM * self.beam), width)
+        larger[:, :, :used] = cells
+        return larger
