@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
 from benchmarks.contestants.generate import Generator
+from benchmarks.differences import explained
+from benchmarks.first_translation import first_translations
 from benchmarks.pairs import many_pairs, mixed_requests, resident_memory
 from benchmarks.report import machine, print_table, write_json
 from benchmarks.workload import ARCHITECTURE, SEED, Workload
@@ -102,30 +104,40 @@ def direct(model: ConvertedModel, sources: list[list[int]], beam: int, size: int
     """CTranslate2 as its own documentation calls it: pieces in, pieces out."""
     pieces, end = model.source.tokenizer.pieces, model.source.tokenizer.end
     batch = [[*(pieces[token] for token in source), pieces[end]] for source in sources]
-    model.engine.translate_batch(batch, beam_size=beam, max_batch_size=size, batch_type="tokens")
+    limit = 2 * max(map(len, sources)) + 22  # ours has it, too; without one, repetitions would run on
+    model.engine.translate_batch(
+        batch, beam_size=beam, max_batch_size=size, batch_type="tokens", max_decoding_length=limit
+    )
     return []
 
 
-def speeds(
-    options: argparse.Namespace, model: PairModel, cache: Path, sources: list[list[int]]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Sentences a second, and how the answers compare with those of generate."""
+class Speeds(NamedTuple):
+    """Sentences a second; the share of answers that are generate's; why those of our reference differ."""
+
+    figures: dict[str, float]
+    same: dict[str, float]
+    differences: dict[str, int]
+
+
+def speeds(options: argparse.Namespace, model: PairModel, cache: Path, sources: list[list[int]]) -> Speeds:
     fast = {
         precision: converted(model, cache, precision=precision, threads=options.threads) for precision in PRECISIONS
     }
-    figures, same = {}, {}
+    found = Speeds({}, {}, {})
     for beam in BEAMS:
         answers = {}
         for name, (sizes, run) in contestants(model, fast, sources, beam).items():
             chosen = sizes[1::2] if options.quick else sizes
             seconds, _, answers[name] = best_of(f"{name}, beam {beam}", chosen, run, options.rounds)
-            figures[f"{name} · beam {beam}"] = len(sources) / seconds
+            found.figures[f"{name} · beam {beam}"] = len(sources) / seconds
         theirs = answers["hugging face generate"]
         for name, ours in answers.items():
             if ours and ours is not theirs:
                 equal = [first == second for first, second in zip(ours, theirs, strict=True)]
-                same[f"{name} · beam {beam}"] = sum(equal) / len(equal)
-    return figures, same
+                found.same[f"{name} · beam {beam}"] = sum(equal) / len(equal)
+        for reason, count in explained(model, sources, answers["ours, torch"], theirs).items():
+            found.differences[f"beam {beam}, {reason}"] = count
+    return found
 
 
 def many(options: argparse.Namespace, parent: Parent, sentences: list[str]) -> dict[str, float]:
@@ -170,7 +182,7 @@ def main() -> None:
         parser.add_argument(f"--{role}", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help=text)
     parser.add_argument("--pair", default="fr-en")
     parser.add_argument("--vocabulary", type=int, default=4000)
-    parser.add_argument("--updates", type=int, default=600, help="of training, before anything is timed")
+    parser.add_argument("--updates", type=int, default=1200, help="of training, before anything is timed")
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
@@ -189,9 +201,11 @@ def main() -> None:
         parent = train_parent(workload, options.updates)
         test = TextFiles(parent.pair, Path(options.test[0]), Path(options.test[1]))
         sentences = [line.source for line, _ in zip(test.read(), range(options.sentences), strict=False)]
-        model = assemble(Recipe("original", parent.pair, "parent", parent.fingerprint), parent, {})
+        recipe = Recipe("original", parent.pair, "parent", parent.fingerprint)
+        model = assemble(recipe, parent, {})
         sources = [parent.source.tokenizer.encode(sentence) for sentence in sentences]
-        figures, same = speeds(options, model, folder / "cache", sources)
+        figures, same, differences = speeds(options, model, folder / "cache", sources)
+        first = first_translations(model, recipe, parent, folder, sources[0])
         pairs = many(options, parent, sentences)
     found = ratios(figures)
     print(f"{machine()}, {options.threads} threads, {len(sentences)} sentences\n")
@@ -200,9 +214,21 @@ def main() -> None:
     )
     print_table(["ratio of speeds", ""], [[key, f"{value:.2f}"] for key, value in found.items()])
     print_table(["the same answers as generate", ""], [[key, f"{100 * value:.1f} %"] for key, value in same.items()])
+    print_table(["ours, torch, and generate differ", "sentences"], [[key, str(n)] for key, n in differences.items()])
+    print_table(["files to first translation", "ms"], [[key, f"{value:,.0f}"] for key, value in first.items()])
     print_table(["many pairs", ""], [[key, f"{value:,.2f}"] for key, value in pairs.items()])
     if options.json:
-        write_json(options.json, {"sentences_per_second": figures, "ratios": found, "same": same, "pairs": pairs})
+        write_json(
+            options.json,
+            {
+                "sentences_per_second": figures,
+                "ratios": found,
+                "same": same,
+                "pairs": pairs,
+                "differences": differences,
+                "first_translation_ms": first,
+            },
+        )
 
 
 if __name__ == "__main__":

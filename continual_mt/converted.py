@@ -144,7 +144,8 @@ def _specification(model: PairModel) -> Any:
         pre_norm=False,
         activation=activations[architecture.activation],
     )
-    tensors = {name: tensor.detach().cpu().float() for name, tensor in transformer.state_dict().items()}
+    # Copies: quantisation writes to what it is given, and these are weights that pairs share.
+    tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in transformer.state_dict().items()}
     positions = sinusoidal_positions(architecture.maximum_positions, architecture.width, torch.device("cpu"))
     scale = architecture.width**0.5 if architecture.scale_embedding else 1.0
     for stack, side in ((specification.encoder, "source"), (specification.decoder, "target")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, MarianMTModel
 
 from benchmarks.contestants.hugging_face import marian
 from continual_mt.batches import pad
@@ -16,9 +16,10 @@ from continual_mt.sentences import by_length
 class Generator:
     """Translates token sequences as ``PairModel.search`` does, in batches of so many sentences, sorted by length."""
 
-    def __init__(self, model: PairModel) -> None:
+    def __init__(self, model: PairModel, theirs: MarianMTModel | None = None) -> None:
         self._source, self._target = model.source.tokenizer, model.target.tokenizer
-        self._model = marian(self._source, self._target, model.transformer.state_dict(), "sdpa").train(False)
+        theirs = theirs or marian(self._source, self._target, model.transformer.state_dict(), "sdpa")
+        self._model = theirs.train(False)
 
     @torch.inference_mode()
     def __call__(self, sources: Sequence[list[int]], beam: int, size: int) -> list[list[int]]:

@@ -11,7 +11,7 @@ import torch
 from continual_mt import converted as converted_module
 from continual_mt.architecture import Activation, parameter_names
 from continual_mt.backends import with_backend
-from continual_mt.converted import ConvertedModel, converted
+from continual_mt.converted import ConvertedModel, Precision, converted
 from continual_mt.errors import IncompatibleError, InputError, StorageError
 from continual_mt.languages import Pair
 from continual_mt.module import Module
@@ -89,6 +89,13 @@ def test_a_recipe_is_converted_once(loud_parent: Parent, tmp_path: Path, monkeyp
     monkeypatch.setattr(converted_module, "_convert", None)  # a second conversion would fail
     assert converted(model, tmp_path).translate(["Hola"], beam=1) == expected
     assert not [path for path in (tmp_path / "ctranslate2").iterdir() if path.is_dir() and "int8" not in path.name]
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_converting_leaves_the_shared_weights_alone(loud_parent: Parent, tmp_path: Path, precision: Precision) -> None:
+    before = {name: tensor.clone() for name, tensor in loud_parent.tensors.items()}
+    converted(original(loud_parent), tmp_path, precision=precision)
+    assert all(torch.equal(before[name], tensor) for name, tensor in loud_parent.tensors.items())
 
 
 @pytest.mark.parametrize("damage", ["truncate", "delete", "empty"])
