@@ -1,9 +1,20 @@
 """What exists (parents, modules, recipes, scores, jobs) and where its bytes are."""
 
-from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.entities import (
+    CellRecord,
+    CorpusRecord,
+    JobRecord,
+    Lineage,
+    ModuleRecord,
+    PairEntry,
+    ParentRecord,
+    ScoreRecord,
+    SequenceRecord,
+)
 from registry.registry import Registry
 
 __all__ = [
+    "CellRecord",
     "CorpusRecord",
     "JobRecord",
     "Lineage",
@@ -12,4 +23,5 @@ __all__ = [
     "ParentRecord",
     "Registry",
     "ScoreRecord",
+    "SequenceRecord",
 ]

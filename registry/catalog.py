@@ -9,9 +9,26 @@ from continual_mt.languages import Pair
 from continual_mt.recipe import Recipe
 from registry import schema
 from registry.database import Database
-from registry.entities import CorpusRecord, JobRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.entities import (
+    CellRecord,
+    CorpusRecord,
+    JobRecord,
+    ModuleRecord,
+    PairEntry,
+    ParentRecord,
+    ScoreRecord,
+    SequenceRecord,
+)
 from registry.names import ModuleName, unknown
-from registry.records import corpus_record, job_record, module_record, parent_record, score_record
+from registry.records import (
+    cell_record,
+    corpus_record,
+    job_record,
+    module_record,
+    parent_record,
+    score_record,
+    sequence_record,
+)
 from registry.resolution import PREFERENCE, Shelf
 
 BEST_METRIC = "bleu"
@@ -86,6 +103,23 @@ class Catalog:
             query = query.where(schema.Score.metric == metric)
         with self._database.read() as session:
             return [score_record(row) for row in session.scalars(query)]
+
+    def sequences(self, parent: str | None = None) -> list[SequenceRecord]:
+        """All sequences, or those of one parent, in the order in which they were begun."""
+        query = select(schema.Sequence).order_by(schema.Sequence.id)
+        if parent is not None:
+            query = query.where(schema.Sequence.parent.has(schema.Parent.name == self.parent(parent).name))
+        with self._database.read() as session:
+            return [sequence_record(row) for row in session.scalars(query)]
+
+    def cells(self, sequence: str, *, metric: str | None = None) -> list[CellRecord]:
+        """What was scored along a sequence, given by its digest: by position, view and pair."""
+        query = select(schema.Cell).where(schema.Cell.sequence.has(schema.Sequence.digest == sequence))
+        if metric is not None:
+            query = query.where(schema.Cell.metric == metric)
+        with self._database.read() as session:
+            records = [cell_record(row) for row in session.scalars(query)]
+        return sorted(records, key=lambda cell: (cell.position, cell.view, cell.pair, cell.test, cell.metric))
 
     def job(self, digest: str) -> JobRecord | None:
         """A job and its lease; None when nobody ever held it."""

@@ -34,8 +34,11 @@ class Database:
     nothing is changed then.
     """
 
-    def __init__(self, location: Location, *, create: bool = False) -> None:
-        """With ``create``, makes what is missing; otherwise a missing registry is an UnknownNameError."""
+    def __init__(self, location: Location, *, create: bool = False, upgrade: bool = False) -> None:
+        """With ``create``, makes what is missing; otherwise a missing registry is an UnknownNameError.
+
+        With ``upgrade``, brings an older schema to this version's.
+        """
         self.name = location.name
         self._location = location
         self._password = location.database.password
@@ -49,7 +52,7 @@ class Database:
             raise self._missing()
         self._engine = _create_engine(location)
         try:
-            self._prepare(create)
+            self._prepare(create, upgrade)
         except BaseException:
             self.close()
             raise
@@ -80,7 +83,7 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
-    def _prepare(self, create: bool) -> None:
+    def _prepare(self, create: bool, upgrade: bool) -> None:
         with self._translated():
             if create:
                 with self._engine.connect() as connection:
@@ -90,6 +93,10 @@ class Database:
                         migration.upgrade(connection)
                         row = {"key": schema.BLOBS_SETTING, "value": self._location.blobs_setting()}
                         connection.execute(insert(schema.Setting).values(row))
+            if upgrade:
+                with _for_writing(self._engine).begin() as connection:
+                    if migration.revision(connection) in migration.revisions():
+                        migration.upgrade(connection)
             with self._engine.connect() as connection:
                 revision = migration.revision(connection)
         if revision is None:

@@ -16,6 +16,10 @@ JSONObject = dict[str, JSON]
 
 Role = Literal["train", "dev", "test"]
 JobState = Literal["running", "finished", "failed", "stopped"]
+SequenceMode = Literal["separate", "shared"]
+View = Literal["routed", "through", "shared"]
+"""How a sequence is looked at: every pair by its own recipe, or through the cross-attention that was trained last,
+which in the mode ``shared`` is the only one."""
 
 
 def now() -> datetime:
@@ -24,7 +28,10 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class CorpusRecord:
-    """A parallel corpus by content. ``sentences`` counts pairs kept, ``skipped`` those left out."""
+    """A parallel corpus by content. ``sentences`` counts pairs kept, ``skipped`` those left out.
+
+    ``sources`` and ``references`` are the blobs that hold a test set's text, a line a sentence; None of other corpora.
+    """
 
     digest: str
     pair: Pair
@@ -32,6 +39,8 @@ class CorpusRecord:
     sentences: int
     skipped: int
     licence: str
+    sources: str | None = None
+    references: str | None = None
 
     def to_json(self) -> JSONObject:
         return {
@@ -41,6 +50,8 @@ class CorpusRecord:
             "sentences": self.sentences,
             "skipped": self.skipped,
             "licence": self.licence,
+            "sources": self.sources,
+            "references": self.references,
         }
 
 
@@ -148,6 +159,7 @@ class ScoreRecord:
 
     ``recipe`` is the recipe's digest; ``copy_value`` is the same metric when the source is copied unchanged;
     ``source``, ``cross_attention`` and ``target`` name the recipe's modules, None for the parent's own piece.
+    ``hypotheses`` is the blob that holds what was scored, a line a sentence.
     """
 
     parent: str
@@ -165,6 +177,7 @@ class ScoreRecord:
     signature: str
     sentences: int
     beam: int
+    hypotheses: str | None = None
     created: datetime = field(default_factory=now)
 
     @classmethod
@@ -180,6 +193,7 @@ class ScoreRecord:
         signature: str,
         sentences: int,
         beam: int,
+        hypotheses: str | None = None,
     ) -> ScoreRecord:
         """The score that a recipe reached on a test set."""
         return cls(
@@ -198,6 +212,7 @@ class ScoreRecord:
             signature=signature,
             sentences=sentences,
             beam=beam,
+            hypotheses=hypotheses,
         )
 
     def to_json(self) -> JSONObject:
@@ -217,7 +232,67 @@ class ScoreRecord:
             "signature": self.signature,
             "sentences": self.sentences,
             "beam": self.beam,
+            "hypotheses": self.hypotheses,
             "created": self.created.isoformat(),
+        }
+
+
+@dataclass(frozen=True)
+class SequenceRecord:
+    """Additions to a parent in order. ``digest`` is its job's; ``additions`` are the pairs, position 1 first."""
+
+    digest: str
+    parent: str
+    name: str
+    mode: SequenceMode
+    additions: tuple[Pair, ...]
+    created: datetime = field(default_factory=now)
+
+    def to_json(self) -> JSONObject:
+        return {
+            "digest": self.digest,
+            "parent": self.parent,
+            "name": self.name,
+            "mode": self.mode,
+            "additions": [str(pair) for pair in self.additions],
+            "created": self.created.isoformat(),
+        }
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """What a pair scored behind the first ``position`` additions of a sequence (0: before any), in one view of it.
+
+    ``module`` is the one that was trained last, None at position 0; ``recipe`` the digest of what was run.
+    """
+
+    sequence: str
+    position: int
+    view: View
+    pair: Pair
+    kind: RecipeKind
+    recipe: str
+    module: str | None
+    test: str
+    test_digest: str
+    metric: str
+    value: float
+    beam: int
+
+    def to_json(self) -> JSONObject:
+        return {
+            "sequence": self.sequence,
+            "position": self.position,
+            "view": self.view,
+            "pair": str(self.pair),
+            "kind": self.kind,
+            "recipe": self.recipe,
+            "module": self.module,
+            "test": self.test,
+            "test_digest": self.test_digest,
+            "metric": self.metric,
+            "value": self.value,
+            "beam": self.beam,
         }
 
 

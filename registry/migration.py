@@ -41,7 +41,7 @@ def problem(revision: str, known: Sequence[str]) -> str | None:
     if revision in known:
         return (
             f"has the schema {revision} of an older version of continual_mt, and this version needs {newest}; "
-            "nothing was changed. Open it with the version that wrote it"
+            "nothing was changed. Make a copy of it, then run: continual-mt registry upgrade"
         )
     return (
         f"has the schema {revision}, which this version of continual_mt (schema {newest}) does not know: "

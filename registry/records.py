@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from continual_mt.languages import Pair
 from registry import schema
-from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.entities import (
+    CellRecord,
+    CorpusRecord,
+    JobRecord,
+    Lineage,
+    ModuleRecord,
+    ParentRecord,
+    ScoreRecord,
+    SequenceRecord,
+)
 
 
 def corpus_record(row: schema.Corpus) -> CorpusRecord:
@@ -15,6 +24,8 @@ def corpus_record(row: schema.Corpus) -> CorpusRecord:
         sentences=row.sentences,
         skipped=row.skipped,
         licence=row.licence,
+        sources=row.sources,
+        references=row.references,
     )
 
 
@@ -66,7 +77,36 @@ def score_record(row: schema.Score) -> ScoreRecord:
         signature=row.signature,
         sentences=row.sentences,
         beam=row.beam,
+        hypotheses=row.hypotheses,
         created=row.created,
+    )
+
+
+def sequence_record(row: schema.Sequence) -> SequenceRecord:
+    return SequenceRecord(
+        digest=row.digest,
+        parent=row.parent.name,
+        name=row.name,
+        mode=row.mode,
+        additions=tuple(map(Pair.parse, row.additions)),
+        created=row.created,
+    )
+
+
+def cell_record(row: schema.Cell) -> CellRecord:
+    return CellRecord(
+        sequence=row.sequence.digest,
+        position=row.position,
+        view=row.view,
+        pair=Pair(row.source, row.target),
+        kind=row.kind,
+        recipe=row.recipe_digest,
+        module=row.module,
+        test=row.test,
+        test_digest=row.test_digest,
+        metric=row.metric,
+        value=row.value,
+        beam=row.beam,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from continual_mt.errors import IncompatibleError
@@ -14,7 +14,7 @@ from continual_mt.languages import Pair
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
 from registry import schema
-from registry.entities import CorpusRecord, Lineage, ParentRecord, ScoreRecord, now
+from registry.entities import CellRecord, CorpusRecord, Lineage, ParentRecord, ScoreRecord, SequenceRecord, now
 from registry.names import unknown
 from registry.records import parent_record
 
@@ -113,7 +113,9 @@ def add_corpus(session: Session, corpus: CorpusRecord) -> schema.Corpus:
             licence=corpus.licence,
         )
         session.add(row)
-        session.flush()
+    # A corpus that was trained on first may be a test set later: its text is kept from then on.
+    row.sources, row.references = row.sources or corpus.sources, row.references or corpus.references
+    session.flush()
     return row
 
 
@@ -138,9 +140,56 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     row.target_module = score.target
     row.test, row.sentences = score.test, score.sentences
     row.value, row.copy_value = score.value, score.copy_value
-    row.created = score.created
+    row.created, row.hypotheses = score.created, score.hypotheses
     session.flush()
     return row
+
+
+def add_sequence(session: Session, sequence: SequenceRecord) -> schema.Sequence:
+    """The row of a sequence; the one there is, if its digest is known."""
+    row = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence.digest))
+    if row is None:
+        row = schema.Sequence(
+            digest=sequence.digest,
+            parent=parent_row(session, sequence.parent),
+            name=sequence.name,
+            mode=sequence.mode,
+            additions=[str(pair) for pair in sequence.additions],
+            created=sequence.created,
+        )
+        session.add(row)
+        session.flush()
+    return row
+
+
+def set_cells(session: Session, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
+    """All that is known of one position of a sequence, in the place of what was there before.
+
+    Raises UnknownNameError for a sequence that was not registered.
+    """
+    owner = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence))
+    if owner is None:
+        raise unknown("sequence", sequence, session.scalars(select(schema.Sequence.digest)))
+    session.execute(delete(schema.Cell).where(schema.Cell.sequence_id == owner.id, schema.Cell.position == position))
+    for cell in cells:
+        session.add(
+            schema.Cell(
+                sequence_id=owner.id,
+                position=position,
+                view=cell.view,
+                kind=cell.kind,
+                source=cell.pair.source,
+                target=cell.pair.target,
+                recipe_digest=cell.recipe,
+                module=cell.module,
+                test=cell.test,
+                test_digest=cell.test_digest,
+                metric=cell.metric,
+                value=cell.value,
+                beam=cell.beam,
+            )
+        )
+    session.flush()
 
 
 def parent_row(session: Session, name: str) -> schema.Parent:
@@ -193,12 +242,13 @@ def _fill(session: Session, row: schema.Artifact, pieces: Sequence[StoredPiece],
         schema.CorpusUse(position=position, role=role, corpus=add_corpus(session, corpus))
         for position, (role, corpus) in enumerate(lineage.corpora)
     ]
-    _add_blobs(session, {piece.digest: piece.bytes for piece in pieces})
+    note_blobs(session, {piece.digest: piece.bytes for piece in pieces})
     session.add(row)
     session.flush()
 
 
-def _add_blobs(session: Session, sizes: Mapping[str, int]) -> None:
+def note_blobs(session: Session, sizes: Mapping[str, int]) -> None:
+    """Rows for blobs that are in the store."""
     known = set(session.scalars(select(schema.Blob.digest).where(schema.Blob.digest.in_(sizes))))
     session.add_all(schema.Blob(digest=digest, bytes=size) for digest, size in sizes.items() if digest not in known)
     session.flush()

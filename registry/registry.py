@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from continual_mt.errors import CorruptionError
+from continual_mt.errors import CorruptionError, InputError
 from continual_mt.module import Module
 from continual_mt.pair_model import PairModel
 from continual_mt.parent import Parent
@@ -16,10 +16,20 @@ from registry import leases, registration, schema
 from registry.blobs import BlobStore
 from registry.catalog import Catalog
 from registry.database import Database
-from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.entities import (
+    CellRecord,
+    CorpusRecord,
+    JobRecord,
+    JobState,
+    Lineage,
+    ModuleRecord,
+    ParentRecord,
+    ScoreRecord,
+    SequenceRecord,
+)
 from registry.location import Location
 from registry.names import check_parent_name
-from registry.records import corpus_record, job_record, module_record, parent_record, score_record
+from registry.records import corpus_record, job_record, module_record, parent_record, score_record, sequence_record
 from registry.registration import StoredPiece
 
 LEASE_SECONDS = 60.0
@@ -40,13 +50,14 @@ class Registry(Catalog):
         self._modules: dict[str, Module] = {}
 
     @classmethod
-    def open(cls, location: str | Path | None = None, *, create: bool = False) -> Registry:
+    def open(cls, location: str | Path | None = None, *, create: bool = False, upgrade: bool = False) -> Registry:
         """Open the registry of a home folder or database URL; else of the variables; else of ``./continual-mt-home``.
 
-        Raises UnknownNameError when there is none, unless it is to be created.
+        Raises UnknownNameError when there is none, unless it is to be created, and RegistryError when a version with
+        other tables wrote it; older ones can be upgraded.
         """
         place = Location.resolve(location)
-        database = Database(place, create=create)
+        database = Database(place, create=create, upgrade=upgrade)
         try:
             with database.read() as session:
                 setting = session.get_one(schema.Setting, schema.BLOBS_SETTING)
@@ -143,6 +154,27 @@ class Registry(Catalog):
         return self._database.write(
             lambda session: [score_record(registration.add_score(session, score)) for score in scores]
         )
+
+    def register_sequence(self, sequence: SequenceRecord) -> SequenceRecord:
+        """Note that a sequence was begun; the record there is, if its digest is known."""
+        return self._database.write(lambda session: sequence_record(registration.add_sequence(session, sequence)))
+
+    def set_cells(self, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
+        """Note what was scored at a position of a sequence, in the place of what was noted there before."""
+        self._database.write(lambda session: registration.set_cells(session, sequence, position, cells))
+
+    def store_lines(self, lines: Sequence[str]) -> str:
+        """Keep text, a line a sentence, and return its blob. Raises InputError for a line that holds a line break."""
+        if any("\n" in line for line in lines):
+            raise InputError("a sentence holds a line break, so it cannot be kept as a line")
+        content = "".join(f"{line}\n" for line in lines).encode()
+        digest = self.blobs.put(content)
+        self._database.write(lambda session: registration.note_blobs(session, {digest: len(content)}))
+        return digest
+
+    def lines(self, blob: str) -> list[str]:
+        """Text that ``store_lines`` kept."""
+        return self.blobs.get(blob).decode().split("\n")[:-1]
 
     def hold_job(self, digest: str, kind: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
         """Take the lease on a job for some seconds, also one that has expired; a finished job is returned as it is.

@@ -87,23 +87,19 @@ class Shelf:
     def through(self, recipe: Recipe, module: ModuleRecord | None) -> Recipe:
         """A recipe with the cross-attention of another module; None is the parent's.
 
-        The original pair then becomes a retention. Raises IncompatibleError for a supervised pair, whose
-        cross-attention is its own, and for a module of another parent or without a cross-attention to lend.
+        The original or a supervised pair, which has a cross-attention of its own, then becomes a retention. Raises
+        IncompatibleError for a module of another parent or without a cross-attention to lend.
         """
         if module is not None and module.parent != self.parent.name:
             raise IncompatibleError(
                 f"{module.full_name} belongs to the parent {module.parent}, not to {self.parent.name}: "
                 "a module fits no parent but its own"
             )
-        if recipe.kind == "supervised":
-            raise IncompatibleError(
-                f"{recipe.pair} is a supervised pair and runs through its own cross-attention; "
-                "another one can be chosen for zero-shot pairs and for the original pair"
-            )
         cross_attention = None if module is None else lent_cross_attention(module)
-        if recipe.kind == "zero-shot":
-            return self._recipe("zero-shot", recipe.pair, recipe.source, cross_attention, recipe.target)
-        return self.original() if module is None else self.retention(module)
+        if cross_attention == recipe.cross_attention:
+            return recipe
+        kind: RecipeKind = "zero-shot" if recipe.kind == "zero-shot" else "retention"
+        return self._recipe(kind, recipe.pair, recipe.source, cross_attention, recipe.target)
 
     def _recipe(
         self,

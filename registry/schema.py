@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 from continual_mt.architecture import Scope
 from continual_mt.languages import SideName
 from continual_mt.recipe import RecipeKind
-from registry.entities import JobState, JSONObject, Role
+from registry.entities import JobState, JSONObject, Role, SequenceMode, View
 
 DIGEST_LENGTH = 64
 BLOBS_SETTING = "blobs"
@@ -71,6 +71,9 @@ class Base(DeclarativeBase):
         RecipeKind: Text(),
         JobState: Text(),
         Role: Text(),
+        SequenceMode: Text(),
+        View: Text(),
+        list[str]: JSON(),
     }
 
 
@@ -172,6 +175,8 @@ class VersionCounter(Base):
 
 
 class Corpus(Base):
+    """``sources`` and ``references`` are blobs with the text of a test set; other corpora are not kept."""
+
     __tablename__ = "corpora"
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -182,6 +187,8 @@ class Corpus(Base):
     sentences: Mapped[int] = mapped_column(BigInteger)
     skipped: Mapped[int] = mapped_column(BigInteger)
     licence: Mapped[str]
+    sources: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
+    references: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
 
 
 class CorpusUse(Base):
@@ -224,8 +231,66 @@ class Score(Base):
     sentences: Mapped[int] = mapped_column(BigInteger)
     beam: Mapped[int]
     created: Mapped[datetime]
+    hypotheses: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
 
     parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
+
+
+class Sequence(Base):
+    """Additions to a parent, in order; ``digest`` is that of the job that makes them."""
+
+    __tablename__ = "sequences"
+    __table_args__: tuple[SchemaItem, ...] = (CheckConstraint("mode IN ('separate', 'shared')", name="mode"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH), unique=True)
+    parent_id: Mapped[int] = mapped_column(ForeignKey("parents.id"), index=True)
+    name: Mapped[str]
+    mode: Mapped[SequenceMode]
+    additions: Mapped[list[str]]
+    created: Mapped[datetime]
+
+    parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
+
+
+_PLACE = ("sequence_id", "position", "view", "source", "target", "test_digest", "metric", "beam")
+
+
+class Cell(Base):
+    """What a pair scored behind a sequence's first ``position`` additions, in one of the views of it."""
+
+    __tablename__ = "cells"
+    __table_args__: tuple[SchemaItem, ...] = (
+        UniqueConstraint(
+            "sequence_id",
+            "position",
+            "view",
+            "source",
+            "target",
+            "test_digest",
+            "metric",
+            "beam",
+            name="uq_cells_place",
+        ),
+        CheckConstraint("view IN ('routed', 'through', 'shared')", name="view"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sequence_id: Mapped[int] = mapped_column(ForeignKey("sequences.id"))
+    position: Mapped[int]
+    view: Mapped[View]
+    kind: Mapped[RecipeKind]
+    source: Mapped[str]
+    target: Mapped[str]
+    recipe_digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    module: Mapped[str | None]
+    test: Mapped[str]
+    test_digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    metric: Mapped[str]
+    value: Mapped[float]
+    beam: Mapped[int]
+
+    sequence: Mapped[Sequence] = relationship(lazy="joined", innerjoin=True)
 
 
 class Job(Base):

@@ -1,4 +1,4 @@
-"""``continual-mt registry list`` and ``continual-mt registry show``."""
+"""``continual-mt registry list``, ``registry show`` and ``registry upgrade``."""
 
 from __future__ import annotations
 
@@ -63,6 +63,18 @@ def show(
         print_json({**record.to_json(), "scores": [score.to_json() for score in scores]})
     else:
         _print(record, scores)
+
+
+@app.command(epilog=options.examples("continual-mt registry upgrade --home /data/home"))
+def upgrade(home: options.Home = None) -> None:
+    """Bring the tables of a registry that an older version wrote to this version's.
+
+    Make a copy of the database first. A registry that is up to date stays as it is.
+    """
+    from registry import Registry
+
+    with Registry.open(Home.resolve(home).path, upgrade=True) as opened:
+        say(f"{opened.name} has the tables of this version")
 
 
 def _find(opened: Registry, name: str) -> ParentRecord | ModuleRecord:

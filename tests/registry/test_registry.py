@@ -25,6 +25,7 @@ def blobs(registry: Registry) -> set[str]:
 
 def test_the_public_names() -> None:
     assert package.__all__ == [
+        "CellRecord",
         "CorpusRecord",
         "JobRecord",
         "Lineage",
@@ -33,6 +34,7 @@ def test_the_public_names() -> None:
         "ParentRecord",
         "Registry",
         "ScoreRecord",
+        "SequenceRecord",
     ]
 
 

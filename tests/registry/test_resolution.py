@@ -142,6 +142,17 @@ def test_another_cross_attention() -> None:
     assert shelf.through(shelf.original(), None) == shelf.original()
 
 
+def test_a_supervised_pair_through_another_module() -> None:
+    """Its own sides, and what stands between them from elsewhere: so earlier additions are forgotten, too."""
+    de, es = module("de-en"), module("fr-es")
+    shelf = Shelf(PARENT, [de, es])
+    supervised = shelf.choose(Pair("de", "en"))
+    found = shelf.through(supervised, es)
+    assert (found.kind, found.source, found.cross_attention, found.target) == ("retention", de.key, es.key, None)
+    assert shelf.through(supervised, None).cross_attention is None
+    assert shelf.through(supervised, de) == supervised
+
+
 def test_a_cross_attention_that_cannot_be_lent() -> None:
     de, es = module("de-en"), module("fr-es")
     shelf = Shelf(PARENT, [de, es])
@@ -150,5 +161,3 @@ def test_a_cross_attention_that_cannot_be_lent() -> None:
         shelf.through(zero_shot, replace(es, scope="scratch"))
     with pytest.raises(IncompatibleError, match=r"base/fr-es:1 has no cross-attention of its own \(scope embeddings\)"):
         shelf.through(zero_shot, replace(es, scope="embeddings"))
-    with pytest.raises(IncompatibleError, match="de-en is a supervised pair and runs through its own cross-attention"):
-        shelf.through(shelf.choose(Pair("de", "en")), es)
