@@ -12,7 +12,7 @@ from continual_mt.spec import ParentSpec
 from ray_jobs.evaluation import Evaluation
 from ray_jobs.resolve import ResolvedJob
 from ray_jobs.tracking import Tracker
-from registry import JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry import CellRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.entities import JSONObject
 
 Registered = ParentRecord | ModuleRecord
@@ -30,9 +30,10 @@ def parent_of(record: Registered) -> str:
 
 def lineage(job: ResolvedJob, held: JobRecord, run: str | None) -> Lineage:
     """What the result of a job was made from."""
+    spec = cast(JSONObject, job.spec.model_dump(mode="json"))
     return Lineage(
         corpora=(("train", job.train.record), ("dev", job.dev.record), *(("test", test.record) for test in job.tests)),
-        spec=cast(JSONObject, job.spec.model_dump(mode="json")),
+        spec=spec | ({"start": job.start.full_name} if job.start else {}),
         code_version=importlib.metadata.version("continual-mt"),
         job=job.digest,
         attempt=held.attempt,
@@ -86,6 +87,27 @@ def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
         values[metric_name(score) + suffix] = score.value
         if score.kind == "zero-shot" and score.metric == "bleu":
             values[f"zero_shot/{score.pair}{suffix}"] = score.value
+    return values
+
+
+def metrics_of_cells(cells: Sequence[CellRecord]) -> dict[str, float]:
+    """One position of a sequence: ``bleu/PAIR`` and ``zero_shot/PAIR`` routed, ``through/bleu/PAIR``, ``shared/…``.
+
+    ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of its own.
+    """
+    sets: dict[Pair, set[str]] = {}
+    for cell in cells:
+        sets.setdefault(cell.pair, set()).add(cell.test_digest)
+    own = {cell.test_digest: cell.value for cell in cells if cell.kind == "original" and cell.metric == "bleu"}
+    values: dict[str, float] = {}
+    for cell in cells:
+        suffix = f"/{cell.test}" if len(sets[cell.pair]) > 1 else ""
+        prefix = "" if cell.view == "routed" else f"{cell.view}/"
+        values[f"{prefix}{cell.metric}/{cell.pair}{suffix}"] = cell.value
+        if cell.metric == "bleu" and cell.kind == "zero-shot":
+            values[f"{prefix}zero_shot/{cell.pair}{suffix}"] = cell.value
+        if cell.metric == "bleu" and cell.view == "through" and own.get(cell.test_digest):
+            values[f"retention/{cell.pair}{suffix}"] = 100 * cell.value / own[cell.test_digest]
     return values
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from continual_mt import scoring
 from continual_mt.recipe import Recipe
@@ -43,11 +43,13 @@ class Evaluation:
 def evaluate(
     registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, progress: Callable[[int], None] | None = None
 ) -> Evaluation:
-    """Translate a test set and register the scores."""
+    """Translate a test set, keep the text, so that any metric can be computed later, and register the scores."""
     model = registry.run(recipe)
     hypotheses = model.translate(test.sources, beam=beam, progress=progress)
     copies = {value.metric: value.value for value in scoring.score(test.sources, test.references, test.pair.target)}
-    registry.register_corpus(test.record)
+    sources, references = registry.store_lines(test.sources), registry.store_lines(test.references)
+    registry.register_corpus(replace(test.record, sources=sources, references=references))
+    kept = registry.store_lines(hypotheses)
     records = registry.register_scores(
         [
             ScoreRecord.of(
@@ -60,6 +62,7 @@ def evaluate(
                 signature=value.signature,
                 sentences=len(test.references),
                 beam=beam,
+                hypotheses=kept,
             )
             for value in scoring.score(hypotheses, test.references, test.pair.target)
         ]
@@ -71,11 +74,11 @@ def evaluate(
 
 
 def scoring_work(
-    registry: Registry, parent: str, tests: Sequence[ResolvedTest], beam: int, *, only_missing: bool
+    registry: Registry, recipes: Sequence[Recipe], tests: Sequence[ResolvedTest], beam: int, *, only_missing: bool
 ) -> list[tuple[Recipe, ResolvedTest]]:
-    """Every recipe of a parent with every test set of its pair, or only those that have no score with this beam yet."""
-    work = [(recipe, test) for recipe in registry.recipes(parent) for test in tests if test.pair == recipe.pair]
-    if not only_missing:
+    """Every recipe with every test set of its pair, or only those that have no score with this beam yet."""
+    work = [(recipe, test) for recipe in recipes for test in tests if test.pair == recipe.pair]
+    if not only_missing or not recipes:
         return work
-    known = {(score.recipe, score.test_digest, score.beam) for score in registry.scores(parent=parent)}
+    known = {(score.recipe, score.test_digest, score.beam) for score in registry.scores(parent=recipes[0].parent)}
     return [(recipe, test) for recipe, test in work if (recipe.digest, test.digest, beam) not in known]
