@@ -157,9 +157,8 @@ class Driver:
 
     def _work(self, job: ResolvedJob, held: JobRecord, place: Place | None) -> Outcome:
         tracker = Tracker(self.home, self.display.say)
-        with self.tracked(
-            tracker, held, job.experiment, job.title, describe.tags(job, place.sequence if place else None)
-        ) as new:
+        tags = describe.tags(job, place.sequence if place else None)
+        with self.tracked(tracker, held, job.experiment, job.title, tags) as new:
             if new:
                 tracker.parameters(describe.parameters(job))
                 tracker.text(job.spec.model_dump_json(indent=1), "spec.json")

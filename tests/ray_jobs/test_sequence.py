@@ -82,7 +82,7 @@ def test_routed_nothing_is_forgotten(home: Path) -> None:
 
 def test_a_shared_cross_attention_is_trained_on(home: Path) -> None:
     with Registry.open(home) as registry:
-        separate, shared = registry.sequences()
+        _, shared = registry.sequences()
         cells = registry.cells(shared.digest)
         assert table(cells, "shared") == {
             "es-en": [(0, "original"), (1, "retention"), (2, "retention")],
