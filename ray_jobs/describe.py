@@ -12,7 +12,7 @@ from continual_mt.spec import ParentSpec
 from ray_jobs.evaluation import Evaluation
 from ray_jobs.resolve import ResolvedJob
 from ray_jobs.tracking import Tracker
-from registry import CellRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry import CellRecord, CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.entities import JSONObject
 
 Registered = ParentRecord | ModuleRecord
@@ -28,11 +28,11 @@ def parent_of(record: Registered) -> str:
     return record.name if isinstance(record, ParentRecord) else record.parent
 
 
-def lineage(job: ResolvedJob, held: JobRecord, run: str | None) -> Lineage:
-    """What the result of a job was made from."""
+def lineage(job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord]) -> Lineage:
+    """What the result of a job was made from; ``tests`` are the records of its test sets, with their text."""
     spec = cast(JSONObject, job.spec.model_dump(mode="json"))
     return Lineage(
-        corpora=(("train", job.train.record), ("dev", job.dev.record), *(("test", test.record) for test in job.tests)),
+        corpora=(("train", job.train.record), ("dev", job.dev.record), *(("test", test) for test in tests)),
         spec=spec | ({"start": job.start.full_name} if job.start else {}),
         code_version=importlib.metadata.version("continual-mt"),
         job=job.digest,
@@ -115,7 +115,13 @@ def track(tracker: Tracker, record: Registered, evaluations: Sequence[Evaluation
     """Put a result on its MLflow run: sizes, scores, and the tables of scores and sample translations."""
     tracker.tags({"registered": name_of(record)})
     scores = [score for evaluation in evaluations for score in evaluation.scores]
-    tracker.metrics({"parameters": record.parameters, "bytes": record.bytes} | metrics_of(scores), 0)
+    metrics = {"parameters": record.parameters, "bytes": record.bytes} | metrics_of(scores)
+    if isinstance(record, ModuleRecord):
+        about = {"registered": record.full_name, "digest": record.digest, "scope": record.scope}
+        # Slashes, colons and dots are not allowed in the names of logged models.
+        tracker.module(f"{record.parent} {record.pair} v{record.version}".replace(".", "_"), about, metrics)
+    else:
+        tracker.metrics(metrics, 0)
     columns = ("pair", "kind", "test", "metric", "value", "copy of the source", "recipe", "signature")
     rows = [
         (str(s.pair), s.kind, s.test, s.metric, s.value, s.copy_value, str(evaluation.recipe), s.signature)

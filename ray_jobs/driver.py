@@ -24,7 +24,7 @@ from ray_jobs import cluster, describe, lease
 from ray_jobs.channel import News
 from ray_jobs.describe import Registered
 from ray_jobs.display import Display
-from ray_jobs.evaluation import Evaluation, evaluate, scoring_work
+from ray_jobs.evaluation import Evaluation, evaluate, scoring_work, with_text
 from ray_jobs.fit import fit
 from ray_jobs.order import StoredParent, WorkOrder
 from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve
@@ -250,7 +250,8 @@ class Driver:
     ) -> Registered:
         # Whoever lost the lease registers nothing: its new holder will.
         self.registry.renew_job(job.digest, lease.holder_name(), lease.LEASE_SECONDS)
-        lineage = describe.lineage(job, held, run)
+        tests = [with_text(self.registry, test) for test in job.tests]
+        lineage = describe.lineage(job, held, run, tests)
         sides = Side(job.pair.source, order.source), Side(job.pair.target, order.target)
         if isinstance(job.spec, ParentSpec):
             parent = Parent(job.pair, job.architecture, best, *sides)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from continual_mt import scoring
 from continual_mt.recipe import Recipe
 from ray_jobs.resolve import ResolvedTest
-from registry import Registry, ScoreRecord
+from registry import CorpusRecord, Registry, ScoreRecord
 
 SAMPLES = 3
 
@@ -47,8 +47,7 @@ def evaluate(
     model = registry.run(recipe)
     hypotheses = model.translate(test.sources, beam=beam, progress=progress)
     copies = {value.metric: value.value for value in scoring.score(test.sources, test.references, test.pair.target)}
-    sources, references = registry.store_lines(test.sources), registry.store_lines(test.references)
-    registry.register_corpus(replace(test.record, sources=sources, references=references))
+    registry.register_corpus(with_text(registry, test))
     kept = registry.store_lines(hypotheses)
     records = registry.register_scores(
         [
@@ -71,6 +70,12 @@ def evaluate(
     return Evaluation(
         recipe, tuple(records), tuple(Sample(*sample) for sample, _ in zip(samples, range(SAMPLES), strict=False))
     )
+
+
+def with_text(registry: Registry, test: ResolvedTest) -> CorpusRecord:
+    """The record of a test set whose text is kept in the registry."""
+    sources, references = registry.store_lines(test.sources), registry.store_lines(test.references)
+    return replace(test.record, sources=sources, references=references)
 
 
 def scoring_work(
