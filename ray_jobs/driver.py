@@ -5,7 +5,7 @@ Only the driver opens the database."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,12 @@ from ray_jobs import cluster, describe, lease
 from ray_jobs.channel import News
 from ray_jobs.describe import Registered
 from ray_jobs.display import Display
-from ray_jobs.evaluation import Evaluation, evaluate, scoring_work, with_text
+from ray_jobs.evaluation import Evaluation, evaluate, evaluated, scoring_work, with_text
 from ray_jobs.fit import fit
 from ray_jobs.order import StoredParent, WorkOrder
 from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve
 from ray_jobs.tracking import Tracker
+from ray_jobs.translation import TranslationOrder, threads_for, translate_all
 from ray_jobs.vocabularies import tokenizers
 from registry import JobRecord, ModuleRecord, Registry
 from registry.entities import JSONObject
@@ -282,12 +283,29 @@ class Driver:
             shelf = Shelf(self.registry.parent(parent), [*place.beside, record])
             recipes = [recipe for recipe in shelf.recipes() if record.key in recipe.modules]
         work = scoring_work(self.registry, recipes, self.tests(job, parent), job.spec.beam, only_missing=only_missing)
-        return [self.evaluate(recipe, test, job.spec.beam) for recipe, test in work]
+        return self.evaluate(work, job.spec.beam)
 
-    def evaluate(self, recipe: Recipe, test: ResolvedTest, beam: int) -> Evaluation:
-        """Score a recipe on a test set, with progress."""
+    def evaluate(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> list[Evaluation]:
+        """Score recipes on test sets: as Ray's tasks where the cluster runs already, and one by one here otherwise."""
+        if self._connected and len(work) > 1:
+            found = self._evaluate_as_tasks(work, beam)
+        else:
+            found = [self._evaluate_here(recipe, test, beam) for recipe, test in work]
+        for (_, test), evaluation in zip(work, found, strict=True):
+            values = ", ".join(f"{score.metric} {score.value:.1f}" for score in evaluation.scores)
+            self.display.say(f"{evaluation.title} on {test.name}: {values}")
+        return found
+
+    def _evaluate_here(self, recipe: Recipe, test: ResolvedTest, beam: int) -> Evaluation:
         with self.display.counting(f"scoring {recipe.pair} {recipe.kind}", len(test.sources)) as progress:
-            evaluation = evaluate(self.registry, recipe, test, beam, progress)
-        values = ", ".join(f"{score.metric} {score.value:.1f}" for score in evaluation.scores)
-        self.display.say(f"{evaluation.title} on {test.name}: {values}")
-        return evaluation
+            return evaluate(self.registry, recipe, test, beam, progress)
+
+    def _evaluate_as_tasks(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> list[Evaluation]:
+        threads = threads_for(len(work))
+        orders = [TranslationOrder.of(self.registry, recipe, test.sources, beam, threads) for recipe, test in work]
+        found: dict[int, Evaluation] = {}
+        with self.display.counting("scoring", len(orders)) as progress:
+            for place, hypotheses in translate_all(orders, progress):
+                recipe, test = work[place]
+                found[place] = evaluated(self.registry, recipe, test, beam, hypotheses)
+        return [found[place] for place in range(len(work))]

@@ -43,9 +43,15 @@ class Evaluation:
 def evaluate(
     registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, progress: Callable[[int], None] | None = None
 ) -> Evaluation:
-    """Translate a test set, keep the text, so that any metric can be computed later, and register the scores."""
-    model = registry.run(recipe)
-    hypotheses = model.translate(test.sources, beam=beam, progress=progress)
+    """Translate a test set here, and register the scores."""
+    hypotheses = registry.run(recipe).translate(test.sources, beam=beam, progress=progress)
+    return evaluated(registry, recipe, test, beam, hypotheses)
+
+
+def evaluated(
+    registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, hypotheses: Sequence[str]
+) -> Evaluation:
+    """Score translations, keep the text, so that any metric can be computed later, and register the scores."""
     copies = {value.metric: value.value for value in scoring.score(test.sources, test.references, test.pair.target)}
     registry.register_corpus(with_text(registry, test))
     kept = registry.store_lines(hypotheses)

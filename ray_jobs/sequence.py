@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from continual_mt.languages import Pair
 from continual_mt.recipe import Recipe
 from continual_mt.spec import SequenceSpec
 from ray_jobs import describe, lease
@@ -92,29 +91,35 @@ class _Work:
             for score in evaluation.scores
             if score.beam == beam
         }
-        cells: dict[tuple[View, Pair, str, str], CellRecord] = {}
         tests = self._tests()
-        for view, recipe in views(self.parent, modules, self.spec.mode):
-            for test in (test for test in tests if test.pair == recipe.pair):
-                key = (recipe.digest, test.digest)
-                if key not in measured:
-                    measured[key] = self.driver.evaluate(recipe, test, beam)
-                for score in measured[key].scores:
-                    cells[view, recipe.pair, test.digest, score.metric] = CellRecord(
-                        sequence=self.digest,
-                        position=len(modules),
-                        view=view,
-                        pair=recipe.pair,
-                        kind=recipe.kind,
-                        recipe=recipe.digest,
-                        module=modules[-1].full_name if modules else None,
-                        test=test.name,
-                        test_digest=test.digest,
-                        metric=score.metric,
-                        value=score.value,
-                        beam=beam,
-                    )
-        return list(cells.values())
+        seen = [
+            (view, recipe, test)
+            for view, recipe in views(self.parent, modules, self.spec.mode)
+            for test in tests
+            if test.pair == recipe.pair
+        ]
+        missing = {(r.digest, t.digest): (r, t) for _, r, t in seen if (r.digest, t.digest) not in measured}
+        for key, evaluation in zip(missing, self.driver.evaluate(list(missing.values()), beam), strict=True):
+            measured[key] = evaluation
+        newest = modules[-1].full_name if modules else None
+        return [
+            CellRecord(
+                sequence=self.digest,
+                position=len(modules),
+                view=view,
+                pair=recipe.pair,
+                kind=recipe.kind,
+                recipe=recipe.digest,
+                module=newest,
+                test=test.name,
+                test_digest=test.digest,
+                metric=score.metric,
+                value=score.value,
+                beam=beam,
+            )
+            for view, recipe, test in seen
+            for score in measured[recipe.digest, test.digest].scores
+        ]
 
     def _tests(self) -> list[ResolvedTest]:
         """One fixed set of test sets for all positions."""
