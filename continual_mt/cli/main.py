@@ -15,7 +15,19 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from continual_mt.cli import add, dashboard, demo, evaluate, options, pairs, parent, registry, sequence, translate
+from continual_mt.cli import (
+    add,
+    align,
+    dashboard,
+    demo,
+    evaluate,
+    options,
+    pairs,
+    parent,
+    registry,
+    sequence,
+    translate,
+)
 from continual_mt.cli.output import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
 
@@ -45,6 +57,7 @@ app.add_typer(parent.app, name="parent")
 app.command(epilog=add.EPILOG)(add.add)
 app.add_typer(sequence.app, name="sequence")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=align.EPILOG)(align.align)
 app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
 app.add_typer(registry.app, name="registry")
