@@ -14,6 +14,7 @@ from ray_jobs.resolve import ResolvedJob
 from ray_jobs.tracking import Tracker
 from registry import CellRecord, CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.entities import JSONObject
+from registry.summary import Summary
 
 Registered = ParentRecord | ModuleRecord
 
@@ -109,6 +110,24 @@ def metrics_of_cells(cells: Sequence[CellRecord]) -> dict[str, float]:
         if cell.metric == "bleu" and cell.view == "through" and own.get(cell.test_digest):
             values[f"retention/{cell.pair}{suffix}"] = 100 * cell.value / own[cell.test_digest]
     return values
+
+
+def metrics_of_summary(summary: Summary) -> dict[str, float]:
+    """The measures of a sequence under flat names, so that two sequences can be compared: ``forgetting/through``, …"""
+    values: dict[str, float | None] = {}
+    for view in summary.views:
+        if view.kept:
+            values[f"backward_transfer/{view.view}"] = view.kept.backward_transfer
+            values[f"forgetting/{view.view}"] = view.kept.since_first
+            values[f"forgetting_since_best/{view.view}"] = view.kept.since_best
+        if view.retention:
+            values[f"retention_mean/{view.view}"] = view.retention.mean
+            values[f"retention_worst/{view.view}"] = view.retention.worst
+    if summary.storage:
+        values["stored/mean_bytes"] = summary.storage.mean_bytes
+        values["stored/mean_parameters"] = summary.storage.mean_parameters
+        values["stored/share_of_copies"] = summary.storage.share
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def track(tracker: Tracker, record: Registered, evaluations: Sequence[Evaluation]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,9 @@ from ray_jobs.resolve import ResolvedJob, ResolvedTest, resolve, sequence_digest
 from ray_jobs.tracking import Tracker
 from registry import CellRecord, ModuleRecord, ParentRecord, SequenceRecord
 from registry.entities import View
+from registry.history import History
 from registry.resolution import Shelf, has
+from registry.summary import summarize
 
 
 def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], None] | None = None) -> list[Outcome]:
@@ -68,7 +71,22 @@ class _Work:
                 after(outcome)
             if tracker:
                 self._record(tracker, modules, outcome.evaluations)
+        if tracker:
+            self._summarize(tracker)
         return outcomes
+
+    def _summarize(self, tracker: Tracker) -> None:
+        """The measures and the pictures of the whole sequence, on its MLflow run."""
+        from dashboards.artifacts import sequence_artifacts
+
+        registry = self.driver.registry
+        (record,) = (known for known in registry.sequences(self.parent.name) if known.digest == self.digest)
+        history = History.read(registry, record)
+        if history.last is not None:
+            summary = summarize(registry, history)
+            tracker.metrics(describe.metrics_of_summary(summary), len(self.jobs))
+            tracker.text(json.dumps(summary.to_json(), indent=1), "summary.json")
+            tracker.files(sequence_artifacts(registry, record), "figures")
 
     def _record(self, tracker: Tracker, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> None:
         """Score what stands behind these modules and note it, unless an earlier try did.
