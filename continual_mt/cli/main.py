@@ -15,7 +15,19 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from continual_mt.cli import add, dashboard, demo, evaluate, options, pairs, parent, registry, sequence, translate
+from continual_mt.cli import (
+    add,
+    dashboard,
+    demo,
+    evaluate,
+    options,
+    pairs,
+    parent,
+    registry,
+    report,
+    sequence,
+    translate,
+)
 from continual_mt.cli.output import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
 
@@ -49,6 +61,7 @@ app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
 app.add_typer(registry.app, name="registry")
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
+app.command(epilog=report.EPILOG)(report.report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
