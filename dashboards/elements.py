@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from dashboards import figures
 from dashboards.samples import Samples
 from dashboards.table import Table
 from dashboards.tables import corpora_table
@@ -25,7 +26,7 @@ def problem(text: str) -> Component:
 
 
 def graph(figure: go.Figure, name: str) -> Component:
-    return dcc.Graph(figure=figure, id=name, config={"displaylogo": False})
+    return dcc.Graph(figure=figure, id=name, config=figures.CONFIG)
 
 
 def chooser(name: str, label: str, options: Sequence[str] | Mapping[str, str], value: str | None = None) -> Component:
@@ -38,6 +39,7 @@ def chooser(name: str, label: str, options: Sequence[str] | Mapping[str, str], v
                 id=name,
                 options=[{"value": option, "label": text} for option, text in labels.items()],
                 value=value,
+                clearable=value is None,
                 persistence=True,
                 persistence_type="session",
             ),

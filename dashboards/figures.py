@@ -15,7 +15,12 @@ LETTERED_CELLS = 400  # of more cells than this the words in them could not be r
 MARKS = {"original": "star", "supervised": "square-open"}
 _COLOURS = "Viridis"
 _CANNOT_RUN, _NO_SCORE = "#f1f1f1", "#c9c9c9"
-_CONFIG = {"displaylogo": False, "responsive": True}
+# Plotly's button that sends a chart to its makers' site is left out: what is shown stays here.
+CONFIG: dict[str, object] = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d"],
+}
 
 
 def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
@@ -46,6 +51,7 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         figure.add_traces([_marked(matrix, kind) for kind in MARKS])
         title += "; a cell without a mark is zero-shot"
     height = 170 + max(3, len(matrix.sources)) * (44 if lettered else 8)
+    figure.update_layout(plot_bgcolor=_CANNOT_RUN)
     figure.update_xaxes(type="category", title="target", side="top")
     figure.update_yaxes(type="category", title="source", autorange="reversed")
     return _titled(figure, title, min(height, 1100))
@@ -102,6 +108,7 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
             ygap=1,
         )
     )
+    figure.update_layout(plot_bgcolor=_CANNOT_RUN)
     figure.update_xaxes(type="category", title="position in the sequence, and the last addition", side="top")
     figure.update_yaxes(type="category", autorange="reversed")
     return _titled(figure, sheet.title + _left_out(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
@@ -179,8 +186,7 @@ def _titled(figure: go.Figure, title: str, height: int) -> go.Figure:
         title={"text": html.escape(title), "font": {"size": 15}, "yref": "container", "y": 0.98, "yanchor": "top"},
         height=height,
         template="plotly_white",
-        plot_bgcolor=_CANNOT_RUN,
-        margin={"l": 60, "r": 20, "t": 110, "b": 60},
+        margin={"l": 60, "r": 20, "t": 100, "b": 60},
         legend={"orientation": "h", "y": -0.15},
     )
     return figure
@@ -188,4 +194,4 @@ def _titled(figure: go.Figure, title: str, height: int) -> go.Figure:
 
 def fragment(figure: go.Figure) -> str:
     """HTML that draws a figure once plotly.js is there."""
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG))
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG))

@@ -70,7 +70,7 @@ def _heatmap(
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.set_title(title, fontsize=9)
     figure.colorbar(image, ax=axes, label=metric)
-    if numbers.size <= LETTERED_CELLS:
+    if numbers.size <= LETTERED_CELLS and not np.isnan(numbers).all():
         _letter(axes, numbers)
     return _png(figure)
 

@@ -6,8 +6,10 @@ import logging
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from dash import Dash
+from flask import abort, request
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from continual_mt.errors import AddressError
@@ -23,13 +25,22 @@ def serve(app: Dash, host: str, port: int, started: Callable[[str], None]) -> No
     """
     with _listening(host, port) as listening:
         if _is_loopback(host):
-            app.server.config["TRUSTED_HOSTS"] = [_in_url(name) for name in (*LOOPBACK_NAMES, host)]
+            _answer_only(app, {*LOOPBACK_NAMES, host})
         server = _server(app, host, listening)
         started(f"http://{_in_url(host)}:{server.port}")
         try:
             server.serve_forever()
         finally:
             server.server_close()
+
+
+def _answer_only(app: Dash, names: set[str]) -> None:
+    """Refuse requests that name another machine. Flask has a setting for this, which knows no IPv6."""
+
+    @app.server.before_request
+    def refuse() -> None:
+        if urlsplit(f"//{request.host}").hostname not in names:
+            abort(400)
 
 
 def _server(app: Dash, host: str, listening: socket.socket) -> BaseWSGIServer:
@@ -43,7 +54,8 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = error.strerror or error
+        # Python adds the address to the system's words.
+        reason = f"{error.strerror or error}".partition(" (while")[0]
         raise AddressError(f"cannot serve on {host} port {port}: {reason}; give another --host or --port") from error
 
 

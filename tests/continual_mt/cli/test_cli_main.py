@@ -27,8 +27,9 @@ VERBS = {
     "registry list",
     "registry show",
     "dashboard",
+    "report",
 }
-PRINT_NO_DATA = {"translate", "dashboard"}
+PRINT_NO_DATA = {"translate", "dashboard", "report"}
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -129,6 +130,7 @@ def test_starting_up_imports_nothing_heavy() -> None:
     text = (
         "import sys; from continual_mt.cli.main import main; code = main(['add', '--help']);"
         "heavy = {'torch', 'ray', 'mlflow', 'sqlalchemy', 'transformers', 'registry', 'ray_jobs'} & set(sys.modules);"
+        "heavy |= {'dash', 'plotly', 'matplotlib'} & set(sys.modules);"
         "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
