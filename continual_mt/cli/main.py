@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from continual_mt.cli import (
     add,
+    align,
     compare,
     dashboard,
     demo,
@@ -58,6 +59,7 @@ app.command(epilog=add.EPILOG)(add.add)
 app.add_typer(sequence.app, name="sequence")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=align.EPILOG)(align.align)
 app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
 app.add_typer(registry.app, name="registry")

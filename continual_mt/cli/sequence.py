@@ -34,9 +34,10 @@ def run(
 ) -> None:
     """Add the languages of a spec, one after the other; all of it is checked before the first is trained."""
     from continual_mt.spec import SequenceSpec, read_spec
+    from ray_jobs.sequence import add_sequence
 
     read = read_spec(SequenceSpec, spec)
-    Job("add_sequence", home, address, again, as_json).run(read, lambda driver: driver.add_sequence(read))
+    Job("add_sequence", home, address, again, as_json).run(read, lambda driver: add_sequence(driver, read))
 
 
 @app.command(epilog=options.examples("continual-mt sequence show latin", "continual-mt sequence show latin --json"))

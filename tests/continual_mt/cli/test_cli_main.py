@@ -22,13 +22,15 @@ VERBS = {
     "add",
     "sequence run",
     "evaluate",
+    "align",
     "translate",
     "pairs",
     "registry list",
     "registry show",
+    "registry upgrade",
     "dashboard",
 }
-PRINT_NO_DATA = {"translate", "dashboard"}
+PRINT_NO_DATA = {"translate", "dashboard", "registry upgrade"}
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

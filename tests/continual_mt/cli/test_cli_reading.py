@@ -102,6 +102,7 @@ def test_an_empty_registry(run: Any, tmp_path: Path) -> None:
         ["registry", "show", "es-en"],
         ["translate", "es-en"],
         ["evaluate", "es-en", "--test", "a", "b"],
+        ["align", "pt", "es", "--lexicon", "a"],
         ["dashboard"],
     ],
 )
