@@ -16,6 +16,7 @@
         ├── DownloadError          a package index that cannot be reached or answers otherwise than expected
         ├── RegistryError          the registry's database cannot be used
         ├── JobHeldError           another driver holds the job
+        ├── AddressError           the page cannot be served at a host and port
         ├── ClusterError           Ray cannot start, or has not got the resources
         ├── TrainingError          training cannot go on (the loss is not finite, a worker failed for good)
         └── StoppedError           interrupted by a signal, after a checkpoint was written
@@ -101,6 +102,10 @@ class RegistryError(FailureError):
 
 
 class JobHeldError(FailureError):
+    pass
+
+
+class AddressError(FailureError):
     pass
 
 

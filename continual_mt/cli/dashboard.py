@@ -4,22 +4,58 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
+from typing import Annotated
+
+import typer
 
 from continual_mt.cli import options
 from continual_mt.cli.output import print_text, say
 from continual_mt.errors import UnknownNameError
 from continual_mt.home import TRACKING_VARIABLE, Home
 
-EPILOG = options.examples("continual-mt dashboard --home /data/home")
-HOST, PORT = "127.0.0.1", 5000
+EPILOG = options.examples(
+    "continual-mt dashboard --home /data/home",
+    "continual-mt dashboard --port 8051",
+    "continual-mt dashboard --mlflow      # the command that opens MLflow's pages, and nothing else",
+)
+LOOPBACK, PORT = "127.0.0.1", 8050
+MLFLOW_PORT = 5000
 
 
-def dashboard(home: options.Home = None) -> None:
-    """Print the command that opens MLflow's pages.
+def dashboard(
+    host: Annotated[str, typer.Option(help="Address to serve on; another one lets other machines in.")] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes one that is free.")] = PORT,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Print the command that opens MLflow's pages, and end.")
+    ] = False,
+    home: options.Home = None,
+) -> None:
+    """Serve a page of what the registry holds.
 
-    They hold the curves of every run and the scores after every addition.
+    Pairs and their scores, sequences, storage, modules, and a box to translate a sentence. The curves of every run are
+    in MLflow's pages, which a command opens that is printed at the start.
     """
     place = Home.resolve(home)
+    if mlflow:
+        _print_mlflow(place)
+        return
+    from dashboards.page import page
+    from dashboards.server import serve
+    from registry import Registry
+
+    with suppress(UnknownNameError):
+        _print_mlflow(place)
+    with suppress(KeyboardInterrupt):  # which is how a page that is served ends
+        serve(page(lambda: Registry.open(place.path)), host, port, _started)
+
+
+def _started(address: str) -> None:
+    say(f"the page is at {address}; Ctrl-C ends it")
+
+
+def _print_mlflow(place: Home) -> None:
+    """Raises UnknownNameError when nothing was tracked."""
     given = os.environ.get(TRACKING_VARIABLE)
     if given and given.startswith(("http://", "https://")):
         say(f"runs are tracked by the server that {TRACKING_VARIABLE} names; open its address in a browser")
@@ -31,5 +67,5 @@ def dashboard(home: options.Home = None) -> None:
         store = shlex.quote(place.tracking)
     else:
         raise UnknownNameError(f"nothing has been tracked in {place.path}; train a parent, or give the right --home")
-    print_text(f"mlflow ui --backend-store-uri {store} --host {HOST} --port {PORT}\n")
-    say(f"run it, then open http://{HOST}:{PORT}")
+    print_text(f"mlflow ui --backend-store-uri {store} --host {LOOPBACK} --port {MLFLOW_PORT}\n")
+    say(f"run it for the curves of every run, then open http://{LOOPBACK}:{MLFLOW_PORT}")

@@ -26,6 +26,7 @@ from continual_mt.cli import (
     pairs,
     parent,
     registry,
+    report,
     sequence,
     translate,
 )
@@ -64,6 +65,7 @@ app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
 app.add_typer(registry.app, name="registry")
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
+app.command(epilog=report.EPILOG)(report.report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -52,6 +52,7 @@ def test_exit_codes() -> None:
         "DownloadError": 1,
         "RegistryError": 1,
         "JobHeldError": 1,
+        "AddressError": 1,
         "ClusterError": 1,
         "TrainingError": 1,
         "StoppedError": 1,

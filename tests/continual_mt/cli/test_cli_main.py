@@ -31,8 +31,9 @@ VERBS = {
     "registry show",
     "registry upgrade",
     "dashboard",
+    "report",
 }
-PRINT_NO_DATA = {"translate", "dashboard", "registry upgrade"}
+PRINT_NO_DATA = {"translate", "dashboard", "report", "registry upgrade"}
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -133,6 +134,7 @@ def test_starting_up_imports_nothing_heavy() -> None:
     text = (
         "import sys; from continual_mt.cli.main import main; code = main(['add', '--help']);"
         "heavy = {'torch', 'ray', 'mlflow', 'sqlalchemy', 'transformers', 'registry', 'ray_jobs'} & set(sys.modules);"
+        "heavy |= {'dash', 'plotly', 'matplotlib'} & set(sys.modules);"
         "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -105,7 +105,8 @@ def test_an_empty_registry(run: Any, tmp_path: Path) -> None:
         ["translate", "es-en"],
         ["evaluate", "es-en", "--test", "a", "b"],
         ["align", "pt", "es", "--lexicon", "a"],
-        ["dashboard"],
+        ["dashboard", "--mlflow"],
+        ["report", "report.html"],
     ],
 )
 def test_reading_makes_no_home(run: Any, tmp_path: Path, words: list[str]) -> None:
@@ -120,12 +121,12 @@ def test_dashboard(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     home.mkdir()
     (home / "mlflow.db").touch()
     expected = f"mlflow ui --backend-store-uri 'sqlite:///{home}/mlflow.db' --host 127.0.0.1 --port 5000\n"
-    assert run("dashboard", "--home", home).out == expected
+    assert run("dashboard", "--mlflow", "--home", home).out == expected
     monkeypatch.setenv(TRACKING_VARIABLE, "postgresql://me:secret@there/runs")
-    printed = run("dashboard")
+    printed = run("dashboard", "--mlflow")
     assert '--backend-store-uri "$MLFLOW_TRACKING_URI"' in printed.out
     monkeypatch.setenv(TRACKING_VARIABLE, "https://me:secret@there")
-    served = run("dashboard")
+    served = run("dashboard", "--mlflow")
     assert (served.code, served.out) == (0, "")
     assert TRACKING_VARIABLE in served.err
     assert "secret" not in printed.out + printed.err + served.err

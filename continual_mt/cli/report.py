@@ -1,0 +1,34 @@
+"""``continual-mt report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from continual_mt.cli import options
+from continual_mt.cli.output import say
+from continual_mt.errors import StorageError
+from continual_mt.home import Home
+
+EPILOG = options.examples("continual-mt report report.html", "continual-mt report report.html --home /data/home")
+
+
+def report(
+    path: Annotated[Path, typer.Argument(metavar="OUT.html", help="File to write.")], home: options.Home = None
+) -> None:
+    """Write what the dashboard shows to one HTML file.
+
+    It loads nothing from outside, so that it can be kept and sent. Samples are shown of some pairs; it says of which.
+    """
+    from dashboards.report import report as content_of
+    from registry import Registry
+
+    with Registry.open(Home.resolve(home).path) as registry:
+        content = content_of(registry)
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    say(f"wrote {path}")

@@ -1,0 +1,134 @@
+"""The views of the page, one function each: from a registry to HTML elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from continual_mt.languages import Pair
+from dashboards import elements, figures
+from dashboards.samples import samples_of
+from dashboards.translating import CHARACTERS
+from dashboards.views import METRICS, pair_matrix, sequence_sheets, storage
+from registry import ParentRecord, Registry
+
+MODULES_SHOWN = 20
+SAMPLES = 10
+
+
+def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
+    """The matrix of pairs; ``samples`` below it belongs to the pair that is chosen."""
+    entries = registry.pairs(parent.name)
+    matrix = pair_matrix(entries, registry.scores(parent=parent.name), metric)
+    title = f"{METRICS[metric]} of the {len(entries):,} pairs that can be run"
+    return html.Div(
+        [
+            elements.graph(figures.matrix_figure(matrix, title), "pairs"),
+            html.Div(
+                [
+                    elements.chooser("source", "source", matrix.sources),
+                    elements.chooser("target", "target", matrix.targets),
+                ],
+                className="controls",
+            ),
+            dcc.Loading(html.Div(id="samples")),
+        ]
+    )
+
+
+def samples(registry: Registry, parent: ParentRecord, source: str, target: str) -> Component:
+    """What a pair's recipe translated. Raises UnknownNameError for a pair that cannot be run."""
+    recipe = registry.recipe(source, target, parent=parent.name)
+    scores = registry.scores(Pair(source, target), parent=parent.name)
+    corpora = {corpus.digest: corpus for corpus in registry.corpora()}
+    return elements.sampled(samples_of(registry, recipe, scores, corpora, SAMPLES))
+
+
+def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Component:
+    """A choice of sequences; ``sequence-figures`` belongs to the one that is chosen."""
+    found = {record.digest: f"{record.name} ({record.mode})" for record in registry.sequences(parent.name)}
+    if not found:
+        return elements.note("There is no sequence on this parent yet; 'continual-mt sequence run' makes one.")
+    languages = sorted(
+        {language for entry in registry.pairs(parent.name) for language in (entry.pair.source, entry.pair.target)}
+    )
+    return html.Div(
+        [
+            html.Div(
+                [
+                    elements.chooser("sequence", "sequence", found, list(found)[-1]),
+                    elements.chooser("language", "only pairs with", languages),
+                ],
+                className="controls",
+            ),
+            dcc.Loading(html.Div(id="sequence-figures")),
+        ]
+    )
+
+
+def sequence(registry: Registry, digest: str | None, language: str | None, metric: str) -> Component:
+    """A sequence's heatmaps, one a view, and its curves."""
+    for record in registry.sequences():
+        if record.digest == digest:
+            sheets = sequence_sheets(record, registry.cells(record.digest, metric=metric), metric, language=language)
+            drawn = [elements.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
+            if sheets:
+                return html.Div([*drawn, elements.graph(figures.curves_figure(sheets), "curves")])
+            return elements.note(f"Nothing was scored along this sequence in {METRICS[metric]} yet.")
+    return elements.note("Choose a sequence.")
+
+
+def stored(registry: Registry, parent: ParentRecord, metric: str) -> Component:
+    """Bytes of the parent and its modules beside full copies."""
+    kept = storage(parent, registry.modules(parent.name))
+    return elements.graph(figures.storage_figure(kept), "storage")
+
+
+def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
+    """The modules, MODULES_SHOWN at a time."""
+    count = len(registry.modules(parent.name))
+    if not count:
+        return elements.note("This parent has no module yet; 'continual-mt add' makes one.")
+    choices = {
+        str(first): f"{first + 1} to {min(first + MODULES_SHOWN, count)} of {count}"
+        for first in range(0, count, MODULES_SHOWN)
+    }
+    chosen = html.Div(elements.chooser("modules-chosen", "modules", choices, "0"), className="controls")
+    return html.Div([chosen, html.Div(id="modules")])
+
+
+def modules_from(registry: Registry, parent: ParentRecord, first: int) -> Component:
+    """The modules behind the first ones."""
+    shown = registry.modules(parent.name)[first : first + MODULES_SHOWN]
+    return html.Div([elements.module(record, parent.parameters) for record in shown])
+
+
+def translate(registry: Registry, parent: ParentRecord, metric: str) -> Component:
+    """A box for a sentence."""
+    runnable = [entry.pair for entry in registry.pairs(parent.name)]
+    sources, targets = sorted({pair.source for pair in runnable}), sorted({pair.target for pair in runnable})
+    return html.Div(
+        [
+            html.Div(
+                [
+                    elements.chooser("translate-source", "from", sources, parent.pair.source),
+                    elements.chooser("translate-target", "to", targets, parent.pair.target),
+                ],
+                className="controls",
+            ),
+            dcc.Textarea(id="text", placeholder="A sentence", rows=3, maxLength=CHARACTERS),
+            html.Div(html.Button("Translate", id="translate")),
+            dcc.Loading(html.Div(id="translation")),
+        ]
+    )
+
+
+PANELS: dict[str, Callable[[Registry, ParentRecord, str], Component]] = {
+    "pairs": pairs,
+    "sequences": sequences,
+    "storage": stored,
+    "modules": modules,
+    "translate": translate,
+}

@@ -1,0 +1,109 @@
+"""The report: every view of the registry in one HTML file that loads nothing from outside."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+
+from dashboards import figures
+from dashboards.document import document
+from dashboards.samples import Samples, samples_of, with_samples
+from dashboards.table import Table
+from dashboards.tables import corpora_table
+from dashboards.views import METRICS, module_facts, pair_matrix, sequence_sheets, spec_text, storage
+from registry import CorpusRecord, ModuleRecord, PairEntry, ParentRecord, Registry, ScoreRecord, SequenceRecord
+from registry.entities import now
+
+PAIRS_WITH_SAMPLES = 40
+SAMPLES = 5
+NO_PARENT = "There is no parent yet; 'continual-mt parent train' or 'continual-mt demo' makes one."
+
+
+def report(registry: Registry) -> str:
+    """The report as HTML. Samples are shown of PAIRS_WITH_SAMPLES pairs of each parent, which the report says."""
+    parents = registry.parents()
+    corpora = {corpus.digest: corpus for corpus in registry.corpora()}
+    made = f"{registry.name}, {now():%Y-%m-%d %H:%M UTC}"
+    parts = [f"<h1>What continual_mt can translate, and how well</h1>{_paragraph(made)}"]
+    parts += ["".join(_of_parent(registry, parent, corpora)) for parent in parents]
+    return document("continual_mt report", "\n".join(parts if parents else [*parts, _paragraph(NO_PARENT)]))
+
+
+def _of_parent(registry: Registry, parent: ParentRecord, corpora: Mapping[str, CorpusRecord]) -> Iterator[str]:
+    entries, scores = registry.pairs(parent.name), registry.scores(parent=parent.name)
+    modules = registry.modules(parent.name)
+    yield f"<h2>Parent {html.escape(parent.name)}, {parent.pair}</h2><h3>Pairs</h3>"
+    for metric, name in METRICS.items():
+        title = f"{name} of the {len(entries):,} pairs that can be run"
+        yield figures.fragment(figures.matrix_figure(pair_matrix(entries, scores, metric), title))
+    yield from _samples(registry, entries, scores, corpora)
+    for sequence in registry.sequences(parent.name):
+        yield from _sequence(registry, sequence)
+    yield f"<h3>Storage</h3>{figures.fragment(figures.storage_figure(storage(parent, modules)))}"
+    yield f"<h3>Modules</h3>{_paragraph(f'{len(modules):,} modules')}"
+    yield from (_module(module, parent) for module in modules)
+
+
+def _samples(
+    registry: Registry,
+    entries: Sequence[PairEntry],
+    scores: Sequence[ScoreRecord],
+    corpora: Mapping[str, CorpusRecord],
+) -> Iterator[str]:
+    kept = with_samples(scores, corpora)
+    chosen = [entry.recipe for entry in entries if entry.recipe.digest in kept]
+    shown = chosen[:PAIRS_WITH_SAMPLES]
+    by_recipe: dict[str, list[ScoreRecord]] = {}
+    for score in scores:
+        by_recipe.setdefault(score.recipe, []).append(score)
+    yield "<h3>Samples</h3>" + _paragraph(
+        f"Of {len(shown):,} of the {len(chosen):,} pairs whose translations were kept."
+        if chosen
+        else "No translations were kept yet; scoring a pair keeps them."
+    )
+    for recipe in shown:
+        yield _sampled(samples_of(registry, recipe, by_recipe[recipe.digest], corpora, SAMPLES))
+
+
+def _sampled(samples: Samples) -> str:
+    rows = [(sample.source, sample.hypothesis, sample.reference) for sample in samples.sentences]
+    return _details(samples.title, _paragraph(samples.note) + _table(("source", "hypothesis", "reference"), rows))
+
+
+def _sequence(registry: Registry, sequence: SequenceRecord) -> Iterator[str]:
+    additions = ", ".join(map(str, sequence.additions))
+    yield f"<h3>Sequence {html.escape(sequence.name)}</h3>{_paragraph(f'{sequence.mode}: {additions}')}"
+    cells = registry.cells(sequence.digest)
+    if not cells:
+        yield _paragraph("Nothing was scored along this sequence yet.")
+    for metric in METRICS:
+        sheets = sequence_sheets(sequence, cells, metric)
+        yield from (figures.fragment(figures.sheet_figure(sheet)) for sheet in sheets)
+        if sheets:
+            yield figures.fragment(figures.curves_figure(sheets))
+
+
+def _module(module: ModuleRecord, parent: ParentRecord) -> str:
+    facts = _table((), module_facts(module, parent.parameters))
+    spec = _details("spec", f"<pre>{html.escape(spec_text(module))}</pre>")
+    return _details(module.full_name, facts + _drawn(corpora_table(module.lineage)) + spec)
+
+
+def _drawn(table: Table) -> str:
+    return _table([column.name for column in table.columns], table.rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+    body = "".join(
+        "<tr>" + "".join(f'<td class="wide">{html.escape(text)}</td>' for text in row) + "</tr>" for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>" if heads else f"<table>{body}</table>"
+
+
+def _details(summary: str, content: str) -> str:
+    return f"<details><summary>{html.escape(summary)}</summary>{content}</details>"
+
+
+def _paragraph(text: str) -> str:
+    return f'<p class="note">{html.escape(text)}</p>'

@@ -1,0 +1,71 @@
+"""Serving the page on this machine."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from dash import Dash
+from flask import abort, request
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from continual_mt.errors import AddressError
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def serve(app: Dash, host: str, port: int, started: Callable[[str], None]) -> None:
+    """Serve until interrupted. ``started`` is told the page's address; port 0 takes any that is free.
+
+    On this machine's own address only requests that name it are answered, so that no other site's name can be made
+    to lead here. Raises AddressError when the address cannot be used.
+    """
+    with _listening(host, port) as listening:
+        if _is_loopback(host):
+            _answer_only(app, {*LOOPBACK_NAMES, host})
+        server = _server(app, host, listening)
+        started(f"http://{_in_url(host)}:{server.port}")
+        try:
+            server.serve_forever()
+        finally:
+            server.server_close()
+
+
+def _answer_only(app: Dash, names: set[str]) -> None:
+    """Refuse requests that name another machine. Flask has a setting for this, which knows no IPv6."""
+
+    def refuse() -> None:
+        if urlsplit(f"//{request.host}").hostname not in names:
+            abort(400)
+
+    app.server.before_request(refuse)
+
+
+def _server(app: Dash, host: str, listening: socket.socket) -> BaseWSGIServer:
+    # A line for each request would bury what was said at the start.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    return make_server(host, listening.getsockname()[1], app.server, threaded=True, fd=listening.fileno())
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        # Python adds the address to the system's words.
+        reason = f"{error.strerror or error}".partition(" (while")[0]
+        raise AddressError(f"cannot serve on {host} port {port}: {reason}; give another --host or --port") from error
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
