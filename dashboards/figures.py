@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -16,7 +17,7 @@ MARKS = {"original": "star", "supervised": "square-open"}
 _COLOURS = "Viridis"
 _CANNOT_RUN, _NO_SCORE = "#f1f1f1", "#c9c9c9"
 # Plotly's button that sends a chart to its makers' site is left out: what is shown stays here.
-CONFIG: dict[str, object] = {
+CONFIG: Any = {
     "displaylogo": False,
     "responsive": True,
     "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d"],

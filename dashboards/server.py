@@ -37,10 +37,11 @@ def serve(app: Dash, host: str, port: int, started: Callable[[str], None]) -> No
 def _answer_only(app: Dash, names: set[str]) -> None:
     """Refuse requests that name another machine. Flask has a setting for this, which knows no IPv6."""
 
-    @app.server.before_request
     def refuse() -> None:
         if urlsplit(f"//{request.host}").hostname not in names:
             abort(400)
+
+    app.server.before_request(refuse)
 
 
 def _server(app: Dash, host: str, listening: socket.socket) -> BaseWSGIServer:
