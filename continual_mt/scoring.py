@@ -41,7 +41,7 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
 
     Raises InputError when the numbers of lines differ or there are none.
     """
-    _check_lines(hypotheses, references)
+    check_lines(hypotheses, references)
     values: list[MetricValue] = []
     for name, metric in (("bleu", BLEU(tokenize=bleu_tokenization(language))), ("chrf", CHRF())):
         result = metric.corpus_score(list(hypotheses), [list(references)])
@@ -51,11 +51,11 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> float:
     """BLEU alone, for choosing checkpoints. Raises as ``score`` does."""
-    _check_lines(hypotheses, references)
+    check_lines(hypotheses, references)
     metric = BLEU(tokenize=bleu_tokenization(language))
     return float(metric.corpus_score(list(hypotheses), [list(references)]).score)
 
 
-def _check_lines(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+def check_lines(hypotheses: Sequence[str], references: Sequence[str]) -> None:
     if len(hypotheses) != len(references) or not references:
         raise InputError(f"{len(hypotheses)} hypotheses cannot be scored against {len(references)} references")

@@ -157,10 +157,15 @@ class AdditionSpec(_TrainingSpec):
 
 
 class SequenceSpec(_Strict):
-    """Additions to one parent, in order. What stands beside ``additions`` holds for each that says nothing else."""
+    """Additions to one parent, in order. What stands beside ``additions`` holds for each that says nothing else.
+
+    In the mode ``shared``, a contrast that does forget, each addition goes on with the cross-attention of the one
+    before, instead of with the parent's.
+    """
 
     name: Name
     parent: Name
+    mode: Literal["separate", "shared"] = "separate"
     additions: tuple[AdditionSpec, ...]
 
     @model_validator(mode="before")
@@ -168,7 +173,7 @@ class SequenceSpec(_Strict):
     def _inherit(cls, values: Any) -> Any:
         if not isinstance(values, dict) or not isinstance(values.get("additions"), list):
             return values
-        own = {"name", "parent", "additions"}
+        own = {"name", "parent", "mode", "additions"}
         shared = {key: value for key, value in values.items() if key not in own}
         shared["parent"] = values.get("parent")
         merged = [
@@ -188,6 +193,12 @@ class SequenceSpec(_Strict):
         parent = info.data.get("parent")
         if parent is not None and any(addition.parent != parent for addition in additions):
             raise ValueError(f"every addition of a sequence is to its parent, {parent}")
+        fixed = sorted({addition.scope for addition in additions} - {"xattn", "body"})
+        if info.data.get("mode") == "shared" and fixed:
+            raise ValueError(
+                f"scope {', '.join(fixed)}: in the mode shared one cross-attention is trained through all languages, "
+                "so each addition has the scope xattn or body"
+            )
         return additions
 
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from continual_mt.alignment import Alignment, Method, Unit
 from continual_mt.recipe import Recipe, RecipeKind
 from dashboards.table import NOTHING, Column, Table
 from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
+LOOKED_UP: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
+METHODS: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -78,6 +81,23 @@ def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
     return Table(
         columns, [(score.metric, points(score.value), points(score.copy_value), score.signature) for score in scores]
     )
+
+
+def alignment_table(alignments: Sequence[Alignment]) -> Table:
+    """How often a translation is the nearest, or among the five nearest; a row for each kind of word and method."""
+    columns = [Column("looked up"), Column("method")]
+    columns += [Column(name, number=True) for name in ("precision@1", "precision@5", "queries", "candidates")]
+    rows = [
+        (
+            LOOKED_UP[found.unit],
+            METHODS[found.method],
+            *(NOTHING if share is None else percent(share) for share in (found.precision_at_1, found.precision_at_5)),
+            f"{found.queries:,}",
+            f"{found.candidates:,}",
+        )
+        for found in alignments
+    ]
+    return Table(columns, rows)
 
 
 def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> Table:

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ray_jobs.driver import Driver, Outcome
     from ray_jobs.run import add
+    from ray_jobs.sequence import add_sequence
 
-__all__ = ["Driver", "Outcome", "add"]
+__all__ = ["Driver", "Outcome", "add", "add_sequence"]
 
-_PLACES = {"Driver": "ray_jobs.driver", "Outcome": "ray_jobs.driver", "add": "ray_jobs.run"}
+_PLACES = {
+    "Driver": "ray_jobs.driver",
+    "Outcome": "ray_jobs.driver",
+    "add": "ray_jobs.run",
+    "add_sequence": "ray_jobs.sequence",
+}
 
 
 def __getattr__(name: str) -> object:

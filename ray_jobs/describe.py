@@ -12,8 +12,9 @@ from continual_mt.spec import ParentSpec
 from ray_jobs.evaluation import Evaluation
 from ray_jobs.resolve import ResolvedJob
 from ray_jobs.tracking import Tracker
-from registry import JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry import CellRecord, CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.entities import JSONObject
+from registry.summary import Summary
 
 Registered = ParentRecord | ModuleRecord
 
@@ -28,11 +29,12 @@ def parent_of(record: Registered) -> str:
     return record.name if isinstance(record, ParentRecord) else record.parent
 
 
-def lineage(job: ResolvedJob, held: JobRecord, run: str | None) -> Lineage:
-    """What the result of a job was made from."""
+def lineage(job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord]) -> Lineage:
+    """What the result of a job was made from; ``tests`` are the records of its test sets, with their text."""
+    spec = cast(JSONObject, job.spec.model_dump(mode="json"))
     return Lineage(
-        corpora=(("train", job.train.record), ("dev", job.dev.record), *(("test", test.record) for test in job.tests)),
-        spec=cast(JSONObject, job.spec.model_dump(mode="json")),
+        corpora=(("train", job.train.record), ("dev", job.dev.record), *(("test", test) for test in tests)),
+        spec=spec | ({"start": job.start.full_name} if job.start else {}),
         code_version=importlib.metadata.version("continual-mt"),
         job=job.digest,
         attempt=held.attempt,
@@ -89,11 +91,56 @@ def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
     return values
 
 
+def metrics_of_cells(cells: Sequence[CellRecord]) -> dict[str, float]:
+    """One position of a sequence: ``bleu/PAIR`` and ``zero_shot/PAIR`` routed, ``through/bleu/PAIR``, ``shared/…``.
+
+    ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of its own.
+    """
+    sets: dict[Pair, set[str]] = {}
+    for cell in cells:
+        sets.setdefault(cell.pair, set()).add(cell.test_digest)
+    own = {cell.test_digest: cell.value for cell in cells if cell.kind == "original" and cell.metric == "bleu"}
+    values: dict[str, float] = {}
+    for cell in cells:
+        suffix = f"/{cell.test}" if len(sets[cell.pair]) > 1 else ""
+        prefix = "" if cell.view == "routed" else f"{cell.view}/"
+        values[f"{prefix}{cell.metric}/{cell.pair}{suffix}"] = cell.value
+        if cell.metric == "bleu" and cell.kind == "zero-shot":
+            values[f"{prefix}zero_shot/{cell.pair}{suffix}"] = cell.value
+        if cell.metric == "bleu" and cell.view == "through" and own.get(cell.test_digest):
+            values[f"retention/{cell.pair}{suffix}"] = 100 * cell.value / own[cell.test_digest]
+    return values
+
+
+def metrics_of_summary(summary: Summary) -> dict[str, float]:
+    """The measures of a sequence under flat names, so that two sequences can be compared: ``forgetting/through``, …"""
+    values: dict[str, float | None] = {}
+    for view in summary.views:
+        if view.kept:
+            values[f"backward_transfer/{view.view}"] = view.kept.backward_transfer
+            values[f"forgetting/{view.view}"] = view.kept.since_first
+            values[f"forgetting_since_best/{view.view}"] = view.kept.since_best
+        if view.retention:
+            values[f"retention_mean/{view.view}"] = view.retention.mean
+            values[f"retention_worst/{view.view}"] = view.retention.worst
+    if summary.storage:
+        values["stored/mean_bytes"] = summary.storage.mean_bytes
+        values["stored/mean_parameters"] = summary.storage.mean_parameters
+        values["stored/share_of_copies"] = summary.storage.share
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def track(tracker: Tracker, record: Registered, evaluations: Sequence[Evaluation]) -> None:
     """Put a result on its MLflow run: sizes, scores, and the tables of scores and sample translations."""
     tracker.tags({"registered": name_of(record)})
     scores = [score for evaluation in evaluations for score in evaluation.scores]
-    tracker.metrics({"parameters": record.parameters, "bytes": record.bytes} | metrics_of(scores), 0)
+    metrics = {"parameters": record.parameters, "bytes": record.bytes} | metrics_of(scores)
+    if isinstance(record, ModuleRecord):
+        about = {"registered": record.full_name, "digest": record.digest, "scope": record.scope}
+        # Slashes, colons and dots are not allowed in the names of logged models.
+        tracker.module(f"{record.parent} {record.pair} v{record.version}".replace(".", "_"), about, metrics)
+    else:
+        tracker.metrics(metrics, 0)
     columns = ("pair", "kind", "test", "metric", "value", "copy of the source", "recipe", "signature")
     rows = [
         (str(s.pair), s.kind, s.test, s.metric, s.value, s.copy_value, str(evaluation.recipe), s.signature)

@@ -5,7 +5,7 @@ Only the driver opens the database."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,21 @@ from continual_mt.errors import ClusterError, IncompatibleError, RegistryError, 
 from continual_mt.home import Home
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
+from continual_mt.recipe import Recipe
 from continual_mt.side import Side
-from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec
+from continual_mt.spec import AdditionSpec, ParentSpec
 from ray_jobs import cluster, describe, lease
 from ray_jobs.channel import News
 from ray_jobs.describe import Registered
 from ray_jobs.display import Display
-from ray_jobs.evaluation import Evaluation, evaluate, scoring_work
+from ray_jobs.evaluation import Evaluation, evaluate, evaluated, scoring_work, with_text
 from ray_jobs.fit import fit
 from ray_jobs.order import StoredParent, WorkOrder
-from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve, sequence_digest
+from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve
 from ray_jobs.tracking import Tracker
+from ray_jobs.translation import TranslationOrder, threads_for, translate_all
 from ray_jobs.vocabularies import tokenizers
-from registry import JobRecord, ParentRecord, Registry
+from registry import JobRecord, ModuleRecord, Registry
 from registry.entities import JSONObject
 from registry.resolution import Shelf
 
@@ -55,6 +57,14 @@ class Outcome:
             "record": self.record.to_json(),
             "scores": [score.to_json() for evaluation in self.evaluations for score in evaluation.scores],
         }
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a sequence an addition stands: ``beside`` are the modules that its own goes together with."""
+
+    sequence: str
+    beside: tuple[ModuleRecord, ...]
 
 
 class Driver:
@@ -91,7 +101,7 @@ class Driver:
         # The first thing that is written, once nothing in the spec is wrong.
         self._registry = self._registry or self._stack.enter_context(Registry.open(self.home.path, create=True))
         self._check_name(spec, job)
-        return self._run(job, None)
+        return self.run(job)
 
     def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:
         """A parent is frozen for ever: its name is never given to another, and it has no second name."""
@@ -104,57 +114,11 @@ class Driver:
             if parent.name != spec.name and parent.lineage.job == job.digest:
                 raise IncompatibleError(f"just this work is registered already, as the parent {parent.name}; use it")
 
-    def add_language(self, spec: AdditionSpec, *, sequence: str | None = None) -> Outcome:
+    def add_language(self, spec: AdditionSpec) -> Outcome:
         """Add a language to a parent and register its module."""
-        parent = self.registry.parent(spec.parent)
-        return self._run(resolve(spec, parent, self.home.cache), sequence)
+        return self.run(resolve(spec, self.registry.parent(spec.parent), self.home.cache))
 
-    def add_sequence(self, spec: SequenceSpec, after: Callable[[Outcome], None] | None = None) -> list[Outcome]:
-        """Add languages in order, calling ``after`` behind each.
-
-        What every pair scores goes to one MLflow run, with the position in the sequence as its step (0: before it).
-        """
-        parent = self.registry.parent(spec.parent)
-        # Everything is read before anything is trained: a mistake in the last addition is found now.
-        jobs = [resolve(addition, parent, self.home.cache) for addition in spec.additions]
-        digest = sequence_digest(spec, jobs)
-        held = self._take(digest, "sequence")
-        if held.state == "finished":
-            return [self._add(addition, spec.name, after) for addition in spec.additions]
-        tracker = Tracker(self.home, self.display.say)
-        tags = {"kind": "sequence", "parent": parent.name, "sequence": spec.name, "job": digest}
-        with (
-            lease.kept(self.registry, digest),
-            self._tracked(tracker, held, parent.name, f"sequence {spec.name}", tags),
-        ):
-            outcomes: list[Outcome] = []
-            self._record_position(tracker, parent, jobs, 0)
-            for position, addition in enumerate(spec.additions, start=1):
-                outcomes.append(self._add(addition, spec.name, after))
-                self._record_position(tracker, parent, jobs, position)
-        return outcomes
-
-    def _add(self, spec: AdditionSpec, sequence: str, after: Callable[[Outcome], None] | None) -> Outcome:
-        outcome = self.add_language(spec, sequence=sequence)
-        if after:
-            after(outcome)
-        return outcome
-
-    def _record_position(self, tracker: Tracker, parent: ParentRecord, jobs: list[ResolvedJob], position: int) -> None:
-        """What every pair scores behind the first ``position`` additions of a sequence, whatever stands by now."""
-        later = {job.digest for job in jobs[position:]}
-        modules = [module for module in self.registry.modules(parent.name) if module.lineage.job not in later]
-        current = {recipe.digest for recipe in Shelf(parent, modules).recipes()}
-        tests = {test.digest for job in jobs for test in self._tests(job, parent.name)}
-        beams = {job.spec.beam for job in jobs}
-        scores = [
-            score
-            for score in self.registry.scores(parent=parent.name)
-            if score.recipe in current and score.test_digest in tests and score.beam in beams
-        ]
-        tracker.metrics(describe.metrics_of(scores), position)
-
-    def _take(self, digest: str, kind: str) -> JobRecord:
+    def take(self, digest: str, kind: str) -> JobRecord:
         """Hold a job; one that is finished is given back as it is, or made a new attempt where that was asked for."""
         held = lease.take(self.registry, digest, kind)
         if held.state == "finished" and self.again:
@@ -163,7 +127,7 @@ class Driver:
         return held
 
     @contextmanager
-    def _tracked(
+    def tracked(
         self, tracker: Tracker, held: JobRecord, experiment: str, name: str, tags: Mapping[str, str]
     ) -> Iterator[bool]:
         """A job's MLflow run, the same one through retries, ended as the job ends; yields whether it is new."""
@@ -178,8 +142,9 @@ class Driver:
             raise
         tracker.finish("FINISHED")
 
-    def _run(self, job: ResolvedJob, sequence: str | None) -> Outcome:
-        held = self._take(job.digest, job.kind)
+    def run(self, job: ResolvedJob, place: Place | None = None) -> Outcome:
+        """Do a resolved job, which may have its place in a sequence."""
+        held = self.take(job.digest, job.kind)
         if held.state == "finished":
             record = self._registered(job, held)
             if record is None:
@@ -187,13 +152,14 @@ class Driver:
                     f"job {job.digest[:12]} is finished, but what it made is not in {self.registry.name}; use --again"
                 )
             self.display.say(f"{job.title}: done before, as {describe.name_of(record)}")
-            return Outcome(record, False, tuple(self._score(job, record, only_missing=True)), held.run)
+            return Outcome(record, False, tuple(self._score(job, record, place, only_missing=True)), held.run)
         with lease.kept(self.registry, job.digest):
-            return self._work(job, held, sequence)
+            return self._work(job, held, place)
 
-    def _work(self, job: ResolvedJob, held: JobRecord, sequence: str | None) -> Outcome:
+    def _work(self, job: ResolvedJob, held: JobRecord, place: Place | None) -> Outcome:
         tracker = Tracker(self.home, self.display.say)
-        with self._tracked(tracker, held, job.experiment, job.title, describe.tags(job, sequence)) as new:
+        tags = describe.tags(job, place.sequence if place else None)
+        with self.tracked(tracker, held, job.experiment, job.title, tags) as new:
             if new:
                 tracker.parameters(describe.parameters(job))
                 tracker.text(job.spec.model_dump_json(indent=1), "spec.json")
@@ -205,7 +171,7 @@ class Driver:
             when = "now" if trained_now else "before"
             self.display.say(f"{job.title}: registered {when}, as {describe.name_of(record)}; next is scoring")
             self._drop_checkpoints(job, held)
-            evaluations = self._score(job, record, only_missing=False)
+            evaluations = self._score(job, record, place, only_missing=False)
             describe.track(tracker, record, evaluations)
         return Outcome(record, trained_now, tuple(evaluations), tracker.run)
 
@@ -285,7 +251,8 @@ class Driver:
     ) -> Registered:
         # Whoever lost the lease registers nothing: its new holder will.
         self.registry.renew_job(job.digest, lease.holder_name(), lease.LEASE_SECONDS)
-        lineage = describe.lineage(job, held, run)
+        tests = [with_text(self.registry, test) for test in job.tests]
+        lineage = describe.lineage(job, held, run, tests)
         sides = Side(job.pair.source, order.source), Side(job.pair.target, order.target)
         if isinstance(job.spec, ParentSpec):
             parent = Parent(job.pair, job.architecture, best, *sides)
@@ -296,22 +263,49 @@ class Driver:
         module = Module.of(parent, job.pair, job.spec.scope, best, new.tokenizer)
         return self.registry.register_module(job.parent.name, module, lineage=lineage)
 
-    def _tests(self, job: ResolvedJob, parent: str) -> list[ResolvedTest]:
+    def tests(self, job: ResolvedJob, parent: str) -> list[ResolvedTest]:
         """The job's own test sets and those that earlier work on the same parent named, each once."""
         records: list[Registered] = [self.registry.parent(parent), *self.registry.modules(parent)]
         earlier = known_tests([record.lineage.spec for record in records], self.home.cache, self.display.say)
         tests = {(test.pair, test.digest): test for test in [*earlier, *job.tests]}
         return list(tests.values())
 
-    def _score(self, job: ResolvedJob, record: Registered, *, only_missing: bool) -> list[Evaluation]:
-        """Score every pair that can be run now, so that what an addition changed anywhere is seen."""
-        parent, beam = describe.parent_of(record), job.spec.beam
-        tests = self._tests(job, parent)
-        evaluations = []
-        for recipe, test in scoring_work(self.registry, parent, tests, beam, only_missing=only_missing):
-            with self.display.counting(f"scoring {recipe.pair} {recipe.kind}", len(test.sources)) as progress:
-                evaluation = evaluate(self.registry, recipe, test, beam, progress)
+    def _score(
+        self, job: ResolvedJob, record: Registered, place: Place | None, *, only_missing: bool
+    ) -> list[Evaluation]:
+        """Score every pair that can be run now, so that what an addition changed anywhere is seen.
+
+        In a sequence, which looks at all pairs behind each addition, only those that the new module has a part in.
+        """
+        parent = describe.parent_of(record)
+        recipes = self.registry.recipes(parent)
+        if place is not None and isinstance(record, ModuleRecord):
+            shelf = Shelf(self.registry.parent(parent), [*place.beside, record])
+            recipes = [recipe for recipe in shelf.recipes() if record.key in recipe.modules]
+        work = scoring_work(self.registry, recipes, self.tests(job, parent), job.spec.beam, only_missing=only_missing)
+        return self.evaluate(work, job.spec.beam)
+
+    def evaluate(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> list[Evaluation]:
+        """Score recipes on test sets: as Ray's tasks where the cluster runs already, and one by one here otherwise."""
+        if self._connected and len(work) > 1:
+            found = self._evaluate_as_tasks(work, beam)
+        else:
+            found = [self._evaluate_here(recipe, test, beam) for recipe, test in work]
+        for (_, test), evaluation in zip(work, found, strict=True):
             values = ", ".join(f"{score.metric} {score.value:.1f}" for score in evaluation.scores)
             self.display.say(f"{evaluation.title} on {test.name}: {values}")
-            evaluations.append(evaluation)
-        return evaluations
+        return found
+
+    def _evaluate_here(self, recipe: Recipe, test: ResolvedTest, beam: int) -> Evaluation:
+        with self.display.counting(f"scoring {recipe.pair} {recipe.kind}", len(test.sources)) as progress:
+            return evaluate(self.registry, recipe, test, beam, progress)
+
+    def _evaluate_as_tasks(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> list[Evaluation]:
+        threads = threads_for(len(work))
+        orders = [TranslationOrder.of(self.registry, recipe, test.sources, beam, threads) for recipe, test in work]
+        found: dict[int, Evaluation] = {}
+        with self.display.counting("scoring", len(orders)) as progress:
+            for place, hypotheses in translate_all(orders, progress):
+                recipe, test = work[place]
+                found[place] = evaluated(self.registry, recipe, test, beam, hypotheses)
+        return [found[place] for place in range(len(work))]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from continual_mt import scoring
 from continual_mt.recipe import Recipe
 from ray_jobs.resolve import ResolvedTest
-from registry import Registry, ScoreRecord
+from registry import CorpusRecord, Registry, ScoreRecord
 
 SAMPLES = 3
 
@@ -43,11 +43,18 @@ class Evaluation:
 def evaluate(
     registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, progress: Callable[[int], None] | None = None
 ) -> Evaluation:
-    """Translate a test set and register the scores."""
-    model = registry.run(recipe)
-    hypotheses = model.translate(test.sources, beam=beam, progress=progress)
+    """Translate a test set here, and register the scores."""
+    hypotheses = registry.run(recipe).translate(test.sources, beam=beam, progress=progress)
+    return evaluated(registry, recipe, test, beam, hypotheses)
+
+
+def evaluated(
+    registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, hypotheses: Sequence[str]
+) -> Evaluation:
+    """Score translations, keep the text, so that any metric can be computed later, and register the scores."""
     copies = {value.metric: value.value for value in scoring.score(test.sources, test.references, test.pair.target)}
-    registry.register_corpus(test.record)
+    registry.register_corpus(with_text(registry, test))
+    kept = registry.store_lines(hypotheses)
     records = registry.register_scores(
         [
             ScoreRecord.of(
@@ -60,6 +67,7 @@ def evaluate(
                 signature=value.signature,
                 sentences=len(test.references),
                 beam=beam,
+                hypotheses=kept,
             )
             for value in scoring.score(hypotheses, test.references, test.pair.target)
         ]
@@ -70,12 +78,18 @@ def evaluate(
     )
 
 
+def with_text(registry: Registry, test: ResolvedTest) -> CorpusRecord:
+    """The record of a test set whose text is kept in the registry."""
+    sources, references = registry.store_lines(test.sources), registry.store_lines(test.references)
+    return replace(test.record, sources=sources, references=references)
+
+
 def scoring_work(
-    registry: Registry, parent: str, tests: Sequence[ResolvedTest], beam: int, *, only_missing: bool
+    registry: Registry, recipes: Sequence[Recipe], tests: Sequence[ResolvedTest], beam: int, *, only_missing: bool
 ) -> list[tuple[Recipe, ResolvedTest]]:
-    """Every recipe of a parent with every test set of its pair, or only those that have no score with this beam yet."""
-    work = [(recipe, test) for recipe in registry.recipes(parent) for test in tests if test.pair == recipe.pair]
-    if not only_missing:
+    """Every recipe with every test set of its pair, or only those that have no score with this beam yet."""
+    work = [(recipe, test) for recipe in recipes for test in tests if test.pair == recipe.pair]
+    if not only_missing or not recipes:
         return work
-    known = {(score.recipe, score.test_digest, score.beam) for score in registry.scores(parent=parent)}
+    known = {(score.recipe, score.test_digest, score.beam) for score in registry.scores(parent=recipes[0].parent)}
     return [(recipe, test) for recipe, test in work if (recipe.digest, test.digest, beam) not in known]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from continual_mt.architecture import GROUPS, Architecture, Group, group_names
+from continual_mt.architecture import GROUPS, Architecture, Group, group_names, group_of
 from continual_mt.languages import Pair
+from continual_mt.module import Module
 from continual_mt.parent import Parent
 from continual_mt.settings import TrainingSettings
 from continual_mt.spec import CorpusSpec
@@ -33,7 +34,10 @@ class StoredParent:
 
 @dataclass(frozen=True)
 class WorkOrder:
-    """``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent."""
+    """``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
+
+    ``start`` are the pieces of the module with whose cross-attention and body training goes on instead of the parent's.
+    """
 
     pair: Pair
     architecture: Architecture
@@ -49,6 +53,7 @@ class WorkOrder:
     seed: int
     threads: int
     cache: Path
+    start: Mapping[str, str] | None = None
 
     @classmethod
     def of(
@@ -77,6 +82,7 @@ class WorkOrder:
             seed=job.spec.seed,
             threads=threads,
             cache=cache,
+            start=job.start.pieces if job.start else None,
         )
 
     def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
@@ -88,5 +94,9 @@ class WorkOrder:
         fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self.seed)
         if self.parent is None:
             return fresh
-        inherited = trainable_copy(dict(self.parent.load().tensors), self.names(self.trained))
+        given = dict(self.parent.load().tensors)
+        if self.start is not None:
+            module = Module.from_pieces(BlobStore(self.parent.blobs).get_all(self.start))
+            given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
+        inherited = trainable_copy(given, self.names(self.trained))
         return {name: fresh.get(name, inherited[name]) for name in self.names(GROUPS)}

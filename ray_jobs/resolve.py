@@ -16,7 +16,7 @@ from continual_mt.errors import ContinualMTError, CorpusError, MisuseError, Spec
 from continual_mt.languages import Pair
 from continual_mt.module import new_side_of
 from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec
-from registry import CorpusRecord, ParentRecord
+from registry import CorpusRecord, ModuleRecord, ParentRecord
 
 IDENTITY_VERSION = 1
 Result = TypeVar("Result")
@@ -56,7 +56,11 @@ class ResolvedTest:
 
 @dataclass(frozen=True)
 class ResolvedJob:
-    """Work with a name: ``digest`` is over all that decides its result, and over nothing else."""
+    """Work with a name: ``digest`` is over all that decides its result, and over nothing else.
+
+    ``start`` is the module whose cross-attention (and body, if it has one) an addition goes on with; usually, where it
+    is None, it begins with the parent's.
+    """
 
     spec: ParentSpec | AdditionSpec
     pair: Pair
@@ -65,6 +69,7 @@ class ResolvedJob:
     train: ResolvedCorpus
     dev: ResolvedCorpus
     tests: tuple[ResolvedTest, ...]
+    start: ModuleRecord | None = None
 
     @property
     def kind(self) -> str:
@@ -102,12 +107,16 @@ class ResolvedJob:
             "train": self.train.summary.digest,
             "dev": self.dev.summary.digest,
         }
+        if self.start:
+            identity["start"] = self.start.digest
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob]) -> str:
-    """The name of a sequence's work: its own name and its additions in order."""
+    """The name of a sequence's work: its own name, its mode and its additions in order."""
     identity = [IDENTITY_VERSION, spec.name, [job.digest for job in jobs]]
+    if spec.mode != "separate":
+        identity.append(spec.mode)
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 

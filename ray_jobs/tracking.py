@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from continual_mt.home import Home
@@ -82,6 +84,35 @@ class Tracker:
         """Keep a table as an artifact that the UI shows as one."""
         data = {column: [row[i] for row in rows] for i, column in enumerate(columns)}
         self._on_run(f"keep {file}", lambda client, run: client.log_table(run, data, file))
+
+    def files(self, contents: Mapping[str, bytes], folder: str) -> None:
+        """Keep files as artifacts in a folder, in the place of those of the same names."""
+
+        def keep(client: MlflowClient, run: str) -> None:
+            with tempfile.TemporaryDirectory() as place:
+                for name, content in contents.items():
+                    (Path(place) / name).write_bytes(content)
+                client.log_artifacts(run, place, folder)
+
+        self._on_run(f"keep {folder}", keep)
+
+    def module(self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+        """A logged model that stands for a registered module: it has scores and tags, and no copy of the weights."""
+        from mlflow.entities import Metric
+
+        from registry.entities import now
+
+        def log(client: MlflowClient, run: str) -> None:
+            experiment = client.get_run(run).info.experiment_id
+            model = client.create_logged_model(
+                experiment, name, source_run_id=run, tags=dict(tags), model_type="continual-mt module"
+            )
+            client.finalize_logged_model(model.model_id, "READY")
+            moment = int(now().timestamp() * 1000)
+            logged = [Metric(key, value, moment, 0, model_id=model.model_id) for key, value in metrics.items()]
+            client.log_batch(run, metrics=logged)
+
+        self._on_run(f"log the model {name}", log)
 
     def finish(self, status: str) -> None:
         """``FINISHED``, ``FAILED`` or ``KILLED``."""

@@ -40,8 +40,8 @@ class Catalog:
     """The reading half of the registry.
 
     All verbs raise UnknownNameError for names that are not there and RegistryError when the database cannot be used.
-    A module is found by ``de-en``, ``de-en:3`` or ``PARENT/de-en:3``: without a version it is the newest one, without
-    a parent the only parent's.
+    A module is found by ``de-en``, ``de-en:3`` or ``PARENT/de-en:3``: without a version it is the newest one that
+    started from the parent, without a parent the only parent's.
     """
 
     def __init__(self, database: Database) -> None:
@@ -79,7 +79,8 @@ class Catalog:
         wanted = ModuleName.parse(name)
         modules = self.modules(self.parent(wanted.parent or parent).name)
         for record in reversed(modules):
-            if record.pair == wanted.pair and wanted.version in (None, record.version):
+            fits = record.start is None if wanted.version is None else record.version == wanted.version
+            if record.pair == wanted.pair and fits:
                 return record
         raise unknown("module", name, (record.full_name for record in modules))
 
@@ -170,7 +171,7 @@ class Catalog:
         return shelf.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=shelf.parent.name))
 
     def _shelf(self, parent: ParentRecord) -> Shelf:
-        return Shelf(parent, self.modules(parent.name))
+        return Shelf(parent, [module for module in self.modules(parent.name) if module.start is None])
 
     def _shelves(self, name: str | None) -> list[Shelf]:
         return [self._shelf(parent) for parent in (self.parents() if name is None else [self.parent(name)])]

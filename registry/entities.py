@@ -132,6 +132,15 @@ class ModuleRecord:
         return self.pair.language(self.side)
 
     @property
+    def start(self) -> str | None:
+        """The module whose cross-attention this one went on with; None for the parent's.
+
+        Such a module belongs to a sequence that shares one cross-attention, and is taken only where it is named.
+        """
+        start = self.lineage.spec.get("start")
+        return start if isinstance(start, str) else None
+
+    @property
     def key(self) -> ModuleKey:
         return ModuleKey(self.full_name, self.digest)
 

@@ -55,6 +55,7 @@ def demo(home: options.Home = None, json_: options.Json = False) -> None:
     """
     from continual_mt.corpora.catalogs import open_catalogs
     from ray_jobs.driver import Driver
+    from ray_jobs.sequence import add_sequence
 
     started = time.monotonic()
     place = Home.resolve(home)
@@ -63,7 +64,7 @@ def demo(home: options.Home = None, json_: options.Json = False) -> None:
         driver.train_parent(_parent_spec(place))
         proof = Proof(place)
         proof.record()
-        outcomes = driver.add_sequence(_sequence_spec(place), after=proof.check)
+        outcomes = add_sequence(driver, _sequence_spec(place), after=proof.check)
         if not any(outcome.trained_now for outcome in outcomes):
             proof.measure_again(outcomes[-1].name)
         _report(driver.registry, place, proof, time.monotonic() - started, as_json=json_)

@@ -17,6 +17,8 @@ from typer.main import get_command
 
 from continual_mt.cli import (
     add,
+    align,
+    compare,
     dashboard,
     demo,
     evaluate,
@@ -57,6 +59,8 @@ app.add_typer(parent.app, name="parent")
 app.command(epilog=add.EPILOG)(add.add)
 app.add_typer(sequence.app, name="sequence")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=align.EPILOG)(align.align)
 app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
 app.add_typer(registry.app, name="registry")

@@ -1,14 +1,20 @@
-"""``continual-mt sequence run``."""
+"""``continual-mt sequence run`` and ``sequence show``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from continual_mt.cli import options
 from continual_mt.cli.jobs import Job
+from continual_mt.cli.output import print_json, print_table, print_text, say
+from continual_mt.home import Home
+
+if TYPE_CHECKING:
+    from registry.history import History
+    from registry.summary import Summary
 
 app = options.group("Sequences: additions to one parent, in order.")
 
@@ -28,6 +34,65 @@ def run(
 ) -> None:
     """Add the languages of a spec, one after the other; all of it is checked before the first is trained."""
     from continual_mt.spec import SequenceSpec, read_spec
+    from ray_jobs.sequence import add_sequence
 
     read = read_spec(SequenceSpec, spec)
-    Job("add_sequence", home, address, again, as_json).run(read, lambda driver: driver.add_sequence(read))
+    Job("add_sequence", home, address, again, as_json).run(read, lambda driver: add_sequence(driver, read))
+
+
+@app.command(epilog=options.examples("continual-mt sequence show latin", "continual-mt sequence show latin --json"))
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A sequence; of several of this name the newest.")],
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The test set, for pairs that have it.  [default: the first by name]"),
+    ] = None,
+    parent: options.OfParent = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what every pair scored along a sequence: what was learned, kept and forgotten.
+
+    A table a metric and view: each pair by its own recipe (routed), or through the cross-attention that was trained
+    last (through; shared where it is the only one). Then the measures.
+    """
+    from registry import Registry
+    from registry.history import History, find_sequence
+    from registry.summary import summarize
+
+    with Registry.open(Home.resolve(home).path) as registry:
+        sequence = find_sequence(registry, name, parent=parent)
+        history = History.read(registry, sequence, test=test)
+        summary = summarize(registry, history)
+    if as_json:
+        matrices = [{"view": view, **matrix.to_json()} for view, matrix in history.matrices()]
+        print_json({"sequence": sequence.to_json(), "matrices": matrices, "summary": summary.to_json()})
+    else:
+        _print(history, summary)
+
+
+def _print(history: History, summary: Summary) -> None:
+    from dashboards import history_tables as tables
+
+    sequence, last = history.sequence, history.last
+    count = len(sequence.additions)
+    print_text(
+        f"sequence: {sequence.name}\nparent: {sequence.parent}\nmode: {sequence.mode}\n"
+        f"begun: {sequence.created:%Y-%m-%d %H:%M UTC}\nadditions: {', '.join(map(str, sequence.additions))}\n"
+    )
+    if last is None:
+        say("nothing was scored along it yet; its pairs need test sets, and 'continual-mt sequence run' scores them")
+        return
+    print_text(f"scored: up to position {last} of {count}\n")
+    named = [(f"{tables.METRIC_NAMES[m.metric]}, {view}", tables.matrix_table(m)) for view, m in history.matrices()]
+    named += [
+        ("test sets", tables.tests_table(summary)),
+        ("additions", tables.additions_table(summary)),
+        ("averages", tables.averages_table(summary)),
+        ("forgetting, in BLEU", tables.forgetting_table(summary)),
+        ("measures", tables.measures_table(summary)),
+    ]
+    for title, table in named:
+        if table.rows:
+            print_text(f"\n{title}:\n")
+            print_table(table)

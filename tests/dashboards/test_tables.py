@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from continual_mt.alignment import Alignment
 from continual_mt.languages import Pair
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from dashboards.table import Column, Table, for_terminal, plain
-from dashboards.tables import metrics_table, pairs_table, results_table, size, storage_table
+from dashboards.tables import alignment_table, metrics_table, pairs_table, results_table, size, storage_table
 from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 
 CREATED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -99,6 +100,20 @@ def test_no_scores_give_no_rows() -> None:
 def test_metrics() -> None:
     table = metrics_table([score(ORIGINAL, "bleu", 30.06)])
     assert plain(table) == "metric  value  copy of the source  signature\nbleu     30.1                 2.3  s|v\n"
+
+
+def test_alignments_have_a_dash_where_no_word_was_looked_up() -> None:
+    table = alignment_table(
+        [
+            Alignment("piece", "cosine", 12_000, None, None, {}),
+            Alignment("word", "csls", 7, 0.5, 1.0, {"Haus": ("maison",), "Hund": ("chat", "chien")}),
+        ]
+    )
+    assert names(table) == ["looked up", "method", "precision@1", "precision@5", "queries", "candidates"]
+    assert [list(row) for row in table.rows] == [
+        ["words of one piece", "nearest neighbour", "-", "-", "0", "12,000"],
+        ["words of any length", "CSLS", "50.0%", "100.0%", "2", "7"],
+    ]
 
 
 def test_pairs_name_their_parent_where_there_are_several() -> None:

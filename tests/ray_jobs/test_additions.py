@@ -17,7 +17,7 @@ from mlflow.entities import Run
 
 from continual_mt.home import Home
 from continual_mt.spec import AdditionSpec, SequenceSpec, validate
-from ray_jobs import Driver, Outcome, add
+from ray_jobs import Driver, Outcome, add, add_sequence
 from registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def done(
     spec = validate(SequenceSpec, values, origin="the test", base=home)
     before = logits_digest(home, corpora)
     with Driver(Home(home)) as driver:
-        outcomes = driver.add_sequence(spec)
+        outcomes = add_sequence(driver, spec)
     return Done(home, outcomes, spec, before)
 
 
@@ -128,6 +128,7 @@ def test_every_pair_is_scored_the_zero_shot_one_too(done: Done) -> None:
             ("pt-de", "zero-shot", "es-en/es-de:1"),
             ("es-en", "retention", "es-en/pt-en:1"),
             ("es-en", "retention", "es-en/es-de:1"),
+            ("pt-en", "retention", "es-en/es-de:1"),
         }
         model = registry.assemble("pt", "de")
         assert model.recipe is not None
@@ -168,6 +169,19 @@ def test_spec_scores_and_samples_are_on_the_run(done: Done) -> None:
     assert all(set(row) == {"pair", "kind", "source", "hypothesis", "reference"} for row in samples)
 
 
+def test_a_logged_model_stands_for_each_module(done: Done) -> None:
+    run = done.runs()["pt-en xattn"]
+    found = done.client.search_logged_models([run.info.experiment_id])
+    models = {model.tags["registered"]: model for model in found}
+    assert set(models) == {"es-en/pt-en:1", "es-en/es-de:1"}
+    model = models["es-en/pt-en:1"]
+    assert (model.name, model.source_run_id) == ("es-en pt-en v1", run.info.run_id)
+    with Registry.open(done.home) as registry:
+        assert model.tags["digest"] == registry.module("pt-en:1").digest
+    metrics = {metric.key: metric.value for metric in model.metrics or ()}
+    assert metrics["bleu/pt-en"] == run.data.metrics["bleu/pt-en"]
+
+
 def test_a_sequence_has_its_position_as_step(done: Done) -> None:
     run = done.runs()["sequence both"].info.run_id
 
@@ -176,7 +190,8 @@ def test_a_sequence_has_its_position_as_step(done: Done) -> None:
 
     assert steps("bleu/es-en") == [0, 1, 2]
     assert steps("bleu/pt-en") == [1, 2]
-    assert steps("retention/es-en/through/pt-en") == [1, 2]
+    assert steps("through/bleu/es-en") == [0, 1, 2]
+    assert steps("through/chrf/pt-en") == [1, 2]
     assert steps("chrf/es-de") == steps("zero_shot/pt-de") == steps("bleu/pt-de") == [2]
 
 
@@ -187,7 +202,7 @@ def test_done_before_it_only_reports(done: Done, addition_values: Callable[..., 
     assert (outcome.record, outcome.run) == (done.outcomes[0].record, done.outcomes[0].run)
     assert outcome.evaluations == ()
     with Driver(Home(done.home)) as driver:
-        outcomes = driver.add_sequence(done.spec)
+        outcomes = add_sequence(driver, done.spec)
     assert [outcome.record for outcome in outcomes] == [outcome.record for outcome in done.outcomes]
     assert not any(outcome.trained_now for outcome in outcomes)
     assert len(done.client.search_runs([run.info.experiment_id for run in before])) == len(before)

@@ -11,7 +11,7 @@ from continual_mt.languages import Pair
 from continual_mt.spec import AdditionSpec, ParentSpec
 from ray_jobs import describe
 from ray_jobs.resolve import resolve
-from registry import JobRecord, Registry, ScoreRecord
+from registry import CellRecord, JobRecord, Registry, ScoreRecord
 from registry.entities import now
 
 
@@ -97,13 +97,53 @@ def test_lineage_says_what_a_result_was_made_from(
 ) -> None:
     job = resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path)
     held = JobRecord(job.digest, "addition", "running", 3, "host:1:x", now(), "run-1", now(), now())
-    lineage = describe.lineage(job, held, "run-1")
+    lineage = describe.lineage(job, held, "run-1", [test.record for test in job.tests])
     assert [role for role, _ in lineage.corpora] == ["train", "dev", "test"]
     assert (lineage.job, lineage.attempt, lineage.run) == (job.digest, 3, "run-1")
     assert lineage.spec["pair"] == "pt-en"
-    assert describe.lineage(job, replace(held, attempt=4), None).attempt == 4
+    assert describe.lineage(job, replace(held, attempt=4), None, []).attempt == 4
 
 
 def test_records_are_called_by_name(registry: Registry) -> None:
     parent = registry.parent("es-en")
     assert describe.name_of(parent) == describe.parent_of(parent) == "es-en"
+
+
+def test_a_position_of_a_sequence_as_metrics() -> None:
+    cell = CellRecord(
+        sequence="a" * 64,
+        position=1,
+        view="routed",
+        pair=Pair("es", "en"),
+        kind="original",
+        recipe="b" * 64,
+        module="es-en/pt-en:1",
+        test="test",
+        test_digest="c" * 64,
+        metric="bleu",
+        value=40.0,
+        beam=1,
+    )
+    zero = replace(cell, pair=Pair("pt", "de"), kind="zero-shot", test_digest="d" * 64, value=5.0)
+    cells = [
+        cell,
+        zero,
+        replace(cell, metric="chrf", value=60.0),
+        replace(cell, view="through", kind="retention", value=30.0),
+        replace(cell, view="through", kind="retention", metric="chrf", value=50.0),
+        replace(zero, view="shared", value=6.0),
+    ]
+    assert describe.metrics_of_cells(cells) == {
+        "bleu/es-en": 40.0,
+        "chrf/es-en": 60.0,
+        "bleu/pt-de": 5.0,
+        "zero_shot/pt-de": 5.0,
+        "through/bleu/es-en": 30.0,
+        "through/chrf/es-en": 50.0,
+        "retention/es-en": 75.0,
+        "shared/bleu/pt-de": 6.0,
+        "shared/zero_shot/pt-de": 6.0,
+    }
+    # Where a pair has several test sets, each has a metric of its own.
+    second = describe.metrics_of_cells([cell, replace(cell, test="news", test_digest="e" * 64)])
+    assert set(second) == {"bleu/es-en/test", "bleu/es-en/news"}

@@ -22,14 +22,16 @@ VERBS = {
     "add",
     "sequence run",
     "evaluate",
+    "align",
     "translate",
     "pairs",
     "registry list",
     "registry show",
+    "registry upgrade",
     "dashboard",
     "report",
 }
-PRINT_NO_DATA = {"translate", "dashboard", "report"}
+PRINT_NO_DATA = {"translate", "dashboard", "report", "registry upgrade"}
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

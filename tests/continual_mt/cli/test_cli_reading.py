@@ -102,6 +102,7 @@ def test_an_empty_registry(run: Any, tmp_path: Path) -> None:
         ["registry", "show", "es-en"],
         ["translate", "es-en"],
         ["evaluate", "es-en", "--test", "a", "b"],
+        ["align", "pt", "es", "--lexicon", "a"],
         ["dashboard", "--mlflow"],
         ["report", "report.html"],
     ],
@@ -137,4 +138,7 @@ def test_report(run: Any, home: Path, tmp_path: Path) -> None:
     assert content.startswith("<!doctype html>")
     assert "Parent es-en, es-en" in content
     failed = run("report", tmp_path / "missing" / "report.html", "--home", home)
-    assert (failed.code, failed.err) == (1, f"error: cannot write {tmp_path}/missing/report.html: No such file or directory\n")
+    assert (failed.code, failed.err) == (
+        1,
+        f"error: cannot write {tmp_path}/missing/report.html: No such file or directory\n",
+    )

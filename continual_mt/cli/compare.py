@@ -1,0 +1,81 @@
+"""``continual-mt compare``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from continual_mt.cli import options
+from continual_mt.cli.output import print_json, print_table, say
+from continual_mt.home import Home
+
+if TYPE_CHECKING:
+    from continual_mt.significance import Comparison
+    from registry.comparison import Compared
+
+EPILOG = options.examples(
+    "continual-mt compare fr-en original retention:de-en",
+    "continual-mt compare de-en de-en:1 de-en:2 --test newstest --metric bleu",
+)
+# continual_mt.scoring's MetricName, which would bring all of sacreBLEU into every verb's start.
+Metric = Literal["bleu", "chrf"]
+
+RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as de-en:1."
+
+
+def compare(
+    pair: Annotated[str, typer.Argument(metavar="PAIR")],
+    first: Annotated[str, typer.Argument(metavar="FIRST", help=RECIPE)],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another of these.")],
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The test set.  [default: the largest that both were scored on]"),
+    ] = None,
+    metric: Annotated[Metric | None, typer.Option(help="One metric.  [default: all]")] = None,
+    parent: options.OfParent = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say whether one recipe of a pair is better than another, or only luckier.
+
+    Takes the translations that 'evaluate' and training kept, and sacreBLEU's paired bootstrap with 1,000 resamples. The
+    difference is second - first.
+    """
+    from continual_mt.languages import Pair
+    from continual_mt.scoring import METRICS
+    from continual_mt.significance import compare as bootstrap
+    from registry import Registry
+    from registry.comparison import compared, recipe_of
+
+    translated = Pair.parse(pair)
+    with Registry.open(Home.resolve(home).path) as registry:
+        recipes = [recipe_of(registry, translated, word, parent=parent) for word in (first, second)]
+        found = compared(registry, *recipes, test=test)
+    metrics = METRICS if metric is None else (metric,)
+    results = bootstrap(found.first_lines, found.second_lines, found.references, translated.target, metrics)
+    _print(found, results, as_json)
+
+
+def _print(found: Compared, results: list[Comparison], as_json: bool) -> None:
+    from dashboards.history_tables import comparison_table
+
+    if as_json:
+        print_json(
+            {
+                "first": found.first.to_json(),
+                "second": found.second.to_json(),
+                "test": found.test,
+                "test_digest": found.test_digest,
+                "beam": found.beam,
+                "sentences": len(found.references),
+                "comparisons": [result.to_json() for result in results],
+            }
+        )
+        return
+    say(f"first:  {found.first}\nsecond: {found.second}")
+    say(
+        f"on {len(found.references):,} sentences of {found.test}, beam {found.beam}; "
+        f"paired bootstrap, {results[0].resamples:,} resamples"
+    )
+    print_table(comparison_table(results))

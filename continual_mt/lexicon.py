@@ -1,0 +1,42 @@
+"""A bilingual lexicon: what counts as a right translation of a word where two embedding tables are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from continual_mt.corpora.lines import read_lines
+from continual_mt.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Words of one language, each with every translation that counts as right, in the order of the file.
+
+    Nothing is ever trained or initialised with it.
+    """
+
+    path: Path | str
+    translations: Mapping[str, tuple[str, ...]]
+
+
+def read_lexicon(path: Path) -> Lexicon:
+    """Read a word and one of its translations a line, divided by a tab or by space; a word may have several lines.
+
+    That is how MUSE's dictionaries are written (Conneau et al., 2018). Between tabs, spaces belong to the words. Empty
+    lines are skipped and the spelling stays as it is. Raises CorpusError for what cannot be read (see ``read_lines``),
+    with the line for one that holds anything but two words, and for a file without an entry.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        words = [word.strip() for word in (line.split("\t") if "\t" in line else line.split())]
+        if len(words) != 2 or not all(words):
+            problem = f"{line.strip()[:80]!r} is no entry; a line is a word, a tab or a space, and a translation"
+            raise CorpusError(path, problem, number)
+        found.setdefault(words[0], {})[words[1]] = None
+    if not found:
+        raise CorpusError(path, "there is no entry; a line is a word, a tab or a space, and a translation")
+    return Lexicon(path, {word: tuple(translations) for word, translations in found.items()})

@@ -1,0 +1,167 @@
+"""A sequence: additions in order, and behind each what every pair scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from continual_mt.recipe import Recipe
+from continual_mt.spec import SequenceSpec
+from ray_jobs import describe, lease
+from ray_jobs.driver import Driver, Outcome, Place
+from ray_jobs.evaluation import Evaluation
+from ray_jobs.resolve import ResolvedJob, ResolvedTest, resolve, sequence_digest
+from ray_jobs.tracking import Tracker
+from registry import CellRecord, ModuleRecord, ParentRecord, SequenceRecord
+from registry.entities import View
+from registry.history import History
+from registry.resolution import Shelf, has
+from registry.summary import summarize
+
+
+def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], None] | None = None) -> list[Outcome]:
+    """Add languages in order, calling ``after`` behind each. Raises as the driver's verbs do.
+
+    What every pair scores behind each addition (position 0: before any) goes to the registry, and to one MLflow run,
+    with the position as its step.
+    """
+    parent = driver.registry.parent(spec.parent)
+    # Everything is read before anything is trained: a mistake in the last addition is found now.
+    jobs = [resolve(addition, parent, driver.home.cache) for addition in spec.additions]
+    digest = sequence_digest(spec, jobs)
+    held = driver.take(digest, "sequence")
+    work = _Work(driver, spec, parent, jobs, digest)
+    if held.state == "finished":
+        return work.add_all(after, None)
+    tracker = Tracker(driver.home, driver.display.say)
+    tags = {"kind": "sequence", "parent": parent.name, "sequence": spec.name, "mode": spec.mode, "job": digest}
+    with (
+        lease.kept(driver.registry, digest),
+        driver.tracked(tracker, held, parent.name, f"sequence {spec.name}", tags),
+    ):
+        pairs = tuple(job.pair for job in jobs)
+        driver.registry.register_sequence(SequenceRecord(digest, parent.name, spec.name, spec.mode, pairs))
+        return work.add_all(after, tracker)
+
+
+@dataclass(frozen=True)
+class _Work:
+    driver: Driver
+    spec: SequenceSpec
+    parent: ParentRecord
+    jobs: Sequence[ResolvedJob]
+    digest: str
+
+    def add_all(self, after: Callable[[Outcome], None] | None, tracker: Tracker | None) -> list[Outcome]:
+        """Every addition, trained now or before; with a tracker, every position is recorded."""
+        outcomes: list[Outcome] = []
+        modules: list[ModuleRecord] = []
+        if tracker:
+            self._record(tracker, modules, ())
+        for job in self.jobs:
+            shared = self.spec.mode == "shared"
+            start = modules[-1] if shared and modules else None
+            place = Place(self.spec.name, () if shared else tuple(modules))
+            outcome = self.driver.run(replace(job, start=start), place)
+            assert isinstance(outcome.record, ModuleRecord)
+            outcomes.append(outcome)
+            modules.append(outcome.record)
+            if after:
+                after(outcome)
+            if tracker:
+                self._record(tracker, modules, outcome.evaluations)
+        if tracker:
+            self._summarize(tracker)
+        return outcomes
+
+    def _summarize(self, tracker: Tracker) -> None:
+        """The measures and the pictures of the whole sequence, on its MLflow run."""
+        from dashboards.artifacts import sequence_artifacts
+
+        registry = self.driver.registry
+        (record,) = (known for known in registry.sequences(self.parent.name) if known.digest == self.digest)
+        history = History.read(registry, record)
+        if history.last is not None:
+            summary = summarize(registry, history)
+            tracker.metrics(describe.metrics_of_summary(summary), len(self.jobs))
+            tracker.text(json.dumps(summary.to_json(), indent=1), "summary.json")
+            tracker.files(sequence_artifacts(registry, record), "figures")
+
+    def _record(self, tracker: Tracker, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> None:
+        """Score what stands behind these modules and note it, unless an earlier try did.
+
+        Every pair is translated anew, those that nothing should have changed, too: the record shows it, and does not
+        suppose it. What the addition itself measured a moment ago (``fresh``) is not measured twice.
+        """
+        position = len(modules)
+        cells = [cell for cell in self.driver.registry.cells(self.digest) if cell.position == position]
+        if not cells:
+            cells = self._measure(modules, fresh)
+            self.driver.registry.set_cells(self.digest, position, cells)
+        tracker.metrics(describe.metrics_of_cells(cells), position)
+
+    def _measure(self, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> list[CellRecord]:
+        beam = self.jobs[0].spec.beam
+        measured = {
+            (evaluation.recipe.digest, score.test_digest): evaluation
+            for evaluation in fresh
+            for score in evaluation.scores
+            if score.beam == beam
+        }
+        tests = self._tests()
+        seen = [
+            (view, recipe, test)
+            for view, recipe in views(self.parent, modules, self.spec.mode)
+            for test in tests
+            if test.pair == recipe.pair
+        ]
+        missing = {(r.digest, t.digest): (r, t) for _, r, t in seen if (r.digest, t.digest) not in measured}
+        for key, evaluation in zip(missing, self.driver.evaluate(list(missing.values()), beam), strict=True):
+            measured[key] = evaluation
+        newest = modules[-1].full_name if modules else None
+        return [
+            CellRecord(
+                sequence=self.digest,
+                position=len(modules),
+                view=view,
+                pair=recipe.pair,
+                kind=recipe.kind,
+                recipe=recipe.digest,
+                module=newest,
+                test=test.name,
+                test_digest=test.digest,
+                metric=score.metric,
+                value=score.value,
+                beam=beam,
+            )
+            for view, recipe, test in seen
+            for score in measured[recipe.digest, test.digest].scores
+        ]
+
+    def _tests(self) -> list[ResolvedTest]:
+        """One fixed set of test sets for all positions."""
+        found = [test for job in self.jobs for test in self.driver.tests(job, self.parent.name)]
+        return list({(test.pair, test.digest): test for test in found}.values())
+
+
+def views(parent: ParentRecord, modules: Sequence[ModuleRecord], mode: str) -> list[tuple[View, Recipe]]:
+    """What is scored behind the first modules of a sequence, the last of which was trained last.
+
+    Routed, every pair has its own recipe. Through the newest cross-attention, the pairs that were trained have their
+    own sides only: what the paper calls forgetting. Where one cross-attention is shared, every pair goes through it.
+    """
+    shelf = Shelf(parent, modules)
+    if mode == "shared":
+        return [("shared", _through_newest(shelf, recipe, modules)) for recipe in shelf.pairs()]
+    routed: list[tuple[View, Recipe]] = [("routed", recipe) for recipe in shelf.pairs()]
+    if modules and modules[-1].scope == "scratch":
+        return routed  # nothing of such a module goes together with anything else
+    trained = [shelf.original(), *(shelf.supervised(module) for module in modules if module.scope != "scratch")]
+    return [*routed, *(("through", _through_newest(shelf, recipe, modules)) for recipe in trained)]
+
+
+def _through_newest(shelf: Shelf, recipe: Recipe, modules: Sequence[ModuleRecord]) -> Recipe:
+    """A module without a cross-attention of its own uses its parent's."""
+    newest = modules[-1] if modules else None
+    return shelf.through(recipe, newest if newest and has(newest, "cross_attention") else None)
