@@ -53,8 +53,9 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         title += "; a cell without a mark is zero-shot"
     height = 170 + max(3, len(matrix.sources)) * (44 if lettered else 8)
     figure.update_layout(plot_bgcolor=_CANNOT_RUN)
-    figure.update_xaxes(type="category", title="target", side="top")
-    figure.update_yaxes(type="category", title="source", autorange="reversed")
+    # Ranges of our own: marks would make plotly leave room around the cells.
+    figure.update_xaxes(type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5])
+    figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5])
     return _titled(figure, title, min(height, 1100))
 
 

@@ -21,7 +21,7 @@ SAMPLES = 10
 def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """The matrix of pairs; ``samples`` below it belongs to the pair that is chosen."""
     entries = registry.pairs(parent.name)
-    matrix = pair_matrix(entries, registry.scores(parent=parent.name), metric)
+    matrix = pair_matrix(entries, registry.scores(parent=parent.name, metric=metric), metric)
     title = f"{METRICS[metric]} of the {len(entries):,} pairs that can be run"
     return html.Div(
         [
@@ -51,15 +51,13 @@ def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Componen
     found = {record.digest: f"{record.name} ({record.mode})" for record in registry.sequences(parent.name)}
     if not found:
         return elements.note("There is no sequence on this parent yet; 'continual-mt sequence run' makes one.")
-    languages = sorted(
-        {language for entry in registry.pairs(parent.name) for language in (entry.pair.source, entry.pair.target)}
-    )
+    sources, targets = _languages(registry, parent)
     return html.Div(
         [
             html.Div(
                 [
                     elements.chooser("sequence", "sequence", found, list(found)[-1]),
-                    elements.chooser("language", "only pairs with", languages),
+                    elements.chooser("language", "only pairs with", sorted({*sources, *targets})),
                 ],
                 className="controls",
             ),
@@ -107,8 +105,7 @@ def modules_from(registry: Registry, parent: ParentRecord, first: int) -> Compon
 
 def translate(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """A box for a sentence."""
-    runnable = [entry.pair for entry in registry.pairs(parent.name)]
-    sources, targets = sorted({pair.source for pair in runnable}), sorted({pair.target for pair in runnable})
+    sources, targets = _languages(registry, parent)
     return html.Div(
         [
             html.Div(
@@ -123,6 +120,14 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
             dcc.Loading(html.Div(id="translation")),
         ]
     )
+
+
+def _languages(registry: Registry, parent: ParentRecord) -> tuple[list[str], list[str]]:
+    """Source and target languages: the parent's and those that modules brought."""
+    modules = registry.modules(parent.name)
+    sources = {parent.pair.source, *(module.language for module in modules if module.side == "source")}
+    targets = {parent.pair.target, *(module.language for module in modules if module.side == "target")}
+    return sorted(sources), sorted(targets)
 
 
 PANELS: dict[str, Callable[[Registry, ParentRecord, str], Component]] = {

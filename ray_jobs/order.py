@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,13 +86,23 @@ class WorkOrder:
             start=job.start.pieces if job.start else None,
         )
 
+    def _starting_seed(self) -> int:
+        """Of an addition another one than its parent's, which usually has the same seed, and for each pair another.
+
+        Otherwise rows of the same number would begin equal in all tables of a side, and stay close although they stand
+        for words that have nothing in common.
+        """
+        if self.parent is None:
+            return self.seed
+        return int.from_bytes(hashlib.sha256(f"{self.seed} {self.pair}".encode()).digest()[:7])
+
     def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
         return tuple(name for group in groups for name in group_names(self.architecture, group))
 
     def starting_tensors(self) -> dict[str, Tensor]:
         """All parameters as training begins: the parent's own tensors where frozen, copies or noise where trained."""
         sizes = {"source": self.source.size, "target": self.target.size}
-        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self.seed)
+        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
         if self.parent is None:
             return fresh
         given = dict(self.parent.load().tensors)

@@ -18,7 +18,8 @@ from continual_mt.module import new_side_of
 from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec
 from registry import CorpusRecord, ModuleRecord, ParentRecord
 
-IDENTITY_VERSION = 1
+# Raised when the same spec begins to give another result: 2 since an addition's fresh tensors differ from its parent's.
+IDENTITY_VERSIONS = {"parent": 1, "addition": 2, "sequence": 1}
 Result = TypeVar("Result")
 
 
@@ -99,7 +100,7 @@ class ResolvedJob:
     def digest(self) -> str:
         spec = self.spec.model_dump(mode="json", include={"pair", "scope", "vocabulary", "training", "seed"})
         identity = {
-            "version": IDENTITY_VERSION,
+            "version": IDENTITY_VERSIONS[self.kind],
             "kind": self.kind,
             "spec": spec,
             "architecture": self.architecture.to_json(),
@@ -114,7 +115,7 @@ class ResolvedJob:
 
 def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob]) -> str:
     """The name of a sequence's work: its own name, its mode and its additions in order."""
-    identity = [IDENTITY_VERSION, spec.name, [job.digest for job in jobs]]
+    identity = [IDENTITY_VERSIONS["sequence"], spec.name, [job.digest for job in jobs]]
     if spec.mode != "separate":
         identity.append(spec.mode)
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

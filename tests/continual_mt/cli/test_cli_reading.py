@@ -130,3 +130,17 @@ def test_dashboard(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (served.code, served.out) == (0, "")
     assert TRACKING_VARIABLE in served.err
     assert "secret" not in printed.out + printed.err + served.err
+
+
+def test_report(run: Any, home: Path, tmp_path: Path) -> None:
+    written = tmp_path / "report.html"
+    result = run("report", written, "--home", home)
+    assert (result.code, result.out, result.err) == (0, "", f"wrote {written}\n")
+    content = written.read_text(encoding="utf-8")
+    assert content.startswith("<!doctype html>")
+    assert "Parent es-en, es-en" in content
+    failed = run("report", tmp_path / "missing" / "report.html", "--home", home)
+    assert (failed.code, failed.err) == (
+        1,
+        f"error: cannot write {tmp_path}/missing/report.html: No such file or directory\n",
+    )
