@@ -59,7 +59,7 @@ def compare(
     """Paired bootstrap (Koehn, *Statistical Significance Tests for Machine Translation Evaluation*, EMNLP 2004).
 
     It is sacreBLEU's, with 1,000 resamples and a fixed seed, so that it says the same again; the signatures have both.
-    The same translations twice have a p-value of 1. Raises InputError when the numbers of lines differ or there are
+    Where there is no difference the p-value is 1. Raises InputError when the numbers of lines differ or there are
     none.
     """
     check_lines(first, references)
@@ -74,8 +74,9 @@ def _compare(name: MetricName, kind: Metric, first: list[str], second: list[str]
         signatures, scores = test()
     (title, signature), *_ = signatures.items()
     one, other = (result for result in scores[title] if isinstance(result, Result))
-    # sacreBLEU never calls a difference of zero luck, and gives the least p-value there is for two that are the same.
-    p_value = 1.0 if first == second or other.p_value is None else other.p_value
+    # No difference is less than zero, so that each resample's is as large. sacreBLEU counts those that are larger, and
+    # would give the least p-value there is to two that are the same.
+    p_value = 1.0 if one.score == other.score or other.p_value is None else other.p_value
     return Comparison(name, one.score, other.score, p_value, RESAMPLES, str(signature))
 
 

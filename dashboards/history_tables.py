@@ -125,7 +125,7 @@ def _storage_rows(summary: Summary) -> Iterator[_Row]:
         ("stored, mean", "parameters", lambda value: f"{value:,.0f}", stored.mean_parameters),
         ("stored, mean", "bytes", size, stored.mean_bytes),
         ("stored, together", "bytes", size, stored.bytes),
-        ("stored, together", "share of full copies", percent, stored.share),
+        ("stored, together", "share of full copies' parameters", percent, stored.share),
     )
     for name, unit, written, value in figures:
         yield name, NOTHING, over, unit, written(value)
@@ -144,7 +144,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
             METRIC_NAMES[one.metric],
             points(one.first),
             points(one.second),
-            f"{one.difference:+.1f}",
+            f"{one.difference:+z.1f}",
             f"{one.p_value:.3f}",
         )
         for one in comparisons

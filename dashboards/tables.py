@@ -170,7 +170,7 @@ def short_name(module: str) -> str:
 
 def points(value: float | None) -> str:
     """A score of 0 to 100 with one decimal."""
-    return NOTHING if value is None else f"{value:.1f}"
+    return NOTHING if value is None else f"{value:z.1f}"
 
 
 def percent(share: float) -> str:

@@ -56,6 +56,11 @@ def test_the_same_twice_is_no_finding(good: list[str], references: list[str]) ->
     assert [(one.difference, one.p_value) for one in compare(good, list(good), references, "en")] == [(0, 1), (0, 1)]
 
 
+def test_two_that_score_nothing_are_no_finding(references: list[str]) -> None:
+    empty, wrong = ["" for _ in references], ["π" for _ in references]
+    assert [(one.difference, one.p_value) for one in compare(empty, wrong, references, "en")] == [(0, 1), (0, 1)]
+
+
 def test_the_seed_is_fixed_whatever_the_environment_says(
     good: list[str], bad: list[str], references: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
