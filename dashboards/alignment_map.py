@@ -39,7 +39,7 @@ def draw(drawn: JointMap, title: str) -> bytes:
     axes.set_title(title, parse_math=False)
     for name, share in zip(("x", "y"), drawn.explained, strict=True):
         axes.set(**{f"{name}label": f"{share:.1%} of the variance"})
-    axes.legend()
+    axes.legend(loc="upper right")  # "best" takes long with many points
     written = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

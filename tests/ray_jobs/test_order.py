@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,3 +70,19 @@ def test_the_seed_decides_the_noise(parent_spec: Callable[..., ParentSpec], orde
     )
     assert torch.equal(same, again)
     assert not torch.equal(same[: len(other)], other[: len(same)])
+
+
+def test_no_two_languages_start_alike(
+    registry: Registry,
+    parent_spec: Callable[..., ParentSpec],
+    addition_spec: Callable[..., AdditionSpec],
+    order: MakeOrder,
+    tmp_path: Path,
+) -> None:
+    """With one seed for all, rows of the same number would begin, and stay, close to each other."""
+    orders = [order(resolve(parent_spec(), None, tmp_path))]
+    orders += [order(resolve(addition_spec(pair), registry.parent("es-en"), tmp_path)) for pair in ("pt-en", "de-en")]
+    tables = [made.starting_tensors()["source.embedding"] for made in orders]
+    for first, second in itertools.combinations(tables, 2):
+        rows = min(len(first), len(second))
+        assert torch.cosine_similarity(first[:rows], second[:rows]).abs().mean() < 0.3
