@@ -43,8 +43,9 @@ class JointMap:
 def joint_map(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon, most: int = MOST_WORDS) -> JointMap:
     """The ``most`` most frequent words that are one piece in ``first``, and the translations that are in ``second``.
 
-    Frequent is what has a small id, since SentencePiece numbers its merges in the order in which it makes them. Raises
-    CorpusError when no entry of the lexicon is one piece in both.
+    Frequent is what has a small id, since SentencePiece numbers its merges in the order in which it makes them. So a
+    letter that many words begin with counts as frequent, where the lexicon has it as a word. Raises CorpusError when no
+    entry of the lexicon is one piece in both.
     """
     entries = sorted(
         one_piece_entries(first.side.tokenizer, second.side.tokenizer, lexicon), key=lambda entry: entry[1]

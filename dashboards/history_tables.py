@@ -9,26 +9,23 @@ from continual_mt.languages import Pair
 from continual_mt.significance import Comparison
 from dashboards.table import NOTHING, Column, Table
 from dashboards.tables import percent, points, short_name, size
+from registry import SequenceRecord
 from registry.gains import Gain
 from registry.summary import Summary, ViewSummary
 
 METRIC_NAMES = {"bleu": "BLEU", "chrf": "chrF"}
-PARENT = "parent"
 
 _Row = tuple[str, ...]
 
 
-def matrix_table(matrix: Matrix) -> Table:
+def matrix_table(matrix: Matrix, sequence: SequenceRecord) -> Table:
     """A row a position, with what was added there, and a column a pair."""
-    added = {position: str(pair) for pair, position in matrix.trained.items()} | {0: PARENT}
     columns = [Column("position", True), Column("added"), *(Column(str(pair), True) for pair in matrix.pairs)]
-    rows = [
-        (str(position), added.get(position, NOTHING), *map(points, row)) for position, row in enumerate(matrix.rows)
-    ]
+    rows = [(str(position), _added(sequence, position), *map(points, row)) for position, row in enumerate(matrix.rows)]
     return Table(columns, rows)
 
 
-def tests_table(summary: Summary) -> Table:
+def scored_on_table(summary: Summary) -> Table:
     """What each pair was scored on."""
     columns = [Column("pair"), Column("test set"), Column("text"), Column("beam", True)]
     tests = sorted(summary.tests.items())
@@ -45,9 +42,13 @@ def additions_table(summary: Summary) -> Table:
         about = (NOTHING,) * 4
         if module is not None:
             about = (short_name(module.full_name), module.scope, f"{module.parameters:,}", size(module.bytes))
-        added = str(summary.sequence.additions[position - 1]) if position else PARENT
+        added = _added(summary.sequence, position)
         rows.append((str(position), added, *about, str(count.supervised), str(count.zero_shot)))
     return Table([*columns, *(Column(name, True) for name in names)], rows)
+
+
+def _added(sequence: SequenceRecord, position: int) -> str:
+    return str(sequence.additions[position - 1]) if position else "parent"
 
 
 def averages_table(summary: Summary) -> Table:

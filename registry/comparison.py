@@ -69,7 +69,7 @@ def compared(registry: Registry, first: Recipe, second: Recipe, *, test: str | N
         )
     named = [place for place in common if test in (None, ours[place].test, theirs[place].test)]
     if test is not None and not named:
-        raise unknown("test set that both were scored on,", test, (ours[place].test for place in common))
+        raise unknown("common test set", test, (ours[place].test for place in common))
     corpora = {corpus.digest: corpus for corpus in registry.corpora()}
     problems: list[str] = []
     for place in sorted(named, key=lambda place: (ours[place].sentences, place[1], place[0]), reverse=True):

@@ -19,7 +19,7 @@ VIEWS: tuple[View, ...] = ("routed", "through", "shared")
 
 
 @dataclass(frozen=True)
-class TestSet:
+class ScoredOn:
     """What a pair's column was measured on, the same at every position: one text and one width of the beam."""
 
     name: str
@@ -36,12 +36,12 @@ class History:
 
     sequence: SequenceRecord
     original: Pair
-    tests: Mapping[Pair, TestSet]
+    tests: Mapping[Pair, ScoredOn]
     cells: tuple[CellRecord, ...]
 
     @classmethod
     def read(
-        cls, catalog: Catalog, sequence: SequenceRecord, *, test: str | None = None, prefer: TestSet | None = None
+        cls, catalog: Catalog, sequence: SequenceRecord, *, test: str | None = None, prefer: ScoredOn | None = None
     ) -> History:
         """A pair that was scored on several test sets counts on the one called ``test``, else on the first by name.
 
@@ -114,11 +114,11 @@ def find_sequence(catalog: Catalog, name: str, *, parent: str | None = None) -> 
     raise unknown("sequence", name, (sequence.name for sequence in sequences))
 
 
-def _test_set(cell: CellRecord) -> TestSet:
-    return TestSet(cell.test, cell.test_digest, cell.beam)
+def _test_set(cell: CellRecord) -> ScoredOn:
+    return ScoredOn(cell.test, cell.test_digest, cell.beam)
 
 
-def _test_of(cells: list[CellRecord], wanted: str | None, prefer: TestSet | None) -> TestSet:
+def _test_of(cells: list[CellRecord], wanted: str | None, prefer: ScoredOn | None) -> ScoredOn:
     counts = Counter(map(_test_set, cells))
     if prefer is not None and prefer in counts:
         return prefer

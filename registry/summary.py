@@ -23,7 +23,7 @@ from continual_mt.transfer import Coverage, coverage
 from registry.catalog import Catalog
 from registry.entities import ModuleRecord, SequenceRecord, View
 from registry.gains import Gain, against_first, against_scratch, modules_of
-from registry.history import History, TestSet
+from registry.history import History, ScoredOn
 
 MatrixOf = Callable[[MetricName], Matrix]
 
@@ -125,7 +125,7 @@ class Summary:
 
     sequence: SequenceRecord
     last: int | None
-    tests: Mapping[Pair, TestSet]
+    tests: Mapping[Pair, ScoredOn]
     views: tuple[ViewSummary, ...]
     coverage: tuple[Coverage, ...]
     modules: Mapping[int, ModuleRecord]

@@ -84,9 +84,11 @@ def _print(history: History, summary: Summary) -> None:
         say("nothing was scored along it yet; its pairs need test sets, and 'continual-mt sequence run' scores them")
         return
     print_text(f"scored: up to position {last} of {count}\n")
-    named = [(f"{tables.METRIC_NAMES[m.metric]}, {view}", tables.matrix_table(m)) for view, m in history.matrices()]
+    named = [
+        (f"{tables.METRIC_NAMES[m.metric]}, {view}", tables.matrix_table(m, sequence)) for view, m in history.matrices()
+    ]
     named += [
-        ("test sets", tables.tests_table(summary)),
+        ("test sets", tables.scored_on_table(summary)),
         ("additions", tables.additions_table(summary)),
         ("averages", tables.averages_table(summary)),
         ("forgetting, in BLEU", tables.forgetting_table(summary)),

@@ -100,6 +100,8 @@ def test_an_empty_registry(run: Any, tmp_path: Path) -> None:
         ["pairs"],
         ["registry", "list"],
         ["registry", "show", "es-en"],
+        ["sequence", "show", "latin"],
+        ["compare", "es-en", "original", "retention:pt-en"],
         ["translate", "es-en"],
         ["evaluate", "es-en", "--test", "a", "b"],
         ["align", "pt", "es", "--lexicon", "a"],
