@@ -1,1 +1,1 @@
-"""Tables, and later figures, reports and pages, drawn from the registry's records."""
+"""Tables, pictures, report and page, drawn from the registry's records and from what was measured."""

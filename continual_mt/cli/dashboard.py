@@ -17,7 +17,7 @@ from continual_mt.home import TRACKING_VARIABLE, Home
 EPILOG = options.examples(
     "continual-mt dashboard --home /data/home",
     "continual-mt dashboard --port 8051",
-    "continual-mt dashboard --mlflow      # only the command that opens the pages of MLflow",
+    "continual-mt dashboard --mlflow",
 )
 LOOPBACK, PORT = "127.0.0.1", 8050
 MLFLOW_PORT = 5000

@@ -162,7 +162,7 @@ def _report(registry: Registry, home: Home, proof: Proof, seconds: float, *, as_
         "More:\n"
         f"  echo 'Não foi possível guardar o ficheiro.' | continual-mt translate pt-de{short}\n"
         f"  continual-mt pairs{short}\n"
-        f"  continual-mt dashboard{short}      # how to open the MLflow UI\n"
+        f"  continual-mt dashboard{short}      # a page of all this\n"
     )
 
 
