@@ -23,8 +23,8 @@ def explained(
             continue
         # Their limit is that of a batch's longest sentence, so theirs may be longer.
         limit = min(2 * (len(source) + 1) + 20, model.maximum_tokens)
-        if max(len(first), len(second)) >= limit:
-            reasons["cut at the limit of our length"] += 1
+        if len(first) >= limit:
+            reasons["ours is cut at its limit of length"] += 1
             continue
         difference = score(model, source, first) - score(model, source, second)
         if abs(difference) < TIE:

@@ -6,10 +6,10 @@ answers differ from it now and then.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 PACKAGE = "ctranslate2"
+DIGEST = "continual-mt.sha256"
 Precision = Literal["int8", "float32"]
 
 # CTranslate2 sorts and batches by itself; this much at a time shows progress.
@@ -71,8 +72,10 @@ class ConvertedModel(Translator):
             length_penalty=search.length_penalty,
             max_batch_size=max(1, search.batch_tokens // search.beam),
             batch_type="tokens",
-            # The reference limits each sentence by its length; here one limit holds for all.
+            # The reference limits each sentence by its length; here one limit holds for all. A sentence that never ends
+            # comes out longer beside long ones.
             max_decoding_length=min(self._maximum_tokens, 2 * max(map(len, sources)) + 22),
+            min_decoding_length=0,  # its own of 1 takes the end's probability away from the first step
             max_input_length=0,  # parts are within the model's limit already; its own would cut without a word
             return_scores=True,
         )
@@ -99,33 +102,54 @@ def converted(model: PairModel, cache: Path, *, precision: Precision = "int8", t
         raise IncompatibleError("only a model assembled from a recipe can be converted: it is kept under its digest")
     folder = cache / PACKAGE / f"{model.recipe.digest}-{precision}-{FORMAT_VERSION}"
 
-    def load() -> ctranslate2.Translator:
-        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        return ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
-
-    with suppress(RuntimeError):  # not converted yet, or damaged: it is made again
-        return ConvertedModel(model, load())
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            with suppress(RuntimeError):  # another process may have made it meanwhile
-                return ConvertedModel(model, load())
-            _convert(model, folder, precision)
-            return ConvertedModel(model, load())
+        if not _is_whole(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                if not _is_whole(folder):  # another process may have made it meanwhile
+                    _convert(model, folder, precision)
     except OSError as error:
         raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
+    device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    engine = ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
+    return ConvertedModel(model, engine)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether what was converted is there, to the bit: CTranslate2 computes with damaged weights without a word."""
+    try:
+        return (folder / DIGEST).read_text(encoding="ascii") == _digest(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name != DIGEST:
+            with path.open("rb") as file:
+                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _convert(model: PairModel, folder: Path, precision: Precision) -> None:
     partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    _remove(partial)
     partial.mkdir()
     try:
         specification = _specification(model)
         specification.validate()
         specification.optimize(quantization=precision if precision == "int8" else None)
         specification.save(str(partial))
-        shutil.rmtree(folder, ignore_errors=True)
+        (partial / DIGEST).write_text(_digest(partial), encoding="ascii")
+        _remove(folder)
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Greedy and beam search over token ids, with cached keys and values.
 
 Scores are sums of log-probabilities divided by length ** length_penalty (Wu et al., 2016, in its common simple form); a
-sentence is finished when no running hypothesis can still beat the worst of its ``beam`` finished ones.
+sentence is finished when no running hypothesis, ended now, would beat the worst of its ``beam`` finished ones.
 """
 
 from __future__ import annotations

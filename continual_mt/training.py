@@ -32,7 +32,7 @@ REPORT_EVERY = 20
 class Task:
     """What is trained on what. ``trainable`` are full parameter names; all others stay as they are.
 
-    ``encoded`` are the states of a frozen encoder; without them it computes anew, with the same result.
+    ``encoded`` are the states of a frozen encoder; without them it computes anew, with the same result up to rounding.
     """
 
     model: Transformer

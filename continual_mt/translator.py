@@ -46,8 +46,11 @@ class Search:
 
     def __post_init__(self) -> None:
         for name in ("beam", "best", "batch_tokens"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value < 2**31:
+                raise InputError(f"{name} is {value}; it must be at least 1, and a whole number")
+        if not 0 <= self.length_penalty <= 10:
+            raise InputError(f"length_penalty is {self.length_penalty}; it must be between 0 and 10")
         if self.best > self.beam:
             raise InputError(f"best is {self.best}, but a beam of {self.beam} finds no more than {self.beam}")
 
@@ -93,6 +96,8 @@ class Translator(ABC):
         self, sentences: Sequence[str], search: Search, progress: Callable[[int], None] | None = None
     ) -> list[list[Translation]]:
         """As ``translate``, with scores, and with up to ``search.best`` translations of each sentence."""
+        if isinstance(sentences, str):
+            raise InputError("a text was given where a list of sentences is wanted; write translate([text])")
         parts = [
             divided(sentence, number, self.source.tokenizer, self.maximum_tokens)
             for number, sentence in enumerate(sentences, start=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -89,6 +90,19 @@ def _standard_input() -> Iterator[str]:
         yield decode_line(raw, STANDARD_INPUT, number)
 
 
+def _blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Whole lines, as many as go into a pipe at once: what interrupts a write then leaves all of a block or nothing."""
+    block, size = "", 0
+    for line in lines:
+        length = len(line.encode("utf-8", "backslashreplace"))
+        if block and size + length > select.PIPE_BUF:
+            yield block
+            block, size = "", 0
+        block, size = block + line, size + length
+    if block:
+        yield block
+
+
 class Output:
     """A file, or standard output where ``path`` is None. Whatever ends the work, the file holds whole lines.
 
@@ -105,6 +119,8 @@ class Output:
         with self._storing():
             if not path.parent.is_dir():
                 raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+            if path.suffix in (".gz", ".zst"):
+                raise InputError(f"{path}: the output is plain text; give it another name, and compress it afterwards")
             if path.exists() and text.is_file(path):
                 raise InputError(f"{path} is the input as well; name another file for the output")
 
@@ -123,11 +139,12 @@ class Output:
 
     def write(self, lines: Sequence[str]) -> None:
         # A piece of a vocabulary may stand for a line break; a line stays a line.
-        text = "".join(line.replace("\n", " ") + "\n" for line in lines)
+        whole = [line.replace("\n", " ") + "\n" for line in lines]
         if self._file is None:
-            print_text(text)
+            for block in _blocks(whole):
+                print_text(block)
             return
-        rest = memoryview(text.encode())
+        rest = memoryview("".join(whole).encode())
         size = len(rest)
         with self._storing():
             while rest:

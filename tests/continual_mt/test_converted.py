@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,17 +99,40 @@ def test_converting_leaves_the_shared_weights_alone(loud_parent: Parent, tmp_pat
     assert all(torch.equal(before[name], tensor) for name, tensor in loud_parent.tensors.items())
 
 
-@pytest.mark.parametrize("damage", ["truncate", "delete", "empty"])
+@pytest.mark.parametrize("damage", ["truncate", "delete", "empty", "flip a weight", "flip the header", "a file"])
 def test_a_damaged_conversion_is_made_again(loud_parent: Parent, tmp_path: Path, damage: str) -> None:
     model = original(loud_parent)
     expected = converted(model, tmp_path).translate(["Hola"], beam=1)
     (folder,) = (path for path in (tmp_path / "ctranslate2").iterdir() if path.is_dir())
     if damage == "truncate":
         os.truncate(folder / "model.bin", 1000)
+    if damage.startswith("flip"):
+        content = bytearray((folder / "model.bin").read_bytes())
+        content[4 if damage == "flip the header" else len(content) // 2] ^= 0xFF
+        (folder / "model.bin").write_bytes(content)
+    if damage == "a file":
+        shutil.rmtree(folder)
+        folder.touch()
+        folder.with_suffix(".partial").touch()
+        assert converted(model, tmp_path).translate(["Hola"], beam=1) == expected
+        return
     for path in folder.iterdir():
         if damage == "empty" or (damage == "delete" and path.name.startswith("target")):
             path.unlink()
     assert converted(model, tmp_path).translate(["Hola"], beam=1) == expected
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_a_translation_may_be_empty(loud_parent: Parent, tmp_path: Path, penalty: float) -> None:
+    """CTranslate2's own default rules the end out at the first step, and gives its probability to the rest."""
+    bias = loud_parent.tensors["target.bias"].clone()
+    bias[loud_parent.target.tokenizer.end] = 200.0
+    model = original(replace(loud_parent, tensors={**loud_parent.tensors, "target.bias": bias}))
+    fast = converted(model, tmp_path, precision="float32")
+    search = Search(4, penalty)
+    (ours,), (theirs,) = (one.search([[5, 6, 7]], search) for one in (model, fast))
+    assert ours[0].tokens == theirs[0].tokens == []
+    assert theirs[0].score == pytest.approx(ours[0].score, abs=1e-4)
 
 
 def test_no_part_of_a_long_source_is_dropped(parent: Parent, tmp_path: Path) -> None:

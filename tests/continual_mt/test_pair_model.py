@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -105,6 +107,23 @@ def test_what_is_no_text_is_refused(pair_model: PairModel) -> None:
 def test_a_beam_of_nothing_is_refused(pair_model: PairModel, beam: int) -> None:
     with pytest.raises(InputError, match=f"beam is {beam}; it must be at least 1"):
         pair_model.translate(["uno"], beam=beam)
+
+
+@pytest.mark.parametrize("search", [{"beam": 2.0}, {"batch_tokens": 10**20}])
+def test_a_search_takes_whole_numbers(pair_model: PairModel, search: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="it must be at least 1, and a whole number"):
+        pair_model.translate(["uno"], **search)
+
+
+@pytest.mark.parametrize("penalty", [float("nan"), -1.0, 300.0])
+def test_a_penalty_out_of_bounds_is_refused(pair_model: PairModel, penalty: float) -> None:
+    with pytest.raises(InputError, match=f"length_penalty is {penalty}; it must be between 0 and 10"):
+        pair_model.translate(["uno"], length_penalty=penalty)
+
+
+def test_a_text_is_no_list_of_sentences(pair_model: PairModel) -> None:
+    with pytest.raises(InputError, match=r"a text was given where a list of sentences is wanted"):
+        pair_model.translate("uno")
 
 
 def test_logits_come_in_fixed_batches(
