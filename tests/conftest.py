@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 import torch
 
 LANGUAGES = ("en", "es", "de", "pt", "fr")
+
+# A shell that starts the tests in the background makes them, and what they start, deaf to Ctrl-C, which they send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
