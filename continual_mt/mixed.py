@@ -158,14 +158,21 @@ class _MixedStep:
 
     def __init__(self, models: Sequence[Transformer]) -> None:
         self._models = models
+        self._divided: tuple[Tensor, list[_Segment], list[_Segment]] | None = None
+
+    def _segments(self, rows: Tensor) -> tuple[list[_Segment], list[_Segment]]:
+        """By target side and by cross-attention; divided anew only when sentences were dropped."""
+        if self._divided is None or self._divided[0] is not rows:
+            models = [self._models[row] for row in rows.tolist()]
+            self._divided = rows, _segments(models, _target_of), _segments(models, _cross_attention_of)
+        return self._divided[1:]
 
     def __call__(self, rows: Tensor, last: Tensor, memory: Memory) -> Tensor:
-        models = [self._models[row] for row in rows.tolist()]
-        by_target, by_cross_attention = _segments(models, _target_of), _segments(models, _cross_attention_of)
+        by_target, by_cross_attention = self._segments(rows)
         count, beam = last.shape
         layout = Grid(count, beam, last.device)
         states = torch.cat([_embedded(model, last[part].flatten(), memory.position) for model, part in by_target])
-        for i, layer in enumerate(models[0].decoder):
+        for i, layer in enumerate(self._models[0].decoder):
             so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
             states = layer.attention(states, layout, so_far, memory.lineage, 0.0).view(count, beam, -1)
             keys, values = memory.seen[i]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
 from continual_mt.errors import InputError
@@ -47,7 +48,7 @@ class Search:
     def __post_init__(self) -> None:
         for name in ("beam", "best", "batch_tokens"):
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value < 2**31:
+            if not isinstance(value, Integral) or not 1 <= int(value) < 2**31:
                 raise InputError(f"{name} is {value}; it must be at least 1, and a whole number")
         if not 0 <= self.length_penalty <= 10:
             raise InputError(f"length_penalty is {self.length_penalty}; it must be between 0 and 10")

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 
 from dashboards import figures, pictures
 from dashboards.document import document
-from dashboards.views import METRICS, Storage, sequence_sheets, storage, zero_shot_matrix
+from dashboards.tables import METRICS
+from dashboards.views import Storage, sequence_sheets, storage, zero_shot_matrix
 from registry import CellRecord, Registry, SequenceRecord
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboards.tables import points, size
-from dashboards.views import CURVES, METRICS, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
+from dashboards.tables import METRICS, points, size
+from dashboards.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
 LETTERED_CELLS = 400  # of more cells than this the words in them could not be read
 MARKS = {"original": "star", "supervised": "square-open"}

@@ -8,12 +8,10 @@ from continual_mt.forgetting import Matrix
 from continual_mt.languages import Pair
 from continual_mt.significance import Comparison
 from dashboards.table import NOTHING, Column, Table
-from dashboards.tables import percent, points, short_name, size
+from dashboards.tables import METRICS, percent, points, short_name, size
 from registry import SequenceRecord
 from registry.gains import Gain
 from registry.summary import Summary, ViewSummary
-
-METRIC_NAMES = {"bleu": "BLEU", "chrf": "chrF"}
 
 _Row = tuple[str, ...]
 
@@ -60,7 +58,7 @@ def averages_table(summary: Summary) -> Table:
             view.view,
             average.pairs.name,
             str(len(average.pairs.pairs)),
-            METRIC_NAMES[average.pairs.metric],
+            METRICS[average.pairs.metric],
             *map(points, average.values),
         )
         for view in summary.views
@@ -98,7 +96,7 @@ def measures_table(summary: Summary) -> Table:
 def _view_rows(view: ViewSummary) -> Iterator[_Row]:
     if view.kept is not None:
         over = _named(view.kept.pairs.pairs)
-        metric = METRIC_NAMES[view.kept.pairs.metric]
+        metric = METRICS[view.kept.pairs.metric]
         yield "backward transfer", view.view, over, metric, points(view.kept.backward_transfer)
         yield "forgetting, first - last", view.view, over, metric, points(view.kept.since_first)
         yield "forgetting, best - last", view.view, over, metric, points(view.kept.since_best)
@@ -110,7 +108,7 @@ def _view_rows(view: ViewSummary) -> Iterator[_Row]:
 def _gain_rows(name: str, gain: Gain | None) -> Iterator[_Row]:
     if gain is None:
         return
-    metric = METRIC_NAMES[gain.transfer.metric]
+    metric = METRICS[gain.transfer.metric]
     for pair, value in gain.transfer.values.items():
         yield name, NOTHING, f"{pair} against {short_name(gain.references[pair])}", metric, points(value)
     yield f"{name}, mean", NOTHING, _named(gain.transfer.values), metric, points(gain.transfer.mean)
@@ -141,7 +139,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     columns = [Column("metric"), *(Column(name, True) for name in ("first", "second", "difference", "p-value"))]
     rows = [
         (
-            METRIC_NAMES[one.metric],
+            METRICS[one.metric],
             points(one.first),
             points(one.second),
             f"{one.difference:+z.1f}",

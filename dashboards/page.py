@@ -13,8 +13,8 @@ from continual_mt.errors import ContinualMTError
 from dashboards import elements, panels
 from dashboards.document import STYLE
 from dashboards.report import NO_PARENT
+from dashboards.tables import METRICS
 from dashboards.translating import Sentences
-from dashboards.views import METRICS
 from registry import Registry
 from registry.entities import now
 

@@ -10,8 +10,9 @@ from dash.development.base_component import Component
 from continual_mt.languages import Pair
 from dashboards import elements, figures
 from dashboards.samples import samples_of
+from dashboards.tables import METRICS
 from dashboards.translating import CHARACTERS
-from dashboards.views import METRICS, pair_matrix, sequence_sheets, storage
+from dashboards.views import pair_matrix, sequence_sheets, storage
 from registry import ParentRecord, Registry
 
 MODULES_SHOWN = 20

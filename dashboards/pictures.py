@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dashboards.tables import points
-from dashboards.views import CURVES, METRICS, PairMatrix, SequenceSheet, Storage
+from dashboards.tables import METRICS, points
+from dashboards.views import CURVES, PairMatrix, SequenceSheet, Storage
 
 LETTERED_CELLS = 400
 _DOTS_PER_INCH = 100

@@ -9,8 +9,8 @@ from dashboards import figures
 from dashboards.document import document
 from dashboards.samples import Samples, samples_of, with_samples
 from dashboards.table import Table
-from dashboards.tables import corpora_table
-from dashboards.views import METRICS, module_facts, pair_matrix, sequence_sheets, spec_text, storage
+from dashboards.tables import METRICS, corpora_table
+from dashboards.views import module_facts, pair_matrix, sequence_sheets, spec_text, storage
 from registry import CorpusRecord, ModuleRecord, PairEntry, ParentRecord, Registry, ScoreRecord, SequenceRecord
 from registry.entities import now
 

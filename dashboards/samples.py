@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from continual_mt.recipe import Recipe
-from dashboards.tables import parts_of, points
-from dashboards.views import METRICS
+from dashboards.tables import METRICS, parts_of, points
 from registry import CorpusRecord, Registry, ScoreRecord
 
 
 @dataclass(frozen=True)
 class Sample:
+    """A sentence as a recipe translates it."""
+
     source: str
     hypothesis: str
     reference: str

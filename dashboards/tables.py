@@ -14,6 +14,7 @@ from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
 LOOKED_UP: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
 METHODS: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
+METRICS = {"bleu": "BLEU", "chrf": "chrF"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 

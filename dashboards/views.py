@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from continual_mt.languages import Pair
 from continual_mt.recipe import RecipeKind
 from dashboards.table import NOTHING
-from dashboards.tables import KINDS, parts_of, percent, points, short_name, size, time_of
+from dashboards.tables import KINDS, METRICS, parts_of, percent, points, short_name, size, time_of
 from registry import CellRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord, SequenceRecord
 
-METRICS = {"bleu": "BLEU", "chrf": "chrF"}
 VIEWS = {
     "routed": "routed: every pair by its own recipe",
     "through": "through: every pair by the cross-attention that was trained last",

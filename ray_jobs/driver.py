@@ -24,12 +24,12 @@ from ray_jobs import cluster, describe, lease
 from ray_jobs.channel import News
 from ray_jobs.describe import Registered
 from ray_jobs.display import Display
-from ray_jobs.evaluation import Evaluation, evaluate, evaluated, scoring_work, with_text
+from ray_jobs.evaluation import Evaluation, evaluate, scoring_work, with_text
 from ray_jobs.fit import fit
 from ray_jobs.order import StoredParent, WorkOrder
 from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve
 from ray_jobs.tracking import Tracker
-from ray_jobs.translation import TranslationOrder, threads_for, translate_all
+from ray_jobs.translation import evaluate_as_tasks
 from ray_jobs.vocabularies import tokenizers
 from registry import JobRecord, ModuleRecord, Registry
 from registry.entities import JSONObject
@@ -288,7 +288,8 @@ class Driver:
     def evaluate(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> list[Evaluation]:
         """Score recipes on test sets: as Ray's tasks where the cluster runs already, and one by one here otherwise."""
         if self._connected and len(work) > 1:
-            found = self._evaluate_as_tasks(work, beam)
+            with self.display.counting("scoring", len(work)) as progress:
+                found = evaluate_as_tasks(self.registry, work, beam, progress)
         else:
             found = [self._evaluate_here(recipe, test, beam) for recipe, test in work]
         for (_, test), evaluation in zip(work, found, strict=True):
@@ -299,13 +300,3 @@ class Driver:
     def _evaluate_here(self, recipe: Recipe, test: ResolvedTest, beam: int) -> Evaluation:
         with self.display.counting(f"scoring {recipe.pair} {recipe.kind}", len(test.sources)) as progress:
             return evaluate(self.registry, recipe, test, beam, progress)
-
-    def _evaluate_as_tasks(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> list[Evaluation]:
-        threads = threads_for(len(work))
-        orders = [TranslationOrder.of(self.registry, recipe, test.sources, beam, threads) for recipe, test in work]
-        found: dict[int, Evaluation] = {}
-        with self.display.counting("scoring", len(orders)) as progress:
-            for place, hypotheses in translate_all(orders, progress):
-                recipe, test = work[place]
-                found[place] = evaluated(self.registry, recipe, test, beam, hypotheses)
-        return [found[place] for place in range(len(work))]

@@ -7,19 +7,11 @@ from dataclasses import dataclass, replace
 
 from continual_mt import scoring
 from continual_mt.recipe import Recipe
+from dashboards.samples import Sample
 from ray_jobs.resolve import ResolvedTest
 from registry import CorpusRecord, Registry, ScoreRecord
 
 SAMPLES = 3
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A sentence as a recipe translates it."""
-
-    source: str
-    hypothesis: str
-    reference: str
 
 
 @dataclass(frozen=True)
@@ -35,9 +27,6 @@ class Evaluation:
         """The pair and the kind of recipe; a retention says through which module."""
         through = self.recipe.cross_attention if self.recipe.kind == "retention" else None
         return f"{self.recipe.pair} {self.recipe.kind}" + (f" through {through.name}" if through else "")
-
-    def value(self, metric: scoring.MetricName) -> float:
-        return next(score.value for score in self.scores if score.metric == metric)
 
 
 def evaluate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from continual_mt.recipe import Recipe
 from continual_mt.spec import SequenceSpec
@@ -14,9 +15,9 @@ from ray_jobs.evaluation import Evaluation
 from ray_jobs.resolve import ResolvedJob, ResolvedTest, resolve, sequence_digest
 from ray_jobs.tracking import Tracker
 from registry import CellRecord, ModuleRecord, ParentRecord, SequenceRecord
-from registry.entities import View
 from registry.history import History
 from registry.resolution import Shelf, has
+from registry.sequences import View
 from registry.summary import summarize
 
 
@@ -109,11 +110,10 @@ class _Work:
             for score in evaluation.scores
             if score.beam == beam
         }
-        tests = self._tests()
         seen = [
             (view, recipe, test)
             for view, recipe in views(self.parent, modules, self.spec.mode)
-            for test in tests
+            for test in self._tests
             if test.pair == recipe.pair
         ]
         missing = {(r.digest, t.digest): (r, t) for _, r, t in seen if (r.digest, t.digest) not in measured}
@@ -139,6 +139,7 @@ class _Work:
             for score in measured[recipe.digest, test.digest].scores
         ]
 
+    @cached_property
     def _tests(self) -> list[ResolvedTest]:
         """One fixed set of test sets for all positions."""
         found = [test for job in self.jobs for test in self.driver.tests(job, self.parent.name)]

@@ -104,10 +104,14 @@ class Tracker:
 
         def log(client: MlflowClient, run: str) -> None:
             experiment = client.get_run(run).info.experiment_id
-            model = client.create_logged_model(
-                experiment, name, source_run_id=run, tags=dict(tags), model_type="continual-mt module"
-            )
-            client.finalize_logged_model(model.model_id, "READY")
+            # A job that was interrupted behind this tells it again.
+            known = client.search_logged_models([experiment], filter_string=f"name = '{name}'")
+            model = known[0] if known else None
+            if model is None:
+                model = client.create_logged_model(
+                    experiment, name, source_run_id=run, tags=dict(tags), model_type="continual-mt module"
+                )
+                client.finalize_logged_model(model.model_id, "READY")
             moment = int(now().timestamp() * 1000)
             logged = [Metric(key, value, moment, 0, model_id=model.model_id) for key, value in metrics.items()]
             client.log_batch(run, metrics=logged)

@@ -15,6 +15,8 @@ from continual_mt.module import Module
 from continual_mt.parent import Parent
 from continual_mt.recipe import Recipe, assemble
 from ray_jobs import cluster
+from ray_jobs.evaluation import Evaluation, evaluated
+from ray_jobs.resolve import ResolvedTest
 from registry import Registry
 from registry.blobs import BlobStore
 
@@ -70,6 +72,19 @@ def translate_all(orders: Sequence[TranslationOrder], done: Callable[[int], None
     finally:
         for task in waiting:
             ray.cancel(task, force=True)
+
+
+def evaluate_as_tasks(
+    registry: Registry, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int, done: Callable[[int], None]
+) -> list[Evaluation]:
+    """Score recipes on test sets, in the order of ``work``: tasks translate, and the scores are registered here."""
+    threads = threads_for(len(work))
+    orders = [TranslationOrder.of(registry, recipe, test.sources, beam, threads) for recipe, test in work]
+    found: dict[int, Evaluation] = {}
+    for place, hypotheses in translate_all(orders, done):
+        recipe, test = work[place]
+        found[place] = evaluated(registry, recipe, test, beam, hypotheses)
+    return [found[place] for place in range(len(work))]
 
 
 def threads_for(tasks: int) -> int:

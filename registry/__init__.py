@@ -1,17 +1,8 @@
 """What exists (parents, modules, recipes, scores, jobs) and where its bytes are."""
 
-from registry.entities import (
-    CellRecord,
-    CorpusRecord,
-    JobRecord,
-    Lineage,
-    ModuleRecord,
-    PairEntry,
-    ParentRecord,
-    ScoreRecord,
-    SequenceRecord,
-)
+from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.registry import Registry
+from registry.sequences import CellRecord, SequenceRecord
 
 __all__ = [
     "CellRecord",

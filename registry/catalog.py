@@ -9,16 +9,7 @@ from continual_mt.languages import Pair
 from continual_mt.recipe import Recipe
 from registry import schema
 from registry.database import Database
-from registry.entities import (
-    CellRecord,
-    CorpusRecord,
-    JobRecord,
-    ModuleRecord,
-    PairEntry,
-    ParentRecord,
-    ScoreRecord,
-    SequenceRecord,
-)
+from registry.entities import CorpusRecord, JobRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.names import ModuleName, unknown
 from registry.records import (
     cell_record,
@@ -30,6 +21,7 @@ from registry.records import (
     sequence_record,
 )
 from registry.resolution import PREFERENCE, Shelf
+from registry.sequences import CellRecord, SequenceRecord
 
 BEST_METRIC = "bleu"
 _RETENTION = "retention:"
@@ -151,7 +143,7 @@ class Catalog:
     ) -> Recipe:
         """The recipe of a pair: the best there is, or of one kind (``retention:MODULE`` for the original pair).
 
-        ``xattn`` takes another module's cross-attention, or the ``parent``'s, for a zero-shot or the original pair.
+        ``xattn`` takes another module's cross-attention, or the ``parent``'s: what was trained is then a retention.
         Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit.
         """
         pair = Pair(source, target)

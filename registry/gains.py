@@ -10,8 +10,9 @@ from continual_mt.languages import Pair
 from continual_mt.scoring import METRICS, MetricName
 from continual_mt.transfer import Transfer, forward_transfer, order_transfer
 from registry.catalog import Catalog
-from registry.entities import ModuleRecord, View
+from registry.entities import ModuleRecord
 from registry.history import History
+from registry.sequences import View
 
 
 @dataclass(frozen=True)

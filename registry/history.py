@@ -12,8 +12,9 @@ from continual_mt.forgetting import Matrix
 from continual_mt.languages import Pair
 from continual_mt.scoring import METRICS, MetricName
 from registry.catalog import Catalog
-from registry.entities import CellRecord, JSONObject, SequenceRecord, View
+from registry.entities import JSONObject
 from registry.names import unknown
+from registry.sequences import CellRecord, SequenceRecord, View
 
 VIEWS: tuple[View, ...] = ("routed", "through", "shared")
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from continual_mt.languages import Pair
 from registry import schema
-from registry.entities import (
-    CellRecord,
-    CorpusRecord,
-    JobRecord,
-    Lineage,
-    ModuleRecord,
-    ParentRecord,
-    ScoreRecord,
-    SequenceRecord,
-)
+from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.sequences import CellRecord, SequenceRecord
 
 
 def corpus_record(row: schema.Corpus) -> CorpusRecord:

@@ -14,9 +14,10 @@ from continual_mt.languages import Pair
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
 from registry import schema
-from registry.entities import CellRecord, CorpusRecord, Lineage, ParentRecord, ScoreRecord, SequenceRecord, now
+from registry.entities import CorpusRecord, Lineage, ParentRecord, ScoreRecord, now
 from registry.names import unknown
 from registry.records import parent_record
+from registry.sequences import CellRecord, SequenceRecord
 
 _Row = TypeVar("_Row", bound=schema.Artifact)
 

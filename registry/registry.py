@@ -16,21 +16,12 @@ from registry import leases, registration, schema
 from registry.blobs import BlobStore
 from registry.catalog import Catalog
 from registry.database import Database
-from registry.entities import (
-    CellRecord,
-    CorpusRecord,
-    JobRecord,
-    JobState,
-    Lineage,
-    ModuleRecord,
-    ParentRecord,
-    ScoreRecord,
-    SequenceRecord,
-)
+from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.location import Location
 from registry.names import check_parent_name
 from registry.records import corpus_record, job_record, module_record, parent_record, score_record, sequence_record
 from registry.registration import StoredPiece
+from registry.sequences import CellRecord, SequenceRecord
 
 LEASE_SECONDS = 60.0
 

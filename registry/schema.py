@@ -30,7 +30,8 @@ from sqlalchemy.types import TypeEngine
 from continual_mt.architecture import Scope
 from continual_mt.languages import SideName
 from continual_mt.recipe import RecipeKind
-from registry.entities import JobState, JSONObject, Role, SequenceMode, View
+from registry.entities import JobState, JSONObject, Role
+from registry.sequences import SequenceMode, View
 
 DIGEST_LENGTH = 64
 BLOBS_SETTING = "blobs"

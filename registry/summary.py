@@ -21,9 +21,10 @@ from continual_mt.languages import Pair
 from continual_mt.scoring import MetricName
 from continual_mt.transfer import Coverage, coverage
 from registry.catalog import Catalog
-from registry.entities import ModuleRecord, SequenceRecord, View
+from registry.entities import ModuleRecord
 from registry.gains import Gain, against_first, against_scratch, modules_of
 from registry.history import History, ScoredOn
+from registry.sequences import SequenceRecord, View
 
 MatrixOf = Callable[[MetricName], Matrix]
 

@@ -73,6 +73,7 @@ def show(
 
 def _print(history: History, summary: Summary) -> None:
     from dashboards import history_tables as tables
+    from dashboards.tables import METRICS
 
     sequence, last = history.sequence, history.last
     count = len(sequence.additions)
@@ -84,9 +85,7 @@ def _print(history: History, summary: Summary) -> None:
         say("nothing was scored along it yet; its pairs need test sets, and 'continual-mt sequence run' scores them")
         return
     print_text(f"scored: up to position {last} of {count}\n")
-    named = [
-        (f"{tables.METRIC_NAMES[m.metric]}, {view}", tables.matrix_table(m, sequence)) for view, m in history.matrices()
-    ]
+    named = [(f"{METRICS[m.metric]}, {view}", tables.matrix_table(m, sequence)) for view, m in history.matrices()]
     named += [
         ("test sets", tables.scored_on_table(summary)),
         ("additions", tables.additions_table(summary)),

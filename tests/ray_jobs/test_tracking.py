@@ -119,6 +119,23 @@ def test_a_parents_runs_share_one_experiment(tracked_home: Home) -> None:
     assert len({client.get_run(str(run)).info.experiment_id for run in runs}) == 1
 
 
+def test_a_module_is_logged_once_and_files_take_each_others_place(tracked_home: Home) -> None:
+    said: list[str] = []
+    for value in (12.5, 13.5):  # a job that is interrupted behind this tells it again
+        tracker = Tracker(tracked_home, said.append)
+        run = tracker.start(None, experiment="es-en", name="pt-en xattn", tags={})
+        tracker.module("es-en pt-en v1", {"digest": "a" * 64}, {"bleu/pt-en": value})
+        tracker.files({"routed.png": str(value).encode()}, "figures")
+    assert said == []
+    client = MlflowClient(tracking_uri=tracked_home.tracking)
+    assert run is not None
+    (model,) = client.search_logged_models([client.get_run(run).info.experiment_id])
+    assert (model.name, model.tags["digest"], str(model.status)) == ("es-en pt-en v1", "a" * 64, "READY")
+    assert client.get_run(run).data.metrics == {"bleu/pt-en": 13.5}
+    (artifact,) = tracked_home.artifacts.glob(f"{run}/artifacts/figures/*")
+    assert (artifact.name, artifact.read_bytes()) == ("routed.png", b"13.5")
+
+
 def test_a_server_keeps_the_same(home: Home, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TRACKING_VARIABLE, server)
     said: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from continual_mt.languages import Pair
 from continual_mt.recipe import RecipeKind
 from registry import CellRecord, Registry, SequenceRecord
-from registry.entities import SequenceMode, View
+from registry.sequences import SequenceMode, View
 
 SEPARATE = "5" * 64
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,17 @@ def test_embeddings_that_are_the_same_are_aligned(
     older = json.loads(run("align", "pt-en:1", "es", *words).out)
     assert older["first"]["module"] == "es-en/pt-en:1"
     assert older["results"][0]["precision_at_1"] < 0.5
+
+
+def test_a_module_of_a_shared_sequence_counts_only_where_it_is_named(
+    align: Any, home: Path, make_module: Callable[..., Module]
+) -> None:
+    shared = replace(LINEAGE, spec={"start": "es-en/pt-en:1"})
+    with Registry.open(home) as registry:
+        registry.register_module("es-en", make_module("pt-en", seed=7), lineage=shared)
+        assert registry.module("pt-en").full_name == "es-en/pt-en:1"
+    assert json.loads(align("pt", "es", "--json").out)["first"]["module"] == "es-en/pt-en:1"
+    assert json.loads(align("pt-en:2", "es", "--json").out)["first"]["module"] == "es-en/pt-en:2"
 
 
 def test_json_holds_everything(align: Any, lexicon: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from continual_mt.languages import Pair
 from registry import CellRecord, Registry, SequenceRecord
-from registry.entities import View
+from registry.sequences import View
 
 LATIN = SequenceRecord("a" * 64, "es-en", "latin", "separate", (Pair("pt", "en"), Pair("es", "de")))
 SCORES: dict[tuple[int, View], dict[str, float]] = {
