@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from continual_mt.layout import Packed
+from continual_mt.layout import Packed, Rounding
 from continual_mt.tokenizer import Tokenizer
 from continual_mt.tokens import TokenizedCorpus
 
 POOL = 5_000
 """Sentences sorted by length together: enough that attention pads little, few enough that batches differ each epoch."""
 
-ROWS_MULTIPLE = 64
-"""Rows of a batch are filled up to a multiple of this: few shapes to compile kernels for, and little filler."""
+ROUNDING = Rounding(rows=64, positions=4, sentences=16)
+"""Few shapes to compile kernels for, and little filler."""
 
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
@@ -51,7 +51,7 @@ def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, tar
     """Source with its end; target inputs shifted right behind start; labels with the end."""
     sources, source_layout = source_rows(corpus, indices, source)
     targets, lengths = corpus.gather("target", indices)
-    target_layout = Packed.of(torch.from_numpy(lengths + 1), ROWS_MULTIPLE)
+    target_layout = Packed.of(torch.from_numpy(lengths + 1), ROUNDING)
     ends = np.cumsum(lengths)
     return Batch(
         source=sources,
@@ -65,7 +65,7 @@ def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, tar
 def source_rows(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer) -> tuple[Tensor, Packed]:
     """Source sentences with their ends, (rows,), and how they lie."""
     ids, lengths = corpus.gather("source", indices)
-    layout = Packed.of(torch.from_numpy(lengths + 1), ROWS_MULTIPLE)
+    layout = Packed.of(torch.from_numpy(lengths + 1), ROUNDING)
     return layout.fill(_with(ids, np.cumsum(lengths), source.end), source.pad), layout
 
 

@@ -1,7 +1,6 @@
 """How a batch lies in memory: one row a token, and the grid of sentences × positions that attention needs.
 
 Everything but attention works on rows, so that no product is spent on padding.
-Rows are rounded up to a multiple: kernels are compiled for each new number of rows.
 """
 
 from __future__ import annotations
@@ -16,13 +15,19 @@ from torch.nn import functional
 
 
 class Layout(Protocol):
-    """``places`` (rows,) says which position of its sentence each row is; ``positions`` is the longest sentence's."""
+    """``places`` (rows,) says which position of its sentence each row is; ``positions`` is the longest sentence's.
+
+    ``rounded`` layouts are of few shapes, so that kernels which are compiled for each new one pay.
+    """
 
     @property
     def places(self) -> Tensor: ...
 
     @property
     def positions(self) -> int: ...
+
+    @property
+    def rounded(self) -> bool: ...
 
     def spread(self, rows: Tensor, heads: int) -> Tensor:
         """(rows, width) to (sentences, heads, positions, width of a head)."""
@@ -40,6 +45,7 @@ class Grid:
     sentences: int
     positions: int
     device: torch.device
+    rounded = False
 
     @property
     def places(self) -> Tensor:
@@ -53,8 +59,20 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """What the numbers of rows, of positions and of sentences are rounded up to a multiple of."""
+
+    rows: int = 1
+    positions: int = 1
+    sentences: int = 1
+
+
+EXACT = Rounding()
+
+
+@dataclass(frozen=True)
 class Packed:
-    """The sentences one behind the other, then at least one row of filler.
+    """The sentences one behind the other, then at least one row of filler. Sentences without a token are filler, too.
 
     ``places`` and ``sentences`` (rows,) say where each row belongs; ``rows`` (sentences, positions) which row each cell
     of the grid takes: the last one, a filler, where a sentence has ended. ``real`` counts the rows that are tokens. No
@@ -66,24 +84,26 @@ class Packed:
     sentences: Tensor
     rows: Tensor
     real: int
+    rounded: bool
     _routes: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, lengths: Tensor, multiple: int = 1) -> Packed:
-        """The layout of at least one sentence, of these ``lengths``, in as few rows as ``multiple`` allows."""
-        real, longest = int(lengths.sum()), int(lengths.max())
-        count = -(-(real + 1) // multiple) * multiple
+    def of(cls, lengths: Tensor, rounding: Rounding = EXACT) -> Packed:
+        """The layout of at least one sentence, of these ``lengths``, as small as ``rounding`` allows."""
+        real, longest = int(lengths.sum()), _up(int(lengths.max()), rounding.positions)
+        count = _up(real + 1, rounding.rows)
+        lengths = functional.pad(lengths, (0, -len(lengths) % rounding.sentences))
         position = torch.arange(longest, device=lengths.device)
         inside = position[None] < lengths[:, None]
         starts = lengths.cumsum(0) - lengths
         sentences, places = functional.pad(inside.nonzero(), (0, 0, 0, count - real)).unbind(1)
         rows = torch.where(inside, starts[:, None] + position[None], count - 1)
-        return cls(lengths, places.contiguous(), sentences.contiguous(), rows, real)
+        return cls(lengths, places.contiguous(), sentences.contiguous(), rows, real, rounding != EXACT)
 
     def to(self, device: torch.device) -> Packed:
         tensors = (tensor.to(device) for tensor in (self.lengths, self.places, self.sentences, self.rows))
         lengths, places, sentences, rows = tensors
-        return Packed(lengths, places, sentences, rows, self.real)
+        return Packed(lengths, places, sentences, rows, self.real, self.rounded)
 
     @property
     def positions(self) -> int:
@@ -123,9 +143,16 @@ class Packed:
         return rows.view(len(self.places), heads * grid.shape[3])
 
 
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
 def padding_mask(lengths: Tensor, positions: int) -> Tensor:
-    """(sentences, 1, 1, positions): zero over tokens, minus infinity behind them; added to attention scores."""
-    inside = torch.arange(positions, device=lengths.device)[None] < lengths[:, None]
+    """(sentences, 1, 1, positions): zero over tokens, minus infinity behind them; added to attention scores.
+
+    A sentence without a token has its first filler to look at: over nothing there is no softmax.
+    """
+    inside = torch.arange(positions, device=lengths.device)[None] < lengths.clamp(min=1)[:, None]
     return torch.where(inside, 0.0, -torch.inf)[:, None, None]
 
 
