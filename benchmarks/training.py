@@ -130,7 +130,7 @@ def ratios(figures: dict[str, dict[str, float | None]]) -> dict[str, float]:
     return found
 
 
-def _absolute(paths: Sequence[str]) -> tuple[str, str]:
+def absolute(paths: Sequence[str]) -> tuple[str, str]:
     source, target = (str(Path(path).absolute()) for path in paths)
     return source, target
 
@@ -162,8 +162,8 @@ def main() -> None:
         workload = Workload(
             folder,
             options.pair,
-            _absolute(options.train),
-            _absolute(options.dev),
+            absolute(options.train),
+            absolute(options.dev),
             options.batch_tokens,
             options.vocabulary,
             options.threads,
