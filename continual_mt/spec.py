@@ -160,12 +160,13 @@ class SequenceSpec(_Strict):
     """Additions to one parent, in order. What stands beside ``additions`` holds for each that says nothing else.
 
     In the mode ``shared``, a contrast that does forget, each addition goes on with the cross-attention of the one
-    before, instead of with the parent's.
+    before, instead of with the parent's. There ``replay`` is the share of all batches that come from earlier pairs.
     """
 
     name: Name
     parent: Name
     mode: Literal["separate", "shared"] = "separate"
+    replay: Annotated[float, Field(ge=0, lt=1)] = 0
     additions: tuple[AdditionSpec, ...]
 
     @model_validator(mode="before")
@@ -173,13 +174,20 @@ class SequenceSpec(_Strict):
     def _inherit(cls, values: Any) -> Any:
         if not isinstance(values, dict) or not isinstance(values.get("additions"), list):
             return values
-        own = {"name", "parent", "mode", "additions"}
+        own = {"name", "parent", "mode", "replay", "additions"}
         shared = {key: value for key, value in values.items() if key not in own}
         shared["parent"] = values.get("parent")
         merged = [
             _lay(shared, addition) if isinstance(addition, dict) else addition for addition in values["additions"]
         ]
         return {key: value for key, value in values.items() if key in own} | {"additions": merged}
+
+    @field_validator("replay")
+    @classmethod
+    def _where_something_is_forgotten(cls, replay: float, info: ValidationInfo) -> float:
+        if replay and info.data.get("mode") == "separate":
+            raise ValueError("the mode separate forgets nothing; set mode: shared, or leave replay out")
+        return replay
 
     @field_validator("additions")
     @classmethod

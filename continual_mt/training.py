@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from continual_mt.architecture import group_of
-from continual_mt.batches import Batch, Indices, UpdateStream, make_batch
+from continual_mt.batches import Indices, UpdateStream
 from continual_mt.checkpoint import Checkpoint, Progress
 from continual_mt.encoded import EncodedSources
 from continual_mt.errors import TrainingError
-from continual_mt.loss import projected_loss
+from continual_mt.pair_loss import PairLoss
+from continual_mt.replay import Replay, ReplayStream
 from continual_mt.report import Report
 from continual_mt.settings import TrainingSettings
 from continual_mt.tokenizer import Tokenizer
@@ -43,6 +44,7 @@ class Task:
     settings: TrainingSettings
     seed: int
     encoded: EncodedSources | None = None
+    replay: Replay = field(default_factory=Replay)
 
 
 def learning_rate_factor(update: int, warmup: int, updates: int) -> float:
@@ -88,7 +90,8 @@ class Trainer:
         self.model.dropout = self.settings.dropout
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in task.trainable)
-        self._encoder_frozen = encoder_frozen(task.trainable)
+        frozen = encoder_frozen(task.trainable)
+        self.pair = PairLoss(self.model, task.corpus, task.source, task.target, frozen, task.encoded)
         # The optimizer moves the task's own float32 values.
         own, computing = dict(task.model.named_parameters()), dict(self.model.named_parameters())
         self.trained = {name: computing[name] if name in kept else own[name] for name in task.trainable}
@@ -108,6 +111,9 @@ class Trainer:
             self.progress.epoch,
             self.progress.consumed,
         )
+        # An earlier pair's sides are frozen, whichever side trains here.
+        frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
+        self.replayed = ReplayStream(task.replay, self.model, frozen, self.settings, task.seed, self.progress.update)
 
     def _make_optimizer(self) -> torch.optim.AdamW:
         rates: dict[float, list[Tensor]] = {}
@@ -120,12 +126,12 @@ class Trainer:
     def update(self) -> tuple[float, int]:
         """One update; returns this worker's summed loss (nats) and its number of target tokens."""
         self.progress.update += 1
-        batches = next(self.stream)
+        batches = [(self.pair, indices) for indices in next(self.stream)] + next(self.replayed)
         self.progress.epoch, self.progress.consumed = self.stream.epoch, self.stream.consumed
-        tokens = sum(self._tokens(indices) for indices in batches)
+        tokens = sum(pair.tokens(indices) for pair, indices in batches)
         mine = batches[self.workers.rank :: self.workers.size]
         self.model.train()
-        loss = sum(self._accumulate(indices, tokens) for indices in mine)
+        loss = sum(self._accumulate(pair, indices, tokens) for pair, indices in mine)
         parameters = list(self.trained.values())
         self.workers.sum_gradients(parameters)
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -142,14 +148,10 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._refresh()
-        return loss, sum(self._tokens(indices) for indices in mine)
+        return loss, sum(pair.tokens(indices) for pair, indices in mine)
 
-    def _tokens(self, indices: Indices) -> int:
-        return int(self.task.corpus.target_lengths[indices].sum()) + len(indices)
-
-    def _accumulate(self, indices: Indices, update_tokens: int) -> float:
-        batch = make_batch(self.task.corpus, indices, self.task.source, self.task.target).to(self.device)
-        loss = token_loss(self.model, batch, self.settings.label_smoothing, self._encoded(batch, indices))
+    def _accumulate(self, pair: PairLoss, indices: Indices, update_tokens: int) -> float:
+        loss = pair.of(indices, self.settings.label_smoothing)
         (loss / update_tokens).backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
         for own, computing in self._cast:
             if computing.grad is not None:
@@ -161,15 +163,6 @@ class Trainer:
     def _refresh(self) -> None:
         for own, computing in self._cast:
             computing.copy_(own)
-
-    def _encoded(self, batch: Batch, indices: Indices) -> Tensor | None:
-        """A frozen encoder's states, which have no dropout, so that they are always the same; None where it trains."""
-        if not self._encoder_frozen:
-            return None
-        if self.task.encoded is not None:
-            return self.task.encoded.rows(indices, batch.source_layout).to(self.device)
-        with torch.no_grad():
-            return self.model.encode(batch.source, batch.source_layout)
 
     def validated(self, score: float) -> bool:
         """Take note of a development score; True when it is the best so far."""
@@ -240,14 +233,6 @@ def _set_generator_state(state: Tensor, device: torch.device) -> None:
 def encoder_frozen(trainable: Iterable[str]) -> bool:
     """Whether the encoder's states of a sentence never change while these parameters train."""
     return not {"source", "encoder"} & {group_of(name) for name in trainable}
-
-
-def token_loss(model: Transformer, batch: Batch, label_smoothing: float, encoded: Tensor | None = None) -> Tensor:
-    """Summed label-smoothed cross-entropy, in nats, over real target tokens only; ``encoded`` saves the encoding."""
-    if encoded is None:
-        encoded = model.encode(batch.source, batch.source_layout)
-    states = model.decode(batch.inputs, batch.target_layout, encoded, batch.source_layout)
-    return projected_loss(states, model.target.embedding, model.target.bias, batch.labels, label_smoothing)
 
 
 def train(

@@ -180,6 +180,14 @@ class Transformer(nn.Module):
         model.computation = dtype
         return model
 
+    def between(self, sides: Mapping[str, Tensor]) -> Transformer:
+        """This model between other, frozen sides; body and cross-attention are the very same, gradients included."""
+        given = {name: tensor.to(self.device, self.computation) for name, tensor in sides.items()}
+        model = Transformer.pointing_at(self.architecture, {**self.state_dict(), **given})
+        model.encoder, model.decoder, model.cross_attention = self.encoder, self.decoder, self.cross_attention
+        model.computation, model.dropout = self.computation, self.dropout
+        return model
+
     @property
     def device(self) -> torch.device:
         return self.target.embedding.device

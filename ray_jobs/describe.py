@@ -30,11 +30,24 @@ def parent_of(record: Registered) -> str:
 
 
 def lineage(job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord]) -> Lineage:
-    """What the result of a job was made from; ``tests`` are the records of its test sets, with their text."""
+    """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
+
+    Texts that were replayed are training texts as well, behind the job's own.
+    """
     spec = cast(JSONObject, job.spec.model_dump(mode="json"))
+    if job.start:
+        spec["start"] = job.start.full_name
+    if job.replayed:
+        spec["replay"] = job.replay
+        spec["replayed"] = [pair.module.full_name if pair.module else job.experiment for pair in job.replayed]
+    texts = [job.train, *(pair.train for pair in job.replayed)]
     return Lineage(
-        corpora=(("train", job.train.record), ("dev", job.dev.record), *(("test", test) for test in tests)),
-        spec=spec | ({"start": job.start.full_name} if job.start else {}),
+        corpora=(
+            *(("train", text.record) for text in texts),
+            ("dev", job.dev.record),
+            *(("test", test) for test in tests),
+        ),
+        spec=spec,
         code_version=importlib.metadata.version("continual-mt"),
         job=job.digest,
         attempt=held.attempt,
@@ -63,6 +76,8 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
     }
     if job.parent:
         values["parent_fingerprint"] = job.parent.fingerprint
+    if job.replayed:
+        values |= {"replay": job.replay, "replayed": ", ".join(str(pair.train.corpus.pair) for pair in job.replayed)}
     training = job.spec.training
     rates = {f"learning_rate/{group}": rate for group, rate in training.learning_rates.items()}
     return values | training.model_dump(exclude={"learning_rates"}) | rates

@@ -18,7 +18,7 @@ from continual_mt.spec import CorpusSpec
 from continual_mt.tokenizer import Tokenizer
 from continual_mt.training import trainable_copy
 from continual_mt.transformer import initial_tensors
-from ray_jobs.resolve import ResolvedJob
+from ray_jobs.resolve import ReplayedPair, ResolvedJob
 from registry.blobs import BlobStore
 
 
@@ -34,10 +34,38 @@ class StoredParent:
 
 
 @dataclass(frozen=True)
+class StoredPair:
+    """An earlier pair to replay; ``module`` are the pieces of the one that brought it, None for the parent's own."""
+
+    pair: Pair
+    train: CorpusSpec
+    train_digest: str
+    module: Mapping[str, str] | None
+
+    @classmethod
+    def of(cls, replayed: ReplayedPair) -> StoredPair:
+        train, module = replayed.train, replayed.module
+        return cls(train.corpus.pair, train.spec, train.summary.digest, module.pieces if module else None)
+
+    def sides(self, stored: StoredParent) -> tuple[Tokenizer, Tokenizer, dict[str, Tensor]]:
+        """The pair's own two sides: source's and target's tokenizer, and the tensors of both."""
+        parent = stored.load()
+        tokenizers = {"source": parent.source.tokenizer, "target": parent.target.tokenizer}
+        tensors = dict(parent.tensors)
+        if self.module is not None:
+            module = Module.from_pieces(BlobStore(stored.blobs).get_all(self.module))
+            tokenizers[module.side] = module.new_side.tokenizer
+            tensors.update(module.tensors)
+        sides = {name: tensor for name, tensor in tensors.items() if group_of(name) in tokenizers}
+        return tokenizers["source"], tokenizers["target"], sides
+
+
+@dataclass(frozen=True)
 class WorkOrder:
     """``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
 
     ``start`` are the pieces of the module with whose cross-attention and body training goes on instead of the parent's.
+    ``replay`` is the share of batches that come from the earlier pairs ``replayed``.
     """
 
     pair: Pair
@@ -55,6 +83,8 @@ class WorkOrder:
     threads: int
     cache: Path
     start: Mapping[str, str] | None = None
+    replay: float = 0.0
+    replayed: tuple[StoredPair, ...] = ()
 
     @classmethod
     def of(
@@ -84,6 +114,8 @@ class WorkOrder:
             threads=threads,
             cache=cache,
             start=job.start.pieces if job.start else None,
+            replay=job.replay,
+            replayed=tuple(map(StoredPair.of, job.replayed)),
         )
 
     def _starting_seed(self) -> int:

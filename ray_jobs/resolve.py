@@ -57,11 +57,19 @@ class ResolvedTest:
 
 
 @dataclass(frozen=True)
+class ReplayedPair:
+    """An earlier pair whose text is gone through again; ``module`` brought it, None for the parent's own pair."""
+
+    train: ResolvedCorpus
+    module: ModuleRecord | None
+
+
+@dataclass(frozen=True)
 class ResolvedJob:
     """Work with a name: ``digest`` is over all that decides its result, and over nothing else.
 
     ``start`` is the module whose cross-attention (and body, if it has one) an addition goes on with; usually, where it
-    is None, it begins with the parent's.
+    is None, it begins with the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -72,6 +80,8 @@ class ResolvedJob:
     dev: ResolvedCorpus
     tests: tuple[ResolvedTest, ...]
     start: ModuleRecord | None = None
+    replay: float = 0.0
+    replayed: tuple[ReplayedPair, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -111,14 +121,22 @@ class ResolvedJob:
         }
         if self.start:
             identity["start"] = self.start.digest
+        if self.replayed:
+            pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
+            identity["replay"] = [self.replay, pairs]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob]) -> str:
-    """The name of a sequence's work: its own name, its mode and its additions in order."""
-    identity = [IDENTITY_VERSIONS["sequence"], spec.name, [job.digest for job in jobs]]
+def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: ResolvedCorpus | None = None) -> str:
+    """The name of a sequence's work: its own name, its mode and its additions in order.
+
+    With replay its share, too, and ``original``, the parent's own text, if that is known.
+    """
+    identity: list[object] = [IDENTITY_VERSIONS["sequence"], spec.name, [job.digest for job in jobs]]
     if spec.mode != "separate":
         identity.append(spec.mode)
+    if spec.replay:
+        identity += [spec.replay, original.summary.digest if original else None]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
@@ -174,6 +192,24 @@ def _read(spec: CorpusSpec, pair: Pair, cache: Path) -> ResolvedCorpus:
     if summary.sentences == summary.empty:
         raise CorpusError(corpus.name, "there is no sentence pair in it")
     return ResolvedCorpus(spec, corpus, summary)
+
+
+def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
+    """What a parent was trained on; None of one that came with no corpus on record, such as an imported one.
+
+    Raises CorpusError when the text cannot be read any more, or is another one now.
+    """
+    trained_on = [corpus for role, corpus in parent.lineage.corpora if role == "train"]
+    if not trained_on:
+        return None
+    way_out = f"the parent {parent.name} was trained on it: put it back as it was, or leave out replay"
+    try:
+        resolved = _read(CorpusSpec.model_validate(parent.lineage.spec.get("train")), parent.pair, cache)
+    except (MisuseError, ValueError) as error:
+        raise CorpusError(trained_on[0].name, f"cannot be replayed ({error}); {way_out}") from error
+    if resolved.summary.digest != trained_on[0].digest:
+        raise CorpusError(trained_on[0].name, f"cannot be replayed, since its text has changed; {way_out}")
+    return resolved
 
 
 def read_test(spec: TestSpec, cache: Path) -> ResolvedTest:

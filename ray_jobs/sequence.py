@@ -12,7 +12,15 @@ from continual_mt.spec import SequenceSpec
 from ray_jobs import describe, lease
 from ray_jobs.driver import Driver, Outcome, Place
 from ray_jobs.evaluation import Evaluation
-from ray_jobs.resolve import ResolvedJob, ResolvedTest, resolve, sequence_digest
+from ray_jobs.resolve import (
+    ReplayedPair,
+    ResolvedCorpus,
+    ResolvedJob,
+    ResolvedTest,
+    original_text,
+    resolve,
+    sequence_digest,
+)
 from ray_jobs.tracking import Tracker
 from registry import CellRecord, ModuleRecord, ParentRecord, SequenceRecord
 from registry.history import History
@@ -30,13 +38,17 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     parent = driver.registry.parent(spec.parent)
     # Everything is read before anything is trained: a mistake in the last addition is found now.
     jobs = [resolve(addition, parent, driver.home.cache) for addition in spec.additions]
-    digest = sequence_digest(spec, jobs)
+    original = original_text(parent, driver.home.cache) if spec.replay else None
+    if spec.replay and original is None:
+        driver.display.say(f"no text of the parent {parent.name} is on record: only additions are replayed")
+    digest = sequence_digest(spec, jobs, original)
     held = driver.take(digest, "sequence")
-    work = _Work(driver, spec, parent, jobs, digest)
+    work = _Work(driver, spec, parent, jobs, digest, original)
     if held.state == "finished":
         return work.add_all(after, None)
     tracker = Tracker(driver.home, driver.display.say)
     tags = {"kind": "sequence", "parent": parent.name, "sequence": spec.name, "mode": spec.mode, "job": digest}
+    tags |= {"replay": str(spec.replay)} if spec.replay else {}
     with (
         lease.kept(driver.registry, digest),
         driver.tracked(tracker, held, parent.name, f"sequence {spec.name}", tags),
@@ -53,6 +65,7 @@ class _Work:
     parent: ParentRecord
     jobs: Sequence[ResolvedJob]
     digest: str
+    original: ResolvedCorpus | None = None
 
     def add_all(self, after: Callable[[Outcome], None] | None, tracker: Tracker | None) -> list[Outcome]:
         """Every addition, trained now or before; with a tracker, every position is recorded."""
@@ -62,9 +75,8 @@ class _Work:
             self._record(tracker, modules, ())
         for job in self.jobs:
             shared = self.spec.mode == "shared"
-            start = modules[-1] if shared and modules else None
             place = Place(self.spec.name, () if shared else tuple(modules))
-            outcome = self.driver.run(replace(job, start=start), place)
+            outcome = self.driver.run(self._behind(job, modules) if shared else job, place)
             assert isinstance(outcome.record, ModuleRecord)
             outcomes.append(outcome)
             modules.append(outcome.record)
@@ -75,6 +87,17 @@ class _Work:
         if tracker:
             self._summarize(tracker)
         return outcomes
+
+    def _behind(self, job: ResolvedJob, modules: Sequence[ModuleRecord]) -> ResolvedJob:
+        """An addition that shares the cross-attention of those before it: it goes on with it, and may replay them."""
+        replayed = [ReplayedPair(self.original, None)] if self.original else []
+        replayed += [ReplayedPair(job.train, module) for job, module in zip(self.jobs, modules, strict=False)]
+        return replace(
+            job,
+            start=modules[-1] if modules else None,
+            replay=self.spec.replay,
+            replayed=tuple(replayed) if self.spec.replay else (),
+        )
 
     def _summarize(self, tracker: Tracker) -> None:
         """The measures and the pictures of the whole sequence, on its MLflow run."""

@@ -13,16 +13,17 @@ from ray.train.torch import get_device
 
 from continual_mt import scoring
 from continual_mt.checkpoint import Checkpoint
-from continual_mt.corpora.corpus import Corpus
 from continual_mt.encoded import EncodedSources, encode_sources, encoded_bytes
 from continual_mt.errors import ContinualMTError
 from continual_mt.pair_model import PairModel
+from continual_mt.replay import EarlierPair, Replay
 from continual_mt.side import Side
+from continual_mt.tokenizer import Tokenizer
 from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
 from continual_mt.training import Task, Trainer, computation_dtype, encoder_frozen, train
 from continual_mt.transformer import Transformer
 from ray_jobs.channel import Channel
-from ray_jobs.order import WorkOrder
+from ray_jobs.order import StoredPair, WorkOrder
 
 
 def run_worker(arguments: dict[Any, Any]) -> None:
@@ -62,7 +63,7 @@ def _train(order: WorkOrder, channel: Channel) -> None:
             + (f"goes on from update {checkpoint.progress.update}" if checkpoint else "starts")
         )
     model = Transformer.pointing_at(order.architecture, order.starting_tensors()).to(get_device())
-    corpus = _tokens(order, channel if first else None)
+    corpus = _tokens(order, order, order.source, order.target, channel if first else None)
     encoded = _encoded(order, model, corpus, channel if first else None)
     task = Task(
         model=model,
@@ -73,6 +74,7 @@ def _train(order: WorkOrder, channel: Channel) -> None:
         settings=order.settings,
         seed=order.seed,
         encoded=encoded,
+        replay=_replay(order, channel if first else None),
     )
     progress = train(
         task,
@@ -99,12 +101,28 @@ def _encoded(
     return encode_sources(model.computing_in(dtype), corpus, order.source, order.cache)
 
 
-def _tokens(order: WorkOrder, channel: Channel | None) -> TokenizedCorpus:
+def _replay(order: WorkOrder, channel: Channel | None) -> Replay:
+    """The earlier pairs; what is skipped of their texts was told when they were new."""
+    pairs = []
+    for earlier in order.replayed:
+        assert order.parent is not None
+        source, target, sides = earlier.sides(order.parent)
+        pairs.append(EarlierPair(_tokens(order, earlier, source, target, None), source, target, sides))
+    if channel and pairs:
+        names = ", ".join(str(earlier.pair) for earlier in order.replayed)
+        channel.note(f"{order.replay:.0%} of the batches are replayed: {names}")
+    return Replay(order.replay, tuple(pairs))
+
+
+def _tokens(
+    order: WorkOrder, pair: WorkOrder | StoredPair, source: Tokenizer, target: Tokenizer, channel: Channel | None
+) -> TokenizedCorpus:
+    """The training text of a pair, the order's own or one to replay."""
     corpus = tokenize_corpus(
-        _open(order, "train"),
-        order.train_digest,
-        order.source,
-        order.target,
+        pair.train.open(pair.pair, order.cache),
+        pair.train_digest,
+        source,
+        target,
         order.cache,
         maximum_tokens=order.architecture.maximum_positions - 1,
     )
@@ -117,11 +135,6 @@ def _tokens(order: WorkOrder, channel: Channel | None) -> TokenizedCorpus:
     return corpus
 
 
-def _open(order: WorkOrder, role: str) -> Corpus:
-    spec = order.train if role == "train" else order.dev
-    return spec.open(order.pair, order.cache)
-
-
 class Development:
     """BLEU, by greedy search, on the first sentences of the development corpus."""
 
@@ -132,7 +145,8 @@ class Development:
     def __call__(self, model: Transformer) -> float:
         order = self._order
         if self._sentences is None:
-            pairs = ((pair.source, pair.target) for pair in _open(order, "dev").read())
+            corpus = order.dev.open(order.pair, order.cache)
+            pairs = ((pair.source, pair.target) for pair in corpus.read())
             usable = (pair for pair in pairs if all(text.strip() for text in pair))
             self._sentences = [
                 pair for pair, _ in zip(usable, range(order.settings.development_sentences), strict=False)

@@ -32,8 +32,8 @@ class Catalog:
     """The reading half of the registry.
 
     All verbs raise UnknownNameError for names that are not there and RegistryError when the database cannot be used.
-    A module is found by ``de-en``, ``de-en:3`` or ``PARENT/de-en:3``: without a version it is the newest one that
-    started from the parent, without a parent the only parent's.
+    A module is found by ``de-en``, ``de-en:3`` or ``PARENT/de-en:3``: without a version it is the newest one
+    that is no part of a shared sequence, without a parent the only parent's.
     """
 
     def __init__(self, database: Database) -> None:
@@ -71,7 +71,7 @@ class Catalog:
         wanted = ModuleName.parse(name)
         modules = self.modules(self.parent(wanted.parent or parent).name)
         for record in reversed(modules):
-            fits = record.start is None if wanted.version is None else record.version == wanted.version
+            fits = not record.shared if wanted.version is None else record.version == wanted.version
             if record.pair == wanted.pair and fits:
                 return record
         raise unknown("module", name, (record.full_name for record in modules))
@@ -163,7 +163,7 @@ class Catalog:
         return shelf.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=shelf.parent.name))
 
     def _shelf(self, parent: ParentRecord) -> Shelf:
-        return Shelf(parent, [module for module in self.modules(parent.name) if module.start is None])
+        return Shelf(parent, [module for module in self.modules(parent.name) if not module.shared])
 
     def _shelves(self, name: str | None) -> list[Shelf]:
         return [self._shelf(parent) for parent in (self.parents() if name is None else [self.parent(name)])]

@@ -128,13 +128,12 @@ class ModuleRecord:
         return self.pair.language(self.side)
 
     @property
-    def start(self) -> str | None:
-        """The module whose cross-attention this one went on with; None for the parent's.
+    def shared(self) -> bool:
+        """Whether it went on with another module's cross-attention, or earlier pairs were replayed while it trained.
 
         Such a module belongs to a sequence that shares one cross-attention, and is taken only where it is named.
         """
-        start = self.lineage.spec.get("start")
-        return start if isinstance(start, str) else None
+        return not {"start", "replay"}.isdisjoint(self.lineage.spec)
 
     @property
     def key(self) -> ModuleKey:

@@ -65,8 +65,9 @@ def _scratched(catalog: Catalog, module: ModuleRecord) -> list[ModuleRecord]:
     return [other for other in same if other.scope == "scratch" and _text(other) == _text(module)]
 
 
-def _text(module: ModuleRecord) -> set[str]:
-    return {corpus.digest for role, corpus in module.lineage.corpora if role == "train"}
+def _text(module: ModuleRecord) -> str | None:
+    """The digest of its own training text, which stands before those that were replayed."""
+    return next((corpus.digest for role, corpus in module.lineage.corpora if role == "train"), None)
 
 
 def _scores_of(catalog: Catalog, history: History, module: ModuleRecord) -> dict[MetricName, float]:
@@ -95,7 +96,8 @@ def _where_trained(history: History, metric: MetricName) -> dict[Pair, float]:
 def against_first(catalog: Catalog, history: History, modules: Mapping[int, ModuleRecord]) -> Gain | None:
     """Order transfer, in the mode ``shared``: against the newest sequence in which a pair came first.
 
-    Scope, training text, training settings, test set and beam have to be the same. None when there is no such sequence.
+    Scope, training text, training settings, replay, test set and beam have to be the same. None when there is no such
+    sequence.
     """
     later = [module for position, module in sorted(modules.items()) if position > 1 and module.pair in history.tests]
     if history.sequence.mode != "shared" or not later:
@@ -124,7 +126,7 @@ def _first(catalog: Catalog, history: History, module: ModuleRecord) -> History 
 def _alike(module: ModuleRecord, other: ModuleRecord | None) -> bool:
     if other is None:
         return False
-    settings = [one.lineage.spec.get("training") for one in (module, other)]
+    settings = [[one.lineage.spec.get(key) for key in ("training", "replay")] for one in (module, other)]
     return module.scope == other.scope and _text(module) == _text(other) and settings[0] == settings[1]
 
 

@@ -123,7 +123,7 @@ def _places(registry: Registry, parent: ParentRecord, name: str) -> dict[SideNam
             raise IncompatibleError(f"{name} belongs to the parent {module.parent}, not to {parent.name}")
         return {module.side: module}
     language = parse_language(name)
-    modules = [module for module in registry.modules(parent.name) if module.start is None]
+    modules = [module for module in registry.modules(parent.name) if not module.shared]
     # By version, so that the newest one stays.
     places: dict[SideName, ModuleRecord | None] = {
         module.side: module

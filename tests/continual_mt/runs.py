@@ -9,9 +9,14 @@ import torch
 
 from continual_mt.batches import epoch_batches, make_batch
 from continual_mt.checkpoint import Checkpoint, Progress
+from continual_mt.pair_loss import token_loss
 from continual_mt.report import Report
-from continual_mt.training import Task, Trainer, token_loss, train
+from continual_mt.training import Task, Trainer, train
 from continual_mt.transformer import Transformer
+
+
+class KilledError(Exception):
+    """The end of a process, for what training can tell."""
 
 
 def negative_loss(task: Task) -> Callable[[Transformer], float]:
@@ -63,3 +68,13 @@ def at(update: int, raised: type[Exception] | None = None) -> Callable[[], bool]
         return asked == update
 
     return stop
+
+
+def assert_bit_equal(found: Path, expected: Path) -> None:
+    """Whole checkpoints, the state of the generators too."""
+    ours, theirs = Checkpoint.load(found), Checkpoint.load(expected)
+    assert ours.progress == theirs.progress
+    for kind in ("trained", "best", "optimizer", "generators"):
+        assert set(getattr(ours, kind)) == set(getattr(theirs, kind))
+        for name, tensor in getattr(theirs, kind).items():
+            assert torch.equal(getattr(ours, kind)[name], tensor), f"{kind} of {name}"

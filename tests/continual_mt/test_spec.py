@@ -248,6 +248,22 @@ def test_problems_of_a_sequence(folder: Path, change: tuple[str, str], expected:
     assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=True))
 
 
+def test_replay(folder: Path) -> None:
+    assert read_spec(SequenceSpec, write(folder, SEQUENCE)).replay == 0
+    shared = f"mode: shared\n{SEQUENCE}"
+    assert read_spec(SequenceSpec, write(folder, f"replay: 0.25\n{shared}")).replay == 0.25
+    assert read_spec(SequenceSpec, write(folder, f"replay: 0\n{SEQUENCE}")).replay == 0
+    assert problems(SequenceSpec, folder, f"replay: 0.25\n{SEQUENCE}") == [
+        "replay: the mode separate forgets nothing; set mode: shared, or leave replay out"
+    ]
+    for share, problem in (("1", "less than 1"), ("-0.1", "greater than or equal to 0"), (".nan", "less than 1")):
+        (found,) = problems(SequenceSpec, folder, f"replay: {share}\n{shared}")
+        assert found.startswith(f"replay: Input should be {problem}")
+    assert problems(SequenceSpec, folder, f"replay: 0.25\nmode: both\n{SEQUENCE}") == [
+        "mode: Input should be 'separate' or 'shared'"
+    ]
+
+
 def test_a_sequence_without_additions(folder: Path) -> None:
     text = "name: none\nparent: small\nadditions: []\n"
     assert problems(SequenceSpec, folder, text) == ["additions: there is none; name at least one"]

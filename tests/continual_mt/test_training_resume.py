@@ -14,23 +14,10 @@ from continual_mt.parent import Parent
 from continual_mt.tokens import TokenizedCorpus
 from continual_mt.training import Report, Task
 from continual_mt.transformer import Transformer
-from tests.continual_mt.runs import at, run
+from tests.continual_mt.runs import KilledError, assert_bit_equal, at, run
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 MakeTask = Callable[..., Task]
-
-
-class KilledError(Exception):
-    """The end of a process, for what training can tell."""
-
-
-def assert_bit_equal(found: Path, expected: Path) -> None:
-    ours, theirs = Checkpoint.load(found), Checkpoint.load(expected)
-    assert ours.progress == theirs.progress
-    for kind in ("trained", "best", "optimizer", "generators"):
-        assert set(getattr(ours, kind)) == set(getattr(theirs, kind))
-        for name, tensor in getattr(theirs, kind).items():
-            assert torch.equal(getattr(ours, kind)[name], tensor), f"{kind} of {name}"
 
 
 # Accumulation, dropout and several epochs of 13 batches; validations leave killed work of up to 6 updates behind them.

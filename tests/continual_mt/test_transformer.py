@@ -37,6 +37,25 @@ def test_pointing_at_wants_every_tensor(parent: Parent) -> None:
         Transformer.pointing_at(parent.architecture, tensors)
 
 
+def test_between_other_sides_the_middle_is_the_same(model: Transformer) -> None:
+    """Gradients reach it, and neither set of sides."""
+    names = [name for name in parameter_names(model.architecture) if name.startswith(("source", "target"))]
+    sides = initial_tensors(model.architecture, tuple(names), SIZES, seed=5)
+    whole = Transformer.pointing_at(model.architecture, {**model.state_dict(), **sides})
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("cross_attention"))
+    model.dropout = 0.5
+    other = model.between(sides)
+    assert (other.dropout, other.training, model.training) == (0.5, False, False)
+    source, lengths = pad([[5, 6, 7, 3], [8, 3]], 0)
+    found = other(source, lengths, torch.tensor([[2, 20], [2, 21]]))
+    assert torch.equal(found, whole(source, lengths, torch.tensor([[2, 20], [2, 21]])))
+    found.sum().backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == name.startswith("cross_attention"), name
+    assert all(dict(other.named_parameters())[name].grad is None for name in names)
+
+
 def test_logits_do_not_depend_on_the_rest_of_the_batch(model: Transformer) -> None:
     sources = [[5, 6, 7, 3], [8, 3], [9, 10, 11, 12, 13, 14, 15, 3]]
     inputs = torch.tensor([[2, 20, 21], [2, 22, 23], [2, 24, 25]])

@@ -52,8 +52,9 @@ def trained(parent: Parent, django_text_files: dict[str, Path], tmp_path_factory
     return folder
 
 
-def test_an_update_does_not_depend_on_the_number_of_workers(trained: Path, parent: Parent) -> None:
-    alone, together = Checkpoint.load(trained / "alone"), Checkpoint.load(trained / "together")
+@pytest.mark.parametrize("kind", ["", "replayed-"])
+def test_an_update_does_not_depend_on_the_number_of_workers(trained: Path, parent: Parent, kind: str) -> None:
+    alone, together = (Checkpoint.load(trained / f"{kind}{name}") for name in ("alone", "together"))
     assert alone.progress.update == together.progress.update == 12
     for name, tensor in alone.trained.items():
         torch.testing.assert_close(together.trained[name], tensor, atol=1e-5, rtol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,10 +15,12 @@ from continual_mt.checkpoint import Checkpoint
 from continual_mt.corpora.corpus import inspect
 from continual_mt.corpora.text import TextFiles
 from continual_mt.errors import TrainingError
+from continual_mt.pair_loss import token_loss
 from continual_mt.parent import Parent
+from continual_mt.replay import EarlierPair, Replay
 from continual_mt.settings import TrainingSettings
 from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
-from continual_mt.training import Task, Trainer, token_loss, train
+from continual_mt.training import Task, Trainer, train
 from continual_mt.transformer import Transformer
 
 UPDATES, VALIDATE_EVERY, KILLED_AT = 12, 4, 10
@@ -33,10 +36,15 @@ def main(rank: int, folder: Path) -> None:
     files = TextFiles(parent.pair, folder / "source.txt", folder / "target.txt")
     tokenizers = parent.source.tokenizer, parent.target.tokenizer
     corpus = tokenize_corpus(files, inspect(files).digest, *tokenizers, folder / f"cache{rank}", maximum_tokens=47)
+    # Of three batches, one is replayed: one of the two has more to do than the other.
+    sides = {name: tensor.clone() for name, tensor in parent.tensors.items() if name.startswith(("source", "target"))}
+    replay = Replay(1 / 3, (EarlierPair(corpus, *tokenizers, sides),))
     if rank == 0:  # alone, before the two know each other
         run(folder / "alone", 0, parent, corpus, dropout=0.0)
+        run(folder / "replayed-alone", 0, parent, corpus, dropout=0.0, replay=replay)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     run(folder / "together", rank, parent, corpus, dropout=0.0)
+    run(folder / "replayed-together", rank, parent, corpus, dropout=0.0, replay=replay)
     Trainer(make_task(parent, corpus, TrainingSettings()))
     (folder / f"seed.{rank}").write_text(str(torch.initial_seed()))
     run(folder / "whole", rank, parent, corpus, dropout=0.2)
@@ -69,7 +77,14 @@ def make_task(parent: Parent, corpus: TokenizedCorpus, settings: TrainingSetting
 
 
 def run(
-    folder: Path, rank: int, parent: Parent, corpus: TokenizedCorpus, *, dropout: float, killed_at: int | None = None
+    folder: Path,
+    rank: int,
+    parent: Parent,
+    corpus: TokenizedCorpus,
+    *,
+    dropout: float,
+    killed_at: int | None = None,
+    replay: Replay | None = None,
 ) -> None:
     """Train, or go on from the checkpoint in ``folder``; ``killed_at`` ends everything in the middle of an interval."""
     folder.mkdir(exist_ok=True)
@@ -83,7 +98,7 @@ def run(
         validate_every=VALIDATE_EVERY,
         precision="float32",
     )
-    task = make_task(parent, corpus, settings)
+    task = replace(make_task(parent, corpus, settings), replay=replay or Replay())
     asked = 0
 
     def stop() -> bool:

@@ -10,7 +10,7 @@ from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 from continual_mt.languages import Pair
 from continual_mt.spec import AdditionSpec, ParentSpec
 from ray_jobs import describe
-from ray_jobs.resolve import resolve
+from ray_jobs.resolve import ReplayedPair, resolve
 from registry import CellRecord, JobRecord, Registry, ScoreRecord
 from registry.entities import now
 
@@ -102,6 +102,26 @@ def test_lineage_says_what_a_result_was_made_from(
     assert (lineage.job, lineage.attempt, lineage.run) == (job.digest, 3, "run-1")
     assert lineage.spec["pair"] == "pt-en"
     assert describe.lineage(job, replace(held, attempt=4), None, []).attempt == 4
+
+
+def test_lineage_names_what_was_replayed(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    parent = registry.parent("es-en")
+    plain, other = (resolve(addition_spec(pair), parent, tmp_path) for pair in ("pt-en", "es-de"))
+    job = replace(plain, replay=0.5, replayed=(ReplayedPair(other.train, None),))
+    held = JobRecord(job.digest, "addition", "running", 1, None, None, None, now(), now())
+    lineage = describe.lineage(job, held, None, [])
+    assert lineage.corpora == (
+        ("train", plain.train.record),
+        ("train", other.train.record),
+        ("dev", plain.dev.record),
+    )
+    assert (lineage.spec["replay"], lineage.spec["replayed"]) == (0.5, ["es-en"])
+    parameters = describe.parameters(job)
+    assert (parameters["replay"], parameters["replayed"]) == (0.5, "es-de")
+    for absent in (describe.lineage(plain, held, None, []).spec, describe.parameters(plain)):
+        assert not {"replay", "replayed"} & set(absent)
 
 
 def test_records_are_called_by_name(registry: Registry) -> None:

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from continual_mt.architecture import GROUPS
+from continual_mt.languages import Pair
+from continual_mt.module import Module
 from continual_mt.pieces import parameter_shapes
 from continual_mt.spec import AdditionSpec, ParentSpec
 from ray_jobs.order import WorkOrder
-from ray_jobs.resolve import ResolvedJob, resolve
-from registry import Registry
+from ray_jobs.resolve import ReplayedPair, ResolvedJob, resolve
+from registry import Lineage, Registry
 
 MakeOrder = Callable[[ResolvedJob], WorkOrder]
 
@@ -61,6 +64,38 @@ def test_training_never_writes_to_the_parents_own_tensors(
         before[name].fill_(7)
     after = made.starting_tensors()
     assert not any(torch.all(after[name] == 7) for name in made.names(made.trained))
+
+
+def test_an_earlier_pair_has_its_own_sides(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], order: MakeOrder, tmp_path: Path
+) -> None:
+    """The parent's own pair its two, another one its module's new side and the parent's."""
+    record = registry.parent("es-en")
+    pair, first = order(resolve(spec := addition_spec("pt-en"), record, tmp_path)), registry.load_parent()
+    module = Module.of(
+        first,
+        Pair("pt", "en"),
+        "xattn",
+        {name: tensor for name, tensor in pair.starting_tensors().items() if name in pair.names(pair.trained)},
+        pair.source,
+    )
+    lineage = Lineage(corpora=(), spec={}, code_version="0.1.0")
+    registered = registry.register_module("es-en", module, lineage=lineage)
+    train = resolve(spec, record, tmp_path).train
+    replayed = (ReplayedPair(train, None), ReplayedPair(train, registered))
+    made = order(replace(resolve(addition_spec("es-de"), record, tmp_path), replay=0.5, replayed=replayed))
+    assert made.replay == 0.5
+    assert made.parent is not None
+    for earlier, source, table in (
+        (made.replayed[0], first.source.tokenizer, first.tensors["source.embedding"]),
+        (made.replayed[1], module.new_side.tokenizer, module.tensors["source.embedding"]),
+    ):
+        assert (earlier.pair, earlier.train, earlier.train_digest) == (train.corpus.pair, train.spec, pair.train_digest)
+        found, target, sides = earlier.sides(made.parent)
+        assert (found.digest, target.digest) == (source.digest, first.target.tokenizer.digest)
+        assert set(sides) == {"source.embedding", "target.embedding", "target.bias"}
+        assert torch.equal(sides["source.embedding"], table)
+        assert torch.equal(sides["target.embedding"], first.tensors["target.embedding"])
 
 
 def test_the_seed_decides_the_noise(parent_spec: Callable[..., ParentSpec], order: MakeOrder, tmp_path: Path) -> None:

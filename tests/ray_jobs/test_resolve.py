@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from continual_mt.corpora.corpus import inspect
 from continual_mt.errors import CorpusError, IncompatibleError, SpecError
-from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec, validate
-from ray_jobs.resolve import ResolvedJob, known_tests, read_test, resolve, sequence_digest
-from registry import Registry
+from continual_mt.languages import Pair
+from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, validate
+from ray_jobs.resolve import (
+    ReplayedPair,
+    ResolvedJob,
+    known_tests,
+    original_text,
+    read_test,
+    resolve,
+    sequence_digest,
+)
+from registry import CorpusRecord, Lineage, ParentRecord, Registry
 
 Values = dict[str, Any]
 
@@ -162,6 +173,80 @@ def test_a_sequence_is_its_name_and_its_additions_in_order(
     digests = [sequence("pt-en", "es-de"), sequence("es-de", "pt-en"), sequence("pt-en"), sequence("pt-en", name="x")]
     assert len(set(digests)) == 4
     assert sequence("pt-en", "es-de") == digests[0]
+
+
+@pytest.fixture
+def trained_on(registry: Registry, parallel: Callable[[str, str], Values], tmp_path: Path) -> tuple[ParentRecord, Path]:
+    """The parent as if it had been trained on a copy of its corpus, and the folder of that."""
+    files = copied(parallel("train", "es-en"), tmp_path / "copy")
+    spec = CorpusSpec(source=Path(files["source"]), target=Path(files["target"]), licence="CC0")
+    summary = inspect(spec.open(Pair("es", "en"), tmp_path))
+    record = CorpusRecord(summary.digest, Pair("es", "en"), "source + target", summary.sentences, 0, "CC0")
+    values: Any = {"train": spec.model_dump(mode="json")}
+    lineage = Lineage(corpora=(("train", record),), spec=values, code_version="0.1.0")
+    return replace(registry.parent("es-en"), lineage=lineage), tmp_path / "copy"
+
+
+def test_the_text_of_a_parent_is_found_again(
+    trained_on: tuple[ParentRecord, Path], registry: Registry, tmp_path: Path
+) -> None:
+    parent, _ = trained_on
+    found = original_text(parent, tmp_path)
+    assert found is not None
+    assert (found.record.digest, found.record.licence) == (parent.lineage.corpora[0][1].digest, "CC0")
+    assert original_text(registry.parent("es-en"), tmp_path) is None, "its lineage names no corpus"
+
+
+def test_the_text_of_a_parent_that_is_gone_or_another_cannot_be_replayed(
+    trained_on: tuple[ParentRecord, Path], tmp_path: Path
+) -> None:
+    parent, folder = trained_on
+    for name in ("source", "target"):
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.write("una más\n")
+    way_out = "the parent es-en was trained on it: put it back as it was, or leave out replay"
+    with pytest.raises(CorpusError, match=rf"^source \+ target: cannot be replayed, since its text has .*; {way_out}$"):
+        original_text(parent, tmp_path)
+    (folder / "source").unlink()
+    with pytest.raises(CorpusError, match=rf"cannot be replayed \(.*copy/source: no such file\); {way_out}$"):
+        original_text(parent, tmp_path)
+    lost = replace(parent, lineage=replace(parent.lineage, spec={}))
+    with pytest.raises(CorpusError, match=r"^source \+ target: cannot be replayed \("):
+        original_text(lost, tmp_path)
+
+
+def test_what_is_replayed_is_a_part_of_the_work(
+    trained_on: tuple[ParentRecord, Path],
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    addition_values: Callable[..., Values],
+    tmp_path: Path,
+) -> None:
+    parent, _ = trained_on
+    plain = resolve(addition_spec("pt-en"), parent, tmp_path)
+    other = resolve(addition_spec("es-de"), parent, tmp_path)
+    original = original_text(parent, tmp_path)
+    assert original is not None
+    pairs = ReplayedPair(original, None), ReplayedPair(other.train, None)
+    replaying = replace(plain, replay=0.5, replayed=pairs[:1])
+    changed = [
+        plain,
+        replaying,
+        replace(replaying, replay=0.25),
+        replace(replaying, replayed=pairs),
+        replace(replaying, replayed=pairs[::-1]),
+    ]
+    assert len({job.digest for job in changed}) == len(changed)
+    assert replace(plain, replay=0.5).digest == plain.digest, "with nothing to replay it is the same work"
+
+    values = {"name": "x", "parent": "es-en", "mode": "shared", "additions": [addition_values("pt-en")]}
+    specs = [
+        validate(SequenceSpec, values | {"replay": share}, origin="the test", base=tmp_path) for share in (0, 0.5, 0.25)
+    ]
+    digests = [sequence_digest(spec, [plain], original) for spec in specs]
+    digests.append(sequence_digest(specs[1], [plain], None))
+    assert len(set(digests)) == 4
+    assert digests[0] == sequence_digest(specs[0], [plain])
 
 
 def test_a_test_set_keeps_every_line(addition_spec: Callable[..., AdditionSpec], tmp_path: Path) -> None:

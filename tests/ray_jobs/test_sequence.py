@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from rich.console import Console
 
-from continual_mt.errors import SpecError
+from continual_mt.errors import CorpusError, JobHeldError, SpecError
 from continual_mt.home import Home
 from continual_mt.languages import Pair
-from continual_mt.spec import SequenceSpec, validate
+from continual_mt.spec import ParentSpec, SequenceSpec, validate
 from ray_jobs import Driver, Outcome, add_sequence
-from registry import CellRecord, Registry
+from ray_jobs.display import Display
+from ray_jobs.resolve import resolve, sequence_digest
+from registry import CellRecord, CorpusRecord, Lineage, Registry
 from tests.ray_jobs.programs import Values
 
 pytestmark = pytest.mark.slow
@@ -36,13 +41,13 @@ def home(
     parallel: Callable[[str, str], Values],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A separate and a shared sequence of the same additions, on one parent."""
+    """A separate and a shared sequence of the same additions, on one parent, and a shared one with replay."""
     home = Path(shutil.copytree(trained_home[0], tmp_path_factory.mktemp("sequences") / "home"))
     target = addition_values("es-de")
     target["tests"].append({"pair": "pt-de", "name": "zero", **parallel("test", "pt-de")})
     with Driver(Home(home)) as driver:
-        for mode in ("separate", "shared"):
-            values: dict[str, Any] = {"name": mode, "parent": "es-en", "mode": mode}
+        for name, mode, replay in (("separate", "separate", 0), ("shared", "shared", 0), ("replayed", "shared", 0.5)):
+            values: dict[str, Any] = {"name": name, "parent": "es-en", "mode": mode, "replay": replay}
             values["additions"] = [addition_values("pt-en"), target]
             add_sequence(driver, validate(SequenceSpec, values, origin="the test", base=home))
     return home
@@ -50,7 +55,7 @@ def home(
 
 def test_routed_and_through(home: Path) -> None:
     with Registry.open(home) as registry:
-        separate, _ = registry.sequences()
+        separate = registry.sequences()[0]
         cells = registry.cells(separate.digest)
     assert (separate.name, separate.mode, separate.additions) == (
         "separate",
@@ -82,7 +87,7 @@ def test_routed_nothing_is_forgotten(home: Path) -> None:
 
 def test_a_shared_cross_attention_is_trained_on(home: Path) -> None:
     with Registry.open(home) as registry:
-        _, shared = registry.sequences()
+        shared = registry.sequences()[1]
         cells = registry.cells(shared.digest)
         assert table(cells, "shared") == {
             "es-en": [(0, "original"), (1, "retention"), (2, "retention")],
@@ -91,13 +96,10 @@ def test_a_shared_cross_attention_is_trained_on(home: Path) -> None:
             "pt-de": [(2, "zero-shot")],
         }
         # The first addition is the same work in both modes, and is not done twice.
-        assert {module.full_name for module in registry.modules()} == {
-            "es-en/pt-en:1",
-            "es-en/es-de:1",
-            "es-en/es-de:2",
-        }
+        named = {cell.module for sequence in registry.sequences()[:2] for cell in registry.cells(sequence.digest)}
+        assert named == {None, "es-en/pt-en:1", "es-en/es-de:1", "es-en/es-de:2"}
         second = registry.module("es-de:2")
-        assert second.start == "es-en/pt-en:1"
+        assert second.lineage.spec["start"] == "es-en/pt-en:1"
         first, own = registry.load_module("pt-en:1"), registry.load_module("es-de:1")
         trained = registry.load_module("es-de:2")
         name = "cross_attention.0.query.weight"
@@ -108,6 +110,67 @@ def test_a_shared_cross_attention_is_trained_on(home: Path) -> None:
         taken = registry.recipe("es", "de").target
         assert taken is not None
         assert taken.name == "es-en/es-de:1"
+
+
+def test_earlier_pairs_are_replayed(home: Path) -> None:
+    with Registry.open(home) as registry:
+        shared, replayed = registry.sequences()[1:]
+        assert replayed.digest != shared.digest
+        cells = registry.cells(replayed.digest)
+        assert table(cells, "shared") == table(registry.cells(shared.digest), "shared")
+        assert {cell.module for cell in cells} == {None, "es-en/pt-en:2", "es-en/es-de:3"}
+        parent, first, second = registry.parent("es-en"), registry.module("pt-en:2"), registry.module("es-de:3")
+        texts = [
+            [corpus.digest for role, corpus in record.lineage.corpora if role == "train"]
+            for record in (parent, first, second)
+        ]
+        assert [len(digests) for digests in texts] == [1, 2, 3]
+        assert texts[1][1:] == texts[0]
+        assert texts[2][1:] == [texts[0][0], texts[1][0]], "the original pair stands first"
+        assert first.lineage.spec["replayed"] == ["es-en"]
+        assert second.lineage.spec["replayed"] == ["es-en", "es-en/pt-en:2"]
+        assert (second.lineage.spec["start"], second.lineage.spec["replay"]) == ("es-en/pt-en:2", 0.5)
+        # It begins with the same noise as without replay, and ends elsewhere.
+        without, with_replay = (registry.load_module(name).tensors for name in ("pt-en:1", "pt-en:2"))
+        assert not torch.equal(without["cross_attention.0.query.weight"], with_replay["cross_attention.0.query.weight"])
+        assert registry.module("pt-en").full_name == "es-en/pt-en:1", "it is only taken where it is named"
+
+
+def replaying(addition_values: Callable[..., Values], home: Path) -> SequenceSpec:
+    values = {"name": "x", "parent": "es-en", "mode": "shared", "replay": 0.5, "additions": [addition_values("pt-en")]}
+    return validate(SequenceSpec, values, origin="the test", base=home)
+
+
+def test_a_parents_text_that_is_gone_is_missed_before_anything_is_written(
+    registry: Registry, addition_values: Callable[..., Values], parent_spec: Callable[..., ParentSpec], tmp_path: Path
+) -> None:
+    spec, gone = parent_spec(), str(tmp_path / "gone.es")
+    text = CorpusRecord("0" * 64, Pair("es", "en"), "gone.es + gone.en", 10, 0, "CC0")
+    values = spec.model_dump(mode="json")
+    values["train"] |= {"source": gone}
+    lineage = Lineage(corpora=(("train", text),), spec=values, code_version="0.1.0")
+    with Registry.open(tmp_path / "other", create=True) as other:
+        other.register_parent("es-en", registry.load_parent(), lineage=lineage)
+    with Driver(Home(tmp_path / "other")) as driver:
+        with pytest.raises(CorpusError, match=r"gone.es \+ gone.en: cannot be replayed .*put it back .* leave out rep"):
+            add_sequence(driver, replaying(addition_values, tmp_path))
+        assert (driver.registry.sequences(), driver.registry.modules()) == ([], [])
+
+
+def test_of_an_imported_parent_only_additions_are_replayed(
+    registry: Registry, addition_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    """That is said before the work begins, which another driver holds here."""
+    spec, parent = replaying(addition_values, tmp_path), registry.parent("es-en")
+    digest = sequence_digest(spec, [resolve(spec.additions[0], parent, tmp_path)])
+    registry.hold_job(digest, "sequence", "elsewhere:1:x", 60)
+    said = io.StringIO()
+    with (
+        Driver(Home(tmp_path / "home"), display=Display(Console(file=said))) as driver,
+        pytest.raises(JobHeldError, match="elsewhere:1:x"),
+    ):
+        add_sequence(driver, spec)
+    assert said.getvalue() == "no text of the parent es-en is on record: only additions are replayed\n"
 
 
 def test_hypotheses_and_test_sets_are_kept(home: Path) -> None:

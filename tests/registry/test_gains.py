@@ -7,6 +7,7 @@ import pytest
 from continual_mt.languages import Pair
 from continual_mt.parent import Parent
 from registry import CorpusRecord, Lineage, ModuleRecord, Registry, ScoreRecord, SequenceRecord
+from registry.entities import JSONObject
 from registry.gains import Gain, against_first, against_scratch, modules_of
 from registry.history import History
 from tests.registry.conftest import MakeModule
@@ -84,6 +85,18 @@ def test_forward_transfer_into_several_languages_is_in_chrf(
     assert gain.transfer.mean == 1.0
 
 
+def test_text_that_was_replayed_is_no_other_text(
+    filled: Registry, make_module: MakeModule, parent: Parent, lineage: Lineage, corpus: CorpusRecord
+) -> None:
+    record(filled, LATIN)
+    own = next(corpus for role, corpus in lineage.corpora if role == "train")
+    replayed = replace(lineage, corpora=(("train", own), ("train", replace(corpus, digest="0" * 64))))
+    score_scratch(filled, add_scratch(filled, make_module, parent, "de-en", replayed), 18.0)
+    gain = scratch_gain(filled)
+    assert gain is not None
+    assert gain.references == {DE_EN: "base/de-en:2"}
+
+
 def test_other_text_or_another_beam_is_not_compared(
     filled: Registry, make_module: MakeModule, parent: Parent, lineage: Lineage, corpus: CorpusRecord
 ) -> None:
@@ -125,14 +138,14 @@ def test_order_transfer_wants_the_same_test_set(filled: Registry) -> None:
     assert order_gain(filled) is None
 
 
-@pytest.mark.parametrize("training", [{"updates": 1}, None])
+@pytest.mark.parametrize("other", [{"training": {"updates": 1}}, {"replay": 0.5}, {}])
 def test_order_transfer_wants_the_same_training(
-    filled: Registry, make_module: MakeModule, parent: Parent, lineage: Lineage, training: dict[str, int] | None
+    filled: Registry, make_module: MakeModule, parent: Parent, lineage: Lineage, other: JSONObject
 ) -> None:
-    spec = {**lineage.spec, **({"training": training} if training else {})}
-    filled.register_module("base", make_module(parent, "fr-es", seed=5), lineage=replace(lineage, spec=spec))
+    changed = replace(lineage, spec=lineage.spec | other)
+    filled.register_module("base", make_module(parent, "fr-es", seed=5), lineage=changed)
     fill_orders(filled, first_module="base/fr-es:2")
-    assert (order_gain(filled) is None) == (training is not None)
+    assert (order_gain(filled) is None) == bool(other)
 
 
 def test_order_transfer_is_of_the_mode_shared(filled: Registry) -> None:

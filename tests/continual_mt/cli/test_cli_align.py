@@ -12,6 +12,7 @@ import torch
 from continual_mt.module import Module
 from continual_mt.parent import Parent
 from registry import Lineage, Registry
+from registry.entities import JSONObject
 
 LINEAGE = Lineage(corpora=(), spec={"seed": 1}, code_version="0.1.0")
 
@@ -68,10 +69,11 @@ def test_embeddings_that_are_the_same_are_aligned(
     assert older["results"][0]["precision_at_1"] < 0.5
 
 
+@pytest.mark.parametrize("spec", [{"start": "es-en/pt-en:1"}, {"replay": 0.5}])
 def test_a_module_of_a_shared_sequence_counts_only_where_it_is_named(
-    align: Any, home: Path, make_module: Callable[..., Module]
+    align: Any, home: Path, make_module: Callable[..., Module], spec: JSONObject
 ) -> None:
-    shared = replace(LINEAGE, spec={"start": "es-en/pt-en:1"})
+    shared = replace(LINEAGE, spec=spec)
     with Registry.open(home) as registry:
         registry.register_module("es-en", make_module("pt-en", seed=7), lineage=shared)
         assert registry.module("pt-en").full_name == "es-en/pt-en:1"
