@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from continual_mt.errors import SpecError
+from continual_mt.errors import AdditionsError, JobHeldError, SpecError
 from continual_mt.home import Home
 from continual_mt.languages import Pair
-from continual_mt.spec import SequenceSpec, validate
+from continual_mt.spec import AdditionSpec, SequenceSpec, validate
 from ray_jobs import Driver, Outcome, add_sequence
+from ray_jobs.resolve import resolve
 from registry import CellRecord, Registry
 from tests.ray_jobs.programs import Values
 
@@ -30,21 +31,26 @@ def table(cells: list[CellRecord], view: str) -> dict[str, list[tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def home(
-    trained_home: tuple[Path, Outcome],
-    addition_values: Callable[..., Values],
-    parallel: Callable[[str, str], Values],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """A separate and a shared sequence of the same additions, on one parent."""
-    home = Path(shutil.copytree(trained_home[0], tmp_path_factory.mktemp("sequences") / "home"))
+def specs(addition_values: Callable[..., Values], parallel: Callable[[str, str], Values]) -> dict[str, SequenceSpec]:
+    """A separate and a shared sequence of the same additions, by mode."""
     target = addition_values("es-de")
     target["tests"].append({"pair": "pt-de", "name": "zero", **parallel("test", "pt-de")})
+    common = {"parent": "es-en", "additions": [addition_values("pt-en"), target]}
+    return {
+        mode: validate(SequenceSpec, {"name": mode, "mode": mode, **common}, origin="the test", base=Path.cwd())
+        for mode in ("separate", "shared")
+    }
+
+
+@pytest.fixture(scope="module")
+def home(
+    trained_home: tuple[Path, Outcome], specs: dict[str, SequenceSpec], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Both sequences, on one parent."""
+    home = Path(shutil.copytree(trained_home[0], tmp_path_factory.mktemp("sequences") / "home"))
     with Driver(Home(home)) as driver:
-        for mode in ("separate", "shared"):
-            values: dict[str, Any] = {"name": mode, "parent": "es-en", "mode": mode}
-            values["additions"] = [addition_values("pt-en"), target]
-            add_sequence(driver, validate(SequenceSpec, values, origin="the test", base=home))
+        for spec in specs.values():
+            add_sequence(driver, spec)
     return home
 
 
@@ -124,16 +130,56 @@ def test_hypotheses_and_test_sets_are_kept(home: Path) -> None:
             assert lines == {score.sentences}
 
 
-def test_a_finished_sequence_is_not_measured_again(home: Path, addition_values: Callable[..., Values]) -> None:
+def test_a_finished_sequence_is_not_measured_again(home: Path, specs: dict[str, SequenceSpec]) -> None:
     with Registry.open(home) as registry:
         separate = registry.sequences()[0]
         before = registry.cells(separate.digest)
-    values = {"name": "separate", "parent": "es-en", "additions": [addition_values("pt-en"), addition_values("es-de")]}
     with Driver(Home(home)) as driver:
-        outcomes = add_sequence(driver, validate(SequenceSpec, values, origin="the test", base=home))
+        outcomes = add_sequence(driver, specs["separate"])
     assert not any(outcome.trained_now for outcome in outcomes)
     with Registry.open(home) as registry:
         assert registry.cells(separate.digest) == before
+
+
+def test_what_trained_together_is_what_one_after_the_other_gives(
+    home: Path, trained_home: tuple[Path, Outcome], specs: dict[str, SequenceSpec], tmp_path: Path
+) -> None:
+    apart = Path(shutil.copytree(trained_home[0], tmp_path / "home"))
+    with Driver(Home(apart)) as driver:
+        for addition in specs["separate"].additions:
+            assert driver.add_language(addition).trained_now
+        assert not any(outcome.trained_now for outcome in add_sequence(driver, specs["separate"]))
+    with Registry.open(apart) as one, Registry.open(home) as other:
+        for name in ("pt-en:1", "es-de:1"):
+            assert one.module(name).digest == other.module(name).digest
+        (sequence,) = one.sequences()
+        assert one.cells(sequence.digest) == other.cells(sequence.digest) != []
+
+
+@pytest.mark.parametrize("mode", ["separate", "shared"])
+def test_an_addition_that_another_driver_holds_fails_alone(
+    home: Path, addition_spec: Callable[..., AdditionSpec], mode: str, tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(home, tmp_path / "home"))
+    done, held = addition_spec("pt-en"), addition_spec("es-pt")
+    spec = SequenceSpec.model_validate({"name": "x", "parent": "es-en", "mode": mode, "additions": (done, held)})
+    with Driver(Home(home)) as driver:
+        job = resolve(held, driver.registry.parent(), driver.home.cache)
+        if mode == "shared":
+            job = dataclasses.replace(job, start=driver.registry.module("pt-en"))
+        driver.registry.hold_job(job.digest, "addition", "elsewhere:1:abcdefgh", 600)
+        said = r"job \w+ \(addition\) is held by elsewhere:1:abcdefgh"
+        expected: tuple[type[Exception], str] = {
+            "separate": (AdditionsError, rf"sequence x: one addition failed:\n  - es-pt xattn: {said}"),
+            "shared": (JobHeldError, rf"^{said}"),
+        }[mode]
+        with pytest.raises(expected[0], match=expected[1]):
+            add_sequence(driver, spec)
+        *_, sequence = driver.registry.sequences()
+        assert {cell.position for cell in driver.registry.cells(sequence.digest)} == {0, 1}
+        held_sequence = driver.registry.job(sequence.digest)
+    assert held_sequence is not None
+    assert held_sequence.state == "failed"
 
 
 def test_only_a_cross_attention_can_be_shared(addition_values: Callable[..., Values], tmp_path: Path) -> None:
