@@ -1,9 +1,9 @@
 """Dropout with cheap randomness: one random byte decides each value.
 
 On CPUs the stock dropout spends most of its time on a full random number a value, and comparing bytes is slow, too, so
-bits are masked instead. torch's own generator, five times slower than NumPy's fastest, only seeds that one: what it has
-come to is still the whole state of a run's randomness. A byte gives rates in steps of 1/256: 0.1 becomes 26/256, and what is kept is scaled by the
-exact inverse.
+bits are masked instead. torch's own generator, five times slower than NumPy's fastest, only seeds that one: its state
+is still the whole state of a run's randomness. A byte gives rates in steps of 1/256: 0.1 becomes 26/256, and what is
+kept is scaled by the exact inverse.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@
         ├── AddressError           the page cannot be served at a host and port
         ├── ClusterError           Ray cannot start, or has not got the resources
         ├── TrainingError          training cannot go on (the loss is not finite, a worker failed for good)
+        ├── AdditionsError         additions of a sequence failed, and the others went on; carries what each met
         └── StoppedError           interrupted by a signal, after a checkpoint was written
 
 A message names the thing at fault and the way out. Misuse is found before work starts; a failure loses nothing.
@@ -46,9 +47,8 @@ class SpecError(MisuseError):
     def __init__(self, origin: str, problems: Sequence[str]) -> None:
         self.origin = origin
         self.problems = tuple(problems)
-        lines = "\n".join(f"  - {problem}" for problem in self.problems)
         count = "one problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(f"{origin}: {count}:\n{lines}")
+        super().__init__(f"{origin}: {count}:\n{_listed(problems)}")
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[str, tuple[str, ...]]]:
         return SpecError, (self.origin, self.problems)
@@ -117,5 +117,25 @@ class TrainingError(FailureError):
     pass
 
 
+class AdditionsError(FailureError):
+    """Some additions of a sequence failed; ``problems`` has a line for each."""
+
+    def __init__(self, sequence: str, problems: Sequence[str]) -> None:
+        self.sequence = sequence
+        self.problems = tuple(problems)
+        count = "one addition" if len(self.problems) == 1 else f"{len(self.problems)} additions"
+        super().__init__(
+            f"sequence {sequence}: {count} failed:\n{_listed(problems)}\n"
+            "start the same sequence again: it goes on with these and repeats no other"
+        )
+
+    def __reduce__(self) -> tuple[type[AdditionsError], tuple[str, tuple[str, ...]]]:
+        return AdditionsError, (self.sequence, self.problems)
+
+
 class StoppedError(FailureError):
     pass
+
+
+def _listed(problems: Sequence[str]) -> str:
+    return "\n".join(f"  - {problem}" for problem in problems)

@@ -75,7 +75,9 @@ class Attention(nn.Module):
         """(rows, width) to (sentences, heads, positions, width of a head), ready to be multiplied."""
         heads = layout.spread(rows, self.heads)
         # On CPUs such small products are twice as fast in bfloat16, unless they are compiled for each new shape.
-        return heads if heads.is_cuda or layout.rounded else heads.to(torch.float32, memory_format=torch.contiguous_format)
+        return (
+            heads if heads.is_cuda or layout.rounded else heads.to(torch.float32, memory_format=torch.contiguous_format)
+        )
 
     def keys_and_values(self, states: Tensor, layout: Layout) -> KeysAndValues:
         """Project (rows, width) once, for all the queries that will look at it."""

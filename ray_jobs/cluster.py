@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -123,6 +123,23 @@ def _fits(share: Share, free: list[dict[str, float]]) -> bool:
     bundle = share.bundle()
     places = (min(int(node.get(kind, 0.0) // amount) for kind, amount in bundle.items()) for node in free)
     return sum(places) >= share.workers
+
+
+def has_room(share: Share, running: Collection[Share], coming: Collection[Share]) -> bool:
+    """Whether the workers fit on the cluster now, beside our own ``running`` shares and what others use.
+
+    Those that are ``coming`` have no workers yet, so what they will take still counts as free. What a running one
+    leaves for a moment, while a lost worker is replaced, stays its own.
+    """
+    there = cast(dict[str, float], ray.cluster_resources())  # type: ignore[no-untyped-call]
+    return _fits(share, [_less(free_resources(), coming)]) and _fits(share, [_less(there, running)])
+
+
+def _less(resources: Mapping[str, float], taken: Collection[Share]) -> dict[str, float]:
+    return {
+        kind: amount - sum(share.workers * share.bundle().get(kind, 0.0) for share in taken)
+        for kind, amount in resources.items()
+    }
 
 
 def await_capacity(share: Share, wait_minutes: float, say: Callable[[str], None]) -> None:

@@ -19,6 +19,7 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
+        self._progress: Progress | None = None
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -57,6 +58,19 @@ class Display:
 
     @contextmanager
     def _bar(self, title: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        """A bar among those that are there already, which may go before or after it."""
+        progress = self._progress = self._progress or self._started()
+        task = progress.add_task(title, total=total, note="")
+        try:
+            yield lambda done, note: progress.update(task, completed=done, note=note)
+        finally:
+            if len(progress.tasks) > 1:
+                progress.remove_task(task)
+            else:
+                progress.stop()
+                self._progress = None
+
+    def _started(self) -> Progress:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -65,6 +79,6 @@ class Display:
             TextColumn("{task.fields[note]}"),
         )
         disable = not self._console.is_terminal
-        with Progress(*columns, console=self._console, transient=True, disable=disable) as progress:
-            task = progress.add_task(title, total=total, note="")
-            yield lambda done, note: progress.update(task, completed=done, note=note)
+        progress = Progress(*columns, console=self._console, transient=True, disable=disable)
+        progress.start()
+        return progress

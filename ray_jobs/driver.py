@@ -5,9 +5,9 @@ Only the driver opens the database."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -25,46 +25,16 @@ from ray_jobs.channel import News
 from ray_jobs.describe import Registered
 from ray_jobs.display import Display
 from ray_jobs.evaluation import Evaluation, evaluate, scoring_work, with_text
-from ray_jobs.fit import fit
+from ray_jobs.fit import Training
 from ray_jobs.order import StoredParent, WorkOrder
 from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve
+from ray_jobs.together import trained
 from ray_jobs.tracking import Tracker
 from ray_jobs.translation import evaluate_as_tasks
 from ray_jobs.vocabularies import tokenizers
+from ray_jobs.work import Outcome, Place, Steps, Work
 from registry import JobRecord, ModuleRecord, Registry
-from registry.entities import JSONObject
 from registry.resolution import Shelf
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a job left in the registry. ``evaluations`` are those made now; earlier scores are in the registry."""
-
-    record: Registered
-    trained_now: bool
-    evaluations: tuple[Evaluation, ...]
-    run: str | None
-
-    @property
-    def name(self) -> str:
-        return describe.name_of(self.record)
-
-    def to_json(self) -> JSONObject:
-        return {
-            "name": self.name,
-            "trained_now": self.trained_now,
-            "run": self.run,
-            "record": self.record.to_json(),
-            "scores": [score.to_json() for evaluation in self.evaluations for score in evaluation.scores],
-        }
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in a sequence an addition stands: ``beside`` are the modules that its own goes together with."""
-
-    sequence: str
-    beside: tuple[ModuleRecord, ...]
 
 
 class Driver:
@@ -142,23 +112,32 @@ class Driver:
             raise
         tracker.finish("FINISHED")
 
-    def run(self, job: ResolvedJob, place: Place | None = None) -> Outcome:
-        """Do a resolved job, which may have its place in a sequence."""
-        held = self.take(job.digest, job.kind)
-        if held.state == "finished":
-            record = self._registered(job, held)
-            if record is None:
-                raise RegistryError(
-                    f"job {job.digest[:12]} is finished, but what it made is not in {self.registry.name}; use --again"
-                )
-            self.display.say(f"{job.title}: done before, as {describe.name_of(record)}")
-            return Outcome(record, False, tuple(self._score(job, record, place, only_missing=True)), held.run)
-        with lease.kept(self.registry, job.digest):
-            return self._work(job, held, place)
+    def run(self, job: ResolvedJob) -> Outcome:
+        """Do a resolved job."""
+        with self.trained(deque([job])) as (work,):
+            return work.score()
 
-    def _work(self, job: ResolvedJob, held: JobRecord, place: Place | None) -> Outcome:
+    def trained(self, queue: deque[ResolvedJob], sequence: str | None = None) -> AbstractContextManager[Sequence[Work]]:
+        """The first jobs of a queue, trained together and to be scored: `together.trained`."""
+        return trained(queue, lambda job: Work(job, self._steps(job, sequence)), self.display.say)
+
+    def _steps(self, job: ResolvedJob, sequence: str | None) -> Steps:
+        held = self.take(job.digest, job.kind)
+        if held.state != "finished":
+            with lease.kept(self.registry, job.digest):
+                return (yield from self._work(job, held, sequence))
+        record = self._registered(job, held)
+        if record is None:
+            raise RegistryError(
+                f"job {job.digest[:12]} is finished, but what it made is not in {self.registry.name}; use --again"
+            )
+        self.display.say(f"{job.title}: done before, as {describe.name_of(record)}")
+        place = yield None
+        return Outcome(record, False, tuple(self._score(job, record, place, only_missing=True)), held.run)
+
+    def _work(self, job: ResolvedJob, held: JobRecord, sequence: str | None) -> Steps:
         tracker = Tracker(self.home, self.display.say)
-        tags = describe.tags(job, place.sequence if place else None)
+        tags = describe.tags(job, sequence)
         with self.tracked(tracker, held, job.experiment, job.title, tags) as new:
             if new:
                 tracker.parameters(describe.parameters(job))
@@ -166,11 +145,12 @@ class Driver:
             record = self._registered(job, held)
             trained_now = record is None
             if record is None:
-                checkpoint, order = self._train(job, held, tracker)
+                checkpoint, order = yield from self._train(job, held, tracker)
                 record = self._register(job, held, order, checkpoint.best, tracker.run)
             when = "now" if trained_now else "before"
-            self.display.say(f"{job.title}: registered {when}, as {describe.name_of(record)}; next is scoring")
+            self.display.say(f"{job.title}: registered {when}, as {describe.name_of(record)}")
             self._drop_checkpoints(job, held)
+            place = yield None
             evaluations = self._score(job, record, place, only_missing=False)
             describe.track(tracker, record, evaluations)
         return Outcome(record, trained_now, tuple(evaluations), tracker.run)
@@ -183,8 +163,10 @@ class Driver:
                 return record
         return None
 
-    def _train(self, job: ResolvedJob, held: JobRecord, tracker: Tracker) -> tuple[Checkpoint, WorkOrder]:
-        self._connect()
+    def _train(
+        self, job: ResolvedJob, held: JobRecord, tracker: Tracker
+    ) -> Generator[Training, None, tuple[Checkpoint, WorkOrder]]:
+        self.connect()
         resources = job.spec.resources
         share = cluster.share_of(resources)
         cluster.await_capacity(share, resources.wait_minutes, self.display.say)
@@ -205,17 +187,19 @@ class Driver:
                         values["development_bleu"] = report.development
                     tracker.metrics(values, report.update)
 
-            checkpoint = fit(
+            training = Training(
                 order,
-                job=self._run_name(job, held),
+                name=self._run_name(job, held),
                 storage=self._storage(job),
                 share=share,
                 max_failures=resources.max_failures,
                 heard=heard,
             )
-        return checkpoint, order
+            yield training
+        return training.checkpoint(), order
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
+        """Start Ray, or connect to it, unless that was done. Raises ClusterError for a cluster that cannot be used."""
         if self._connected:
             return
         self._stack.enter_context(cluster.connected(self.address))
@@ -263,12 +247,12 @@ class Driver:
         module = Module.of(parent, job.pair, job.spec.scope, best, new.tokenizer)
         return self.registry.register_module(job.parent.name, module, lineage=lineage)
 
-    def tests(self, job: ResolvedJob, parent: str) -> list[ResolvedTest]:
+    def tests(self, job: ResolvedJob, parent: str) -> tuple[ResolvedTest, ...]:
         """The job's own test sets and those that earlier work on the same parent named, each once."""
         records: list[Registered] = [self.registry.parent(parent), *self.registry.modules(parent)]
         earlier = known_tests([record.lineage.spec for record in records], self.home.cache, self.display.say)
         tests = {(test.pair, test.digest): test for test in [*earlier, *job.tests]}
-        return list(tests.values())
+        return tuple(tests.values())
 
     def _score(
         self, job: ResolvedJob, record: Registered, place: Place | None, *, only_missing: bool
@@ -278,11 +262,12 @@ class Driver:
         In a sequence, which looks at all pairs behind each addition, only those that the new module has a part in.
         """
         parent = describe.parent_of(record)
-        recipes = self.registry.recipes(parent)
         if place is not None and isinstance(record, ModuleRecord):
-            shelf = Shelf(self.registry.parent(parent), [*place.beside, record])
+            shelf, tests = Shelf(self.registry.parent(parent), [*place.beside, record]), place.tests
             recipes = [recipe for recipe in shelf.recipes() if record.key in recipe.modules]
-        work = scoring_work(self.registry, recipes, self.tests(job, parent), job.spec.beam, only_missing=only_missing)
+        else:
+            recipes, tests = self.registry.recipes(parent), self.tests(job, parent)
+        work = scoring_work(self.registry, recipes, tests, job.spec.beam, only_missing=only_missing)
         return self.evaluate(work, job.spec.beam)
 
     def evaluate(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> list[Evaluation]:

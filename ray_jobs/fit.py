@@ -1,12 +1,11 @@
-"""One training run on Ray Train, watched by the driver: reports come in, a signal to stop goes out."""
+"""Training runs on Ray Train, heard by the driver: reports come in, a signal to stop goes out."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -15,7 +14,7 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from continual_mt.checkpoint import Checkpoint
-from continual_mt.errors import ClusterError, StoppedError, TrainingError
+from continual_mt.errors import ClusterError, ContinualMTError, StoppedError, TrainingError
 from ray_jobs.channel import Channel, News
 from ray_jobs.cluster import Share
 from ray_jobs.order import WorkOrder
@@ -34,53 +33,108 @@ WORKER_ENVIRONMENT = {
 }
 
 
-def fit(
-    order: WorkOrder, *, job: str, storage: str, share: Share, max_failures: int, heard: Callable[[News], None]
-) -> Checkpoint:
-    """Train, or go on training, the run ``job`` under ``storage``; its last checkpoint holds the best parameters.
+class Training:
+    """The run ``name`` under ``storage``, begun or gone on with as this is made, under way in a thread of its own.
 
-    A lost worker is replaced up to ``max_failures`` times. SIGINT and SIGTERM end the run after a checkpoint. Raises
-    StoppedError then, the worker's own error when another try would meet it again, and TrainingError when Ray gave up.
+    A lost worker is replaced up to ``max_failures`` times. What the run says is heard when `Watch` asks for it.
     """
-    channel = Channel.open()
-    trainer = TorchTrainer(
-        run_worker,
-        train_loop_config={"order": order, "channel": channel},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=share.workers, use_gpu=share.gpus > 0, resources_per_worker=share.bundle()
-        ),
-        run_config=ray.train.RunConfig(
-            name=job,
-            storage_path=storage,
-            worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # Ray's annotations are of V1
-            failure_config=ray.train.FailureConfig(max_failures=max_failures),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-        ),
-    )
-    outcome = _Outcome()
-    # In a thread, so that signals reach the driver's own handler and not Ray's, which would abort without a checkpoint.
-    thread = threading.Thread(target=outcome.run, args=(trainer,), daemon=True, name=f"fit {job}")
-    # Ray tells of lost workers on standard output, which is left to what was asked for.
-    with _signals() as stop, redirect_stdout(sys.stderr), _lost_cluster():
-        thread.start()
-        told = False
-        while thread.is_alive():
-            if stop.is_set() and not told:
-                channel.stop()
-                told = True
-            thread.join(POLL_SECONDS)
-            heard(channel.news())
-    news = channel.news()
-    heard(news)
-    if news.error is not None:
-        raise news.error
-    checkpoint = outcome.checkpoint()
-    if not checkpoint.progress.finished:
-        raise StoppedError(
-            f"stopped at update {checkpoint.progress.update}; a checkpoint was written: "
-            "start the same job again and it goes on from there"
+
+    def __init__(
+        self,
+        order: WorkOrder,
+        *,
+        name: str,
+        storage: str,
+        share: Share,
+        max_failures: int,
+        heard: Callable[[News], None],
+    ) -> None:
+        self.share = share
+        self.at_work = False
+        """Whether its workers were heard of, so that what they take is no longer free."""
+        self._heard = heard
+        self._told = False
+        self._error: ContinualMTError | None = None
+        self._channel = Channel.open()
+        self._outcome = _Outcome()
+        trainer = TorchTrainer(
+            run_worker,
+            train_loop_config={"order": order, "channel": self._channel},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=share.workers, use_gpu=share.gpus > 0, resources_per_worker=share.bundle()
+            ),
+            run_config=ray.train.RunConfig(
+                name=name,
+                storage_path=storage,
+                worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # Ray's annotations are of V1
+                failure_config=ray.train.FailureConfig(max_failures=max_failures),
+                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            ),
         )
-    return checkpoint
+        # In a thread, so that signals reach the driver's own handler and not Ray's, which would abort without a
+        # checkpoint.
+        self._thread = threading.Thread(target=self._outcome.run, args=(trainer,), daemon=True, name=f"fit {name}")
+        self._thread.start()
+
+    def ended(self, seconds: float = 0.0) -> bool:
+        """Whether the run has ended, or does within some seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Let the run end after a checkpoint."""
+        if not self._told:
+            self._channel.stop()
+            self._told = True
+
+    def listen(self) -> None:
+        """Pass on what the run said since it was last asked."""
+        news = self._channel.news()
+        self.at_work = self.at_work or bool(news.notes)
+        self._error = news.error
+        self._heard(news)
+
+    def checkpoint(self) -> Checkpoint:
+        """What the run left, once it has ended and was listened to; it holds the best parameters.
+
+        Raises StoppedError when the run was stopped, the worker's own error when another try would meet it again, and
+        TrainingError when Ray gave up.
+        """
+        if self._error is not None:
+            raise self._error
+        checkpoint = self._outcome.checkpoint()
+        if not checkpoint.progress.finished:
+            raise StoppedError(
+                f"stopped at update {checkpoint.progress.update}; a checkpoint was written: "
+                "start the same job again and it goes on from there"
+            )
+        return checkpoint
+
+
+class Watch:
+    """Hears what several trainings say, in one thread. While it does, SIGINT and SIGTERM stop all of them."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def ended(self, running: Collection[Training]) -> list[Training]:
+        """Those that have ended, after half a second at most. Raises ClusterError when the cluster was lost."""
+        with _signals(self._stop), _lost_cluster():
+            next(iter(running)).ended(POLL_SECONDS)
+            if self.stopping:
+                for training in running:
+                    training.stop()
+            ended = [training for training in running if training.ended()]
+            for training in running:
+                training.listen()
+        return ended
 
 
 @contextmanager
@@ -120,11 +174,10 @@ class _Outcome:
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the second signal acts as it did before. Off the main thread, never set."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
+def _signals(event: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set the event; the second signal acts as it did before. Off the main thread nothing does."""
+    if event.is_set() or threading.current_thread() is not threading.main_thread():
+        yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -139,6 +192,6 @@ def _signals() -> Iterator[threading.Event]:
     for number in before:
         signal.signal(number, handle)
     try:
-        yield event
+        yield
     finally:
         restore()

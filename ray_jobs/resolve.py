@@ -18,8 +18,8 @@ from continual_mt.module import new_side_of
 from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec
 from registry import CorpusRecord, ModuleRecord, ParentRecord
 
-# Raised when the same spec begins to give another result: it did with additions' own starting values, and with dropout's
-# present source of randomness.
+# Raised when the same spec begins to give another result: it did with additions' own starting values, and with
+# dropout's present source of randomness.
 IDENTITY_VERSIONS = {"parent": 2, "addition": 3, "sequence": 1}
 Result = TypeVar("Result")
 

@@ -14,7 +14,8 @@ from types import FrameType
 from continual_mt.errors import ContinualMTError, SpecError
 from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home, expanded
 from continual_mt.spec import AdditionSpec, read_spec, validate
-from ray_jobs.driver import Driver, Outcome
+from ray_jobs.driver import Driver
+from ray_jobs.work import Outcome
 
 INSIDE_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in the environment of a submitted job's driver."""

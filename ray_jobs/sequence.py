@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from continual_mt.errors import AdditionsError, ContinualMTError
 from continual_mt.recipe import Recipe
 from continual_mt.spec import SequenceSpec
 from ray_jobs import describe, lease
-from ray_jobs.driver import Driver, Outcome, Place
+from ray_jobs.driver import Driver
 from ray_jobs.evaluation import Evaluation
 from ray_jobs.resolve import (
     ReplayedPair,
@@ -22,6 +24,7 @@ from ray_jobs.resolve import (
     sequence_digest,
 )
 from ray_jobs.tracking import Tracker
+from ray_jobs.work import Outcome, Place
 from registry import CellRecord, ModuleRecord, ParentRecord, SequenceRecord
 from registry.history import History
 from registry.resolution import Shelf, has
@@ -30,10 +33,12 @@ from registry.summary import summarize
 
 
 def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], None] | None = None) -> list[Outcome]:
-    """Add languages in order, calling ``after`` behind each. Raises as the driver's verbs do.
+    """Add languages, calling ``after`` behind each in order. Raises as the driver's verbs do.
 
-    What every pair scores behind each addition (position 0: before any) goes to the registry, and to one MLflow run,
-    with the position as its step.
+    Additions that need nothing of each other train at the same time, as far as the cluster has room for them; one that
+    fails keeps none of them up, and an AdditionsError tells at the end. What every pair scores behind each addition
+    (position 0: before any) goes to the registry, and to one MLflow run, with the position as its step, up to the first
+    that failed.
     """
     parent = driver.registry.parent(spec.parent)
     # Everything is read before anything is trained: a mistake in the last addition is found now.
@@ -53,6 +58,8 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
         lease.kept(driver.registry, digest),
         driver.tracked(tracker, held, parent.name, f"sequence {spec.name}", tags),
     ):
+        # Without a cluster no addition can be trained: that is not for each of them to find.
+        driver.connect()
         pairs = tuple(job.pair for job in jobs)
         driver.registry.register_sequence(SequenceRecord(digest, parent.name, spec.name, spec.mode, pairs))
         return work.add_all(after, tracker)
@@ -71,22 +78,40 @@ class _Work:
         """Every addition, trained now or before; with a tracker, every position is recorded."""
         outcomes: list[Outcome] = []
         modules: list[ModuleRecord] = []
+        failed: dict[str, ContinualMTError] = {}
         if tracker:
             self._record(tracker, modules, ())
-        for job in self.jobs:
-            shared = self.spec.mode == "shared"
-            place = Place(self.spec.name, () if shared else tuple(modules))
-            outcome = self.driver.run(self._behind(job, modules) if shared else job, place)
-            assert isinstance(outcome.record, ModuleRecord)
-            outcomes.append(outcome)
-            modules.append(outcome.record)
-            if after:
-                after(outcome)
-            if tracker:
-                self._record(tracker, modules, outcome.evaluations)
+        waiting = deque(self.jobs)
+        while waiting:
+            with self.driver.trained(self._ready(waiting, modules), self.spec.name) as works:
+                for work in works:
+                    try:
+                        outcome = work.score(Place(() if self._shared else tuple(modules), self._tests))
+                    except ContinualMTError as error:
+                        if self._shared or work.ends_all(error):
+                            raise
+                        failed[work.job.title] = error
+                        continue
+                    assert isinstance(outcome.record, ModuleRecord)
+                    outcomes.append(outcome)
+                    modules.append(outcome.record)
+                    if after:
+                        after(outcome)
+                    if tracker and not failed:
+                        self._record(tracker, modules, outcome.evaluations)
+        if failed:
+            raise AdditionsError(self.spec.name, [f"{title}: {error}" for title, error in failed.items()])
         if tracker:
             self._summarize(tracker)
         return outcomes
+
+    @property
+    def _shared(self) -> bool:
+        return self.spec.mode == "shared"
+
+    def _ready(self, waiting: deque[ResolvedJob], modules: Sequence[ModuleRecord]) -> deque[ResolvedJob]:
+        """What can be trained now: all that waits, or where each goes on with the one before, the next alone."""
+        return deque([self._behind(waiting.popleft(), modules)]) if self._shared else waiting
 
     def _behind(self, job: ResolvedJob, modules: Sequence[ModuleRecord]) -> ResolvedJob:
         """An addition that shares the cross-attention of those before it: it goes on with it, and may replay them."""
@@ -163,10 +188,10 @@ class _Work:
         ]
 
     @cached_property
-    def _tests(self) -> list[ResolvedTest]:
+    def _tests(self) -> tuple[ResolvedTest, ...]:
         """One fixed set of test sets for all positions."""
         found = [test for job in self.jobs for test in self.driver.tests(job, self.parent.name)]
-        return list({(test.pair, test.digest): test for test in found}.values())
+        return tuple({(test.pair, test.digest): test for test in found}.values())
 
 
 def views(parent: ParentRecord, modules: Sequence[ModuleRecord], mode: str) -> list[tuple[View, Recipe]]:

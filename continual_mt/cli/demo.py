@@ -17,7 +17,7 @@ from continual_mt.languages import Pair
 
 if TYPE_CHECKING:
     from continual_mt.spec import ParentSpec, SequenceSpec
-    from ray_jobs.driver import Outcome
+    from ray_jobs.work import Outcome
     from registry import Registry
 
 EPILOG = options.examples("continual-mt demo", "continual-mt demo --home /data/demo-home")

@@ -18,7 +18,8 @@ from continual_mt.home import HOME_VARIABLE, Home, expanded
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from ray_jobs.driver import Driver, Outcome
+    from ray_jobs.driver import Driver
+    from ray_jobs.work import Outcome
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 

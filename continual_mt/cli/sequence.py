@@ -32,7 +32,12 @@ def run(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Add the languages of a spec, one after the other; all of it is checked before the first is trained."""
+    """Add the languages of a spec; all of it is checked before the first is trained.
+
+    As many train at the same time as there is room for: by default each takes the whole machine, and with resources:
+    {cpus: 1} two cores train two. (In the mode shared each goes on with the one before.) One that fails does not end
+    the others; started again, the sequence trains only what is not there, and goes on scoring.
+    """
     from continual_mt.spec import SequenceSpec, read_spec
     from ray_jobs.sequence import add_sequence
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from continual_mt import errors
-from continual_mt.errors import ContinualMTError, CorpusError, FailureError, MisuseError, SpecError
+from continual_mt.errors import (
+    AdditionsError,
+    ContinualMTError,
+    CorpusError,
+    FailureError,
+    MisuseError,
+    SpecError,
+)
 
 CLASSES = [
     member
@@ -19,6 +26,8 @@ CLASSES = [
 def make(kind: type[ContinualMTError]) -> ContinualMTError:
     if issubclass(kind, SpecError):
         return kind("spec.yaml", ["pair: missing", "seed: too large"])
+    if issubclass(kind, AdditionsError):
+        return kind("latin", ["pt-en xattn: the disk is full"])
     if issubclass(kind, CorpusError):
         return kind(Path("text.de"), "not UTF-8", 7)
     return kind("the thing at fault; the way out")
@@ -55,6 +64,7 @@ def test_exit_codes() -> None:
         "AddressError": 1,
         "ClusterError": 1,
         "TrainingError": 1,
+        "AdditionsError": 1,
         "StoppedError": 1,
     }
     for kind in CLASSES:
@@ -71,6 +81,16 @@ def test_a_spec_error_lists_every_problem() -> None:
     assert str(error) == "spec.yaml: 2 problems:\n  - pair: missing\n  - seed: too large"
     assert error.problems == ("pair: missing", "seed: too large")
     assert str(SpecError("--set", ["x"])) == "--set: one problem:\n  - x"
+
+
+def test_an_additions_error_lists_what_failed_and_the_way_out() -> None:
+    way_out = "start the same sequence again: it goes on with these and repeats no other"
+    error = AdditionsError("latin", ["pt-en xattn: the disk is full", "es-de xattn: a worker was lost"])
+    assert str(error) == (
+        "sequence latin: 2 additions failed:\n  - pt-en xattn: the disk is full\n"
+        f"  - es-de xattn: a worker was lost\n{way_out}"
+    )
+    assert str(AdditionsError("latin", ["x"])) == f"sequence latin: one addition failed:\n  - x\n{way_out}"
 
 
 def test_a_corpus_error_names_file_and_line() -> None:

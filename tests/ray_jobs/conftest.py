@@ -27,11 +27,12 @@ from continual_mt.spec import AdditionSpec, ParentSpec, merge, validate
 from continual_mt.tokenizer import train_tokenizer
 from continual_mt.transformer import initial_tensors
 from ray_jobs import cluster
-from ray_jobs.driver import Driver, Outcome
+from ray_jobs.driver import Driver
 from ray_jobs.order import StoredParent, WorkOrder
 from ray_jobs.resolve import ResolvedJob
 from ray_jobs.run import INSIDE_JOB_VARIABLE
 from ray_jobs.vocabularies import tokenizers
+from ray_jobs.work import Outcome
 from registry import Lineage, Registry
 from tests.ray_jobs.heads import Head, started_head
 from tests.ray_jobs.programs import Program, Values

@@ -12,7 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from continual_mt.checkpoint import Checkpoint
+
 Values = dict[str, Any]
+
+
+def last_checkpoint(storage: Path, pair: str = "") -> Checkpoint:
+    """The newest of the only addition, or the only one of a pair, under a storage path."""
+    (run,) = storage.glob(f"addition-{pair}*")
+    return Checkpoint.load(max(path for path in run.glob("checkpoint_*") if path.is_dir()))
 
 
 class Program:

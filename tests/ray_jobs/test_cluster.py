@@ -90,6 +90,25 @@ def test_what_others_use_is_waited_for(ray_cluster: Any, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
+def test_room_is_what_neither_others_nor_our_own_take(ray_cluster: Any) -> None:
+    one, three, all_four = Share(1, 1, 0), Share(3, 1, 0), Share(1, 4, 0)
+    assert cluster.has_room(all_four, [], [])
+    # Begun a moment ago: nothing is taken yet.
+    assert cluster.has_room(one, [three], [three])
+    assert not cluster.has_room(Share(2, 1, 0), [three], [three])
+    assert not cluster.has_room(one, [all_four], [all_four])
+    # Its lost worker is being replaced: what it had is free for a moment.
+    assert not cluster.has_room(one, [all_four], [])
+    assert not cluster.has_room(Share(1, 1, 1), [], [])
+    other = ray.remote(Busy).options(num_cpus=2).remote()
+    assert ray.get(other.ready.remote())
+    assert cluster.has_room(one, [one], [one])
+    assert not cluster.has_room(Share(2, 1, 0), [one], [one])
+    ray.kill(other)
+    cluster.await_capacity(all_four, 0, print)
+
+
+@pytest.mark.slow
 def test_ray_listens_on_loopback_alone(ray_cluster: Any) -> None:
     (node,) = ray.nodes()  # type: ignore[no-untyped-call]
     assert node["NodeManagerAddress"] == cluster.LOOPBACK

@@ -60,6 +60,25 @@ def test_a_terminal_gets_bars(output: io.StringIO) -> None:
     assert "6/6" in output.getvalue()
 
 
+def test_a_terminal_gets_a_bar_for_each_that_goes_on(output: io.StringIO) -> None:
+    terminal = Display(Console(file=output, force_terminal=True, width=120))
+    first, second = terminal.training("pt-en xattn", 100), terminal.training("es-de xattn", 50)
+    first.__enter__()(report(20))
+    show = second.__enter__()
+    show(report(30))
+    with terminal.counting("scoring", 6):  # another bar has all of them drawn anew
+        pass
+    assert "20/100" in output.getvalue()
+    assert "30/50" in output.getvalue()
+    # The first to begin is not the last to end.
+    first.__exit__(None, None, None)
+    seen = output.tell()
+    show(report(40))
+    second.__exit__(None, None, None)
+    assert "40/50" in output.getvalue()[seen:]
+    assert "pt-en" not in output.getvalue()[seen:]
+
+
 def test_what_is_said_is_not_taken_for_markup(lines: Display, output: io.StringIO) -> None:
     lines.say("[bold]no markup[/bold], and never broken into lines, however long it may become")
     assert output.getvalue().count("\n") == 1

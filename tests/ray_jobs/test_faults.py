@@ -17,8 +17,9 @@ import pytest
 import torch
 
 from continual_mt.checkpoint import TENSOR_FILES, Checkpoint
-from ray_jobs.driver import Outcome
+from ray_jobs.work import Outcome
 from registry import Registry
+from tests.ray_jobs.programs import last_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -52,12 +53,6 @@ def undisturbed(
     home = shutil.copytree(trained_home[0], folder / "home")
     add(addition_values("pt-en", LONG, resources={"storage": str(folder / "storage")}), home=home)
     return last_checkpoint(folder / "storage")
-
-
-def last_checkpoint(storage: Path) -> Checkpoint:
-    """The newest of the only run under a storage path; outside the home it stays after the job."""
-    (run,) = [path for path in storage.iterdir() if path.name.startswith("addition-")]
-    return Checkpoint.load(max(path for path in run.glob("checkpoint_*") if path.is_dir()))
 
 
 def assert_same(one: Checkpoint, other: Checkpoint) -> None:

@@ -11,7 +11,7 @@ from continual_mt.errors import CorpusError
 from continual_mt.spec import AdditionSpec
 from ray_jobs.channel import News
 from ray_jobs.cluster import Share
-from ray_jobs.fit import fit
+from ray_jobs.fit import Training, Watch
 from ray_jobs.order import WorkOrder
 from ray_jobs.resolve import ResolvedJob, resolve
 from registry import Registry
@@ -31,14 +31,20 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
     # Gone since the spec was read.
     gone = spec.dev.model_copy(update={"source": tmp_path / "gone.pt"})
     heard: list[News] = []
+    training = Training(
+        dataclasses.replace(made, dev=gone),
+        name="addition-pt-en-1",
+        storage=str(tmp_path / "storage"),
+        share=Share(1, 1, 0),
+        max_failures=3,
+        heard=heard.append,
+    )
+    watch = Watch()
+    while not watch.ended([training]):
+        pass
     with pytest.raises(CorpusError, match=r"gone\.pt"):
-        fit(
-            dataclasses.replace(made, dev=gone),
-            job="addition-pt-en-1",
-            storage=str(tmp_path / "storage"),
-            share=Share(1, 1, 0),
-            max_failures=3,
-            heard=heard.append,
-        )
+        training.checkpoint()
+    assert training.at_work
+    assert not watch.stopping
     notes = [note for news in heard for note in news.notes]
     assert sum("starts" in note for note in notes) == 1

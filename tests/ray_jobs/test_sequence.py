@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 
-from continual_mt.errors import CorpusError, JobHeldError, SpecError
+from continual_mt.errors import AdditionsError, CorpusError, JobHeldError, SpecError
 from continual_mt.home import Home
 from continual_mt.languages import Pair
-from continual_mt.spec import ParentSpec, SequenceSpec, validate
+from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec, validate
 from ray_jobs import Driver, Outcome, add_sequence
 from ray_jobs.display import Display
 from ray_jobs.resolve import resolve, sequence_digest
@@ -35,21 +35,31 @@ def table(cells: list[CellRecord], view: str) -> dict[str, list[tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def home(
-    trained_home: tuple[Path, Outcome],
-    addition_values: Callable[..., Values],
-    parallel: Callable[[str, str], Values],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """A separate and a shared sequence of the same additions, on one parent, and a shared one with replay."""
-    home = Path(shutil.copytree(trained_home[0], tmp_path_factory.mktemp("sequences") / "home"))
+def specs(addition_values: Callable[..., Values], parallel: Callable[[str, str], Values]) -> dict[str, SequenceSpec]:
+    """A separate and a shared sequence of the same additions, and a shared one with replay, by name."""
     target = addition_values("es-de")
     target["tests"].append({"pair": "pt-de", "name": "zero", **parallel("test", "pt-de")})
+    common = {"parent": "es-en", "additions": [addition_values("pt-en"), target]}
+    modes: dict[str, Values] = {
+        "separate": {},
+        "shared": {"mode": "shared"},
+        "replayed": {"mode": "shared", "replay": 0.5},
+    }
+    return {
+        name: validate(SequenceSpec, {"name": name, **mode, **common}, origin="the test", base=Path.cwd())
+        for name, mode in modes.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def home(
+    trained_home: tuple[Path, Outcome], specs: dict[str, SequenceSpec], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """All sequences, on one parent."""
+    home = Path(shutil.copytree(trained_home[0], tmp_path_factory.mktemp("sequences") / "home"))
     with Driver(Home(home)) as driver:
-        for name, mode, replay in (("separate", "separate", 0), ("shared", "shared", 0), ("replayed", "shared", 0.5)):
-            values: dict[str, Any] = {"name": name, "parent": "es-en", "mode": mode, "replay": replay}
-            values["additions"] = [addition_values("pt-en"), target]
-            add_sequence(driver, validate(SequenceSpec, values, origin="the test", base=home))
+        for spec in specs.values():
+            add_sequence(driver, spec)
     return home
 
 
@@ -187,16 +197,56 @@ def test_hypotheses_and_test_sets_are_kept(home: Path) -> None:
             assert lines == {score.sentences}
 
 
-def test_a_finished_sequence_is_not_measured_again(home: Path, addition_values: Callable[..., Values]) -> None:
+def test_a_finished_sequence_is_not_measured_again(home: Path, specs: dict[str, SequenceSpec]) -> None:
     with Registry.open(home) as registry:
         separate = registry.sequences()[0]
         before = registry.cells(separate.digest)
-    values = {"name": "separate", "parent": "es-en", "additions": [addition_values("pt-en"), addition_values("es-de")]}
     with Driver(Home(home)) as driver:
-        outcomes = add_sequence(driver, validate(SequenceSpec, values, origin="the test", base=home))
+        outcomes = add_sequence(driver, specs["separate"])
     assert not any(outcome.trained_now for outcome in outcomes)
     with Registry.open(home) as registry:
         assert registry.cells(separate.digest) == before
+
+
+def test_what_trained_together_is_what_one_after_the_other_gives(
+    home: Path, trained_home: tuple[Path, Outcome], specs: dict[str, SequenceSpec], tmp_path: Path
+) -> None:
+    apart = Path(shutil.copytree(trained_home[0], tmp_path / "home"))
+    with Driver(Home(apart)) as driver:
+        for addition in specs["separate"].additions:
+            assert driver.add_language(addition).trained_now
+        assert not any(outcome.trained_now for outcome in add_sequence(driver, specs["separate"]))
+    with Registry.open(apart) as one, Registry.open(home) as other:
+        for name in ("pt-en:1", "es-de:1"):
+            assert one.module(name).digest == other.module(name).digest
+        (sequence,) = one.sequences()
+        assert one.cells(sequence.digest) == other.cells(sequence.digest) != []
+
+
+@pytest.mark.parametrize("mode", ["separate", "shared"])
+def test_an_addition_that_another_driver_holds_fails_alone(
+    home: Path, addition_spec: Callable[..., AdditionSpec], mode: str, tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(home, tmp_path / "home"))
+    done, held = addition_spec("pt-en"), addition_spec("es-pt")
+    spec = SequenceSpec.model_validate({"name": "x", "parent": "es-en", "mode": mode, "additions": (done, held)})
+    with Driver(Home(home)) as driver:
+        job = resolve(held, driver.registry.parent(), driver.home.cache)
+        if mode == "shared":
+            job = dataclasses.replace(job, start=driver.registry.module("pt-en"))
+        driver.registry.hold_job(job.digest, "addition", "elsewhere:1:abcdefgh", 600)
+        said = r"job \w+ \(addition\) is held by elsewhere:1:abcdefgh"
+        expected: tuple[type[Exception], str] = {
+            "separate": (AdditionsError, rf"sequence x: one addition failed:\n  - es-pt xattn: {said}"),
+            "shared": (JobHeldError, rf"^{said}"),
+        }[mode]
+        with pytest.raises(expected[0], match=expected[1]):
+            add_sequence(driver, spec)
+        *_, sequence = driver.registry.sequences()
+        assert {cell.position for cell in driver.registry.cells(sequence.digest)} == {0, 1}
+        held_sequence = driver.registry.job(sequence.digest)
+    assert held_sequence is not None
+    assert held_sequence.state == "failed"
 
 
 def test_only_a_cross_attention_can_be_shared(addition_values: Callable[..., Values], tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ import pytest
 from continual_mt.errors import ClusterError
 from continual_mt.home import Home
 from continual_mt.spec import AdditionSpec
-from ray_jobs.driver import Outcome
 from ray_jobs.submission import NO_AGENT, submit
+from ray_jobs.work import Outcome
 from registry import Registry
 
 pytestmark = pytest.mark.slow
