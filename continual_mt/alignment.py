@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional
 
-from continual_mt.errors import CorpusError, IncompatibleError
+from continual_mt.errors import CorpusError, CorruptionError, IncompatibleError
+from continual_mt.languages import SideName
 from continual_mt.lexicon import Lexicon
+from continual_mt.pieces import read_tensors, require_piece
 from continual_mt.side import Side
 from continual_mt.tokenizer import Tokenizer
 
@@ -33,6 +36,7 @@ RANKS = 5
 CSLS_NEIGHBOURS = 10
 # Similarities held at once: 16 MB in float32, whatever the vocabularies' sizes.
 _CELLS = 1 << 22
+_PREFIX = "precision_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,17 @@ class EmbeddingTable:
 
     side: Side
     embedding: Tensor
+
+    @classmethod
+    def from_pieces(cls, side: SideName, language: str, pieces: Mapping[str, bytes]) -> EmbeddingTable:
+        """From those pieces of a parent or module that hold one side. Raises CorruptionError, naming the piece."""
+        tokenizer = Tokenizer(require_piece(pieces, f"{side}.model"))
+        embedding = read_tensors(pieces, [side]).get(f"{side}.embedding")
+        if embedding is None or embedding.shape[:1] != (tokenizer.size,):
+            raise CorruptionError(
+                f"{side}.safetensors holds no embeddings of the {tokenizer.size:,} types of {language}"
+            )
+        return cls(Side(language, tokenizer), embedding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,31 +77,46 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """What one method found: shares (0 to 1) of the queries with a right translation among the first 1 and the first 5.
+class Precision:
+    """How often one method was right: shares (0 to 1) of the queries with a right translation among the first 1 and 5.
 
-    They are None where there are no queries. ``neighbours`` gives, for each query, the up to 5 nearest candidates.
+    They are None where there are no queries.
     """
 
     unit: Unit
     method: Method
+    queries: int
     candidates: int
-    precision_at_1: float | None
-    precision_at_5: float | None
-    neighbours: Mapping[str, tuple[str, ...]]
+    at_1: float | None
+    at_5: float | None
 
-    @property
-    def queries(self) -> int:
-        return len(self.neighbours)
-
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, str | int | float | None]:
         return {
             "unit": self.unit,
             "method": self.method,
-            "precision_at_1": self.precision_at_1,
-            "precision_at_5": self.precision_at_5,
+            f"{_PREFIX}at_1": self.at_1,
+            f"{_PREFIX}at_5": self.at_5,
             "queries": self.queries,
             "candidates": self.candidates,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Precision:
+        """The reverse of ``to_json``. Raises ValueError for anything else."""
+        named = {name.removeprefix(_PREFIX): value for name, value in values.items()}
+        return TypeAdapter(cls).validate_python(named)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What one method found. ``neighbours`` gives, for each query, the up to 5 nearest candidates."""
+
+    precision: Precision
+    neighbours: Mapping[str, tuple[str, ...]]
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            **self.precision.to_json(),
             "neighbours": {word: list(found) for word, found in self.neighbours.items()},
         }
 
@@ -154,12 +184,12 @@ def word_probe(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon) 
 def measure(probe: Probe, method: Method) -> Alignment:
     """Look up all queries of a probe."""
     if not probe.words:
-        return Alignment(probe.unit, method, len(probe.labels), None, None, {})
+        return Alignment(Precision(probe.unit, method, 0, len(probe.labels), None, None), {})
     hubs = hubness(probe.candidates, probe.population) if method == "csls" else None
     found: list[list[int]] = neighbours(probe.queries, probe.candidates, hubs=hubs).tolist()
     names = {word: tuple(probe.labels[row] for row in rows) for word, rows in zip(probe.words, found, strict=True)}
     at_1, at_5 = (precision(found, probe.answers, rank) for rank in (1, RANKS))
-    return Alignment(probe.unit, method, len(probe.labels), at_1, at_5, names)
+    return Alignment(Precision(probe.unit, method, len(names), len(probe.labels), at_1, at_5), names)
 
 
 def neighbours(queries: Tensor, candidates: Tensor, count: int = RANKS, *, hubs: Tensor | None = None) -> Tensor:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from continual_mt.alignment import EmbeddingTable, one_piece_entries, unit_rows
+from continual_mt.alignment import EmbeddingTable, one_piece_entries, ordinary_ids, unit_rows
 from continual_mt.errors import CorpusError
 from continual_mt.lexicon import Lexicon
+from continual_mt.tokenizer import Tokenizer
 
 MOST_WORDS = 100
+# Shorter pieces that begin a word are in most languages a part of many words and none of their own.
+_LETTERS = 3
+_WORD_BEGINS = "▁"
 _SEED = 0
 # More directions than the two that are drawn, and repeated passes, make the randomised method as good as exact.
 _DIRECTIONS, _PASSES = 32, 8
@@ -60,13 +64,34 @@ def joint_map(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon, m
     answers = {answer: number for _, _, found in entries[:most] for answer, number in found.items()}
     point = {answer: len(words) + row for row, answer in enumerate(answers)}
     links = [(row, point[answer]) for row, (_, _, found) in enumerate(entries[:most]) for answer in found]
-    vectors = torch.cat(
-        [unit_rows(first.embedding[list(words.values())]), unit_rows(second.embedding[list(answers.values())])]
-    )
-    xy, explained = plane(vectors)
+    return _drawn([(first, words), (second, answers)], links)
+
+
+def frequent_map(first: EmbeddingTable, second: EmbeddingTable, most: int = MOST_WORDS) -> JointMap:
+    """The ``most`` most frequent pieces of each table that can be words, by their ids, without links.
+
+    Many of them only begin words: that there is such a word, only a lexicon could tell.
+    """
+    shown = [(table, _frequent(table.side.tokenizer, most)) for table in (first, second)]
+    return _drawn(shown, links=())
+
+
+def _frequent(tokenizer: Tokenizer, most: int) -> dict[str, int]:
+    def rank(number: int) -> tuple[bool, int]:
+        piece = tokenizer.pieces[number]
+        return not (piece.startswith(_WORD_BEGINS) and len(piece) > _LETTERS and piece[1:].isalpha()), number
+
+    # What cannot be a word comes last, for scripts that are written without spaces.
+    chosen = sorted(ordinary_ids(tokenizer), key=rank)[:most]
+    return {tokenizer.pieces[number].removeprefix(_WORD_BEGINS): number for number in chosen}
+
+
+def _drawn(shown: Sequence[tuple[EmbeddingTable, Mapping[str, int]]], links: Iterable[tuple[int, int]]) -> JointMap:
+    """Tables, each with the ids of those of its words that are shown; links count the points through all of them."""
+    xy, explained = plane(torch.cat([unit_rows(table.embedding[list(words.values())]) for table, words in shown]))
     return JointMap(
-        labels=(*words, *answers),
-        languages=(first.side.language,) * len(words) + (second.side.language,) * len(answers),
+        labels=tuple(word for _, words in shown for word in words),
+        languages=tuple(table.side.language for table, words in shown for _ in words),
         xy=tuple(_pair(row) for row in xy.tolist()),
         links=tuple(links),
         explained=_pair(explained.tolist()),

@@ -16,6 +16,7 @@ summary { cursor: pointer }
 pre { background: #f6f6f6; padding: .5rem; overflow-x: auto }
 .controls { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: center; margin: .5rem 0 }
 .controls .choice { min-width: 12rem }
+.controls.tables .choice { min-width: 20rem }
 .problem { border-left: 4px solid #c33; padding: .5rem 1rem; background: #fdf3f3; white-space: pre-wrap }
 .note { color: #555 }
 textarea { width: 100%; max-width: 60rem; font: inherit }

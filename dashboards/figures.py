@@ -9,7 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboards.tables import METRICS, points, size
+from continual_mt.alignment_map import JointMap
+from dashboards.tables import METRICS, percent, points, size
 from dashboards.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
 LETTERED_CELLS = 400  # of more cells than this the words in them could not be read
@@ -177,6 +178,44 @@ def storage_figure(storage: Storage) -> go.Figure:
     figure.update_xaxes(type="category")
     figure.update_yaxes(title="bytes", rangemode="tozero")
     return _titled(figure, storage.words, 480)
+
+
+def joint_map_figure(drawn: JointMap, title: str) -> go.Figure:
+    """A point a word, a colour a language, a line from each word to its translation."""
+    figure = go.Figure(_links(drawn))
+    for language in dict.fromkeys(drawn.languages):
+        rows = [row for row, spoken in enumerate(drawn.languages) if spoken == language]
+        words = [html.escape(drawn.labels[row]) for row in rows]
+        figure.add_scatter(
+            x=[drawn.xy[row][0] for row in rows],
+            y=[drawn.xy[row][1] for row in rows],
+            mode="markers+text",
+            text=words,
+            textposition="top center",
+            textfont={"size": 10},
+            marker={"size": 5},
+            name=language,
+            hovertext=[f"{word} ({language})" for word in words],
+            hoverinfo="text",
+        )
+    for axis, share in zip((figure.update_xaxes, figure.update_yaxes), drawn.explained, strict=True):
+        axis(title=f"{percent(share)} of the variance", zeroline=False)
+    return _titled(figure, title, 800)
+
+
+def _links(drawn: JointMap) -> go.Scatter:
+    """All lines as one: a gap ends each of them."""
+    places: list[tuple[float | None, float | None]] = []
+    for start, end in drawn.links:
+        places += [drawn.xy[start], drawn.xy[end], (None, None)]
+    return go.Scatter(
+        x=[x for x, _ in places],
+        y=[y for _, y in places],
+        mode="lines",
+        line={"color": "#ccc", "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def _left_out(shown: int, left_out: int) -> str:

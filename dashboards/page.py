@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
@@ -11,6 +12,7 @@ from dash.development.base_component import Component
 
 from continual_mt.errors import ContinualMTError
 from dashboards import elements, panels
+from dashboards.aligning import Neighbourhoods
 from dashboards.document import STYLE
 from dashboards.report import NO_PARENT
 from dashboards.tables import METRICS
@@ -42,12 +44,13 @@ def page(open_registry: OpenRegistry) -> Dash:
     )
     app.layout = lambda: _layout(open_registry)
     _answer(app, open_registry)
+    _answer_alignment(app, open_registry)
     _answer_translation(app, Sentences(open_registry))
     return app
 
 
 def in_words(shown: Callable[_Parameters, Component]) -> Callable[_Parameters, Component]:
-    """What the project's errors say, in the place of what cannot be shown."""
+    """What an error says, in the place of what cannot be shown. One that nobody raised on purpose is logged as well."""
 
     @wraps(shown)
     def answer(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> Component:
@@ -55,6 +58,11 @@ def in_words(shown: Callable[_Parameters, Component]) -> Callable[_Parameters, C
             return shown(*arguments, **named)
         except ContinualMTError as error:
             return elements.problem(f"{error}")
+        except Exception as error:
+            # Not by way of Dash's logger, which writes to standard output.
+            traceback.print_exc()
+            what = f"{type(error).__name__}: {error}"
+            return elements.problem(f"the page met an error of its own ({what}); the server's log has the rest")
 
     return answer
 
@@ -137,6 +145,45 @@ def _answer(app: Dash, open_registry: OpenRegistry) -> None:
     def modules(first: str | None, parent: str | None) -> Component:
         with open_registry() as registry:
             return panels.modules_from(registry, registry.parent(parent), int(first or 0))
+
+
+def _answer_alignment(app: Dash, open_registry: OpenRegistry) -> None:
+    neighbourhoods = Neighbourhoods()
+
+    @app.callback(
+        Output("joint-map", "children"),
+        Input("first-table", "value"),
+        Input("second-table", "value"),
+        State("parent", "value"),
+    )
+    @in_words
+    def joint_map(first: str | None, second: str | None, parent: str | None) -> Component:
+        with open_registry() as registry:
+            return panels.joint_map(registry, registry.parent(parent), first, second)
+
+    @app.callback(
+        Output("neighbours", "children"),
+        Input("look-up", "n_clicks"),
+        Input("word", "n_submit"),
+        State("word", "value"),
+        State("first-table", "value"),
+        State("second-table", "value"),
+        State("parent", "value"),
+        prevent_initial_call=True,
+    )
+    @in_words
+    def neighbours(
+        clicks: int | None,
+        entered: int | None,
+        word: str | None,
+        first: str | None,
+        second: str | None,
+        parent: str | None,
+    ) -> Component:
+        if not clicks and not entered:
+            return html.Div()
+        with open_registry() as registry:
+            return panels.neighbours(registry, registry.parent(parent), first, second, word, neighbourhoods)
 
 
 def _answer_translation(app: Dash, sentences: Sentences) -> None:

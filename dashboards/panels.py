@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from continual_mt.errors import InputError
 from continual_mt.languages import Pair
-from dashboards import elements, figures
+from dashboards import aligning, elements, figures
 from dashboards.samples import samples_of
 from dashboards.tables import METRICS
 from dashboards.translating import CHARACTERS
 from dashboards.views import pair_matrix, sequence_sheets, storage
-from registry import ParentRecord, Registry
+from registry import EmbeddingRecord, ParentRecord, Registry
+from registry.embeddings import check_comparable, embeddings_of
 
 MODULES_SHOWN = 20
 SAMPLES = 10
@@ -79,6 +81,76 @@ def sequence(registry: Registry, digest: str | None, language: str | None, metri
     return elements.note("Choose a sequence.")
 
 
+def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Component:
+    """What was kept, and a choice of two tables; ``joint-map`` and ``neighbours`` belong to those that are chosen."""
+    kept = registry.alignments(parent.name)
+    table = [elements.table(aligning.alignments_table(kept)), elements.note(aligning.EXPLAINED)]
+    names = list(_embeddings(registry, parent))
+    word = dcc.Input(id="word", type="text", placeholder="A word of the first", maxLength=aligning.CHARACTERS)
+    return html.Div(
+        [
+            *(table if kept else [elements.note(aligning.NOTHING_KEPT)]),
+            html.Div(
+                [
+                    elements.chooser("first-table", "first table", names),
+                    elements.chooser("second-table", "second table", names),
+                    html.Div([word, html.Button("Look up", id="look-up")]),
+                ],
+                className="controls tables",
+            ),
+            dcc.Loading(html.Div(id="neighbours")),
+            dcc.Loading(html.Div(id="joint-map")),
+        ]
+    )
+
+
+def joint_map(registry: Registry, parent: ParentRecord, first: str | None, second: str | None) -> Component:
+    """The map of two tables that were chosen."""
+    if not first or not second:
+        return elements.note("Choose two embedding tables of one side for a map of the space that they share.")
+    shown = aligning.map_of(registry, *_chosen(registry, parent, first, second))
+    return html.Div(
+        [elements.graph(figures.joint_map_figure(shown.drawn, shown.title), "map"), elements.note(shown.note)]
+    )
+
+
+def neighbours(
+    registry: Registry,
+    parent: ParentRecord,
+    first: str | None,
+    second: str | None,
+    word: str | None,
+    neighbourhoods: aligning.Neighbourhoods,
+) -> Component:
+    """What lies nearest to a word. Raises InputError while something is missing."""
+    if not first or not second or not (word or "").strip():
+        raise InputError("Choose two embedding tables and write a word of the first.")
+    tables = _chosen(registry, parent, first, second)
+    found = neighbourhoods.nearest(registry, *tables, (word or "").strip())
+    return html.Div(
+        [
+            elements.note(f"Pieces of {tables[1]} nearest to {word!r} of {tables[0]} by CSLS; ▁ begins a word."),
+            elements.table(aligning.neighbours_table(found)),
+        ]
+    )
+
+
+def _chosen(
+    registry: Registry, parent: ParentRecord, first: str, second: str
+) -> tuple[EmbeddingRecord, EmbeddingRecord]:
+    """Raises InputError for tables that are not there, which was so when another parent was chosen."""
+    tables = _embeddings(registry, parent)
+    if first not in tables or second not in tables:
+        raise InputError(f"{parent.name} has no embedding table {first if first not in tables else second}")
+    check_comparable(tables[first], tables[second])
+    return tables[first], tables[second]
+
+
+def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, EmbeddingRecord]:
+    """By what the page calls them."""
+    return {f"{table.side} {table}": table for table in embeddings_of(registry, parent)}
+
+
 def stored(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Bytes of the parent and its modules beside full copies."""
     kept = storage(parent, registry.modules(parent.name))
@@ -134,6 +206,7 @@ def _languages(registry: Registry, parent: ParentRecord) -> tuple[list[str], lis
 PANELS: dict[str, Callable[[Registry, ParentRecord, str], Component]] = {
     "pairs": pairs,
     "sequences": sequences,
+    "alignment": alignment,
     "storage": stored,
     "modules": modules,
     "translate": translate,

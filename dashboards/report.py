@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 
 from dashboards import figures
+from dashboards.aligning import EXPLAINED, NOTHING_KEPT, alignments_table, kept_map
 from dashboards.document import document
 from dashboards.samples import Samples, samples_of, with_samples
 from dashboards.table import Table
@@ -16,11 +17,12 @@ from registry.entities import now
 
 PAIRS_WITH_SAMPLES = 40
 SAMPLES = 5
+MAPS = 40
 NO_PARENT = "There is no parent yet; 'continual-mt parent train' or 'continual-mt demo' makes one."
 
 
 def report(registry: Registry) -> str:
-    """The report as HTML. Samples are shown of PAIRS_WITH_SAMPLES pairs of each parent, which the report says."""
+    """The report as HTML. Of each parent, samples of PAIRS_WITH_SAMPLES pairs and MAPS maps are shown, as it says."""
     parents = registry.parents()
     corpora = {corpus.digest: corpus for corpus in registry.corpora()}
     made = f"{registry.name}, {now():%Y-%m-%d %H:%M UTC}"
@@ -39,6 +41,7 @@ def _of_parent(registry: Registry, parent: ParentRecord, corpora: Mapping[str, C
     yield from _samples(registry, entries, scores, corpora)
     for sequence in registry.sequences(parent.name):
         yield from _sequence(registry, sequence)
+    yield from _alignment(registry, parent)
     yield f"<h3>Storage</h3>{figures.fragment(figures.storage_figure(storage(parent, modules)))}"
     yield f"<h3>Modules</h3>{_paragraph(f'{len(modules):,} modules')}"
     yield from (_module(module, parent) for module in modules)
@@ -81,6 +84,20 @@ def _sequence(registry: Registry, sequence: SequenceRecord) -> Iterator[str]:
         yield from (figures.fragment(figures.sheet_figure(sheet)) for sheet in sheets)
         if sheets:
             yield figures.fragment(figures.curves_figure(sheets))
+
+
+def _alignment(registry: Registry, parent: ParentRecord) -> Iterator[str]:
+    kept = registry.alignments(parent.name)
+    yield "<h3>Alignment</h3>"
+    if not kept:
+        yield _paragraph(NOTHING_KEPT)
+        return
+    yield _drawn(alignments_table(kept)) + _paragraph(EXPLAINED)
+    if len(kept) > MAPS:
+        yield _paragraph(f"Maps of {MAPS:,} of the {len(kept):,}.")
+    for record in kept[:MAPS]:
+        shown = kept_map(registry, record)
+        yield figures.fragment(figures.joint_map_figure(shown.drawn, shown.title)) + _paragraph(shown.note)
 
 
 def _module(module: ModuleRecord, parent: ParentRecord) -> str:

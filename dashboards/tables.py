@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from continual_mt.alignment import Alignment, Method, Unit
+from continual_mt.alignment import Method, Precision, Unit
 from continual_mt.recipe import Recipe, RecipeKind
 from dashboards.table import NOTHING, Column, Table
 from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
@@ -84,7 +84,7 @@ def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
     )
 
 
-def alignment_table(alignments: Sequence[Alignment]) -> Table:
+def alignment_table(alignments: Sequence[Precision]) -> Table:
     """How often a translation is the nearest, or among the five nearest; a row for each kind of word and method."""
     columns = [Column("looked up"), Column("method")]
     columns += [Column(name, number=True) for name in ("precision@1", "precision@5", "queries", "candidates")]
@@ -92,7 +92,7 @@ def alignment_table(alignments: Sequence[Alignment]) -> Table:
         (
             LOOKED_UP[found.unit],
             METHODS[found.method],
-            *(NOTHING if share is None else percent(share) for share in (found.precision_at_1, found.precision_at_5)),
+            *(NOTHING if share is None else percent(share) for share in (found.at_1, found.at_5)),
             f"{found.queries:,}",
             f"{found.candidates:,}",
         )

@@ -8,10 +8,12 @@ from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.recipe import Recipe
 from registry import schema
+from registry.alignments import AlignmentRecord
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.names import ModuleName, unknown
 from registry.records import (
+    alignment_record,
     cell_record,
     corpus_record,
     job_record,
@@ -113,6 +115,17 @@ class Catalog:
         with self._database.read() as session:
             records = [cell_record(row) for row in session.scalars(query)]
         return sorted(records, key=lambda cell: (cell.position, cell.view, cell.pair, cell.test, cell.metric))
+
+    def alignments(self, parent: str | None = None) -> list[AlignmentRecord]:
+        """All alignments that were kept, or those of one parent, by side, languages and lexicon."""
+        query = select(schema.Alignment)
+        if parent is not None:
+            query = query.where(schema.Alignment.parent.has(schema.Parent.name == self.parent(parent).name))
+        with self._database.read() as session:
+            records = [alignment_record(row) for row in session.scalars(query)]
+        return sorted(
+            records, key=lambda record: (record.first.side, str(record.first), str(record.second), record.lexicon)
+        )
 
     def job(self, digest: str) -> JobRecord | None:
         """A job and its lease; None when nobody ever held it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from continual_mt.alignment import Precision
 from continual_mt.languages import Pair
 from registry import schema
+from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.sequences import CellRecord, SequenceRecord
 
@@ -99,6 +101,21 @@ def cell_record(row: schema.Cell) -> CellRecord:
         metric=row.metric,
         value=row.value,
         beam=row.beam,
+    )
+
+
+def alignment_record(row: schema.Alignment) -> AlignmentRecord:
+    def embedding(language: str, module: str | None, digest: str) -> EmbeddingRecord:
+        return EmbeddingRecord(row.parent.name, row.side, language, module, digest)
+
+    return AlignmentRecord(
+        first=embedding(row.first_language, row.first_module, row.first_digest),
+        second=embedding(row.second_language, row.second_module, row.second_digest),
+        lexicon=row.lexicon,
+        lexicon_digest=row.lexicon_digest,
+        entries=row.entries,
+        results=tuple(map(Precision.from_json, row.results)),
+        created=row.created,
     )
 
 

@@ -14,6 +14,7 @@ from continual_mt.languages import Pair
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
 from registry import schema
+from registry.alignments import AlignmentRecord
 from registry.entities import CorpusRecord, Lineage, ParentRecord, ScoreRecord, now
 from registry.names import unknown
 from registry.records import parent_record
@@ -191,6 +192,29 @@ def set_cells(session: Session, sequence: str, position: int, cells: Sequence[Ce
             )
         )
     session.flush()
+
+
+def add_alignment(session: Session, alignment: AlignmentRecord) -> schema.Alignment:
+    """The row of an alignment. The same tables and lexicon, looked up again, take the place of the time before."""
+    first, second = alignment.first, alignment.second
+    owner = parent_row(session, first.parent)
+    measured = {
+        "parent_id": owner.id,
+        "first_language": first.language,
+        "first_digest": first.digest,
+        "second_language": second.language,
+        "second_digest": second.digest,
+        "lexicon_digest": alignment.lexicon_digest,
+    }
+    row = session.scalar(select(schema.Alignment).filter_by(**measured))
+    if row is None:
+        row = schema.Alignment(parent=owner, **measured)
+        session.add(row)
+    row.side, row.first_module, row.second_module = first.side, first.module, second.module
+    row.lexicon, row.entries, row.created = alignment.lexicon, alignment.entries, alignment.created
+    row.results = [dict(result.to_json()) for result in alignment.results]
+    session.flush()
+    return row
 
 
 def parent_row(session: Session, name: str) -> schema.Parent:

@@ -7,19 +7,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from continual_mt.alignment import EmbeddingTable, Precision
 from continual_mt.errors import CorruptionError, InputError
+from continual_mt.lexicon import Lexicon, parse_lexicon
 from continual_mt.module import Module
 from continual_mt.pair_model import PairModel
 from continual_mt.parent import Parent
 from continual_mt.recipe import Recipe, assemble
 from registry import leases, registration, schema
+from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.blobs import BlobStore
 from registry.catalog import Catalog
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.location import Location
 from registry.names import check_parent_name
-from registry.records import corpus_record, job_record, module_record, parent_record, score_record, sequence_record
+from registry.records import (
+    alignment_record,
+    corpus_record,
+    job_record,
+    module_record,
+    parent_record,
+    score_record,
+    sequence_record,
+)
 from registry.registration import StoredPiece
 from registry.sequences import CellRecord, SequenceRecord
 
@@ -113,6 +124,13 @@ class Registry(Catalog):
             self._modules[record.full_name] = module
         return self._modules[record.full_name]
 
+    def load_embedding(self, record: EmbeddingRecord) -> EmbeddingTable:
+        """An embedding table, without the rest of its parent or module. Raises CorruptionError for damaged pieces."""
+        owner = self.parent(record.parent) if record.module is None else self.module(record.module)
+        wanted = {f"{record.side}.safetensors", f"{record.side}.model"}
+        pieces = self.blobs.get_all({name: digest for name, digest in owner.pieces.items() if name in wanted})
+        return EmbeddingTable.from_pieces(record.side, record.language, pieces)
+
     def register_parent(self, name: str, parent: Parent, *, lineage: Lineage) -> ParentRecord:
         """Store a parent under a new name. The same content, or the same attempt of a job, gives the record there is.
 
@@ -153,6 +171,20 @@ class Registry(Catalog):
     def set_cells(self, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
         """Note what was scored at a position of a sequence, in the place of what was noted there before."""
         self._database.write(lambda session: registration.set_cells(session, sequence, position, cells))
+
+    def register_alignment(
+        self, first: EmbeddingRecord, second: EmbeddingRecord, lexicon: Lexicon, results: Sequence[Precision]
+    ) -> AlignmentRecord:
+        """Keep how well two tables align, in the place of what the same tables and lexicon gave before."""
+        entries = lexicon.lines()
+        found = AlignmentRecord(
+            first, second, Path(lexicon.path).name, self.store_lines(entries), len(entries), tuple(results)
+        )
+        return self._database.write(lambda session: alignment_record(registration.add_alignment(session, found)))
+
+    def load_lexicon(self, alignment: AlignmentRecord) -> Lexicon:
+        """The lexicon that judged an alignment."""
+        return parse_lexicon(self.lines(alignment.lexicon_digest), alignment.lexicon)
 
     def store_lines(self, lines: Sequence[str]) -> str:
         """Keep text, a line a sentence, and return its blob. Raises InputError for a line that holds a line break."""

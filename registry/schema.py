@@ -7,75 +7,21 @@ lineage. ``parents`` and ``modules`` hold what only one of the two has, and shar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import ClassVar
+from datetime import datetime
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    MetaData,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
-from sqlalchemy.types import TypeEngine
 
 from continual_mt.architecture import Scope
 from continual_mt.languages import SideName
 from continual_mt.recipe import RecipeKind
+from registry.base import Base
 from registry.entities import JobState, JSONObject, Role
 from registry.sequences import SequenceMode, View
 
 DIGEST_LENGTH = 64
 BLOBS_SETTING = "blobs"
-
-
-class UTCDateTime(TypeDecorator[datetime]):
-    """Moments in UTC. SQLite keeps no time zone, so it is taken off on the way in and put back on the way out."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    # Names are given here and not by each database, so that a migration can name a constraint on any of them.
-    metadata = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[Mapping[object, TypeEngine[str] | TypeEngine[datetime] | JSON]] = {
-        str: Text(),
-        datetime: UTCDateTime(),
-        JSONObject: JSON(),
-        SideName: Text(),
-        Scope: Text(),
-        RecipeKind: Text(),
-        JobState: Text(),
-        Role: Text(),
-        SequenceMode: Text(),
-        View: Text(),
-        list[str]: JSON(),
-    }
 
 
 class Setting(Base):
@@ -254,9 +200,6 @@ class Sequence(Base):
     parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
 
 
-_PLACE = ("sequence_id", "position", "view", "source", "target", "test_digest", "metric", "beam")
-
-
 class Cell(Base):
     """What a pair scored behind a sequence's first ``position`` additions, in one of the views of it."""
 
@@ -292,6 +235,41 @@ class Cell(Base):
     beam: Mapped[int]
 
     sequence: Mapped[Sequence] = relationship(lazy="joined", innerjoin=True)
+
+
+class Alignment(Base):
+    """How well two embedding tables align. A module is named and not referred to; the parent's own table has none."""
+
+    __tablename__ = "alignments"
+    __table_args__: tuple[SchemaItem, ...] = (
+        UniqueConstraint(
+            "parent_id",
+            "first_language",
+            "first_digest",
+            "second_language",
+            "second_digest",
+            "lexicon_digest",
+            name="uq_alignments_measured",
+        ),
+        CheckConstraint("side IN ('source', 'target')", name="side"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[int] = mapped_column(ForeignKey("parents.id"))
+    side: Mapped[SideName]
+    first_language: Mapped[str]
+    first_module: Mapped[str | None]
+    first_digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    second_language: Mapped[str]
+    second_module: Mapped[str | None]
+    second_digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
+    lexicon: Mapped[str]
+    lexicon_digest: Mapped[str] = mapped_column(ForeignKey("blobs.digest"))
+    entries: Mapped[int]
+    results: Mapped[list[JSONObject]]
+    created: Mapped[datetime]
+
+    parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
 
 
 class Job(Base):

@@ -2,8 +2,8 @@
 
 from alembic import context
 
+from registry.base import Base
 from registry.migration import VERSION_TABLE
-from registry.schema import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

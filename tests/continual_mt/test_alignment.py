@@ -12,6 +12,7 @@ from continual_mt import alignment as alignment_module
 from continual_mt.alignment import (
     Alignment,
     EmbeddingTable,
+    Precision,
     Probe,
     align,
     hubness,
@@ -25,8 +26,9 @@ from continual_mt.alignment import (
     unit_rows,
     word_probe,
 )
-from continual_mt.errors import CorpusError, IncompatibleError
+from continual_mt.errors import CorpusError, CorruptionError, IncompatibleError
 from continual_mt.lexicon import Lexicon
+from continual_mt.pieces import tensor_pieces
 from continual_mt.side import Side
 from continual_mt.tokenizer import Tokenizer, train_tokenizer
 
@@ -106,12 +108,15 @@ def test_words_of_any_length_are_looked_up_among_all_translations(
 def test_tables_with_known_answers(german: EmbeddingTable, french: EmbeddingTable) -> None:
     by_cosine, by_csls, *pooled = align(german, french, LEXICON)
     for found in (by_cosine, by_csls):
-        assert (found.precision_at_1, found.precision_at_5) == (1.0, 1.0)
-        assert (found.queries, found.candidates) == (4, french.side.tokenizer.size - 4)
+        assert (found.precision.at_1, found.precision.at_5) == (1.0, 1.0)
+        assert (found.precision.queries, found.precision.candidates) == (4, french.side.tokenizer.size - 4)
         assert found.neighbours["Hund"][0] == "▁chien"
         assert set(found.neighbours["Haus"][:2]) == {"▁maison", "▁foyer"}
-    assert [(found.unit, found.method) for found in pooled] == [("word", "cosine"), ("word", "csls")]
-    assert all(found.candidates == 6 for found in pooled)
+    assert [(found.precision.unit, found.precision.method) for found in pooled] == [
+        ("word", "cosine"),
+        ("word", "csls"),
+    ]
+    assert all(found.precision.candidates == 6 for found in pooled)
 
 
 def test_a_table_beside_itself_is_aligned_whatever_the_method(
@@ -122,10 +127,10 @@ def test_a_table_beside_itself_is_aligned_whatever_the_method(
     words = {word: (word,) for sentence in django_catalogs["en"][:40] for word in sentence.split()}
     results = align(table, table, Lexicon("en-en.tsv", words))
     # Words that are spelt with the same pieces in another order pool to the same place, and one cannot be told apart.
-    assert [found.precision_at_1 for found in results[:2]] == [1.0, 1.0]
-    assert all(found.precision_at_5 == 1.0 for found in results)
-    assert results[0].queries > 10
-    assert results[2].queries > results[0].queries
+    assert [found.precision.at_1 for found in results[:2]] == [1.0, 1.0]
+    assert all(found.precision.at_5 == 1.0 for found in results)
+    assert results[0].precision.queries > 10
+    assert results[2].precision.queries > results[0].precision.queries
 
 
 def test_unrelated_tables_are_not_aligned(django_tokenizers: dict[str, Tokenizer]) -> None:
@@ -133,10 +138,10 @@ def test_unrelated_tables_are_not_aligned(django_tokenizers: dict[str, Tokenizer
     first, second = (EmbeddingTable(Side("en", tokenizer), random_rows(tokenizer.size, seed)) for seed in (4, 5))
     words = {piece[1:]: (piece[1:],) for piece in tokenizer.pieces if piece.startswith("▁") and len(piece) > 1}
     by_cosine, by_csls, *_ = align(first, second, Lexicon("en-en.tsv", words))
-    assert by_cosine.queries > 40
-    assert by_cosine.precision_at_1 is not None
-    assert by_csls.precision_at_1 is not None
-    assert max(by_cosine.precision_at_1, by_csls.precision_at_1) < 0.1
+    assert by_cosine.precision.queries > 40
+    assert by_cosine.precision.at_1 is not None
+    assert by_csls.precision.at_1 is not None
+    assert max(by_cosine.precision.at_1, by_csls.precision.at_1) < 0.1
 
 
 def test_csls_passes_over_a_hub_that_cosine_falls_for() -> None:
@@ -154,9 +159,9 @@ def test_csls_passes_over_a_hub_that_cosine_falls_for() -> None:
         answers=[frozenset({i}) for i in range(count)],
     )
     by_cosine, by_csls = measure(probe, "cosine"), measure(probe, "csls")
-    assert (by_cosine.precision_at_1, by_cosine.precision_at_5) == (0.0, 1.0)
+    assert (by_cosine.precision.at_1, by_cosine.precision.at_5) == (0.0, 1.0)
     assert all(found[0] == "hub" for found in by_cosine.neighbours.values())
-    assert by_csls.precision_at_1 == 1.0
+    assert by_csls.precision.at_1 == 1.0
 
 
 @given(rows_of_length_1(st.integers(1, 12)), rows_of_length_1(st.integers(1, 30)), rows_of_length_1(st.integers(1, 30)))
@@ -225,8 +230,8 @@ def test_special_pieces_are_no_candidates(german: EmbeddingTable) -> None:
 def test_without_words_of_one_piece_the_others_are_measured(german: EmbeddingTable, french: EmbeddingTable) -> None:
     by_cosine, by_csls, pooled, _ = align(german, french, Lexicon("de-fr.tsv", {"staub": ("poudre",)}))
     for found in (by_cosine, by_csls):
-        assert (found.queries, found.precision_at_1, found.precision_at_5) == (0, None, None)
-    assert (pooled.queries, pooled.candidates, pooled.precision_at_1) == (1, 1, 1.0)
+        assert (found.precision.queries, found.precision.at_1, found.precision.at_5) == (0, None, None)
+    assert (pooled.precision.queries, pooled.precision.candidates, pooled.precision.at_1) == (1, 1, 1.0)
 
 
 def test_a_lexicon_of_other_languages_is_refused(german: EmbeddingTable, french: EmbeddingTable) -> None:
@@ -245,13 +250,34 @@ def test_tables_of_different_widths_are_refused(german: EmbeddingTable, french: 
 
 
 def test_json() -> None:
-    found = Alignment("word", "csls", 7, 0.5, 1.0, {"Haus": ("foyer", "maison"), "Hund": ("chien",)})
-    assert found.to_json() == {
+    precision = Precision("word", "csls", 2, 7, 0.5, 1.0)
+    as_json = {
         "unit": "word",
         "method": "csls",
         "precision_at_1": 0.5,
         "precision_at_5": 1.0,
         "queries": 2,
         "candidates": 7,
-        "neighbours": {"Haus": ["foyer", "maison"], "Hund": ["chien"]},
     }
+    assert precision.to_json() == as_json
+    assert Precision.from_json(as_json) == precision
+    neighbours = {"Haus": ["foyer", "maison"], "Hund": ["chien"]}
+    found = Alignment(precision, {word: tuple(near) for word, near in neighbours.items()})
+    assert found.to_json() == {**as_json, "neighbours": neighbours}
+    with pytest.raises(ValueError, match=r"validation error for Precision\nunit\n"):
+        Precision.from_json({**as_json, "unit": "letter"})
+
+
+def test_a_table_is_read_from_the_pieces_of_one_side(german: EmbeddingTable) -> None:
+    pieces = {
+        "source.model": german.side.tokenizer.model,
+        **tensor_pieces({"source.embedding": german.embedding}),
+        "encoder.safetensors": b"not looked at",
+    }
+    read = EmbeddingTable.from_pieces("source", "de", pieces)
+    assert (read.side, torch.equal(read.embedding, german.embedding)) == (german.side, True)
+    with pytest.raises(CorruptionError, match=r"the piece target.model is missing; there are encoder.safetensors, "):
+        EmbeddingTable.from_pieces("target", "de", pieces)
+    shorter = tensor_pieces({"source.embedding": german.embedding[1:]})
+    with pytest.raises(CorruptionError, match=r"source.safetensors holds no embeddings of the 40 types of de"):
+        EmbeddingTable.from_pieces("source", "de", {**pieces, **shorter})

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from continual_mt.alignment import EmbeddingTable
-from continual_mt.alignment_map import joint_map, plane
+from continual_mt.alignment_map import frequent_map, joint_map, plane
 from continual_mt.errors import CorpusError
 from continual_mt.lexicon import Lexicon
 from continual_mt.side import Side
-from continual_mt.tokenizer import Tokenizer
+from continual_mt.tokenizer import Tokenizer, train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,28 @@ def test_json(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:
         "links": [[0, 1]],
         "explained": list(found.explained),
     }
+
+
+def test_without_a_lexicon_the_most_frequent_pieces_that_can_be_words_are_shown(
+    tables: tuple[EmbeddingTable, EmbeddingTable],
+) -> None:
+    found = frequent_map(*tables, most=12)
+    assert found.languages == ("en",) * 12 + ("es",) * 12
+    assert found.links == ()
+    pieces = tables[0].side.tokenizer.pieces
+    ids = [pieces.index(f"▁{label}") for label in found.labels[:12]]
+    assert ids == sorted(ids)
+    assert all(len(label) >= 3 and label.isalpha() for label in found.labels)
+    # The second table is the first one, longer.
+    assert [dist(start, end) for start, end in zip(found.xy[:12], found.xy[12:], strict=True)] == pytest.approx(
+        [0.0] * 12, abs=1e-5
+    )
+
+
+def test_a_script_without_spaces_has_a_map_as_well() -> None:
+    tokenizer = train_tokenizer(lambda: ["這是一個測試", "這是我的書", "我的一個書"] * 20, 30)
+    table = EmbeddingTable(Side("zh", tokenizer), torch.randn(30, 8, generator=torch.Generator().manual_seed(1)))
+    assert {"一個", "我的", "測試"} < set(frequent_map(table, table, most=10).labels)
 
 
 def test_nothing_to_draw(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from continual_mt.errors import CorpusError
-from continual_mt.lexicon import read_lexicon
+from continual_mt.lexicon import Lexicon, parse_lexicon, read_lexicon
 
 WORDS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1, max_size=8)
 
@@ -73,3 +74,14 @@ def test_what_was_written_is_read_in_its_order(
     path = written(tmp_path_factory.mktemp("lexicon"), "".join(lines))
     found = read_lexicon(path).translations
     assert list(found.items()) == [(word, tuple(answers)) for word, answers in entries.items()]
+
+
+@given(st.dictionaries(WORDS, st.sets(WORDS, min_size=1, max_size=3), min_size=1, max_size=5), st.randoms())
+def test_the_same_entries_are_the_same_lines_and_come_back(entries: dict[str, set[str]], random: Random) -> None:
+    lexicon = Lexicon("de-fr.tsv", {word: tuple(answers) for word, answers in entries.items()})
+    lines = lexicon.lines()
+    shuffled = random.sample(lines, len(lines))
+    read = parse_lexicon(shuffled, "again.tsv")
+    assert read.path == "again.tsv"
+    assert {word: set(answers) for word, answers in read.translations.items()} == entries
+    assert read.lines() == lines

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from continual_mt.alignment import align
 from continual_mt.languages import Pair
+from continual_mt.lexicon import Lexicon
 from continual_mt.recipe import Recipe
-from registry import CellRecord, CorpusRecord, Lineage, Registry, ScoreRecord, SequenceRecord
+from registry import AlignmentRecord, CellRecord, CorpusRecord, Lineage, Registry, ScoreRecord, SequenceRecord
+from registry.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_browser, started_page
 from tests.registry.conftest import (  # noqa: F401  # fixtures
     MakeModule,
@@ -55,6 +58,7 @@ def filled_home(
             if recipe.kind != "retention":
                 registry.register_scores(scored(registry, recipe, django_catalogs, kept=str(recipe.pair) != "fr-es"))
         register_sequences(registry)
+        keep_alignment(registry)
     return folder
 
 
@@ -121,6 +125,17 @@ def cell(registry: Registry, sequence: SequenceRecord, position: int, view: str,
         value=VALUES[pair][metric == "chrf"] - lost,
         beam=1,
     )
+
+
+def keep_alignment(registry: Registry) -> AlignmentRecord:
+    """German beside French, by words that both spell alike."""
+    tables = two_embeddings(registry, registry.parent(), ("de", "fr"))
+    german, french = map(registry.load_embedding, tables)
+    pieces = set(german.side.tokenizer.pieces) & set(french.side.tokenizer.pieces)
+    words = [piece[1:] for piece in sorted(pieces) if piece.startswith("▁") and len(piece) > 1]
+    lexicon = Lexicon("de-fr.tsv", {word: (word,) for word in words})
+    results = [found.precision for found in align(german, french, lexicon)]
+    return registry.register_alignment(*tables, lexicon, results)
 
 
 @pytest.fixture

@@ -2,8 +2,16 @@ from __future__ import annotations
 
 from itertools import product
 
+from continual_mt.alignment_map import JointMap
 from continual_mt.languages import Pair
-from dashboards.figures import curves_figure, fragment, matrix_figure, sheet_figure, storage_figure
+from dashboards.figures import (
+    curves_figure,
+    fragment,
+    joint_map_figure,
+    matrix_figure,
+    sheet_figure,
+    storage_figure,
+)
 from dashboards.views import (
     CURVES,
     Measurement,
@@ -80,6 +88,20 @@ def test_storage_bars(filled: Registry) -> None:
     parent, modules, copies, each = storage_figure(stored).data
     assert (parent.y[0], modules.y[0], copies.y[1]) == (stored.parent_bytes, stored.modules_bytes, stored.copies_bytes)
     assert list(each.x) == ["parent base", "de-en:1", "fr-es:1"]
+
+
+def test_the_map_has_a_colour_a_language_and_a_line_a_link() -> None:
+    drawn = JointMap(
+        ("Haus", "<b>", "maison"), ("de", "de", "fr"), ((0.0, 1.0), (2.0, 3.0), (4.0, 5.0)), ((0, 2),), (0.4, 0.1)
+    )
+    figure = joint_map_figure(drawn, "de & fr")
+    lines, german, french = figure.data
+    assert (list(lines.x), list(lines.y)) == ([0.0, 4.0, None], [1.0, 5.0, None])
+    assert (list(german.text), list(german.x), list(german.y)) == (["Haus", "&lt;b&gt;"], [0.0, 2.0], [1.0, 3.0])
+    assert list(german.hovertext) == ["Haus (de)", "&lt;b&gt; (de)"]
+    assert (french.name, list(french.text)) == ("fr", ["maison"])
+    assert figure.layout.xaxis.title.text == "40.0% of the variance"
+    assert figure.layout.title.text == "de &amp; fr"
 
 
 def test_a_fragment_has_no_button_that_sends_data_away(filled: Registry) -> None:

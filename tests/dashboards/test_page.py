@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from continual_mt.neighbourhood import Neighbourhood
 from dashboards.panels import MODULES_SHOWN
 from registry import Lineage, Registry
+from registry.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_page
 from tests.registry.conftest import MakeModule
 
@@ -80,6 +83,32 @@ def test_sequences(opened: Browser) -> None:
     opened.text_without("#sheet-through", "fr-es supervised")
 
 
+def test_alignment(opened: Browser, filled_home: Path) -> None:
+    opened.click("#tab-alignment")
+    shown = opened.text("#view table", "de of base/de-en:1")
+    assert "CSLS @5" in shown
+    opened.text("#joint-map", "Choose two embedding tables of one side")
+    opened.click("#look-up")
+    opened.text("#neighbours .problem", "Choose two embedding tables and write a word of the first.")
+    opened.choose("first-table", "source de of base/de-en:1")
+    opened.choose("second-table", "target en of base")
+    opened.text("#joint-map .problem", "only embeddings of one side of one parent lie in one space")
+    opened.choose("second-table", "source fr of base")
+    opened.text("#joint-map", "Frequent words of de-fr.tsv, each joined to its translations.")
+    opened.text("#map", "of the variance")
+    opened.find("#word").send_keys("der")
+    opened.click("#look-up")
+    nearest = opened.text("#neighbours", "Pieces of fr of base nearest to 'der' of de of base/de-en:1 by CSLS")
+    with Registry.open(filled_home) as registry:
+        tables = two_embeddings(registry, registry.parent(), ("de", "fr"))
+        expected = Neighbourhood.of(*map(registry.load_embedding, tables)).nearest("der")
+    assert nearest.split()[-30:] == [
+        word for rank, one in enumerate(expected, start=1) for word in (f"{rank}", one.piece, f"{one.cosine:.2f}")
+    ]
+    opened.find("#word").send_keys("犬\n")
+    opened.text("#neighbours .problem", "'der犬' cannot be written with the pieces of de")
+
+
 def test_storage_and_modules(opened: Browser, filled_home: Path) -> None:
     opened.click("#tab-storage")
     opened.text("#storage", "for the parent and 2 modules; as full copies")
@@ -125,6 +154,32 @@ def test_more_modules_than_fit_are_shown_in_parts(
     assert browser.text("#modules", "base/de-en:1").count("base/") == MODULES_SHOWN
     browser.choose("modules-chosen", f"{MODULES_SHOWN + 1} to {MODULES_SHOWN + 2} of {MODULES_SHOWN + 2}")
     assert browser.text("#modules", f"base/pt-en:{MODULES_SHOWN}").count("base/") == 2
+
+
+def test_an_error_of_the_page_itself_is_shown_in_words_and_the_page_goes_on(
+    home: Path, browser: Browser, start_page: Callable[[Path], Page]
+) -> None:
+    with sqlite3.connect(home / "registry.db") as connection:
+        connection.execute("UPDATE cells SET position = 'first' WHERE position = 1")
+        connection.execute("DELETE FROM alignments")
+    connection.close()
+    page = start_page(home)
+    browser.open(page.address)
+    browser.text("#pairs", "zero-shot")
+    browser.click("#tab-sequences")
+    said = browser.text("#sequence-figures .problem", "the server's log has the rest")
+    assert said == (
+        "the page met an error of its own (TypeError: '<' not supported between instances of 'str' and 'int'); "
+        "the server's log has the rest"
+    )
+    browser.click("#tab-alignment")
+    browser.text("#view", "'continual-mt align FIRST SECOND --lexicon FILE --keep' keeps one.")
+    browser.click("#tab-storage")
+    browser.text("#storage", "as full copies")
+    assert browser.console() == []
+    log = page.log.read_text()
+    assert log.count("Traceback") == 1
+    assert "TypeError: '<' not supported between instances of 'str' and 'int'" in log
 
 
 def test_a_registry_that_is_missing_empty_or_lost_is_said_so_in_words(

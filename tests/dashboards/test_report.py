@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from continual_mt.lexicon import Lexicon
 from dashboards import report as report_module
 from dashboards.report import report
 from registry import Registry
@@ -45,6 +47,8 @@ def test_the_report_is_one_file_that_loads_nothing(filled: Registry) -> None:
         "Of 3 of the 3 pairs whose translations were kept.",
         "de-es zero-shot: source de-en:1, xattn fr-es:1, target fr-es:1",
         "Sequence in turn",
+        "de of base/de-en:1",
+        "Frequent words of de-fr.tsv, each joined to its translations.",
         "base/fr-es:1",
         "BSD-3-Clause",
         "run-7",
@@ -61,6 +65,22 @@ def test_samples_are_bounded_and_the_report_says_so(filled: Registry, monkeypatc
     assert "de-es zero-shot: source" not in text
 
 
+def test_maps_are_bounded_and_the_report_says_so(filled: Registry, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_module, "MAPS", 1)
+    [kept] = filled.alignments()
+    filled.register_alignment(kept.first, kept.second, Lexicon("other.tsv", {"de": ("de",)}), kept.results)
+    text = Loads(report(filled)).text
+    assert "Maps of 1 of the 2." in text
+    assert text.count("each joined to its translations.") == 1
+    with sqlite3.connect(home / "registry.db") as connection:
+        connection.execute("DELETE FROM alignments")
+    connection.close()
+    assert (
+        "No alignment was kept yet; 'continual-mt align FIRST SECOND --lexicon FILE --keep'"
+        in Loads(report(filled)).text
+    )
+
+
 def test_a_registry_without_a_parent(empty_home: Path) -> None:
     with Registry.open(empty_home) as registry:
         assert "There is no parent yet" in Loads(report(registry)).text
@@ -72,7 +92,7 @@ def test_it_opens_in_a_browser_without_a_network(filled: Registry, browser: Brow
     browser.console()
     browser.open(file.as_uri())
     shown = browser.text("body", "BLEU of the 4 pairs that can be run")
-    for words in ("chrF of the 4 pairs that can be run", "through: every pair", "as full copies"):
+    for words in ("chrF of the 4 pairs that can be run", "through: every pair", "as full copies", "of the variance"):
         assert words in shown
     browser.click("details summary")
     browser.text("details", "hypothesis")

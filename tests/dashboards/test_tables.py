@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from continual_mt.alignment import Alignment
+from continual_mt.alignment import Precision
 from continual_mt.languages import Pair
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from dashboards.table import Column, Table, for_terminal, plain
@@ -105,8 +105,8 @@ def test_metrics() -> None:
 def test_alignments_have_a_dash_where_no_word_was_looked_up() -> None:
     table = alignment_table(
         [
-            Alignment("piece", "cosine", 12_000, None, None, {}),
-            Alignment("word", "csls", 7, 0.5, 1.0, {"Haus": ("maison",), "Hund": ("chat", "chien")}),
+            Precision("piece", "cosine", 0, 12_000, None, None),
+            Precision("word", "csls", 2, 7, 0.5, 1.0),
         ]
     )
     assert names(table) == ["looked up", "method", "precision@1", "precision@5", "queries", "candidates"]

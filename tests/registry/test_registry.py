@@ -25,8 +25,10 @@ def blobs(registry: Registry) -> set[str]:
 
 def test_the_public_names() -> None:
     assert package.__all__ == [
+        "AlignmentRecord",
         "CellRecord",
         "CorpusRecord",
+        "EmbeddingRecord",
         "JobRecord",
         "Lineage",
         "ModuleRecord",

@@ -60,8 +60,9 @@ def test_embeddings_that_are_the_same_are_aligned(
         registry.register_module("es-en", same, lineage=LINEAGE)
     words = ("--lexicon", lexicon, "--home", home, "--json")
     newest = json.loads(run("align", "pt", "es", *words).out)
-    assert newest["first"] == {"language": "pt", "module": "es-en/pt-en:2"}
-    assert newest["second"] == {"language": "es", "module": None}
+    assert (newest["first"]["language"], newest["first"]["module"]) == ("pt", "es-en/pt-en:2")
+    assert (newest["second"]["language"], newest["second"]["module"]) == ("es", None)
+    assert newest["first"]["digest"] == newest["second"]["digest"]
     assert [found["precision_at_1"] for found in newest["results"][:2]] == [1.0, 1.0]
     assert [found["precision_at_5"] for found in newest["results"]] == [1.0] * 4
     older = json.loads(run("align", "pt-en:1", "es", *words).out)
@@ -108,6 +109,21 @@ def test_a_map_is_drawn(align: Any, tmp_path: Path) -> None:
     assert "precision@1" in align("pt", "es", "--map", picture).out
 
 
+def test_a_result_is_kept_when_told_to(align: Any, home: Path, lexicon: Path) -> None:
+    data = json.loads(align("pt", "es", "--json").out)
+    with Registry.open(home) as registry:
+        assert registry.alignments() == []
+        for _ in range(2):
+            result = align("pt", "es", "--keep")
+            assert result.code == 0
+            assert result.err.endswith("kept; 'continual-mt dashboard' and 'continual-mt report' show it\n")
+        [kept] = registry.alignments()
+        assert (kept.first.to_json(), kept.second.to_json()) == (data["first"], data["second"])
+        assert (kept.lexicon, kept.entries) == (lexicon.name, data["words"])
+        figures = [{name: value for name, value in one.items() if name != "neighbours"} for one in data["results"]]
+        assert [one.to_json() for one in kept.results] == figures
+
+
 def test_both_languages_may_be_new(align: Any, home: Path, make_module: Callable[..., Module]) -> None:
     with Registry.open(home) as registry:
         registry.register_module("es-en", make_module("de-en"), lineage=LINEAGE)
@@ -124,7 +140,7 @@ def test_a_language_on_both_sides_needs_a_side_where_the_other_is_as_well(
         registry.register_module("es-en", make_module("es-pt"), lineage=LINEAGE)
     result = align("de", "pt")
     assert (result.code, result.out) == (2, "")
-    assert "--side: de and pt are on both sides; say source or target" in result.err
+    assert "de and pt are on both sides; say which: source or target" in result.err
     for side, module in (("source", "es-en/de-en:1"), ("target", "es-en/es-de:1")):
         data = json.loads(align("de", "pt", "--side", side, "--json").out)
         assert (data["side"], data["first"]["module"]) == (side, module)

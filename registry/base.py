@@ -1,0 +1,59 @@
+"""What every table of the registry is made of: its names, its types, and moments in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from sqlalchemy import JSON, DateTime, Dialect, MetaData, Text, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeEngine
+
+from continual_mt.architecture import Scope
+from continual_mt.languages import SideName
+from continual_mt.recipe import RecipeKind
+from registry.entities import JobState, JSONObject, Role
+from registry.sequences import SequenceMode, View
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Moments in UTC. SQLite keeps no time zone, so it is taken off on the way in and put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    # Names are given here and not by each database, so that a migration can name a constraint on any of them.
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[Mapping[object, TypeEngine[str] | TypeEngine[datetime] | JSON]] = {
+        str: Text(),
+        datetime: UTCDateTime(),
+        JSONObject: JSON(),
+        SideName: Text(),
+        Scope: Text(),
+        RecipeKind: Text(),
+        JobState: Text(),
+        Role: Text(),
+        SequenceMode: Text(),
+        View: Text(),
+        list[str]: JSON(),
+        list[JSONObject]: JSON(),
+    }
