@@ -139,6 +139,18 @@ def test_a_stream_goes_on_where_it_was(earlier: tuple[EarlierPair, ...], model: 
     assert [[indices.tolist() for _, indices in next(later)] for _ in range(13)] == updates[37:]
 
 
+@pytest.mark.parametrize(("pair", "scope", "frozen"), [("de-en", "xattn", True), ("es-de", "body", False)])
+def test_dropout_is_that_of_training(
+    make_addition: MakeAddition, earlier: tuple[EarlierPair, ...], pair: str, scope: Scope, frozen: bool
+) -> None:
+    """A frozen encoder has none, as ever: the side that trains is no part of an earlier pair."""
+    trainer = Trainer(make_addition(pair, scope, Replay(0.5, earlier), dropout=0.5))
+    ((replayed, indices),) = next(trainer.replayed)
+    assert replayed.encoder_frozen == frozen
+    first, second = (float(replayed.of(indices, 0.1).detach()) for _ in range(2))
+    assert first != second
+
+
 def test_each_pair_goes_between_its_own_sides(
     make_addition: MakeAddition, earlier: tuple[EarlierPair, ...], parent: Parent, make_module: MakeModule
 ) -> None:
