@@ -201,11 +201,11 @@ class SequenceSpec(_Strict):
         parent = info.data.get("parent")
         if parent is not None and any(addition.parent != parent for addition in additions):
             raise ValueError(f"every addition of a sequence is to its parent, {parent}")
-        fixed = sorted({addition.scope for addition in additions} - {"xattn", "body"})
-        if info.data.get("mode") == "shared" and fixed:
+        scopes = sorted({addition.scope for addition in additions})
+        if info.data.get("mode") == "shared" and scopes not in (["xattn"], ["body"]):
             raise ValueError(
-                f"scope {', '.join(fixed)}: in the mode shared one cross-attention is trained through all languages, "
-                "so each addition has the scope xattn or body"
+                f"scope {', '.join(scopes)}: in the mode shared one cross-attention is trained through all languages, "
+                "so all additions have the scope xattn, or all of them body"
             )
         return additions
 

@@ -249,12 +249,14 @@ def test_an_addition_that_another_driver_holds_fails_alone(
     assert held_sequence.state == "failed"
 
 
-def test_only_a_cross_attention_can_be_shared(addition_values: Callable[..., Values], tmp_path: Path) -> None:
-    values = {
-        "name": "x",
-        "parent": "es-en",
-        "mode": "shared",
-        "additions": [addition_values("pt-en", scope="scratch")],
-    }
-    with pytest.raises(SpecError, match="scope scratch: in the mode shared one cross-attention is trained through all"):
+@pytest.mark.parametrize(("scopes", "named"), [(["scratch"], "scratch"), (["body", "xattn"], "body, xattn")])
+def test_only_a_cross_attention_can_be_shared(
+    addition_values: Callable[..., Values], scopes: list[str], named: str, tmp_path: Path
+) -> None:
+    """With one body, or with another one for each: what goes on with a body has to train it as well."""
+    additions = [addition_values(pair, scope=scope) for pair, scope in zip(["pt-en", "es-de"], scopes, strict=False)]
+    values = {"name": "x", "parent": "es-en", "mode": "shared", "additions": additions}
+    with pytest.raises(
+        SpecError, match=f"scope {named}: in the mode shared one cross-attention is trained through all"
+    ):
         validate(SequenceSpec, values, origin="the test", base=tmp_path)
