@@ -12,7 +12,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from continual_mt.checkpoint import Checkpoint
 from continual_mt.errors import ClusterError, IncompatibleError, RegistryError, StoppedError
 from continual_mt.home import Home
 from continual_mt.module import Module, new_side_of
@@ -145,8 +144,7 @@ class Driver:
             record = self._registered(job, held)
             trained_now = record is None
             if record is None:
-                checkpoint, order = yield from self._train(job, held, tracker)
-                record = self._register(job, held, order, checkpoint.best, tracker.run)
+                record = yield from self._train(job, held, tracker)
             when = "now" if trained_now else "before"
             self.display.say(f"{job.title}: registered {when}, as {describe.name_of(record)}")
             self._drop_checkpoints(job, held)
@@ -163,9 +161,7 @@ class Driver:
                 return record
         return None
 
-    def _train(
-        self, job: ResolvedJob, held: JobRecord, tracker: Tracker
-    ) -> Generator[Training, None, tuple[Checkpoint, WorkOrder]]:
+    def _train(self, job: ResolvedJob, held: JobRecord, tracker: Tracker) -> Generator[Training, None, Registered]:
         self.connect()
         resources = job.spec.resources
         share = cluster.share_of(resources)
@@ -196,7 +192,7 @@ class Driver:
                 heard=heard,
             )
             yield training
-        return training.checkpoint(), order
+        return self._register(job, held, order, training.checkpoint().best, tracker.run)
 
     def connect(self) -> None:
         """Start Ray, or connect to it, unless that was done. Raises ClusterError for a cluster that cannot be used."""

@@ -35,10 +35,10 @@ from registry.summary import summarize
 def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], None] | None = None) -> list[Outcome]:
     """Add languages, calling ``after`` behind each in order. Raises as the driver's verbs do.
 
-    Additions that need nothing of each other train at the same time, as far as the cluster has room for them; one that
-    fails keeps none of them up, and an AdditionsError tells at the end. What every pair scores behind each addition
-    (position 0: before any) goes to the registry, and to one MLflow run, with the position as its step, up to the first
-    that failed.
+    Additions that need nothing of each other train at the same time, as far as the cluster has room for them, and are
+    scored in their order once none trains. One that fails keeps no other up; an AdditionsError tells of it at the end.
+    What every pair scores behind each addition (position 0: before any) goes to the registry, and to one MLflow run,
+    with the position as its step, up to the first that failed.
     """
     parent = driver.registry.parent(spec.parent)
     # Everything is read before anything is trained: a mistake in the last addition is found now.
@@ -48,9 +48,9 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
         driver.display.say(f"no text of the parent {parent.name} is on record: only additions are replayed")
     digest = sequence_digest(spec, jobs, original)
     held = driver.take(digest, "sequence")
-    work = _Work(driver, spec, parent, jobs, digest, original)
+    sequence = _Sequence(driver, spec, parent, jobs, digest, original)
     if held.state == "finished":
-        return work.add_all(after, None)
+        return sequence.add_all(after, None)
     tracker = Tracker(driver.home, driver.display.say)
     tags = {"kind": "sequence", "parent": parent.name, "sequence": spec.name, "mode": spec.mode, "job": digest}
     tags |= {"replay": str(spec.replay)} if spec.replay else {}
@@ -62,11 +62,11 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
         driver.connect()
         pairs = tuple(job.pair for job in jobs)
         driver.registry.register_sequence(SequenceRecord(digest, parent.name, spec.name, spec.mode, pairs))
-        return work.add_all(after, tracker)
+        return sequence.add_all(after, tracker)
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Sequence:
     driver: Driver
     spec: SequenceSpec
     parent: ParentRecord
@@ -90,6 +90,8 @@ class _Work:
                     except ContinualMTError as error:
                         if self._shared or work.ends_all(error):
                             raise
+                        if work.error is None:  # else it was told of as training ended
+                            self.driver.display.say(f"{work.job.title}: {error}")
                         failed[work.job.title] = error
                         continue
                     assert isinstance(outcome.record, ModuleRecord)
