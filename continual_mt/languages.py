@@ -30,7 +30,7 @@ def parse_language(tag: str) -> str:
     except LanguageTagError as error:
         raise LanguageError(f"{tag!r} is not a language tag ({error}); write one of BCP 47, such as de") from error
     if not langcodes.tag_is_valid(hyphenated):
-        raise LanguageError(f"{tag!r} is well formed but names no registered language; check its spelling")
+        raise LanguageError(f"no language has the tag {tag!r}; check its spelling (BCP 47, such as de or pt-BR)")
     return normal.replace("-", "_")
 
 

@@ -236,12 +236,17 @@ def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path) ->
 
 
 def _describe(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
+    place = ""
+    for part in problem["loc"]:
+        # People count from 1.
+        place += f" {part + 1}" if isinstance(part, int) else f".{part}" if place else part
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         message = "unknown key"
     elif problem["type"] == "missing":
         message = "missing"
+    elif isinstance(given := problem["input"], str | int | float) and message.startswith("Input"):
+        message += f", not {str(given)[:60]!r}" if isinstance(given, str) else f", not {given}"
     return f"{place}: {message}" if place else message
 
 

@@ -35,8 +35,9 @@ def run(
     """Add the languages of a spec; all of it is checked before the first is trained.
 
     As many train at the same time as there is room for: by default each takes the whole machine, and with resources:
-    {cpus: 1} two cores train two. (In the mode shared each goes on with the one before.) One that fails does not end
-    the others; started again, the sequence trains only what is not there, and goes on scoring.
+    {cpus: 1} two cores train two. One that fails does not end the others; started again, the sequence trains only what
+    is not there, and goes on scoring. With mode: shared each goes on with the cross-attention of the one before, and
+    replay: 0.2 repeats earlier pairs meanwhile.
     """
     from continual_mt.spec import SequenceSpec, read_spec
     from ray_jobs.sequence import add_sequence

@@ -119,8 +119,8 @@ colour: red
         "pair",
         "train.target",
         "dev",
-        "tests.0.pair",
-        "tests.1.catalogs",
+        "tests 1.pair",
+        "tests 2.catalogs",
         "training.updates",
         "training.speed",
         "resources.workers",
@@ -234,12 +234,12 @@ def test_additions_inherit_what_they_do_not_say(folder: Path) -> None:
         (("    seed: 8", "    parent: large"), ["additions: every addition of a sequence is to its parent, small"]),
         (
             ("  - pair: pt-en", "  - pt-en"),
-            ["additions.0: Input should be a valid dictionary or instance of AdditionSpec"],
+            ["additions 1: Input should be a valid dictionary or instance of AdditionSpec"],
         ),
-        (("seed: 7", "sed: 7"), ["additions.0.sed: unknown key", "additions.1.sed: unknown key"]),
+        (("seed: 7", "sed: 7"), ["additions 1.sed: unknown key", "additions 2.sed: unknown key"]),
         (("parent: small", ""), ["parent: missing"]),
-        (("    seed: 8", "    seed: -8"), ["additions.1.seed: Input should be greater than or equal to 0"]),
-        (("workers: 2", "workers: 3"), ["additions.0.resources: training", "additions.1.resources: training"]),
+        (("    seed: 8", "    seed: -8"), ["additions 2.seed: Input should be greater than or equal to 0"]),
+        (("workers: 2", "workers: 3"), ["additions 1.resources: training", "additions 2.resources: training"]),
     ],
 )
 def test_problems_of_a_sequence(folder: Path, change: tuple[str, str], expected: list[str]) -> None:
@@ -260,14 +260,14 @@ def test_replay(folder: Path) -> None:
         (found,) = problems(SequenceSpec, folder, f"replay: {share}\n{shared}")
         assert found.startswith(f"replay: Input should be {problem}")
     assert problems(SequenceSpec, folder, f"replay: 0.25\nmode: both\n{SEQUENCE}") == [
-        "mode: Input should be 'separate' or 'shared'"
+        "mode: Input should be 'separate' or 'shared', not 'both'"
     ]
 
 
 def test_a_sequence_without_additions(folder: Path) -> None:
     text = "name: none\nparent: small\nadditions: []\n"
     assert problems(SequenceSpec, folder, text) == ["additions: there is none; name at least one"]
-    assert problems(SequenceSpec, folder, text.replace("[]", "3")) == ["additions: Input should be a valid tuple"]
+    assert problems(SequenceSpec, folder, text.replace("[]", "3")) == ["additions: Input should be a valid tuple, not 3"]
     assert problems(SequenceSpec, folder, "name: none\n") == ["parent: missing", "additions: missing"]
 
 

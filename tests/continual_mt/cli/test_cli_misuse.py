@@ -102,7 +102,7 @@ def test_a_sequence_with_several_mistakes(run: Any, home: Path, tmp_path: Path) 
     spec = tmp_path / "sequence.yaml"
     spec.write_text("name: s\nparent: es-en\nadditions:\n- {pair: pt-en}\n- {pair: es}\n", encoding="utf-8")
     result = run("sequence", "run", spec, "--home", home)
-    refused(result, "additions.0.train: missing", "additions.1.pair: 'es' is not a pair", "5 problems")
+    refused(result, "additions 1.train: missing", "additions 2.pair: 'es' is not a pair", "5 problems")
 
 
 def test_a_submitted_job_needs_an_absolute_home(run: Any, corpus_files: Files) -> None:
