@@ -59,7 +59,7 @@ def test_bad_utf8_in_a_corpus(add: Any, corpus_files: Files) -> None:
 
 
 def test_a_tag_that_is_none(add: Any) -> None:
-    refused(add("xx9-en"), "pair: 'xx9'")
+    refused(add("xx9-en"), "pair: no language has the tag 'xx9'")
 
 
 def test_a_pair_that_shares_no_side_with_the_parent(add: Any) -> None:
