@@ -24,10 +24,15 @@ _FREQUENT = "The most frequent pieces that can be words; nothing says what trans
 _UNITS: tuple[Unit, ...] = ("piece", "word")
 
 
+def name_of(record: EmbeddingRecord) -> str:
+    """``de (de-en:1)``; ``fr (parent)``."""
+    return f"{record.language} ({tables.short_name(record.module) if record.module else 'parent'})"
+
+
 def alignments_table(records: Sequence[AlignmentRecord]) -> Table:
     """Two rows an alignment: words of one piece, and words of any length."""
     columns = [Column(name) for name in ("side", "first", "second", "lexicon")]
-    columns += [Column("entries", True), Column("looked up"), Column("queries", True), Column("candidates", True)]
+    columns += [Column("entries", True), Column("words of"), Column("queries", True), Column("candidates", True)]
     columns += [Column(f"{tables.METHODS[method]} @{rank}", True) for method in METHODS for rank in (1, 5)]
     return Table(columns, [_row(record, unit) for record in records for unit in _UNITS])
 
@@ -35,9 +40,9 @@ def alignments_table(records: Sequence[AlignmentRecord]) -> Table:
 def _row(record: AlignmentRecord, unit: Unit) -> tuple[str, ...]:
     found = {result.method: result for result in record.results if result.unit == unit}
     counts = next(((f"{one.queries:,}", f"{one.candidates:,}") for one in found.values()), (NOTHING, NOTHING))
-    about = (record.first.side, f"{record.first}", f"{record.second}", record.lexicon, f"{record.entries:,}")
+    about = (record.first.side, name_of(record.first), name_of(record.second), record.lexicon, f"{record.entries:,}")
     shares = (share for method in METHODS for share in _shares(found.get(method)))
-    return (*about, tables.LOOKED_UP[unit], *counts, *shares)
+    return (*about, tables.LOOKED_UP[unit].removeprefix("words of "), *counts, *shares)
 
 
 def _shares(found: Precision | None) -> list[str]:
@@ -80,7 +85,7 @@ def kept_map(registry: Registry, kept: AlignmentRecord) -> ShownMap:
 
 
 def _title(first: EmbeddingRecord, second: EmbeddingRecord) -> str:
-    return f"{first} and {second}, {first.side} side"
+    return f"{name_of(first)} and {name_of(second)}, {first.side} side"
 
 
 class Neighbourhoods:

@@ -10,13 +10,19 @@ STYLE = """
 body { font-family: system-ui, sans-serif; margin: 1rem 2rem; color: #222; max-width: 1400px }
 table { border-collapse: collapse; margin: .5rem 0 }
 th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd }
-td.wide { overflow-wrap: anywhere }
+td.wide { overflow-wrap: anywhere; min-width: 6rem }
+.number { text-align: right; font-variant-numeric: tabular-nums }
+td.number { white-space: nowrap }
 details { margin: .3rem 0 }
 summary { cursor: pointer }
 pre { background: #f6f6f6; padding: .5rem; overflow-x: auto }
 .controls { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: center; margin: .5rem 0 }
 .controls .choice { min-width: 12rem }
-.controls.tables .choice { min-width: 20rem }
+.controls.tables { align-items: end }
+.controls.tables .choice { min-width: 17rem }
+.beside { display: flex; flex-wrap: wrap; gap: 1rem }
+.beside > :first-child { flex: 1 1 40rem; min-width: 0 }
+.beside > :last-child { flex: 0 1 18rem }
 .problem { border-left: 4px solid #c33; padding: .5rem 1rem; background: #fdf3f3; white-space: pre-wrap }
 .note { color: #555 }
 textarea { width: 100%; max-width: 60rem; font: inherit }

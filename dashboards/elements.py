@@ -48,20 +48,24 @@ def chooser(name: str, label: str, options: Sequence[str] | Mapping[str, str], v
     )
 
 
-def drawn(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Component:
-    body = html.Tbody([html.Tr([html.Td(text, className="wide") for text in row]) for row in rows])
-    return html.Table([html.Thead(html.Tr([html.Th(name) for name in heads])), body] if heads else body)
+def facts(rows: Sequence[tuple[str, str]]) -> Component:
+    """Names and what they stand for."""
+    return html.Table(html.Tbody([html.Tr([html.Td(text, className="wide") for text in row]) for row in rows]))
 
 
 def table(content: Table) -> Component:
-    return drawn([column.name for column in content.columns], content.rows)
+    kinds = [column.kind for column in content.columns]
+    head = html.Tr([html.Th(column.name, className=column.kind) for column in content.columns])
+    rows = [
+        html.Tr([html.Td(text, className=kind) for text, kind in zip(row, kinds, strict=True)]) for row in content.rows
+    ]
+    return html.Table([html.Thead(head), html.Tbody(rows)])
 
 
 def sampled(samples: Samples) -> Component:
     """Sample sentences under the recipe that translated them."""
-    rows = [(sample.source, sample.hypothesis, sample.reference) for sample in samples.sentences]
     parts = [html.H4(samples.title), note(samples.note)]
-    return html.Div([*parts, drawn(("source", "hypothesis", "reference"), rows)] if rows else parts)
+    return html.Div([*parts, table(samples.table)] if samples.sentences else parts)
 
 
 def module(record: ModuleRecord, whole: int) -> Component:
@@ -69,7 +73,7 @@ def module(record: ModuleRecord, whole: int) -> Component:
     return html.Details(
         [
             html.Summary(f"{record.full_name}: new {record.side} {record.language}, {record.scope}"),
-            drawn((), module_facts(record, whole)),
+            facts(module_facts(record, whole)),
             table(corpora_table(record.lineage)),
             html.Details([html.Summary("spec"), html.Pre(spec_text(record))]),
         ]

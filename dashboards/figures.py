@@ -16,6 +16,7 @@ from dashboards.views import CURVES, Measurement, PairCell, PairMatrix, Sequence
 LETTERED_CELLS = 400  # of more cells than this the words in them could not be read
 MARKS = {"original": "star", "supervised": "square-open"}
 _COLOURS = "Viridis"
+_LANGUAGES = ("#1f77b4", "#c0392b")
 _CANNOT_RUN, _NO_SCORE = "#f1f1f1", "#c9c9c9"
 # Plotly's button that sends a chart to its makers' site is left out: what is shown stays here.
 CONFIG: Any = {
@@ -183,7 +184,8 @@ def storage_figure(storage: Storage) -> go.Figure:
 def joint_map_figure(drawn: JointMap, title: str) -> go.Figure:
     """A point a word, a colour a language, a line from each word to its translation."""
     figure = go.Figure(_links(drawn))
-    for language in dict.fromkeys(drawn.languages):
+    for number, language in enumerate(dict.fromkeys(drawn.languages)):
+        colour = _LANGUAGES[number % len(_LANGUAGES)]
         rows = [row for row, spoken in enumerate(drawn.languages) if spoken == language]
         words = [html.escape(drawn.labels[row]) for row in rows]
         figure.add_scatter(
@@ -192,15 +194,15 @@ def joint_map_figure(drawn: JointMap, title: str) -> go.Figure:
             mode="markers+text",
             text=words,
             textposition="top center",
-            textfont={"size": 10},
-            marker={"size": 5},
+            textfont={"size": 10, "color": colour},
+            marker={"size": 5, "color": colour},
             name=language,
             hovertext=[f"{word} ({language})" for word in words],
             hoverinfo="text",
         )
     for axis, share in zip((figure.update_xaxes, figure.update_yaxes), drawn.explained, strict=True):
         axis(title=f"{percent(share)} of the variance", zeroline=False)
-    return _titled(figure, title, 800)
+    return _titled(figure, title, 700).update_layout(margin={"t": 50})
 
 
 def _links(drawn: JointMap) -> go.Scatter:

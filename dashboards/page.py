@@ -96,7 +96,12 @@ def _frame(parents: list[str]) -> Component:
         persistence_type="session",
     )
     controls = html.Div([elements.chooser("parent", "parent", parents, parents[0]), metrics], className="controls")
-    return html.Div([controls, tabs, dcc.Loading(html.Div(id="view"))])
+    # What is inside of a view waits on its own, and hides nothing else meanwhile.
+    whole = dcc.Loading(
+        html.Div(id="view"),
+        target_components={"view": "children"},  # type: ignore[arg-type]  # declared as a mapping without keys
+    )
+    return html.Div([controls, tabs, whole])
 
 
 def _answer(app: Dash, open_registry: OpenRegistry) -> None:

@@ -86,7 +86,7 @@ def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Componen
     kept = registry.alignments(parent.name)
     table = [elements.table(aligning.alignments_table(kept)), elements.note(aligning.EXPLAINED)]
     names = list(_embeddings(registry, parent))
-    word = dcc.Input(id="word", type="text", placeholder="A word of the first", maxLength=aligning.CHARACTERS)
+    word = dcc.Input(id="word", type="text", maxLength=aligning.CHARACTERS)
     return html.Div(
         [
             *(table if kept else [elements.note(aligning.NOTHING_KEPT)]),
@@ -94,12 +94,14 @@ def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Componen
                 [
                     elements.chooser("first-table", "first table", names),
                     elements.chooser("second-table", "second table", names),
-                    html.Div([word, html.Button("Look up", id="look-up")]),
+                    html.Label(["a word of the first", word]),
+                    html.Button("Look up", id="look-up"),
                 ],
                 className="controls tables",
             ),
-            dcc.Loading(html.Div(id="neighbours")),
-            dcc.Loading(html.Div(id="joint-map")),
+            html.Div(
+                [html.Div(dcc.Loading(html.Div(id=name))) for name in ("joint-map", "neighbours")], className="beside"
+            ),
         ]
     )
 
@@ -129,7 +131,7 @@ def neighbours(
     found = neighbourhoods.nearest(registry, *tables, (word or "").strip())
     return html.Div(
         [
-            elements.note(f"Pieces of {tables[1]} nearest to {word!r} of {tables[0]} by CSLS; ▁ begins a word."),
+            elements.note(f"Nearest to {word} in {aligning.name_of(tables[1])}, by CSLS; ▁ begins a word."),
             elements.table(aligning.neighbours_table(found)),
         ]
     )
@@ -148,7 +150,7 @@ def _chosen(
 
 def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, EmbeddingRecord]:
     """By what the page calls them."""
-    return {f"{table.side} {table}": table for table in embeddings_of(registry, parent)}
+    return {f"{table.side} {aligning.name_of(table)}": table for table in embeddings_of(registry, parent)}
 
 
 def stored(registry: Registry, parent: ParentRecord, metric: str) -> Component:

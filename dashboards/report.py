@@ -69,8 +69,7 @@ def _samples(
 
 
 def _sampled(samples: Samples) -> str:
-    rows = [(sample.source, sample.hypothesis, sample.reference) for sample in samples.sentences]
-    return _details(samples.title, _paragraph(samples.note) + _table(("source", "hypothesis", "reference"), rows))
+    return _details(samples.title, _paragraph(samples.note) + _drawn(samples.table))
 
 
 def _sequence(registry: Registry, sequence: SequenceRecord) -> Iterator[str]:
@@ -101,21 +100,23 @@ def _alignment(registry: Registry, parent: ParentRecord) -> Iterator[str]:
 
 
 def _module(module: ModuleRecord, parent: ParentRecord) -> str:
-    facts = _table((), module_facts(module, parent.parameters))
+    facts = f"<table>{_rows(module_facts(module, parent.parameters), ('wide', 'wide'))}</table>"
     spec = _details("spec", f"<pre>{html.escape(spec_text(module))}</pre>")
     return _details(module.full_name, facts + _drawn(corpora_table(module.lineage)) + spec)
 
 
 def _drawn(table: Table) -> str:
-    return _table([column.name for column in table.columns], table.rows)
+    kinds = [column.kind for column in table.columns]
+    heads = (f'<th class="{column.kind}">{html.escape(column.name)}</th>' for column in table.columns)
+    return f"<table><tr>{''.join(heads)}</tr>{_rows(table.rows, kinds)}</table>"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    body = "".join(
-        "<tr>" + "".join(f'<td class="wide">{html.escape(text)}</td>' for text in row) + "</tr>" for row in rows
+def _rows(rows: Sequence[Sequence[str]], kinds: Sequence[str]) -> str:
+    cells = (zip(row, kinds, strict=True) for row in rows)
+    return "".join(
+        "<tr>" + "".join(f'<td class="{kind}">{html.escape(text)}</td>' for text, kind in row) + "</tr>"
+        for row in cells
     )
-    return f"<table><tr>{head}</tr>{body}</table>" if heads else f"<table>{body}</table>"
 
 
 def _details(summary: str, content: str) -> str:

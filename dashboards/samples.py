@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from continual_mt.recipe import Recipe
+from dashboards.table import Column, Table
 from dashboards.tables import METRICS, parts_of, points
 from registry import CorpusRecord, Registry, ScoreRecord
 
@@ -30,6 +31,11 @@ class Samples:
     @property
     def title(self) -> str:
         return f"{self.recipe.pair} {self.recipe.kind}: {parts_of(self.recipe)}"
+
+    @property
+    def table(self) -> Table:
+        columns = [Column("source"), Column("hypothesis"), Column("reference")]
+        return Table(columns, [(sample.source, sample.hypothesis, sample.reference) for sample in self.sentences])
 
 
 def samples_of(

@@ -20,6 +20,11 @@ class Column:
     name: str
     number: bool = False
 
+    @property
+    def kind(self) -> str:
+        """What styles of HTML call such a column: text is wrapped anywhere, a number never."""
+        return "number" if self.number else "wide"
+
 
 @dataclass(frozen=True)
 class Table:

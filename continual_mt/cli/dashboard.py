@@ -33,8 +33,8 @@ def dashboard(
 ) -> None:
     """Serve a page of what the registry holds.
 
-    Pairs and their scores, sequences, storage, modules, and a box to translate a sentence. The curves of every run are
-    in MLflow's pages, which a command opens that is printed at the start.
+    Pairs and their scores, sequences, alignments, storage, modules, and a box to translate a sentence. The curves of
+    every run are in MLflow's pages, which a command opens that is printed at the start.
     """
     place = Home.resolve(home)
     if mlflow:

@@ -23,7 +23,7 @@ def test_two_rows_an_alignment_with_a_dash_where_nothing_was_looked_up() -> None
     )
     table = alignments_table([AlignmentRecord(GERMAN, FRENCH, "de-fr.tsv", "e" * 64, 2_000, results)])
     assert [column.name for column in table.columns[5:]] == [
-        "looked up",
+        "words of",
         "queries",
         "candidates",
         "nearest neighbour @1",
@@ -31,17 +31,17 @@ def test_two_rows_an_alignment_with_a_dash_where_nothing_was_looked_up() -> None
         "CSLS @1",
         "CSLS @5",
     ]
-    head = ["source", "de of base/de-en:1", "fr of base", "de-fr.tsv", "2,000"]
+    head = ["source", "de (de-en:1)", "fr (parent)", "de-fr.tsv", "2,000"]
     assert [list(row) for row in table.rows] == [
-        [*head, "words of one piece", "0", "12,000", "-", "-", "-", "-"],
-        [*head, "words of any length", "1,200", "1,500", "25.0%", "50.0%", "37.5%", "100.0%"],
+        [*head, "one piece", "0", "12,000", "-", "-", "-", "-"],
+        [*head, "any length", "1,200", "1,500", "25.0%", "50.0%", "37.5%", "100.0%"],
     ]
 
 
 def test_the_map_of_what_was_kept_shows_its_words(filled: Registry) -> None:
     [kept] = filled.alignments()
     shown = map_of(filled, kept.first, kept.second)
-    assert shown.title == "de of base/de-en:1 and fr of base, source side"
+    assert shown.title == "de (de-en:1) and fr (parent), source side"
     assert shown.note == "Frequent words of de-fr.tsv, each joined to its translations."
     assert len(shown.drawn.links) == len(shown.drawn.labels) / 2 > 5
     other = filled.register_alignment(kept.first, kept.second, Lexicon("one.tsv", {"de": ("de",)}), kept.results)

@@ -85,20 +85,20 @@ def test_sequences(opened: Browser) -> None:
 
 def test_alignment(opened: Browser, filled_home: Path) -> None:
     opened.click("#tab-alignment")
-    shown = opened.text("#view table", "de of base/de-en:1")
+    shown = opened.text("#view table", "de (de-en:1)")
     assert "CSLS @5" in shown
     opened.text("#joint-map", "Choose two embedding tables of one side")
     opened.click("#look-up")
     opened.text("#neighbours .problem", "Choose two embedding tables and write a word of the first.")
-    opened.choose("first-table", "source de of base/de-en:1")
-    opened.choose("second-table", "target en of base")
+    opened.choose("first-table", "source de (de-en:1)")
+    opened.choose("second-table", "target en (parent)")
     opened.text("#joint-map .problem", "only embeddings of one side of one parent lie in one space")
-    opened.choose("second-table", "source fr of base")
+    opened.choose("second-table", "source fr (parent)")
     opened.text("#joint-map", "Frequent words of de-fr.tsv, each joined to its translations.")
     opened.text("#map", "of the variance")
     opened.find("#word").send_keys("der")
     opened.click("#look-up")
-    nearest = opened.text("#neighbours", "Pieces of fr of base nearest to 'der' of de of base/de-en:1 by CSLS")
+    nearest = opened.text("#neighbours", "Nearest to der in fr (parent), by CSLS")
     with Registry.open(filled_home) as registry:
         tables = two_embeddings(registry, registry.parent(), ("de", "fr"))
         expected = Neighbourhood.of(*map(registry.load_embedding, tables)).nearest("der")

@@ -47,7 +47,7 @@ def test_the_report_is_one_file_that_loads_nothing(filled: Registry) -> None:
         "Of 3 of the 3 pairs whose translations were kept.",
         "de-es zero-shot: source de-en:1, xattn fr-es:1, target fr-es:1",
         "Sequence in turn",
-        "de of base/de-en:1",
+        "de (de-en:1)",
         "Frequent words of de-fr.tsv, each joined to its translations.",
         "base/fr-es:1",
         "BSD-3-Clause",
