@@ -267,7 +267,9 @@ def test_replay(folder: Path) -> None:
 def test_a_sequence_without_additions(folder: Path) -> None:
     text = "name: none\nparent: small\nadditions: []\n"
     assert problems(SequenceSpec, folder, text) == ["additions: there is none; name at least one"]
-    assert problems(SequenceSpec, folder, text.replace("[]", "3")) == ["additions: Input should be a valid tuple, not 3"]
+    assert problems(SequenceSpec, folder, text.replace("[]", "3")) == [
+        "additions: Input should be a valid tuple, not 3"
+    ]
     assert problems(SequenceSpec, folder, "name: none\n") == ["parent: missing", "additions: missing"]
 
 
