@@ -8,7 +8,7 @@ from typing import cast
 
 from continual_mt.languages import Pair
 from continual_mt.module import new_side_of
-from continual_mt.spec import ParentSpec
+from continual_mt.spec import AdditionSpec, ParentSpec
 from ray_jobs.evaluation import Evaluation
 from ray_jobs.resolve import ResolvedJob
 from ray_jobs.tracking import Tracker
@@ -66,14 +66,16 @@ def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
 
 
 def parameters(job: ResolvedJob) -> dict[str, object]:
-    """Digests and settings, flat, since MLflow keeps only short parameters."""
+    """Digests and settings, flat, since MLflow keeps only short parameters: what its comparison of runs sets apart."""
     values: dict[str, object] = {
-        "job": job.digest,
+        "pair": str(job.pair),
         "train_digest": job.train.summary.digest,
         "dev_digest": job.dev.summary.digest,
         "train_sentences": job.train.record.sentences,
         "seed": job.spec.seed,
     }
+    if isinstance(job.spec, AdditionSpec):
+        values["scope"] = job.spec.scope
     if job.parent:
         values["parent_fingerprint"] = job.parent.fingerprint
     if job.replayed:

@@ -79,6 +79,7 @@ def test_an_addition_in_the_words_of_mlflow(
     parameters = describe.parameters(job)
     assert parameters["parent_fingerprint"] == registry.parent("es-en").fingerprint
     assert parameters["train_digest"] == job.train.summary.digest
+    assert (parameters["pair"], parameters["scope"]) == ("es-de", "xattn")
     assert parameters["updates"] == 8
     assert parameters["learning_rate/cross_attention"] == 0.0005
     for name, value in parameters.items():
