@@ -55,8 +55,8 @@ def align(
     from registry.embeddings import two_embeddings
 
     _check_map(map_file)
-    gold = read_lexicon(lexicon)
     with Registry.open(Home.resolve(home).path) as registry:
+        gold = read_lexicon(lexicon)
         ends = two_embeddings(registry, registry.parent(parent), (first, second), side)
         tables = registry.load_embedding(ends[0]), registry.load_embedding(ends[1])
         title = f"{ends[0]} to {ends[1]}, {ends[0].side} side"

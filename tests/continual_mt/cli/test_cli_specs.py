@@ -51,7 +51,7 @@ def test_all_that_is_wrong_is_listed(given: dict[str, object]) -> None:
     problems = "\n".join(caught.value.problems)
     assert caught.value.origin == "the command line"
     assert len(caught.value.problems) == 4
-    for part in ("pair: 'qqq1'", "dev: missing", "training.updates: ", "colour: unknown key"):
+    for part in ("pair: no language has the tag 'qqq1'", "dev: missing", "training.updates: ", "colour: unknown key"):
         assert part in problems
 
 
