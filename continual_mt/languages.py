@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import langcodes
@@ -23,6 +24,11 @@ def parse_language(tag: str) -> str:
     """
     if not isinstance(tag, str) or not _LETTERS.fullmatch(tag) or len(tag) > 35:
         raise LanguageError(f"{tag!r} is not a language tag; write one of BCP 47, for example de, pt_BR or zh_Hant")
+    return _normal(tag)
+
+
+@lru_cache(maxsize=4096)  # ten thousand pairs are of some hundred languages
+def _normal(tag: str) -> str:
     hyphenated = tag.replace("_", "-")
     try:
         # Macro-languages stay as they were written: "zh" and "cmn" are two tags to the user.

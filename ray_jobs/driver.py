@@ -259,7 +259,7 @@ class Driver:
         """
         parent = describe.parent_of(record)
         if place is not None and isinstance(record, ModuleRecord):
-            shelf, tests = Shelf(self.registry.parent(parent), [*place.beside, record]), place.tests
+            shelf, tests = Shelf.of(self.registry.parent(parent), [*place.beside, record]), place.tests
             recipes = [recipe for recipe in shelf.recipes() if record.key in recipe.modules]
         else:
             recipes, tests = self.registry.recipes(parent), self.tests(job, parent)

@@ -202,7 +202,7 @@ def views(parent: ParentRecord, modules: Sequence[ModuleRecord], mode: str) -> l
     Routed, every pair has its own recipe. Through the newest cross-attention, the pairs that were trained have their
     own sides only: what the paper calls forgetting. Where one cross-attention is shared, every pair goes through it.
     """
-    shelf = Shelf(parent, modules)
+    shelf = Shelf.of(parent, modules)
     if mode == "shared":
         return [("shared", _through_newest(shelf, recipe, modules)) for recipe in shelf.pairs()]
     routed: list[tuple[View, Recipe]] = [("routed", recipe) for recipe in shelf.pairs()]

@@ -16,6 +16,8 @@ from continual_mt.recipe import RecipeKind
 from registry.entities import JobState, JSONObject, Role
 from registry.sequences import SequenceMode, View
 
+DIGEST_LENGTH = 64
+
 
 class UTCDateTime(TypeDecorator[datetime]):
     """Moments in UTC. SQLite keeps no time zone, so it is taken off on the way in and put back on the way out."""

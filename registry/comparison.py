@@ -49,7 +49,7 @@ def recipe_of(catalog: Catalog, pair: Pair, word: str, *, parent: str | None = N
     module = catalog.module(word, parent=parent)
     if module.pair != pair:
         raise IncompatibleError(f"{module.full_name} was trained on {module.pair}, so it is no recipe of {pair}")
-    return Shelf(catalog.parent(module.parent), [module]).supervised(module)
+    return Shelf.of(catalog.parent(module.parent), [module]).supervised(module)
 
 
 def compared(registry: Registry, first: Recipe, second: Recipe, *, test: str | None = None) -> Compared:

@@ -73,6 +73,11 @@ class Lineage:
         }
 
 
+def is_shared(spec: JSONObject) -> bool:
+    """Whether a module that was trained by this spec belongs to a sequence that shares one cross-attention."""
+    return not {"start", "replay"}.isdisjoint(spec)
+
+
 @dataclass(frozen=True)
 class ParentRecord:
     """A registered parent. ``pieces`` gives the blob of each of its files; ``bytes`` is their sum."""
@@ -133,7 +138,7 @@ class ModuleRecord:
 
         Such a module belongs to a sequence that shares one cross-attention, and is taken only where it is named.
         """
-        return not {"start", "replay"}.isdisjoint(self.lineage.spec)
+        return is_shared(self.lineage.spec)
 
     @property
     def key(self) -> ModuleKey:

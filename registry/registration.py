@@ -13,11 +13,13 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
+from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from registry import schema
 from registry.alignments import AlignmentRecord
-from registry.entities import CorpusRecord, Lineage, ParentRecord, ScoreRecord, now
+from registry.entities import CorpusRecord, Lineage, ParentRecord, ScoreRecord, is_shared, now
 from registry.names import unknown
 from registry.records import parent_record
+from registry.resolution import supervised
 from registry.sequences import CellRecord, SequenceRecord
 
 _Row = TypeVar("_Row", bound=schema.Artifact)
@@ -71,7 +73,8 @@ def add_module(
     if row := _of_job(session, schema.Module, lineage):
         return row
     owner = parent_row(session, parent)
-    check_module(parent_record(owner), module)
+    record = parent_record(owner)
+    check_module(record, module)
     row = schema.Module(
         parent=owner,
         source=module.pair.source,
@@ -79,7 +82,11 @@ def add_module(
         version=_next_version(session, owner.id, module.pair),
         side=module.side,
         scope=module.scope,
+        shared=is_shared(lineage.spec),
         digest=module.digest,
+        recipe_digest=supervised(
+            record, ModuleKey("", module.digest), module.pair, module.side, module.scope
+        ).digest,
         parameters=module.parameters(),
     )
     _fill(session, row, pieces, lineage)
@@ -124,6 +131,8 @@ def add_corpus(session: Session, corpus: CorpusRecord) -> schema.Corpus:
 def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     """The row of a score. The same measurement, made again, takes the place of the one before."""
     owner = parent_row(session, score.parent)
+    names = score.source, score.cross_attention, score.target
+    _add_recipe(session, owner, score.recipe, score.kind, score.pair, names)
     measured = {
         "recipe_digest": score.recipe,
         "test_digest": score.test_digest,
@@ -145,6 +154,28 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     row.created, row.hypotheses = score.created, score.hypotheses
     session.flush()
     return row
+
+
+def add_recipe(session: Session, recipe: Recipe) -> None:
+    """Remember what a recipe's digest stands for; what was remembered first stays."""
+    names = (key.name if key else None for key in (recipe.source, recipe.cross_attention, recipe.target))
+    owner = parent_row(session, recipe.parent)
+    _add_recipe(session, owner, recipe.digest, recipe.kind, recipe.pair, tuple(names))
+
+
+def _add_recipe(
+    session: Session,
+    owner: schema.Parent,
+    digest: str,
+    kind: RecipeKind,
+    pair: Pair,
+    modules: tuple[str | None, ...],
+) -> None:
+    if session.get(schema.Recipe, digest) is None:
+        row = schema.Recipe(digest=digest, parent=owner, kind=kind, source=pair.source, target=pair.target)
+        row.source_module, row.cross_attention_module, row.target_module = modules
+        session.add(row)
+        session.flush()
 
 
 def add_sequence(session: Session, sequence: SequenceRecord) -> schema.Sequence:

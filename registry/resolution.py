@@ -1,19 +1,22 @@
 """Which recipes there are, and which one is taken for a pair: pure functions over records.
 
-No choice about a zero-shot pair is made on that pair's own data: it is always the newest version, and the target
-module's cross-attention unless the caller names another.
+A pair is run by the first of these that there is: the original, the supervised recipe, the zero-shot one; the module
+that stands for a trained pair is chosen by `registry.choice`. No choice about a zero-shot pair is made on that pair's
+own data: its sides are those of the modules that stand for their own pairs, and its cross-attention is the target
+module's unless the caller names another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from continual_mt.architecture import Group, trained_groups
+from continual_mt.architecture import Group, Scope, trained_groups
 from continual_mt.errors import IncompatibleError
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
+from registry.choice import NEWEST, Choice, standing
 from registry.entities import ModuleRecord, ParentRecord
 from registry.names import unknown
 
@@ -22,24 +25,29 @@ PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
 
 @dataclass(frozen=True)
 class Shelf:
-    """A parent and all the modules that were trained on it."""
+    """A parent and the modules that stand for their pairs on it. Of two modules of a pair the first is preferred."""
 
     parent: ParentRecord
-    modules: Sequence[ModuleRecord]
+    modules: tuple[ModuleRecord, ...]
+
+    @classmethod
+    def of(cls, parent: ParentRecord, modules: Iterable[ModuleRecord], choice: Choice = NEWEST) -> Shelf:
+        """The shelf of what stands for each pair among ``modules``."""
+        return cls(parent, tuple(standing(modules, choice)))
 
     @cached_property
-    def newest(self) -> tuple[ModuleRecord, ...]:
-        """The newest version of each trained pair, by pair."""
-        return _newest(self.modules)
+    def preferred(self) -> tuple[ModuleRecord, ...]:
+        """The module of each trained pair, by pair."""
+        return _first_of_each_pair(self.modules)
 
     @cached_property
     def combinable(self) -> tuple[ModuleRecord, ...]:
-        """The newest version of each pair that works with the parent's other pieces: ``scratch`` shares nothing."""
-        return _newest(module for module in self.modules if module.scope != "scratch")
+        """The module of each pair that works with the parent's other pieces: ``scratch`` shares nothing."""
+        return _first_of_each_pair(module for module in self.modules if module.scope != "scratch")
 
     def recipes(self) -> list[Recipe]:
         """Every recipe that can be run: the original, then supervised, zero-shot and retention, each by pair."""
-        return [self.original(), *map(self.supervised, self.newest), *self.zero_shots(), *self.retentions()]
+        return [self.original(), *map(self.supervised, self.preferred), *self.zero_shots(), *self.retentions()]
 
     def pairs(self) -> list[Recipe]:
         """The best recipe of every pair that can be run: original before supervised before zero-shot."""
@@ -50,10 +58,7 @@ class Shelf:
 
     def supervised(self, module: ModuleRecord) -> Recipe:
         """The pair that the module was trained on, with all the pieces that the module has."""
-        source, cross_attention, target = (
-            module.key if has(module, group) else None for group in ("source", "cross_attention", "target")
-        )
-        return self._recipe("supervised", module.pair, source, cross_attention, target)
+        return supervised(self.parent, module.key, module.pair, module.side, module.scope)
 
     def zero_shots(self) -> list[Recipe]:
         """Each new source language into each new target language."""
@@ -69,7 +74,7 @@ class Shelf:
         )
 
     def retentions(self) -> list[Recipe]:
-        """The original pair through the cross-attention of each newest module that has one."""
+        """The original pair through the cross-attention of each module that has one."""
         return [self.retention(module) for module in self.combinable if has(module, "cross_attention")]
 
     def retention(self, module: ModuleRecord) -> Recipe:
@@ -112,6 +117,15 @@ class Shelf:
         return Recipe(kind, pair, self.parent.name, self.parent.fingerprint, source, cross_attention, target)
 
 
+def supervised(parent: ParentRecord, key: ModuleKey, pair: Pair, side: SideName, scope: Scope) -> Recipe:
+    """The pair that a module was trained on, with all the pieces that a module of this side and scope has."""
+    groups = trained_groups(scope, side)
+    source, cross_attention, target = (
+        key if group in groups else None for group in ("source", "cross_attention", "target")
+    )
+    return Recipe("supervised", pair, parent.name, parent.fingerprint, source, cross_attention, target)
+
+
 def has(module: ModuleRecord, group: Group) -> bool:
     """Whether a module brings a group of its own, or leaves it to its parent."""
     return group in trained_groups(module.scope, module.side)
@@ -134,8 +148,8 @@ def lent_cross_attention(module: ModuleRecord) -> ModuleKey:
     return module.key
 
 
-def _newest(modules: Iterable[ModuleRecord]) -> tuple[ModuleRecord, ...]:
-    latest: dict[Pair, ModuleRecord] = {}
-    for module in sorted(modules, key=lambda module: module.version):
-        latest[module.pair] = module
-    return tuple(latest[pair] for pair in sorted(latest))
+def _first_of_each_pair(modules: Iterable[ModuleRecord]) -> tuple[ModuleRecord, ...]:
+    first: dict[Pair, ModuleRecord] = {}
+    for module in modules:
+        first.setdefault(module.pair, module)
+    return tuple(first[pair] for pair in sorted(first))

@@ -44,7 +44,7 @@ def row(recipe: Recipe) -> tuple[str, str, str | None, str | None, str | None]:
 
 
 def rows(*modules: ModuleRecord) -> list[tuple[str, str, str | None, str | None, str | None]]:
-    return [row(recipe) for recipe in Shelf(PARENT, modules).recipes()]
+    return [row(recipe) for recipe in Shelf.of(PARENT, modules).recipes()]
 
 
 def test_a_parent_alone() -> None:
@@ -63,14 +63,14 @@ def test_every_row_of_the_design() -> None:
 
 
 def test_recipes_carry_the_parents_fingerprint_and_the_modules_digests() -> None:
-    recipe = Shelf(PARENT, [module("de-en"), module("fr-es")]).choose(Pair("de", "es"))
+    recipe = Shelf.of(PARENT, [module("de-en"), module("fr-es")]).choose(Pair("de", "es"))
     assert (recipe.parent, recipe.fingerprint) == ("base", "f" * 64)
     assert [key.digest for key in recipe.modules] == ["digest of de-en:1", "digest of fr-es:1"]
 
 
 def test_n_sources_and_m_targets_give_n_times_m_pairs() -> None:
     sources, targets = ("de", "pt", "it"), ("es", "cs", "it", "pl")
-    shelf = Shelf(PARENT, [module(f"{s}-en") for s in sources] + [module(f"fr-{t}") for t in targets])
+    shelf = Shelf.of(PARENT, [module(f"{s}-en") for s in sources] + [module(f"fr-{t}") for t in targets])
     pairs = [str(recipe.pair) for recipe in shelf.zero_shots()]
     assert pairs == sorted(f"{s}-{t}" for s in sources for t in targets if s != t)
     best = [str(recipe.pair) for recipe in shelf.pairs()]
@@ -109,7 +109,7 @@ def test_what_a_scope_takes_part_in(scope: Scope, expected: list[tuple[str, ...]
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_zero_shot_by_the_target_modules_scope(scope: Scope) -> None:
-    found = [row(recipe) for recipe in Shelf(PARENT, [module("de-en"), module("fr-es", scope=scope)]).zero_shots()]
+    found = [row(recipe) for recipe in Shelf.of(PARENT, [module("de-en"), module("fr-es", scope=scope)]).zero_shots()]
     cross_attention = None if scope == "embeddings" else "fr-es:1"
     assert found == ([] if scope == "scratch" else [("zero-shot", "de-es", "de-en:1", cross_attention, "fr-es:1")])
 
@@ -122,7 +122,7 @@ def test_a_baseline_from_scratch_does_not_hide_what_was_there() -> None:
 
 
 def test_an_unknown_pair_lists_those_that_can_be_run() -> None:
-    shelf = Shelf(PARENT, [module("de-en"), module("fr-es")])
+    shelf = Shelf.of(PARENT, [module("de-en"), module("fr-es")])
     with pytest.raises(UnknownNameError) as caught:
         shelf.choose(Pair("es", "de"))
     assert "there is no pair 'es-de'" in str(caught.value)
@@ -133,7 +133,7 @@ def test_an_unknown_pair_lists_those_that_can_be_run() -> None:
 
 def test_another_cross_attention() -> None:
     de, es, pt = module("de-en"), module("fr-es"), module("pt-en")
-    shelf = Shelf(PARENT, [de, es, pt])
+    shelf = Shelf.of(PARENT, [de, es, pt])
     zero_shot = shelf.choose(Pair("de", "es"))
     assert row(shelf.through(zero_shot, de)) == ("zero-shot", "de-es", "de-en:1", "de-en:1", "fr-es:1")
     assert row(shelf.through(zero_shot, pt)) == ("zero-shot", "de-es", "de-en:1", "pt-en:1", "fr-es:1")
@@ -145,7 +145,7 @@ def test_another_cross_attention() -> None:
 def test_a_supervised_pair_through_another_module() -> None:
     """Its own sides, and what stands between them from elsewhere: so earlier additions are forgotten, too."""
     de, es = module("de-en"), module("fr-es")
-    shelf = Shelf(PARENT, [de, es])
+    shelf = Shelf.of(PARENT, [de, es])
     supervised = shelf.choose(Pair("de", "en"))
     found = shelf.through(supervised, es)
     assert (found.kind, found.source, found.cross_attention, found.target) == ("retention", de.key, es.key, None)
@@ -155,7 +155,7 @@ def test_a_supervised_pair_through_another_module() -> None:
 
 def test_a_cross_attention_that_cannot_be_lent() -> None:
     de, es = module("de-en"), module("fr-es")
-    shelf = Shelf(PARENT, [de, es])
+    shelf = Shelf.of(PARENT, [de, es])
     zero_shot = shelf.choose(Pair("de", "es"))
     with pytest.raises(IncompatibleError, match=r"base/fr-es:1 was trained from scratch.*fits no pair but fr-es"):
         shelf.through(zero_shot, replace(es, scope="scratch"))

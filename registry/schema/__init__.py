@@ -1,0 +1,31 @@
+"""The tables. Rows never leave the registry: callers see the frozen records of `registry.entities` and its kin."""
+
+from registry.base import Base
+from registry.schema.artifacts import Artifact, Blob, Corpus, CorpusUse, Module, Parent, Piece, VersionCounter
+from registry.schema.curation import Alias, AliasMove, Note, Tag
+from registry.schema.measures import Alignment, Cell, Recipe, Score, Sequence
+from registry.schema.registry import BLOBS_SETTING, Job, Setting
+
+__all__ = [
+    "BLOBS_SETTING",
+    "Alias",
+    "AliasMove",
+    "Alignment",
+    "Artifact",
+    "Base",
+    "Blob",
+    "Cell",
+    "Corpus",
+    "CorpusUse",
+    "Job",
+    "Module",
+    "Note",
+    "Parent",
+    "Piece",
+    "Recipe",
+    "Score",
+    "Sequence",
+    "Setting",
+    "Tag",
+    "VersionCounter",
+]
