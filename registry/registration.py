@@ -84,9 +84,7 @@ def add_module(
         scope=module.scope,
         shared=is_shared(lineage.spec),
         digest=module.digest,
-        recipe_digest=supervised(
-            record, ModuleKey("", module.digest), module.pair, module.side, module.scope
-        ).digest,
+        recipe_digest=supervised(record, ModuleKey("", module.digest), module.pair, module.side, module.scope).digest,
         parameters=module.parameters(),
     )
     _fill(session, row, pieces, lineage)

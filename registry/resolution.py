@@ -89,6 +89,9 @@ class Shelf:
                 return recipe
         raise unknown(f"{kind} pair" if kind else "pair", str(pair), (str(recipe.pair) for recipe in found))
 
+    def can_run(self, pair: Pair) -> bool:
+        return any(recipe.pair == pair for recipe in self.pairs())
+
     def through(self, recipe: Recipe, module: ModuleRecord | None) -> Recipe:
         """A recipe with the cross-attention of another module; None is the parent's.
 
