@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import and_, func, or_, select
@@ -51,7 +52,7 @@ class RecipeCatalog(Catalog):
         take the place of a real test set; the highest of several with different beams.
         """
         chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
-        best = self._best_scores([recipe.digest for recipe in chosen])
+        best = self._best_scores({recipe.digest: recipe.pair for recipe in chosen})
         return [PairEntry(recipe, best.get(recipe.digest)) for recipe in chosen]
 
     def recipe(
@@ -124,8 +125,8 @@ class RecipeCatalog(Catalog):
             )
         return recipe
 
-    def _best_scores(self, recipes: Sequence[str]) -> dict[str, ScoreRecord]:
-        """The score that a recipe is shown with, by the recipe's digest."""
+    def _best_scores(self, recipes: Mapping[str, Pair]) -> dict[str, ScoreRecord]:
+        """The scores that recipes are shown with, by the recipes' digests."""
         scores, recipe, parent = (table.__table__ for table in (schema.Score, schema.Recipe, schema.Parent))
         of_recipe, one = recipe.c.digest, scores.alias().c
         best = (
@@ -140,8 +141,9 @@ class RecipeCatalog(Catalog):
         found: dict[str, ScoreRecord] = {}
         with self._database.read() as session:
             for first in range(0, len(recipes), _AT_ONCE):
-                for row in session.execute(query.where(of_recipe.in_(recipes[first : first + _AT_ONCE]))):
-                    found[row.recipe_digest] = score_record(row, row.of_parent)
+                some = list(islice(recipes, first, first + _AT_ONCE))
+                for row in session.execute(query.where(of_recipe.in_(some))).all():
+                    found[row.recipe_digest] = score_record(row, row.of_parent, recipes[row.recipe_digest])
         return found
 
     def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
