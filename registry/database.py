@@ -16,6 +16,7 @@ from registry import migration, postgresql, schema, sqlite
 from registry.location import Location, database_file
 
 PATIENCE_SECONDS = 10.0
+OPENING_SECONDS = 2.0  # a server that was never reached may be none
 _ATTEMPTS = 3
 _Result = TypeVar("_Result")
 
@@ -26,7 +27,6 @@ class _Backend(Protocol):
     def engines(self, url: URL) -> tuple[Engine, Engine]: ...
     def prepare(self, writer: Engine) -> None: ...
     def passes(self, error: DBAPIError) -> bool: ...
-    def was_committed(self, connection: Connection, transaction: object) -> bool: ...
     def explain(self, name: str, error: DBAPIError, reason: str) -> ContinualMTError | None: ...
 
 
@@ -67,9 +67,12 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state and writes nothing."""
-        with self._translated(), self._connected(self._reader) as connection, Session(connection) as session:
-            with session.no_autoflush:
-                yield session
+        with (
+            self._translated(),
+            self._connected(self._reader) as connection,
+            Session(connection, autoflush=False) as session,
+        ):
+            yield session
 
     def write(self, change: Callable[[Session], _Result]) -> _Result:
         """Run ``change`` in one transaction: all of it happens, once, or nothing. Writers take turns.
@@ -78,11 +81,15 @@ class Database:
         while the server commits may have changed all or nothing: the server is asked which, when it is back.
         """
         with self._translated():
-            for attempt in range(1, _ATTEMPTS + 1):
-                transaction = None
+            attempt = 0
+            while True:
+                attempt += 1
+                transaction: int | None = None
                 try:
-                    with self._connected(self._writer) as connection, Session(connection) as session:
-                        session.expire_on_commit = False
+                    with (
+                        self._connected(self._writer) as connection,
+                        Session(connection, expire_on_commit=False) as session,
+                    ):
                         result = change(session)
                         session.flush()
                         transaction = connection.info.get(postgresql.TRANSACTION)
@@ -95,15 +102,15 @@ class Database:
                         return result
                     if attempt == _ATTEMPTS:
                         raise
-            raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
         self._reader.dispose()
 
-    def _was_committed(self, transaction: object) -> bool:
+    def _was_committed(self, transaction: int) -> bool:
+        """What became of a transaction, as the server says when it is back."""
         try:
             with self._connected(self._writer) as connection, connection.begin():
-                return self._backend.was_committed(connection, transaction)
+                return postgresql.was_committed(connection, transaction)
         except SQLAlchemyError as error:
             raise RegistryError(
                 f"the connection to the registry's database {self.name} was lost in the moment of a change, and the "
@@ -112,9 +119,9 @@ class Database:
             ) from error
 
     @contextmanager
-    def _connected(self, engine: Engine) -> Iterator[Connection]:
-        """A connection to a server that was there before."""
-        end = time.monotonic() + PATIENCE_SECONDS
+    def _connected(self, engine: Engine, seconds: float | None = None) -> Iterator[Connection]:
+        """A connection to a server that may be away for a moment."""
+        end = time.monotonic() + (PATIENCE_SECONDS if seconds is None else seconds)
         while True:
             try:
                 connection = engine.connect()
@@ -128,6 +135,8 @@ class Database:
 
     def _prepare(self, create: bool, upgrade: bool) -> None:
         with self._translated():
+            with self._connected(self._reader, OPENING_SECONDS):
+                pass
             if create:
                 self._backend.prepare(self._writer)
                 with self._writer.begin() as connection:

@@ -24,7 +24,14 @@ _CONNECTING = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interva
 # Administrator's or crash shutdown, not yet started, deadlock with another program, a standby's own conflicts.
 _PASSING = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "25P03", "53300"})
 # When a connection is refused there is no code, only words; those of the server itself may be in another language.
-_PASSING_WORDS = ("Connection refused", "starting up", "shutting down", "closed the connection", "too many c", "recovery")
+_PASSING_WORDS = (
+    "Connection refused",
+    "starting up",
+    "shutting down",
+    "closed the connection",
+    "too many c",
+    "recovery",
+)
 _NO_CONNECTION = ("connection failed", "failed to resolve", "connection timeout")
 _LOCK_NOT_AVAILABLE = "55P03"
 _READ_ONLY = "25006"
@@ -40,7 +47,8 @@ def engines(url: URL) -> tuple[Engine, Engine]:
     engine = create_engine(url, pool_pre_ping=True, connect_args=arguments, hide_parameters=True)
     event.listen(engine, "begin", _begin)
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return reader, engine.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=False, writes=True)
+    # Each statement sees what writers before this one wrote, so that taking turns is enough.
+    return reader, engine.execution_options(isolation_level="READ COMMITTED", writes=True)
 
 
 def prepare(writer: Engine) -> None:
@@ -58,9 +66,10 @@ def passes(error: DBAPIError) -> bool:
     )
 
 
-def was_committed(connection: Connection, transaction: object) -> bool:
+def was_committed(connection: Connection, transaction: int) -> bool:
     """What became of a transaction whose connection was lost. It is over, since this one got its turn."""
-    return connection.scalar(text("SELECT txid_status(:id)"), {"id": transaction}) == "committed"
+    status: str | None = connection.scalar(text("SELECT txid_status(:id)"), {"id": transaction})
+    return status == "committed"
 
 
 def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
@@ -89,11 +98,11 @@ def _is_connecting(cause: BaseException | None) -> bool:
 
 def _way_out(reason: str) -> str:
     if "database" in reason and "does not exist" in reason:
-        return "make the database first: createdb --host=HOST --username=USER DATABASE"
-    if "authentication failed" in reason or "no password supplied" in reason or "role" in reason:
-        return "check the user and the password in the URL"
+        return "make the database first: createdb --host HOST --port PORT --username USER DATABASE"
     if "too many c" in reason or "connection slots" in reason:
         return "wait until others have ended, or raise max_connections on the server"
+    if "authentication failed" in reason or "no password supplied" in reason or "role" in reason:
+        return "check the user and the password in the URL"
     return "check the host and the port in the URL, and that the server runs"
 
 

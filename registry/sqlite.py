@@ -38,11 +38,6 @@ def passes(error: DBAPIError) -> bool:
     return False
 
 
-def was_committed(connection: Connection, transaction: object) -> bool:
-    """Never asked: no connection is lost."""
-    raise NotImplementedError
-
-
 def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
     """What an error means to the user; None when there is nothing more to say than the reason."""
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF

@@ -97,7 +97,10 @@ def lineage(corpus: CorpusRecord) -> Lineage:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    started = Server()
+    try:
+        started = Server()
+    except FileNotFoundError as error:
+        pytest.fail(str(error), pytrace=False)
     yield started
     started.remove()
 

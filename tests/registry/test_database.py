@@ -69,7 +69,7 @@ def test_a_violation_is_an_error(database: Database) -> None:
 
 
 def test_references_are_checked(database: Database) -> None:
-    with pytest.raises(RegistryError, match="(?i)foreign key constraint"):
+    with pytest.raises(RegistryError, match=r"(?i)foreign key constraint"):
         database.write(lambda session: session.add(schema.Piece(artifact_id=1, name="x", digest="d")))
 
 
