@@ -16,6 +16,7 @@ from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.parent import Parent
 from registry import Lineage, Registry, ScoreRecord, schema
+from tests.registry.backends import Backend
 
 MakeModule = Callable[..., Module]
 
@@ -175,13 +176,13 @@ def test_scores_make_a_recipe_known(versions: Registry) -> None:
 
 
 def test_a_registry_that_cannot_be_written_to_still_assembles(
-    versions: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    versions: Registry, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    versions._database.write(
-        lambda session: session.execute(
-            text("CREATE TRIGGER refuse BEFORE INSERT ON recipes BEGIN SELECT RAISE(ABORT, 'attempt to write'); END")
-        )
-    )
+    refusing = {
+        "sqlite": "CREATE TRIGGER refuse BEFORE INSERT ON recipes BEGIN SELECT RAISE(ABORT, 'no'); END",
+        "postgresql": "CREATE RULE refuse AS ON INSERT TO recipes DO INSTEAD SELECT 1 / 0",
+    }
+    versions._database.write(lambda session: session.execute(text(refusing[backend.name])))
     with caplog.at_level(logging.WARNING):
         recipe = versions.assemble("de", "en").recipe
     assert recipe is not None
@@ -196,7 +197,7 @@ def test_a_module_knows_its_supervised_recipe(
     filled: Registry, parent: Parent, make_module: MakeModule, lineage: Lineage, scope: Scope, home: Path
 ) -> None:
     for pair in ("de-en", "fr-es"):
-        record = filled.register_module("base", make_module(parent, pair, scope), lineage=replace(lineage, run="r"))
+        record = filled.register_module("base", make_module(parent, pair, scope, 9), lineage=replace(lineage, run="r"))
         recipe = filled.recipe(record.pair.source, record.pair.target, kind="supervised")
         with filled._database.read() as session:
             row = session.query(schema.Module).filter_by(digest=record.digest).one()
