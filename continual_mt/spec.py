@@ -231,8 +231,11 @@ def _lay(shared: Mapping[str, Any], addition: Mapping[str, Any]) -> dict[str, An
     return merge(shared, addition) | {key: addition[key] for key in ("train", "dev") if key in addition}
 
 
-def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path) -> AnySpec:
-    """A checked spec; ``base`` roots relative paths. Raises SpecError with everything that is wrong with ``values``."""
+def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path | None) -> AnySpec:
+    """A checked spec; ``base`` roots relative paths, and is None for one on record, whose files may have gone since.
+
+    Raises SpecError with everything that is wrong with ``values``.
+    """
     try:
         return kind.model_validate(values, context={"base": base})
     except ValidationError as error:

@@ -27,6 +27,7 @@ from continual_mt.cli import (
     parent,
     registry,
     report,
+    reproduce,
     sequence,
     translate,
 )
@@ -63,6 +64,7 @@ app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=align.EPILOG)(align.align)
 app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
+registry.app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.add_typer(registry.app, name="registry")
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
 app.command(epilog=report.EPILOG)(report.report)

@@ -57,7 +57,7 @@ def show(
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as opened:
-        record = _find(opened, name)
+        record = find(opened, name)
         scores = _scores_of(opened, record)
     if as_json:
         print_json({**record.to_json(), "scores": [score.to_json() for score in scores]})
@@ -77,7 +77,7 @@ def upgrade(home: options.Home = None) -> None:
         say(f"{opened.name} has the tables of this version")
 
 
-def _find(opened: Registry, name: str) -> ParentRecord | ModuleRecord:
+def find(opened: Registry, name: str) -> ParentRecord | ModuleRecord:
     """A parent of this name, else a module. Raises UnknownNameError listing both."""
     from continual_mt.errors import UnknownNameError
     from registry.names import ModuleName, unknown
@@ -121,4 +121,8 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord]) -> No
         print_text(f"\n{title}:{'' if table.rows else ' none'}\n")
         if table.rows:
             print_table(table)
-    print_text("\nspec:\n" + yaml.safe_dump(lineage.spec, sort_keys=False, allow_unicode=True))
+    # Measured as it trained, so it is no key of the spec that a user would write.
+    spec = {key: value for key, value in lineage.spec.items() if key != "environment"}
+    for title, values in (("environment", lineage.spec.get("environment")), ("spec", spec)):
+        if values:
+            print_text(f"\n{title}:\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

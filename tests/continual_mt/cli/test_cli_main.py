@@ -28,6 +28,7 @@ VERBS = {
     "translate",
     "pairs",
     "registry list",
+    "registry reproduce",
     "registry show",
     "registry upgrade",
     "dashboard",
