@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ class RecipeCatalog(Catalog):
         take the place of a real test set; the highest of several with different beams.
         """
         chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
-        best = self._best_scores({recipe.digest: recipe.pair for recipe in chosen})
+        best = self._best_scores({recipe.digest: recipe for recipe in chosen})
         return [PairEntry(recipe, best.get(recipe.digest)) for recipe in chosen]
 
     def recipe(
@@ -125,25 +126,26 @@ class RecipeCatalog(Catalog):
             )
         return recipe
 
-    def _best_scores(self, recipes: Mapping[str, Pair]) -> dict[str, ScoreRecord]:
+    def _best_scores(self, recipes: Mapping[str, Recipe]) -> dict[str, ScoreRecord]:
         """The scores that recipes are shown with, by the recipes' digests."""
-        scores, recipe, parent = (table.__table__ for table in (schema.Score, schema.Recipe, schema.Parent))
-        of_recipe, one = recipe.c.digest, scores.alias().c
+        scores, recipes_run = schema.Score.__table__, schema.Recipe.__table__
+        known, one = recipes_run.c, scores.alias().c
         best = (
             select(one.id)
-            .where(one.recipe_digest == of_recipe, one.metric == BEST_METRIC)
+            .where(one.recipe_digest == known.digest, one.metric == BEST_METRIC)
             .order_by(one.sentences.desc(), one.value.desc(), one.id)
             .limit(1)
+            .correlate(recipes_run)
             .scalar_subquery()
         )
-        joined = recipe.join(scores, scores.c.id == best).join(parent, parent.c.id == scores.c.parent_id)
-        query = select(*scores.c, parent.c.name.label("of_parent")).select_from(joined)
+        query = select(*scores.c).select_from(recipes_run.join(scores, scores.c.id == best))
         found: dict[str, ScoreRecord] = {}
         with self._database.read() as session:
             for first in range(0, len(recipes), _AT_ONCE):
                 some = list(islice(recipes, first, first + _AT_ONCE))
-                for row in session.execute(query.where(of_recipe.in_(some))).all():
-                    found[row.recipe_digest] = score_record(row, row.of_parent, recipes[row.recipe_digest])
+                for row in session.execute(query.where(known.digest.in_(some))).all():
+                    recipe = recipes[row.recipe_digest]
+                    found[recipe.digest] = score_record(row, recipe.parent, recipe.pair)
         return found
 
     def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
@@ -214,9 +216,10 @@ def _versions(session: Session, parent: str, pairs: Collection[Pair] | None) -> 
     )
     if pairs is not None:
         query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
+    pair = cache(Pair)  # thousands of versions are of some hundred pairs
     return [
-        _Version(number, Pair(source, target), version, scope)
-        for number, source, target, version, scope in session.execute(query)
+        _Version(number, pair(source, target), version, scope)
+        for number, source, target, version, scope in session.execute(query).all()
     ]
 
 

@@ -71,7 +71,7 @@ class Shelf:
                 for target, into_target, cross_attention in targets
                 if source != target
             ),
-            key=lambda recipe: recipe.pair,
+            key=lambda recipe: (recipe.pair.source, recipe.pair.target),
         )
 
     def retentions(self) -> list[Recipe]:
