@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from continual_mt.errors import ClusterError, IncompatibleError, RegistryError, StoppedError
+from continual_mt.errors import IncompatibleError, RegistryError, StoppedError
 from continual_mt.home import Home
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
@@ -164,6 +164,8 @@ class Driver:
     def _train(self, job: ResolvedJob, held: JobRecord, tracker: Tracker) -> Generator[Training, None, Registered]:
         self.connect()
         resources = job.spec.resources
+        if resources.storage is None:
+            cluster.check_shared(len(cluster.nodes()), [f"the checkpoints in {self.home.jobs}"])
         share = cluster.share_of(resources)
         cluster.await_capacity(share, resources.wait_minutes, self.display.say)
         order = self._order(job, share.cpus)
@@ -200,11 +202,7 @@ class Driver:
             return
         self._stack.enter_context(cluster.connected(self.address))
         self._connected = True
-        if len(cluster.nodes()) > 1:
-            raise ClusterError(
-                f"the cluster has {len(cluster.nodes())} machines, but {self.home.path} keeps its blobs in a folder "
-                "of one; use a cluster of one machine"
-            )
+        cluster.check_shared(len(cluster.nodes()), self.registry.local_parts)
 
     def _storage(self, job: ResolvedJob) -> str:
         return job.spec.resources.storage or str(self.home.jobs)
@@ -218,7 +216,7 @@ class Driver:
             shutil.rmtree(Path(self._storage(job)) / self._run_name(job, held), ignore_errors=True)
 
     def _order(self, job: ResolvedJob, threads: int) -> WorkOrder:
-        parent = StoredParent(self.registry.blobs.folder, job.parent.pieces) if job.parent else None
+        parent = StoredParent(self.registry.blobs, job.parent.pieces) if job.parent else None
         source, target = tokenizers(job, parent, self.home.cache)
         self.display.say(
             f"{job.title}: {job.train.record.sentences:,} sentence pairs, "

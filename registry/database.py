@@ -57,6 +57,11 @@ class Database:
             self.close()
             raise
 
+    @property
+    def is_file(self) -> bool:
+        """Whether only this machine may use it."""
+        return database_file(self._location.database) is not None
+
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state and writes nothing."""

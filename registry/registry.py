@@ -18,7 +18,7 @@ from continual_mt.parent import Parent
 from continual_mt.recipe import Recipe, assemble
 from registry import leases, registration, schema
 from registry.alignments import AlignmentRecord, EmbeddingRecord
-from registry.blobs import BlobStore
+from registry.blobs import BlobStore, open_blobs
 from registry.catalog import Catalog
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
@@ -44,7 +44,7 @@ _Result = TypeVar("_Result")
 class Registry(Catalog):
     """Everything that was made, and every pair that can be run with it. Open it with `Registry.open`.
 
-    Besides the catalog's errors, verbs that write raise StorageError when the database or the blob folder cannot be
+    Besides the catalog's errors, verbs that write raise StorageError when the database or the blobs cannot be
     written to, and verbs that read weights CorruptionError for damaged or missing blobs. A verb that fails has changed
     no record.
     """
@@ -67,7 +67,7 @@ class Registry(Catalog):
         try:
             with database.read() as session:
                 setting = session.get_one(schema.Setting, schema.BLOBS_SETTING)
-            return cls(database, BlobStore(place.blobs_folder(setting.value)))
+            return cls(database, open_blobs(place.blobs_from(setting.value), place.cache))
         except BaseException:
             database.close()
             raise
@@ -76,6 +76,12 @@ class Registry(Catalog):
     def database(self) -> Database:
         """For `registry.care`, which looks after records of every kind."""
         return self._database
+
+    @property
+    def local_parts(self) -> tuple[str, ...]:
+        """What only this machine can use: records in a file, blobs in a folder."""
+        records = (f"the records in {self.name}",) if self._database.is_file else ()
+        return records + ((f"the blobs in {self.blobs.place}",) if self.blobs.is_local else ())
 
     def close(self) -> None:
         """Close the database and forget what was loaded."""

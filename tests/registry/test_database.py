@@ -153,13 +153,13 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
 
 def test_an_unknown_driver_is_named() -> None:
     with pytest.raises(RegistryError, match="there is no driver for a nosuch database"):
-        Database(Location(URL.create("nosuch", password="secret"), Path("/blobs")))
+        Database(Location(URL.create("nosuch", password="secret"), "/blobs", Path("/cache")))
 
 
 def test_an_unreachable_server_keeps_the_password() -> None:
     url = URL.create("postgresql", username="me", password="secret", host="127.0.0.1", port=1, database="records")
     with pytest.raises(RegistryError, match=r"postgresql://me:\*\*\*@127\.0\.0\.1:1/records cannot be used") as caught:
-        Database(Location(url, Path("/blobs")))
+        Database(Location(url, "/blobs", Path("/cache")))
     assert "secret" not in str(caught.value)
 
 

@@ -247,6 +247,10 @@ def test_blobs_elsewhere_are_found_again(
     with Registry.open(tmp_path / "home") as opened:
         assert opened.blobs.folder == tmp_path / "blobs"
         opened.load_parent()
+        assert opened.local_parts == (
+            f"the records in {tmp_path}/home/registry.db",
+            f"the blobs in {tmp_path}/blobs",
+        )
     monkeypatch.setenv(BLOBS_VARIABLE, str(tmp_path / "wrong"))
     with pytest.raises(RegistryError, match=f"keeps its blobs in {tmp_path}/blobs"):
         Registry.open(tmp_path / "home")
