@@ -45,7 +45,8 @@ class Catalog:
     def parents(self) -> list[ParentRecord]:
         """All parents, by name."""
         with self._database.read() as session:
-            return [parent_record(row) for row in session.scalars(select(schema.Parent).order_by(schema.Parent.name))]
+            records = [parent_record(row) for row in session.scalars(select(schema.Parent))]
+        return sorted(records, key=lambda record: record.name)
 
     def parent(self, name: str | None = None) -> ParentRecord:
         """A parent; the name may be left out while there is exactly one."""
@@ -81,7 +82,8 @@ class Catalog:
     def corpora(self) -> list[CorpusRecord]:
         """All corpora that something was trained or tested on, by name."""
         with self._database.read() as session:
-            return [corpus_record(row) for row in session.scalars(select(schema.Corpus).order_by(schema.Corpus.name))]
+            records = [corpus_record(row) for row in session.scalars(select(schema.Corpus).order_by(schema.Corpus.id))]
+        return sorted(records, key=lambda record: record.name)
 
     def scores(
         self, pair: Pair | None = None, *, parent: str | None = None, kind: str | None = None, metric: str | None = None

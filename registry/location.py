@@ -81,6 +81,8 @@ def parse_url(text: str) -> URL:
             "the database URL cannot be read; write sqlite:////absolute/path/registry.db "
             "or postgresql+psycopg://USER@HOST/DATABASE"
         ) from None
+    if isinstance(password := url.query.get("password"), str):  # where no message would hide it
+        url = url.set(password=password).difference_update_query(["password"])
     if url.get_backend_name() != "sqlite":
         return url
     if not url.database or url.database == ":memory:":

@@ -93,6 +93,9 @@ def test_passwords_are_not_shown() -> None:
     assert Location.resolve("postgresql+psycopg://me:secret@host/records").name == (
         "postgresql+psycopg://me:***@host/records"
     )
+    assert Location.resolve("postgresql+psycopg://me@host/records?password=secret&sslmode=require").name == (
+        "postgresql+psycopg://me:***@host/records?sslmode=require"
+    )
     with pytest.raises(RegistryError) as caught:
         Location.resolve("postgresql://me:secret@host:port/records")
     assert "the database URL cannot be read" in str(caught.value)
