@@ -260,7 +260,9 @@ class Driver:
             shelf, tests = Shelf.of(self.registry.parent(parent), [*place.beside, record]), place.tests
             recipes = [recipe for recipe in shelf.recipes() if record.key in recipe.modules]
         else:
-            recipes, tests = self.registry.recipes(parent), self.tests(job, parent)
+            # What is new is scored also where an alias keeps its pair with another version.
+            new = [record.full_name] if isinstance(record, ModuleRecord) else []
+            recipes, tests = self.registry.recipes(parent, modules=new), self.tests(job, parent)
         work = scoring_work(self.registry, recipes, tests, job.spec.beam, only_missing=only_missing)
         return self.evaluate(work, job.spec.beam)
 

@@ -1,16 +1,16 @@
-"""What the records say: what exists, and every recipe that can be run with it. Nothing here reads or writes bytes."""
+"""What the records say of what exists. Nothing here reads or writes bytes."""
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import ScalarSelect, Select, or_, select
+from sqlalchemy.orm import Session
 
-from continual_mt.errors import IncompatibleError, UnknownNameError
+from continual_mt.errors import UnknownNameError
 from continual_mt.languages import Pair
-from continual_mt.recipe import Recipe
 from registry import schema
 from registry.alignments import AlignmentRecord
 from registry.database import Database
-from registry.entities import CorpusRecord, JobRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.entities import CorpusRecord, JobRecord, ModuleRecord, ParentRecord, ScoreRecord
 from registry.names import ModuleName, unknown
 from registry.records import (
     alignment_record,
@@ -22,20 +22,16 @@ from registry.records import (
     score_record,
     sequence_record,
 )
-from registry.resolution import PREFERENCE, Shelf
 from registry.sequences import CellRecord, SequenceRecord
-
-BEST_METRIC = "bleu"
-_RETENTION = "retention:"
-_PARENTS_OWN = "parent"
 
 
 class Catalog:
     """The reading half of the registry.
 
     All verbs raise UnknownNameError for names that are not there and RegistryError when the database cannot be used.
-    A module is found by ``de-en``, ``de-en:3`` or ``PARENT/de-en:3``: without a version it is the newest one
-    that is no part of a shared sequence, without a parent the only parent's.
+    A module is found by ``de-en``, ``de-en:3`` or ``de-en@champion``, with or without ``PARENT/`` in front: without
+    a version or an alias it is the newest one that is no part of a shared sequence, without a parent the only
+    parent's. What was deleted is not there.
     """
 
     def __init__(self, database: Database) -> None:
@@ -45,7 +41,7 @@ class Catalog:
     def parents(self) -> list[ParentRecord]:
         """All parents, by name."""
         with self._database.read() as session:
-            records = [parent_record(row) for row in session.scalars(select(schema.Parent))]
+            records = [parent_record(row) for row in session.scalars(select(schema.Parent).filter_by(deleted=None))]
         return sorted(records, key=lambda record: record.name)
 
     def parent(self, name: str | None = None) -> ParentRecord:
@@ -62,9 +58,9 @@ class Catalog:
 
     def modules(self, parent: str | None = None) -> list[ModuleRecord]:
         """All modules, or those of one parent, by parent, pair and version."""
-        query = select(schema.Module)
+        query = select(schema.Module).where(schema.Module.deleted.is_(None))
         if parent is not None:
-            query = query.where(schema.Module.parent.has(schema.Parent.name == self.parent(parent).name))
+            query = query.where(schema.Module.parent_id == parent_id(self.parent(parent).name))
         with self._database.read() as session:
             records = [module_record(row) for row in session.scalars(query)]
         return sorted(records, key=lambda record: (record.parent, record.pair, record.version))
@@ -72,12 +68,17 @@ class Catalog:
     def module(self, name: str, *, parent: str | None = None) -> ModuleRecord:
         """A module by name. ``parent`` stands for the part before the slash where the name has none."""
         wanted = ModuleName.parse(name)
-        modules = self.modules(self.parent(wanted.parent or parent).name)
-        for record in reversed(modules):
-            fits = not record.shared if wanted.version is None else record.version == wanted.version
-            if record.pair == wanted.pair and fits:
-                return record
-        raise unknown("module", name, (record.full_name for record in modules))
+        owner = self.parent(wanted.parent or parent).name
+        with self._database.read() as session:
+            row = session.scalar(_named(wanted, owner))
+            if row is not None and row.deleted is None:
+                return module_record(row)
+            if row is not None:
+                raise UnknownNameError(
+                    f"{module_record(row).full_name} was deleted by {row.deleted_by}; "
+                    f"bring it back with 'continual-mt registry restore {module_record(row).full_name}'"
+                )
+            raise unknown("module", name, _known_names(session, owner))
 
     def corpora(self) -> list[CorpusRecord]:
         """All corpora that something was trained or tested on, by name."""
@@ -86,26 +87,41 @@ class Catalog:
         return sorted(records, key=lambda record: record.name)
 
     def scores(
-        self, pair: Pair | None = None, *, parent: str | None = None, kind: str | None = None, metric: str | None = None
+        self,
+        pair: Pair | None = None,
+        *,
+        parent: str | None = None,
+        kind: str | None = None,
+        metric: str | None = None,
+        recipe: str | None = None,
+        module: str | None = None,
     ) -> list[ScoreRecord]:
-        """Scores in the order in which they were measured, those only that agree with what is given."""
+        """Scores in the order in which they were measured, those only that agree with what is given.
+
+        ``recipe`` is a recipe's digest, ``module`` the full name of one that has a part in what was scored.
+        """
         query = select(schema.Score).order_by(schema.Score.created, schema.Score.id)
         if pair is not None:
             query = query.where(schema.Score.source == pair.source, schema.Score.target == pair.target)
         if parent is not None:
-            query = query.where(schema.Score.parent.has(schema.Parent.name == self.parent(parent).name))
+            query = query.where(schema.Score.parent_id == parent_id(self.parent(parent).name))
         if kind is not None:
             query = query.where(schema.Score.kind == kind)
         if metric is not None:
             query = query.where(schema.Score.metric == metric)
+        if recipe is not None:
+            query = query.where(schema.Score.recipe_digest == recipe)
+        if module is not None:
+            parts = schema.Score.source_module, schema.Score.cross_attention_module, schema.Score.target_module
+            query = query.where(or_(*(part == module for part in parts)))
         with self._database.read() as session:
-            return [score_record(row) for row in session.scalars(query)]
+            return [score_record(row, row.parent.name) for row in session.scalars(query)]
 
     def sequences(self, parent: str | None = None) -> list[SequenceRecord]:
         """All sequences, or those of one parent, in the order in which they were begun."""
         query = select(schema.Sequence).order_by(schema.Sequence.id)
         if parent is not None:
-            query = query.where(schema.Sequence.parent.has(schema.Parent.name == self.parent(parent).name))
+            query = query.where(schema.Sequence.parent_id == parent_id(self.parent(parent).name))
         with self._database.read() as session:
             return [sequence_record(row) for row in session.scalars(query)]
 
@@ -122,7 +138,7 @@ class Catalog:
         """All alignments that were kept, or those of one parent, by side, languages and lexicon."""
         query = select(schema.Alignment)
         if parent is not None:
-            query = query.where(schema.Alignment.parent.has(schema.Parent.name == self.parent(parent).name))
+            query = query.where(schema.Alignment.parent_id == parent_id(self.parent(parent).name))
         with self._database.read() as session:
             records = [alignment_record(row) for row in session.scalars(query)]
         return sorted(
@@ -135,50 +151,38 @@ class Catalog:
             row = session.get(schema.Job, digest)
             return None if row is None else job_record(row)
 
-    def recipes(self, parent: str | None = None) -> list[Recipe]:
-        """Every recipe that can be run now, with the newest version of each trained pair."""
-        return [recipe for shelf in self._shelves(parent) for recipe in shelf.recipes()]
 
-    def pairs(self, parent: str | None = None) -> list[PairEntry]:
-        """Every pair that can be run now, one entry a parent: its best recipe, and how good that one is.
+def parent_id(name: str) -> ScalarSelect[int]:
+    """A parent's key, for queries. From the bare table: two mapped kinds of artifact cannot well be joined."""
+    columns = schema.Parent.__table__.c
+    return select(columns.id).where(columns.name == name).scalar_subquery()
 
-        The score is BLEU on the test set with the most sentences, so that some lines that were scored in passing do not
-        take the place of a real test set; the highest of several with different beams.
-        """
-        best: dict[str, ScoreRecord] = {}
-        for score in self.scores(metric=BEST_METRIC):
-            known = best.get(score.recipe)
-            if known is None or (score.sentences, score.value) > (known.sentences, known.value):
-                best[score.recipe] = score
-        chosen = [recipe for shelf in self._shelves(parent) for recipe in shelf.pairs()]
-        return [PairEntry(recipe, best.get(recipe.digest)) for recipe in chosen]
 
-    def recipe(
-        self, source: str, target: str, *, parent: str | None = None, kind: str | None = None, xattn: str | None = None
-    ) -> Recipe:
-        """The recipe of a pair: the best there is, or of one kind (``retention:MODULE`` for the original pair).
+def _named(name: ModuleName, parent: str) -> Select[schema.Module]:
+    """The module of a name, be it deleted, if a version or an alias says which; else the newest there is."""
+    module = schema.Module
+    query = select(module).where(module.parent_id == parent_id(parent))
+    if name.alias is not None:
+        alias = schema.Alias
+        return query.join(alias, alias.module_id == module.id).where(
+            alias.source == name.pair.source, alias.target == name.pair.target, alias.name == name.alias
+        )
+    query = query.where(module.source == name.pair.source, module.target == name.pair.target)
+    if name.version is not None:
+        return query.where(module.version == name.version)
+    newest = query.where(module.shared.is_(False), module.deleted.is_(None))
+    return newest.order_by(module.version.desc()).limit(1)
 
-        ``xattn`` takes another module's cross-attention, or the ``parent``'s: what was trained is then a retention.
-        Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit.
-        """
-        pair = Pair(source, target)
-        shelf = self._shelf(self.parent(parent))
-        if kind is not None and kind.startswith(_RETENTION):
-            if xattn is not None:
-                raise IncompatibleError(f"{kind} says which cross-attention is taken; leave out xattn ({xattn})")
-            module = self.module(kind.removeprefix(_RETENTION), parent=shelf.parent.name)
-            return shelf.through(shelf.choose(pair, "original"), module)
-        if kind is not None and kind not in PREFERENCE:
-            raise UnknownNameError(
-                f"there is no kind of recipe {kind[:80]!r}; there is: {', '.join(PREFERENCE)}, retention:MODULE"
-            )
-        recipe = shelf.choose(pair, kind)
-        if xattn is None:
-            return recipe
-        return shelf.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=shelf.parent.name))
 
-    def _shelf(self, parent: ParentRecord) -> Shelf:
-        return Shelf(parent, [module for module in self.modules(parent.name) if not module.shared])
-
-    def _shelves(self, name: str | None) -> list[Shelf]:
-        return [self._shelf(parent) for parent in (self.parents() if name is None else [self.parent(name)])]
+def _known_names(session: Session, parent: str) -> list[str]:
+    """Every name that could have been meant: modules by version and by alias."""
+    module, alias = schema.Module, schema.Alias
+    owner = parent_id(parent)
+    versions = session.execute(
+        select(module.source, module.target, module.version).where(module.parent_id == owner, module.deleted.is_(None))
+    )
+    aliases = session.execute(select(alias.source, alias.target, alias.name).where(alias.parent_id == owner))
+    return [
+        *(f"{parent}/{source}-{target}:{version}" for source, target, version in versions),
+        *(f"{parent}/{source}-{target}@{name}" for source, target, name in aliases),
+    ]

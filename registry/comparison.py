@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.recipe import Recipe
-from registry.catalog import Catalog
 from registry.entities import CorpusRecord, ScoreRecord
 from registry.names import ModuleName, unknown
+from registry.recipes import RecipeCatalog
 from registry.registry import Registry
 from registry.resolution import PREFERENCE, Shelf
 
@@ -32,7 +32,7 @@ class Compared:
     references: list[str]
 
 
-def recipe_of(catalog: Catalog, pair: Pair, word: str, *, parent: str | None = None) -> Recipe:
+def recipe_of(catalog: RecipeCatalog, pair: Pair, word: str, *, parent: str | None = None) -> Recipe:
     """A pair's recipe in the words of ``evaluate --recipe``, or the supervised one of a module such as ``de-en:1``.
 
     Raises UnknownNameError for other words, and IncompatibleError for a module of another pair.

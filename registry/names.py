@@ -12,28 +12,42 @@ from continual_mt.languages import Pair
 
 _PARENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _LISTED = 20
 
 
 @dataclass(frozen=True)
 class ModuleName:
-    """``PARENT/de-en:3``, taken apart; None stands for the only parent and for the newest version."""
+    """``PARENT/de-en:3`` or ``PARENT/de-en@champion``, taken apart.
+
+    None stands for the only parent; without a version or an alias the newest version is meant.
+    """
 
     parent: str | None
     pair: Pair
     version: int | None
+    alias: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> ModuleName:
-        """Raises UnknownNameError for anything but ``de-en``, ``de-en:3``, ``PARENT/de-en`` or ``PARENT/de-en:3``."""
+        """Read ``de-en``, ``de-en:3`` or ``de-en@champion``, with or without ``PARENT/`` in front.
+
+        Raises UnknownNameError for anything else.
+        """
         parent, slash, rest = text.rpartition("/")
         pair, colon, version = rest.partition(":")
-        if (slash and not parent) or (colon and not _VERSION.fullmatch(version)):
+        pair, at, alias = (pair, "", "") if colon else rest.partition("@")
+        if (slash and not parent) or (colon and not _VERSION.fullmatch(version)) or (at and not is_alias(alias)):
             raise _not_a_module(text)
         try:
-            return cls(parent or None, Pair.parse(pair), int(version) if colon else None)
+            return cls(parent or None, Pair.parse(pair), int(version) if colon else None, alias if at else None)
         except LanguageError as error:
             raise _not_a_module(text) from error
+
+
+def is_alias(name: str) -> bool:
+    """Whether an alias may have this name: small letters, digits, ``_`` and ``-``, a letter first, 32 at most."""
+    return _ALIAS.fullmatch(name) is not None
 
 
 def check_parent_name(name: str) -> None:
@@ -59,5 +73,5 @@ def unknown(kind: str, name: str, there_are: Iterable[str]) -> UnknownNameError:
 def _not_a_module(text: str) -> UnknownNameError:
     return UnknownNameError(
         f"{text[:80]!r} is not the name of a module; write de-en for the newest version, de-en:3 for one version, "
-        "or PARENT/de-en:3"
+        "de-en@champion for an alias, with PARENT/ in front where there are several parents"
     )

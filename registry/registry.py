@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import Self, TypeVar
 from sqlalchemy.orm import Session
 
 from continual_mt.alignment import EmbeddingTable, Precision
-from continual_mt.errors import CorruptionError, InputError
+from continual_mt.errors import CorruptionError, FailureError, IncompatibleError, InputError
 from continual_mt.lexicon import Lexicon, parse_lexicon
 from continual_mt.module import Module
 from continual_mt.pair_model import PairModel
@@ -19,11 +20,11 @@ from continual_mt.recipe import Recipe, assemble
 from registry import leases, registration, schema
 from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.blobs import BlobStore, open_blobs
-from registry.catalog import Catalog
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.location import Location
 from registry.names import check_parent_name
+from registry.recipes import RecipeCatalog
 from registry.records import (
     alignment_record,
     corpus_record,
@@ -39,9 +40,10 @@ from registry.sequences import CellRecord, SequenceRecord
 LEASE_SECONDS = 60.0
 _ATTEMPTS = 3
 _Result = TypeVar("_Result")
+_logger = logging.getLogger(__name__)
 
 
-class Registry(Catalog):
+class Registry(RecipeCatalog):
     """Everything that was made, and every pair that can be run with it. Open it with `Registry.open`.
 
     Besides the catalog's errors, verbs that write raise StorageError when the database or the blobs cannot be
@@ -100,14 +102,26 @@ class Registry(Catalog):
     def assemble(
         self,
         source: str,
-        target: str,
+        target: str | None = None,
         *,
         parent: str | None = None,
         recipe: str | None = None,
         xattn: str | None = None,
+        modules: Sequence[str] = (),
+        test: str | None = None,
     ) -> PairModel:
-        """The model of a pair; ``recipe`` is the kind. Models share the weights that they have in common."""
-        return self.run(self.recipe(source, target, parent=parent, kind=recipe, xattn=xattn))
+        """The model of a pair, or of a recipe's digest: ``assemble("de", "es")``, ``assemble("3f5a0c…")``.
+
+        For a pair, ``recipe`` is the kind, and the rest as in ``recipe()``. The digest of what is given back,
+        ``.recipe.digest``, gives the same model at any later time. Models share the weights that they have in common.
+        """
+        if target is None:
+            if parent or recipe or xattn or modules or test:
+                raise IncompatibleError("a recipe's digest says all; leave out parent, recipe, xattn, modules and test")
+            return self.run(self.recipe_of(source))
+        chosen = self.recipe(source, target, parent=parent, kind=recipe, xattn=xattn, modules=modules, test=test)
+        self._remember(chosen)
+        return self.run(chosen)
 
     def run(self, recipe: Recipe) -> PairModel:
         """The model of a recipe."""
@@ -183,7 +197,7 @@ class Registry(Catalog):
 
         def change(session: Session) -> list[ScoreRecord]:
             registration.check_noted(session, [score.hypotheses for score in scores])
-            return [score_record(registration.add_score(session, score)) for score in scores]
+            return [score_record(registration.add_score(session, score), score.parent) for score in scores]
 
         return self._database.write(change)
 
@@ -270,3 +284,13 @@ class Registry(Catalog):
                 if attempt == _ATTEMPTS:
                     raise
                 attempt += 1
+
+    def _remember(self, recipe: Recipe) -> None:
+        """Note what a recipe's digest stands for. What cannot be written to can still be read: then it is only said."""
+        with self._database.read() as session:
+            if session.get(schema.Recipe, recipe.digest) is not None:
+                return
+        try:
+            self._database.write(lambda session: registration.add_recipe(session, recipe))
+        except FailureError as error:
+            _logger.warning("the recipe %s can be run, but not be found by its digest later: %s", recipe, error)

@@ -62,13 +62,14 @@ class Shelf:
 
     def zero_shots(self) -> list[Recipe]:
         """Each new source language into each new target language."""
-        sources, targets = ([m for m in self.combinable if m.side == side] for side in ("source", "target"))
+        sources = [(m.language, m.key) for m in self.combinable if m.side == "source"]
+        targets = [(m.language, m.key, cross_attention_of(m)) for m in self.combinable if m.side == "target"]
         return sorted(
             (
-                self._recipe("zero-shot", Pair(s.language, t.language), s.key, cross_attention_of(t), t.key)
-                for s in sources
-                for t in targets
-                if s.language != t.language
+                self._recipe("zero-shot", Pair(source, target), from_source, cross_attention, into_target)
+                for source, from_source in sources
+                for target, into_target, cross_attention in targets
+                if source != target
             ),
             key=lambda recipe: recipe.pair,
         )
@@ -88,6 +89,9 @@ class Shelf:
             if recipe.pair == pair:
                 return recipe
         raise unknown(f"{kind} pair" if kind else "pair", str(pair), (str(recipe.pair) for recipe in found))
+
+    def can_run(self, pair: Pair) -> bool:
+        return any(recipe.pair == pair for recipe in self.pairs())
 
     def through(self, recipe: Recipe, module: ModuleRecord | None) -> Recipe:
         """A recipe with the cross-attention of another module; None is the parent's.

@@ -97,10 +97,9 @@ def _scores_of(opened: Registry, record: ParentRecord | ModuleRecord) -> list[Sc
     """Of a parent the scores of all that stands on it, of a module those of the recipes that use it."""
     from registry import ModuleRecord
 
-    scores = opened.scores(parent=record.parent if isinstance(record, ModuleRecord) else record.name)
-    if not isinstance(record, ModuleRecord):
-        return scores
-    return [s for s in scores if record.full_name in (s.source, s.cross_attention, s.target)]
+    if isinstance(record, ModuleRecord):
+        return opened.scores(parent=record.parent, module=record.full_name)
+    return opened.scores(parent=record.name)
 
 
 def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord]) -> None:

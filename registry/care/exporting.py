@@ -106,7 +106,7 @@ def _manifest(session: Session, parents: Sequence[str], modules: Collection[str]
         parents=[_parent_entry(session, row, with_parent) for row in owners],
         modules=[_module_entry(session, row) for row in chosen],
         corpora=[_corpus_entry(corpora[digest]) for digest in sorted(corpora)],
-        scores=[ScoreEntry.of(score_record(row)) for row in scores],
+        scores=[ScoreEntry.of(score_record(row, row.parent.name)) for row in scores],
         blobs={},
     )
     return manifest.model_copy(update={"blobs": _sizes(session, manifest.referenced())})

@@ -46,7 +46,7 @@ def refused(location: Location, error: type[ContinualMTError] = RegistryError, *
     """The message, which holds no password, as nothing does that it comes from."""
     url = location.database.set(**parts)
     with pytest.raises(error) as caught:
-        Database(Location(url, location.blobs), create=True)
+        Database(Location(url, location.blobs, location.cache), create=True)
     chain: BaseException | None = caught.value
     while chain is not None:
         assert PASSWORD not in str(chain)
@@ -104,7 +104,9 @@ def test_a_user_who_may_not_write(database: Database, location: Location, server
     name = location.database.database or ""
     server.execute("GRANT USAGE ON SCHEMA continual_mt TO reader", name)
     server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA continual_mt TO reader", name)
-    reader = Database(Location(location.database.set(username="reader", password="reader"), location.blobs))
+    reader = Database(
+        Location(location.database.set(username="reader", password="reader"), location.blobs, location.cache)
+    )
     assert keys(reader) == ["blobs"]
     with pytest.raises(StorageError, match=r"permission denied for table settings; nothing was changed\. .* let this"):
         reader.write(note)
@@ -226,7 +228,7 @@ def relay(server: Server) -> Iterator[Relay]:
 @pytest.fixture
 def through(database: Database, location: Location, relay: Relay) -> Iterator[Database]:
     """The same database, reached through the relay."""
-    opened = Database(Location(location.database.set(port=relay.port), location.blobs))
+    opened = Database(Location(location.database.set(port=relay.port), location.blobs, location.cache))
     yield opened
     opened.close()
 

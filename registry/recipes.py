@@ -1,0 +1,251 @@
+"""Every recipe that can be run with what exists, and which one is taken for a pair."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from continual_mt.architecture import Scope
+from continual_mt.errors import IncompatibleError, RegistryError, UnknownNameError
+from continual_mt.languages import Pair
+from continual_mt.recipe import ModuleKey, Recipe
+from registry import schema
+from registry.catalog import Catalog, parent_id
+from registry.choice import CHAMPION, Choice, standing
+from registry.entities import ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.names import unknown
+from registry.records import module_record, score_record
+from registry.resolution import PREFERENCE, Shelf
+
+BEST_METRIC = "bleu"
+LEAST_DIGITS = 8
+_RETENTION = "retention:"
+_PARENTS_OWN = "parent"
+_DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
+_AT_ONCE = 10_000
+"""Values in one query: SQLite takes 32,766, PostgreSQL 65,535."""
+
+
+class RecipeCatalog(Catalog):
+    """What can be run. Which module stands for a trained pair is chosen by the rules of `registry.choice.Choice`:
+
+    ``modules`` pins versions (``de-en:2``, ``de-en@candidate``) and ``test`` names the test set whose BLEU decides.
+    """
+
+    def recipes(
+        self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
+    ) -> list[Recipe]:
+        """Every recipe that can be run now, with the module that stands for each trained pair."""
+        return [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.recipes()]
+
+    def pairs(
+        self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
+    ) -> list[PairEntry]:
+        """Every pair that can be run now, one entry a parent: its best recipe, and how good that one is.
+
+        The score is BLEU on the test set with the most sentences, so that some lines that were scored in passing do not
+        take the place of a real test set; the highest of several with different beams.
+        """
+        chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
+        best = self._best_scores({recipe.digest: recipe.pair for recipe in chosen})
+        return [PairEntry(recipe, best.get(recipe.digest)) for recipe in chosen]
+
+    def recipe(
+        self,
+        source: str,
+        target: str,
+        *,
+        parent: str | None = None,
+        kind: str | None = None,
+        xattn: str | None = None,
+        modules: Sequence[str] = (),
+        test: str | None = None,
+    ) -> Recipe:
+        """The recipe of a pair: the best there is, or of one kind (``retention:MODULE`` for the original pair).
+
+        ``xattn`` takes another module's cross-attention, or the ``parent``'s: what was trained is then a retention.
+        Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit.
+        """
+        pair, owner = Pair(source, target), self.parent(parent)
+        if kind is not None and kind.startswith(_RETENTION):
+            if xattn is not None:
+                raise IncompatibleError(f"{kind} says which cross-attention is taken; leave out xattn ({xattn})")
+            module = self.module(kind.removeprefix(_RETENTION), parent=owner.name)
+            shelf = Shelf.of(owner, [])
+            return shelf.through(shelf.choose(pair, "original"), module)
+        if kind is not None and kind not in PREFERENCE:
+            raise UnknownNameError(
+                f"there is no kind of recipe {kind[:80]!r}; there is: {', '.join(PREFERENCE)}, retention:MODULE"
+            )
+        shelf = self._shelf(owner, modules, test, _parts_of(pair, owner.pair))
+        if not shelf.can_run(pair):
+            shelf = self._shelf(owner, modules, test)  # whose error lists every pair
+        recipe = shelf.choose(pair, kind)
+        if xattn is None:
+            return recipe
+        return shelf.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=owner.name))
+
+    def recipe_of(self, digest: str) -> Recipe:
+        """The recipe of a digest, or of its first digits, that was run or scored before.
+
+        Raises UnknownNameError for a digest that is not known, or whose modules were deleted since.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise UnknownNameError(
+                f"{digest[:80]!r} is not the digest of a recipe: it has to be {LEAST_DIGITS} to 64 hexadecimal digits "
+                "in small letters; a pair is given by two languages"
+            )
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(schema.Recipe).where(schema.Recipe.digest.between(digest, digest.ljust(64, "f"))).limit(2)
+            ).all()
+            if not rows:
+                raise UnknownNameError(
+                    f"no recipe {digest} was run or scored with the registry in {self.name}; "
+                    "it may be of another registry, from which its modules can be exported"
+                )
+            if len(rows) > 1:
+                raise UnknownNameError(f"several recipes begin with {digest}; write more of its digits")
+            found = rows[0]
+            pair, owner = Pair(found.source, found.target), found.parent.name
+            names = found.source_module, found.cross_attention_module, found.target_module
+            kind, whole = found.kind, found.digest
+        parent = self.parent(owner)
+        keys = [ModuleKey(name, self.module(name).digest) if name else None for name in names]
+        recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys)
+        if recipe.digest != whole:
+            raise RegistryError(
+                f"the parts of the recipe {whole} have the digest {recipe.digest}; "
+                f"the database of {self.name} was changed from outside"
+            )
+        return recipe
+
+    def _best_scores(self, recipes: Mapping[str, Pair]) -> dict[str, ScoreRecord]:
+        """The scores that recipes are shown with, by the recipes' digests."""
+        scores, recipe, parent = (table.__table__ for table in (schema.Score, schema.Recipe, schema.Parent))
+        of_recipe, one = recipe.c.digest, scores.alias().c
+        best = (
+            select(one.id)
+            .where(one.recipe_digest == of_recipe, one.metric == BEST_METRIC)
+            .order_by(one.sentences.desc(), one.value.desc(), one.id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        joined = recipe.join(scores, scores.c.id == best).join(parent, parent.c.id == scores.c.parent_id)
+        query = select(*scores.c, parent.c.name.label("of_parent")).select_from(joined)
+        found: dict[str, ScoreRecord] = {}
+        with self._database.read() as session:
+            for first in range(0, len(recipes), _AT_ONCE):
+                some = list(islice(recipes, first, first + _AT_ONCE))
+                for row in session.execute(query.where(of_recipe.in_(some))).all():
+                    found[row.recipe_digest] = score_record(row, row.of_parent, recipes[row.recipe_digest])
+        return found
+
+    def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
+        parents = self.parents() if name is None else [self.parent(name)]
+        if modules and len(parents) > 1:
+            raise UnknownNameError(
+                f"say which parent {', '.join(modules)} are of: {', '.join(p.name for p in parents)}"
+            )
+        return [self._shelf(parent, modules, test) for parent in parents]
+
+    def _shelf(
+        self,
+        parent: ParentRecord,
+        modules: Sequence[str] = (),
+        test: str | None = None,
+        pairs: Collection[Pair] | None = None,
+    ) -> Shelf:
+        """What stands for each trained pair, or for ``pairs`` alone."""
+        pinned = self._pinned(parent, modules)
+        with self._database.read() as session:
+            versions = _versions(session, parent.name, pairs)
+            scores = _scores_on(session, parent.name, test, pairs) if test is not None else {}
+            choice = Choice(
+                {pair: record.version for pair, record in pinned.items()}, _champions(session, parent.name), scores
+            )
+            # Fully read are only those that are taken: there may be thousands.
+            chosen = [version.id for version in standing(versions, choice) if version.pair not in pinned]
+            rows = session.scalars(select(schema.Module).where(schema.Module.id.in_(chosen)))
+            taken = [module_record(row) for row in rows]
+        of_pairs = [record for record in pinned.values() if pairs is None or record.pair in pairs]
+        return Shelf.of(parent, [*taken, *of_pairs], choice)
+
+    def _pinned(self, parent: ParentRecord, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
+        pinned: dict[Pair, ModuleRecord] = {}
+        for name in names:
+            record = self.module(name, parent=parent.name)
+            if record.parent != parent.name:
+                raise IncompatibleError(f"{name} belongs to the parent {record.parent}, not to {parent.name}")
+            other = pinned.setdefault(record.pair, record)
+            if other != record:
+                raise IncompatibleError(f"both {other.full_name} and {record.full_name} are given; say which one")
+        return pinned
+
+
+class _Version(NamedTuple):
+    """As much of a module as the choice among its pair's versions needs."""
+
+    id: int
+    pair: Pair
+    version: int
+    scope: Scope
+
+
+def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
+    """The trained pairs that a pair's modules can be of: itself, and those that share a side with the parent."""
+    parts = {(pair.source, pair.target), (pair.source, parent.target), (parent.source, pair.target)}
+    return {Pair(source, target) for source, target in parts if source != target}
+
+
+def _versions(session: Session, parent: str, pairs: Collection[Pair] | None) -> list[_Version]:
+    """Those that are not taken only where they are named, and the champions, which have been."""
+    module = schema.Module
+    champion = select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION)
+    query = (
+        select(module.id, module.source, module.target, module.version, module.scope)
+        .where(module.parent_id == parent_id(parent), module.deleted.is_(None))
+        .where(or_(module.shared.is_(False), module.id.in_(champion)))
+    )
+    if pairs is not None:
+        query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
+    return [
+        _Version(number, Pair(source, target), version, scope)
+        for number, source, target, version, scope in session.execute(query)
+    ]
+
+
+def _champions(session: Session, parent: str) -> dict[Pair, int]:
+    alias = schema.Alias
+    query = (
+        select(alias.source, alias.target, schema.Module.version)
+        .join(schema.Module, schema.Module.id == alias.module_id)
+        .where(alias.parent_id == parent_id(parent), alias.name == CHAMPION)
+    )
+    return {Pair(source, target): version for source, target, version in session.execute(query)}
+
+
+def _scores_on(
+    session: Session, parent: str, test: str, pairs: Collection[Pair] | None
+) -> dict[tuple[Pair, int], float]:
+    """What each version reached on its own pair's test set of this name. Raises UnknownNameError where none has."""
+    module, score = schema.Module, schema.Score
+    of_parent = (
+        select(module.source, module.target, module.version, func.max(score.value))
+        .join(score, score.recipe_digest == module.recipe_digest)
+        .where(module.parent_id == parent_id(parent), score.metric == BEST_METRIC)
+    )
+    query = of_parent.where(score.test == test).group_by(module.source, module.target, module.version)
+    if pairs is not None:
+        query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
+    found = {(Pair(source, target), version): value for source, target, version, value in session.execute(query)}
+    if not found:
+        tests = select(score.test).where(score.parent_id == parent_id(parent)).distinct()
+        if test not in (known := set(session.scalars(tests))):
+            raise unknown("test set", test, known)
+    return found
