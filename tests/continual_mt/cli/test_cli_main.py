@@ -30,6 +30,12 @@ VERBS = {
     "registry list",
     "registry show",
     "registry upgrade",
+    "registry verify",
+    "registry gc",
+    "registry backup",
+    "registry fill",
+    "registry export",
+    "registry import",
     "dashboard",
     "report",
 }
