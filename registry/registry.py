@@ -38,7 +38,6 @@ from registry.registration import StoredPiece
 from registry.sequences import CellRecord, SequenceRecord
 
 LEASE_SECONDS = 60.0
-_ATTEMPTS = 3
 _Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 
@@ -267,23 +266,20 @@ class Registry(RecipeCatalog):
     ) -> _Result:
         """Store contents, then register them in one transaction, in which all of them are still there.
 
-        `registry gc` may have taken for an orphan what was stored and not yet registered: it is stored again then.
+        `registry gc` may have taken for an orphan what was stored and not yet registered: it is stored again then,
+        while this writer has its turn and nobody collects.
         """
+        pieces = [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in contents.items()]
 
         def change(session: Session) -> _Result:
             for piece in pieces:
-                self.blobs.size(piece.digest)
+                try:
+                    self.blobs.size(piece.digest)
+                except CorruptionError:
+                    self.blobs.put(contents[piece.name])
             return register(session, pieces)
 
-        attempt = 1
-        while True:
-            pieces = [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in contents.items()]
-            try:
-                return self._database.write(change)
-            except CorruptionError:
-                if attempt == _ATTEMPTS:
-                    raise
-                attempt += 1
+        return self._database.write(change)
 
     def _remember(self, recipe: Recipe) -> None:
         """Note what a recipe's digest stands for. What cannot be written to can still be read: then it is only said."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from continual_mt.architecture import GROUPS
-from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError, StorageError
+from continual_mt.errors import ContinualMTError, CorruptionError, IncompatibleError, SpecError, StorageError
 from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.parent import Parent
@@ -46,8 +46,11 @@ def import_bundle(
         sizes = bundle.manifest.blobs
 
         def change(session: Session) -> Imported:
-            for digest in sizes:
-                registry.blobs.size(digest)
+            for digest in sizes:  # as `Registry` does for what it registers itself
+                try:
+                    registry.blobs.size(digest)
+                except CorruptionError:
+                    registry.blobs.put(bundle.read(digest))
             return receive(session, bundle.manifest, contents, parent)
 
         _check_room(registry.blobs, sum(sizes.values()))
