@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_killed_between_blobs_and_records(home: Path, modules: list[Module], lin
     """A writer that is held up in front of its transaction has stored the blobs; killed there, it leaves no module."""
     pieces = modules[0].pieces()
     other = Database(Location.resolve(home))
-    with Registry.open(home) as registry, other._writer.connect() as lock:
+    with closing(other), Registry.open(home) as registry, other._writer.connect() as lock:
         expected = blobs(registry) + len(pieces)
         turn = lock.begin()
         child = start(REGISTER, home=home, pieces=pieces, times=1, job=None)
