@@ -52,10 +52,10 @@ def populate(registry: Registry, modules: int, scores: int, over: int) -> None:
     )
     keys = list(_module_keys(modules, over))
     rows = list(_module_rows(parent, keys))
-    registry._database.write(lambda session: _add_artifacts(session, parent, rows))
+    registry.database.write(lambda session: _add_artifacts(session, parent, rows))
     recipes = _recipes(parent, keys)
-    registry._database.write(lambda session: _add_scores(session, recipes, scores))
-    registry._database.write(_analyse)
+    registry.database.write(lambda session: _add_scores(session, recipes, scores))
+    registry.database.write(_analyse)
 
 
 def _module_keys(modules: int, over: int) -> Iterator[tuple[Pair, int, Scope, str]]:

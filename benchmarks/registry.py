@@ -44,7 +44,7 @@ def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object
         return tags[next(asked) * 7 % len(tags)]
 
     def by_key() -> object:
-        with registry._database.read() as session:
+        with registry.database.read() as session:
             return session.execute(select(schema.Setting.value)).all()
 
     return {

@@ -95,6 +95,7 @@ class Database:
                         self._connected(self._writer) as connection,
                         Session(connection, expire_on_commit=False) as session,
                     ):
+                        session.connection()  # the turn begins here, and not with the first statement
                         result = change(session)
                         session.flush()
                         transaction = connection.info.get(postgresql.TRANSACTION)

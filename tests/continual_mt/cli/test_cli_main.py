@@ -31,6 +31,12 @@ VERBS = {
     "registry reproduce",
     "registry show",
     "registry upgrade",
+    "registry verify",
+    "registry gc",
+    "registry backup",
+    "registry fill",
+    "registry export",
+    "registry import",
     "dashboard",
     "report",
 }
