@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import make_url, select
+from sqlalchemy import create_engine, inspect, make_url, select, text
 
 from benchmarks.checking import measure_verify
 from benchmarks.population import PAIR, TESTS, languages, populate
 from benchmarks.report import machine, print_table, write_json
 from registry import Registry, schema
+from registry.postgresql import SCHEMA
 
 SIZES = {100: 10_000, 1_000: 100_000, 10_000: 1_000_000}
 """Modules, and scores."""
@@ -92,30 +93,21 @@ def measure_sqlite(sizes: dict[int, int], times: int) -> dict[int, dict[str, flo
 
 
 def measure_server(url: str, sizes: dict[int, int], times: int) -> dict[int, dict[str, float]]:
-    """Each size in a schema of its own, which is dropped afterwards."""
+    """Each size in a registry of its own, which is removed afterwards."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        if inspect(connection).has_schema(SCHEMA):
+            raise SystemExit("there is a registry in this database already; give an empty one")
     found = {}
     for modules, scores in sizes.items():
-        with _schema(url, f"continual_mt_{modules}") as inside, populated(inside, modules, scores) as registry:
-            found[modules] = measure(registry, modules, times)
-    return found
-
-
-@contextmanager
-def _schema(url: str, name: str) -> Iterator[str]:
-    from sqlalchemy import create_engine, text
-
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE SCHEMA {name}"))
         try:
-            inside = make_url(url).update_query_dict({"options": f"-csearch_path={name}"})
-            yield inside.render_as_string(hide_password=False)
+            with populated(url, modules, scores) as registry:
+                found[modules] = measure(registry, modules, times)
         finally:
-            with engine.connect() as connection:
-                connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
-    finally:
-        engine.dispose()
+            with engine.begin() as connection:
+                connection.execute(text(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
+    engine.dispose()
+    return found
 
 
 def main() -> None:

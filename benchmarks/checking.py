@@ -1,0 +1,90 @@
+"""How fast ``verify`` hashes a registry's blobs, against plain hashing and plain reading of the same files.
+
+Files are put out of the system's cache before each pass, so that the disk is read. Run by itself it verifies the
+registry of a folder and prints the seconds that it took and by how many megabytes its memory grew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks.measure import peak_memory_mb
+from registry import Registry
+from registry.care.verification import verify
+
+BLOB_BYTES = 8_000_000
+_CHUNK = 1 << 20
+
+
+def measure_verify(gigabytes: float) -> dict[str, float]:
+    """Figures by name, of so many gigabytes in blobs as large as a module's embeddings."""
+    with tempfile.TemporaryDirectory() as folder:
+        with Registry.open(folder, create=True) as registry:
+            for _ in range(round(gigabytes * 1e9 / BLOB_BYTES)):
+                registry.blobs.put(os.urandom(BLOB_BYTES))
+        files = [path for path in Path(folder, "blobs").rglob("*") if path.is_file()]
+        bytes_ = sum(path.stat().st_size for path in files)
+        reading = _timed(files, lambda: _read_all(files))
+        hashing = _timed(files, lambda: _hash_all(files))
+        _forget(files)
+        command = [sys.executable, "-m", "benchmarks.checking", folder]
+        answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return {
+        "GB": bytes_ / 1e9,
+        "MB/s, verify": bytes_ / 1e6 / answer["seconds"],
+        "MB/s, hashing in one thread": bytes_ / 1e6 / hashing,
+        "MB/s, reading in one thread": bytes_ / 1e6 / reading,
+        "verify / hashing": hashing / answer["seconds"],
+        "MB that verify's memory grew by": answer["megabytes"],
+    }
+
+
+def _timed(files: Iterable[Path], work: Callable[[], None]) -> float:
+    _forget(files)
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _forget(files: Iterable[Path]) -> None:
+    """Put files out of the system's cache, where that can be asked for."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _read_all(files: Iterable[Path]) -> None:
+    for path in files:
+        with path.open("rb") as file:
+            while file.read(_CHUNK):
+                pass
+
+
+def _hash_all(files: Iterable[Path]) -> None:
+    for path in files:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, "sha256")
+
+
+def main() -> None:
+    with Registry.open(sys.argv[1]) as registry:
+        before, started = peak_memory_mb(), time.perf_counter()
+        found = verify(registry)
+        seconds = time.perf_counter() - started
+    assert not found.problems
+    print(json.dumps({"seconds": seconds, "megabytes": peak_memory_mb() - before}))
+
+
+if __name__ == "__main__":
+    main()
