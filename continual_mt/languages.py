@@ -23,7 +23,7 @@ def parse_language(tag: str) -> str:
     Raises LanguageError when the tag is not well formed or its language is not registered.
     """
     if not isinstance(tag, str) or not _LETTERS.fullmatch(tag) or len(tag) > 35:
-        raise LanguageError(f"{tag!r} is not a language tag; write one of BCP 47, for example de, pt_BR or zh_Hant")
+        raise LanguageError(f"{tag!r:.80} is not a language tag; write one of BCP 47, for example de, pt_BR or zh_Hant")
     return _normal(tag)
 
 
@@ -58,7 +58,7 @@ class Pair:
         """Read ``de-en``. Raises LanguageError for anything but two different tags joined by one hyphen."""
         parts = text.split("-")
         if len(parts) != 2 or not all(parts):
-            raise LanguageError(f"{text!r} is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en")
+            raise LanguageError(f"{text!r:.80} is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en")
         return cls(parts[0], parts[1])
 
     def language(self, side: SideName) -> str:
