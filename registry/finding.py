@@ -70,7 +70,7 @@ def _of_modules() -> _Kind:
         recipe=_module.c.recipe_digest,
         names=(name, _parent.c.name + "/" + name),
         languages=(case((_module.c.side == "source", _module.c.source), else_=_module.c.target),),
-        # As the index of versions is, so that the first few are found without a look at the others.
+        # As the index of versions is, so that nothing has to be sorted.
         order=(_module.c.parent_id, _module.c.source, _module.c.target, _module.c.version),
     )
 
@@ -96,17 +96,10 @@ _MODULES, _PARENTS = _of_modules(), _of_parents()
 def found_by(session: Session, query: Query, limit: int | None) -> SearchResult:
     """The first that fulfil all conditions, and how many do; of no more than the first are records built."""
     keys: list[int] = []
-    total = 0
     for kind in (_PARENTS, _MODULES):
-        wanted = list(_conditions(kind, query))
-        room = None if limit is None else limit - len(keys)
-        first = select(kind.key).select_from(kind.rows).where(*wanted).order_by(*kind.order).limit(room)
-        found = session.scalars(first).all()
-        keys += found
-        # Where fewer come than there is room for, they are all.
-        counted = select(func.count()).select_from(kind.rows).where(*wanted)
-        total += session.scalar(counted) or 0 if room is not None and len(found) == room else len(found)
-    return SearchResult(total, tuple(_found(session, keys)))
+        wanted = select(kind.key).select_from(kind.rows).where(*_conditions(kind, query)).order_by(*kind.order)
+        keys += session.scalars(wanted)
+    return SearchResult(len(keys), tuple(_found(session, keys[:limit])))
 
 
 def _found(session: Session, keys: Sequence[int]) -> Iterator[Found]:
@@ -133,10 +126,13 @@ def _conditions(kind: _Kind, query: Query) -> Iterator[ColumnElement[bool]]:
 
 
 def _scored(kind: _Kind, test: str | None, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether the own recipe has such a score."""
+    """Whether the own recipe has such a score.
+
+    Asked of all at once, in the order of the recipes' digests, in which scores lie side by side.
+    """
     of_test = _score.c.test == test if test is not None else true()
-    own = exists().where(_score.c.recipe_digest == kind.recipe, *conditions, of_test)
-    return own.correlate(_artifact, _module, _parent)
+    own = exists().where(_score.c.recipe_digest == kind.recipe, *conditions, of_test).correlate(_module, _parent)
+    return kind.key.in_(select(kind.key).where(own).correlate(None))
 
 
 def _condition(kind: _Kind, one: Condition) -> ColumnElement[bool]:
