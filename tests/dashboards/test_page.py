@@ -133,7 +133,7 @@ def test_a_module_shows_what_was_said_of_it_and_its_lineage_both_ways(
     browser.click("#tab-modules")
     browser.text("#modules", "base/de-en:1: new source de, xattn; @champion; news")
     browser.click("#modules details summary")
-    shown = browser.text("#modules", "depends on it")
+    shown = browser.text("#modules", "depends on it").replace("\t", " ")
     for words in ("<b>Numbers</b> are wrong. (ada, ", "alias base/de-en@champion", "sequence in turn", "alias history"):
         assert words in shown
 
