@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, TypeAdapter
@@ -119,6 +120,7 @@ def parameter_names(architecture: Architecture) -> tuple[str, ...]:
     return tuple(name for group in GROUPS for name in group_names(architecture, group))
 
 
+@cache
 def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
     """The groups that an addition with this scope trains, and therefore stores, for a new language on this side."""
     match scope:

@@ -11,7 +11,7 @@
     │   ├── IncompatibleError      the parts do not belong together (a module and another parent)
     │   └── InputError             text that cannot be translated as asked
     └── FailureError               what was asked should have worked; exit code 1
-        ├── StorageError           disk full, no permission, unwritable folder
+        ├── StorageError           disk full, no permission, unwritable folder, a store that cannot be reached
         ├── CorruptionError        bytes that are not what their digest or format says
         ├── DownloadError          a package index that cannot be reached or answers otherwise than expected
         ├── RegistryError          the registry's database cannot be used

@@ -11,6 +11,7 @@ from continual_mt.errors import InputError
 HOME_VARIABLE = "CONTINUAL_MT_HOME"
 DATABASE_VARIABLE = "CONTINUAL_MT_DATABASE"
 BLOBS_VARIABLE = "CONTINUAL_MT_BLOBS"
+CACHE_VARIABLE = "CONTINUAL_MT_CACHE_GB"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_HOME = "continual-mt-home"
 
@@ -41,8 +42,10 @@ class Home:
         return os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{self.path / 'registry.db'}"
 
     @property
-    def blobs(self) -> Path:
-        return Path(os.environ.get(BLOBS_VARIABLE) or self.path / "blobs").absolute()
+    def blobs(self) -> str:
+        """A folder or a URL."""
+        chosen = os.environ.get(BLOBS_VARIABLE) or str(self.path / "blobs")
+        return chosen if "://" in chosen else str(Path(chosen).absolute())
 
     @property
     def tracking(self) -> str:
@@ -56,7 +59,7 @@ class Home:
 
     @property
     def cache(self) -> Path:
-        """What can be made again: downloaded wheels, extracted corpora, token arrays."""
+        """What can be made again: downloaded wheels, extracted corpora, token arrays, blobs that lie at a URL."""
         return self.path / "cache"
 
     @property

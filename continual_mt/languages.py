@@ -22,13 +22,15 @@ def parse_language(tag: str) -> str:
 
     Raises LanguageError when the tag is not well formed or its language is not registered.
     """
-    if not isinstance(tag, str) or not _LETTERS.fullmatch(tag) or len(tag) > 35:
-        raise LanguageError(f"{tag!r:.80} is not a language tag; write one of BCP 47, for example de, pt_BR or zh_Hant")
+    if not isinstance(tag, str):
+        raise _not_a_tag(tag)
     return _normal(tag)
 
 
 @lru_cache(maxsize=4096)  # ten thousand pairs are of some hundred languages
 def _normal(tag: str) -> str:
+    if len(tag) > 35 or not _LETTERS.fullmatch(tag):
+        raise _not_a_tag(tag[:80])
     hyphenated = tag.replace("_", "-")
     try:
         # Macro-languages stay as they were written: "zh" and "cmn" are two tags to the user.
@@ -38,6 +40,10 @@ def _normal(tag: str) -> str:
     if not langcodes.tag_is_valid(hyphenated):
         raise LanguageError(f"no language has the tag {tag!r}; check its spelling (BCP 47, such as de or pt-BR)")
     return normal.replace("-", "_")
+
+
+def _not_a_tag(tag: object) -> LanguageError:
+    return LanguageError(f"{tag!r} is not a language tag; write one of BCP 47, for example de, pt_BR or zh_Hant")
 
 
 @dataclass(frozen=True, order=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,8 +43,9 @@ class Recipe:
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, over the contents that decide what the model answers; names and kind do not."""
-        contents = [key.digest if key else None for key in (self.source, self.cross_attention, self.target)]
-        return hashlib.sha256(json.dumps([self.fingerprint, *contents]).encode()).hexdigest()
+        keys = (self.source, self.cross_attention, self.target)
+        contents = [f'"{self.fingerprint}"', *(f'"{key.digest}"' if key else "null" for key in keys)]
+        return hashlib.sha256(f"[{', '.join(contents)}]".encode()).hexdigest()
 
     @property
     def modules(self) -> tuple[ModuleKey, ...]:

@@ -27,6 +27,7 @@ from continual_mt.errors import ContinualMTError, SpecError
 from continual_mt.home import expanded
 from continual_mt.languages import Pair
 from continual_mt.settings import TrainingSettings
+from continual_mt.urls import without_credentials
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
@@ -99,13 +100,16 @@ class TestSpec(CorpusSpec):
     name: Name = "test"
 
 
+URL = Annotated[str, AfterValidator(without_credentials)]
+
+
 class Resources(_Strict):
     """What a job may use. Not part of the job's identity: the same work may go on elsewhere."""
 
     workers: Annotated[int, Field(ge=1)] = 1
     cpus: Annotated[int | None, Field(ge=1, description="a worker; all of the machine's, shared, by default")] = None
     gpus: Annotated[float, Field(ge=0, description="a worker")] = 0
-    storage: Annotated[str | None, Field(description="Ray's storage path; a folder in the home by default")] = None
+    storage: Annotated[URL | None, Field(description="Ray's storage path; a folder in the home by default")] = None
     wait_minutes: Annotated[float, Field(ge=0, description="how long an autoscaling cluster may take to grow")] = 0
     max_failures: Annotated[int, Field(ge=0, description="workers that may be lost before the job fails")] = 3
 
@@ -227,8 +231,11 @@ def _lay(shared: Mapping[str, Any], addition: Mapping[str, Any]) -> dict[str, An
     return merge(shared, addition) | {key: addition[key] for key in ("train", "dev") if key in addition}
 
 
-def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path) -> AnySpec:
-    """A checked spec; ``base`` roots relative paths. Raises SpecError with everything that is wrong with ``values``."""
+def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path | None) -> AnySpec:
+    """A checked spec; ``base`` roots relative paths, and is None for one on record, whose files may have gone since.
+
+    Raises SpecError with everything that is wrong with ``values``.
+    """
     try:
         return kind.model_validate(values, context={"base": base})
     except ValidationError as error:

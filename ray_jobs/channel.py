@@ -8,17 +8,22 @@ from typing import cast
 import ray
 from ray.actor import ActorHandle
 
+from continual_mt.environment import Environment
 from continual_mt.errors import ContinualMTError
 from continual_mt.report import Report
 
 
 @dataclass(frozen=True)
 class News:
-    """What happened since the driver last asked. ``error`` is one that another try would meet again."""
+    """What happened since the driver last asked. ``error`` is one that another try would meet again.
+
+    ``environment`` is what the first worker last said that it computes in.
+    """
 
     reports: list[Report] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: ContinualMTError | None = None
+    environment: Environment = field(default_factory=dict)
 
 
 class Mailbox:
@@ -28,6 +33,7 @@ class Mailbox:
         self._reports: list[Report] = []
         self._notes: list[str] = []
         self._error: ContinualMTError | None = None
+        self._environment: Environment = {}
         self._stopping = False
 
     def report(self, report: Report) -> None:
@@ -35,6 +41,9 @@ class Mailbox:
 
     def note(self, text: str) -> None:
         self._notes.append(text)
+
+    def surround(self, environment: Environment) -> None:
+        self._environment = environment
 
     def fail(self, error: ContinualMTError) -> None:
         self._error = self._error or error
@@ -49,7 +58,7 @@ class Mailbox:
         return self._stopping
 
     def news(self) -> News:
-        news = News(self._reports, self._notes, self._error)
+        news = News(self._reports, self._notes, self._error, self._environment)
         self._reports, self._notes = [], []
         return news
 
@@ -76,6 +85,10 @@ class Channel:
 
     def note(self, text: str) -> None:
         self._mailbox.note.remote(text)
+
+    def surround(self, environment: Environment) -> None:
+        """Say what this worker computes in."""
+        ray.get(self._mailbox.surround.remote(environment))
 
     def fail(self, error: ContinualMTError) -> None:
         ray.get(self._mailbox.fail.remote(error))

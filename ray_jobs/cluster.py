@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -102,6 +102,16 @@ def nodes() -> list[dict[str, float]]:
     """The resources of each node that is alive."""
     listed = cast(list[dict[str, Any]], ray.nodes())  # type: ignore[no-untyped-call]
     return [dict(node["Resources"]) for node in listed if node["Alive"]]
+
+
+def check_shared(machines: int, local: Sequence[str]) -> None:
+    """Raise ClusterError where a cluster has several machines and something that all of them need lies on one."""
+    if machines > 1 and local:
+        raise ClusterError(
+            f"the cluster has {machines} machines, but {' and '.join(local)} lie on one of them; use a cluster of one "
+            "machine, or name places that all can use: CONTINUAL_MT_DATABASE for records, CONTINUAL_MT_BLOBS for "
+            "blobs, resources.storage in the spec for checkpoints"
+        )
 
 
 def free_resources() -> dict[str, float]:

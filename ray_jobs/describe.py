@@ -6,6 +6,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import cast
 
+from continual_mt.environment import Environment
 from continual_mt.languages import Pair
 from continual_mt.module import new_side_of
 from continual_mt.spec import AdditionSpec, ParentSpec
@@ -29,12 +30,16 @@ def parent_of(record: Registered) -> str:
     return record.name if isinstance(record, ParentRecord) else record.parent
 
 
-def lineage(job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord]) -> Lineage:
+def lineage(
+    job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord], environment: Environment
+) -> Lineage:
     """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
 
-    Texts that were replayed are training texts as well, behind the job's own.
+    Texts that were replayed are training texts as well, behind the job's own. The spec on record has some keys more,
+    of what no spec file says: ``recall`` takes them off again.
     """
     spec = cast(JSONObject, job.spec.model_dump(mode="json"))
+    spec["environment"] = {**environment}
     if job.start:
         spec["start"] = job.start.full_name
     if job.replayed:
@@ -48,11 +53,15 @@ def lineage(job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[
             *(("test", test) for test in tests),
         ),
         spec=spec,
-        code_version=importlib.metadata.version("continual-mt"),
+        code_version=code_version(),
         job=job.digest,
         attempt=held.attempt,
         run=run,
     )
+
+
+def code_version() -> str:
+    return importlib.metadata.version("continual-mt")
 
 
 def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:

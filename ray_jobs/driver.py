@@ -10,27 +10,22 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from torch import Tensor
-
-from continual_mt.errors import ClusterError, IncompatibleError, RegistryError, StoppedError
+from continual_mt.errors import IncompatibleError, RegistryError, StoppedError
 from continual_mt.home import Home
-from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
 from continual_mt.recipe import Recipe
-from continual_mt.side import Side
+from continual_mt.report import Report
 from continual_mt.spec import AdditionSpec, ParentSpec
 from ray_jobs import cluster, describe, lease
-from ray_jobs.channel import News
 from ray_jobs.describe import Registered
 from ray_jobs.display import Display
 from ray_jobs.evaluation import Evaluation, evaluate, scoring_work, with_text
 from ray_jobs.fit import Training
-from ray_jobs.order import StoredParent, WorkOrder
+from ray_jobs.make import Made, make
 from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve
 from ray_jobs.together import trained
 from ray_jobs.tracking import Tracker
 from ray_jobs.translation import evaluate_as_tasks
-from ray_jobs.vocabularies import tokenizers
 from ray_jobs.work import Outcome, Place, Steps, Work
 from registry import JobRecord, ModuleRecord, Registry
 from registry.resolution import Shelf
@@ -164,36 +159,29 @@ class Driver:
 
     def _train(self, job: ResolvedJob, held: JobRecord, tracker: Tracker) -> Generator[Training, None, Registered]:
         self.connect()
-        resources = job.spec.resources
-        share = cluster.share_of(resources)
-        cluster.await_capacity(share, resources.wait_minutes, self.display.say)
-        order = self._order(job, share.cpus)
-        with self.display.training(job.title, job.spec.training.updates) as show:
+        if job.spec.resources.storage is None:
+            cluster.check_shared(len(cluster.nodes()), [f"the checkpoints in {self.home.jobs}"])
 
-            def heard(news: News) -> None:
-                for note in news.notes:
-                    self.display.say(f"{job.title}: {note}")
-                for report in news.reports:
-                    show(report)
-                    values = {
-                        "loss": report.loss,
-                        "lr": report.learning_rate,
-                        "tokens_per_second": report.tokens_per_second,
-                    }
-                    if report.development is not None:
-                        values["development_bleu"] = report.development
-                    tracker.metrics(values, report.update)
+        def told(report: Report) -> None:
+            values = {
+                "loss": report.loss,
+                "lr": report.learning_rate,
+                "tokens_per_second": report.tokens_per_second,
+            }
+            if report.development is not None:
+                values["development_bleu"] = report.development
+            tracker.metrics(values, report.update)
 
-            training = Training(
-                order,
-                name=self._run_name(job, held),
-                storage=self._storage(job),
-                share=share,
-                max_failures=resources.max_failures,
-                heard=heard,
-            )
-            yield training
-        return self._register(job, held, order, training.checkpoint().best, tracker.run)
+        made = yield from make(
+            job,
+            name=self._run_name(job, held),
+            storage=self._storage(job),
+            blobs=self.registry.blobs,
+            cache=self.home.cache,
+            display=self.display,
+            told=told,
+        )
+        return self._register(job, held, made, tracker.run)
 
     def connect(self) -> None:
         """Start Ray, or connect to it, unless that was done. Raises ClusterError for a cluster that cannot be used."""
@@ -201,11 +189,7 @@ class Driver:
             return
         self._stack.enter_context(cluster.connected(self.address))
         self._connected = True
-        if len(cluster.nodes()) > 1:
-            raise ClusterError(
-                f"the cluster has {len(cluster.nodes())} machines, but {self.home.path} keeps its blobs in a folder "
-                "of one; use a cluster of one machine"
-            )
+        cluster.check_shared(len(cluster.nodes()), self.registry.local_parts)
 
     def _storage(self, job: ResolvedJob) -> str:
         return job.spec.resources.storage or str(self.home.jobs)
@@ -218,31 +202,14 @@ class Driver:
         if job.spec.resources.storage is None:
             shutil.rmtree(Path(self._storage(job)) / self._run_name(job, held), ignore_errors=True)
 
-    def _order(self, job: ResolvedJob, threads: int) -> WorkOrder:
-        parent = StoredParent(self.registry.blobs.folder, job.parent.pieces) if job.parent else None
-        source, target = tokenizers(job, parent, self.home.cache)
-        self.display.say(
-            f"{job.title}: {job.train.record.sentences:,} sentence pairs, "
-            f"{source.size:,} source and {target.size:,} target types"
-        )
-        return WorkOrder.of(job, parent, source, target, threads, self.home.cache)
-
-    def _register(
-        self, job: ResolvedJob, held: JobRecord, order: WorkOrder, best: Mapping[str, Tensor], run: str | None
-    ) -> Registered:
+    def _register(self, job: ResolvedJob, held: JobRecord, made: Made, run: str | None) -> Registered:
         # Whoever lost the lease registers nothing: its new holder will.
         self.registry.renew_job(job.digest, lease.holder_name(), lease.LEASE_SECONDS)
         tests = [with_text(self.registry, test) for test in job.tests]
-        lineage = describe.lineage(job, held, run, tests)
-        sides = Side(job.pair.source, order.source), Side(job.pair.target, order.target)
-        if isinstance(job.spec, ParentSpec):
-            parent = Parent(job.pair, job.architecture, best, *sides)
-            return self.registry.register_parent(job.spec.name, parent, lineage=lineage)
-        assert job.parent is not None
-        parent = self.registry.load_parent(job.parent.name)
-        new = sides[0] if new_side_of(job.pair, parent.pair) == "source" else sides[1]
-        module = Module.of(parent, job.pair, job.spec.scope, best, new.tokenizer)
-        return self.registry.register_module(job.parent.name, module, lineage=lineage)
+        lineage = describe.lineage(job, held, run, tests, made.environment)
+        if isinstance(made.content, Parent):
+            return self.registry.register_parent(job.experiment, made.content, lineage=lineage)
+        return self.registry.register_module(job.experiment, made.content, lineage=lineage)
 
     def tests(self, job: ResolvedJob, parent: str) -> tuple[ResolvedTest, ...]:
         """The job's own test sets and those that earlier work on the same parent named, each once."""

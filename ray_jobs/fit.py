@@ -14,6 +14,7 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from continual_mt.checkpoint import Checkpoint
+from continual_mt.environment import Environment
 from continual_mt.errors import ClusterError, ContinualMTError, StoppedError, TrainingError
 from ray_jobs.channel import Channel, News
 from ray_jobs.cluster import Share
@@ -52,6 +53,8 @@ class Training:
         self.share = share
         self.at_work = False
         """Whether its workers were heard of, so that what they take is no longer free."""
+        self.environment: Environment = {}
+        """What its workers compute in, once they were heard of."""
         self._heard = heard
         self._told = False
         self._error: ContinualMTError | None = None
@@ -92,6 +95,7 @@ class Training:
         news = self._channel.news()
         self.at_work = self.at_work or bool(news.notes)
         self._error = news.error
+        self.environment = news.environment
         self._heard(news)
 
     def checkpoint(self) -> Checkpoint:

@@ -26,11 +26,11 @@ from registry.blobs import BlobStore
 class StoredParent:
     """Where a parent's bytes are: workers read them by digest and never open the database."""
 
-    blobs: Path
+    blobs: BlobStore
     pieces: Mapping[str, str]
 
     def load(self) -> Parent:
-        return Parent.from_pieces(BlobStore(self.blobs).get_all(self.pieces))
+        return Parent.from_pieces(self.blobs.get_all(self.pieces))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class StoredPair:
         tokenizers = {"source": parent.source.tokenizer, "target": parent.target.tokenizer}
         tensors = dict(parent.tensors)
         if self.module is not None:
-            module = Module.from_pieces(BlobStore(stored.blobs).get_all(self.module))
+            module = Module.from_pieces(stored.blobs.get_all(self.module))
             tokenizers[module.side] = module.new_side.tokenizer
             tensors.update(module.tensors)
         sides = {name: tensor for name, tensor in tensors.items() if group_of(name) in tokenizers}
@@ -139,7 +139,7 @@ class WorkOrder:
             return fresh
         given = dict(self.parent.load().tensors)
         if self.start is not None:
-            module = Module.from_pieces(BlobStore(self.parent.blobs).get_all(self.start))
+            module = Module.from_pieces(self.parent.blobs.get_all(self.start))
             given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
         inherited = trainable_copy(given, self.names(self.trained))
         return {name: fresh.get(name, inherited[name]) for name in self.names(GROUPS)}

@@ -171,22 +171,26 @@ def resolve(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache:
         original = parent.pair
         problems.attempt(lambda: new_side_of(pair, original))
     problems.attempt(lambda: scoring.bleu_tokenization(pair.target))
-    train = problems.attempt(lambda: _read(spec.train, pair, cache))
-    dev = problems.attempt(lambda: _read(spec.dev, pair, cache))
+    train = problems.attempt(lambda: read_corpus(spec.train, pair, cache))
+    dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
     problems.raise_any(f"the spec of {pair}")
     assert train is not None
     assert dev is not None
-    if isinstance(spec, ParentSpec):
-        architecture = spec.architecture
-    else:
-        assert parent is not None
-        architecture = Architecture.from_json(dict(parent.architecture))
     kept = tuple(test for test in tests if test is not None)
-    return ResolvedJob(spec, pair, parent, architecture, train, dev, kept)
+    return ResolvedJob(spec, pair, parent, architecture_of(spec, parent), train, dev, kept)
 
 
-def _read(spec: CorpusSpec, pair: Pair, cache: Path) -> ResolvedCorpus:
+def architecture_of(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None) -> Architecture:
+    """A parent's own, or that of the parent that an addition is made to."""
+    if isinstance(spec, ParentSpec):
+        return spec.architecture
+    assert parent is not None
+    return Architecture.from_json(dict(parent.architecture))
+
+
+def read_corpus(spec: CorpusSpec, pair: Pair, cache: Path) -> ResolvedCorpus:
+    """Raises CorpusError when it cannot be read, or has no sentence pair."""
     corpus = spec.open(pair, cache)
     summary = inspect(corpus)
     if summary.sentences == summary.empty:
@@ -204,7 +208,7 @@ def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
         return None
     way_out = f"the parent {parent.name} was trained on it: put it back as it was, or leave out replay"
     try:
-        resolved = _read(CorpusSpec.model_validate(parent.lineage.spec.get("train")), parent.pair, cache)
+        resolved = read_corpus(CorpusSpec.model_validate(parent.lineage.spec.get("train")), parent.pair, cache)
     except (MisuseError, ValueError) as error:
         raise CorpusError(trained_on[0].name, f"cannot be replayed ({error}); {way_out}") from error
     if resolved.summary.digest != trained_on[0].digest:
@@ -215,7 +219,7 @@ def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
 def read_test(spec: TestSpec, cache: Path) -> ResolvedTest:
     """Raises CorpusError when the test set cannot be read or is empty."""
     pair = Pair.parse(spec.pair)
-    resolved = _read(spec, pair, cache)
+    resolved = read_corpus(spec, pair, cache)
     lines = list(resolved.corpus.read())
     return ResolvedTest(
         name=spec.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import ray
 import torch
@@ -26,7 +25,7 @@ class TranslationOrder:
     """Everything that a task needs: like a training worker it reads weights by digest and never opens the database."""
 
     recipe: Recipe
-    blobs: Path
+    blobs: BlobStore
     parent: Mapping[str, str]
     modules: Mapping[str, Mapping[str, str]]
     sources: tuple[str, ...]
@@ -39,15 +38,14 @@ class TranslationOrder:
     ) -> TranslationOrder:
         modules = {key.name: registry.module(key.name).pieces for key in recipe.modules}
         pieces = registry.parent(recipe.parent).pieces
-        return cls(recipe, registry.blobs.folder, pieces, modules, sources, beam, threads)
+        return cls(recipe, registry.blobs, pieces, modules, sources, beam, threads)
 
 
 def translate(order: TranslationOrder) -> list[str]:
     """One hypothesis a source."""
     torch.set_num_threads(order.threads)
-    blobs = BlobStore(order.blobs)
-    modules = {name: Module.from_pieces(blobs.get_all(pieces)) for name, pieces in order.modules.items()}
-    parent = Parent.from_pieces(blobs.get_all(order.parent))
+    modules = {name: Module.from_pieces(order.blobs.get_all(pieces)) for name, pieces in order.modules.items()}
+    parent = Parent.from_pieces(order.blobs.get_all(order.parent))
     return assemble(order.recipe, parent, modules).translate(order.sources, beam=order.beam)
 
 

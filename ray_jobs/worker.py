@@ -14,6 +14,7 @@ from ray.train.torch import get_device
 from continual_mt import scoring
 from continual_mt.checkpoint import Checkpoint
 from continual_mt.encoded import EncodedSources, encode_sources, encoded_bytes
+from continual_mt.environment import environment
 from continual_mt.errors import ContinualMTError
 from continual_mt.pair_model import PairModel
 from continual_mt.replay import EarlierPair, Replay
@@ -58,6 +59,8 @@ def _train(order: WorkOrder, channel: Channel) -> None:
             checkpoint = Checkpoint.load(Path(folder))
     if first:
         device = get_device()
+        workers = ray.train.get_context().get_world_size()
+        channel.surround(environment(device, computation_dtype(device, order.settings.precision), workers))
         channel.note(
             f"worker {os.getpid()} on {device}: "
             + (f"goes on from update {checkpoint.progress.update}" if checkpoint else "starts")

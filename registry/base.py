@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
 from continual_mt.architecture import Scope
+from continual_mt.errors import InputError
 from continual_mt.languages import SideName
 from continual_mt.recipe import RecipeKind
 from registry.entities import JobState, JSONObject, Role
@@ -34,6 +35,18 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class PlainText(TypeDecorator[str]):
+    """Text that every database can keep. Raises InputError for NUL, and for what is no Unicode."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is not None and ("\0" in value or not _is_unicode(value)):
+            raise InputError(f"{value[:80]!a} holds a NUL or half a character, which no database keeps; take it out")
+        return value
+
+
 class Base(DeclarativeBase):
     # Names are given here and not by each database, so that a migration can name a constraint on any of them.
     metadata = MetaData(
@@ -46,7 +59,7 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map: ClassVar[Mapping[object, TypeEngine[str] | TypeEngine[datetime] | JSON]] = {
-        str: Text(),
+        str: PlainText(),
         datetime: UTCDateTime(),
         JSONObject: JSON(),
         SideName: Text(),
@@ -59,3 +72,11 @@ class Base(DeclarativeBase):
         list[str]: JSON(),
         list[JSONObject]: JSON(),
     }
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

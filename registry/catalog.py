@@ -43,8 +43,9 @@ class Catalog:
     def parents(self) -> list[ParentRecord]:
         """All parents, by name."""
         with self._database.read() as session:
-            query = select(schema.Parent).where(schema.Parent.deleted.is_(None)).order_by(schema.Parent.name)
-            return [parent_record(row) for row in session.scalars(query)]
+            query = select(schema.Parent).where(schema.Parent.deleted.is_(None))
+            records = [parent_record(row) for row in session.scalars(query)]
+        return sorted(records, key=lambda record: record.name)
 
     def parent(self, name: str | None = None) -> ParentRecord:
         """A parent; the name may be left out while there is exactly one."""
@@ -99,7 +100,8 @@ class Catalog:
     def corpora(self) -> list[CorpusRecord]:
         """All corpora that something was trained or tested on, by name."""
         with self._database.read() as session:
-            return [corpus_record(row) for row in session.scalars(select(schema.Corpus).order_by(schema.Corpus.name))]
+            records = [corpus_record(row) for row in session.scalars(select(schema.Corpus).order_by(schema.Corpus.id))]
+        return sorted(records, key=lambda record: record.name)
 
     def scores(
         self,

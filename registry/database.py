@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, insert
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from continual_mt.errors import FailureError, RegistryError, StorageError, UnknownNameError
-from registry import migration, schema
+from continual_mt.errors import ContinualMTError, RegistryError, StorageError, UnknownNameError
+from registry import migration, postgresql, schema, sqlite
 from registry.location import Location, database_file
 
-BUSY_SECONDS = 30
+PATIENCE_SECONDS = 10.0
+OPENING_SECONDS = 2.0  # a server that was never reached may be none
 _ATTEMPTS = 3
 _Result = TypeVar("_Result")
 
-_FULL_OR_READ_ONLY = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
-)
-_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+class _Backend(Protocol):
+    """What each kind of database does in its own way: the modules `registry.sqlite` and `registry.postgresql`."""
+
+    def engines(self, url: URL) -> tuple[Engine, Engine]: ...
+    def prepare(self, writer: Engine) -> None: ...
+    def passes(self, error: DBAPIError) -> bool: ...
+    def explain(self, name: str, error: DBAPIError, reason: str) -> ContinualMTError | None: ...
+
+
+_BACKENDS: Mapping[str, _Backend] = {"sqlite": sqlite, "postgresql+psycopg": postgresql, "postgresql": postgresql}
 
 
 class Database:
     """Records behind a URL. Opening checks that there is a registry of this version's schema.
 
     All methods raise RegistryError when the database cannot be used and StorageError when it cannot be written to;
-    nothing is changed then.
+    nothing is changed then. A server that goes away after that, say to be restarted, is waited for.
     """
 
     def __init__(self, location: Location, *, create: bool = False, upgrade: bool = False) -> None:
@@ -50,54 +56,105 @@ class Database:
                 raise StorageError(f"cannot make the folder {file.parent}: {error.strerror or error}") from error
         elif file is not None and not file.is_file():
             raise self._missing()
-        self._engine = _create_engine(location)
+        self._backend = _backend(location.database)
+        self._reader, self._writer = connect(location)
         try:
             self._prepare(create, upgrade)
         except BaseException:
             self.close()
             raise
 
+    @property
+    def is_file(self) -> bool:
+        """Whether only this machine may use it."""
+        return database_file(self._location.database) is not None
+
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state and writes nothing."""
-        with self._translated(), Session(self._engine, autoflush=False) as session:
+        with (
+            self._translated(),
+            self._connected(self._reader) as connection,
+            Session(connection, autoflush=False) as session,
+        ):
             yield session
 
     def write(self, change: Callable[[Session], _Result]) -> _Result:
-        """Run ``change`` in one transaction: all of it happens, or nothing.
+        """Run ``change`` in one transaction: all of it happens, once, or nothing. Writers take turns.
 
-        SQLite lets one writer at a time in. Elsewhere two may race for a name or a number: the loser violates a
-        uniqueness constraint, runs again and then sees what the winner wrote.
+        A connection that is lost before the end has changed nothing, and ``change`` runs again. One that is lost
+        while the server commits may have changed all or nothing: the server is asked which, when it is back.
         """
         with self._translated():
-            attempt = 1
+            attempt = 0
             while True:
+                attempt += 1
+                transaction: int | None = None
                 try:
-                    with Session(_for_writing(self._engine), expire_on_commit=False) as session, session.begin():
-                        return change(session)
-                except IntegrityError:
+                    with (
+                        self._connected(self._writer) as connection,
+                        Session(connection, expire_on_commit=False) as session,
+                    ):
+                        session.connection()  # the turn begins here, and not with the first statement
+                        result = change(session)
+                        session.flush()
+                        transaction = connection.info.get(postgresql.TRANSACTION)
+                        session.commit()
+                        return result
+                except DBAPIError as error:
+                    if not self._backend.passes(error):
+                        raise
+                    if transaction is not None and self._was_committed(transaction):
+                        return result
                     if attempt == _ATTEMPTS:
                         raise
-                    attempt += 1
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._reader.dispose()
+
+    def _was_committed(self, transaction: int) -> bool:
+        """What became of a transaction, as the server says when it is back."""
+        try:
+            with self._connected(self._writer) as connection, connection.begin():
+                return postgresql.was_committed(connection, transaction)
+        except SQLAlchemyError as error:
+            raise RegistryError(
+                f"the connection to the registry's database {self.name} was lost in the moment of a change, and the "
+                f"server did not come back to say whether it was made ({self._reason(error)}); when it is there "
+                "again, run the same command again"
+            ) from error
+
+    @contextmanager
+    def _connected(self, engine: Engine, seconds: float | None = None) -> Iterator[Connection]:
+        """A connection to a server that may be away for a moment."""
+        end = time.monotonic() + (PATIENCE_SECONDS if seconds is None else seconds)
+        while True:
+            try:
+                connection = engine.connect()
+                break
+            except DBAPIError as error:
+                if time.monotonic() > end or not self._backend.passes(error):
+                    raise
+            time.sleep(0.1)
+        with connection:
+            yield connection
 
     def _prepare(self, create: bool, upgrade: bool) -> None:
         with self._translated():
+            with self._connected(self._reader, OPENING_SECONDS):
+                pass
             if create:
-                with self._engine.connect() as connection:
-                    _use_write_ahead_log(connection)
-                with _for_writing(self._engine).begin() as connection:
+                self._backend.prepare(self._writer)
+                with self._writer.begin() as connection:
                     if migration.revision(connection) is None:
                         migration.upgrade(connection)
                         row = {"key": schema.BLOBS_SETTING, "value": self._location.blobs_setting()}
                         connection.execute(insert(schema.Setting).values(row))
             if upgrade:
-                with _for_writing(self._engine).begin() as connection:
+                with self._writer.begin() as connection:
                     if migration.revision(connection) in migration.revisions():
                         migration.upgrade(connection)
-            with self._engine.connect() as connection:
+            with self._reader.connect() as connection:
                 revision = migration.revision(connection)
         if revision is None:
             raise self._missing()
@@ -113,68 +170,40 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except SQLAlchemyError as error:
             raise self._translate(error) from error
         except ValueError as error:  # a JSON column that holds something else
             raise RegistryError(
                 f"a record in {self.name} cannot be read ({error}); the database was changed from outside"
             ) from error
 
-    def _translate(self, error: SQLAlchemyError | sqlite3.Error) -> FailureError:
+    def _translate(self, error: SQLAlchemyError) -> ContinualMTError:
+        if isinstance(error, StatementError) and isinstance(error.orig, ContinualMTError):
+            return error.orig
+        reason = self._reason(error)
+        explained = self._backend.explain(self.name, error, reason) if isinstance(error, DBAPIError) else None
+        return explained or RegistryError(f"the registry's database {self.name} cannot be used: {reason}")
+
+    def _reason(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         reason = " ".join(str(cause).split())
-        if self._password:
-            reason = reason.replace(str(self._password), "***")
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-        if code in _FULL_OR_READ_ONLY:
-            return StorageError(
-                f"cannot use the registry's database {self.name}: {reason}; nothing was changed. "
-                "Free space or make the file and its folder writable, then run the same command again"
-            )
-        if code in _LOCKED:
-            return RegistryError(
-                f"the registry's database {self.name} was busy for {BUSY_SECONDS} seconds: another process is writing "
-                "to it; nothing was changed, try again"
-            )
-        if code == sqlite3.SQLITE_NOTADB:
-            return RegistryError(f"{self.name} is not a registry: {reason}; name another one, or move it away")
-        return RegistryError(f"the registry's database {self.name} cannot be used: {reason}")
+        return reason.replace(str(self._password), "***") if self._password else reason
 
 
-def _create_engine(location: Location) -> Engine:
-    backend = location.database.get_backend_name()
+def _backend(url: URL) -> _Backend:
+    if url.drivername not in _BACKENDS:
+        raise RegistryError(
+            f"a registry is kept by SQLite or PostgreSQL, and not by {url.drivername}; write "
+            "sqlite:////absolute/path/registry.db or postgresql+psycopg://USER@HOST/DATABASE"
+        )
+    return _BACKENDS[url.drivername]
+
+
+def connect(location: Location) -> tuple[Engine, Engine]:
+    """For reading and for writing; nothing is asked of the database yet. Raises RegistryError without its driver."""
     try:
-        engine = create_engine(location.database)
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise RegistryError(f"there is no driver for a {backend} database: {error}") from error
-    if backend == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _for_writing(engine: Engine) -> Engine:
-    return engine.execution_options(writes=True)
-
-
-def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # The driver would emit BEGIN only before the first change, too late for a number that was read before it.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _use_write_ahead_log(connection: Connection) -> None:
-    """Readers then never wait for a writer. The setting is kept in the file, and cannot be changed in a transaction."""
-    if connection.dialect.name != "sqlite":
-        return
-    cursor = connection.connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.close()
+        return _backend(location.database).engines(location.database)
+    except ModuleNotFoundError as error:
+        raise RegistryError(
+            f"the driver of a PostgreSQL database is not installed ({error}): pip install 'continual-mt[postgres]'"
+        ) from error

@@ -1,4 +1,4 @@
-"""From what a user says (a home folder, a database URL, a variable, nothing) to a database and a folder of blobs."""
+"""From what a user says (a home folder, a database URL, a variable, nothing) to a database and a place for blobs."""
 
 from __future__ import annotations
 
@@ -11,30 +11,35 @@ from sqlalchemy.exc import ArgumentError
 
 from continual_mt.errors import RegistryError
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, Home
+from registry.blobs import blobs_place
 
 _SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a registry's records are, and where the blobs of a new one go. Paths are absolute."""
+    """Where a registry's records are, and where the blobs of a new one go: a folder or a URL. Paths are absolute.
+
+    Blobs that lie at a URL are kept in the folder ``cache``, too.
+    """
 
     database: URL
-    blobs: Path
+    blobs: str
+    cache: Path
 
     @classmethod
     def resolve(cls, location: str | Path | None = None) -> Location:
         """A home folder or a database URL; else the variables; else ``./continual-mt-home``. Creates nothing.
 
-        Raises RegistryError for a URL that is none.
+        Raises RegistryError for a database URL that is none, SpecError for a place where blobs cannot be.
         """
         if isinstance(location, str) and "://" in location:
             database = parse_url(location)
             beside = database_file(database)
-            blobs = Home.resolve().blobs if beside is None else beside.parent / "blobs"
-            return cls(database, Path(os.environ.get(BLOBS_VARIABLE) or blobs).absolute())
+            home = Home.resolve() if beside is None else Home.resolve(beside.parent)
+            return cls(database, blobs_place(home.blobs), home.cache / "blobs")
         home = Home.resolve(location)
-        return cls(_home_database(home), home.blobs)
+        return cls(_home_database(home), blobs_place(home.blobs), home.cache / "blobs")
 
     @property
     def name(self) -> str:
@@ -49,21 +54,22 @@ class Location:
         return None if file is None else file.parent
 
     def blobs_setting(self) -> str:
-        """The blob folder as it is written into the database: relative when it moves along with it."""
-        if self.folder is not None and self.blobs.is_relative_to(self.folder):
-            return str(self.blobs.relative_to(self.folder))
-        return str(self.blobs)
+        """The place of the blobs as it is written into the database: relative when it moves along with it."""
+        if self.folder is not None and Path(self.blobs).is_relative_to(self.folder):
+            return str(Path(self.blobs).relative_to(self.folder))
+        return self.blobs
 
-    def blobs_folder(self, setting: str) -> Path:
+    def blobs_from(self, setting: str) -> str:
         """The reverse of `blobs_setting`. Raises RegistryError when the variable says something else."""
-        folder = Path(setting) if self.folder is None else self.folder / setting
+        folder = None if "://" in setting else self.folder
+        place = blobs_place(setting if folder is None else str(folder / setting))
         variable = os.environ.get(BLOBS_VARIABLE)
-        if variable and Path(variable).absolute() != folder:
+        if variable and blobs_place(variable) != place:
             raise RegistryError(
-                f"the registry in {self.name} keeps its blobs in {folder}, but {BLOBS_VARIABLE} says {variable}; "
+                f"the registry in {self.name} keeps its blobs in {place}, but {BLOBS_VARIABLE} says {variable}; "
                 "unset the variable, or use another registry"
             )
-        return folder
+        return place
 
 
 def parse_url(text: str) -> URL:
@@ -75,6 +81,8 @@ def parse_url(text: str) -> URL:
             "the database URL cannot be read; write sqlite:////absolute/path/registry.db "
             "or postgresql+psycopg://USER@HOST/DATABASE"
         ) from None
+    if isinstance(password := url.query.get("password"), str):  # where no message would hide it
+        url = url.set(password=password).difference_update_query(["password"])
     if url.get_backend_name() != "sqlite":
         return url
     if not url.database or url.database == ":memory:":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import and_, func, or_, select
@@ -55,7 +57,7 @@ class RecipeCatalog(Catalog):
         take the place of a real test set; the highest of several with different beams.
         """
         chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
-        best = self._best_scores([recipe.digest for recipe in chosen])
+        best = self._best_scores({recipe.digest: recipe for recipe in chosen})
         return [PairEntry(recipe, best.get(recipe.digest)) for recipe in chosen]
 
     def recipe(
@@ -128,24 +130,26 @@ class RecipeCatalog(Catalog):
             )
         return recipe
 
-    def _best_scores(self, recipes: Sequence[str]) -> dict[str, ScoreRecord]:
-        """The score that a recipe is shown with, by the recipe's digest."""
-        scores, recipe, parent = (table.__table__ for table in (schema.Score, schema.Recipe, schema.Parent))
-        of_recipe, one = recipe.c.digest, scores.alias().c
+    def _best_scores(self, recipes: Mapping[str, Recipe]) -> dict[str, ScoreRecord]:
+        """The scores that recipes are shown with, by the recipes' digests."""
+        scores, recipes_run = schema.Score.__table__, schema.Recipe.__table__
+        known, one = recipes_run.c, scores.alias().c
         best = (
             select(one.id)
-            .where(one.recipe_digest == of_recipe, one.metric == BEST_METRIC)
+            .where(one.recipe_digest == known.digest, one.metric == BEST_METRIC)
             .order_by(one.sentences.desc(), one.value.desc(), one.id)
             .limit(1)
+            .correlate(recipes_run)
             .scalar_subquery()
         )
-        joined = recipe.join(scores, scores.c.id == best).join(parent, parent.c.id == scores.c.parent_id)
-        query = select(*scores.c, parent.c.name.label("of_parent")).select_from(joined)
+        query = select(*scores.c).select_from(recipes_run.join(scores, scores.c.id == best))
         found: dict[str, ScoreRecord] = {}
         with self._database.read() as session:
             for first in range(0, len(recipes), _AT_ONCE):
-                for row in session.execute(query.where(of_recipe.in_(recipes[first : first + _AT_ONCE]))):
-                    found[row.recipe_digest] = score_record(row, row.of_parent)
+                some = list(islice(recipes, first, first + _AT_ONCE))
+                for row in session.execute(query.where(known.digest.in_(some))).all():
+                    recipe = recipes[row.recipe_digest]
+                    found[recipe.digest] = score_record(row, recipe.parent, recipe.pair)
         return found
 
     def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
@@ -216,9 +220,10 @@ def _versions(session: Session, parent: str, pairs: Collection[Pair] | None) -> 
     )
     if pairs is not None:
         query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
+    pair = cache(Pair)  # thousands of versions are of some hundred pairs
     return [
-        _Version(number, Pair(source, target), version, scope)
-        for number, source, target, version, scope in session.execute(query)
+        _Version(number, pair(source, target), version, scope)
+        for number, source, target, version, scope in session.execute(query).all()
     ]
 
 

@@ -59,12 +59,12 @@ def module_record(row: schema.Module) -> ModuleRecord:
     )
 
 
-def score_record(row: schema.Score | Row[*tuple[Any, ...]], parent: str) -> ScoreRecord:
-    """Also of a row of the bare table: ten thousand mapped objects take longer than all else."""
+def score_record(row: schema.Score | Row[*tuple[Any, ...]], parent: str, pair: Pair | None = None) -> ScoreRecord:
+    """Also of a row of the bare table, with the pair that it is known to be of: mapped objects take their time."""
     return ScoreRecord(
         parent=parent,
         kind=row.kind,
-        pair=Pair(row.source, row.target),
+        pair=pair or Pair(row.source, row.target),
         recipe=row.recipe_digest,
         source=row.source_module,
         cross_attention=row.cross_attention_module,

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from continual_mt.errors import IncompatibleError
+from continual_mt.errors import IncompatibleError, StorageError
 from continual_mt.languages import Pair
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
@@ -42,7 +42,7 @@ def add_parent(
 
     Raises IncompatibleError when the name belongs to other content, or the content to another name.
     """
-    same = _of_job(session, schema.Parent, lineage) or _of_fingerprint(session, parent.fingerprint)
+    same = _of_job(session, schema.Parent, lineage) or of_fingerprint(session, parent.fingerprint)
     if same is not None:
         raise_if_deleted(same)
         if same.name != name:
@@ -62,7 +62,7 @@ def add_parent(
         architecture=parent.architecture.to_json(),
         parameters=parent.parameters(),
     )
-    _fill(session, row, pieces, lineage)
+    fill(session, row, pieces, lineage)
     return row
 
 
@@ -84,7 +84,7 @@ def add_module(
         parent=owner,
         source=module.pair.source,
         target=module.pair.target,
-        version=_next_version(session, owner.id, module.pair),
+        version=next_version(session, owner.id, module.pair),
         side=module.side,
         scope=module.scope,
         shared=is_shared(lineage.spec),
@@ -92,7 +92,7 @@ def add_module(
         recipe_digest=supervised(record, ModuleKey("", module.digest), module.pair, module.side, module.scope).digest,
         parameters=module.parameters(),
     )
-    _fill(session, row, pieces, lineage)
+    fill(session, row, pieces, lineage)
     return row
 
 
@@ -259,7 +259,7 @@ def parent_row(session: Session, name: str) -> schema.Parent:
     return row
 
 
-def _of_fingerprint(session: Session, fingerprint: str) -> schema.Parent | None:
+def of_fingerprint(session: Session, fingerprint: str) -> schema.Parent | None:
     return session.scalar(select(schema.Parent).where(schema.Parent.fingerprint == fingerprint))
 
 
@@ -270,7 +270,7 @@ def _of_job(session: Session, kind: type[_Row], lineage: Lineage) -> _Row | None
     return session.scalar(select(kind).where(kind.job == lineage.job, kind.attempt == lineage.attempt))
 
 
-def _next_version(session: Session, parent_id: int, pair: Pair) -> int:
+def next_version(session: Session, parent_id: int, pair: Pair) -> int:
     counter = schema.VersionCounter
     raised = session.scalar(
         update(counter)
@@ -286,7 +286,7 @@ def _next_version(session: Session, parent_id: int, pair: Pair) -> int:
     return raised
 
 
-def _fill(session: Session, row: schema.Artifact, pieces: Sequence[StoredPiece], lineage: Lineage) -> None:
+def fill(session: Session, row: schema.Artifact, pieces: Sequence[StoredPiece], lineage: Lineage) -> None:
     """Add what every artifact has, and write it."""
     row.pieces = [schema.Piece(name=piece.name, digest=piece.digest) for piece in pieces]
     row.bytes = sum(piece.bytes for piece in pieces)
@@ -307,3 +307,16 @@ def note_blobs(session: Session, sizes: Mapping[str, int]) -> None:
     known = set(session.scalars(select(schema.Blob.digest).where(schema.Blob.digest.in_(sizes))))
     session.add_all(schema.Blob(digest=digest, bytes=size) for digest, size in sizes.items() if digest not in known)
     session.flush()
+
+
+def check_noted(session: Session, digests: Sequence[str | None]) -> None:
+    """Raises StorageError unless all these blobs, as far as there are any, have rows.
+
+    One that has none was collected between being stored and being referred to.
+    """
+    wanted = {digest for digest in digests if digest is not None}
+    if lost := wanted - set(session.scalars(select(schema.Blob.digest).where(schema.Blob.digest.in_(wanted)))):
+        raise StorageError(
+            f"the blob {min(lost)} was removed by a `registry gc` whose grace period was shorter than this job; "
+            "run the same command again"
+        )

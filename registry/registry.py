@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+from sqlalchemy.orm import Session
 
 from continual_mt.alignment import EmbeddingTable, Precision
 from continual_mt.errors import CorruptionError, FailureError, IncompatibleError, InputError
@@ -17,7 +19,7 @@ from continual_mt.parent import Parent
 from continual_mt.recipe import Recipe, assemble
 from registry import leases, registration, schema
 from registry.alignments import AlignmentRecord, EmbeddingRecord
-from registry.blobs import BlobStore
+from registry.blobs import BlobStore, open_blobs
 from registry.curation import Curation
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
@@ -36,13 +38,14 @@ from registry.registration import StoredPiece
 from registry.sequences import CellRecord, SequenceRecord
 
 LEASE_SECONDS = 60.0
+_Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 
 
 class Registry(Curation):
     """Everything that was made, and every pair that can be run with it. Open it with `Registry.open`.
 
-    Besides the catalog's errors, verbs that write raise StorageError when the database or the blob folder cannot be
+    Besides the catalog's errors, verbs that write raise StorageError when the database or the blobs cannot be
     written to, and verbs that read weights CorruptionError for damaged or missing blobs. A verb that fails has changed
     no record.
     """
@@ -65,10 +68,21 @@ class Registry(Curation):
         try:
             with database.read() as session:
                 setting = session.get_one(schema.Setting, schema.BLOBS_SETTING)
-            return cls(database, BlobStore(place.blobs_folder(setting.value)))
+            return cls(database, open_blobs(place.blobs_from(setting.value), place.cache))
         except BaseException:
             database.close()
             raise
+
+    @property
+    def database(self) -> Database:
+        """For `registry.care`, which looks after records of every kind."""
+        return self._database
+
+    @property
+    def local_parts(self) -> tuple[str, ...]:
+        """What only this machine can use: records in a file, blobs in a folder."""
+        records = (f"the records in {self.name}",) if self._database.is_file else ()
+        return records + ((f"the blobs in {self.blobs.place}",) if self.blobs.is_local else ())
 
     def close(self) -> None:
         """Close the database and forget what was loaded."""
@@ -152,9 +166,9 @@ class Registry(Curation):
         the parent has another name.
         """
         check_parent_name(name)
-        pieces = self._store(parent.pieces())
-        return self._database.write(
-            lambda session: parent_record(registration.add_parent(session, name, parent, pieces, lineage))
+        return self._store(
+            parent.pieces(),
+            lambda session, pieces: parent_record(registration.add_parent(session, name, parent, pieces, lineage)),
         )
 
     def register_module(self, parent: str, module: Module, *, lineage: Lineage) -> ModuleRecord:
@@ -163,20 +177,28 @@ class Registry(Curation):
         Raises IncompatibleError when the module was trained on another parent or shares no side with this one.
         """
         registration.check_module(self.parent(parent), module)
-        pieces = self._store(module.pieces())
-        return self._database.write(
-            lambda session: module_record(registration.add_module(session, parent, module, pieces, lineage))
+        return self._store(
+            module.pieces(),
+            lambda session, pieces: module_record(registration.add_module(session, parent, module, pieces, lineage)),
         )
 
     def register_corpus(self, corpus: CorpusRecord) -> CorpusRecord:
         """Note a corpus; the record there is, if its digest is known."""
-        return self._database.write(lambda session: corpus_record(registration.add_corpus(session, corpus)))
+
+        def change(session: Session) -> CorpusRecord:
+            registration.check_noted(session, [corpus.sources, corpus.references])
+            return corpus_record(registration.add_corpus(session, corpus))
+
+        return self._database.write(change)
 
     def register_scores(self, scores: Sequence[ScoreRecord]) -> list[ScoreRecord]:
         """Note scores, all of them or none. A measurement that was made before gets the new value."""
-        return self._database.write(
-            lambda session: [score_record(registration.add_score(session, score), score.parent) for score in scores]
-        )
+
+        def change(session: Session) -> list[ScoreRecord]:
+            registration.check_noted(session, [score.hypotheses for score in scores])
+            return [score_record(registration.add_score(session, score), score.parent) for score in scores]
+
+        return self._database.write(change)
 
     def register_sequence(self, sequence: SequenceRecord) -> SequenceRecord:
         """Note that a sequence was begun; the record there is, if its digest is known."""
@@ -205,9 +227,12 @@ class Registry(Curation):
         if any("\n" in line for line in lines):
             raise InputError("a sentence holds a line break, so it cannot be kept as a line")
         content = "".join(f"{line}\n" for line in lines).encode()
-        digest = self.blobs.put(content)
-        self._database.write(lambda session: registration.note_blobs(session, {digest: len(content)}))
-        return digest
+
+        def note(session: Session, pieces: Sequence[StoredPiece]) -> str:
+            registration.note_blobs(session, {piece.digest: piece.bytes for piece in pieces})
+            return pieces[0].digest
+
+        return self._store({"lines": content}, note)
 
     def lines(self, blob: str) -> list[str]:
         """Text that ``store_lines`` kept."""
@@ -236,6 +261,26 @@ class Registry(Curation):
         """Let finished work be done anew, as the next attempt of the job; a job that is not finished stays as it is."""
         return self._database.write(lambda session: job_record(leases.again(session, digest)))
 
+    def _store(
+        self, contents: Mapping[str, bytes], register: Callable[[Session, Sequence[StoredPiece]], _Result]
+    ) -> _Result:
+        """Store contents, then register them in one transaction, in which all of them are still there.
+
+        `registry gc` may have taken for an orphan what was stored and not yet registered: it is stored again then,
+        while this writer has its turn and nobody collects.
+        """
+        pieces = [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in contents.items()]
+
+        def change(session: Session) -> _Result:
+            for piece in pieces:
+                try:
+                    self.blobs.size(piece.digest)
+                except CorruptionError:
+                    self.blobs.put(contents[piece.name])
+            return register(session, pieces)
+
+        return self._database.write(change)
+
     def _remember(self, recipe: Recipe) -> None:
         """Note what a recipe's digest stands for. What cannot be written to can still be read: then it is only said."""
         with self._database.read() as session:
@@ -245,6 +290,3 @@ class Registry(Curation):
             self._database.write(lambda session: registration.add_recipe(session, recipe))
         except FailureError as error:
             _logger.warning("the recipe %s can be run, but not be found by its digest later: %s", recipe, error)
-
-    def _store(self, pieces: Mapping[str, bytes]) -> list[StoredPiece]:
-        return [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in pieces.items()]

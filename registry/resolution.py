@@ -62,15 +62,16 @@ class Shelf:
 
     def zero_shots(self) -> list[Recipe]:
         """Each new source language into each new target language."""
-        sources, targets = ([m for m in self.combinable if m.side == side] for side in ("source", "target"))
+        sources = [(m.language, m.key) for m in self.combinable if m.side == "source"]
+        targets = [(m.language, m.key, cross_attention_of(m)) for m in self.combinable if m.side == "target"]
         return sorted(
             (
-                self._recipe("zero-shot", Pair(s.language, t.language), s.key, cross_attention_of(t), t.key)
-                for s in sources
-                for t in targets
-                if s.language != t.language
+                self._recipe("zero-shot", Pair(source, target), from_source, cross_attention, into_target)
+                for source, from_source in sources
+                for target, into_target, cross_attention in targets
+                if source != target
             ),
-            key=lambda recipe: recipe.pair,
+            key=lambda recipe: (recipe.pair.source, recipe.pair.target),
         )
 
     def retentions(self) -> list[Recipe]:

@@ -10,6 +10,9 @@ import django
 import polib
 import pytest
 import torch
+from s3fs import S3FileSystem
+
+from tests.s3 import S3Server
 
 LANGUAGES = ("en", "es", "de", "pt", "fr")
 
@@ -46,6 +49,24 @@ def django_text_files(
     for language, sentences in django_catalogs.items():
         paths[language].write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8")
     return paths
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    server = S3Server()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A new bucket, and the environment that leads to it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    # A driver keeps the credentials that it was made with.
+    S3FileSystem.clear_instance_cache()
+    yield s3_server.new_bucket()
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,11 @@ from continual_mt.cli import (
     pairs,
     parent,
     registry,
+    registry_bundle,
+    registry_care,
+    registry_copy,
     report,
+    reproduce,
     sequence,
     translate,
 )
@@ -63,6 +67,9 @@ app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=align.EPILOG)(align.align)
 app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
+for care in (registry_care, registry_copy, registry_bundle):
+    care.add_to(registry.app)
+registry.app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.add_typer(registry.app, name="registry")
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
 app.command(epilog=report.EPILOG)(report.report)

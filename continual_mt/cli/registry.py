@@ -137,7 +137,11 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], remar
         print_text(f"\n{title}:{'' if table.rows else ' none'}\n")
         if table.rows:
             print_table(table)
-    print_text("\nspec:\n" + yaml.safe_dump(lineage.spec, sort_keys=False, allow_unicode=True))
+    # Measured as it trained, so it is no key of the spec that a user would write.
+    spec = {key: value for key, value in lineage.spec.items() if key != "environment"}
+    for title, values in (("environment", lineage.spec.get("environment")), ("spec", spec)):
+        if values:
+            print_text(f"\n{title}:\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 app.command(epilog=registry_search.SEARCH_EPILOG)(registry_search.search)

@@ -41,7 +41,7 @@ def test_places_in_the_home(tmp_path: Path) -> None:
     assert home.database == f"sqlite:///{root}/registry.db"
     assert home.tracking == f"sqlite:///{root}/mlflow.db"
     assert (home.blobs, home.artifacts, home.cache, home.jobs) == (
-        root / "blobs",
+        str(root / "blobs"),
         root / "mlflow-artifacts",
         root / "cache",
         root / "jobs",
@@ -54,8 +54,10 @@ def test_each_place_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv(TRACKING_VARIABLE, "http://mlflow:5000")
     home = Home.resolve()
     assert home.database == "postgresql://somewhere/registry"
-    assert home.blobs == tmp_path / "blobs-elsewhere"
+    assert home.blobs == str(tmp_path / "blobs-elsewhere")
     assert home.tracking == "http://mlflow:5000"
+    monkeypatch.setenv(BLOBS_VARIABLE, "s3://bucket/blobs")
+    assert home.blobs == "s3://bucket/blobs"
 
 
 def test_nothing_is_created(tmp_path: Path) -> None:

@@ -151,6 +151,13 @@ resources: {workers: 2}
     ]
 
 
+def test_a_storage_with_keys_in_it_is_refused_and_not_shown(folder: Path) -> None:
+    text = ADDITION.replace("cpus: 1", "storage: 's3://me:hush@bucket/jobs'")
+    (problem,) = problems(AdditionSpec, folder, text)
+    assert problem.startswith("resources.storage: the URL holds a password or secret key")
+    assert "hush" not in problem
+
+
 @pytest.mark.parametrize(
     ("corpus", "problem"),
     [

@@ -182,7 +182,7 @@ def order(registry: Registry, tmp_path: Path) -> Callable[[ResolvedJob], WorkOrd
     """What the driver makes of an addition to the untrained parent, for one worker with one thread."""
 
     def make(job: ResolvedJob) -> WorkOrder:
-        parent = StoredParent(registry.blobs.folder, job.parent.pieces) if job.parent else None
+        parent = StoredParent(registry.blobs, job.parent.pieces) if job.parent else None
         source, target = tokenizers(job, parent, tmp_path)
         return WorkOrder.of(job, parent, source, target, threads=1, cache=tmp_path)
 

@@ -19,6 +19,7 @@ def work(arguments: dict[str, Channel]) -> None:
     """A worker's side of the conversation."""
     channel = arguments["channel"]
     channel.report(REPORT)
+    channel.surround({"torch": "2.0", "threads": 2})
     channel.note("first")
     channel.note("second")
     channel.fail(CorpusError("train.pt", "not UTF-8", 7))
@@ -34,6 +35,7 @@ def test_a_worker_tells_the_driver(ray_cluster: Any) -> None:
     news = channel.news()
     assert news.reports == [REPORT]
     assert news.notes == ["first", "second"]
+    assert news.environment == {"torch": "2.0", "threads": 2}
     assert isinstance(news.error, CorpusError)
     assert (str(news.error), news.error.line) == ("train.pt, line 7: not UTF-8", 7)
     assert channel.failed()

@@ -34,6 +34,16 @@ def test_a_worker_fits_on_one_machine_or_not_at_all(share: Share, free: list[dic
     assert _fits(share, free) == fits
 
 
+def test_several_machines_want_places_that_all_can_use() -> None:
+    cluster.check_shared(1, ["the blobs in /home/blobs"])
+    cluster.check_shared(3, [])
+    with pytest.raises(
+        ClusterError, match="has 3 machines, but the records in a and the blobs in b lie on one"
+    ) as caught:
+        cluster.check_shared(3, ["the records in a", "the blobs in b"])
+    assert "CONTINUAL_MT_BLOBS for blobs, resources.storage in the spec for checkpoints" in str(caught.value)
+
+
 def test_a_share_is_said_in_words() -> None:
     assert str(Share(2, 3, 0)) == "2 × (3 CPUs)"
     assert str(Share(2, 3, 0.5)) == "2 × (3 CPUs and 0.5 GPUs)"

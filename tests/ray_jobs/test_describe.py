@@ -98,11 +98,12 @@ def test_lineage_says_what_a_result_was_made_from(
 ) -> None:
     job = resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path)
     held = JobRecord(job.digest, "addition", "running", 3, "host:1:x", now(), "run-1", now(), now())
-    lineage = describe.lineage(job, held, "run-1", [test.record for test in job.tests])
+    environment = {"torch": "2.0", "threads": 2}
+    lineage = describe.lineage(job, held, "run-1", [test.record for test in job.tests], environment)
     assert [role for role, _ in lineage.corpora] == ["train", "dev", "test"]
     assert (lineage.job, lineage.attempt, lineage.run) == (job.digest, 3, "run-1")
-    assert lineage.spec["pair"] == "pt-en"
-    assert describe.lineage(job, replace(held, attempt=4), None, []).attempt == 4
+    assert (lineage.spec["pair"], lineage.spec["environment"]) == ("pt-en", environment)
+    assert describe.lineage(job, replace(held, attempt=4), None, [], {}).attempt == 4
 
 
 def test_lineage_names_what_was_replayed(
@@ -112,7 +113,7 @@ def test_lineage_names_what_was_replayed(
     plain, other = (resolve(addition_spec(pair), parent, tmp_path) for pair in ("pt-en", "es-de"))
     job = replace(plain, replay=0.5, replayed=(ReplayedPair(other.train, None),))
     held = JobRecord(job.digest, "addition", "running", 1, None, None, None, now(), now())
-    lineage = describe.lineage(job, held, None, [])
+    lineage = describe.lineage(job, held, None, [], {})
     assert lineage.corpora == (
         ("train", plain.train.record),
         ("train", other.train.record),
@@ -121,7 +122,7 @@ def test_lineage_names_what_was_replayed(
     assert (lineage.spec["replay"], lineage.spec["replayed"]) == (0.5, ["es-en"])
     parameters = describe.parameters(job)
     assert (parameters["replay"], parameters["replayed"]) == (0.5, "es-de")
-    for absent in (describe.lineage(plain, held, None, []).spec, describe.parameters(plain)):
+    for absent in (describe.lineage(plain, held, None, [], {}).spec, describe.parameters(plain)):
         assert not {"replay", "replayed"} & set(absent)
 
 

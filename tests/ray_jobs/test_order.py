@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +16,10 @@ from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.pieces import parameter_shapes
 from continual_mt.spec import AdditionSpec, ParentSpec
-from ray_jobs.order import WorkOrder
+from ray_jobs.order import StoredParent, WorkOrder
 from ray_jobs.resolve import ReplayedPair, ResolvedJob, resolve
 from registry import Lineage, Registry
+from registry.blobs import open_blobs
 
 MakeOrder = Callable[[ResolvedJob], WorkOrder]
 
@@ -96,6 +100,21 @@ def test_an_earlier_pair_has_its_own_sides(
         assert set(sides) == {"source.embedding", "target.embedding", "target.bias"}
         assert torch.equal(sides["source.embedding"], table)
         assert torch.equal(sides["target.embedding"], first.tensors["target.embedding"])
+
+
+def test_a_parent_is_loaded_from_s3_by_another_process(
+    registry: Registry, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent has no keys in it: they are in the environment of whoever loads."""
+    pieces = registry.load_parent().pieces()
+    stored = StoredParent(open_blobs(f"s3://{bucket}/blobs", tmp_path / "cache"), registry.parent().pieces)
+    assert stored.blobs.put_all(pieces) == stored.pieces
+    sent = pickle.dumps(stored)
+    assert b"secret" not in sent
+    load = "import pickle, sys; print(pickle.load(sys.stdin.buffer).load().fingerprint)"
+    said = subprocess.run([sys.executable, "-c", load], input=sent, capture_output=True, check=True).stdout
+    assert said.decode().strip() == registry.parent().fingerprint
+    assert {path.name for path in (tmp_path / "cache").rglob("?" * 64)} == set(stored.pieces.values())
 
 
 def test_the_seed_decides_the_noise(parent_spec: Callable[..., ParentSpec], order: MakeOrder, tmp_path: Path) -> None:

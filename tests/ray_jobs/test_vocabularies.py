@@ -15,7 +15,7 @@ from registry import Registry
 
 @pytest.fixture
 def parent(registry: Registry) -> StoredParent:
-    return StoredParent(registry.blobs.folder, registry.parent("es-en").pieces)
+    return StoredParent(registry.blobs, registry.parent("es-en").pieces)
 
 
 @pytest.fixture

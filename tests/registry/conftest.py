@@ -1,8 +1,11 @@
-"""Real parts, made small: parents and modules of 16 dimensions with tokenizers trained on Django's catalogs."""
+"""Real parts, made small: parents and modules of 16 dimensions with tokenizers trained on Django's catalogs.
+
+What asks for a ``home`` runs twice: its records are in SQLite, and in a real PostgreSQL.
+"""
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from multiprocessing import get_context
@@ -20,10 +23,15 @@ from continual_mt.pieces import parameter_shapes
 from continual_mt.side import Side
 from continual_mt.tokenizer import Tokenizer, train_tokenizer
 from registry import CorpusRecord, Lineage, Registry
+from registry.location import Location
+from tests.registry.backends import Backend, InPostgreSQL, InSQLite
+from tests.registry.server import Server
 
 ARCHITECTURE = Architecture(
     width=16, heads=2, encoder_layers=1, decoder_layers=1, feed_forward=32, maximum_positions=64
 )
+
+VARIABLES = (HOME_VARIABLE, DATABASE_VARIABLE, BLOBS_VARIABLE)
 
 MakeParent = Callable[..., Parent]
 MakeModule = Callable[..., Module]
@@ -32,7 +40,7 @@ MakeModule = Callable[..., Module]
 @pytest.fixture(autouse=True, scope="session")
 def _no_variables() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for variable in (HOME_VARIABLE, DATABASE_VARIABLE, BLOBS_VARIABLE):
+        for variable in VARIABLES:
             patch.delenv(variable, raising=False)
         yield
 
@@ -87,47 +95,74 @@ def lineage(corpus: CorpusRecord) -> Lineage:
     return Lineage(corpora=(("train", corpus),), spec={"seed": 1, "rates": [0.1, 0.2]}, code_version="0.1.0")
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    try:
+        started = Server()
+    except FileNotFoundError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield started
+    started.remove()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return InSQLite() if request.param == "sqlite" else InPostgreSQL(request.getfixturevalue("server"))
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+def home(backend: Backend, tmp_path: Path) -> Iterator[Path]:
+    """Where a registry may be: ``Registry.open(home)`` takes the database from the variable, unless it is SQLite."""
+    with backend.at(tmp_path / "home") as place:
+        yield place
+        backend.drop(place)
+
+
+@pytest.fixture
+def location(backend: Backend, home: Path) -> Location:
+    """Where ``Database(location, create=True)`` makes a registry."""
+    backend.create(home)
+    return Location.resolve(home)
 
 
 @pytest.fixture(scope="session")
-def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_home(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made once and copied, which is faster than migrating a database for each test."""
-    folder = tmp_path_factory.mktemp("empty") / "home"
-    Registry.open(folder, create=True).close()
-    return folder
+    with backend.at(tmp_path_factory.mktemp("empty") / "home") as folder:
+        backend.create(folder)
+        Registry.open(folder, create=True).close()
+        return folder
 
 
 @pytest.fixture(scope="session")
 def filled_home(
+    backend: Backend,
     empty_home: Path,
     tmp_path_factory: pytest.TempPathFactory,
     parent: Parent,
     make_module: MakeModule,
     lineage: Lineage,
 ) -> Path:
-    folder = tmp_path_factory.mktemp("filled") / "home"
-    shutil.copytree(empty_home, folder)
-    with Registry.open(folder) as registry:
-        registry.register_parent("base", parent, lineage=lineage)
-        registry.register_module("base", make_module(parent, "de-en", seed=1), lineage=lineage)
-        registry.register_module("base", make_module(parent, "fr-es", seed=2), lineage=lineage)
-    return folder
+    with backend.at(tmp_path_factory.mktemp("filled") / "home") as folder:
+        backend.copy(empty_home, folder)
+        with Registry.open(folder) as registry:
+            registry.register_parent("base", parent, lineage=lineage)
+            registry.register_module("base", make_module(parent, "de-en", seed=1), lineage=lineage)
+            registry.register_module("base", make_module(parent, "fr-es", seed=2), lineage=lineage)
+        return folder
 
 
 @pytest.fixture
-def registry(empty_home: Path, home: Path) -> Iterator[Registry]:
-    shutil.copytree(empty_home, home)
+def registry(backend: Backend, empty_home: Path, home: Path) -> Iterator[Registry]:
+    backend.copy(empty_home, home)
     with Registry.open(home) as opened:
         yield opened
 
 
 @pytest.fixture
-def filled(filled_home: Path, home: Path) -> Iterator[Registry]:
+def filled(backend: Backend, filled_home: Path, home: Path) -> Iterator[Registry]:
     """A parent fr-en, a new source language (de-en) and a new target language (fr-es)."""
-    shutil.copytree(filled_home, home)
+    backend.copy(filled_home, home)
     with Registry.open(home) as opened:
         yield opened
 
@@ -137,6 +172,8 @@ class Child:
 
     def __init__(self, text: str, names: Mapping[str, object]) -> None:
         context = get_context("forkserver")
+        variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+        text = f"import os\nos.environ.update({variables!r})\n{text}"  # a server that forks has its own
         context.set_forkserver_preload(["registry"])
         self._answers, answers = context.Pipe(duplex=False)
         self.process = context.Process(target=exec, args=(text, {"answers": answers, **names}))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from alembic import command
-from sqlalchemy import create_engine
+from sqlalchemy import text
 
 from continual_mt.alignment import Precision
 from continual_mt.errors import RegistryError, UnknownNameError
 from continual_mt.lexicon import Lexicon
-from registry import AlignmentRecord, EmbeddingRecord, Registry, migration
+from registry import AlignmentRecord, EmbeddingRecord, Registry
 from registry.embeddings import two_embeddings
+from tests.registry.revisions import changing, migrate
 
 LEXICON = Lexicon(Path("lexica/de-fr.tsv"), {"Haus": ("maison", "foyer"), "zum Beispiel": ("par exemple",)})
 RESULTS = [Precision("piece", "cosine", 12, 196, 0.25, 1.0), Precision("word", "csls", 0, 3, None, None)]
@@ -72,10 +71,9 @@ def test_every_field_is_in_the_json(filled: Registry, tables: Tables) -> None:
 
 def test_results_that_were_changed_from_outside(filled: Registry, tables: Tables, home: Path) -> None:
     filled.register_alignment(*tables, LEXICON, RESULTS)
-    with sqlite3.connect(home / "registry.db") as connection:
-        connection.execute("""UPDATE alignments SET results = '[{"unit": "letter"}]'""")
-    connection.close()
-    with pytest.raises(RegistryError, match=r"a record in .*registry.db cannot be read \(.* for Precision"):
+    with changing(home) as connection:
+        connection.execute(text("""UPDATE alignments SET results = '[{"unit": "letter"}]'"""))
+    with pytest.raises(RegistryError, match=r"a record in .* cannot be read \(.* for Precision"):
         filled.alignments()
 
 
@@ -83,12 +81,8 @@ def test_a_registry_from_before_alignments_is_upgraded(filled: Registry, tables:
     filled.register_alignment(*tables, LEXICON, RESULTS)
     names = [module.full_name for module in filled.modules()]
     filled.close()
-    engine = create_engine(f"sqlite:///{home}/registry.db")
-    with engine.begin() as connection:
-        config = migration.configuration()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0002")
-    engine.dispose()
+    with changing(home) as connection:
+        migrate(connection, "0002")
     with pytest.raises(RegistryError, match=r"has the schema 0002 of an older.*continual-mt registry upgrade"):
         Registry.open(home)
     with Registry.open(home, upgrade=True) as opened:

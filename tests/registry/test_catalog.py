@@ -1,6 +1,6 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -38,10 +38,10 @@ def two_parents(filled: Registry, make_parent: MakeParent, make_module: MakeModu
     return filled
 
 
-def test_an_empty_registry(registry: Registry, home: Path) -> None:
+def test_an_empty_registry(registry: Registry) -> None:
     assert (registry.parents(), registry.modules(), registry.corpora(), registry.scores()) == ([], [], [], [])
     assert (registry.recipes(), registry.pairs()) == ([], [])
-    with pytest.raises(UnknownNameError, match=f"there is no parent yet; train one \\(in {home}/registry.db\\)"):
+    with pytest.raises(UnknownNameError, match=re.escape(f"there is no parent yet; train one (in {registry.name})")):
         registry.parent()
     with pytest.raises(UnknownNameError, match="there is no parent 'base'; there is none at all yet"):
         registry.parent("base")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import pytest
 from continual_mt.module import Module
 from continual_mt.parent import Parent
 from registry import Lineage, Registry
+from registry.database import Database
+from registry.location import Location
 
 MakeModule = Callable[..., Module]
 Start = Callable[..., Any]
@@ -33,11 +35,9 @@ def blobs(registry: Registry) -> int:
     return len(list(registry.blobs.folder.rglob("?" * 64)))
 
 
-@pytest.fixture
-def home(tmp_path: Path, parent: Parent, lineage: Lineage) -> Path:
-    with Registry.open(tmp_path / "home", create=True) as registry:
-        registry.register_parent("base", parent, lineage=lineage)
-    return tmp_path / "home"
+@pytest.fixture(autouse=True)
+def _base(registry: Registry, parent: Parent, lineage: Lineage) -> None:
+    registry.register_parent("base", parent, lineage=lineage)
 
 
 @pytest.fixture
@@ -63,10 +63,10 @@ def test_two_processes_with_one_job_register_one_module(home: Path, modules: lis
 def test_killed_between_blobs_and_records(home: Path, modules: list[Module], lineage: Lineage, start: Start) -> None:
     """A writer that is held up in front of its transaction has stored the blobs; killed there, it leaves no module."""
     pieces = modules[0].pieces()
-    lock = sqlite3.connect(home / "registry.db", isolation_level=None)
-    with Registry.open(home) as registry:
+    other = Database(Location.resolve(home))
+    with closing(other), Registry.open(home) as registry, other._writer.connect() as lock:
         expected = blobs(registry) + len(pieces)
-        lock.execute("BEGIN IMMEDIATE")
+        turn = lock.begin()
         child = start(REGISTER, home=home, pieces=pieces, times=1, job=None)
         deadline = time.monotonic() + 60
         while blobs(registry) < expected:
@@ -75,8 +75,7 @@ def test_killed_between_blobs_and_records(home: Path, modules: list[Module], lin
             time.sleep(0.01)
         child.process.kill()
         assert child.exit_code() == -signal.SIGKILL
-        lock.execute("ROLLBACK")
-        lock.close()
+        turn.rollback()
         assert registry.modules() == []
         assert [str(entry.pair) for entry in registry.pairs()] == ["fr-en"]
         assert registry.register_module("base", modules[0], lineage=lineage).version == 1

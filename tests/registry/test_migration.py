@@ -1,52 +1,121 @@
-from collections.abc import Iterator
+"""Every revision, up and down, with rows in every table, on every kind of database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Connection, MetaData, inspect, select, text
 
-from registry import migration, schema
+from continual_mt.cli.main import main
+from continual_mt.errors import RegistryError
+from registry import Registry, migration, schema
+from registry.location import Location
+from tests.registry import dump_schema
+from tests.registry.backends import Backend
+from tests.registry.revisions import changing, fill_tables, migrate
+
+REVISIONS = migration.revisions()
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = create_engine(f"sqlite:///{tmp_path}/records.db")
-    yield engine
-    engine.dispose()
+def rows(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+    """All that is in the tables, by table, but which revision it is."""
+    found = MetaData()
+    found.reflect(connection)
+    return {
+        table.name: [dict(row._mapping) for row in connection.execute(select(table).order_by(*table.primary_key))]
+        for table in found.sorted_tables
+        if table.name != migration.VERSION_TABLE
+    }
+
+
+def in_common(rows: dict[str, list[dict[str, Any]]], others: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Those tables and columns of ``rows`` that ``others`` has, too."""
+    columns = {table: set(found[0]) for table, found in others.items() if found}
+    return {
+        table: [{name: value for name, value in row.items() if name in columns[table]} for row in found]
+        for table, found in rows.items()
+        if table in columns
+    }
 
 
 def test_there_is_one_head() -> None:
-    assert ScriptDirectory.from_config(migration.configuration()).get_heads() == [migration.revisions()[-1]]
+    assert ScriptDirectory.from_config(migration.configuration()).get_heads() == [REVISIONS[-1]]
 
 
-def test_the_migrated_schema_is_that_of_the_models(engine: Engine) -> None:
-    with engine.begin() as connection:
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_rows_of_a_revision_live_through_up_and_down(location: Location, home: Path, revision: str) -> None:
+    prepare(home)
+    with changing(home) as connection:
+        migrate(connection, revision)
+        fill_tables(connection)
+        before = rows(connection)
+        assert all(before.values())
+    with changing(home) as connection:
         migration.upgrade(connection)
+        after = rows(connection)
+        assert migration.revision(connection) == REVISIONS[-1]
+        assert in_common(after, before) == before
+    with changing(home) as connection:
+        migrate(connection, revision)
+        assert rows(connection) == before
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_rows_of_the_newest_live_through_down_and_up(location: Location, home: Path, revision: str) -> None:
+    """But for what the older tables have no place for."""
+    prepare(home)
+    with changing(home) as connection:
+        migration.upgrade(connection)
+        fill_tables(connection)
+        before = rows(connection)
+    with changing(home) as connection:
+        migrate(connection, revision)
+        older = rows(connection)
+        assert all(older.values())
+        assert in_common(before, older) == older
+    with changing(home) as connection:
+        migration.upgrade(connection)
+        assert in_common(rows(connection), older) == in_common(before, older)
+
+
+def prepare(home: Path) -> None:
+    """All but the tables."""
+    with Registry.open(home, create=True):
+        pass
+    with changing(home) as connection:
+        migrate(connection, "base")
+        assert inspect(connection).get_table_names() == [migration.VERSION_TABLE]
+
+
+def test_the_migrated_schema_is_that_of_the_models(registry: Registry) -> None:
+    with registry._database.read() as session:
         context = MigrationContext.configure(
-            connection, opts={"version_table": migration.VERSION_TABLE, "compare_server_default": True}
+            session.connection(), opts={"version_table": migration.VERSION_TABLE, "compare_server_default": True}
         )
         assert compare_metadata(context, schema.Base.metadata) == []
 
 
-def test_names_and_checks_are_those_of_the_models(engine: Engine, tmp_path: Path) -> None:
+def test_names_and_checks_are_those_of_the_models(registry: Registry, home: Path) -> None:
     """What autogenerate does not compare: the names of constraints, and checks."""
-    with engine.begin() as connection:
-        migration.upgrade(connection)
-    models = create_engine(f"sqlite:///{tmp_path}/models.db")
-    schema.Base.metadata.create_all(models)
-    migrated, modelled = inspect(engine), inspect(models)
-    for table in schema.Base.metadata.tables:
-        for constraints in ("get_pk_constraint", "get_foreign_keys", "get_check_constraints", "get_unique_constraints"):
-            assert _sorted(getattr(migrated, constraints)(table)) == _sorted(getattr(modelled, constraints)(table))
-    models.dispose()
+    with changing(home) as connection:
+        migrated = dump_schema.dump(connection)
+        migrate(connection, "base")
+        schema.Base.metadata.create_all(connection)
+        assert dump_schema.dump(connection) == migrated
 
 
-def _sorted(constraints: object) -> object:
-    """A table that was copied lists its constraints in another order."""
-    return sorted(constraints, key=lambda found: str(found["name"])) if isinstance(constraints, list) else constraints
+def test_the_schema_is_the_one_that_was_noted(registry: Registry, home: Path, backend: Backend) -> None:
+    with changing(home) as connection:
+        now = dump_schema.dump(connection)
+    assert now == dump_schema.noted(backend.name), (
+        "the tables are not those of tests/registry/schema: if that is meant, run: python -m tests.registry.dump_schema"
+    )
 
 
 def test_the_names_fit_every_database() -> None:
@@ -54,18 +123,6 @@ def test_the_names_fit_every_database() -> None:
         for constraint in (*table.constraints, *table.indexes):
             assert constraint.name is not None
             assert len(constraint.name) <= 63
-
-
-def test_down_and_up_again(engine: Engine) -> None:
-    with engine.begin() as connection:
-        assert migration.revision(connection) is None
-        migration.upgrade(connection)
-        assert migration.revision(connection) == migration.revisions()[-1]
-        config = migration.configuration()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
-        assert inspect(connection).get_table_names() == [migration.VERSION_TABLE]
-        migration.upgrade(connection)
 
 
 def test_the_problem_of_a_revision() -> None:
@@ -76,3 +133,53 @@ def test_the_problem_of_a_revision() -> None:
     newer = migration.problem("0003", ["0001", "0002"])
     assert newer is not None
     assert newer.endswith("a newer version wrote it. Update continual_mt")
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(home: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    """One command on the registry: its exit code, and all that it printed."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main([*arguments, "--home", str(home)])
+        return code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_an_older_registry_on_the_command_line(filled: Registry, home: Path, run: Run, revision: str) -> None:
+    modules, name = filled.modules(), filled.name
+    filled.close()
+    with changing(home) as connection:
+        migrate(connection, revision)
+    for arguments in (["pairs"], ["registry", "list", "--json"]):
+        code, out, err = run(*arguments)
+        assert (code, out) == (1, "")
+        assert f"the registry in {name} has the schema {revision} of an older version of continual_mt" in joined(err)
+        assert "nothing was changed. Make a copy of it, then run: continual-mt registry upgrade" in joined(err)
+    for _ in range(2):
+        code, out, err = run("registry", "upgrade")
+        assert code == 0
+        assert f"{name} has the tables of this version" in joined(out + err)
+    with Registry.open(home) as upgraded:
+        assert upgraded.modules() == modules
+
+
+def test_a_newer_registry_on_the_command_line(filled: Registry, home: Path, run: Run) -> None:
+    with changing(home) as connection:
+        connection.execute(text("UPDATE registry_version SET version_num = '9999'"))
+    for arguments in (["pairs"], ["registry", "upgrade"]):
+        code, out, err = run(*arguments)
+        assert (code, out) == (1, "")
+        assert f"the registry in {filled.name} has the schema 9999, which this version" in joined(err)
+        assert "a newer version wrote it. Update continual_mt" in joined(err)
+    with pytest.raises(RegistryError, match="has the schema 9999"):
+        Registry.open(home, upgrade=True)
+
+
+def joined(printed: str) -> str:
+    """Without the breaks of lines, which depend on how long the temporary folder's name is."""
+    return " ".join(printed.split())

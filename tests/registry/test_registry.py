@@ -14,6 +14,7 @@ from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.parent import Parent
 from registry import CorpusRecord, Lineage, Registry
+from tests.registry.backends import only_sqlite
 
 MakeParent = Callable[..., Parent]
 MakeModule = Callable[..., Module]
@@ -107,13 +108,15 @@ def test_all_pairs_share_one_body(filled: Registry) -> None:
     assert filled.load_module("de-en") is filled.load_module("base/de-en:1")
 
 
-def test_nothing_is_forgotten(registry: Registry, parent: Parent, make_module: MakeModule, lineage: Lineage) -> None:
+def test_nothing_is_forgotten(
+    registry: Registry, home: Path, parent: Parent, make_module: MakeModule, lineage: Lineage
+) -> None:
     registry.register_parent("base", parent, lineage=lineage)
     sentences, references = ["Bonjour tout le monde"], ["Hello everybody"]
     before = registry.assemble("fr", "en").logits_digest(sentences, references)
     for pair in ("de-en", "fr-es"):
         registry.register_module("base", make_module(parent, pair), lineage=lineage)
-    with Registry.open(registry.name.removesuffix("/registry.db")) as fresh:
+    with Registry.open(home) as fresh:
         assert fresh.assemble("fr", "en").logits_digest(sentences, references) == before
         assert fresh.assemble("fr", "en", recipe="retention:de-en").logits_digest(sentences, references) != before
 
@@ -216,6 +219,7 @@ def test_a_damaged_piece_stops_only_what_needs_it(filled: Registry) -> None:
     assert filled.assemble("de", "en").recipe == filled.recipe("de", "en")
 
 
+@only_sqlite
 def test_a_home_can_be_moved(filled: Registry, home: Path, tmp_path: Path) -> None:
     names = [module.full_name for module in filled.modules()]
     filled.close()
@@ -227,6 +231,7 @@ def test_a_home_can_be_moved(filled: Registry, home: Path, tmp_path: Path) -> No
     assert not home.exists()
 
 
+@only_sqlite
 def test_opening_by_url_variable_and_default(
     filled: Registry, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +261,10 @@ def test_blobs_elsewhere_are_found_again(
     with Registry.open(tmp_path / "home") as opened:
         assert opened.blobs.folder == tmp_path / "blobs"
         opened.load_parent()
+        assert opened.local_parts == (
+            f"the records in {tmp_path}/home/registry.db",
+            f"the blobs in {tmp_path}/blobs",
+        )
     monkeypatch.setenv(BLOBS_VARIABLE, str(tmp_path / "wrong"))
     with pytest.raises(RegistryError, match=f"keeps its blobs in {tmp_path}/blobs"):
         Registry.open(tmp_path / "home")

@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from alembic import command
-from sqlalchemy import create_engine
 
 from continual_mt.errors import InputError, RegistryError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.parent import Parent
-from registry import CellRecord, CorpusRecord, Lineage, Registry, SequenceRecord, migration
+from registry import CellRecord, CorpusRecord, Lineage, Registry, SequenceRecord
+from tests.registry.revisions import changing, migrate
 
 SEQUENCE = SequenceRecord("a" * 64, "base", "latin", "separate", (Pair("pt", "en"), Pair("es", "de")))
 CELL = CellRecord(
@@ -83,12 +82,8 @@ def test_a_corpus_that_becomes_a_test_set(filled: Registry, corpus: CorpusRecord
 def test_an_older_registry_is_upgraded_when_told_to(filled: Registry, home: Path) -> None:
     parents: Mapping[str, str] = {record.name: record.fingerprint for record in filled.parents()}
     filled.close()
-    engine = create_engine(f"sqlite:///{home}/registry.db")
-    with engine.begin() as connection:
-        config = migration.configuration()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
-    engine.dispose()
+    with changing(home) as connection:
+        migrate(connection, "0001")
     with pytest.raises(RegistryError, match=r"has the schema 0001 of an older.*continual-mt registry upgrade"):
         Registry.open(home)
     with Registry.open(home, upgrade=True) as opened:

@@ -1,4 +1,4 @@
-"""The first tables."""
+"""The first tables. Going down loses all."""
 
 from collections.abc import Sequence
 

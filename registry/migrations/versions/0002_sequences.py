@@ -1,4 +1,7 @@
-"""Hypotheses and test sets as blobs; sequences, and what every pair scored at each of their positions."""
+"""Hypotheses and test sets as blobs; sequences, and what every pair scored at each of their positions.
+
+Going down loses the sequences with their cells, and which blobs hold hypotheses and test sets; not the scores.
+"""
 
 from collections.abc import Sequence
 

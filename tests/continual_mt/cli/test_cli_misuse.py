@@ -110,3 +110,12 @@ def test_a_submitted_job_needs_an_absolute_home(run: Any, corpus_files: Files) -
     words = ("add", "pt-en", "--train", *files, "--dev", *files, "--address", "http://127.0.0.1:9")
     refused(run(*words), "the home is not set")
     refused(run(*words, "--home", "here", "--json"), "the home is here", "--json: ", "2 problems")
+
+
+def test_keys_in_the_url_of_blobs_are_not_shown(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTINUAL_MT_BLOBS", "s3://AKIAEXAMPLE:not/so+secret@bucket/blobs")
+    result = run("pairs", "--home", tmp_path / "home", "--json")
+    refused(result, "CONTINUAL_MT_BLOBS", "the URL holds a password or secret key", "AWS_SECRET_ACCESS_KEY")
+    assert "AKIAEXAMPLE" not in result.err
+    assert "not/so" not in result.err
+    assert not (tmp_path / "home").exists()

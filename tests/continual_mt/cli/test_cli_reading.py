@@ -63,6 +63,7 @@ def test_registry_show_a_parent(run: Any, shared_home: Path) -> None:
     shown = run("registry", "show", "es-en", "--home", shared_home).out
     for line in ("parent: es-en", "pair: es-en", "MLflow run: run-7", "corpora:", "scores:", "spec:", "seed: 1"):
         assert line in shown.splitlines()
+    assert "\nenvironment:\nthreads: 2\n\nspec:\nseed: 1\n" in shown
     assert "BSD-3-Clause" in shown
     assert "retention through pt-en:1" in shown
 

@@ -1,0 +1,152 @@
+"""How fast the registry answers as it grows: resolving, listing, searching, and checking its bytes.
+
+Registries of 100 to 10,000 modules over 200 languages, with up to 1,000,000 scores, are written into a temporary SQLite
+file, and into the empty databases whose URLs are given. Each question is asked again and again by one process with a
+connection that is open; the floor is what the database takes for one row by its key. ``verify`` hashes real files and
+is compared with plain hashing of the same files in the same run.
+
+    python -m benchmarks.registry --database postgresql+psycopg://USER@HOST/EMPTY
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import make_url, select
+
+from benchmarks.checking import measure_verify
+from benchmarks.population import PAIR, TESTS, languages, populate
+from benchmarks.report import machine, print_table, write_json
+from registry import Registry, schema
+
+SIZES = {100: 10_000, 1_000: 100_000, 10_000: 1_000_000}
+"""Modules, and scores."""
+QUICK = {100: 10_000, 1_000: 100_000}
+OVER = 200
+QUERY = "language={language} side=source scope=xattn bleu>30"
+GOALS = {"assemble resolves": 20.0, "pairs()": 300.0, "search": 100.0}
+"""Milliseconds at most, with 10,000 modules."""
+
+
+def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object]]:
+    over = languages(min(OVER, modules))
+    sources, targets = over[0::2], over[1::2]
+    asked = iter(range(sys.maxsize))
+
+    def next_of(tags: list[str]) -> str:
+        return tags[next(asked) * 7 % len(tags)]
+
+    def by_key() -> object:
+        with registry.database.read() as session:
+            return session.execute(select(schema.Setting.value)).all()
+
+    return {
+        "floor: one row": by_key,
+        "assemble resolves": lambda: registry.recipe(next_of(sources), next_of(targets)),
+        "assemble resolves, supervised": lambda: registry.recipe(next_of(sources), PAIR.target),
+        "assemble resolves, by score": lambda: registry.recipe(next_of(sources), next_of(targets), test=TESTS[0]),
+        "pairs()": registry.pairs,
+        "search": lambda: registry.search(QUERY.format(language=next_of(sources))),
+        "module": lambda: registry.module(f"{next_of(sources)}-{PAIR.target}"),
+    }
+
+
+def measure(registry: Registry, modules: int, times: int) -> dict[str, float]:
+    """Milliseconds of each question: the median."""
+    found = {}
+    for name, ask in questions(registry, modules).items():
+        ask()
+        found[name] = statistics.median(_milliseconds(ask) for _ in range(times))
+    return found
+
+
+def _milliseconds(ask: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    ask()
+    return (time.perf_counter() - started) * 1e3
+
+
+@contextmanager
+def populated(location: str | Path, modules: int, scores: int) -> Iterator[Registry]:
+    with Registry.open(location, create=True) as registry:
+        started = time.perf_counter()
+        populate(registry, modules, scores, min(OVER, modules))
+        seconds = time.perf_counter() - started
+        print(f"{modules:,} modules, {scores:,} scores written in {seconds:.0f} s", file=sys.stderr, flush=True)
+        yield registry
+
+
+def measure_sqlite(sizes: dict[int, int], times: int) -> dict[int, dict[str, float]]:
+    found = {}
+    for modules, scores in sizes.items():
+        with tempfile.TemporaryDirectory() as folder, populated(folder, modules, scores) as registry:
+            found[modules] = measure(registry, modules, times)
+    return found
+
+
+def measure_server(url: str, sizes: dict[int, int], times: int) -> dict[int, dict[str, float]]:
+    """Each size in a schema of its own, which is dropped afterwards."""
+    found = {}
+    for modules, scores in sizes.items():
+        with _schema(url, f"continual_mt_{modules}") as inside, populated(inside, modules, scores) as registry:
+            found[modules] = measure(registry, modules, times)
+    return found
+
+
+@contextmanager
+def _schema(url: str, name: str) -> Iterator[str]:
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE SCHEMA {name}"))
+        try:
+            inside = make_url(url).update_query_dict({"options": f"-csearch_path={name}"})
+            yield inside.render_as_string(hide_password=False)
+        finally:
+            with engine.connect() as connection:
+                connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+    finally:
+        engine.dispose()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--database", action="append", default=[], metavar="URL", help="an empty PostgreSQL database")
+    parser.add_argument("--times", type=int, default=31, help="each question is asked; the median counts")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="of blobs that verify hashes")
+    parser.add_argument("--quick", action="store_true", help="up to 1,000 modules, half a gigabyte")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure by name")
+    options = parser.parse_args()
+    sizes, gigabytes = (QUICK, 0.5) if options.quick else (SIZES, options.gigabytes)
+    found = {"sqlite": measure_sqlite(sizes, options.times)}
+    for url in options.database:
+        found[make_url(url).get_backend_name()] = measure_server(url, sizes, options.times)
+    print(f"{machine()}\n")
+    for backend, by_size in found.items():
+        rows = [[name, *(f"{by_size[size][name]:.2f}" for size in sizes)] for name in by_size[min(sizes)]]
+        print_table([f"{backend}, ms", *(f"{size:,} modules" for size in sizes)], rows)
+        print()
+    verified = measure_verify(gigabytes)
+    print_table(["verify", ""], [[name, f"{value:.2f}"] for name, value in verified.items()])
+    missed = [
+        f"{backend} {name} {by_size[max(SIZES)][name]:.0f} ms, not {goal:.0f}"
+        for backend, by_size in found.items()
+        for name, goal in GOALS.items()
+        if max(SIZES) in by_size and by_size[max(SIZES)][name] > goal
+    ]
+    print(f"\ngoals missed: {'; '.join(missed) or 'none'}" if not options.quick else "")
+    if options.json:
+        write_json(options.json, {"milliseconds": found, "verify": verified})
+
+
+if __name__ == "__main__":
+    main()

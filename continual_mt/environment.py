@@ -1,0 +1,40 @@
+"""What surrounds a training and may decide its last bits, besides the spec: versions, processor, threads."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+Environment = dict[str, str | int]
+
+_PACKAGES = ("torch", "numpy", "sentencepiece")
+_PROCESSORS = Path("/proc/cpuinfo")
+
+
+def environment(device: torch.device, precision: torch.dtype, workers: int) -> Environment:
+    """Of this process, one of so many workers that compute on such a device; threads are those of each."""
+    versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "precision": str(precision).removeprefix("torch."),
+        "workers": workers,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    """Its name, where Linux tells it, and the instructions that PyTorch's kernels use."""
+    name = platform.machine()
+    with suppress(OSError):
+        for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,124 @@
+"""A bounded local cache in front of blobs that lie elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from filelock import FileLock
+
+from continual_mt.errors import CorruptionError, StorageError
+from continual_mt.home import CACHE_VARIABLE
+from registry.blobs.folder import FolderStore
+from registry.blobs.store import FAN_OUT, BlobStore, Leftover, StoredBlob
+
+_WHOLE = "cache"
+_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class CachedStore(BlobStore):
+    """Reads each blob of ``origin`` once and keeps it in ``kept``, never more than ``bound`` bytes in all.
+
+    What was not read for longest is dropped first. Processes may share the folder: one of them fetches a blob while
+    the others wait for it. What is kept is checked as it is read, and fetched again when it is damaged.
+    """
+
+    origin: BlobStore
+    kept: FolderStore
+    bound: int
+
+    @property
+    def place(self) -> str:
+        return self.origin.place
+
+    @property
+    def is_local(self) -> bool:
+        return self.origin.is_local
+
+    def put(self, content: bytes) -> str:
+        return self.origin.put(content)
+
+    def get(self, digest: str) -> bytes:
+        if (content := self._found(digest)) is not None:
+            return content
+        with self._locked(digest[:FAN_OUT]):
+            if (content := self._found(digest)) is None:
+                content = self.origin.get(digest)
+                self._keep(content, digest)
+        return content
+
+    def digests(self) -> Iterator[StoredBlob]:
+        return self.origin.digests()
+
+    def size(self, digest: str) -> int:
+        return self.origin.size(digest)
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        return self.origin.chunks(digest)
+
+    def remove(self, digest: str) -> None:
+        self.origin.remove(digest)
+        self.kept.remove(digest)
+
+    def quarantine(self, digest: str) -> str:
+        return self.origin.quarantine(digest)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        return self.origin.leftovers()
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        self.origin.remove_leftover(leftover)
+
+    def _found(self, digest: str) -> bytes | None:
+        """A blob that is kept and whole, which then counts as read now."""
+        try:
+            content = self.kept.get(digest)
+        except CorruptionError:
+            return None
+        # Somebody else may have dropped it meanwhile, or may own it.
+        with suppress(OSError):
+            os.utime(self.kept.path(digest))
+        return content
+
+    def _keep(self, content: bytes, digest: str) -> None:
+        if len(content) > self.bound:
+            return
+        with self._locked(_WHOLE):
+            # Whoever writes holds this lock, so these are of the dead.
+            for leftover in self.kept.leftovers():
+                self.kept.remove_leftover(leftover)
+            self.kept.remove(digest)
+            self._make_room(len(content))
+            try:
+                self.kept.put(content)
+            except StorageError as error:
+                raise StorageError(f"{error}; with {CACHE_VARIABLE}=0 no blobs are kept there") from error
+
+    def _make_room(self, wanted: int) -> None:
+        kept = sorted(self.kept.digests(), key=lambda blob: blob.written)
+        room = self.bound - sum(blob.bytes for blob in kept)
+        for blob in kept:
+            if room >= wanted:
+                return
+            self.kept.remove(blob.digest)
+            room += blob.bytes
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        folder = self.kept.folder / "locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{name}.lock", poll_interval=_POLL_SECONDS)
+            lock.acquire()
+        except OSError as error:
+            raise StorageError(
+                f"cannot keep blobs of {self.place} in {self.kept.folder}: {error.strerror or error}; make the folder "
+                f"writable; with {CACHE_VARIABLE}=0 no blobs are kept there"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()

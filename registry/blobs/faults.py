@@ -1,0 +1,86 @@
+"""What a driver of fsspec raises, said so that it names the place and the way out, and no credentials."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from fsspec.config import conf as fsspec_configuration
+
+from continual_mt.errors import StorageError
+
+_SECRET_NAME = re.compile(
+    r"(^|_)(secret|token|password|passwd|key|sas|credentials?|connection_string)(_|$)", re.IGNORECASE
+)
+_SHORTEST_SECRET = 4
+_USER = re.compile(r"//[^/@\s'\"]+@")
+_QUERY = re.compile(r"(://[^\s'\"?]*)\?[^\s'\"]*")
+_ENDPOINTS = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+
+
+def storage_error(url: str, purpose: str, error: Exception) -> StorageError:
+    """A StorageError for what a driver raised."""
+    reason = hidden(" ".join(str(error).split()) or type(error).__name__)
+    return StorageError(f"cannot {purpose} at {url}{_server(url)}: {reason}; {_way_out(url, error)}")
+
+
+def is_missing_container(error: FileNotFoundError) -> bool:
+    """Whether the whole bucket is missing, not an object in it: S3 tells by a code, others do not."""
+    return _code(error) == "NoSuchBucket"
+
+
+def hidden(text: str) -> str:
+    """A text without users, passwords and queries of URLs, and without the secrets of environment and configuration."""
+    for secret in sorted(set(_secrets()), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _QUERY.sub(r"\1?***", _USER.sub("//***@", text))
+
+
+def _secrets() -> Iterator[str]:
+    named = [*os.environ.items(), *_leaves(fsspec_configuration)]
+    return (value for name, value in named if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET)
+
+
+def _leaves(configuration: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in configuration.items():
+        if isinstance(value, dict):
+            yield from _leaves(value)
+        else:
+            yield name, str(value)
+
+
+def _code(error: BaseException) -> str | None:
+    """The code of an answer of S3, which its driver keeps in the cause."""
+    response = getattr(error.__cause__ or error, "response", None)
+    found = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return str(found) if found else None
+
+
+def _is_s3(url: str) -> bool:
+    return url.partition("://")[0].rpartition("::")[2] in ("s3", "s3a")
+
+
+def _server(url: str) -> str:
+    """Which server answers for S3, where it is not Amazon's."""
+    endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
+    return f" on {urlsplit(endpoint).netloc.rpartition('@')[2]}" if _is_s3(url) and endpoint else ""
+
+
+def _way_out(url: str, error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return "install the driver" + (": pip install 'continual-mt[s3]'" if _is_s3(url) else "")
+    if isinstance(error, FileNotFoundError):
+        return "make the bucket or folder first, or correct its name"
+    if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
+        variables = (
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if _is_s3(url) else "the variables that its driver reads"
+        )
+        return f"set {variables} to those of somebody who may list, read and write there"
+    return (
+        "see that the server can be reached from here"
+        + (" (AWS_ENDPOINT_URL names one that is not Amazon's)" if _is_s3(url) else "")
+        + ", then run the same command again"
+    )

@@ -1,0 +1,175 @@
+"""Blobs as files of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from continual_mt.errors import StorageError
+from registry.blobs.store import (
+    CHUNK_BYTES,
+    FAN_OUT,
+    QUARANTINE,
+    TEMPORARY,
+    BlobStore,
+    Leftover,
+    StoredBlob,
+    checked,
+    is_digest,
+    missing,
+    place_of,
+)
+
+
+@dataclass(frozen=True)
+class FolderStore(BlobStore):
+    """A blob is written once, under a temporary name, made durable and then renamed; it is read-only from then on."""
+
+    folder: Path
+
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
+    @property
+    def is_local(self) -> bool:
+        return True
+
+    def path(self, digest: str) -> Path:
+        """Where a blob lies or would lie."""
+        return self.folder / place_of(digest)
+
+    def put(self, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        path = self.path(digest)
+        try:
+            if not _is_renewed(path, len(content)):
+                self._make_folder(path.parent)
+                _write(path, content)
+        except OSError as error:
+            raise StorageError(
+                f"cannot store {len(content):,} bytes in {path}: {error.strerror or error}; nothing was registered. "
+                "Free space or make the folder writable, then run the same command again"
+            ) from error
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        path = self.path(digest)
+        with _reading(digest, path):
+            return checked(path.read_bytes(), digest, str(path))
+
+    def digests(self) -> Iterator[StoredBlob]:
+        for path, status in self._files():
+            if is_digest(path.name):
+                yield StoredBlob(path.name, status.st_size, status.st_mtime)
+
+    def size(self, digest: str) -> int:
+        path = self.path(digest)
+        with _reading(digest, path):
+            return path.stat().st_size
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        path = self.path(digest)
+        with _reading(digest, path), path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def remove(self, digest: str) -> None:
+        _unlink(self.path(digest))
+
+    def quarantine(self, digest: str) -> str:
+        path = self.path(digest)
+        aside = self.folder / QUARANTINE / f"{digest}-{time.time_ns()}"
+        with _reading(digest, path):
+            aside.parent.mkdir(exist_ok=True)
+            path.rename(aside)
+        return str(aside)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        for path, status in self._files():
+            if path.name.startswith(TEMPORARY):
+                yield Leftover(str(path), status.st_size, status.st_mtime)
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        _unlink(Path(leftover.place))
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """What lies in the fan-out."""
+        try:
+            for folder in sorted(self.folder.glob("[0-9a-f]" * FAN_OUT)):
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        with suppress(FileNotFoundError):  # removed, or renamed to its digest, since it was listed
+                            yield Path(entry.path), entry.stat()
+        except OSError as error:
+            raise StorageError(f"cannot list the blobs in {self.folder}: {error.strerror or error}") from error
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make the folder of a blob; a new name is durable once the folder that it is in is."""
+        if folder.is_dir():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in (self.folder.parent, self.folder):
+            _synchronize(place)
+
+
+@contextmanager
+def _reading(digest: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise missing(digest, str(path)) from error
+    except OSError as error:
+        raise StorageError(f"cannot read blob {digest} from {path}: {error.strerror or error}") from error
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot remove {path}: {error.strerror or error}") from error
+
+
+def _is_renewed(path: Path, size: int) -> bool:
+    """Whether a blob is there in full length; if so it counts as written now, so that nobody takes it for left over.
+
+    What another user wrote cannot be renewed, only written again.
+    """
+    try:
+        if path.stat().st_size != size:
+            return False
+        os.utime(path)
+    except (FileNotFoundError, PermissionError):
+        return False
+    return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o444)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        # Also when interrupted: a temporary file would lie there for ever.
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
+    _synchronize(path.parent)
+
+
+def _synchronize(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

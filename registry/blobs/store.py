@@ -1,0 +1,133 @@
+"""What every store of blobs does, wherever they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from continual_mt.errors import CorruptionError
+
+FAN_OUT = 2
+TEMPORARY = ".writing-"
+QUARANTINE = "quarantine"
+CHUNK_BYTES = 8 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """A blob as it is listed. ``written`` is when it was last put, or up to an hour earlier, in seconds since 1970."""
+
+    digest: str
+    bytes: int
+    written: float
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A temporary file. Its writer died, unless ``written``, in seconds since 1970, is a moment ago."""
+
+    place: str
+    bytes: int
+    written: float
+
+
+class BlobStore(ABC):
+    """Bytes, each under their SHA-256, with a two-character fan-out.
+
+    A blob is never seen half-written, and what is read is checked against its digest. A store needs no database and
+    knows no credentials, so it is sent to workers as it is. All methods raise StorageError, naming the place, when
+    it cannot be used, and CorruptionError for what is not 64 hexadecimal digits.
+    """
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The folder or URL."""
+
+    @property
+    @abstractmethod
+    def is_local(self) -> bool:
+        """Whether it is a folder, which other machines may not see."""
+
+    @abstractmethod
+    def put(self, content: bytes) -> str:
+        """Store bytes and return their digest. What is there already, in full length, only counts as written now."""
+
+    @abstractmethod
+    def get(self, digest: str) -> bytes:
+        """The bytes of a blob. Raises CorruptionError when they are missing or do not have this digest."""
+
+    @abstractmethod
+    def digests(self) -> Iterator[StoredBlob]:
+        """All blobs, a folder of the fan-out at a time."""
+
+    @abstractmethod
+    def size(self, digest: str) -> int:
+        """The length of a blob in bytes, without reading it. Raises CorruptionError when it is missing."""
+
+    @abstractmethod
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        """The bytes of a blob in chunks of bounded size, not checked. Raises CorruptionError when it is missing."""
+
+    @abstractmethod
+    def remove(self, digest: str) -> None:
+        """Delete a blob; it may be gone already."""
+
+    @abstractmethod
+    def quarantine(self, digest: str) -> str:
+        """Move a blob out of the way, beside the others, and say where it is now; nothing ever deletes it there.
+
+        Raises CorruptionError when it is missing.
+        """
+
+    @abstractmethod
+    def leftovers(self) -> Iterator[Leftover]:
+        """Temporary files, of writers that died and of those that write now."""
+
+    @abstractmethod
+    def remove_leftover(self, leftover: Leftover) -> None:
+        """Delete a temporary file; it may be gone already."""
+
+    def put_all(self, pieces: Mapping[str, bytes]) -> dict[str, str]:
+        """Store named pieces and return the digest of each."""
+        return {name: self.put(content) for name, content in pieces.items()}
+
+    def get_all(self, digests: Mapping[str, str]) -> dict[str, bytes]:
+        """The reverse of `put_all`, every piece verified."""
+        return {name: self.get(digest) for name, digest in digests.items()}
+
+
+_WAY_OUT = (
+    "Copy the file back from a backup, or remove it and register the same content again "
+    "(the job that made it writes the same bytes)"
+)
+
+
+def is_digest(name: str) -> bool:
+    return _DIGEST.fullmatch(name) is not None
+
+
+def place_of(digest: str) -> str:
+    """Where a blob lies in its store. Raises CorruptionError for what is not 64 hexadecimal digits."""
+    if not is_digest(digest):
+        raise CorruptionError(f"{digest[:80]!r} is not the SHA-256 of a blob: it has to be 64 hexadecimal digits")
+    return f"{digest[:FAN_OUT]}/{digest}"
+
+
+def checked(content: bytes, digest: str, place: str) -> bytes:
+    """The content that was read from a place. Raises CorruptionError unless it has the digest."""
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != digest:
+        raise CorruptionError(
+            f"blob {digest} is damaged: the {len(content):,} bytes in {place} have the digest {actual}. "
+            f"The file was left as it is and nothing else was touched. {_WAY_OUT}"
+        )
+    return content
+
+
+def missing(digest: str, place: str) -> CorruptionError:
+    return CorruptionError(f"blob {digest} is missing: there is no file {place}. {_WAY_OUT}")

@@ -1,0 +1,118 @@
+"""PostgreSQL: how its connections are set up, and what its errors mean.
+
+The tables lie in a schema of their own, so that MLflow, which has a table ``jobs``, too, may use the same database.
+Writers take turns, as SQLite's do: what is right on one is right on the other, and no two of them ever race.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
+
+from continual_mt.errors import FailureError, RegistryError, StorageError
+
+SCHEMA = "continual_mt"
+BUSY_SECONDS = 30
+IDLE_SECONDS = 60
+# Any number will do that no other program takes for a lock of its own in the same database.
+_TURN = int.from_bytes(b"cont-mt")
+TRANSACTION = "transaction"
+
+# What a URL does not say otherwise. A server that is gone without a word is noticed within a minute.
+_CONNECTING = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+# Administrator's or crash shutdown, not yet started, deadlock with another program, a standby's own conflicts.
+_PASSING = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "25P03", "53300"})
+# When a connection is refused there is no code, only words; those of the server itself may be in another language.
+_PASSING_WORDS = (
+    "Connection refused",
+    "starting up",
+    "shutting down",
+    "closed the connection",
+    "too many c",
+    "recovery",
+)
+_NO_CONNECTION = ("connection failed", "failed to resolve", "connection timeout")
+_LOCK_NOT_AVAILABLE = "55P03"
+_READ_ONLY = "25006"
+_NOT_ALLOWED = "42501"
+_RESOURCES = "53"  # the class of a full disk, of memory and of connections that have run out
+_TOO_MANY = "53300"
+
+
+def engines(url: URL) -> tuple[Engine, Engine]:
+    """For reading, where a transaction sees one state throughout, and for writing. A dead connection is replaced."""
+    arguments = {name: value for name, value in _CONNECTING.items() if name not in url.query}
+    # Parameters may be long, and belong to the user.
+    engine = create_engine(url, pool_pre_ping=True, connect_args=arguments, hide_parameters=True)
+    event.listen(engine, "begin", _begin)
+    reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    # Each statement sees what writers before this one wrote, so that taking turns is enough.
+    return reader, engine.execution_options(isolation_level="READ COMMITTED", writes=True)
+
+
+def prepare(writer: Engine) -> None:
+    """Make the schema. The right to make one is not asked for where it is there already."""
+    with writer.begin() as connection:
+        if connection.scalar(text("SELECT to_regnamespace(:name) IS NULL"), {"name": SCHEMA}):
+            connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+
+
+def passes(error: DBAPIError) -> bool:
+    """Whether the same may go well when it is run again: the server is being restarted, or was busy with others."""
+    return error.connection_invalidated or (
+        getattr(error.orig, "sqlstate", None) in _PASSING
+        or (_is_connecting(error.orig) and any(words in str(error.orig) for words in _PASSING_WORDS))
+    )
+
+
+def was_committed(connection: Connection, transaction: int) -> bool:
+    """What became of a transaction whose connection was lost. It is over, since this one got its turn."""
+    status: str | None = connection.scalar(text("SELECT txid_status(:id)"), {"id": transaction})
+    return status == "committed"
+
+
+def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
+    """What an error means to the user; None when there is nothing more to say than the reason."""
+    code = getattr(error.orig, "sqlstate", None) or ""
+    if code in (_READ_ONLY, _NOT_ALLOWED) or (code.startswith(_RESOURCES) and code != _TOO_MANY):
+        return StorageError(
+            f"cannot use the registry's database {name}: {reason}; nothing was changed. "
+            "Free space on the server, or let this user write there, then run the same command again"
+        )
+    if code == _LOCK_NOT_AVAILABLE:
+        return RegistryError(
+            f"the registry's database {name} was busy for {BUSY_SECONDS} seconds: another process is writing "
+            "to it; nothing was changed, try again"
+        )
+    if _is_connecting(error.orig):
+        return RegistryError(f"the registry's database {name} cannot be reached: {reason}; {_way_out(reason)}")
+    if passes(error):
+        return RegistryError(f"the registry's database {name} gave up: {reason}; nothing was changed, try again")
+    return None
+
+
+def _is_connecting(cause: BaseException | None) -> bool:
+    return str(cause).startswith(_NO_CONNECTION)
+
+
+def _way_out(reason: str) -> str:
+    if "database" in reason and "does not exist" in reason:
+        return "make the database first: createdb --host HOST --port PORT --username USER DATABASE"
+    if "too many c" in reason or "connection slots" in reason:
+        return "wait until others have ended, or raise max_connections on the server"
+    if "authentication failed" in reason or "no password supplied" in reason or "role" in reason:
+        return "check the user and the password in the URL"
+    return "check the host and the port in the URL, and that the server runs"
+
+
+def _begin(connection: Connection) -> None:
+    if not connection.get_execution_options().get("writes", False):
+        connection.exec_driver_sql(f"SET LOCAL search_path TO {SCHEMA}")
+        return
+    # A writer that is suspended in its turn must not keep all others out for ever.
+    limits = {"lock_timeout": f"{BUSY_SECONDS}s", "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s"}
+    settings = ", ".join(f"set_config('{key}', '{value}', true)" for key, value in limits.items())
+    connection.exec_driver_sql(f"SELECT set_config('search_path', '{SCHEMA}', true), {settings}")
+    turn = connection.exec_driver_sql(f"SELECT txid_current(), pg_advisory_xact_lock({_TURN})")
+    connection.info[TRANSACTION] = turn.one()[0]

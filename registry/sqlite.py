@@ -1,0 +1,70 @@
+"""SQLite: how its connections are set up, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from continual_mt.errors import FailureError, RegistryError, StorageError
+
+BUSY_SECONDS = 30
+
+_FULL_OR_READ_ONLY = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+)
+_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def engines(url: URL) -> tuple[Engine, Engine]:
+    """For reading and for writing. One writer is let in at a time."""
+    engine = create_engine(url)
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine, engine.execution_options(begin="BEGIN IMMEDIATE")
+
+
+def prepare(writer: Engine) -> None:
+    """Readers then never wait for a writer. The setting is kept in the file, and cannot be changed in a transaction."""
+    with writer.execution_options(begin=None).connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+def passes(error: DBAPIError) -> bool:
+    """Whether the same may go well when it is run again: never, since SQLite itself has waited for other writers."""
+    return False
+
+
+def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
+    """What an error means to the user; None when there is nothing more to say than the reason."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    if code in _FULL_OR_READ_ONLY:
+        return StorageError(
+            f"cannot use the registry's database {name}: {reason}; nothing was changed. "
+            "Free space or make the file and its folder writable, then run the same command again"
+        )
+    if code in _LOCKED:
+        return RegistryError(
+            f"the registry's database {name} was busy for {BUSY_SECONDS} seconds: another process is writing "
+            "to it; nothing was changed, try again"
+        )
+    if code == sqlite3.SQLITE_NOTADB:
+        return RegistryError(f"{name} is not a registry: {reason}; name another one, or move it away")
+    return None
+
+
+def _set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # The driver would emit BEGIN only before the first change, too late for a number that was read before it.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    if begin := connection.get_execution_options().get("begin", "BEGIN"):
+        connection.exec_driver_sql(begin)

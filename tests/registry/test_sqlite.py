@@ -1,0 +1,94 @@
+"""What holds for SQLite alone: the file, its settings, and the errors of a file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from continual_mt.errors import RegistryError, StorageError, UnknownNameError
+from registry import schema
+from registry.database import Database
+from registry.location import Location
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> Location:
+    return Location.resolve(tmp_path / "home")
+
+
+def test_reading_creates_nothing(location: Location, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        Database(location)
+    assert str(caught.value) == (
+        f"there is no registry in {tmp_path}/home/registry.db; "
+        "`continual-mt demo` or `continual-mt parent train` makes one"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_programs_database_is_no_registry(location: Location, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    with sqlite3.connect(location.name) as other:
+        other.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        other.execute("INSERT INTO alembic_version VALUES ('mlflow')")
+    other.close()
+    with pytest.raises(UnknownNameError, match="there is no registry in"):
+        Database(location)
+    Database(location, create=True).close()
+    Database(location).close()
+    with sqlite3.connect(location.name) as other:
+        assert other.execute("SELECT * FROM alembic_version").fetchall() == [("mlflow",)]
+    other.close()
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_file_that_is_no_database(location: Location, create: bool) -> None:
+    Path(location.name).parent.mkdir()
+    Path(location.name).write_bytes(b"neither records nor weights" * 100)
+    with pytest.raises(RegistryError, match=f"{location.name} is not a registry: file is not a database; name another"):
+        Database(location, create=create)
+    assert Path(location.name).read_bytes() == b"neither records nor weights" * 100
+
+
+def test_its_settings(location: Location) -> None:
+    database = Database(location, create=True)
+    with database.read() as session:
+        pragmas = {
+            name: session.scalar(text(f"PRAGMA {name}")) for name in ("foreign_keys", "busy_timeout", "journal_mode")
+        }
+    database.close()
+    assert pragmas == {"foreign_keys": 1, "busy_timeout": 30_000, "journal_mode": "wal"}
+
+
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=f"cannot make the folder {tmp_path}/file"):
+        Database(Location.resolve(tmp_path / "file/home"), create=True)
+
+
+def test_a_full_disk_changes_no_record(location: Location, start: Callable[..., Any]) -> None:
+    Database(location, create=True).close()
+    text = """
+import resource
+from continual_mt.errors import StorageError
+from registry import schema
+from registry.database import Database
+database = Database(location)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    database.write(lambda session: session.add(schema.Setting(key="note", value="x" * 400_000)))
+except StorageError as error:
+    answers.send(str(error))
+"""
+    [message] = start(text, location=location).answers()
+    assert message.startswith(f"cannot use the registry's database {location.name}: ")
+    assert "nothing was changed. Free space" in message
+    database = Database(location)
+    with database.read() as session:
+        assert session.scalars(select(schema.Setting.key)).all() == ["blobs"]
+    database.close()
