@@ -206,8 +206,7 @@ def raise_if_deleted(row: schema.Artifact | None) -> None:
     if row is not None and row.deleted is not None:
         name = name_of(row)
         raise UnknownNameError(
-            f"{name} was deleted by {row.deleted_by} at {row.deleted:%Y-%m-%d %H:%M} UTC; "
-            f"bring it back with 'continual-mt registry restore {name}'"
+            f"{name} was deleted by {row.deleted_by}; bring it back with 'continual-mt registry restore {name}'"
         )
 
 
