@@ -64,7 +64,7 @@ class Pair:
         """Read ``de-en``. Raises LanguageError for anything but two different tags joined by one hyphen."""
         parts = text.split("-")
         if len(parts) != 2 or not all(parts):
-            raise LanguageError(f"{text!r} is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en")
+            raise LanguageError(f"{text!r:.80} is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en")
         return cls(parts[0], parts[1])
 
     def language(self, side: SideName) -> str:

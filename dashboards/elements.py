@@ -9,11 +9,11 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboards import figures
+from dashboards.remark_tables import module_tables, module_title, remark_facts
 from dashboards.samples import Samples
 from dashboards.table import Table
-from dashboards.tables import corpora_table
 from dashboards.views import module_facts, spec_text
-from registry import ModuleRecord
+from registry import ModuleRecord, Relations, Remarks
 
 
 def note(text: str) -> Component:
@@ -68,13 +68,14 @@ def sampled(samples: Samples) -> Component:
     return html.Div([*parts, table(samples.table)] if samples.sentences else parts)
 
 
-def module(record: ModuleRecord, whole: int) -> Component:
-    """A module, closed; inside is its lineage. ``whole`` is the number of its parent's parameters."""
+def module(record: ModuleRecord, whole: int, remarks: Remarks, relations: Relations) -> Component:
+    """A module, closed; inside is its lineage, both ways. ``whole`` is the number of its parent's parameters."""
+    tables = [(title, table(content)) for title, content in module_tables(record, remarks, relations)]
     return html.Details(
         [
-            html.Summary(f"{record.full_name}: new {record.side} {record.language}, {record.scope}"),
-            facts(module_facts(record, whole)),
-            table(corpora_table(record.lineage)),
+            html.Summary(module_title(record, remarks)),
+            facts([*module_facts(record, whole), *remark_facts(remarks)]),
+            *(part for title, content in tables for part in (html.H4(title), content)),
             html.Details([html.Summary("spec"), html.Pre(spec_text(record))]),
         ]
     )

@@ -14,7 +14,7 @@ from dashboards.samples import samples_of
 from dashboards.tables import METRICS
 from dashboards.translating import CHARACTERS
 from dashboards.views import pair_matrix, sequence_sheets, storage
-from registry import EmbeddingRecord, ParentRecord, Registry
+from registry import EmbeddingRecord, ParentRecord, Registry, Remarks
 from registry.embeddings import check_comparable, embeddings_of
 
 MODULES_SHOWN = 20
@@ -175,7 +175,15 @@ def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
 def modules_from(registry: Registry, parent: ParentRecord, first: int) -> Component:
     """The modules behind the first ones."""
     shown = registry.modules(parent.name)[first : first + MODULES_SHOWN]
-    return html.Div([elements.module(record, parent.parameters) for record in shown])
+    remarks, relations = registry.all_remarks(parent.name), registry.lineages(shown)
+    return html.Div(
+        [
+            elements.module(
+                record, parent.parameters, remarks.get(record.full_name, Remarks()), relations[record.full_name]
+            )
+            for record in shown
+        ]
+    )
 
 
 def translate(registry: Registry, parent: ParentRecord, metric: str) -> Component:

@@ -8,11 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dashboards import figures
 from dashboards.aligning import EXPLAINED, NOTHING_KEPT, alignments_table, kept_map
 from dashboards.document import document
+from dashboards.remark_tables import module_tables, module_title, remark_facts
 from dashboards.samples import Samples, samples_of, with_samples
 from dashboards.table import Table
-from dashboards.tables import METRICS, corpora_table
+from dashboards.tables import METRICS
 from dashboards.views import module_facts, pair_matrix, sequence_sheets, spec_text, storage
-from registry import CorpusRecord, ModuleRecord, PairEntry, ParentRecord, Registry, ScoreRecord, SequenceRecord
+from registry import (
+    CorpusRecord,
+    ModuleRecord,
+    PairEntry,
+    ParentRecord,
+    Registry,
+    Relations,
+    Remarks,
+    ScoreRecord,
+    SequenceRecord,
+)
 from registry.entities import now
 
 PAIRS_WITH_SAMPLES = 40
@@ -44,7 +55,10 @@ def _of_parent(registry: Registry, parent: ParentRecord, corpora: Mapping[str, C
     yield from _alignment(registry, parent)
     yield f"<h3>Storage</h3>{figures.fragment(figures.storage_figure(storage(parent, modules)))}"
     yield f"<h3>Modules</h3>{_paragraph(f'{len(modules):,} modules')}"
-    yield from (_module(module, parent) for module in modules)
+    remarks, relations = registry.all_remarks(parent.name), registry.lineages(modules)
+    for module in modules:
+        name = module.full_name
+        yield _module(module, parent, remarks.get(name, Remarks()), relations[name])
 
 
 def _samples(
@@ -99,10 +113,14 @@ def _alignment(registry: Registry, parent: ParentRecord) -> Iterator[str]:
         yield figures.fragment(figures.joint_map_figure(shown.drawn, shown.title)) + _paragraph(shown.note)
 
 
-def _module(module: ModuleRecord, parent: ParentRecord) -> str:
-    facts = f"<table>{_rows(module_facts(module, parent.parameters), ('wide', 'wide'))}</table>"
+def _module(module: ModuleRecord, parent: ParentRecord, remarks: Remarks, relations: Relations) -> str:
+    told = [*module_facts(module, parent.parameters), *remark_facts(remarks)]
+    facts = f"<table>{_rows(told, ('wide', 'wide'))}</table>"
+    tables = [
+        f"<h4>{html.escape(title)}</h4>{_drawn(table)}" for title, table in module_tables(module, remarks, relations)
+    ]
     spec = _details("spec", f"<pre>{html.escape(spec_text(module))}</pre>")
-    return _details(module.full_name, facts + _drawn(corpora_table(module.lineage)) + spec)
+    return _details(module_title(module, remarks), "".join([facts, *tables, spec]))
 
 
 def _drawn(table: Table) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from continual_mt.alignment import Method, Precision, Unit
 from continual_mt.recipe import Recipe, RecipeKind
 from dashboards.table import NOTHING, Column, Table
-from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, Remarks, ScoreRecord
 
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
 LOOKED_UP: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
@@ -129,15 +129,34 @@ def parts_of(recipe: Recipe) -> str:
     return ", ".join(f"{part} {short_name(key.name) if key else 'parent'}" for part, key in parts)
 
 
-def storage_table(parents: Sequence[ParentRecord], modules: Sequence[ModuleRecord], *, created: bool = False) -> Table:
-    """What each parent and module stores; a module's share is of its parent's parameters, a full copy's number."""
+def storage_table(
+    parents: Sequence[ParentRecord],
+    modules: Sequence[ModuleRecord],
+    *,
+    created: bool = False,
+    remarks: Mapping[str, Remarks] | None = None,
+) -> Table:
+    """What each parent and module stores; a module's share is of its parent's parameters, a full copy's number.
+
+    Aliases and tags, from ``remarks`` by full name, get a column where there are any.
+    """
     whole = {parent.name: parent.parameters for parent in parents}
     belonging = {name: list(group) for name, group in groupby(_by_parent(modules), lambda module: module.parent)}
     records = [record for parent in parents for record in (parent, *belonging.get(parent.name, ()))]
-    rows = [(*_stored(record, whole), *([time_of(record)] if created else [])) for record in records]
+    said = [(remarks or {}).get(name_of(record), Remarks()) for record in records]
+    words = {"aliases": [one.aliases for one in said], "tags": [one.tags for one in said]}
+    used = {name: values for name, values in words.items() if any(values)}
+    rows = [
+        (
+            *_stored(record, whole),
+            *(", ".join(values[i]) or NOTHING for values in used.values()),
+            *([time_of(record)] if created else []),
+        )
+        for i, record in enumerate(records)
+    ]
     columns = [Column("name"), Column("what")]
     columns += [Column(name, number=True) for name in ("parameters", "stored", "share of a full copy")]
-    return Table([*columns, *([Column("created")] if created else [])], rows)
+    return Table([*columns, *map(Column, used), *([Column("created")] if created else [])], rows)
 
 
 def _by_parent(modules: Sequence[ModuleRecord]) -> Iterator[ModuleRecord]:
@@ -146,10 +165,19 @@ def _by_parent(modules: Sequence[ModuleRecord]) -> Iterator[ModuleRecord]:
 
 def _stored(record: ParentRecord | ModuleRecord, whole: dict[str, int]) -> tuple[str, ...]:
     sizes = f"{record.parameters:,}", size(record.bytes)
+    share = 1.0 if isinstance(record, ParentRecord) else record.parameters / whole[record.parent]
+    return (name_of(record), what_is(record), *sizes, percent(share))
+
+
+def name_of(record: ParentRecord | ModuleRecord) -> str:
+    """A parent's name, a module's full name."""
+    return record.name if isinstance(record, ParentRecord) else record.full_name
+
+
+def what_is(record: ParentRecord | ModuleRecord) -> str:
     if isinstance(record, ParentRecord):
-        return (record.name, f"parent {record.pair}", *sizes, percent(1.0))
-    what = f"new {record.side} {record.language}, {record.scope}"
-    return (record.full_name, what, *sizes, percent(record.parameters / whole[record.parent]))
+        return f"parent {record.pair}"
+    return f"new {record.side} {record.language}, {record.scope}"
 
 
 def corpora_table(lineage: Lineage) -> Table:

@@ -69,6 +69,7 @@ class Driver:
 
     def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:
         """A parent is frozen for ever: its name is never given to another, and it has no second name."""
+        self.registry.check_not_deleted(spec.name)
         for parent in self.registry.parents():
             if parent.name == spec.name and (self.again or parent.lineage.job != job.digest):
                 raise IncompatibleError(

@@ -11,7 +11,7 @@ from registry import schema
 from registry.alignments import AlignmentRecord
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, ModuleRecord, ParentRecord, ScoreRecord
-from registry.names import ModuleName, unknown
+from registry.names import ModuleName, is_printable, unknown
 from registry.records import (
     alignment_record,
     cell_record,
@@ -23,6 +23,8 @@ from registry.records import (
     sequence_record,
 )
 from registry.sequences import CellRecord, SequenceRecord
+
+_DELETED = select(schema.Artifact.__table__.c.id).where(schema.Artifact.__table__.c.deleted.is_not(None))
 
 
 class Catalog:
@@ -50,12 +52,18 @@ class Catalog:
         records = {record.name: record for record in self.parents()}
         if name is not None:
             if name not in records:
+                self.check_not_deleted(name)
                 raise unknown("parent", name, records)
             return records[name]
         if len(records) != 1:
             listed = f"say which parent: {', '.join(records)}" if records else "there is no parent yet; train one"
             raise UnknownNameError(f"{listed} (in {self.name})")
         return next(iter(records.values()))
+
+    def check_not_deleted(self, name: str) -> None:
+        """Raises UnknownNameError for a parent that was deleted: its name is never given to another."""
+        with self._database.read() as session:
+            raise_if_deleted(find_parent(session, name))
 
     def modules(self, parent: str | None = None) -> list[ModuleRecord]:
         """All modules, or those of one parent, by parent, pair and version."""
@@ -71,15 +79,23 @@ class Catalog:
         wanted = ModuleName.parse(name)
         owner = self.parent(wanted.parent or parent).name
         with self._database.read() as session:
-            row = session.scalar(_named(wanted, owner))
-            if row is not None and row.deleted is None:
-                return module_record(row)
-            if row is not None:
-                raise UnknownNameError(
-                    f"{module_record(row).full_name} was deleted by {row.deleted_by}; "
-                    f"bring it back with 'continual-mt registry restore {module_record(row).full_name}'"
-                )
-            raise unknown("module", name, _known_names(session, owner))
+            row = find_module(session, wanted, owner)
+            raise_if_deleted(row)
+            if row is None:
+                raise unknown("module", name, _known_names(session, owner))
+            return module_record(row)
+
+    def find(self, name: str) -> ParentRecord | ModuleRecord:
+        """The parent of this name, else the module."""
+        parents = {parent.name: parent for parent in self.parents()}
+        if name in parents:
+            return parents[name]
+        if ModuleName.is_one(name):
+            return self.module(name)
+        self.check_not_deleted(name)
+        with self._database.read() as session:
+            modules = [module for parent in parents for module in _known_names(session, parent)]
+        raise unknown("parent or module", name, [*parents, *modules])
 
     def corpora(self) -> list[CorpusRecord]:
         """All corpora that something was trained or tested on, by name."""
@@ -119,8 +135,8 @@ class Catalog:
             return [score_record(row, row.parent.name) for row in session.scalars(query)]
 
     def sequences(self, parent: str | None = None) -> list[SequenceRecord]:
-        """All sequences, or those of one parent, in the order in which they were begun."""
-        query = select(schema.Sequence).order_by(schema.Sequence.id)
+        """All sequences, or those of one parent, in the order in which they were begun; none of a deleted parent."""
+        query = select(schema.Sequence).where(schema.Sequence.parent_id.not_in(_DELETED)).order_by(schema.Sequence.id)
         if parent is not None:
             query = query.where(schema.Sequence.parent_id == parent_id(self.parent(parent).name))
         with self._database.read() as session:
@@ -136,14 +152,21 @@ class Catalog:
         return sorted(records, key=lambda cell: (cell.position, cell.view, cell.pair, cell.test, cell.metric))
 
     def alignments(self, parent: str | None = None) -> list[AlignmentRecord]:
-        """All alignments that were kept, or those of one parent, by side, languages and lexicon."""
-        query = select(schema.Alignment)
+        """All alignments that were kept, or those of one parent, by side, languages and lexicon.
+
+        Those of tables that were deleted are out of sight with them.
+        """
+        query = select(schema.Alignment).where(schema.Alignment.parent_id.not_in(_DELETED))
         if parent is not None:
             query = query.where(schema.Alignment.parent_id == parent_id(self.parent(parent).name))
         with self._database.read() as session:
             records = [alignment_record(row) for row in session.scalars(query)]
+            deleted = set(
+                map(name_of, session.scalars(select(schema.Module).where(schema.Module.deleted.is_not(None))))
+            )
+        there = [record for record in records if deleted.isdisjoint((record.first.module, record.second.module))]
         return sorted(
-            records, key=lambda record: (record.first.side, str(record.first), str(record.second), record.lexicon)
+            there, key=lambda record: (record.first.side, str(record.first), str(record.second), record.lexicon)
         )
 
     def job(self, digest: str) -> JobRecord | None:
@@ -159,8 +182,35 @@ def parent_id(name: str) -> ScalarSelect[int]:
     return select(columns.id).where(columns.name == name).scalar_subquery()
 
 
-def _named(name: ModuleName, parent: str) -> Select[schema.Module]:
+def find_parent(session: Session, name: str) -> schema.Parent | None:
+    """The parent of a name, be it deleted."""
+    return session.scalar(select(schema.Parent).where(schema.Parent.name == name)) if is_printable(name) else None
+
+
+def find_module(session: Session, name: ModuleName, parent: str) -> schema.Module | None:
     """The module of a name, be it deleted, if a version or an alias says which; else the newest there is."""
+    return session.scalar(_named(name, parent))
+
+
+def name_of(row: schema.Artifact) -> str:
+    """A parent's name, or a module's full name."""
+    if isinstance(row, schema.Module):
+        return f"{row.parent.name}/{row.source}-{row.target}:{row.version}"
+    if isinstance(row, schema.Parent):
+        return row.name
+    raise TypeError(f"an artifact is a parent or a module, not {type(row).__name__}")
+
+
+def raise_if_deleted(row: schema.Artifact | None) -> None:
+    """Raises UnknownNameError that says who deleted it, and how it is had again."""
+    if row is not None and row.deleted is not None:
+        name = name_of(row)
+        raise UnknownNameError(
+            f"{name} was deleted by {row.deleted_by}; bring it back with 'continual-mt registry restore {name}'"
+        )
+
+
+def _named(name: ModuleName, parent: str) -> Select[schema.Module]:
     module = schema.Module
     query = select(module).where(module.parent_id == parent_id(parent))
     if name.alias is not None:

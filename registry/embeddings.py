@@ -10,6 +10,7 @@ from registry.alignments import EmbeddingRecord
 from registry.catalog import Catalog
 from registry.entities import ModuleRecord, ParentRecord
 from registry.names import unknown
+from registry.recipes import RecipeCatalog
 
 
 def embeddings_of(catalog: Catalog, parent: ParentRecord) -> list[EmbeddingRecord]:
@@ -18,13 +19,13 @@ def embeddings_of(catalog: Catalog, parent: ParentRecord) -> list[EmbeddingRecor
 
 
 def two_embeddings(
-    catalog: Catalog, parent: ParentRecord, names: tuple[str, str], side: SideName | None = None
+    catalog: RecipeCatalog, parent: ParentRecord, names: tuple[str, str], side: SideName | None = None
 ) -> tuple[EmbeddingRecord, EmbeddingRecord]:
     """The tables that two languages mean; ``side`` says which where both are on both.
 
-    A language is the parent's where the parent has it, else that of the newest module that brings it; ``de-en:1`` is
-    the one that this module brings. Raises UnknownNameError or LanguageError for names that stand for no table,
-    IncompatibleError for two that do not belong together.
+    A language is the parent's where the parent has it, else that of the module that stands for the pair that brings it
+    (`registry.choice`); ``de-en:1`` is the one that this module brings. Raises UnknownNameError or LanguageError for
+    names that stand for no table, IncompatibleError for two that do not belong together.
     """
     places = _places(catalog, parent, names[0]), _places(catalog, parent, names[1])
     common = _common_side(places, names, side)
@@ -56,18 +57,16 @@ def _of_module(module: ModuleRecord) -> EmbeddingRecord:
     return EmbeddingRecord(module.parent, module.side, module.language, module.full_name, digest)
 
 
-def _places(catalog: Catalog, parent: ParentRecord, name: str) -> dict[SideName, EmbeddingRecord]:
+def _places(catalog: RecipeCatalog, parent: ParentRecord, name: str) -> dict[SideName, EmbeddingRecord]:
     """The sides that a language is on, each with its table there."""
-    if ":" in name:
+    if ":" in name or "@" in name:
         module = catalog.module(name, parent=parent.name)
         if module.parent != parent.name:
             raise IncompatibleError(f"{name} belongs to the parent {module.parent}, not to {parent.name}")
         return {module.side: _of_module(module)}
     language = parse_language(name)
-    modules = [module for module in catalog.modules(parent.name) if not module.shared]
-    # What comes last stays: the newest version, and before all of them the parent's own.
-    modules.sort(key=lambda module: module.version)
-    tables = [*map(_of_module, modules), *_own(parent)]
+    # What comes last stays: the parent's own.
+    tables = [*map(_of_module, catalog.standing(parent.name)), *_own(parent)]
     places = {table.side: table for table in tables if table.language == language}
     if not places:
         raise unknown("language", language, (table.language for table in tables))

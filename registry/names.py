@@ -1,8 +1,11 @@
-"""Names of parents and modules: what is allowed, how they are read, and what is said of an unknown one."""
+"""Names, and what people write of what has one: what is allowed, how it is read, and what is said of an unknown one."""
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,10 +13,14 @@ from difflib import get_close_matches
 from continual_mt.errors import LanguageError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
 
-_PARENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_NEWEST = "latest"
+_NOTE_CHARACTERS = 10_000
+_WHO_CHARACTERS = 200
 _LISTED = 20
+_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,39 @@ class ModuleName:
         except LanguageError as error:
             raise _not_a_module(text) from error
 
+    @classmethod
+    def is_one(cls, text: str) -> bool:
+        try:
+            cls.parse(text)
+        except UnknownNameError:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class AliasName:
+    """``PARENT/de-en@champion``, taken apart; the parent is None where it is the only one."""
+
+    parent: str | None
+    pair: Pair
+    alias: str
+
+    @classmethod
+    def parse(cls, text: str) -> AliasName:
+        """Raises UnknownNameError for what names no alias, and for ``latest``."""
+        name = ModuleName.parse(text) if ModuleName.is_one(text) else None
+        if name is None or name.alias is None:
+            raise UnknownNameError(
+                f"{text[:_SHOWN]!r} is not the name of an alias; write de-en@champion, with PARENT/ in front where "
+                "there are several parents; an alias is 1 to 32 small letters, digits, '_' or '-', a letter first"
+            )
+        if name.alias == _NEWEST:
+            raise UnknownNameError(f"{_NEWEST!r} cannot be an alias: {name.pair} alone is the newest version")
+        return cls(name.parent, name.pair, name.alias)
+
+    def __str__(self) -> str:
+        return f"{self.parent}/{self.pair}@{self.alias}" if self.parent else f"{self.pair}@{self.alias}"
+
 
 def is_alias(name: str) -> bool:
     """Whether an alias may have this name: small letters, digits, ``_`` and ``-``, a letter first, 32 at most."""
@@ -52,26 +92,67 @@ def is_alias(name: str) -> bool:
 
 def check_parent_name(name: str) -> None:
     """Raises SpecError for a name that could not be a part of a module's full name or of a file's."""
-    if not _PARENT.fullmatch(name):
+    _check_name("parent's name", name)
+
+
+def check_tag(tag: str) -> None:
+    """Raises SpecError for what is no word to be searched for."""
+    _check_name("tag", tag)
+
+
+def _check_name(what: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
         raise SpecError(
-            f"the parent's name {name[:80]!r}",
+            f"the {what} {name[:_SHOWN]!r}",
             ["it has to be 1 to 64 letters, digits, '_', '.' or '-', and start with none of the last two"],
         )
+
+
+def check_note(text: str) -> None:
+    """Raises SpecError for a note that is empty, too long, or that a terminal could not show."""
+    if not text.strip() or len(text) > _NOTE_CHARACTERS or not is_printable(text):
+        raise SpecError(
+            f"the note {text[:_SHOWN]!r}",
+            [f"it has to be 1 to {_NOTE_CHARACTERS:,} characters; of control characters only tabs and line breaks"],
+        )
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text of several lines holds nothing that a database or a terminal could not take."""
+    return text.replace("\n", "").replace("\t", "").isprintable()
+
+
+def author(who: str | None = None) -> str:
+    """Who decides something: as is given, else ``user@host``. Raises SpecError for what is no name of somebody."""
+    name = f"{_user()}@{socket.gethostname()}" if who is None else who
+    if not name.strip() or len(name) > _WHO_CHARACTERS or not name.isprintable():
+        raise SpecError(
+            f"the author {name[:_SHOWN]!r}",
+            [f"it has to be 1 to {_WHO_CHARACTERS} characters in one line, none of them a control character"],
+        )
+    return name
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user often has no entry in its password file
+        return str(os.getuid())
 
 
 def unknown(kind: str, name: str, there_are: Iterable[str]) -> UnknownNameError:
     """The error for a name that is not there: lists what is, and guesses what was meant."""
     names = sorted(set(there_are))
     if not names:
-        return UnknownNameError(f"there is no {kind} {name[:80]!r}; there is none at all yet")
+        return UnknownNameError(f"there is no {kind} {name[:_SHOWN]!r}; there is none at all yet")
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-    close = get_close_matches(name, names, n=1)
+    close = get_close_matches(name[:_SHOWN], names, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
-    return UnknownNameError(f"there is no {kind} {name[:80]!r}{guess}; there is: {listed}")
+    return UnknownNameError(f"there is no {kind} {name[:_SHOWN]!r}{guess}; there is: {listed}")
 
 
 def _not_a_module(text: str) -> UnknownNameError:
     return UnknownNameError(
-        f"{text[:80]!r} is not the name of a module; write de-en for the newest version, de-en:3 for one version, "
+        f"{text[:_SHOWN]!r} is not the name of a module; write de-en for the newest version, de-en:3 for one version, "
         "de-en@champion for an alias, with PARENT/ in front where there are several parents"
     )

@@ -44,6 +44,10 @@ class RecipeCatalog(Catalog):
         """Every recipe that can be run now, with the module that stands for each trained pair."""
         return [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.recipes()]
 
+    def standing(self, parent: str | None = None) -> list[ModuleRecord]:
+        """The module that stands for each trained pair of a parent, by pair."""
+        return list(self._shelf(self.parent(parent)).preferred)
+
     def pairs(
         self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
     ) -> list[PairEntry]:

@@ -11,6 +11,7 @@ from continual_mt.languages import Pair
 from registry import schema
 from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.remarks import AliasMove, AliasRecord
 from registry.sequences import CellRecord, SequenceRecord
 
 
@@ -121,6 +122,22 @@ def alignment_record(row: schema.Alignment) -> AlignmentRecord:
         entries=row.entries,
         results=tuple(map(Precision.from_json, row.results)),
         created=row.created,
+    )
+
+
+def alias_record(row: schema.Alias) -> AliasRecord:
+    return AliasRecord(row.module.parent.name, Pair(row.source, row.target), row.name, row.module.version)
+
+
+def alias_move(row: schema.AliasMove) -> AliasMove:
+    return AliasMove(
+        parent=row.parent.name,
+        pair=Pair(row.source, row.target),
+        alias=row.name,
+        from_version=row.from_version,
+        to_version=row.to_version,
+        who=row.who,
+        moment=row.moment,
     )
 
 

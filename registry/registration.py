@@ -16,6 +16,7 @@ from continual_mt.parent import Parent
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from registry import schema
 from registry.alignments import AlignmentRecord
+from registry.catalog import find_parent, raise_if_deleted
 from registry.entities import CorpusRecord, Lineage, ParentRecord, ScoreRecord, is_shared, now
 from registry.names import unknown
 from registry.records import parent_record
@@ -43,10 +44,12 @@ def add_parent(
     """
     same = _of_job(session, schema.Parent, lineage) or of_fingerprint(session, parent.fingerprint)
     if same is not None:
+        raise_if_deleted(same)
         if same.name != name:
             raise IncompatibleError(f"this parent is registered already, as {same.name}; use that name")
         return same
-    if taken := of_name(session, name):
+    if taken := find_parent(session, name):
+        raise_if_deleted(taken)
         raise IncompatibleError(
             f"there is a parent {name} already, with other content ({taken.fingerprint[:12]}, not "
             f"{parent.fingerprint[:12]}); a parent never changes, so choose another name"
@@ -71,8 +74,10 @@ def add_module(
     Raises IncompatibleError when the module was trained on another parent or is not an addition to this one.
     """
     if row := _of_job(session, schema.Module, lineage):
+        raise_if_deleted(row)
         return row
     owner = parent_row(session, parent)
+    raise_if_deleted(owner)
     record = parent_record(owner)
     check_module(record, module)
     row = schema.Module(
@@ -248,14 +253,10 @@ def add_alignment(session: Session, alignment: AlignmentRecord) -> schema.Alignm
 
 def parent_row(session: Session, name: str) -> schema.Parent:
     """Raises UnknownNameError."""
-    row = of_name(session, name)
+    row = find_parent(session, name)
     if row is None:
         raise unknown("parent", name, session.scalars(select(schema.Parent.name)))
     return row
-
-
-def of_name(session: Session, name: str) -> schema.Parent | None:
-    return session.scalar(select(schema.Parent).where(schema.Parent.name == name))
 
 
 def of_fingerprint(session: Session, fingerprint: str) -> schema.Parent | None:

@@ -20,11 +20,11 @@ from continual_mt.recipe import Recipe, assemble
 from registry import leases, registration, schema
 from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.blobs import BlobStore, open_blobs
+from registry.curation import Curation
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.location import Location
 from registry.names import check_parent_name
-from registry.recipes import RecipeCatalog
 from registry.records import (
     alignment_record,
     corpus_record,
@@ -42,7 +42,7 @@ _Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 
 
-class Registry(RecipeCatalog):
+class Registry(Curation):
     """Everything that was made, and every pair that can be run with it. Open it with `Registry.open`.
 
     Besides the catalog's errors, verbs that write raise StorageError when the database or the blobs cannot be

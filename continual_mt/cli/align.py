@@ -17,7 +17,7 @@ EPILOG = options.examples(
     "continual-mt align de fr --lexicon de-fr.tsv --map de-fr.png --json",
     "continual-mt align de-en:1 fr --lexicon de-fr.tsv --keep",
 )
-WHAT = "A language, or one version of a module that brings it: de, de-en:1."
+WHAT = "A language, or one version of a module that brings it: de, de-en:1, de-en@champion."
 
 
 def align(
@@ -45,7 +45,7 @@ def align(
     """Measure how well the embeddings of two languages align.
 
     Words of FIRST are looked up among those of SECOND, and the lexicon says what is right. A language is the parent's
-    where the parent has it, else that of the newest module that brings it.
+    where the parent has it, else that of the module that stands for the pair that brings it.
     """
     from continual_mt.alignment import align as look_up
     from continual_mt.alignment_map import joint_map

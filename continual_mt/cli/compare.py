@@ -21,7 +21,7 @@ EPILOG = options.examples(
 # continual_mt.scoring's MetricName, which would bring all of sacreBLEU into every verb's start.
 Metric = Literal["bleu", "chrf"]
 
-RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as de-en:1."
+RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as de-en:1 or de-en@champion."
 
 
 def compare(

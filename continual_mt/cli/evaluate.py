@@ -34,6 +34,8 @@ def evaluate(
         tuple[Path, Path], typer.Option("--test", metavar="SOURCE REFERENCE", help="Aligned text, plain, .gz or .zst.")
     ],
     recipe: options.RecipeText = None,
+    module: options.Modules = None,
+    by_test: options.ByTest = None,
     parent: options.OfParent = None,
     beam: options.Beam = 5,
     name: Annotated[str, typer.Option(help="What the test set is called.")] = options.TEST,
@@ -56,10 +58,11 @@ def evaluate(
     from registry import Registry
 
     translated = Pair.parse(pair)
+    ends = translated.source, translated.target
     spec = _test_spec(translated, test, name)
     folder = Home.resolve(home)
     with Registry.open(folder.path) as registry:
-        chosen = registry.recipe(translated.source, translated.target, parent=parent, kind=recipe)
+        chosen = registry.recipe(*ends, parent=parent, kind=recipe, modules=module or (), test=by_test)
         from ray_jobs.resolve import read_test
 
         read = read_test(spec, folder.cache)

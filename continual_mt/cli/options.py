@@ -26,6 +26,20 @@ RecipeText = Annotated[
         help="original, supervised, zero-shot or retention:MODULE.  [default: the best there is]",
     ),
 ]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        metavar="MODULE",
+        help="The version that stands for its pair: de-en:2, de-en@candidate. May be repeated.  "
+        "[default: the alias champion, else the best on --by-test, else the newest]",
+    ),
+]
+ByTest = Annotated[
+    str | None,
+    typer.Option("--by-test", metavar="NAME", help="Of several versions take the best in BLEU on this test set."),
+]
+PAIR_OR_DIGEST = "A pair, or the digest of a recipe that was run or scored, or its first 8 digits or more."
 Beam = Annotated[int, typer.Option(min=1, max=64, help="Width of the beam; 1 is greedy search.")]
 
 SpecFile = Annotated[

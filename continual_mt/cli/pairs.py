@@ -6,10 +6,20 @@ from continual_mt.cli import options
 from continual_mt.cli.output import print_json, print_table, say
 from continual_mt.home import Home
 
-EPILOG = options.examples("continual-mt pairs", "continual-mt pairs --parent fr-en --json")
+EPILOG = options.examples(
+    "continual-mt pairs",
+    "continual-mt pairs --parent fr-en --json",
+    "continual-mt pairs --module de-en:2 --by-test newstest",
+)
 
 
-def pairs(parent: options.OfParent = None, home: options.Home = None, as_json: options.Json = False) -> None:
+def pairs(
+    parent: options.OfParent = None,
+    module: options.Modules = None,
+    by_test: options.ByTest = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
     """Show every pair that can be translated.
 
     How it is assembled, and how well it scores: its best BLEU, and chrF on the same test set.
@@ -18,7 +28,7 @@ def pairs(parent: options.OfParent = None, home: options.Home = None, as_json: o
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        entries = registry.pairs(parent)
+        entries = registry.pairs(parent, modules=module or (), test=by_test)
         scores = registry.scores(parent=parent, metric="chrf")
     if as_json:
         print_json([entry.to_json() for entry in entries])

@@ -11,7 +11,6 @@ import typer
 from continual_mt.cli import options
 from continual_mt.cli.jobs import ADDRESS_VARIABLE
 from continual_mt.cli.output import print_json, print_table, print_text, say
-from continual_mt.cli.registry import find
 from continual_mt.errors import SpecError
 from continual_mt.home import Home, expanded
 
@@ -61,7 +60,7 @@ def reproduce(
 
     resources = _resources(settings or [], address or os.environ.get(ADDRESS_VARIABLE), corpora)
     with Driver(Home.resolve(home), address=address) as driver:
-        record = find(driver.registry, name)
+        record = driver.registry.find(name)
         found = train_again(driver, record, corpora=corpora and expanded(corpora), resources=resources)
     if as_json:
         print_json(found.to_json())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +12,26 @@ import typer
 
 from continual_mt.cli import options
 from continual_mt.cli.lines import Input, Output
+from continual_mt.cli.output import say
 from continual_mt.cli.progress import counting
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from continual_mt.translator import Translation
 
+_DIGEST = re.compile(r"[0-9a-f]{8,64}")
 EPILOG = options.examples(
     "continual-mt translate de-en < letter.de > letter.en",
     "continual-mt translate de-es --input news.de.gz --output news.es --beam 1",
     "continual-mt translate fr-en --recipe retention:de-en < test.fr",
+    "continual-mt translate de-es --module de-en:2 --module fr-es@candidate < test.de",
+    "continual-mt translate 3f5a0c12 < test.de",
     "continual-mt translate de-en --best 5 --beam 5 --backend torch < letter.de   # line number, score, translation",
 )
 
 
 def translate(
-    pair: Annotated[str, typer.Argument(metavar="PAIR")],
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help=options.PAIR_OR_DIGEST)],
     source: Annotated[
         Path | None, typer.Option("--input", metavar="FILE", help="UTF-8, plain, .gz or .zst.  [default: stdin]")
     ] = None,
@@ -52,34 +57,48 @@ def translate(
         ),
     ] = "auto",
     recipe: options.RecipeText = None,
+    module: options.Modules = None,
+    by_test: options.ByTest = None,
     parent: options.OfParent = None,
     home: options.Home = None,
 ) -> None:
     """Translate text, one sentence a line.
 
     As many lines come out as went in, unless --best asks for more; an empty one stays empty. A sentence over the
-    model's limit is translated in parts.
+    model's limit is translated in parts. Standard error says which recipe was taken, and its digest, which gives the
+    same model again.
     """
     from continual_mt.backends import with_backend
-    from continual_mt.languages import Pair
     from continual_mt.translator import Search
     from registry import Registry
 
-    translated, text = Pair.parse(pair), Input(source)
+    ends, text = _ends(pair), Input(source)
     search = Search(beam, length_penalty, best, batch_tokens)
     total = text.check()
     destination = Output(output, text)
     place = Home.resolve(home)
     with Registry.open(place.path) as registry:
-        assembled = registry.assemble(translated.source, translated.target, parent=parent, recipe=recipe)
+        assembled = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test)
+    if assembled.recipe:
+        say(f"{assembled.recipe}; digest {assembled.recipe.digest}")
     model = with_backend(assembled, backend, place.cache)
 
     shown = output is not None or not sys.stdout.isatty()
-    with destination as out, counting(pair, total, shown=shown) as progress:
+    with destination as out, counting(str(assembled.pair), total, shown=shown) as progress:
         for chunk in text.chunks():
             found = model.translations(chunk.lines, search)
             out.write(list(_lines(chunk.first, found, scores=scores, numbered=best > 1)))
             progress(chunk.first - 1 + len(found))
+
+
+def _ends(text: str) -> tuple[str, str | None]:
+    """Source and target of a pair; of a recipe's digest, which has no hyphen, itself and nothing."""
+    from continual_mt.languages import Pair
+
+    if _DIGEST.fullmatch(text):
+        return text, None
+    pair = Pair.parse(text)
+    return pair.source, pair.target
 
 
 def _lines(first: int, found: list[list[Translation]], *, scores: bool, numbered: bool) -> Iterator[str]:

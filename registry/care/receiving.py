@@ -16,6 +16,7 @@ from continual_mt.recipe import ModuleKey
 from registry import registration, schema
 from registry.care.manifest import ArtifactEntry, Manifest, ModuleEntry, ParentEntry, ScoreEntry
 from registry.care.references import full_name
+from registry.catalog import find_parent
 from registry.entities import CorpusRecord, JSONObject, Lineage, ScoreRecord, is_shared, now
 from registry.records import parent_record
 from registry.registration import StoredPiece
@@ -104,7 +105,7 @@ class _Receiver:
                 f"the parent {entry.name} is here, as {row.name}, but was deleted; restore it, then import again"
             )
         if row is None:
-            if taken := registration.of_name(self._session, name):
+            if taken := find_parent(self._session, name):
                 raise IncompatibleError(
                     f"there is a parent {name} here already, with other content ({taken.fingerprint[:12]}, not "
                     f"{entry.fingerprint[:12]}); give the one of the bundle another name with --parent"

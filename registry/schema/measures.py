@@ -43,7 +43,7 @@ class Score(Base):
     __table_args__: tuple[SchemaItem, ...] = (
         UniqueConstraint("recipe_digest", "test_digest", "metric", "signature", "beam"),
         # The best score of each of ten thousand recipes has to be found without a look at all the others.
-        Index("ix_scores_best", "recipe_digest", "metric", "sentences", "value"),
+        Index("ix_scores_best", "recipe_digest", "metric", "sentences", "value", "test"),
         Index(None, "source", "target"),
     )
 

@@ -122,6 +122,22 @@ def test_storage_and_modules(opened: Browser, filled_home: Path) -> None:
         assert words in shown
 
 
+def test_a_module_shows_what_was_said_of_it_and_its_lineage_both_ways(
+    home: Path, browser: Browser, start_page: Callable[[Path], Page]
+) -> None:
+    with Registry.open(home) as registry:
+        registry.set_alias("de-en@champion", 1, who="ada")
+        registry.tag("de-en:1", "news")
+        registry.note("de-en:1", "<b>Numbers</b> are wrong.", who="ada")
+    browser.open(start_page(home).address)
+    browser.click("#tab-modules")
+    browser.text("#modules", "base/de-en:1: new source de, xattn; @champion; news")
+    browser.click("#modules details summary")
+    shown = browser.text("#modules", "depends on it").replace("\t", " ")
+    for words in ("<b>Numbers</b> are wrong. (ada, ", "alias base/de-en@champion", "sequence in turn", "alias history"):
+        assert words in shown
+
+
 def test_a_sentence_is_translated_and_its_recipe_shown(opened: Browser, filled_home: Path) -> None:
     with Registry.open(filled_home) as registry:
         expected = registry.assemble("de", "es")

@@ -57,6 +57,20 @@ def test_the_report_is_one_file_that_loads_nothing(filled: Registry) -> None:
         assert words in found.text
 
 
+def test_the_report_shows_aliases_tags_notes_and_what_depends_on_a_module(filled: Registry) -> None:
+    filled.set_alias("de-en@champion", 1, who="ada")
+    filled.tag("de-en:1", "news")
+    filled.note("de-en:1", "<b>Numbers</b> are wrong.", who="ada")
+    text = Loads(report(filled)).text
+    for words in (
+        "base/de-en:1: new source de, xattn; @champion; news",
+        "<b>Numbers</b> are wrong. (ada, ",
+        "depends on it",
+        "alias history",
+    ):
+        assert words in text
+
+
 def test_samples_are_bounded_and_the_report_says_so(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_module, "PAIRS_WITH_SAMPLES", 1)
     text = Loads(report(filled)).text

@@ -49,7 +49,7 @@ def test_a_table_is_read_without_the_rest(filled: Registry, parent: Parent, make
         filled.load_embedding(own)
 
 
-def test_a_language_is_the_parents_else_that_of_the_newest_module(
+def test_a_language_is_the_parents_else_that_of_the_module_that_stands_for_its_pair(
     filled: Registry, parent: Parent, make_module: MakeModule, lineage: Lineage
 ) -> None:
     assert chosen(filled, "de", "fr") == ["base/de-en:1", None]
@@ -58,6 +58,10 @@ def test_a_language_is_the_parents_else_that_of_the_newest_module(
     filled.register_module("base", make_module(parent, "de-en", seed=6), lineage=shared)
     assert chosen(filled, "de", "fr") == ["base/de-en:2", None]
     assert chosen(filled, "base/de-en:3", "fr") == ["base/de-en:3", None]
+    filled.set_alias("de-en@champion", 1)
+    assert chosen(filled, "de", "fr") == ["base/de-en:1", None]
+    filled.set_alias("de-en@candidate", 3)
+    assert chosen(filled, "de-en@candidate", "fr") == ["base/de-en:3", None]
     assert chosen(filled, "en", "fr-es:1") == [None, "base/fr-es:1"]
 
 

@@ -54,5 +54,6 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         "there is no parent 'bose' (did you mean base?); there is: base, other"
     )
     assert str(unknown("parent", "zzz", ["base"])) == "there is no parent 'zzz'; there is: base"
+    assert len(str(unknown("parent", "b" * 10_000_000, ["base"]))) < 200
     assert str(unknown("parent", "base", [])) == "there is no parent 'base'; there is none at all yet"
     assert str(unknown("module", "zzz", [f"m{n:02}" for n in range(25)])).endswith("m19 and 5 more")

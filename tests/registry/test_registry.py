@@ -26,17 +26,26 @@ def blobs(registry: Registry) -> set[str]:
 
 def test_the_public_names() -> None:
     assert package.__all__ == [
+        "AliasMove",
+        "AliasRecord",
         "AlignmentRecord",
         "CellRecord",
         "CorpusRecord",
+        "Deletion",
         "EmbeddingRecord",
+        "Found",
         "JobRecord",
         "Lineage",
         "ModuleRecord",
+        "NoteRecord",
         "PairEntry",
         "ParentRecord",
         "Registry",
+        "Relation",
+        "Relations",
+        "Remarks",
         "ScoreRecord",
+        "SearchResult",
         "SequenceRecord",
     ]
 

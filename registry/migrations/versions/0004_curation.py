@@ -82,7 +82,7 @@ def create_recipes() -> None:
         sa.PrimaryKeyConstraint("digest", name="pk_recipes"),
     )
     op.create_index("ix_recipes_parent_id", "recipes", ["parent_id"])
-    op.create_index("ix_scores_best", "scores", ["recipe_digest", "metric", "sentences", "value"])
+    op.create_index("ix_scores_best", "scores", ["recipe_digest", "metric", "sentences", "value", "test"])
     op.create_index("ix_scores_source_target", "scores", ["source", "target"])
     columns = "parent_id, kind, source, target, source_module, cross_attention_module, target_module"
     op.execute(

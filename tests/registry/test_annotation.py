@@ -1,0 +1,187 @@
+"""Aliases with their history, tags, notes, and deletion that can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from continual_mt.errors import IncompatibleError, UnknownNameError
+from registry import Lineage, Registry
+from tests.registry.conftest import MakeModule, MakeParent
+
+
+@pytest.fixture
+def versions(filled: Registry, make_module: MakeModule, lineage: Lineage) -> Registry:
+    """Three versions of de-en, and one of fr-es."""
+    for seed in (5, 6):
+        filled.register_module("base", make_module(filled.load_parent(), "de-en", seed=seed), lineage=lineage)
+    return filled
+
+
+def moves(registry: Registry, alias: str) -> list[tuple[int | None, int | None, str]]:
+    return [(move.from_version, move.to_version, move.who) for move in registry.alias_history(alias)]
+
+
+def test_an_alias_is_set_moved_and_removed_with_its_history(versions: Registry) -> None:
+    first = versions.set_alias("de-en@champion", 1, who="ada")
+    assert (first.full_name, first.module) == ("base/de-en@champion", "base/de-en:1")
+    versions.set_alias("de-en@candidate", 3, who="ada")
+    versions.set_alias("base/de-en@champion", "de-en@candidate", who="bob")
+    versions.set_alias("de-en@champion", "de-en:3", who="eve")  # is there already
+    assert versions.module("de-en@champion").version == 3
+    assert versions.recipe("de", "en").modules[0].name == "base/de-en:3"
+    assert [record.full_name for record in versions.aliases()] == ["base/de-en@candidate", "base/de-en@champion"]
+    versions.remove_alias("de-en@champion", who="eve")
+    assert moves(versions, "de-en@champion") == [(None, 1, "ada"), (1, 3, "bob"), (3, None, "eve")]
+    with pytest.raises(UnknownNameError, match="there is no module 'base/de-en@champion'"):
+        versions.alias("de-en@champion")
+    with pytest.raises(UnknownNameError, match="there is no module 'base/de-en@champion'"):
+        versions.remove_alias("de-en@champion")
+    assert versions.alias("de-en@candidate").version == 3
+
+
+def test_a_move_can_depend_on_where_the_alias_is(versions: Registry) -> None:
+    versions.set_alias("de-en@champion", 1, who="ada", expected=0)
+    with pytest.raises(
+        IncompatibleError,
+        match=r"is at version 1, where ada moved it at .* UTC; it was expected at version 2, so it stays",
+    ):
+        versions.set_alias("de-en@champion", 3, expected=2)
+    with pytest.raises(IncompatibleError, match="it was expected at none, so it stays"):
+        versions.set_alias("de-en@champion", 3, expected=0)
+    with pytest.raises(IncompatibleError, match="is at version 1"):
+        versions.remove_alias("de-en@champion", expected=3)
+    versions.set_alias("de-en@champion", 3, who="bob", expected=1)
+    assert moves(versions, "de-en@champion") == [(None, 1, "ada"), (1, 3, "bob")]
+
+
+def test_an_alias_never_leaves_its_pair(versions: Registry, make_parent: MakeParent, make_module: MakeModule) -> None:
+    lineage = Lineage((), {}, "0.1.0")
+    other = make_parent(seed=7)
+    versions.register_parent("other", other, lineage=lineage)
+    versions.register_module("other", make_module(other, "de-en", seed=8), lineage=lineage)
+    for module in ("base/fr-es:1", "other/de-en:1"):
+        with pytest.raises(IncompatibleError, match=f"cannot stand for {module}; an alias never leaves its pair"):
+            versions.set_alias("base/de-en@champion", module)
+    with pytest.raises(UnknownNameError, match="say which parent"):
+        versions.set_alias("de-en@champion", 1)
+    with pytest.raises(UnknownNameError, match="there is no module 'base/de-en:9'"):
+        versions.set_alias("base/de-en@champion", 9)
+    assert versions.aliases() == []
+
+
+def test_two_processes_that_move_an_alias_leave_a_chain(
+    versions: Registry, home: Path, start: Callable[..., Any]
+) -> None:
+    text = """
+from registry import Registry
+with Registry.open(home) as registry:
+    for turn in range(8):
+        registry.set_alias("de-en@champion", 1 + (turn + first) % 3, who=f"{first}")
+"""
+    children = [start(text, home=home, first=first) for first in (0, 1)]
+    assert [child.exit_code() for child in children] == [0, 0]
+    history = moves(versions, "de-en@champion")
+    assert {who for _, _, who in history} == {"0", "1"}
+    assert [before for before, _, _ in history] == [None, *(after for _, after, _ in history[:-1])]
+    assert versions.alias("de-en@champion").version == history[-1][1]
+
+
+def test_tags_and_notes(versions: Registry) -> None:
+    versions.tag("de-en:1", "news", "checked")
+    versions.tag("de-en:1", "checked", "v2.1")
+    versions.note("de-en:1", "Numbers are wrong.\nLong sentences, too.", who="ada")
+    versions.note("base", "from the web")
+    said = versions.remarks(versions.module("de-en:1"))
+    assert said.tags == ("checked", "news", "v2.1")
+    assert [(note.text, note.who) for note in said.notes] == [("Numbers are wrong.\nLong sentences, too.", "ada")]
+    [note] = versions.remarks(versions.parent()).notes
+    assert "@" in note.who
+    with pytest.raises(UnknownNameError, match=r"there is no tag of base/de-en:1 'new' \(did you mean news\?\)"):
+        versions.untag("de-en:1", "checked", "new")
+    versions.untag("de-en:1", "checked", "news")
+    assert versions.remarks(versions.module("de-en:1")).tags == ("v2.1",)
+    assert set(versions.all_remarks("base")) == {"base", "base/de-en:1"}
+
+
+def test_deletion_and_restoring(versions: Registry, make_module: MakeModule, lineage: Lineage) -> None:
+    versions.tag("de-en:3", "news")
+    kept = versions.module("de-en:3")
+    assert versions.delete("de-en:3", who="ada") == "base/de-en:3"
+    assert versions.module("de-en").version == 2
+    deleted = "base/de-en:3 was deleted by ada; bring it back with 'continual-mt registry restore base/de-en:3'"
+    for verb in (versions.module, versions.delete, versions.tag, versions.load_module, versions.lineage):
+        with pytest.raises(UnknownNameError, match=deleted):
+            verb("de-en:3")
+    with pytest.raises(UnknownNameError, match=deleted):
+        versions.set_alias("de-en@champion", 3)
+    again = versions.register_module("base", make_module(versions.load_parent(), "de-en", seed=9), lineage=lineage)
+    assert again.version == 4
+    assert versions.restore("de-en:3") == "base/de-en:3"
+    assert versions.module("de-en:3") == kept
+    assert versions.remarks(kept).tags == ("news",)
+    with pytest.raises(IncompatibleError, match="base/de-en:3 is not deleted"):
+        versions.restore("base/de-en:3")
+    with pytest.raises(UnknownNameError, match="there is no parent or module 'base/de-en:9'"):
+        versions.restore("de-en:9")
+    for verb in (versions.delete, versions.restore):
+        with pytest.raises(UnknownNameError, match="say which version of de-en is meant, such as de-en:1"):
+            verb("de-en")
+
+
+def test_what_is_held_is_not_deleted(versions: Registry, make_module: MakeModule, lineage: Lineage) -> None:
+    versions.set_alias("de-en@champion", 1)
+    shared = replace(lineage, spec={"start": "base/de-en:2", "replay": 0.2, "replayed": ["base", "base/de-en:2"]})
+    versions.register_module("base", make_module(versions.load_parent(), "fr-pt"), lineage=shared)
+    with pytest.raises(
+        IncompatibleError,
+        match="cannot be deleted: base/de-en@champion stands for it; move or remove the alias",
+    ):
+        versions.delete("de-en:1")
+    with pytest.raises(
+        IncompatibleError,
+        match="de-en:2 cannot be deleted: base/fr-pt:1 went on from it and replayed it; delete the module first",
+    ):
+        versions.delete("de-en:2")
+    with pytest.raises(
+        IncompatibleError, match=r"base cannot be deleted: base/de-en:1 needs it, .*base/fr-pt:1 needs it"
+    ):
+        versions.delete("base")
+    versions.delete("fr-pt:1")
+    versions.delete("de-en:2")
+    with pytest.raises(
+        IncompatibleError, match="base/fr-pt:1 needs base/de-en:2, which was deleted, too; bring that back first"
+    ):
+        versions.restore("fr-pt:1")
+    versions.restore("de-en:2")
+    versions.restore("fr-pt:1")
+
+
+def test_a_parent_without_modules_can_be_deleted(registry: Registry, make_parent: MakeParent, lineage: Lineage) -> None:
+    made = replace(lineage, job="1" * 64)
+    registry.register_parent("base", make_parent(), lineage=made)
+    registry.delete("base", who="ada")
+    assert registry.parents() == registry.pairs() == []
+    deleted = "base was deleted by ada; bring it back with 'continual-mt registry restore base'"
+    for verb in (registry.parent, registry.find, registry.check_not_deleted, registry.modules):
+        with pytest.raises(UnknownNameError, match=deleted):
+            verb("base")
+    for parent, attempt in ((make_parent(), made), (make_parent(seed=3), lineage)):
+        with pytest.raises(UnknownNameError, match=deleted):  # a name is never given to another
+            registry.register_parent("base", parent, lineage=attempt)
+    registry.restore("base")
+    assert [parent.name for parent in registry.parents()] == ["base"]
+
+
+def test_what_a_killed_driver_registered_and_somebody_deleted_stays_deleted(
+    filled: Registry, make_module: MakeModule, lineage: Lineage
+) -> None:
+    module, made = make_module(filled.load_parent(), "pt-en"), replace(lineage, job="1" * 64)
+    filled.register_module("base", module, lineage=made)
+    filled.delete("pt-en:1")
+    with pytest.raises(UnknownNameError, match="base/pt-en:1 was deleted by"):
+        filled.register_module("base", module, lineage=made)
