@@ -16,6 +16,7 @@ from continual_mt.recipe import Recipe
 from registry import AlignmentRecord, CellRecord, CorpusRecord, Lineage, Registry, ScoreRecord, SequenceRecord
 from registry.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_browser, started_page
+from tests.registry.backends import Backend, InSQLite
 from tests.registry.conftest import (  # noqa: F401  # fixtures
     MakeModule,
     MakeParent,
@@ -33,6 +34,12 @@ TESTED = 12
 VALUES = {"fr-en": (50.25, 66.5), "de-en": (38.0, 57.75), "fr-es": (23.5, 46.0), "de-es": (14.5, 33.75)}
 SEPARATE = SequenceRecord("a" * 64, "base", "in turn", "separate", (Pair("de", "en"), Pair("fr", "es")))
 SHARED = SequenceRecord("b" * 64, "base", "together", "shared", (Pair("de", "en"),))
+
+
+@pytest.fixture(scope="session")
+def backend() -> Backend:
+    """Pages read records, wherever these are; the registry's own tests see to both databases."""
+    return InSQLite()
 
 
 @pytest.fixture(scope="session")
