@@ -1,4 +1,4 @@
-"""Writing records. Each function runs inside a transaction of its caller's; the blobs are stored before it begins."""
+"""Writing what jobs leave behind. Each function runs inside a transaction of its caller's; the blobs are stored before it begins."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from continual_mt.errors import IncompatibleError, StorageError
 from continual_mt.languages import Pair
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
-from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
+from continual_mt.recipe import ModuleKey
 from registry import schema
-from registry.alignments import AlignmentRecord
 from registry.catalog import find_parent, raise_if_deleted
-from registry.entities import CorpusRecord, Lineage, ParentRecord, ScoreRecord, is_shared, now
+from registry.entities import CorpusRecord, Lineage, ParentRecord, is_shared, now
 from registry.names import unknown
 from registry.records import parent_record
 from registry.resolution import supervised
-from registry.sequences import CellRecord, SequenceRecord
 
 _Row = TypeVar("_Row", bound=schema.Artifact)
 
@@ -127,126 +125,6 @@ def add_corpus(session: Session, corpus: CorpusRecord) -> schema.Corpus:
         session.add(row)
     # A corpus that was trained on first may be a test set later: its text is kept from then on.
     row.sources, row.references = row.sources or corpus.sources, row.references or corpus.references
-    session.flush()
-    return row
-
-
-def add_score(session: Session, score: ScoreRecord) -> schema.Score:
-    """The row of a score. The same measurement, made again, takes the place of the one before."""
-    owner = parent_row(session, score.parent)
-    names = score.source, score.cross_attention, score.target
-    _add_recipe(session, owner, score.recipe, score.kind, score.pair, names)
-    measured = {
-        "recipe_digest": score.recipe,
-        "test_digest": score.test_digest,
-        "metric": score.metric,
-        "signature": score.signature,
-        "beam": score.beam,
-    }
-    row = session.scalar(select(schema.Score).filter_by(**measured))
-    if row is None:
-        row = schema.Score(parent=owner, **measured)
-        session.add(row)
-    row.kind = score.kind
-    row.source, row.target = score.pair.source, score.pair.target
-    row.source_module = score.source
-    row.cross_attention_module = score.cross_attention
-    row.target_module = score.target
-    row.test, row.sentences = score.test, score.sentences
-    row.value, row.copy_value = score.value, score.copy_value
-    row.created, row.hypotheses = score.created, score.hypotheses
-    session.flush()
-    return row
-
-
-def add_recipe(session: Session, recipe: Recipe) -> None:
-    """Remember what a recipe's digest stands for; what was remembered first stays."""
-    names = (key.name if key else None for key in (recipe.source, recipe.cross_attention, recipe.target))
-    owner = parent_row(session, recipe.parent)
-    _add_recipe(session, owner, recipe.digest, recipe.kind, recipe.pair, tuple(names))
-
-
-def _add_recipe(
-    session: Session,
-    owner: schema.Parent,
-    digest: str,
-    kind: RecipeKind,
-    pair: Pair,
-    modules: tuple[str | None, ...],
-) -> None:
-    if session.get(schema.Recipe, digest) is None:
-        row = schema.Recipe(digest=digest, parent=owner, kind=kind, source=pair.source, target=pair.target)
-        row.source_module, row.cross_attention_module, row.target_module = modules
-        session.add(row)
-        session.flush()
-
-
-def add_sequence(session: Session, sequence: SequenceRecord) -> schema.Sequence:
-    """The row of a sequence; the one there is, if its digest is known."""
-    row = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence.digest))
-    if row is None:
-        row = schema.Sequence(
-            digest=sequence.digest,
-            parent=parent_row(session, sequence.parent),
-            name=sequence.name,
-            mode=sequence.mode,
-            additions=[str(pair) for pair in sequence.additions],
-            created=sequence.created,
-        )
-        session.add(row)
-        session.flush()
-    return row
-
-
-def set_cells(session: Session, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
-    """All that is known of one position of a sequence, in the place of what was there before.
-
-    Raises UnknownNameError for a sequence that was not registered.
-    """
-    owner = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence))
-    if owner is None:
-        raise unknown("sequence", sequence, session.scalars(select(schema.Sequence.digest)))
-    session.execute(delete(schema.Cell).where(schema.Cell.sequence_id == owner.id, schema.Cell.position == position))
-    for cell in cells:
-        session.add(
-            schema.Cell(
-                sequence_id=owner.id,
-                position=position,
-                view=cell.view,
-                kind=cell.kind,
-                source=cell.pair.source,
-                target=cell.pair.target,
-                recipe_digest=cell.recipe,
-                module=cell.module,
-                test=cell.test,
-                test_digest=cell.test_digest,
-                metric=cell.metric,
-                value=cell.value,
-                beam=cell.beam,
-            )
-        )
-    session.flush()
-
-
-def add_alignment(session: Session, alignment: AlignmentRecord) -> schema.Alignment:
-    """The row of an alignment. The same tables and lexicon, looked up again, take the place of the time before."""
-    first, second = alignment.first, alignment.second
-    owner = parent_row(session, first.parent)
-    measured = {
-        "parent_id": owner.id,
-        "first_language": first.language,
-        "first_digest": first.digest,
-        "second_language": second.language,
-        "second_digest": second.digest,
-        "lexicon_digest": alignment.lexicon_digest,
-    }
-    row = session.scalar(select(schema.Alignment).filter_by(**measured))
-    if row is None:
-        row = schema.Alignment(parent=owner, **measured)
-        session.add(row)
-    row.side, row.first_module, row.second_module = first.side, first.module, second.module
-    row.lexicon, row.entries, row.created = alignment.lexicon, alignment.entries, alignment.created
-    row.results = [dict(result.to_json()) for result in alignment.results]
     session.flush()
     return row
 

@@ -17,7 +17,7 @@ from continual_mt.module import Module
 from continual_mt.pair_model import PairModel
 from continual_mt.parent import Parent
 from continual_mt.recipe import Recipe, assemble
-from registry import leases, registration, schema
+from registry import leases, measuring, registration, schema
 from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.blobs import BlobStore, open_blobs
 from registry.curation import Curation
@@ -196,17 +196,17 @@ class Registry(Curation):
 
         def change(session: Session) -> list[ScoreRecord]:
             registration.check_noted(session, [score.hypotheses for score in scores])
-            return [score_record(registration.add_score(session, score), score.parent) for score in scores]
+            return [score_record(measuring.add_score(session, score), score.parent) for score in scores]
 
         return self._database.write(change)
 
     def register_sequence(self, sequence: SequenceRecord) -> SequenceRecord:
         """Note that a sequence was begun; the record there is, if its digest is known."""
-        return self._database.write(lambda session: sequence_record(registration.add_sequence(session, sequence)))
+        return self._database.write(lambda session: sequence_record(measuring.add_sequence(session, sequence)))
 
     def set_cells(self, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
         """Note what was scored at a position of a sequence, in the place of what was noted there before."""
-        self._database.write(lambda session: registration.set_cells(session, sequence, position, cells))
+        self._database.write(lambda session: measuring.set_cells(session, sequence, position, cells))
 
     def register_alignment(
         self, first: EmbeddingRecord, second: EmbeddingRecord, lexicon: Lexicon, results: Sequence[Precision]
@@ -216,7 +216,7 @@ class Registry(Curation):
         found = AlignmentRecord(
             first, second, Path(lexicon.path).name, self.store_lines(entries), len(entries), tuple(results)
         )
-        return self._database.write(lambda session: alignment_record(registration.add_alignment(session, found)))
+        return self._database.write(lambda session: alignment_record(measuring.add_alignment(session, found)))
 
     def load_lexicon(self, alignment: AlignmentRecord) -> Lexicon:
         """The lexicon that judged an alignment."""
@@ -287,6 +287,6 @@ class Registry(Curation):
             if session.get(schema.Recipe, recipe.digest) is not None:
                 return
         try:
-            self._database.write(lambda session: registration.add_recipe(session, recipe))
+            self._database.write(lambda session: measuring.add_recipe(session, recipe))
         except FailureError as error:
             _logger.warning("the recipe %s can be run, but not be found by its digest later: %s", recipe, error)

@@ -13,7 +13,7 @@ from continual_mt.architecture import Scope
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.recipe import ModuleKey
-from registry import registration, schema
+from registry import measuring, registration, schema
 from registry.care.manifest import ArtifactEntry, Manifest, ModuleEntry, ParentEntry, ScoreEntry
 from registry.care.references import full_name
 from registry.catalog import find_parent
@@ -168,7 +168,7 @@ class _Receiver:
             "cross_attention": self._named(entry.cross_attention),
             "target": self._named(entry.target),
         }
-        registration.add_score(self._session, ScoreRecord(**{**entry.model_dump(), **here}))
+        measuring.add_score(self._session, ScoreRecord(**{**entry.model_dump(), **here}))
         return True
 
     def _named(self, module: str | None) -> str | None:

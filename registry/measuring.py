@@ -1,0 +1,137 @@
+"""Writing what was measured. Each function runs inside a transaction of its caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from continual_mt.languages import Pair
+from continual_mt.recipe import Recipe, RecipeKind
+from registry import schema
+from registry.alignments import AlignmentRecord
+from registry.entities import ScoreRecord
+from registry.names import unknown
+from registry.registration import parent_row
+from registry.sequences import CellRecord, SequenceRecord
+
+
+def add_score(session: Session, score: ScoreRecord) -> schema.Score:
+    """The row of a score. The same measurement, made again, takes the place of the one before."""
+    owner = parent_row(session, score.parent)
+    names = score.source, score.cross_attention, score.target
+    _add_recipe(session, owner, score.recipe, score.kind, score.pair, names)
+    measured = {
+        "recipe_digest": score.recipe,
+        "test_digest": score.test_digest,
+        "metric": score.metric,
+        "signature": score.signature,
+        "beam": score.beam,
+    }
+    row = session.scalar(select(schema.Score).filter_by(**measured))
+    if row is None:
+        row = schema.Score(parent=owner, **measured)
+        session.add(row)
+    row.kind = score.kind
+    row.source, row.target = score.pair.source, score.pair.target
+    row.source_module = score.source
+    row.cross_attention_module = score.cross_attention
+    row.target_module = score.target
+    row.test, row.sentences = score.test, score.sentences
+    row.value, row.copy_value = score.value, score.copy_value
+    row.created, row.hypotheses = score.created, score.hypotheses
+    session.flush()
+    return row
+
+
+def add_recipe(session: Session, recipe: Recipe) -> None:
+    """Remember what a recipe's digest stands for; what was remembered first stays."""
+    names = (key.name if key else None for key in (recipe.source, recipe.cross_attention, recipe.target))
+    owner = parent_row(session, recipe.parent)
+    _add_recipe(session, owner, recipe.digest, recipe.kind, recipe.pair, tuple(names))
+
+
+def _add_recipe(
+    session: Session,
+    owner: schema.Parent,
+    digest: str,
+    kind: RecipeKind,
+    pair: Pair,
+    modules: tuple[str | None, ...],
+) -> None:
+    if session.get(schema.Recipe, digest) is None:
+        row = schema.Recipe(digest=digest, parent=owner, kind=kind, source=pair.source, target=pair.target)
+        row.source_module, row.cross_attention_module, row.target_module = modules
+        session.add(row)
+        session.flush()
+
+
+def add_sequence(session: Session, sequence: SequenceRecord) -> schema.Sequence:
+    """The row of a sequence; the one there is, if its digest is known."""
+    row = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence.digest))
+    if row is None:
+        row = schema.Sequence(
+            digest=sequence.digest,
+            parent=parent_row(session, sequence.parent),
+            name=sequence.name,
+            mode=sequence.mode,
+            additions=[str(pair) for pair in sequence.additions],
+            created=sequence.created,
+        )
+        session.add(row)
+        session.flush()
+    return row
+
+
+def set_cells(session: Session, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
+    """All that is known of one position of a sequence, in the place of what was there before.
+
+    Raises UnknownNameError for a sequence that was not registered.
+    """
+    owner = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence))
+    if owner is None:
+        raise unknown("sequence", sequence, session.scalars(select(schema.Sequence.digest)))
+    session.execute(delete(schema.Cell).where(schema.Cell.sequence_id == owner.id, schema.Cell.position == position))
+    for cell in cells:
+        session.add(
+            schema.Cell(
+                sequence_id=owner.id,
+                position=position,
+                view=cell.view,
+                kind=cell.kind,
+                source=cell.pair.source,
+                target=cell.pair.target,
+                recipe_digest=cell.recipe,
+                module=cell.module,
+                test=cell.test,
+                test_digest=cell.test_digest,
+                metric=cell.metric,
+                value=cell.value,
+                beam=cell.beam,
+            )
+        )
+    session.flush()
+
+
+def add_alignment(session: Session, alignment: AlignmentRecord) -> schema.Alignment:
+    """The row of an alignment. The same tables and lexicon, looked up again, take the place of the time before."""
+    first, second = alignment.first, alignment.second
+    owner = parent_row(session, first.parent)
+    measured = {
+        "parent_id": owner.id,
+        "first_language": first.language,
+        "first_digest": first.digest,
+        "second_language": second.language,
+        "second_digest": second.digest,
+        "lexicon_digest": alignment.lexicon_digest,
+    }
+    row = session.scalar(select(schema.Alignment).filter_by(**measured))
+    if row is None:
+        row = schema.Alignment(parent=owner, **measured)
+        session.add(row)
+    row.side, row.first_module, row.second_module = first.side, first.module, second.module
+    row.lexicon, row.entries, row.created = alignment.lexicon, alignment.entries, alignment.created
+    row.results = [dict(result.to_json()) for result in alignment.results]
+    session.flush()
+    return row
