@@ -1,4 +1,4 @@
-"""Writing what jobs leave behind. Each function runs inside a transaction of its caller's; the blobs are stored before it begins."""
+"""Writing what jobs leave behind: each function inside a transaction of its caller's, its blobs stored before."""
 
 from __future__ import annotations
 
