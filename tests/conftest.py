@@ -21,6 +21,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``-n 2`` the tests of a folder stay in one process: they share servers, clusters and what was trained."""
+    here = Path(__file__).parent
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(here).parts[0]))
+
+
 @pytest.fixture(scope="session")
 def django_catalogs() -> dict[str, list[str]]:
     """Language to sentences, aligned over en, es, de, pt and fr: short real text of some hundred segments."""
