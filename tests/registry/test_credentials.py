@@ -58,9 +58,7 @@ def assert_hidden(text: str) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_commands_that_reach_everything(
-    home: Path, filled: Registry, arguments: tuple[str, ...], code: int
-) -> None:
+def test_commands_that_reach_everything(home: Path, filled: Registry, arguments: tuple[str, ...], code: int) -> None:
     place = [] if "--help" in arguments else ["--home", str(home)]
     found, text = written(home, *arguments, *place)
     assert found == code, text
