@@ -47,14 +47,13 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
         if self._depth > MAXIMUM_DEPTH:
-            raise yaml.composer.ComposerError(
-                None, None, f"it is nested deeper than {MAXIMUM_DEPTH} levels", self.peek_event().start_mark
-            )
+            words = f"it is nested deeper than {MAXIMUM_DEPTH} levels"
+            raise yaml.composer.ComposerError(None, None, words, parent.start_mark if parent else None)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if node.tag != self.DEFAULT_SCALAR_TAG and len(node.value) > MAXIMUM_NUMBER:
             words = f"no number has {len(node.value):,} digits; put quotes around a text"
             raise yaml.constructor.ConstructorError(None, None, words, node.start_mark)
