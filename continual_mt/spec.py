@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,8 +25,11 @@ from continual_mt.corpora.tsv import TabSeparated
 from continual_mt.errors import ContinualMTError, SpecError
 from continual_mt.home import expanded
 from continual_mt.languages import Pair
+from continual_mt.safe_yaml import load_yaml, shown
 from continual_mt.settings import TrainingSettings
 from continual_mt.urls import without_credentials
+
+_MAXIMUM_BYTES = 1_000_000
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
@@ -254,31 +256,25 @@ def _describe(problem: Mapping[str, Any]) -> str:
         message = "missing"
     elif isinstance(given := problem["input"], str | int | float) and message.startswith("Input"):
         message += f", not {str(given)[:60]!r}" if isinstance(given, str) else f", not {given}"
-    return f"{place}: {message}" if place else message
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key stands once: of two, the first would be lost without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+    return f"{shown(place)}: {shown(message)}" if place else shown(message)
 
 
 def read_values(path: Path) -> dict[str, object]:
     """The keys of a YAML (or JSON) spec file, not checked yet. Raises SpecError when it holds none."""
     try:
-        values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        with path.open("rb") as file:
+            content = file.read(_MAXIMUM_BYTES + 1)
+        text = content.decode()
     except FileNotFoundError as error:
         raise SpecError(str(path), ["there is no such file"]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(str(path), [f"cannot be read ({error})"]) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError for a date that is none
-        raise SpecError(str(path), [f"is not YAML ({' '.join(str(error).split())})"]) from error
+    if len(content) > _MAXIMUM_BYTES:
+        raise SpecError(str(path), [f"is longer than {_MAXIMUM_BYTES:,} bytes; no spec is"])
+    try:
+        values = load_yaml(text)
+    except ValueError as error:
+        raise SpecError(str(path), [f"is not YAML ({error})"]) from error
     if not isinstance(values, dict):
         raise SpecError(str(path), ["a spec is a mapping of keys to values, such as 'pair: de-en'"])
     return values
@@ -299,8 +295,8 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
             problems.append(f"{text!r} is not KEY=VALUE, such as training.updates=1000")
             continue
         try:
-            nested: Any = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError):
+            nested: Any = load_yaml(value)
+        except ValueError:
             problems.append(f"{text[:80]!r}: {value[:80]!r} is not a value that YAML can read")
             continue
         for part in reversed(key.split(".")):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from continual_mt.home import Home
+from registry.blobs.faults import hidden
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -140,9 +141,10 @@ class Tracker:
             return action(self._client)
         except Exception as error:  # whatever MLflow, its database or the network raise must not end a training
             self._failures += 1
-            first = str(error).strip().partition("\n")[0] or type(error).__name__
+            reason = hidden(str(error).strip() or type(error).__name__)  # it shows the URL, which may hold a password
+            first = reason.partition("\n")[0]
             self._say(f"MLflow could not {what}: {first[:300]}")
             if self._failures == FAILURES_UNTIL_QUIET:
                 self._say("MLflow is left alone from here on; the job goes on without it")
-            LOGGER.debug("MLflow could not %s", what, exc_info=True)
+            LOGGER.debug("MLflow could not %s: %s", what, reason)
             return None

@@ -46,7 +46,7 @@ def engines(url: URL) -> tuple[Engine, Engine]:
     # Parameters may be long, and belong to the user.
     engine = create_engine(url, pool_pre_ping=True, connect_args=arguments, hide_parameters=True)
     event.listen(engine, "begin", _begin)
-    reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    reader = engine.execution_options(isolation_level="REPEATABLE READ")
     # Each statement sees what writers before this one wrote, so that taking turns is enough.
     return reader, engine.execution_options(isolation_level="READ COMMITTED", writes=True)
 
@@ -108,7 +108,8 @@ def _way_out(reason: str) -> str:
 
 def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("writes", False):
-        connection.exec_driver_sql(f"SET LOCAL search_path TO {SCHEMA}")
+        # Not SQLAlchemy's option: a writer that gets the connection next would override a server that only reads.
+        connection.exec_driver_sql(f"SET TRANSACTION READ ONLY; SET LOCAL search_path TO {SCHEMA}")
         return
     # A writer that is suspended in its turn must not keep all others out for ever.
     limits = {"lock_timeout": f"{BUSY_SECONDS}s", "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s"}
