@@ -60,6 +60,24 @@ with Registry.open(home) as registry:
     assert verify(filled, fingerprints=True).problems == ()
 
 
+def test_the_history_of_an_alias_is_in_the_order_of_its_moves(
+    home: Path, filled: Registry, parent: Parent, make_module: MakeModule, start: Start
+) -> None:
+    move = """
+with Registry.open(home) as registry:
+    registry.set_alias("de-en@champion", 2)
+    answers.send([(move.from_version, move.to_version) for move in registry.alias_history("de-en@champion")])
+"""
+    first = filled.module("de-en")
+    filled.register_module("base", make_module(parent, "de-en", seed=9), lineage=first.lineage)
+    filled.set_alias("de-en@champion", 1)
+    assert start(EARLIER + move, home=home, back=MONTH).answers() == [[(None, 1), (1, 2)]]
+    filled.remove_alias("de-en@champion")
+    moves = filled.alias_history("de-en@champion")
+    assert [(move.from_version, move.to_version) for move in moves] == [(None, 1), (1, 2), (2, None)]
+    assert moves[1].moment < moves[0].moment
+
+
 def test_a_lease_has_one_holder(home: Path, filled: Registry, start: Start) -> None:
     """Taken while the clock was a month behind, it seems to have expired to the others; then its holder is told."""
     hold = """

@@ -111,6 +111,31 @@ class Collecting:
 
 
 @dataclass(frozen=True)
+class MovingAnAlias:
+    """From one version to the next, with a line in its history."""
+
+    module: dict[str, bytes]
+    lineage: Lineage
+
+    def prepare(self, registry: Registry, home: Path) -> None:
+        registry.set_alias("de-en@champion", 1)
+        registry.register_module("base", Module.from_pieces(self.module), lineage=self.lineage)
+
+    def act(self, registry: Registry, home: Path) -> str:
+        return str(registry.set_alias("de-en@champion", 2))
+
+    def check(self, home: Path, told: str | None) -> None:
+        with Registry.open(home) as registry:
+            checked(registry)
+            moves = [(move.from_version, move.to_version) for move in registry.alias_history("de-en@champion")]
+            assert moves in ([[(None, 1)], [(None, 1), (1, 2)]] if told is None else [[(None, 1), (1, 2)]])
+            assert registry.alias("de-en@champion").version == moves[-1][1]
+            self.act(registry, home)
+            assert registry.module("de-en@champion").version == 2
+            assert len(registry.alias_history("de-en@champion")) == 2
+
+
+@dataclass(frozen=True)
 class BackingUp:
     """Once more, after a module was added."""
 
@@ -147,9 +172,15 @@ def bundle(parent: Parent, registering: Registering, tmp_path_factory: pytest.Te
     return folder / "bundle.tar"
 
 
-@pytest.fixture(params=["registering", "importing", "collecting"])
-def work(request: pytest.FixtureRequest, registering: Registering, bundle: Path) -> Work:
+@pytest.fixture(scope="session")
+def moving(parent: Parent, make_module: MakeModule, lineage: Lineage) -> MovingAnAlias:
+    return MovingAnAlias(make_module(parent, "de-en", seed=4).pieces(), lineage)
+
+
+@pytest.fixture(params=["registering", "importing", "collecting", "moving"])
+def work(request: pytest.FixtureRequest, registering: Registering, bundle: Path, moving: MovingAnAlias) -> Work:
     works: dict[str, Work] = {
+        "moving": moving,
         "registering": registering,
         "importing": Importing(bundle),
         "collecting": Collecting(),
