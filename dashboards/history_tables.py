@@ -9,7 +9,7 @@ from continual_mt.languages import Pair
 from continual_mt.significance import Comparison
 from dashboards.table import NOTHING, Column, Table
 from dashboards.tables import METRICS, percent, points, short_name, size
-from registry import SequenceRecord
+from registry import ModuleRecord, SequenceRecord
 from registry.gains import Gain
 from registry.summary import Summary, ViewSummary
 
@@ -39,10 +39,15 @@ def additions_table(summary: Summary) -> Table:
         module = summary.modules.get(position)
         about = (NOTHING,) * 4
         if module is not None:
-            about = (short_name(module.full_name), module.scope, f"{module.parameters:,}", size(module.bytes))
+            about = (short_name(module.full_name), _scope(module), f"{module.parameters:,}", size(module.bytes))
         added = _added(summary.sequence, position)
         rows.append((str(position), added, *about, str(count.supervised), str(count.zero_shot)))
     return Table([*columns, *(Column(name, True) for name in names)], rows)
+
+
+def _scope(module: ModuleRecord) -> str:
+    replay = module.lineage.spec.get("replay")
+    return f"{module.scope}, replay {replay}" if replay else module.scope
 
 
 def _added(sequence: SequenceRecord, position: int) -> str:
@@ -102,7 +107,7 @@ def _view_rows(view: ViewSummary) -> Iterator[_Row]:
         yield "forgetting, best - last", view.view, over, metric, points(view.kept.since_best)
     if view.retention is not None:
         for name, value in (("mean", view.retention.mean), ("worst", view.retention.worst)):
-            yield f"retention, {name}", view.view, "positions from 1", "% of BLEU", points(value)
+            yield f"retention, {name}", view.view, "original pair, positions from 1", "% of BLEU", points(value)
 
 
 def _gain_rows(name: str, gain: Gain | None) -> Iterator[_Row]:

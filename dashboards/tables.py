@@ -177,7 +177,7 @@ def name_of(record: ParentRecord | ModuleRecord) -> str:
 def what_is(record: ParentRecord | ModuleRecord) -> str:
     if isinstance(record, ParentRecord):
         return f"parent {record.pair}"
-    return f"new {record.side} {record.language}, {record.scope}"
+    return f"new {record.side} {record.language}, {record.scope}{', shared' if record.shared else ''}"
 
 
 def corpora_table(lineage: Lineage) -> Table:

@@ -229,7 +229,7 @@ def module_facts(module: ModuleRecord, whole: int) -> list[tuple[str, str]]:
     return [
         ("parent", f"{module.parent} ({module.parent_fingerprint})"),
         ("new side", f"{module.side} {module.language}"),
-        ("scope", module.scope),
+        ("scope", f"{module.scope}, of a sequence that shares one cross-attention" if module.shared else module.scope),
         ("parameters", f"{module.parameters:,} ({percent(module.parameters / whole)} of a full copy)"),
         ("stored", size(module.bytes)),
         ("created", time_of(module)),

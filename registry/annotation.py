@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, true
 from sqlalchemy.orm import Session
 
 from continual_mt.errors import IncompatibleError
@@ -25,7 +25,9 @@ def artifact_row(session: Session, name: str, *, deleted: bool = False) -> schem
     """The row of a parent's name or a module's full name. Raises UnknownNameError, also for what was deleted."""
     row = _row(session, name)
     if row is None:
-        raise unknown("parent or module", name, session.scalars(select(schema.Parent.name)))
+        artifact = schema.Artifact
+        there = session.scalars(select(artifact).where(artifact.deleted.is_not(None) if deleted else true()))
+        raise unknown("deleted parent or module" if deleted else "parent or module", name, map(name_of, there))
     if not deleted:
         raise_if_deleted(row)
     return row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import ScalarSelect, Select, or_, select
 from sqlalchemy.orm import Session
 
@@ -9,6 +11,7 @@ from continual_mt.errors import UnknownNameError
 from continual_mt.languages import Pair
 from registry import schema
 from registry.alignments import AlignmentRecord
+from registry.choice import CHAMPION
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, ModuleRecord, ParentRecord, ScoreRecord
 from registry.names import ModuleName, is_printable, unknown
@@ -32,8 +35,8 @@ class Catalog:
 
     All verbs raise UnknownNameError for names that are not there and RegistryError when the database cannot be used.
     A module is found by ``de-en``, ``de-en:3`` or ``de-en@champion``, with or without ``PARENT/`` in front: without
-    a version or an alias it is the newest one that is no part of a shared sequence, without a parent the only
-    parent's. What was deleted is not there.
+    a version or an alias it is the one that the pair is run with, its champion or else the newest that is no part of a
+    shared sequence; without a parent it is the only parent's. What was deleted is not there.
     """
 
     def __init__(self, database: Database) -> None:
@@ -188,7 +191,12 @@ def find_parent(session: Session, name: str) -> schema.Parent | None:
 
 
 def find_module(session: Session, name: ModuleName, parent: str) -> schema.Module | None:
-    """The module of a name, be it deleted, if a version or an alias says which; else the newest there is."""
+    """The module of a name, be it deleted, if a version or an alias says which; else the one that the pair is run with:
+    its champion, or the newest."""
+    if name.version is None and name.alias is None:
+        champion = session.scalar(_named(replace(name, alias=CHAMPION), parent))
+        if champion is not None:
+            return champion
     return session.scalar(_named(name, parent))
 
 

@@ -153,6 +153,7 @@ class ModuleRecord:
             "version": self.version,
             "side": self.side,
             "scope": self.scope,
+            "shared": self.shared,
             "digest": self.digest,
             "parameters": self.parameters,
             "bytes": self.bytes,

@@ -8,7 +8,22 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, cast, exists, func, not_, null, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
 
@@ -60,7 +75,7 @@ def _columns(own: FromClause) -> dict[str, _Column]:
 
 
 def _of_modules() -> _Kind:
-    columns = _columns(_module) | {field: _module.c[field] for field in ("side", "scope", "version")}
+    columns = _columns(_module) | {field: _module.c[field] for field in ("side", "scope", "shared", "version")}
     name = columns["pair"] + ":" + cast(_module.c.version, Text)
     return _Kind(
         rows=_module.join(_artifact, _artifact.c.id == _module.c.id).join(_parent, _parent.c.id == _module.c.parent_id),
@@ -138,6 +153,9 @@ def _scored(kind: _Kind, test: str | None, *conditions: ColumnElement[bool]) -> 
 def _condition(kind: _Kind, one: Condition) -> ColumnElement[bool]:
     if one.field == "deleted":
         return _artifact.c.deleted.is_not(None) if one.value == "true" else _artifact.c.deleted.is_(None)
+    if one.field == "shared":
+        column = kind.columns.get("shared")
+        return false() if column is None else column.is_(one.value == "true")
     if isinstance(one.value, date):
         return _on_day(one.comparison, one.value)
     if one.field in _AMONG:

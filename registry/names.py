@@ -27,7 +27,7 @@ _SHOWN = 80
 class ModuleName:
     """``PARENT/de-en:3`` or ``PARENT/de-en@champion``, taken apart.
 
-    None stands for the only parent; without a version or an alias the newest version is meant.
+    None stands for the only parent; without a version or an alias the one that the pair is run with is meant.
     """
 
     parent: str | None
@@ -78,7 +78,7 @@ class AliasName:
                 "there are several parents; an alias is 1 to 32 small letters, digits, '_' or '-', a letter first"
             )
         if name.alias == _NEWEST:
-            raise UnknownNameError(f"{_NEWEST!r} cannot be an alias: {name.pair} alone is the newest version")
+            raise UnknownNameError(f"{_NEWEST!r} cannot be an alias; name the newest version by its number")
         return cls(name.parent, name.pair, name.alias)
 
     def __str__(self) -> str:
@@ -153,6 +153,6 @@ def unknown(kind: str, name: str, there_are: Iterable[str]) -> UnknownNameError:
 
 def _not_a_module(text: str) -> UnknownNameError:
     return UnknownNameError(
-        f"{text[:_SHOWN]!r} is not the name of a module; write de-en for the newest version, de-en:3 for one version, "
+        f"{text[:_SHOWN]!r} is not the name of a module; write de-en for the version that is run, de-en:3 for one version, "
         "de-en@champion for an alias, with PARENT/ in front where there are several parents"
     )

@@ -74,9 +74,27 @@ class RecipeCatalog(Catalog):
         """The recipe of a pair: the best there is, or of one kind (``retention:MODULE`` for the original pair).
 
         ``xattn`` takes another module's cross-attention, or the ``parent``'s: what was trained is then a retention.
-        Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit.
+        Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit or
+        have no part in the pair.
         """
         pair, owner = Pair(source, target), self.parent(parent)
+        recipe = self._chosen(pair, owner, kind, xattn, modules, test)
+        idle = [
+            record.full_name for record in self._pinned(owner, modules).values() if record.key not in recipe.modules
+        ]
+        if idle:
+            raise IncompatibleError(f"{', '.join(idle)} has no part in the recipe {recipe}; leave it out")
+        return recipe
+
+    def _chosen(
+        self,
+        pair: Pair,
+        owner: ParentRecord,
+        kind: str | None,
+        xattn: str | None,
+        modules: Sequence[str],
+        test: str | None,
+    ) -> Recipe:
         if kind is not None and kind.startswith(_RETENTION):
             if xattn is not None:
                 raise IncompatibleError(f"{kind} says which cross-attention is taken; leave out xattn ({xattn})")

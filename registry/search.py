@@ -170,6 +170,7 @@ FIELDS: Mapping[str, Field] = {
     "language": Field(_language),
     "side": Field(_one_of("source", "target")),
     "scope": Field(_one_of(*SCOPES)),
+    "shared": Field(_one_of("true", "false"), ("=",)),
     "version": Field(_whole, _ALL),
     "tag": Field(str),
     "alias": Field(str),

@@ -125,7 +125,11 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], remar
     facts = {"pair": str(record.pair), "parameters": f"{record.parameters:,}", "stored": size(record.bytes)}
     if isinstance(record, ModuleRecord):
         facts = {"module": record.full_name, **facts, "new side": f"{record.side} {record.language}"}
-        facts |= {"scope": record.scope, "digest": record.digest, "parent's fingerprint": record.parent_fingerprint}
+        facts |= {
+            "scope": f"{record.scope}{', shared' if record.shared else ''}",
+            "digest": record.digest,
+            "parent's fingerprint": record.parent_fingerprint,
+        }
     else:
         facts = {"parent": record.name, **facts, "fingerprint": record.fingerprint}
         facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}

@@ -55,6 +55,8 @@ def alias(
 
     if remove and version is not None:
         raise InputError(f"--remove lets {name} stand for nothing; leave out {version}")
+    if if_at is not None and version is None and not remove:
+        raise InputError(f"--if-at {if_at} says when {name} is moved; give the version, too, or --remove")
     with Registry.open(Home.resolve(home).path) as registry:
         if remove:
             registry.remove_alias(name, who=who, expected=if_at)
@@ -63,6 +65,9 @@ def alias(
             registry.set_alias(name, wanted, who=who, expected=if_at)
         moves = registry.alias_history(name)
         present = None if remove or (moves and moves[-1].to_version is None) else registry.alias(name)
+        shared = present is not None and registry.module(present.module).shared
+    if shared and version is not None:
+        say(f"{version} was trained in a sequence that shares one cross-attention; {name} stands for it all the same")
     _print_alias(name, present, moves, as_json)
 
 

@@ -126,7 +126,7 @@ def test_deletion_and_restoring(versions: Registry, make_module: MakeModule, lin
     assert versions.remarks(kept).tags == ("news",)
     with pytest.raises(IncompatibleError, match="base/de-en:3 is not deleted"):
         versions.restore("base/de-en:3")
-    with pytest.raises(UnknownNameError, match="there is no parent or module 'base/de-en:9'"):
+    with pytest.raises(UnknownNameError, match="there is no deleted parent or module 'base/de-en:9'"):
         versions.restore("de-en:9")
     for verb in (versions.delete, versions.restore):
         with pytest.raises(UnknownNameError, match="say which version of de-en is meant, such as de-en:1"):

@@ -120,7 +120,7 @@ def test_other_notes_and_authors_are_refused(filled: Registry, text: str) -> Non
 
 
 def test_latest_is_no_alias(filled: Registry) -> None:
-    with pytest.raises(UnknownNameError, match="'latest' cannot be an alias: de-en alone is the newest version"):
+    with pytest.raises(UnknownNameError, match="'latest' cannot be an alias; name the newest version by its number"):
         filled.set_alias("de-en@latest", 1)
     with pytest.raises(UnknownNameError, match="'de-en:1' is not the name of an alias; write de-en@champion"):
         filled.set_alias("de-en:1", 1)

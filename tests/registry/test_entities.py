@@ -55,5 +55,5 @@ def test_every_field_is_in_the_json(filled: Registry, corpus: CorpusRecord, line
         as_json: JSONObject = json.loads(json.dumps(record.to_json()))
         assert set(as_json) == {field.name for field in fields(record)}
     module = filled.module("de-en")
-    assert set(module.to_json()) == {"name", *(field.name for field in fields(module))}
+    assert set(module.to_json()) == {"name", "shared", *(field.name for field in fields(module))}
     assert json.loads(json.dumps(module.to_json()))["lineage"]["corpora"] == [{"role": "train", **corpus.to_json()}]

@@ -107,6 +107,7 @@ def fields_of(registry: Registry, record: Record) -> dict[str, Any]:
         "language": {module.language} if module else {pair.source, pair.target},
         "side": module.side if module else None,
         "scope": module.scope if module else None,
+        "shared": str(module.shared).lower() if module else None,
         "version": module.version if module else None,
         "tag": set(remarks.tags),
         "alias": set(remarks.aliases),
@@ -177,6 +178,8 @@ def conditions_over(table: Table) -> st.SearchStrategy[list[tuple[str, str, Any]
 
     def of(field: str) -> st.SearchStrategy[tuple[str, str, Any]]:
         comparisons = list(OPERATORS) if field in ordered else ["=", "!="]
+        if field == "shared":
+            comparisons = ["="]
         if field in ("bleu", "chrf"):
             comparisons = [how for how in OPERATORS if how != "!="]
         return st.tuples(st.just(field), st.sampled_from(comparisons), st.sampled_from(sorted(known[field])))

@@ -24,7 +24,7 @@ def test_module_names_are_taken_apart(text: str, name: ModuleName) -> None:
 
 @pytest.mark.parametrize("text", ["", "de", "/de-en", "de-en:", "de-en:0", "de-en:x", "de-en:-1", "de-en:1:2", "de-de"])
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"is not the name of a module; write de-en for the newest version"):
+    with pytest.raises(UnknownNameError, match=r"is not the name of a module; write de-en for the version that is run"):
         ModuleName.parse(text)
 
 

@@ -67,6 +67,30 @@ def test_pins_that_contradict_each_other_are_refused(versions: Registry) -> None
         versions.recipe("de", "es", modules=["de-en:1", "de-en:2"])
 
 
+def test_a_pin_that_has_no_part_is_refused(versions: Registry) -> None:
+    with pytest.raises(
+        IncompatibleError, match=r"base/fr-es:1 has no part in the recipe supervised de-en: .*; leave it"
+    ):
+        versions.recipe("de", "en", modules=["fr-es:1"])
+    with pytest.raises(IncompatibleError, match="base/de-en:1 has no part in the recipe original fr-en"):
+        versions.assemble("fr", "en", modules=["de-en:1"])
+
+
+def test_the_champion_stands_for_its_pair(versions: Registry) -> None:
+    versions.set_alias("de-en@champion", 1)
+    versions.set_alias("de-en@candidate", 2)
+    give_score(versions, "de-en:3", 99.0)
+    for choice in ({}, {"test": "flickr"}):
+        assert parts(versions, "de", "en", **choice) == ("de-en:1", "de-en:1", None)
+        assert parts(versions, "de", "es", **choice)[0] == "de-en:1"
+    assert parts(versions, "de", "en", modules=["de-en@candidate"]) == ("de-en:2", "de-en:2", None)
+    assert parts(versions, "de", "en", modules=["de-en:3"]) == ("de-en:3", "de-en:3", None)
+    assert versions.module("de-en").full_name == "base/de-en:1"
+    versions.remove_alias("de-en@champion")
+    assert versions.module("de-en").full_name == "base/de-en:3"
+    assert parts(versions, "de", "en") == ("de-en:3", "de-en:3", None)
+
+
 def test_the_best_on_a_named_test_set(versions: Registry) -> None:
     for module, value in (("de-en:1", 31.0), ("de-en:2", 30.0), ("fr-es:1", 12.0), ("fr-es:2", 11.0)):
         give_score(versions, module, value)
@@ -86,7 +110,8 @@ def test_all_pairs_by_the_same_rules(versions: Registry) -> None:
     give_score(versions, "de-en:1", 31.0)
     for choice in ({}, {"modules": ["de-en:2"]}, {"test": "flickr"}):
         for entry in versions.pairs(**choice):  # type: ignore[arg-type]
-            assert entry.recipe == versions.recipe(entry.pair.source, entry.pair.target, **choice)  # type: ignore[arg-type]
+            used = choice if "de" in (entry.pair.source, entry.pair.target) or "test" in choice else {}
+            assert entry.recipe == versions.recipe(entry.pair.source, entry.pair.target, **used)  # type: ignore[arg-type]
     shown = {str(entry.pair): entry.score.value for entry in versions.pairs(test="flickr") if entry.score}
     assert shown == {"de-en": 31.0}
 
