@@ -153,6 +153,6 @@ def unknown(kind: str, name: str, there_are: Iterable[str]) -> UnknownNameError:
 
 def _not_a_module(text: str) -> UnknownNameError:
     return UnknownNameError(
-        f"{text[:_SHOWN]!r} is not the name of a module; write de-en for the version that is run, de-en:3 for one version, "
-        "de-en@champion for an alias, with PARENT/ in front where there are several parents"
+        f"{text[:_SHOWN]!r} is not the name of a module; write de-en for the version that is run, de-en:3 for one "
+        "version, de-en@champion for an alias, with PARENT/ in front where there are several parents"
     )
