@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import django
 import polib
 import pytest
 import torch
 from s3fs import S3FileSystem
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.s3 import S3Server
 
@@ -21,12 +23,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``-n 2`` the tests of a folder stay in one process: they share servers, clusters and what was trained."""
-    here = Path(__file__).parent
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(here).parts[0]))
+class ByFolder(LoadScopeScheduling):
+    """The tests of a folder stay in one process: they share servers, clusters and what was trained."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("/")[1]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    """With ``-n 2`` two processes share the tests."""
+    return ByFolder(config, log)
 
 
 @pytest.fixture(scope="session")

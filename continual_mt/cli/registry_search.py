@@ -32,7 +32,8 @@ def search(
 
     Of text = and !=, of numbers and days also <, <=, > and >=. A metric, bleu or chrf, is what a module reached on its
     own pair, on any test set or that of test=NAME. The fields: kind, name, parent, pair, source, target, language,
-    side, scope, version, tag, alias, corpus, licence, run, job, digest, code, created, parameters, bytes, deleted.
+    side, scope, shared, version, tag, alias, corpus, licence, run, job, digest, code, created, parameters, bytes,
+    deleted.
     """
     from dashboards.remark_tables import found_table
     from registry import Registry
