@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from continual_mt.home import Home
-from registry.blobs.faults import hidden
+from registry.credentials import hidden
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

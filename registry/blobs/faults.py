@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
-from fsspec.config import conf as fsspec_configuration
-
 from continual_mt.errors import StorageError
+from registry.credentials import hidden
 
-_SECRET_NAME = re.compile(
-    r"(^|_)(secret|token|password|passwd|key|sas|credentials?|connection_string)(_|$)", re.IGNORECASE
-)
-_SHORTEST_SECRET = 4
-_USER = re.compile(r"//[^/@\s'\"]+@")
-_QUERY = re.compile(r"(://[^\s'\"?]*)\?[^\s'\"]*")
 _ENDPOINTS = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 
@@ -30,26 +20,6 @@ def storage_error(url: str, purpose: str, error: Exception) -> StorageError:
 def is_missing_container(error: FileNotFoundError) -> bool:
     """Whether the whole bucket is missing, not an object in it: S3 tells by a code, others do not."""
     return _code(error) == "NoSuchBucket"
-
-
-def hidden(text: str) -> str:
-    """A text without users, passwords and queries of URLs, and without the secrets of environment and configuration."""
-    for secret in sorted(set(_secrets()), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return _QUERY.sub(r"\1?***", _USER.sub("//***@", text))
-
-
-def _secrets() -> Iterator[str]:
-    named = [*os.environ.items(), *_leaves(fsspec_configuration)]
-    return (value for name, value in named if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET)
-
-
-def _leaves(configuration: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in configuration.items():
-        if isinstance(value, dict):
-            yield from _leaves(value)
-        else:
-            yield name, str(value)
 
 
 def _code(error: BaseException) -> str | None:

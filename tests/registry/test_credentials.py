@@ -9,16 +9,28 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+import fsspec.config
 import pytest
 
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, TRACKING_VARIABLE
 from registry import Registry
+from registry.credentials import hidden
 from registry.location import Location
 from tests.registry.backends import only_postgresql
 from tests.registry.server import PASSWORD
 
 KEY, TRACKER = "AKs3cretkey/of+tests", "tracker-s3cret"
 SECRETS = (PASSWORD, quote(PASSWORD, safe=""), quote(PASSWORD), KEY, TRACKER, "wrong-s3cret")
+
+
+def test_secrets_are_hidden_in_the_text_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not/so+secret")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"client_kwargs": {"aws_session_token": "of-the-session"}})
+    assert hidden("not/so+secret of-the-session false") == "*** *** false"
+    assert (
+        hidden("at 'https://me:word@host:9000/b?X-Amz-Signature=1f' (a?b)") == "at 'https://***@host:9000/b?***' (a?b)"
+    )
 
 
 PROGRAM = """
