@@ -6,9 +6,10 @@ What is recalled is never looked for by name alone: another text under an old na
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from continual_mt.errors import IncompatibleError, MisuseError, SpecError
+from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, merge, validate
 from ray_jobs.describe import Registered, name_of
@@ -66,8 +67,6 @@ class _Search:
     def __init__(self, registry: Registry, cache: Path, folder: Path | None) -> None:
         self.problems: list[str] = []
         self._registry, self._cache, self._folder = registry, cache, folder
-        records: list[Registered] = [*registry.parents(), *registry.modules()]
-        self._known = {name_of(record): record for record in records}
 
     def job(self, record: Registered, spec: ParentSpec | AdditionSpec) -> ResolvedJob | None:
         """None when a text cannot be read, or there is no record of one."""
@@ -104,8 +103,13 @@ class _Search:
     def _on_record(record: Registered, wanted: str) -> list[CorpusRecord]:
         return [corpus for role, corpus in record.lineage.corpora if role == wanted]
 
+    def _find(self, name: str) -> Registered | None:
+        with suppress(UnknownNameError):
+            return self._registry.find(name)
+        return None
+
     def _module(self, name: str, why: str) -> ModuleRecord | None:
-        found = self._known.get(name)
+        found = self._find(name)
         if isinstance(found, ModuleRecord):
             return found
         self.problems.append(f"the module {name}, which {why}, is not in {self._registry.name} any more")
@@ -113,7 +117,7 @@ class _Search:
 
     def _replayed(self, name: str, text: CorpusRecord) -> ReplayedPair | None:
         """An earlier pair: the parent's own, or the one that a module brought."""
-        owner = self._known.get(name)
+        owner = self._find(name)
         if not isinstance(owner, ParentRecord):
             owner = self._module(name, "was replayed")
         if owner is None:

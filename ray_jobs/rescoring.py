@@ -68,8 +68,8 @@ def scored_tests(registry: Registry, record: Registered, beam: int) -> list[Scor
     """The test sets of the record's own pair that it was scored on with this beam, as far as their text was kept."""
     recipe = _recipe(registry, record)
     found: dict[str, dict[str, ScoreRecord]] = {}
-    for score in registry.scores(recipe.pair, parent=recipe.parent):
-        if score.recipe == recipe.digest and score.beam == beam:
+    for score in registry.scores(recipe=recipe.digest):
+        if score.beam == beam:
             found.setdefault(score.test_digest, {})[score.metric] = score
     texts = {corpus.digest: corpus for corpus in registry.corpora()}
     tests = []

@@ -83,10 +83,10 @@ def compared(registry: Registry, first: Recipe, second: Recipe, *, test: str | N
 def _scores(registry: Registry, recipe: Recipe) -> Mapping[_Place, ScoreRecord]:
     """By test set and beam; the last score whose translations were kept, else the last."""
     found: dict[_Place, ScoreRecord] = {}
-    for score in registry.scores(recipe.pair, parent=recipe.parent):
+    for score in registry.scores(recipe=recipe.digest):
         place = (score.test_digest, score.beam)
         known = found.get(place)
-        if score.recipe == recipe.digest and (known is None or score.hypotheses or not known.hypotheses):
+        if known is None or score.hypotheses or not known.hypotheses:
             found[place] = score
     return found
 
