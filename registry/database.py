@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, insert
+from sqlalchemy import URL, Connection, Engine, FromClause, insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,7 @@ class _Backend(Protocol):
     def engines(self, url: URL) -> tuple[Engine, Engine]: ...
     def prepare(self, writer: Engine) -> None: ...
     def passes(self, error: DBAPIError) -> bool: ...
+    def listed(self, values: Sequence[str]) -> FromClause: ...
     def explain(self, name: str, error: DBAPIError, reason: str) -> ContinualMTError | None: ...
 
 
@@ -108,6 +109,10 @@ class Database:
                         return result
                     if attempt == _ATTEMPTS:
                         raise
+
+    def listed(self, values: Sequence[str]) -> FromClause:
+        """Any number of values as a table of one column, ``value``, to join with."""
+        return self._backend.listed(values)
 
     def close(self) -> None:
         self._reader.dispose()

@@ -6,7 +6,9 @@ Writers take turns, as SQLite's do: what is right on one is right on the other, 
 
 from __future__ import annotations
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from collections.abc import Sequence
+
+from sqlalchemy import ARRAY, URL, Connection, Engine, FromClause, Text, cast, create_engine, event, func, text
 from sqlalchemy.exc import DBAPIError
 
 from continual_mt.errors import FailureError, RegistryError, StorageError
@@ -90,6 +92,11 @@ def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
     if passes(error):
         return RegistryError(f"the registry's database {name} gave up: {reason}; nothing was changed, try again")
     return None
+
+
+def listed(values: Sequence[str]) -> FromClause:
+    """Any number of values as a table of one column, ``value``."""
+    return func.unnest(cast(list(values), ARRAY(Text))).table_valued("value").render_derived()
 
 
 def _is_connecting(cause: BaseException | None) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import and_, func, or_, select
@@ -20,7 +19,7 @@ from registry.catalog import Catalog, parent_id
 from registry.choice import CHAMPION, Choice, standing
 from registry.entities import ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.names import unknown
-from registry.records import module_record, score_record
+from registry.records import module_record
 from registry.resolution import PREFERENCE, Shelf
 
 BEST_METRIC = "bleu"
@@ -28,8 +27,24 @@ LEAST_DIGITS = 8
 _RETENTION = "retention:"
 _PARENTS_OWN = "parent"
 _DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
-_AT_ONCE = 10_000
-"""Values in one query: SQLite takes 32,766, PostgreSQL 65,535."""
+_SCORE_COLUMNS = (
+    "kind",
+    "recipe_digest",
+    "source_module",
+    "cross_attention_module",
+    "target_module",
+    "test",
+    "test_digest",
+    "metric",
+    "value",
+    "copy_value",
+    "signature",
+    "sentences",
+    "beam",
+    "hypotheses",
+    "created",
+)
+"""A score record's fields but for parent and pair, in their order: records of ten thousand pairs are made in one go."""
 
 
 class RecipeCatalog(Catalog):
@@ -150,24 +165,24 @@ class RecipeCatalog(Catalog):
 
     def _best_scores(self, recipes: Mapping[str, Recipe]) -> dict[str, ScoreRecord]:
         """The scores that recipes are shown with, by the recipes' digests."""
-        scores, recipes_run = schema.Score.__table__, schema.Recipe.__table__
-        known, one = recipes_run.c, scores.alias().c
+        scores, asked = schema.Score.__table__, self._database.listed(list(recipes))
+        one = scores.alias().c
         best = (
             select(one.id)
-            .where(one.recipe_digest == known.digest, one.metric == BEST_METRIC)
+            .where(one.recipe_digest == asked.c.value, one.metric == BEST_METRIC)
             .order_by(one.sentences.desc(), one.value.desc(), one.id)
             .limit(1)
-            .correlate(recipes_run)
+            .correlate(asked)
             .scalar_subquery()
         )
-        query = select(*scores.c).select_from(recipes_run.join(scores, scores.c.id == best))
+        query = select(*(scores.c[name] for name in _SCORE_COLUMNS)).select_from(
+            asked.join(scores, scores.c.id == best)
+        )
         found: dict[str, ScoreRecord] = {}
         with self._database.read() as session:
-            for first in range(0, len(recipes), _AT_ONCE):
-                some = list(islice(recipes, first, first + _AT_ONCE))
-                for row in session.execute(query.where(known.digest.in_(some))).all():
-                    recipe = recipes[row.recipe_digest]
-                    found[recipe.digest] = score_record(row, recipe.parent, recipe.pair)
+            for kind, digest, *rest in session.execute(query).all():
+                recipe = recipes[digest]
+                found[digest] = ScoreRecord(recipe.parent, kind, recipe.pair, digest, *rest)
         return found
 
     def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:

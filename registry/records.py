@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Row
-
 from continual_mt.alignment import Precision
 from continual_mt.languages import Pair
 from registry import schema
@@ -59,12 +55,11 @@ def module_record(row: schema.Module) -> ModuleRecord:
     )
 
 
-def score_record(row: schema.Score | Row[*tuple[Any, ...]], parent: str, pair: Pair | None = None) -> ScoreRecord:
-    """Also of a row of the bare table, with the pair that it is known to be of: mapped objects take their time."""
+def score_record(row: schema.Score, parent: str) -> ScoreRecord:
     return ScoreRecord(
         parent=parent,
         kind=row.kind,
-        pair=pair or Pair(row.source, row.target),
+        pair=Pair(row.source, row.target),
         recipe=row.recipe_digest,
         source=row.source_module,
         cross_attention=row.cross_attention_module,

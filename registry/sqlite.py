@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Sequence
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, FromClause, create_engine, event, func
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -54,6 +56,11 @@ def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
     if code == sqlite3.SQLITE_NOTADB:
         return RegistryError(f"{name} is not a registry: {reason}; name another one, or move it away")
     return None
+
+
+def listed(values: Sequence[str]) -> FromClause:
+    """Any number of values as a table of one column, ``value``."""
+    return func.json_each(json.dumps(values)).table_valued("value")
 
 
 def _set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
