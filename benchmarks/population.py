@@ -17,10 +17,11 @@ from sqlalchemy import Table, insert, text
 from sqlalchemy.orm import Session
 
 from continual_mt.architecture import Architecture, Scope
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 from continual_mt.recipe import ModuleKey, Recipe
 from registry import Registry, schema
 from registry.entities import Lineage, ParentRecord
+from registry.names import full_name
 from registry.resolution import supervised
 
 PARENT = "base"
@@ -71,9 +72,8 @@ def _module_keys(modules: int, over: int) -> Iterator[tuple[Pair, int, Scope, st
 
 def _module_rows(parent: ParentRecord, keys: Iterable[tuple[Pair, int, Scope, str]]) -> Iterator[tuple[Row, Row]]:
     for number, (pair, version, scope, digest) in enumerate(keys):
-        side = "source" if pair.target == PAIR.target else "target"
-        key = ModuleKey(f"{PARENT}/{pair}:{version}", digest)
-        recipe = supervised(parent, key, pair, "source" if side == "source" else "target", scope)
+        side = _side(pair)
+        recipe = supervised(parent, _key(pair, version, digest), pair, side, scope)
         artifact = _artifact(number + 2, "module", timedelta(minutes=number))
         yield (
             artifact,
@@ -90,6 +90,14 @@ def _module_rows(parent: ParentRecord, keys: Iterable[tuple[Pair, int, Scope, st
                 "recipe_digest": recipe.digest,
             },
         )
+
+
+def _side(pair: Pair) -> SideName:
+    return "source" if pair.target == PAIR.target else "target"
+
+
+def _key(pair: Pair, version: int, digest: str) -> ModuleKey:
+    return ModuleKey(full_name(PARENT, pair.source, pair.target, version), digest)
 
 
 def _artifact(number: int, kind: str, age: timedelta) -> Row:
@@ -125,11 +133,10 @@ def _add_artifacts(session: Session, parent: ParentRecord, rows: list[tuple[Row,
 
 def _recipes(parent: ParentRecord, keys: list[tuple[Pair, int, Scope, str]]) -> Iterator[Recipe]:
     """The supervised recipe of each module, then the zero-shot ones, those of the newest versions first."""
-    by_place = {(pair, version): ModuleKey(f"{PARENT}/{pair}:{version}", digest) for pair, version, _, digest in keys}
+    by_place = {(pair, version): _key(pair, version, digest) for pair, version, _, digest in keys}
     scopes = {(pair, version): scope for pair, version, scope, _ in keys}
     for (pair, version), key in by_place.items():
-        side = "source" if pair.target == PAIR.target else "target"
-        yield supervised(parent, key, pair, "source" if side == "source" else "target", scopes[pair, version])
+        yield supervised(parent, key, pair, _side(pair), scopes[pair, version])
     newest = max(version for _, version in by_place)
     for version in range(newest, 0, -1):
         sources = [place for place in by_place if place[1] == version and place[0].target == PAIR.target]

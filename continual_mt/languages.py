@@ -46,7 +46,7 @@ def _not_a_tag(tag: object) -> LanguageError:
     return LanguageError(f"{tag!r} is not a language tag; write one of BCP 47, for example de, pt_BR or zh_Hant")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Pair:
     """A translation direction. ``str(pair)`` is ``de-en``; the hyphen divides, subtags keep ``_``."""
 

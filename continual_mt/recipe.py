@@ -44,6 +44,7 @@ class Recipe:
     def digest(self) -> str:
         """SHA-256, in hexadecimal, over the contents that decide what the model answers; names and kind do not."""
         keys = (self.source, self.cross_attention, self.target)
+        # A JSON list, written by hand: there is a digest to every one of ten thousand pairs that are listed.
         contents = [f'"{self.fingerprint}"', *(f'"{key.digest}"' if key else "null" for key in keys)]
         return hashlib.sha256(f"[{', '.join(contents)}]".encode()).hexdigest()
 

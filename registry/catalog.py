@@ -14,7 +14,7 @@ from registry.alignments import AlignmentRecord
 from registry.choice import CHAMPION
 from registry.database import Database
 from registry.entities import CorpusRecord, JobRecord, ModuleRecord, ParentRecord, ScoreRecord
-from registry.names import ModuleName, is_printable, unknown
+from registry.names import ModuleName, full_name, is_printable, unknown
 from registry.records import (
     alignment_record,
     cell_record,
@@ -203,7 +203,7 @@ def find_module(session: Session, name: ModuleName, parent: str) -> schema.Modul
 def name_of(row: schema.Artifact) -> str:
     """A parent's name, or a module's full name."""
     if isinstance(row, schema.Module):
-        return f"{row.parent.name}/{row.source}-{row.target}:{row.version}"
+        return full_name(row.parent.name, row.source, row.target, row.version)
     if isinstance(row, schema.Parent):
         return row.name
     raise TypeError(f"an artifact is a parent or a module, not {type(row).__name__}")
@@ -242,6 +242,6 @@ def _known_names(session: Session, parent: str) -> list[str]:
     )
     aliases = session.execute(select(alias.source, alias.target, alias.name).where(alias.parent_id == owner))
     return [
-        *(f"{parent}/{source}-{target}:{version}" for source, target, version in versions),
+        *(full_name(parent, source, target, version) for source, target, version in versions),
         *(f"{parent}/{source}-{target}@{name}" for source, target, name in aliases),
     ]

@@ -12,7 +12,7 @@ from registry.catalog import parent_id
 from registry.dependents import holding_modules, holding_parent, naming_modules, naming_parent
 from registry.entities import ModuleRecord, ParentRecord
 from registry.finding import found_by
-from registry.names import AliasName, ModuleName, author, check_note, check_tag
+from registry.names import AliasName, ModuleName, author, check_note, check_tag, full_name
 from registry.reading_remarks import remarks_of
 from registry.recipes import RecipeCatalog
 from registry.records import alias_move, alias_record
@@ -39,7 +39,11 @@ class Curation(RecipeCatalog):
         when somebody moved it meanwhile, and for a module of another pair or parent.
         """
         name, by = self._alias(alias), author(who)
-        wanted = f"{name.parent}/{name.pair}:{version}" if isinstance(version, int) else version
+        wanted = (
+            full_name(name.parent or "", name.pair.source, name.pair.target, version)
+            if isinstance(version, int)
+            else version
+        )
         module = self.module(wanted, parent=name.parent)
         self._database.write(lambda session: annotation.move_alias(session, name, module.full_name, by, expected))
         return AliasRecord(module.parent, module.pair, name.alias, module.version)
@@ -124,7 +128,8 @@ class Curation(RecipeCatalog):
             full = name
         else:
             module = ModuleName.parse(name)
-            full = f"{module.parent or self.parent().name}/{module.pair}:{module.version or _say_version(name)}"
+            owner, pair = module.parent or self.parent().name, module.pair
+            full = full_name(owner, pair.source, pair.target, module.version or _say_version(name))
         self._database.write(lambda session: annotation.restore_artifact(session, full))
         return full
 

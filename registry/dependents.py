@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from registry import schema
 from registry.catalog import parent_id
+from registry.names import full_name
 from registry.relations import Relation, modules_in
 
 _NAMED_AT_ONCE = 1000
@@ -31,7 +32,7 @@ def holding_parent(session: Session, parent: str) -> list[Relation]:
         .where(module.parent_id == parent_id(parent), module.deleted.is_(None))
         .order_by(module.source, module.target, module.version)
     )
-    return [Relation("module", _full(parent, *row), holds=True) for row in rows]
+    return [Relation("module", full_name(parent, *row), holds=True) for row in rows]
 
 
 def naming_parent(session: Session, parent: str) -> list[Relation]:
@@ -54,7 +55,7 @@ def holding_modules(session: Session, parent: str) -> _Found:
         .order_by(alias.name)
     )
     for source, target, version, name in rows:
-        found[_full(parent, source, target, version)].append(
+        found[full_name(parent, source, target, version)].append(
             Relation("alias", f"{parent}/{source}-{target}@{name}", holds=True)
         )
     # Only modules of shared sequences go on from others, so few specs are read.
@@ -64,7 +65,7 @@ def holding_modules(session: Session, parent: str) -> _Found:
         .order_by(module.id)
     )
     for source, target, version, spec in trained:
-        own = _full(parent, source, target, version)
+        own = full_name(parent, source, target, version)
         roles: dict[str, list[str]] = defaultdict(list)
         for role, name in modules_in(spec):
             roles[name].append("went on from it" if role == "start" else "replayed it")
@@ -103,7 +104,3 @@ def naming_modules(session: Session, parent: str, modules: Collection[str]) -> _
         for name in filter(None, {*names}):
             found[name].append(Relation("recipe", f"{kind} {source}-{target}", digest))
     return found
-
-
-def _full(parent: str, source: str, target: str, version: int) -> str:
-    return f"{parent}/{source}-{target}:{version}"

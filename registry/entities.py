@@ -10,6 +10,7 @@ from typing import Literal
 from continual_mt.architecture import Scope
 from continual_mt.languages import Pair, SideName
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
+from registry.names import full_name
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 JSONObject = dict[str, JSON]
@@ -125,7 +126,7 @@ class ModuleRecord:
 
     @property
     def full_name(self) -> str:
-        return f"{self.parent}/{self.pair}:{self.version}"
+        return full_name(self.parent, self.pair.source, self.pair.target, self.version)
 
     @property
     def language(self) -> str:
@@ -163,7 +164,7 @@ class ModuleRecord:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreRecord:
     """Recipe × test set × metric. ``metric`` is in small letters: ``bleu``, ``chrf``.
 
@@ -247,7 +248,7 @@ class ScoreRecord:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PairEntry:
     """A pair that can be run, the recipe that is taken for it, and that recipe's best BLEU so far."""
 

@@ -85,6 +85,11 @@ class AliasName:
         return f"{self.parent}/{self.pair}@{self.alias}" if self.parent else f"{self.pair}@{self.alias}"
 
 
+def full_name(parent: str, source: str, target: str, version: int) -> str:
+    """``PARENT/de-en:3``."""
+    return f"{parent}/{source}-{target}:{version}"
+
+
 def is_alias(name: str) -> bool:
     """Whether an alias may have this name: small letters, digits, ``_`` and ``-``, a letter first, 32 at most."""
     return _ALIAS.fullmatch(name) is not None

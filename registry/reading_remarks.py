@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from registry import schema
 from registry.catalog import parent_id
+from registry.names import full_name
 from registry.records import alias_move
 from registry.remarks import AliasMove, NoteRecord, Remarks
 
@@ -26,8 +27,9 @@ def remarks_of(session: Session, parent: str) -> dict[str, Remarks]:
         select(schema.AliasMove).where(schema.AliasMove.parent_id == own).order_by(schema.AliasMove.id)
     ):
         move = alias_move(row)
-        for version in {move.from_version, move.to_version} - {None}:
-            moves[f"{parent}/{move.pair}:{version}"].append(move)
+        for version in {move.from_version, move.to_version}:
+            if version is not None:
+                moves[full_name(parent, move.pair.source, move.pair.target, version)].append(move)
     found = remarks_by_id(session, of_parent)
     by_name = {names[key]: remarks for key, remarks in found.items()}
     for name, history in moves.items():
@@ -63,5 +65,5 @@ def _names(session: Session, parent: str) -> dict[int, str]:
     rows = session.execute(
         select(module.id, module.source, module.target, module.version).where(module.parent_id == parent_id(parent))
     )
-    names = {key: f"{parent}/{source}-{target}:{version}" for key, source, target, version in rows}
+    names = {key: full_name(parent, source, target, version) for key, source, target, version in rows}
     return names | dict.fromkeys(session.scalars(select(own.id).where(own.name == parent)), parent)

@@ -9,14 +9,15 @@ from typing import TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from continual_mt.architecture import Scope
 from continual_mt.errors import IncompatibleError, StorageError
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 from continual_mt.module import Module, new_side_of
 from continual_mt.parent import Parent
 from continual_mt.recipe import ModuleKey
 from registry import schema
 from registry.catalog import find_parent, raise_if_deleted
-from registry.entities import CorpusRecord, Lineage, ParentRecord, is_shared, now
+from registry.entities import CorpusRecord, JSONObject, Lineage, ParentRecord, is_shared, now
 from registry.names import unknown
 from registry.records import parent_record
 from registry.resolution import supervised
@@ -76,22 +77,46 @@ def add_module(
         return row
     owner = parent_row(session, parent)
     raise_if_deleted(owner)
-    record = parent_record(owner)
-    check_module(record, module)
-    row = schema.Module(
-        parent=owner,
-        source=module.pair.source,
-        target=module.pair.target,
-        version=next_version(session, owner.id, module.pair),
+    check_module(parent_record(owner), module)
+    row = new_module(
+        session,
+        owner,
+        pair=module.pair,
         side=module.side,
         scope=module.scope,
-        shared=is_shared(lineage.spec),
         digest=module.digest,
-        recipe_digest=supervised(record, ModuleKey("", module.digest), module.pair, module.side, module.scope).digest,
         parameters=module.parameters(),
+        spec=lineage.spec,
     )
     fill(session, row, pieces, lineage)
     return row
+
+
+def new_module(
+    session: Session,
+    owner: schema.Parent,
+    *,
+    pair: Pair,
+    side: SideName,
+    scope: Scope,
+    digest: str,
+    parameters: int,
+    spec: JSONObject,
+) -> schema.Module:
+    """A row with the next version of its pair, not added yet."""
+    recipe = supervised(parent_record(owner), ModuleKey("", digest), pair, side, scope)
+    return schema.Module(
+        parent=owner,
+        source=pair.source,
+        target=pair.target,
+        version=_next_version(session, owner.id, pair),
+        side=side,
+        scope=scope,
+        shared=is_shared(spec),
+        digest=digest,
+        recipe_digest=recipe.digest,
+        parameters=parameters,
+    )
 
 
 def check_module(parent: ParentRecord, module: Module) -> None:
@@ -148,7 +173,7 @@ def _of_job(session: Session, kind: type[_Row], lineage: Lineage) -> _Row | None
     return session.scalar(select(kind).where(kind.job == lineage.job, kind.attempt == lineage.attempt))
 
 
-def next_version(session: Session, parent_id: int, pair: Pair) -> int:
+def _next_version(session: Session, parent_id: int, pair: Pair) -> int:
     counter = schema.VersionCounter
     raised = session.scalar(
         update(counter)

@@ -273,9 +273,7 @@ class Registry(Curation):
 
         def change(session: Session) -> _Result:
             for piece in pieces:
-                try:
-                    self.blobs.size(piece.digest)
-                except CorruptionError:
+                if not self.blobs.has(piece.digest):
                     self.blobs.put(contents[piece.name])
             return register(session, pieces)
 

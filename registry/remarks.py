@@ -7,6 +7,7 @@ from datetime import datetime
 
 from continual_mt.languages import Pair
 from registry.entities import JSONObject, ModuleRecord, ParentRecord
+from registry.names import full_name
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class AliasRecord:
     @property
     def module(self) -> str:
         """The full name of the module that it stands for."""
-        return f"{self.parent}/{self.pair}:{self.version}"
+        return full_name(self.parent, self.pair.source, self.pair.target, self.version)
 
     def to_json(self) -> JSONObject:
         return {"name": self.full_name, "module": self.module, "version": self.version}

@@ -92,12 +92,16 @@ class BlobStore(ABC):
     def remove_leftover(self, leftover: Leftover) -> None:
         """Delete a temporary file; it may be gone already."""
 
-    def put_all(self, pieces: Mapping[str, bytes]) -> dict[str, str]:
-        """Store named pieces and return the digest of each."""
-        return {name: self.put(content) for name, content in pieces.items()}
+    def has(self, digest: str) -> bool:
+        """Whether there is a blob, whole or not."""
+        try:
+            self.size(digest)
+        except CorruptionError:
+            return False
+        return True
 
     def get_all(self, digests: Mapping[str, str]) -> dict[str, bytes]:
-        """The reverse of `put_all`, every piece verified."""
+        """Named pieces, every one verified."""
         return {name: self.get(digest) for name, digest in digests.items()}
 
 

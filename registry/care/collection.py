@@ -18,11 +18,11 @@ from typing import TypeVar
 from sqlalchemy import Select, Table, delete, select
 from sqlalchemy.orm import Session
 
-from continual_mt.errors import CorruptionError
 from registry import schema
 from registry.blobs import BlobStore, Leftover, StoredBlob
-from registry.care.references import full_name, is_referenced, referenced
+from registry.care.references import is_referenced, referenced
 from registry.care.report import Collection, Progress
+from registry.catalog import name_of
 from registry.entities import now
 from registry.registry import Registry
 
@@ -91,9 +91,7 @@ def _remove(session: Session, blobs: BlobStore, found: Sized[StoredBlob]) -> lis
 def _clear_rows(session: Session, blobs: BlobStore) -> None:
     """Rows of ``blobs`` that nothing refers to and whose blob is gone: a collection was killed between the two."""
     for row in session.scalars(select(schema.Blob).where(~is_referenced())):
-        try:
-            blobs.size(row.digest)
-        except CorruptionError:
+        if not blobs.has(row.digest):
             session.delete(row)
 
 
@@ -106,18 +104,18 @@ def _forget(registry: Registry, grace: timedelta, for_good: bool) -> _Forgotten:
         for module in session.scalars(_deleted(schema.Module, grace)):
             aliases = [alias.name for alias in session.scalars(select(schema.Alias).filter_by(module_id=module.id))]
             if aliases:
-                kept.append(f"{full_name(module)}: the alias {', '.join(aliases)} stands for it")
+                kept.append(f"{name_of(module)}: the alias {', '.join(aliases)} stands for it")
             else:
                 modules.append(module)
         going = {module.id for module in modules}
         for parent in session.scalars(_deleted(schema.Parent, grace)):
             standing = session.scalars(select(schema.Module).filter_by(parent_id=parent.id))
-            names = [full_name(module) for module in standing if module.id not in going]
+            names = [name_of(module) for module in standing if module.id not in going]
             if names:
                 kept.append(f"{parent.name}: {', '.join(names[:3])}{' and more' if names[3:] else ''} stands on it")
             else:
                 parents.append(parent)
-        found = (*((full_name(module), module.bytes) for module in modules), *((p.name, p.bytes) for p in parents))
+        found = (*((name_of(module), module.bytes) for module in modules), *((p.name, p.bytes) for p in parents))
         if for_good:
             _erase(session, [module.id for module in modules])
             for identity in [parent.id for parent in parents]:

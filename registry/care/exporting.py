@@ -14,8 +14,8 @@ from continual_mt.errors import StorageError
 from registry import schema
 from registry.care import archive
 from registry.care.manifest import CorpusEntry, Manifest, ModuleEntry, NoteEntry, ParentEntry, ScoreEntry
-from registry.care.references import full_name
 from registry.care.report import Progress
+from registry.catalog import name_of
 from registry.entities import JSONObject, now
 from registry.records import score_record
 from registry.registry import Registry
@@ -88,7 +88,7 @@ def _manifest(session: Session, parents: Sequence[str], modules: Collection[str]
     standing = session.scalars(
         select(schema.Module).where(schema.Module.parent_id.in_([row.id for row in owners])).order_by(schema.Module.id)
     )
-    chosen = [row for row in standing if full_name(row) in wanted]
+    chosen = [row for row in standing if name_of(row) in wanted]
     rows = session.scalars(
         select(schema.Score).where(schema.Score.parent_id.in_([row.id for row in owners])).order_by(schema.Score.id)
     )
@@ -124,7 +124,7 @@ def _parent_entry(session: Session, row: schema.Parent, with_parent: bool) -> Pa
 
 def _module_entry(session: Session, row: schema.Module) -> ModuleEntry:
     aliases = session.scalars(select(schema.Alias.name).filter_by(module_id=row.id).order_by(schema.Alias.name))
-    own = {"name": full_name(row), "digest": row.digest, "aliases": list(aliases)}
+    own = {"name": name_of(row), "digest": row.digest, "aliases": list(aliases)}
     return ModuleEntry.model_validate({**own, **_facts(session, row)})
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from continual_mt.architecture import GROUPS
-from continual_mt.errors import ContinualMTError, CorruptionError, IncompatibleError, SpecError, StorageError
+from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError, StorageError
 from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.parent import Parent
@@ -47,9 +47,7 @@ def import_bundle(
 
         def change(session: Session) -> Imported:
             for digest in sizes:  # as `Registry` does for what it registers itself
-                try:
-                    registry.blobs.size(digest)
-                except CorruptionError:
+                if not registry.blobs.has(digest):
                     registry.blobs.put(bundle.read(digest))
             return receive(session, bundle.manifest, contents, parent)
 

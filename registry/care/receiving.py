@@ -12,15 +12,11 @@ from sqlalchemy.orm import Session
 from continual_mt.architecture import Scope
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
-from continual_mt.recipe import ModuleKey
 from registry import measuring, registration, schema
 from registry.care.manifest import ArtifactEntry, Manifest, ModuleEntry, ParentEntry, ScoreEntry
-from registry.care.references import full_name
-from registry.catalog import find_parent
-from registry.entities import CorpusRecord, JSONObject, Lineage, ScoreRecord, is_shared, now
-from registry.records import parent_record
+from registry.catalog import find_parent, name_of
+from registry.entities import CorpusRecord, JSONObject, Lineage, ScoreRecord, now
 from registry.registration import StoredPiece
-from registry.resolution import supervised
 
 State = Literal["imported", "there already", "there, deleted"]
 IMPORTER = "import"
@@ -131,24 +127,20 @@ class _Receiver:
         if row is not None:
             state = "there, deleted" if row.deleted else "there already"
         else:
-            key = ModuleKey("", entry.digest)
-            recipe = supervised(parent_record(owner), key, content.pair, content.side, content.scope)
-            row = schema.Module(
-                parent=owner,
-                source=content.pair.source,
-                target=content.pair.target,
-                version=registration.next_version(self._session, owner.id, content.pair),
+            row = registration.new_module(
+                self._session,
+                owner,
+                pair=content.pair,
                 side=content.side,
                 scope=content.scope,
-                shared=is_shared(entry.spec),
                 digest=entry.digest,
-                recipe_digest=recipe.digest,
                 parameters=content.parameters,
+                spec=entry.spec,
             )
             self._write(row, entry)
             self._alias(row, entry.aliases)
         self._modules[entry.name] = row
-        return entry.name, full_name(row), state
+        return entry.name, name_of(row), state
 
     def score(self, entry: ScoreEntry) -> bool:
         """Whether the score is new. What was measured here stays as it is."""
@@ -172,7 +164,7 @@ class _Receiver:
         return True
 
     def _named(self, module: str | None) -> str | None:
-        return None if module is None else full_name(self._modules[module])
+        return None if module is None else name_of(self._modules[module])
 
     def _same(self, owner: schema.Parent, entry: ModuleEntry, content: ModuleContent) -> schema.Module | None:
         """The row of the same content, each for one module only: who trained twice the same has two versions."""

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from registry import schema
+from registry.catalog import name_of
 
 _COLUMNS: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | None], ...] = (
     schema.Piece.digest,
@@ -44,7 +45,7 @@ def _artifacts(session: Session, digest: str) -> Iterator[str]:
         yield f"{parent.name} ({_deleted(parent)}{piece})"
     modules = select(schema.Module, pieces.c.name).join(pieces, pieces.c.artifact_id == schema.Module.id)
     for module, piece in session.execute(modules.order_by(schema.Module.id)):
-        yield f"{full_name(module)} ({_deleted(module)}{piece})"
+        yield f"{name_of(module)} ({_deleted(module)}{piece})"
 
 
 def _measures(session: Session, digest: str) -> Iterator[str]:
@@ -56,10 +57,6 @@ def _measures(session: Session, digest: str) -> Iterator[str]:
         yield f"the text of the corpus {corpus.name} ({corpus.source}-{corpus.target})"
     for alignment in session.scalars(select(schema.Alignment).where(schema.Alignment.lexicon_digest == digest)):
         yield f"the lexicon {alignment.lexicon} of an alignment of {alignment.parent.name}"
-
-
-def full_name(module: schema.Module) -> str:
-    return f"{module.parent.name}/{module.source}-{module.target}:{module.version}"
 
 
 def _deleted(artifact: schema.Artifact) -> str:

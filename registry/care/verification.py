@@ -17,8 +17,9 @@ from continual_mt.module import Module
 from continual_mt.parent import Parent
 from registry import schema
 from registry.blobs import BlobStore, StoredBlob
-from registry.care.references import full_name, referenced, users
+from registry.care.references import referenced, users
 from registry.care.report import Problem, Progress, Verification
+from registry.catalog import name_of
 from registry.registry import Registry
 
 READERS = 4
@@ -110,13 +111,11 @@ def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
 
 
 def _is_there(blobs: BlobStore, digest: str) -> bool:
+    """What cannot be looked at is not known to be missing."""
     try:
-        blobs.size(digest)
-    except CorruptionError:
-        return False
+        return blobs.has(digest)
     except StorageError:
-        pass
-    return True
+        return True
 
 
 def _missing(session: Session, blobs: BlobStore, digests: set[str]) -> Iterator[Problem]:
@@ -150,7 +149,7 @@ def _wrong(digest: str, explanation: str, session: Session) -> Problem:
 
 def _gone(session: Session) -> Iterator[str]:
     """Full names of modules that scores, recipes, cells or alignments speak of, and that were forgotten since."""
-    there = {full_name(module) for module in session.scalars(select(schema.Module))}
+    there = {name_of(module) for module in session.scalars(select(schema.Module))}
     named: set[str] = set()
     for column in (
         *(getattr(table, f"{part}_module") for table in (schema.Score, schema.Recipe) for part in _PARTS),
@@ -171,7 +170,7 @@ def _wrong_fingerprints(registry: Registry) -> Iterator[Problem]:
         for parent in session.scalars(select(schema.Parent).order_by(schema.Parent.name)):
             yield from _compared(registry, parent, parent.name, parent.fingerprint)
         for module in session.scalars(select(schema.Module).order_by(schema.Module.id)):
-            yield from _compared(registry, module, full_name(module), module.digest)
+            yield from _compared(registry, module, name_of(module), module.digest)
 
 
 def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str, expected: str) -> Iterator[Problem]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_a_text_that_is_taken_before_it_is_referred_to_is_told_of(rich: Registry
     digest = rich.store_lines(["gone soon"])
     collect(rich, grace=timedelta(0), for_good=True)
     with pytest.raises(StorageError, match=f"the blob {digest} was removed by a `registry gc` whose grace period"):
-        rich.register_scores([type(score)(**{**vars(score), "hypotheses": digest})])
+        rich.register_scores([replace(score, hypotheses=digest)])
     assert verify(rich).problems == ()
 
 
