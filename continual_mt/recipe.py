@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from continual_mt.architecture import GROUPS, Group
@@ -20,7 +19,7 @@ from continual_mt.transformer import Transformer
 RecipeKind = Literal["original", "supervised", "zero-shot", "retention"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModuleKey:
     """A module by its full name (``PARENT/de-en:3``) and the digest of its content."""
 
@@ -28,7 +27,7 @@ class ModuleKey:
     digest: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """``None`` stands for the parent's own piece; the body is the parent's, unless θ_xattn's module has one."""
 
@@ -40,7 +39,7 @@ class Recipe:
     cross_attention: ModuleKey | None = None
     target: ModuleKey | None = None
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, over the contents that decide what the model answers; names and kind do not."""
         keys = (self.source, self.cross_attention, self.target)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from continual_mt.architecture import Scope
 from continual_mt.errors import IncompatibleError, RegistryError, UnknownNameError
@@ -27,6 +26,7 @@ LEAST_DIGITS = 8
 _RETENTION = "retention:"
 _PARENTS_OWN = "parent"
 _DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
+_ROWS_AT_ONCE = 500
 _SCORE_COLUMNS = (
     "kind",
     "recipe_digest",
@@ -72,8 +72,9 @@ class RecipeCatalog(Catalog):
         take the place of a real test set; the highest of several with different beams.
         """
         chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
-        best = self._best_scores({recipe.digest: recipe for recipe in chosen})
-        return [PairEntry(recipe, best.get(recipe.digest)) for recipe in chosen]
+        digests = [recipe.digest for recipe in chosen]
+        best = self._best_scores(dict(zip(digests, chosen, strict=True)))
+        return [PairEntry(recipe, best.get(digest)) for recipe, digest in zip(chosen, digests, strict=True)]
 
     def recipe(
         self,
@@ -180,9 +181,10 @@ class RecipeCatalog(Catalog):
         )
         found: dict[str, ScoreRecord] = {}
         with self._database.read() as session:
-            for kind, digest, *rest in session.execute(query).all():
-                recipe = recipes[digest]
-                found[digest] = ScoreRecord(recipe.parent, kind, recipe.pair, digest, *rest)
+            for rows in session.execute(query).partitions(_ROWS_AT_ONCE):
+                for kind, digest, *rest in rows:
+                    recipe = recipes[digest]
+                    found[digest] = ScoreRecord(recipe.parent, kind, recipe.pair, digest, *rest)
         return found
 
     def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
@@ -203,7 +205,7 @@ class RecipeCatalog(Catalog):
         """What stands for each trained pair, or for ``pairs`` alone."""
         pinned = self._pinned(parent, modules)
         with self._database.read() as session:
-            versions = _versions(session, parent.name, pairs)
+            versions = _versions(session, parent.name, pairs, newest=test is None)
             scores = _scores_on(session, parent.name, test, pairs) if test is not None else {}
             choice = Choice(
                 {pair: record.version for pair, record in pinned.items()}, _champions(session, parent.name), scores
@@ -242,21 +244,36 @@ def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
     return {Pair(source, target) for source, target in parts if source != target}
 
 
-def _versions(session: Session, parent: str, pairs: Collection[Pair] | None) -> list[_Version]:
-    """Those that are not taken only where they are named, and the champions, which have been."""
-    module = schema.Module
+def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, newest: bool) -> list[_Version]:
+    """Those that are not taken only where they are named, and the champions, which have been.
+
+    Of thousands only the ``newest`` are asked for, where nothing else decides: of each pair that one, and that one of
+    those that share pieces with the parent.
+    """
+    module, newer = schema.Module, aliased(schema.Module, flat=True)
     champion = select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION)
+    taken: list[ColumnElement[bool]] = [module.shared.is_(False)]
+    if newest:
+        rival = select(newer.id).where(
+            newer.parent_id == module.parent_id,
+            newer.source == module.source,
+            newer.target == module.target,
+            newer.version > module.version,
+            (newer.scope == "scratch") == (module.scope == "scratch"),
+            newer.shared.is_(False),
+            newer.deleted.is_(None),
+        )
+        taken.append(~rival.exists())
     query = (
         select(module.id, module.source, module.target, module.version, module.scope)
         .where(module.parent_id == parent_id(parent), module.deleted.is_(None))
-        .where(or_(module.shared.is_(False), module.id.in_(champion)))
+        .where(or_(and_(*taken), module.id.in_(champion)))
     )
     if pairs is not None:
         query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
-    pair = cache(Pair)  # thousands of versions are of some hundred pairs
     return [
-        _Version(number, pair(source, target), version, scope)
-        for number, source, target, version, scope in session.execute(query).all()
+        _Version(number, Pair(source, target), version, scope)
+        for number, source, target, version, scope in session.execute(query)
     ]
 
 

@@ -61,18 +61,15 @@ class Shelf:
         return supervised(self.parent, module.key, module.pair, module.side, module.scope)
 
     def zero_shots(self) -> list[Recipe]:
-        """Each new source language into each new target language."""
+        """Each new source language into each new target language, by pair as the modules are."""
         sources = [(m.language, m.key) for m in self.combinable if m.side == "source"]
         targets = [(m.language, m.key, cross_attention_of(m)) for m in self.combinable if m.side == "target"]
-        return sorted(
-            (
-                self._recipe("zero-shot", Pair(source, target), from_source, cross_attention, into_target)
-                for source, from_source in sources
-                for target, into_target, cross_attention in targets
-                if source != target
-            ),
-            key=lambda recipe: (recipe.pair.source, recipe.pair.target),
-        )
+        return [
+            self._recipe("zero-shot", Pair(source, target), from_source, cross_attention, into_target)
+            for source, from_source in sources
+            for target, into_target, cross_attention in targets
+            if source != target
+        ]
 
     def retentions(self) -> list[Recipe]:
         """The original pair through the cross-attention of each module that has one."""
