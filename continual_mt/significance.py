@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
@@ -15,6 +16,8 @@ from sacrebleu.significance import PairedTest, Result
 from continual_mt.scoring import METRICS, MetricName, bleu_tokenization, check_lines
 
 RESAMPLES = 1000
+LEVEL = 0.05
+Verdict = Literal["the first is better", "the second is better", "no difference beyond chance"]
 SEED = 12345
 _SEED_VARIABLE = "SACREBLEU_SEED"
 
@@ -37,6 +40,13 @@ class Comparison:
     def difference(self) -> float:
         return self.second - self.first
 
+    @property
+    def verdict(self) -> Verdict:
+        """Which one is better, where chance alone would make such a difference less than once in twenty times."""
+        if self.p_value >= LEVEL or not self.difference:
+            return "no difference beyond chance"
+        return "the second is better" if self.difference > 0 else "the first is better"
+
     def to_json(self) -> dict[str, object]:
         return {
             "metric": self.metric,
@@ -44,6 +54,7 @@ class Comparison:
             "second": self.second,
             "difference": self.difference,
             "p_value": self.p_value,
+            "verdict": self.verdict,
             "resamples": self.resamples,
             "signature": self.signature,
         }

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -22,14 +21,11 @@ from continual_mt.corpora.catalogs import CatalogCorpus
 from continual_mt.corpora.corpus import Corpus
 from continual_mt.corpora.text import TextFiles
 from continual_mt.corpora.tsv import TabSeparated
-from continual_mt.errors import ContinualMTError, SpecError
+from continual_mt.errors import ContinualMTError
 from continual_mt.home import expanded
 from continual_mt.languages import Pair
-from continual_mt.safe_yaml import load_yaml, shown
 from continual_mt.settings import TrainingSettings
 from continual_mt.urls import without_credentials
-
-_MAXIMUM_BYTES = 1_000_000
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
@@ -216,9 +212,6 @@ class SequenceSpec(_Strict):
         return additions
 
 
-AnySpec = TypeVar("AnySpec", ParentSpec, AdditionSpec, SequenceSpec)
-
-
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``over`` laid on ``under``, mapping by mapping; nothing else is combined."""
     merged = dict(under)
@@ -231,77 +224,3 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _lay(shared: Mapping[str, Any], addition: Mapping[str, Any]) -> dict[str, Any]:
     """What is shared, under an addition. A corpus replaces the shared one: half of each would be neither."""
     return merge(shared, addition) | {key: addition[key] for key in ("train", "dev") if key in addition}
-
-
-def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path | None) -> AnySpec:
-    """A checked spec; ``base`` roots relative paths, and is None for one on record, whose files may have gone since.
-
-    Raises SpecError with everything that is wrong with ``values``.
-    """
-    try:
-        return kind.model_validate(values, context={"base": base})
-    except ValidationError as error:
-        raise SpecError(origin, [_describe(problem) for problem in error.errors(include_url=False)]) from error
-
-
-def _describe(problem: Mapping[str, Any]) -> str:
-    place = ""
-    for part in problem["loc"]:
-        # People count from 1.
-        place += f" {part + 1}" if isinstance(part, int) else f".{part}" if place else part
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif problem["type"] == "missing":
-        message = "missing"
-    elif isinstance(given := problem["input"], str | int | float) and message.startswith("Input"):
-        message += f", not {str(given)[:60]!r}" if isinstance(given, str) else f", not {given}"
-    return f"{shown(place)}: {shown(message)}" if place else shown(message)
-
-
-def read_values(path: Path) -> dict[str, object]:
-    """The keys of a YAML (or JSON) spec file, not checked yet. Raises SpecError when it holds none."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAXIMUM_BYTES + 1)
-        text = content.decode()
-    except FileNotFoundError as error:
-        raise SpecError(str(path), ["there is no such file"]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(str(path), [f"cannot be read ({error})"]) from error
-    if len(content) > _MAXIMUM_BYTES:
-        raise SpecError(str(path), [f"is longer than {_MAXIMUM_BYTES:,} bytes; no spec is"])
-    try:
-        values = load_yaml(text)
-    except ValueError as error:
-        raise SpecError(str(path), [f"is not YAML ({error})"]) from error
-    if not isinstance(values, dict):
-        raise SpecError(str(path), ["a spec is a mapping of keys to values, such as 'pair: de-en'"])
-    return values
-
-
-def read_spec(kind: type[AnySpec], path: Path) -> AnySpec:
-    """Read a spec file; relative paths count from its folder. Raises SpecError with everything that is wrong."""
-    return validate(kind, read_values(path), origin=str(path), base=path.absolute().parent)
-
-
-def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """``training.updates=100`` and the like, as the nested mapping that they mean. Raises SpecError for other forms."""
-    result: dict[str, Any] = {}
-    problems = []
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not all(key.split(".")):
-            problems.append(f"{text!r} is not KEY=VALUE, such as training.updates=1000")
-            continue
-        try:
-            nested: Any = load_yaml(value)
-        except ValueError:
-            problems.append(f"{text[:80]!r}: {value[:80]!r} is not a value that YAML can read")
-            continue
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        result = merge(result, nested)
-    if problems:
-        raise SpecError("--set", problems)
-    return result

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from continual_mt.forgetting import Matrix
 from continual_mt.languages import Pair
-from continual_mt.significance import Comparison
+from continual_mt.significance import LEVEL, Comparison
 from dashboards.table import NOTHING, Column, Table
 from dashboards.tables import METRICS, percent, points, short_name, size
 from registry import ModuleRecord, SequenceRecord
@@ -142,6 +142,7 @@ def _named(pairs: Collection[Pair]) -> str:
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """A row a metric. A difference has its p-value beside it, without which it would say nothing."""
     columns = [Column("metric"), *(Column(name, True) for name in ("first", "second", "difference", "p-value"))]
+    columns += [Column(f"at p < {LEVEL}")]
     rows = [
         (
             METRICS[one.metric],
@@ -149,6 +150,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
             points(one.second),
             f"{one.difference:+z.1f}",
             f"{one.p_value:.3f}",
+            one.verdict,
         )
         for one in comparisons
     ]

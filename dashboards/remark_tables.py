@@ -66,15 +66,16 @@ def dependents_table(relations: Relations, recipes: int | None = None) -> Table:
 
 
 def found_table(found: Sequence[Found]) -> Table:
-    """What a search found; a column says when and by whom it was deleted, where anything was."""
+    """What a search found, with its own pair's best BLEU; a column says when and by whom it was deleted, if it was."""
     rows = []
     for one in found:
         said = (", ".join(words) or NOTHING for words in (one.remarks.aliases, one.remarks.tags))
         about = one.name, what_is(one.record), f"{one.record.parameters:,}", size(one.record.bytes)
         deleted = f"{moment(one.deletion.moment)}, {one.deletion.who}" if one.deletion else NOTHING
-        rows.append((*about, *said, moment(one.record.created), deleted))
+        bleu = NOTHING if one.bleu is None else f"{one.bleu:.1f}"
+        rows.append((*about, bleu, *said, moment(one.record.created), deleted))
     columns = [Column("name"), Column("what"), Column("parameters", True), Column("stored", True)]
-    columns += [Column("aliases"), Column("tags"), Column("created"), Column("deleted")]
+    columns += [Column("BLEU", True), Column("aliases"), Column("tags"), Column("created"), Column("deleted")]
     table = Table(columns, rows)
     return table if any(one.deletion for one in found) else Table(columns[:-1], [row[:-1] for row in table.rows])
 

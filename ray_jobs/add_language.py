@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from continual_mt.spec import AdditionSpec, read_spec
+from continual_mt.spec import AdditionSpec
+from continual_mt.spec_reading import read_spec
 from ray_jobs.run import command
 
 if __name__ == "__main__":

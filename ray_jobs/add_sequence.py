@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from continual_mt.spec import SequenceSpec, read_spec
+from continual_mt.spec import SequenceSpec
+from continual_mt.spec_reading import read_spec
 from ray_jobs.run import command
 from ray_jobs.sequence import add_sequence
 

@@ -169,15 +169,26 @@ def await_capacity(share: Share, wait_minutes: float, say: Callable[[str], None]
             if room and _fits(share, [free_resources()]):
                 return
             if waited >= max(wait_minutes * 60, BUSY_SECONDS if room else 0.0):
-                raise ClusterError(
-                    f"the job wants {share}, but the cluster has {_describe(nodes())}"
-                    + (f", of which others use all but {_describe([free_resources()])}" if room else "")
-                    + "; lower resources.workers, cpus or gpus, or set resources.wait_minutes where a cluster can grow"
-                )
+                others = f", of which others use all but {_describe([free_resources()])}" if room else ""
+                raise _too_small("the job", share, others)
             time.sleep(1.0)
     finally:
         if wait_minutes:
             autoscaler.request_resources(bundles=[])
+
+
+def check_size(title: str, resources: Resources) -> None:
+    """Raise ClusterError for what the cluster will never have, unless it may grow."""
+    share = share_of(resources)
+    if not resources.wait_minutes and not _fits(share, nodes()):
+        raise _too_small(title, share)
+
+
+def _too_small(who: str, share: Share, others: str = "") -> ClusterError:
+    return ClusterError(
+        f"{who} wants {share}, but the cluster has {_describe(nodes())}{others}; lower resources.workers, cpus or gpus, "
+        "or set resources.wait_minutes where a cluster can grow"
+    )
 
 
 def _describe(resources: list[dict[str, float]]) -> str:

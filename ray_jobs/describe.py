@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import importlib.resources
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import cast
 
 from continual_mt.environment import Environment
@@ -60,8 +64,15 @@ def lineage(
     )
 
 
+@cache
 def code_version() -> str:
-    return importlib.metadata.version("continual-mt")
+    """The version, and the first digits of a digest of the text of what trains: a checkout changes between versions."""
+    text = hashlib.sha256()
+    for package in ("continual_mt", "ray_jobs"):
+        folder = Path(str(importlib.resources.files(package)))
+        for path in sorted(folder.rglob("*.py")):
+            text.update(f"{package}/{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return f"{importlib.metadata.version('continual-mt')}+{text.hexdigest()[:12]}"
 
 
 def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:

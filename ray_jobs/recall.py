@@ -11,7 +11,8 @@ from pathlib import Path
 
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
-from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, merge, validate
+from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, merge
+from continual_mt.spec_reading import validate
 from ray_jobs.describe import Registered, name_of
 from ray_jobs.resolve import ReplayedPair, ResolvedCorpus, ResolvedJob, architecture_of, read_corpus
 from registry import CorpusRecord, ModuleRecord, ParentRecord, Registry

@@ -13,7 +13,8 @@ from types import FrameType
 
 from continual_mt.errors import ContinualMTError, SpecError
 from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home, expanded
-from continual_mt.spec import AdditionSpec, read_spec, validate
+from continual_mt.spec import AdditionSpec
+from continual_mt.spec_reading import read_spec, validate
 from ray_jobs.driver import Driver
 from ray_jobs.work import Outcome
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from continual_mt.errors import AdditionsError, ContinualMTError
+from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError
 from continual_mt.recipe import Recipe
 from continual_mt.spec import SequenceSpec
-from ray_jobs import describe, lease
+from ray_jobs import cluster, describe, lease
 from ray_jobs.driver import Driver
 from ray_jobs.evaluation import Evaluation
 from ray_jobs.resolve import (
@@ -25,7 +25,7 @@ from ray_jobs.resolve import (
 )
 from ray_jobs.tracking import Tracker
 from ray_jobs.work import Outcome, Place
-from registry import CellRecord, ModuleRecord, ParentRecord, SequenceRecord
+from registry import CellRecord, JobRecord, ModuleRecord, ParentRecord, SequenceRecord
 from registry.history import History
 from registry.resolution import Shelf, has
 from registry.sequences import View
@@ -47,7 +47,7 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     if spec.replay and original is None:
         driver.display.say(f"no text of the parent {parent.name} is on record: only additions are replayed")
     digest = sequence_digest(spec, jobs, original)
-    held = driver.take(digest, "sequence")
+    held = _hold(driver, spec, digest)
     sequence = _Sequence(driver, spec, parent, jobs, digest, original)
     if held.state == "finished":
         return sequence.add_all(after, None)
@@ -60,9 +60,25 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     ):
         # Without a cluster no addition can be trained: that is not for each of them to find.
         driver.connect()
+        _check_size(driver, jobs)
         pairs = tuple(job.pair for job in jobs)
         driver.registry.register_sequence(SequenceRecord(digest, parent.name, spec.name, spec.mode, pairs))
         return sequence.add_all(after, tracker)
+
+
+def _check_size(driver: Driver, jobs: Sequence[ResolvedJob]) -> None:
+    """An addition that the cluster is too small for would be found only after all before it. Raises ClusterError."""
+    for job in jobs:
+        known = driver.registry.job(job.digest)
+        if known is None or known.state != "finished":
+            cluster.check_size(job.title, job.spec.resources)
+
+
+def _hold(driver: Driver, spec: SequenceSpec, digest: str) -> JobRecord:
+    try:
+        return driver.take(digest, "sequence")
+    except JobHeldError as error:
+        raise JobHeldError(f"the sequence {spec.name}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from continual_mt.spec import ParentSpec, read_spec
+from continual_mt.spec import ParentSpec
+from continual_mt.spec_reading import read_spec
 from ray_jobs.run import command
 
 if __name__ == "__main__":

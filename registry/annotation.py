@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy import delete, select, true
 from sqlalchemy.orm import Session
 
-from continual_mt.errors import IncompatibleError
+from continual_mt.errors import IncompatibleError, UnknownNameError
 from registry import schema
 from registry.catalog import find_module, find_parent, name_of, raise_if_deleted
 from registry.dependents import holding_modules, holding_parent
@@ -78,7 +78,8 @@ def remove_tags(session: Session, name: str, tags: Collection[str]) -> None:
     known = _tags(session, row)
     for tag in tags:
         if tag not in known:
-            raise unknown(f"tag of {name}", tag, known)
+            there_is = f"it has: {', '.join(sorted(known))}" if known else "it has none"
+            raise UnknownNameError(f"{name} has no tag {tag[:80]!r}; {there_is}")
     session.execute(delete(schema.Tag).where(schema.Tag.artifact_id == row.id, schema.Tag.tag.in_(tags)))
 
 

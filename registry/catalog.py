@@ -85,7 +85,7 @@ class Catalog:
             row = find_module(session, wanted, owner)
             raise_if_deleted(row)
             if row is None:
-                raise unknown("module", name, _known_names(session, owner))
+                raise unknown("module", name, _names(session, owner, wanted.pair) or _names(session, owner))
             return module_record(row)
 
     def find(self, name: str) -> ParentRecord | ModuleRecord:
@@ -97,7 +97,7 @@ class Catalog:
             return self.module(name)
         self.check_not_deleted(name)
         with self._database.read() as session:
-            modules = [module for parent in parents for module in _known_names(session, parent)]
+            modules = [module for parent in parents for module in _names(session, parent)]
         raise unknown("parent or module", name, [*parents, *modules])
 
     def corpora(self) -> list[CorpusRecord]:
@@ -233,15 +233,18 @@ def _named(name: ModuleName, parent: str) -> Select[schema.Module]:
     return newest.order_by(module.version.desc()).limit(1)
 
 
-def _known_names(session: Session, parent: str) -> list[str]:
-    """Every name that could have been meant: modules by version and by alias."""
+def _names(session: Session, parent: str, pair: Pair | None = None) -> list[str]:
+    """Every name that could have been meant, of a parent or of one pair: modules by version and by alias."""
     module, alias = schema.Module, schema.Alias
     owner = parent_id(parent)
-    versions = session.execute(
-        select(module.source, module.target, module.version).where(module.parent_id == owner, module.deleted.is_(None))
+    versions = select(module.source, module.target, module.version).where(
+        module.parent_id == owner, module.deleted.is_(None)
     )
-    aliases = session.execute(select(alias.source, alias.target, alias.name).where(alias.parent_id == owner))
+    aliases = select(alias.source, alias.target, alias.name).where(alias.parent_id == owner)
+    if pair is not None:
+        versions = versions.where(module.source == pair.source, module.target == pair.target)
+        aliases = aliases.where(alias.source == pair.source, alias.target == pair.target)
     return [
-        *(full_name(parent, source, target, version) for source, target, version in versions),
-        *(f"{parent}/{source}-{target}@{name}" for source, target, name in aliases),
+        *(full_name(parent, source, target, version) for source, target, version in session.execute(versions)),
+        *(f"{parent}/{source}-{target}@{name}" for source, target, name in session.execute(aliases)),
     ]

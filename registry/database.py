@@ -44,9 +44,10 @@ class Database:
     def __init__(self, location: Location, *, create: bool = False, upgrade: bool = False) -> None:
         """With ``create``, makes what is missing; otherwise a missing registry is an UnknownNameError.
 
-        With ``upgrade``, brings an older schema to this version's.
+        With ``upgrade``, brings an older schema to this version's; ``upgraded_from`` then says which it was.
         """
         self.name = location.name
+        self.upgraded_from: str | None = None
         self._location = location
         self._password = location.database.password
         file = database_file(location.database)
@@ -157,8 +158,10 @@ class Database:
                         connection.execute(insert(schema.Setting).values(row))
             if upgrade:
                 with self._writer.begin() as connection:
-                    if migration.revision(connection) in migration.revisions():
+                    before = migration.revision(connection)
+                    if before in migration.revisions()[:-1]:
                         migration.upgrade(connection)
+                        self.upgraded_from = before
             with self._reader.connect() as connection:
                 revision = migration.revision(connection)
         if revision is None:

@@ -114,18 +114,30 @@ def found_by(session: Session, query: Query, limit: int | None) -> SearchResult:
     for kind in (_PARENTS, _MODULES):
         wanted = select(kind.key).select_from(kind.rows).where(*_conditions(kind, query)).order_by(*kind.order)
         keys += session.scalars(wanted)
-    return SearchResult(len(keys), tuple(_found(session, keys[:limit])))
+    return SearchResult(len(keys), tuple(_found(session, keys[:limit], query.test)))
 
 
-def _found(session: Session, keys: Sequence[int]) -> Iterator[Found]:
+def _found(session: Session, keys: Sequence[int], test: str | None) -> Iterator[Found]:
     remarks = remarks_by_id(session, keys)
+    bleu = {key: value for kind in (_PARENTS, _MODULES) for key, value in _bleu(session, kind, keys, test)}
     modules = {row.id: row for row in session.scalars(select(schema.Module).where(schema.Module.id.in_(keys)))}
     parents = {row.id: row for row in session.scalars(select(schema.Parent).where(schema.Parent.id.in_(keys)))}
     for key in keys:
         row = modules.get(key) or parents[key]
         record = module_record(row) if isinstance(row, schema.Module) else parent_record(row)
         deletion = Deletion(row.deleted_by or "", row.deleted) if row.deleted else None
-        yield Found(record, remarks.get(key, Remarks()), deletion)
+        yield Found(record, remarks.get(key, Remarks()), deletion, bleu.get(key))
+
+
+def _bleu(session: Session, kind: _Kind, keys: Sequence[int], test: str | None) -> list[tuple[int, float]]:
+    """The own pair's BLEU by key, the one that counts last."""
+    query = (
+        select(kind.key, _score.c.value)
+        .select_from(kind.rows.join(_score, _score.c.recipe_digest == kind.recipe))
+        .where(kind.key.in_(keys), _score.c.metric == "bleu", _score.c.test == test if test is not None else true())
+        .order_by(_score.c.sentences, _score.c.value)
+    )
+    return [(key, value) for key, value in session.execute(query)]
 
 
 def _conditions(kind: _Kind, query: Query) -> Iterator[ColumnElement[bool]]:

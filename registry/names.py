@@ -15,6 +15,7 @@ from continual_mt.languages import Pair
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_PAIR = re.compile(r"[^-]+-[^-]+")
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _NEWEST = "latest"
 _NOTE_CHARACTERS = 10_000
@@ -46,10 +47,12 @@ class ModuleName:
         pair, at, alias = (pair, "", "") if colon else rest.partition("@")
         if (slash and not parent) or (colon and not _VERSION.fullmatch(version)) or (at and not is_alias(alias)):
             raise _not_a_module(text)
+        if not _PAIR.fullmatch(pair):
+            raise _not_a_module(text)
         try:
             return cls(parent or None, Pair.parse(pair), int(version) if colon else None, alias if at else None)
         except LanguageError as error:
-            raise _not_a_module(text) from error
+            raise UnknownNameError(f"{text[:_SHOWN]!r} is the name of no module: {error}") from error
 
     @classmethod
     def is_one(cls, text: str) -> bool:
@@ -71,12 +74,11 @@ class AliasName:
     @classmethod
     def parse(cls, text: str) -> AliasName:
         """Raises UnknownNameError for what names no alias, and for ``latest``."""
-        name = ModuleName.parse(text) if ModuleName.is_one(text) else None
-        if name is None or name.alias is None:
-            raise UnknownNameError(
-                f"{text[:_SHOWN]!r} is not the name of an alias; write de-en@champion, with PARENT/ in front where "
-                "there are several parents; an alias is 1 to 32 small letters, digits, '_' or '-', a letter first"
-            )
+        if not is_alias(text.rpartition("@")[2]) or "@" not in text:
+            raise _not_an_alias(text)
+        name = ModuleName.parse(text)
+        if name.alias is None:
+            raise _not_an_alias(text)
         if name.alias == _NEWEST:
             raise UnknownNameError(f"{_NEWEST!r} cannot be an alias; name the newest version by its number")
         return cls(name.parent, name.pair, name.alias)
@@ -160,4 +162,11 @@ def _not_a_module(text: str) -> UnknownNameError:
     return UnknownNameError(
         f"{text[:_SHOWN]!r} is not the name of a module; write de-en for the version that is run, de-en:3 for one "
         "version, de-en@champion for an alias, with PARENT/ in front where there are several parents"
+    )
+
+
+def _not_an_alias(text: str) -> UnknownNameError:
+    return UnknownNameError(
+        f"{text[:_SHOWN]!r} is not the name of an alias; write de-en@champion, with PARENT/ in front where there are "
+        "several parents; an alias is 1 to 32 small letters, digits, '_' or '-', a letter first"
     )

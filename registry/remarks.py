@@ -97,11 +97,15 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Found:
-    """A parent or module that a search found."""
+    """A parent or module that a search found; ``bleu`` is its own pair's best.
+
+    On the test set that was searched for, else on the one with the most sentences.
+    """
 
     record: ParentRecord | ModuleRecord
     remarks: Remarks
     deletion: Deletion | None
+    bleu: float | None = None
 
     @property
     def name(self) -> str:
@@ -112,6 +116,7 @@ class Found:
             **self.record.to_json(),
             "kind": "parent" if isinstance(self.record, ParentRecord) else "module",
             **self.remarks.to_json(),
+            "bleu": self.bleu,
             "deleted": self.deletion.to_json() if self.deletion else None,
         }
 

@@ -71,7 +71,8 @@ def demo(home: options.Home = None, json_: options.Json = False) -> None:
 
 
 def _parent_spec(home: Home) -> ParentSpec:
-    from continual_mt.spec import ParentSpec, validate
+    from continual_mt.spec import ParentSpec
+    from continual_mt.spec_reading import validate
 
     tests = [{"pair": str(pair), "catalogs": "test"} for pair in TESTED]
     common = {**CATALOGS, "beam": BEAM, "training": PARENT_TRAINING}
@@ -80,7 +81,8 @@ def _parent_spec(home: Home) -> ParentSpec:
 
 
 def _sequence_spec(home: Home) -> SequenceSpec:
-    from continual_mt.spec import SequenceSpec, validate
+    from continual_mt.spec import SequenceSpec
+    from continual_mt.spec_reading import validate
 
     additions = [{"pair": str(pair), "scope": "xattn"} for pair in ADDITIONS]
     common = {**CATALOGS, "beam": BEAM, "training": ADDITION_TRAINING}

@@ -96,15 +96,23 @@ def show(
 
 
 @app.command(epilog=options.examples("continual-mt registry upgrade --home /data/home"))
-def upgrade(home: options.Home = None) -> None:
+def upgrade(home: options.Home = None, as_json: options.Json = False) -> None:
     """Bring the tables of a registry that an older version wrote to this version's.
 
     Make a copy of the database first. A registry that is up to date stays as it is.
     """
     from registry import Registry
+    from registry.migration import revisions
 
+    newest = revisions()[-1]
     with Registry.open(Home.resolve(home).path, upgrade=True) as opened:
-        say(f"{opened.name} has the tables of this version")
+        name, before = opened.name, opened.database.upgraded_from
+    if as_json:
+        print_json({"registry": name, "from": before, "to": newest})
+    elif before is None:
+        say(f"{name} has the tables of this version already (schema {newest}); nothing was changed")
+    else:
+        say(f"{name} has the tables of this version now: schema {newest} instead of {before}")
 
 
 def _scores_of(opened: Registry, record: ParentRecord | ModuleRecord) -> list[ScoreRecord]:

@@ -133,7 +133,9 @@ def _print_collection(found: Collection, for_good: bool, grace: str) -> None:
     for reason in found.kept:
         print_text(f"kept {reason}\n")
     young = f"; {_count(found.young, 'more blob')} younger than {grace}" if found.young else ""
-    if for_good:
+    if not rows:
+        say(f"there is nothing to remove{young}")
+    elif for_good:
         say(f"removed {size(found.bytes)}{young}")
     else:
         say(f"{size(found.bytes)} would be removed{young}; nothing was: give --delete to do it")

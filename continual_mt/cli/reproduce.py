@@ -73,7 +73,7 @@ def reproduce(
 def _resources(settings: list[str], address: str | None, corpora: Path | None) -> dict[str, object]:
     """What ``--set`` says. Raises SpecError for all that the options cannot ask for."""
     from continual_mt.cli.specs import ORIGIN
-    from continual_mt.spec import assignments
+    from continual_mt.spec_reading import assignments
 
     given = assignments(settings)
     resources = given.pop("resources", {})

@@ -39,7 +39,8 @@ def run(
     is not there, and goes on scoring. With mode: shared each goes on with the cross-attention of the one before, and
     replay: 0.2 repeats earlier pairs meanwhile.
     """
-    from continual_mt.spec import SequenceSpec, read_spec
+    from continual_mt.spec import SequenceSpec
+    from continual_mt.spec_reading import read_spec
     from ray_jobs.sequence import add_sequence
 
     read = read_spec(SequenceSpec, spec)

@@ -11,7 +11,7 @@ from continual_mt.errors import LanguageError
 from continual_mt.home import expanded
 
 if TYPE_CHECKING:
-    from continual_mt.spec import AnySpec
+    from continual_mt.spec_reading import AnySpec
 
 ORIGIN = "the command line"
 UNNAMED = "unnamed"
@@ -39,7 +39,8 @@ def build(
 
     ``test`` is a test set of the trained pair. Raises SpecError with everything that is wrong.
     """
-    from continual_mt.spec import assignments, merge, read_values, validate
+    from continual_mt.spec import merge
+    from continual_mt.spec_reading import assignments, read_values, validate
 
     values = {} if file is None else read_values(file)
     # Whole keys are replaced: two files on the command line do not mix with the columns of a TSV in the spec.

@@ -19,7 +19,7 @@ from continual_mt.home import Home
 if TYPE_CHECKING:
     from continual_mt.translator import Translation
 
-_DIGEST = re.compile(r"[0-9a-f]{8,64}")
+_DIGEST = re.compile(r"[0-9a-f]+")
 EPILOG = options.examples(
     "continual-mt translate de-en < letter.de > letter.en",
     "continual-mt translate de-es --input news.de.gz --output news.es --beam 1",

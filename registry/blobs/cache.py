@@ -66,6 +66,9 @@ class CachedStore(BlobStore):
     def quarantine(self, digest: str) -> str:
         return self.origin.quarantine(digest)
 
+    def set_aside(self, digest: str) -> str | None:
+        return self.origin.set_aside(digest)
+
     def leftovers(self) -> Iterator[Leftover]:
         return self.origin.leftovers()
 

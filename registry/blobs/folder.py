@@ -91,6 +91,9 @@ class FolderStore(BlobStore):
             path.rename(aside)
         return str(aside)
 
+    def set_aside(self, digest: str) -> str | None:
+        return max((str(path) for path in (self.folder / QUARANTINE).glob(f"{digest}-*")), default=None)
+
     def leftovers(self) -> Iterator[Leftover]:
         for path, status in self._files():
             if path.name.startswith(TEMPORARY):

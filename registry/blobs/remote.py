@@ -100,6 +100,12 @@ class RemoteStore(BlobStore):
             files.mv(path, f"{root}/{aside}")
         return f"{self.url}/{aside}"
 
+    def set_aside(self, digest: str) -> str | None:
+        with self._used("look into the quarantine of"):
+            files, root = self._root()
+            names = [str(path).rpartition("/")[2] for path in files.glob(f"{root}/{QUARANTINE}/{digest}-*")]
+        return f"{self.url}/{QUARANTINE}/{max(names)}" if names else None
+
     def leftovers(self) -> Iterator[Leftover]:
         for name, entry in self._entries():
             if name.startswith(TEMPORARY):

@@ -85,6 +85,10 @@ class BlobStore(ABC):
         """
 
     @abstractmethod
+    def set_aside(self, digest: str) -> str | None:
+        """Where a blob was last moved by `quarantine`; None when it never was."""
+
+    @abstractmethod
     def leftovers(self) -> Iterator[Leftover]:
         """Temporary files, of writers that died and of those that write now."""
 
@@ -106,8 +110,9 @@ class BlobStore(ABC):
 
 
 _WAY_OUT = (
-    "Copy the file back from a backup, or remove it and register the same content again "
-    "(the job that made it writes the same bytes)"
+    "'continual-mt registry verify' says what needs it, and moves a damaged one out of the way; it comes back when a "
+    "bundle that holds it is imported ('continual-mt registry import'), its file copied from a backup, or the same "
+    "content registered again"
 )
 
 
@@ -128,10 +133,10 @@ def checked(content: bytes, digest: str, place: str) -> bytes:
     if actual != digest:
         raise CorruptionError(
             f"blob {digest} is damaged: the {len(content):,} bytes in {place} have the digest {actual}. "
-            f"The file was left as it is and nothing else was touched. {_WAY_OUT}"
+            f"The file was left as it is and nothing else was touched; {_WAY_OUT}"
         )
     return content
 
 
 def missing(digest: str, place: str) -> CorruptionError:
-    return CorruptionError(f"blob {digest} is missing: there is no file {place}. {_WAY_OUT}")
+    return CorruptionError(f"blob {digest} is missing: there is no file {place}; {_WAY_OUT}")

@@ -202,7 +202,11 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _unwritable(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write the bundle {path}: {error.strerror or error}; there is none, or the one before")
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f"cannot write the bundle {path}: there is no folder {path.parent}; make it first")
+    return StorageError(
+        f"cannot write the bundle {path}: {error.strerror or error}; a file that was there before is as it was"
+    )
 
 
 def _header(name: str, size: int) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from continual_mt.errors import UnknownNameError
 from registry import schema
 from registry.blobs import blobs_place, open_blobs
 from registry.database import Database
@@ -19,6 +20,8 @@ def open_folder(folder: Path, *, create: bool = False) -> Registry:
     Raises UnknownNameError when there is none, unless it is to be created.
     """
     folder = folder.absolute()
+    if not create and not (folder / "registry.db").is_file():
+        raise UnknownNameError(f"there is no registry in {folder}: it has no registry.db; name a backup or a home")
     cache = folder / "cache" / "blobs"
     location = Location(URL.create("sqlite", database=str(folder / "registry.db")), str(folder / "blobs"), cache)
     database = Database(location, create=create)

@@ -19,7 +19,7 @@ ProblemKind = Literal["damaged", "unreadable", "missing", "record"]
 class Problem:
     """Something is wrong with a blob or with a record. ``needed_by`` says in words what cannot be used for it.
 
-    ``aside`` is where a damaged blob was moved to.
+    ``aside`` is where a damaged blob was moved to, now or by an earlier look.
     """
 
     kind: ProblemKind

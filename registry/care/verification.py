@@ -121,7 +121,9 @@ def _is_there(blobs: BlobStore, digest: str) -> bool:
 def _missing(session: Session, blobs: BlobStore, digests: set[str]) -> Iterator[Problem]:
     for digest in sorted(digests):
         if not _is_there(blobs, digest):
-            yield Problem("missing", digest, f"there is no such blob in {blobs.place}", tuple(users(session, digest)))
+            aside = blobs.set_aside(digest)
+            words = "it was damaged" if aside else f"there is no such blob in {blobs.place}"
+            yield Problem("missing", digest, words, tuple(users(session, digest)), aside)
 
 
 def _wrong_records(session: Session, needed: set[str], sizes: dict[str, int]) -> Iterator[Problem]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from continual_mt.errors import SpecError
 from continual_mt.safe_yaml import MAXIMUM_DEPTH, MAXIMUM_VALUES, load_yaml, shown
-from continual_mt.spec import AdditionSpec, assignments, read_spec
+from continual_mt.spec import AdditionSpec
+from continual_mt.spec_reading import assignments, read_spec
 
 
 def laughs(item: str) -> str:

@@ -11,17 +11,8 @@ from continual_mt.corpora.text import TextFiles
 from continual_mt.corpora.tsv import TabSeparated
 from continual_mt.errors import SpecError
 from continual_mt.languages import Pair
-from continual_mt.spec import (
-    AdditionSpec,
-    CorpusSpec,
-    ParentSpec,
-    SequenceSpec,
-    TestSpec,
-    assignments,
-    merge,
-    read_spec,
-    validate,
-)
+from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec, merge
+from continual_mt.spec_reading import assignments, read_spec, validate
 
 TestSpec.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test by its name
 

@@ -129,9 +129,16 @@ def test_what_is_not_known_has_no_row() -> None:
 
 @pytest.mark.parametrize(
     ("second", "p_value", "shown"),
-    [(31.25, 1 / 1001, ("+1.2", "0.001")), (29.0, 0.2501, ("-1.0", "0.250")), (29.99, 1.0, ("+0.0", "1.000"))],
+    [
+        (31.25, 1 / 1001, ("+1.2", "0.001", "the second is better")),
+        (28.0, 0.0499, ("-2.0", "0.050", "the first is better")),
+        (29.0, 0.2501, ("-1.0", "0.250", "no difference beyond chance")),
+        (31.0, 0.05, ("+1.0", "0.050", "no difference beyond chance")),
+        (29.99, 1.0, ("+0.0", "1.000", "no difference beyond chance")),
+    ],
 )
-def test_a_difference_has_its_p_value_beside_it(second: float, p_value: float, shown: tuple[str, str]) -> None:
+def test_a_difference_has_its_p_value_beside_it(second: float, p_value: float, shown: tuple[str, ...]) -> None:
     table = comparison_table([Comparison("chrf", 30.0, second, p_value, 1000, "s")])
-    assert [column.name for column in table.columns] == ["metric", "first", "second", "difference", "p-value"]
+    names = [column.name for column in table.columns]
+    assert names == ["metric", "first", "second", "difference", "p-value", "at p < 0.05"]
     assert list(table.rows[0]) == ["chrF", "30.0", f"{second:.1f}", *shown]

@@ -51,7 +51,7 @@ def test_many_recipes_are_counted() -> None:
 def test_what_a_search_found(filled: Registry) -> None:
     described(filled)
     head, line = plain(found_table(filled.search("tag=news").found)).splitlines()
-    assert head.split() == ["name", "what", "parameters", "stored", "aliases", "tags", "created"]
+    assert head.split() == ["name", "what", "parameters", "stored", "BLEU", "aliases", "tags", "created"]
     assert line.startswith("base/de-en:1  new source de, xattn  ")
     filled.delete("fr-es:1", who="eve")
     table = found_table(filled.search("deleted=true").found)

@@ -23,7 +23,8 @@ from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, 
 from continual_mt.languages import Pair
 from continual_mt.parent import Parent
 from continual_mt.side import Side
-from continual_mt.spec import AdditionSpec, ParentSpec, merge, validate
+from continual_mt.spec import AdditionSpec, ParentSpec, merge
+from continual_mt.spec_reading import validate
 from continual_mt.tokenizer import train_tokenizer
 from continual_mt.transformer import initial_tensors
 from ray_jobs import cluster

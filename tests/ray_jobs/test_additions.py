@@ -16,7 +16,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from continual_mt.home import Home
-from continual_mt.spec import AdditionSpec, SequenceSpec, validate
+from continual_mt.spec import AdditionSpec, SequenceSpec
+from continual_mt.spec_reading import validate
 from ray_jobs import Driver, Outcome, add, add_sequence
 from registry import Registry
 

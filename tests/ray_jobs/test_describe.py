@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +110,26 @@ def test_lineage_says_what_a_result_was_made_from(
     assert (lineage.job, lineage.attempt, lineage.run) == (job.digest, 3, "run-1")
     assert (lineage.spec["pair"], lineage.spec["environment"]) == ("pt-en", environment)
     assert describe.lineage(job, replace(held, attempt=4), None, [], {}).attempt == 4
+
+
+def test_the_code_is_known_by_its_text(tmp_path: Path) -> None:
+    for name in ("continual_mt", "ray_jobs"):
+        package = Path(__file__).parents[2] / name
+        shutil.copytree(package, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-c", "from ray_jobs.describe import code_version; print(code_version())"]
+
+    def version() -> str:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    same = version()
+    assert same == describe.code_version()
+    assert re.fullmatch(rf"{re.escape(importlib.metadata.version('continual-mt'))}\+[0-9a-f]{{12}}", same)
+    with (tmp_path / "continual_mt" / "recipe.py").open("a") as file:
+        file.write("# another word\n")
+    assert version() != same
 
 
 def test_lineage_names_what_was_replayed(

@@ -10,7 +10,8 @@ import pytest
 from continual_mt.corpora.corpus import inspect
 from continual_mt.errors import CorpusError, IncompatibleError, SpecError
 from continual_mt.languages import Pair
-from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, validate
+from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec
+from continual_mt.spec_reading import validate
 from ray_jobs.resolve import (
     ReplayedPair,
     ResolvedJob,

@@ -12,10 +12,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from continual_mt.errors import AdditionsError, CorpusError, JobHeldError, SpecError
+from continual_mt.errors import AdditionsError, ClusterError, CorpusError, JobHeldError, SpecError
 from continual_mt.home import Home
 from continual_mt.languages import Pair
-from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec, validate
+from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec
+from continual_mt.spec_reading import validate
 from ray_jobs import Driver, Outcome, add_sequence
 from ray_jobs.display import Display
 from ray_jobs.resolve import resolve, sequence_digest
@@ -247,6 +248,34 @@ def test_an_addition_that_another_driver_holds_fails_alone(
         held_sequence = driver.registry.job(sequence.digest)
     assert held_sequence is not None
     assert held_sequence.state == "failed"
+
+
+def test_a_sequence_that_another_driver_holds_is_named(
+    home: Path, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(home, tmp_path / "home"))
+    spec = SequenceSpec.model_validate({"name": "x", "parent": "es-en", "additions": (addition_spec("es-pt"),)})
+    with Driver(Home(home)) as driver:
+        jobs = [resolve(addition, driver.registry.parent(), driver.home.cache) for addition in spec.additions]
+        driver.registry.hold_job(sequence_digest(spec, jobs, None), "sequence", "elsewhere:1:abcdefgh", 600)
+        with pytest.raises(
+            JobHeldError, match=r"^the sequence x: job \w+ \(sequence\) is held by elsewhere:1:abcdefgh"
+        ):
+            add_sequence(driver, spec)
+
+
+def test_what_the_cluster_is_too_small_for_is_told_of_before_anything_is_scored(
+    home: Path, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(home, tmp_path / "home"))
+    additions = addition_spec("pt-en"), addition_spec("es-pt", {"resources": {"workers": 64}})
+    spec = SequenceSpec.model_validate({"name": "x", "parent": "es-en", "additions": additions})
+    with Driver(Home(home)) as driver:
+        before = driver.registry.scores()
+        with pytest.raises(ClusterError, match=r"^es-pt xattn wants 64 × .*, but the cluster has .*; lower resources"):
+            add_sequence(driver, spec)
+        assert driver.registry.scores() == before
+        assert "x" not in {sequence.name for sequence in driver.registry.sequences()}
 
 
 @pytest.mark.parametrize(("scopes", "named"), [(["scratch"], "scratch"), (["body", "xattn"], "body, xattn")])

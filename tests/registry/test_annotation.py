@@ -101,8 +101,10 @@ def test_tags_and_notes(versions: Registry) -> None:
     assert [(note.text, note.who) for note in said.notes] == [("Numbers are wrong.\nLong sentences, too.", "ada")]
     [note] = versions.remarks(versions.parent()).notes
     assert "@" in note.who
-    with pytest.raises(UnknownNameError, match=r"there is no tag of base/de-en:1 'new' \(did you mean news\?\)"):
+    with pytest.raises(UnknownNameError, match=r"base/de-en:1 has no tag 'new'; it has: checked, news, v2\.1"):
         versions.untag("de-en:1", "checked", "new")
+    with pytest.raises(UnknownNameError, match="base has no tag 'new'; it has none"):
+        versions.untag("base", "new")
     versions.untag("de-en:1", "checked", "news")
     assert versions.remarks(versions.module("de-en:1")).tags == ("v2.1",)
     assert set(versions.all_remarks("base")) == {"base", "base/de-en:1"}

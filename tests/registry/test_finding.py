@@ -220,6 +220,7 @@ def test_what_is_found_is_described(many: Registry) -> None:
         "tags": list(found.remarks.tags),
         "notes": [],
         "moves": [],
+        "bleu": found.bleu,
         "deleted": None,
     }
 
@@ -250,6 +251,22 @@ def test_a_metric_is_of_a_modules_own_pair(filled: Registry) -> None:
     filled.register_scores([zero_shot, scored(filled, filled.module("fr-es"), "news", "bleu", 20.0)])
     assert [one.name for one in filled.search("bleu>10").found] == ["base/fr-es:1"]
     assert filled.search("bleu>10 bleu<15").total == 0
+
+
+def test_what_is_found_says_the_bleu_of_its_own_pair(filled: Registry) -> None:
+    module = filled.module("fr-es")
+    large = replace(scored(filled, module, "wiki", "bleu", 12.0), sentences=3000)
+    filled.register_scores(
+        [
+            scored(filled, module, "news", "bleu", 20.0),
+            scored(filled, module, "news", "chrf", 50.0),
+            large,
+            replace(large, beam=5, value=13.0),
+        ]
+    )
+    assert [one.bleu for one in filled.search("name=fr-es:1").found] == [13.0]
+    assert [one.bleu for one in filled.search("name=fr-es:1 test=news").found] == [20.0]
+    assert [one.bleu for one in filled.search("name=de-en:1").found] == [None]
 
 
 def test_what_cannot_be_read_is_refused(filled: Registry) -> None:

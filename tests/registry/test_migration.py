@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,10 +161,13 @@ def test_an_older_registry_on_the_command_line(filled: Registry, home: Path, run
         assert (code, out) == (1, "")
         assert f"the registry in {name} has the schema {revision} of an older version of continual_mt" in joined(err)
         assert "nothing was changed. Make a copy of it, then run: continual-mt registry upgrade" in joined(err)
-    for _ in range(2):
-        code, out, err = run("registry", "upgrade")
-        assert code == 0
-        assert f"{name} has the tables of this version" in joined(out + err)
+    newest = REVISIONS[-1]
+    code, out, err = run("registry", "upgrade")
+    assert (code, out) == (0, "")
+    assert joined(err).strip() == f"{name} has the tables of this version now: schema {newest} instead of {revision}"
+    code, out, err = run("registry", "upgrade")
+    assert joined(err).strip().endswith(f"of this version already (schema {newest}); nothing was changed")
+    assert json.loads(run("registry", "upgrade", "--json")[1]) == {"registry": name, "from": None, "to": newest}
     with Registry.open(home) as upgraded:
         assert upgraded.modules() == modules
 

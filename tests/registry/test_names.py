@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from continual_mt.errors import SpecError, UnknownNameError
 from continual_mt.languages import Pair
-from registry.names import ModuleName, check_parent_name, unknown
+from registry.names import AliasName, ModuleName, check_parent_name, unknown
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,23 @@ def test_module_names_are_taken_apart(text: str, name: ModuleName) -> None:
     assert ModuleName.parse(text) == name
 
 
-@pytest.mark.parametrize("text", ["", "de", "/de-en", "de-en:", "de-en:0", "de-en:x", "de-en:-1", "de-en:1:2", "de-de"])
+@pytest.mark.parametrize(
+    "text", ["", "de", "/de-en", "de-en:", "de-en:0", "de-en:x", "de-en:-1", "de-en:1:2", "de-en-fr"]
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(UnknownNameError, match=r"is not the name of a module; write de-en for the version that is run"):
         ModuleName.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("xx-yy:1", "no language has the tag 'xx'"), ("base/de-de", "a language is never paired with itself")],
+)
+def test_a_pair_that_is_none_is_said_to_be_none(text: str, reason: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"'{text}' is the name of no module: .*{reason}"):
+        ModuleName.parse(text)
+    with pytest.raises(UnknownNameError, match=f"is the name of no module: .*{reason}"):
+        AliasName.parse(f"{text.partition(':')[0]}@champion")
 
 
 @settings(deadline=None)

@@ -48,6 +48,11 @@ def test_a_table_of_both_kinds_of_word_and_both_methods(align: Any) -> None:
     ]
     assert [row[5] for row in rows[:2]] == ["306", "306"]
     assert all(row[2].endswith("%") and int(row[4]) > 10 for row in rows)
+    few = {int(row[4]) for row in rows if int(row[4]) < 100}
+    assert few
+    for queries in few:
+        off = round(98 / queries**0.5)
+        assert f"{queries} queries are few: by their choice alone a precision may be {off}% off (95 %)" in result.err
 
 
 def test_embeddings_that_are_the_same_are_aligned(

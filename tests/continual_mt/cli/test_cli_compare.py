@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ def test_a_difference_is_shown_with_its_p_value(run: Any, evaluate: Any, home: P
     assert result.code == 0
     assert "first:  original es-en: source es-en, xattn es-en, target es-en\nsecond: retention es-en:" in result.err
     assert "on 12 sentences of django, beam 1; paired bootstrap, 1,000 resamples" in result.err
-    head, *rows = [line.split() for line in result.out.splitlines()]
-    assert head == ["metric", "first", "second", "difference", "p-value"]
+    head, *rows = [re.split("  +", line) for line in result.out.splitlines()]
+    assert head == ["metric", "first", "second", "difference", "p-value", "at p < 0.05"]
     assert [row[0] for row in rows] == ["BLEU", "chrF"]
-    assert all(len(row) == 5 and 0 < float(row[4]) <= 1 for row in rows)
+    assert all(len(row) == 6 and 0 < float(row[4]) <= 1 for row in rows)
 
 
 def test_json_agrees_with_the_scores(run: Any, evaluate: Any, home: Path) -> None:

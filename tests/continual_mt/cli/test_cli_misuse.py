@@ -102,7 +102,15 @@ def test_a_sequence_with_several_mistakes(run: Any, home: Path, tmp_path: Path) 
     spec = tmp_path / "sequence.yaml"
     spec.write_text("name: s\nparent: es-en\nadditions:\n- {pair: pt-en}\n- {pair: es}\n", encoding="utf-8")
     result = run("sequence", "run", spec, "--home", home)
-    refused(result, "additions 1.train: missing", "additions 2.pair: 'es' is not a pair", "5 problems")
+    refused(result, "additions 1, 2.train: missing", "additions 2.pair: 'es' is not a pair", "3 problems")
+
+
+def test_a_key_that_all_additions_share_is_told_of_once(run: Any, home: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "sequence.yaml"
+    spec.write_text("name: s\nparent: p\nscoope: xattn\nadditions: [{pair: pt-en}, {pair: fr-en}]\n", encoding="utf-8")
+    result = run("sequence", "run", spec, "--home", home)
+    assert result.err.count("scoope") == 1
+    refused(result, "additions 1, 2.scoope: unknown key")
 
 
 def test_a_submitted_job_needs_an_absolute_home(run: Any, corpus_files: Files) -> None:

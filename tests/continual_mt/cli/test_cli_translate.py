@@ -129,6 +129,7 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
         ([], "pt-pt", "a language is never paired with itself"),
         ([], "de-en", "there is no pair 'de-en'"),
         ([], "spanish", "'spanish' is not a pair"),
+        ([], "2bbd", "'2bbd' is not the digest of a recipe: it has to be 8 to 64 hexadecimal digits"),
         (["--input", "nowhere"], "es-en", "nowhere: no such file"),
         (["--input", "/"], "es-en", "is a folder"),
         (["--backend", "onnx"], "es-en", "there is no back end 'onnx'; choose one of auto, torch, ctranslate2"),

@@ -32,6 +32,7 @@ def verbs(store: RemoteStore) -> Iterator[Callable[[], object]]:
     yield lambda: list(store.digests())
     yield lambda: store.remove(DIGEST)
     yield lambda: store.quarantine(DIGEST)
+    yield lambda: store.set_aside(DIGEST)
 
 
 def test_a_server_that_goes_away_in_mid_work_and_comes_back(store: RemoteStore, s3_server: S3Server) -> None:

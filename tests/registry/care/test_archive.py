@@ -279,7 +279,9 @@ def test_files_that_are_not_there_or_cannot_be_written(rich: Registry, tmp_path:
         import_bundle(rich, tmp_path / "x.tar")
     with pytest.raises(UnknownNameError, match="it is no file"):
         import_bundle(rich, tmp_path)
-    with pytest.raises(StorageError, match=f"cannot write the bundle {tmp_path}/none/x.tar: No such file or directory"):
+    with pytest.raises(
+        StorageError, match=f"cannot write the bundle {tmp_path}/none/x.tar: there is no folder {tmp_path}/none"
+    ):
         export(rich, ["de-en"], tmp_path / "none/x.tar")
 
 

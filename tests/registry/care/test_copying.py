@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from continual_mt.errors import CorruptionError, IncompatibleError
+from continual_mt.errors import CorruptionError, IncompatibleError, UnknownNameError
 from continual_mt.module import Module
 from continual_mt.parent import Parent
 from registry import Lineage, Registry, schema
@@ -73,6 +73,11 @@ def test_a_backup_that_fails_leaves_the_one_before(
     with open_folder(folder) as made:
         assert records(made) == before
         assert verify(made).problems == ()
+
+
+def test_what_is_brought_back_has_to_be_there(folder: Path) -> None:
+    with pytest.raises(UnknownNameError, match=f"there is no registry in {folder}: it has no registry.db; name a "):
+        open_folder(folder)
 
 
 def test_no_registry_is_taken_for_a_backup(rich: Registry, folder: Path, other: Registry) -> None:

@@ -54,6 +54,7 @@ def test_a_flipped_bit_is_named_with_what_needs_it(rich: Registry, piece: str, k
     # It is missing from now on, and what was moved aside is neither a blob nor an orphan.
     again = verify(rich)
     assert [(found.kind, found.subject) for found in again.problems] == [("missing", digest)]
+    assert [(found.explanation, found.aside) for found in again.problems] == [("it was damaged", problem.aside)]
     assert again.orphans == ()
 
 
