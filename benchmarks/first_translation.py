@@ -9,10 +9,11 @@ from pathlib import Path
 
 from benchmarks.contestants.generate import Generator
 from benchmarks.contestants.hugging_face import marian
+from continual_mt.assembly import assemble
 from continual_mt.converted import converted
 from continual_mt.pair_model import PairModel
 from continual_mt.parent import Parent
-from continual_mt.recipe import Recipe, assemble
+from continual_mt.recipe import Recipe
 from continual_mt.translator import Search
 
 ROUNDS = 5

@@ -14,12 +14,13 @@ from pathlib import Path
 import torch
 
 from continual_mt.architecture import trainable_names
+from continual_mt.assembly import assemble
 from continual_mt.languages import Pair
 from continual_mt.mixed import Request
 from continual_mt.module import Module
 from continual_mt.pair_model import PairModel
 from continual_mt.parent import Parent
-from continual_mt.recipe import ModuleKey, Recipe, assemble
+from continual_mt.recipe import ModuleKey, Recipe
 
 # Any languages will do: each gets a side and a cross-attention of its own, with the parent's values.
 LANGUAGES = (

@@ -27,13 +27,14 @@ from benchmarks.pairs import many_pairs, mixed_requests, resident_memory
 from benchmarks.report import machine, print_table, write_json
 from benchmarks.workload import ARCHITECTURE, SEED, Workload
 from continual_mt.architecture import parameter_names
+from continual_mt.assembly import assemble
 from continual_mt.converted import ConvertedModel, Precision, converted
 from continual_mt.corpora.text import TextFiles
 from continual_mt.languages import Pair
 from continual_mt.mixed import translate_mixed
 from continual_mt.pair_model import PairModel
 from continual_mt.parent import Parent
-from continual_mt.recipe import Recipe, assemble
+from continual_mt.recipe import Recipe
 from continual_mt.side import Side
 from continual_mt.training import Task, Trainer
 from continual_mt.transformer import Transformer

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,19 +22,14 @@ from continual_mt.errors import CorpusError, CorruptionError, IncompatibleError
 from continual_mt.languages import SideName
 from continual_mt.lexicon import Lexicon
 from continual_mt.pieces import read_tensors, require_piece
+from continual_mt.precision import METHODS, Method, Precision, Unit
 from continual_mt.side import Side
 from continual_mt.tokenizer import Tokenizer
 
-Unit = Literal["piece", "word"]
-"""``piece``: words that are one piece in both vocabularies, among all pieces. ``word``: words of any number of pieces,
-each the mean of their embeddings, among all translations in the lexicon."""
-Method = Literal["cosine", "csls"]
-METHODS: tuple[Method, ...] = get_args(Method)
 RANKS = 5
 CSLS_NEIGHBOURS = 10
 # Similarities held at once: 16 MB in float32, whatever the vocabularies' sizes.
 _CELLS = 1 << 22
-_PREFIX = "precision_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,37 +67,6 @@ class Probe:
     candidates: Tensor
     population: Tensor
     answers: Sequence[frozenset[int]]
-
-
-@dataclass(frozen=True)
-class Precision:
-    """How often one method was right: shares (0 to 1) of the queries with a right translation among the first 1 and 5.
-
-    They are None where there are no queries.
-    """
-
-    unit: Unit
-    method: Method
-    queries: int
-    candidates: int
-    at_1: float | None
-    at_5: float | None
-
-    def to_json(self) -> dict[str, str | int | float | None]:
-        return {
-            "unit": self.unit,
-            "method": self.method,
-            f"{_PREFIX}at_1": self.at_1,
-            f"{_PREFIX}at_5": self.at_5,
-            "queries": self.queries,
-            "candidates": self.candidates,
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, object]) -> Precision:
-        """The reverse of ``to_json``. Raises ValueError for anything else."""
-        named = {name.removeprefix(_PREFIX): value for name, value in values.items()}
-        return TypeAdapter(cls).validate_python(named)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 import langcodes
 from langcodes.tag_parser import LanguageTagError
 
-from continual_mt.errors import LanguageError
+from continual_mt.errors import IncompatibleError, LanguageError
 
 SideName = Literal["source", "target"]
 
@@ -72,3 +72,20 @@ class Pair:
 
     def __str__(self) -> str:
         return f"{self.source}-{self.target}"
+
+
+def new_side_of(pair: Pair, parent: Pair) -> SideName:
+    """Which side of ``pair`` is new to a parent trained on ``parent``.
+
+    Raises IncompatibleError unless exactly one side is the parent's own.
+    """
+    if pair == parent:
+        raise IncompatibleError(f"{pair} is the parent's own pair; an addition brings one new language")
+    if pair.target == parent.target:
+        return "source"
+    if pair.source == parent.source:
+        return "target"
+    raise IncompatibleError(
+        f"{pair} shares no side with the parent {parent}; "
+        f"add XX-{parent.target} for a new source language or {parent.source}-XX for a new target language"
+    )

@@ -13,29 +13,12 @@ from torch import Tensor
 from continual_mt import pieces as pieces_of
 from continual_mt.architecture import SCOPES, Group, Scope, trainable_names, trained_groups
 from continual_mt.errors import CorruptionError, IncompatibleError
-from continual_mt.languages import Pair, SideName
+from continual_mt.languages import Pair, SideName, new_side_of
 from continual_mt.parent import Parent
 from continual_mt.side import Side
 from continual_mt.tokenizer import Tokenizer
 
 FORMAT = 1
-
-
-def new_side_of(pair: Pair, parent: Pair) -> SideName:
-    """Which side of ``pair`` is new to a parent trained on ``parent``.
-
-    Raises IncompatibleError unless exactly one side is the parent's own.
-    """
-    if pair == parent:
-        raise IncompatibleError(f"{pair} is the parent's own pair; an addition brings one new language")
-    if pair.target == parent.target:
-        return "source"
-    if pair.source == parent.source:
-        return "target"
-    raise IncompatibleError(
-        f"{pair} shares no side with the parent {parent}; "
-        f"add XX-{parent.target} for a new source language or {parent.source}-XX for a new target language"
-    )
 
 
 @dataclass(frozen=True, eq=False)

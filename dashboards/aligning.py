@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from continual_mt.alignment import METHODS, Precision, Unit
 from continual_mt.alignment_map import JointMap, frequent_map, joint_map
 from continual_mt.errors import CorpusError, InputError
 from continual_mt.neighbourhood import Neighbour, Neighbourhood
+from continual_mt.precision import METHODS, Precision, Unit
 from dashboards import tables
 from dashboards.table import NOTHING, Column, Table
 from registry import AlignmentRecord, EmbeddingRecord, Registry

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from continual_mt.alignment import Method, Precision, Unit
+from continual_mt.precision import Method, Precision, Unit
 from continual_mt.recipe import Recipe, RecipeKind
 from dashboards.table import NOTHING, Column, Table
 from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, Remarks, ScoreRecord

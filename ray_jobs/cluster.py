@@ -186,8 +186,8 @@ def check_size(title: str, resources: Resources) -> None:
 
 def _too_small(who: str, share: Share, others: str = "") -> ClusterError:
     return ClusterError(
-        f"{who} wants {share}, but the cluster has {_describe(nodes())}{others}; lower resources.workers, cpus or gpus, "
-        "or set resources.wait_minutes where a cluster can grow"
+        f"{who} wants {share}, but the cluster has {_describe(nodes())}{others}; lower resources.workers, cpus or "
+        "gpus, or set resources.wait_minutes where a cluster can grow"
     )
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from continual_mt.environment import Environment
-from continual_mt.languages import Pair
-from continual_mt.module import new_side_of
+from continual_mt.languages import Pair, new_side_of
 from continual_mt.spec import AdditionSpec, ParentSpec
 from ray_jobs.evaluation import Evaluation
 from ray_jobs.resolve import ResolvedJob

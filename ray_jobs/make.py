@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from continual_mt.environment import Environment
-from continual_mt.module import Module, new_side_of
+from continual_mt.languages import new_side_of
+from continual_mt.module import Module
 from continual_mt.parent import Parent
 from continual_mt.report import Report
 from continual_mt.side import Side

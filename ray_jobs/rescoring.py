@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from continual_mt import significance
+from continual_mt.assembly import assemble
 from continual_mt.module import Module
 from continual_mt.parent import Parent
-from continual_mt.recipe import Recipe, assemble
+from continual_mt.recipe import Recipe
 from ray_jobs.describe import Registered
 from ray_jobs.display import Display
 from registry import ModuleRecord, ParentRecord, Registry, ScoreRecord

@@ -13,8 +13,7 @@ from continual_mt import scoring
 from continual_mt.architecture import GROUPS, Architecture, Group, trained_groups
 from continual_mt.corpora.corpus import Corpus, CorpusSummary, inspect
 from continual_mt.errors import ContinualMTError, CorpusError, MisuseError, SpecError
-from continual_mt.languages import Pair
-from continual_mt.module import new_side_of
+from continual_mt.languages import Pair, new_side_of
 from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec
 from registry import CorpusRecord, ModuleRecord, ParentRecord
 

@@ -9,10 +9,11 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
+from continual_mt.assembly import assemble
 from continual_mt.errors import ClusterError, ContinualMTError
 from continual_mt.module import Module
 from continual_mt.parent import Parent
-from continual_mt.recipe import Recipe, assemble
+from continual_mt.recipe import Recipe
 from ray_jobs import cluster
 from ray_jobs.evaluation import Evaluation, evaluated
 from ray_jobs.resolve import ResolvedTest

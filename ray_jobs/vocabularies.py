@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from continual_mt.errors import CorruptionError, StorageError
-from continual_mt.languages import SideName
-from continual_mt.module import new_side_of
+from continual_mt.languages import SideName, new_side_of
 from continual_mt.spec import ParentSpec
 from continual_mt.tokenizer import Tokenizer, train_tokenizer
 from ray_jobs.order import StoredParent

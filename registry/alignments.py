@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from continual_mt.alignment import Precision
 from continual_mt.languages import SideName
+from continual_mt.precision import Precision
 from registry.entities import JSONObject, now
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from continual_mt.alignment import Precision
 from continual_mt.languages import Pair
+from continual_mt.precision import Precision
 from registry import schema
 from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from continual_mt.architecture import Scope
 from continual_mt.errors import IncompatibleError, StorageError
-from continual_mt.languages import Pair, SideName
-from continual_mt.module import Module, new_side_of
-from continual_mt.parent import Parent
+from continual_mt.languages import Pair, SideName, new_side_of
 from continual_mt.recipe import ModuleKey
 from registry import schema
 from registry.catalog import find_parent, raise_if_deleted
@@ -21,6 +19,10 @@ from registry.entities import CorpusRecord, JSONObject, Lineage, ParentRecord, i
 from registry.names import unknown
 from registry.records import parent_record
 from registry.resolution import supervised
+
+if TYPE_CHECKING:
+    from continual_mt.module import Module
+    from continual_mt.parent import Parent
 
 _Row = TypeVar("_Row", bound=schema.Artifact)
 

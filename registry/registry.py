@@ -6,17 +6,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from sqlalchemy.orm import Session
 
-from continual_mt.alignment import EmbeddingTable, Precision
 from continual_mt.errors import CorruptionError, FailureError, IncompatibleError, InputError
 from continual_mt.lexicon import Lexicon, parse_lexicon
-from continual_mt.module import Module
-from continual_mt.pair_model import PairModel
-from continual_mt.parent import Parent
-from continual_mt.recipe import Recipe, assemble
+from continual_mt.recipe import Recipe
 from registry import leases, measuring, registration, schema
 from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.blobs import BlobStore, open_blobs
@@ -36,6 +32,14 @@ from registry.records import (
 )
 from registry.registration import StoredPiece
 from registry.sequences import CellRecord, SequenceRecord
+
+# Torch takes longer to import than most questions take to answer: only verbs that read weights do it.
+if TYPE_CHECKING:
+    from continual_mt.alignment import EmbeddingTable
+    from continual_mt.module import Module
+    from continual_mt.pair_model import PairModel
+    from continual_mt.parent import Parent
+    from continual_mt.precision import Precision
 
 LEASE_SECONDS = 60.0
 _Result = TypeVar("_Result")
@@ -124,11 +128,15 @@ class Registry(Curation):
 
     def run(self, recipe: Recipe) -> PairModel:
         """The model of a recipe."""
+        from continual_mt.assembly import assemble
+
         modules = {key.name: self.load_module(key.name) for key in recipe.modules}
         return assemble(recipe, self.load_parent(recipe.parent), modules)
 
     def load_parent(self, name: str | None = None) -> Parent:
         """A parent with its weights; loaded once, then shared. Raises CorruptionError for damaged pieces."""
+        from continual_mt.parent import Parent
+
         record = self.parent(name)
         if record.fingerprint not in self._parents:
             parent = Parent.from_pieces(self.blobs.get_all(record.pieces))
@@ -145,6 +153,8 @@ class Registry(Curation):
 
         Raises CorruptionError for damaged pieces, IncompatibleError when its parent is another than it was trained on.
         """
+        from continual_mt.module import Module
+
         record = self.module(name)
         if record.full_name not in self._modules:
             module = Module.from_pieces(self.blobs.get_all(record.pieces))
@@ -154,6 +164,8 @@ class Registry(Curation):
 
     def load_embedding(self, record: EmbeddingRecord) -> EmbeddingTable:
         """An embedding table, without the rest of its parent or module. Raises CorruptionError for damaged pieces."""
+        from continual_mt.alignment import EmbeddingTable
+
         owner = self.parent(record.parent) if record.module is None else self.module(record.module)
         wanted = {f"{record.side}.safetensors", f"{record.side}.model"}
         pieces = self.blobs.get_all({name: digest for name, digest in owner.pieces.items() if name in wanted})

@@ -12,8 +12,8 @@ from torch import Tensor
 from continual_mt.architecture import GROUPS, Architecture, Scope, parameter_names, trainable_names
 from continual_mt.corpora.corpus import inspect
 from continual_mt.corpora.text import TextFiles
-from continual_mt.languages import Pair
-from continual_mt.module import Module, new_side_of
+from continual_mt.languages import Pair, new_side_of
+from continual_mt.module import Module
 from continual_mt.parent import Parent
 from continual_mt.settings import TrainingSettings
 from continual_mt.side import Side

@@ -12,7 +12,6 @@ from continual_mt import alignment as alignment_module
 from continual_mt.alignment import (
     Alignment,
     EmbeddingTable,
-    Precision,
     Probe,
     align,
     hubness,
@@ -26,9 +25,9 @@ from continual_mt.alignment import (
     unit_rows,
     word_probe,
 )
-from continual_mt.errors import CorpusError, CorruptionError, IncompatibleError
+from continual_mt.errors import CorpusError, IncompatibleError
 from continual_mt.lexicon import Lexicon
-from continual_mt.pieces import tensor_pieces
+from continual_mt.precision import Precision
 from continual_mt.side import Side
 from continual_mt.tokenizer import Tokenizer, train_tokenizer
 
@@ -251,33 +250,6 @@ def test_tables_of_different_widths_are_refused(german: EmbeddingTable, french: 
 
 def test_json() -> None:
     precision = Precision("word", "csls", 2, 7, 0.5, 1.0)
-    as_json = {
-        "unit": "word",
-        "method": "csls",
-        "precision_at_1": 0.5,
-        "precision_at_5": 1.0,
-        "queries": 2,
-        "candidates": 7,
-    }
-    assert precision.to_json() == as_json
-    assert Precision.from_json(as_json) == precision
     neighbours = {"Haus": ["foyer", "maison"], "Hund": ["chien"]}
     found = Alignment(precision, {word: tuple(near) for word, near in neighbours.items()})
-    assert found.to_json() == {**as_json, "neighbours": neighbours}
-    with pytest.raises(ValueError, match=r"validation error for Precision\nunit\n"):
-        Precision.from_json({**as_json, "unit": "letter"})
-
-
-def test_a_table_is_read_from_the_pieces_of_one_side(german: EmbeddingTable) -> None:
-    pieces = {
-        "source.model": german.side.tokenizer.model,
-        **tensor_pieces({"source.embedding": german.embedding}),
-        "encoder.safetensors": b"not looked at",
-    }
-    read = EmbeddingTable.from_pieces("source", "de", pieces)
-    assert (read.side, torch.equal(read.embedding, german.embedding)) == (german.side, True)
-    with pytest.raises(CorruptionError, match=r"the piece target.model is missing; there are encoder.safetensors, "):
-        EmbeddingTable.from_pieces("target", "de", pieces)
-    shorter = tensor_pieces({"source.embedding": german.embedding[1:]})
-    with pytest.raises(CorruptionError, match=r"source.safetensors holds no embeddings of the 40 types of de"):
-        EmbeddingTable.from_pieces("source", "de", {**pieces, **shorter})
+    assert found.to_json() == {**precision.to_json(), "neighbours": neighbours}

@@ -11,6 +11,7 @@ import torch
 
 from continual_mt import converted as converted_module
 from continual_mt.architecture import Activation, parameter_names
+from continual_mt.assembly import assemble
 from continual_mt.backends import with_backend
 from continual_mt.converted import ConvertedModel, Precision, converted
 from continual_mt.errors import IncompatibleError, InputError, StorageError
@@ -18,7 +19,7 @@ from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.pair_model import PairModel
 from continual_mt.parent import Parent
-from continual_mt.recipe import ModuleKey, Recipe, assemble
+from continual_mt.recipe import ModuleKey, Recipe
 from continual_mt.transformer import initial_tensors
 from continual_mt.translator import Search
 

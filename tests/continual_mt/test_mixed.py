@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
+from continual_mt.assembly import assemble
 from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 from continual_mt.mixed import Request, translate_mixed
 from continual_mt.module import Module
 from continual_mt.pair_model import PairModel
 from continual_mt.parent import Parent
-from continual_mt.recipe import ModuleKey, Recipe, RecipeKind, assemble
+from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 
 MakeModule = Callable[..., Module]
 

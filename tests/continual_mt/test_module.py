@@ -10,33 +10,12 @@ from hypothesis import strategies as st
 from continual_mt.architecture import SCOPES, Scope, trainable_names
 from continual_mt.errors import CorruptionError, IncompatibleError
 from continual_mt.languages import Pair
-from continual_mt.module import Module, new_side_of
+from continual_mt.module import Module
 from continual_mt.parent import Parent
 from continual_mt.pieces import json_piece, read_json
 from continual_mt.tokenizer import Tokenizer
 
 MakeModule = Callable[..., Module]
-
-
-def test_which_side_is_new() -> None:
-    parent = Pair("es", "en")
-    assert new_side_of(Pair("pt", "en"), parent) == "source"
-    assert new_side_of(Pair("es", "de"), parent) == "target"
-
-
-@pytest.mark.parametrize(
-    ("pair", "message"),
-    [
-        ("es-en", "es-en is the parent's own pair; an addition brings one new language"),
-        ("pt-de", "pt-de shares no side with the parent es-en; add XX-en for a new source language or es-XX for a"),
-        ("en-es", "en-es shares no side with the parent es-en"),
-        ("en-de", "shares no side"),
-        ("pt-es", "shares no side"),
-    ],
-)
-def test_a_pair_without_exactly_one_new_side_is_refused(pair: str, message: str) -> None:
-    with pytest.raises(IncompatibleError, match=message):
-        new_side_of(Pair.parse(pair), Pair("es", "en"))
 
 
 @pytest.mark.parametrize("pair", ["pt-en", "es-de"])

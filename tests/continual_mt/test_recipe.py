@@ -1,177 +1,40 @@
-"""Every row of the table of recipes: which piece comes from where."""
-
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-import torch
-
-from continual_mt.architecture import Scope
-from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
-from continual_mt.module import Module
-from continual_mt.parent import Parent
-from continual_mt.recipe import ModuleKey, Recipe, RecipeKind, assemble
+from continual_mt.recipe import ModuleKey, Recipe
 
-MakeModule = Callable[..., Module]
-PT, DE = "es-en/pt-en:1", "es-en/es-de:1"
-
-
-@pytest.fixture
-def modules(make_module: MakeModule) -> dict[str, Module]:
-    return {PT: make_module("pt-en"), DE: make_module("es-de")}
+PT, DE = ModuleKey("es-en/pt-en:1", "a" * 64), ModuleKey("es-en/es-de:1", "b" * 64)
+ORIGINAL = Recipe("original", Pair("es", "en"), "es-en", "f" * 64)
+ZERO_SHOT = Recipe("zero-shot", Pair("pt", "de"), "es-en", "f" * 64, PT, DE, DE)
 
 
-def make_recipe(parent: Parent, modules: dict[str, Module], kind: RecipeKind, pair: str, *parts: str | None) -> Recipe:
-    """``parts`` are source, cross-attention and target, by module name."""
-    keys = [name and ModuleKey(name, modules[name].digest) for name in parts]
-    return Recipe(kind, Pair.parse(pair), "es-en", parent.fingerprint, *keys)  # type: ignore[arg-type]
+def test_the_digest_is_of_contents() -> None:
+    renamed = replace(ZERO_SHOT, kind="supervised", parent="p", source=ModuleKey("p/pt-en:7", PT.digest))
+    assert renamed.digest == ZERO_SHOT.digest
+    others = [ORIGINAL, replace(ZERO_SHOT, target=None), replace(ZERO_SHOT, cross_attention=PT)]
+    others += [replace(ZERO_SHOT, source=DE, cross_attention=PT), replace(ORIGINAL, fingerprint="e" * 64)]
+    assert len({recipe.digest for recipe in [ZERO_SHOT, *others]}) == 6
 
 
-ROWS: list[tuple[RecipeKind, str, str | None, str | None, str | None]] = [
-    ("original", "es-en", None, None, None),
-    ("supervised", "pt-en", PT, PT, None),
-    ("supervised", "es-de", None, DE, DE),
-    ("zero-shot", "pt-de", PT, DE, DE),
-    ("zero-shot", "pt-de", PT, PT, DE),
-    ("zero-shot", "pt-de", PT, None, DE),
-    ("retention", "es-en", None, PT, None),
-    ("retention", "es-en", None, DE, None),
-]
+def test_the_digest_stays_what_it_was() -> None:
+    """It is written down by those who want the same model in a year."""
+    assert ORIGINAL.digest == "94385d0b941804f5911da0d4fc5480ff4ce0bde73f6213bc262de77787b89ae6"
+    assert ZERO_SHOT.digest == "1fdaac98f5d3e2f65fdd2919134f93fa774a8e4f60cdd945df4a1cae6746b296"
 
 
-@pytest.mark.parametrize(("kind", "pair", "source", "cross_attention", "target"), ROWS)
-def test_each_piece_is_where_the_recipe_says_and_is_not_copied(
-    parent: Parent,
-    modules: dict[str, Module],
-    kind: RecipeKind,
-    pair: str,
-    source: str | None,
-    cross_attention: str | None,
-    target: str | None,
-) -> None:
-    recipe = make_recipe(parent, modules, kind, pair, source, cross_attention, target)
-    model = assemble(recipe, parent, modules)
-    origins = {"source": source, "cross_attention": cross_attention, "target": target}
-    for name, parameter in model.transformer.named_parameters():
-        origin = origins.get(name.partition(".")[0])
-        tensors = parent.tensors if origin is None else modules[origin].tensors
-        assert parameter.data_ptr() == tensors[name].data_ptr()
-        assert not parameter.requires_grad
-    assert model.source == (parent.source if source is None else modules[source].new_side)
-    assert model.target == (parent.target if target is None else modules[target].new_side)
-    assert (model.pair, model.recipe) == (Pair.parse(pair), recipe)
-    assert len(model.translate(["uno dos", ""], beam=2)) == 2
-
-
-@pytest.mark.parametrize(("pair", "module"), [("pt-en", PT), ("es-de", DE)])
-@pytest.mark.parametrize("scope", ["embeddings", "xattn", "xattn-random", "body", "scratch"])
-def test_a_supervised_pair_of_every_scope(
-    parent: Parent, make_module: MakeModule, pair: str, module: str, scope: Scope
-) -> None:
-    """``body`` and ``scratch`` bring their own body with their cross-attention; other pieces stay the parent's."""
-    modules = {module: make_module(pair, scope)}
-    groups = modules[module].groups
-    parts = [module if group in groups else None for group in ("source", "cross_attention", "target")]
-    model = assemble(make_recipe(parent, modules, "supervised", pair, *parts), parent, modules)
-    for name, parameter in model.transformer.named_parameters():
-        own = name.partition(".")[0] in groups
-        assert parameter.data_ptr() == (modules[module].tensors if own else parent.tensors)[name].data_ptr()
-    assert model.source.language == pair[:2]
-    assert model.target.language == pair[3:]
-    assert model.source.tokenizer.size == len(model.transformer.source.embedding)
-    assert model.target.tokenizer.size == len(model.transformer.target.embedding)
-
-
-def test_pairs_share_their_body(parent: Parent, modules: dict[str, Module]) -> None:
-    models = [assemble(make_recipe(parent, modules, *row), parent, modules) for row in ROWS]
-    for name in parent.tensors:
-        if name.partition(".")[0] in ("encoder", "decoder"):
-            pointers = {dict(model.transformer.named_parameters())[name].data_ptr() for model in models}
-            assert pointers == {parent.tensors[name].data_ptr()}
-
-
-def test_assembling_leaves_the_parent_as_it_was(parent: Parent, modules: dict[str, Module]) -> None:
-    original = make_recipe(parent, modules, "original", "es-en", None, None, None)
-    sources, references = ["Dos hombres.", "¿Qué tal?"], ["Two men.", "How are you?"]
-    before, fingerprint = assemble(original, parent, modules).logits_digest(sources, references), parent.fingerprint
-    for row in ROWS:
-        assemble(make_recipe(parent, modules, *row), parent, modules).translate(["uno"], beam=2)
-    assert assemble(original, parent, modules).logits_digest(sources, references) == before
-    assert Parent.from_pieces(parent.pieces()).fingerprint == fingerprint
-
-
-def test_modules_change_the_answer(parent: Parent, modules: dict[str, Module]) -> None:
-    retention = make_recipe(parent, modules, "retention", "es-en", None, PT, None)
-    original = make_recipe(parent, modules, "original", "es-en", None, None, None)
-    text = ["Dos hombres."], ["Two men."]
-    first, second = (next(assemble(recipe, parent, modules).logits(*text)) for recipe in (original, retention))
-    assert not torch.equal(first, second)
-
-
-def test_another_parent_is_refused(parent: Parent, modules: dict[str, Module]) -> None:
-    tensors = parent.tensors | {"target.bias": parent.tensors["target.bias"] + 1}
-    other = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
-    recipe = make_recipe(parent, modules, "supervised", "pt-en", PT, PT, None)
-    with pytest.raises(IncompatibleError, match=f"is for the parent {parent.fingerprint[:12]}, not for "):
-        assemble(recipe, other, modules)
-    with pytest.raises(IncompatibleError, match="it cannot be put on es-en"):
-        assemble(replace(recipe, fingerprint=other.fingerprint), other, modules)
-
-
-def test_modules_that_are_not_the_recipes_are_refused(
-    parent: Parent, modules: dict[str, Module], make_module: MakeModule
-) -> None:
-    recipe = make_recipe(parent, modules, "zero-shot", "pt-de", PT, DE, DE)
-    with pytest.raises(UnknownNameError, match=f"needs the module {DE}, which was not given"):
-        assemble(recipe, parent, {PT: modules[PT]})
-    other = make_module("es-de", seed=9)
-    message = f"{DE} has content {other.digest[:12]}; the recipe wants {modules[DE].digest[:12]}"
-    with pytest.raises(IncompatibleError, match=message):
-        assemble(recipe, parent, modules | {DE: other})
-
-
-def test_parts_of_another_pair_are_refused(parent: Parent, modules: dict[str, Module]) -> None:
-    recipe = make_recipe(parent, modules, "zero-shot", "pt-de", PT, DE, None)
-    with pytest.raises(IncompatibleError, match=r"the parts of zero-shot pt-de: .* translate pt-en"):
-        assemble(recipe, parent, modules)
-
-
-def test_a_module_that_lacks_the_part_is_refused(
-    parent: Parent, modules: dict[str, Module], make_module: MakeModule
-) -> None:
-    with pytest.raises(IncompatibleError, match=f"{DE} has no source of its own"):
-        assemble(make_recipe(parent, modules, "original", "es-en", DE, None, None), parent, modules)
-    plain = {PT: make_module("pt-en", "embeddings")}
-    with pytest.raises(IncompatibleError, match=f"{PT} has no cross_attention of its own"):
-        assemble(make_recipe(parent, plain, "supervised", "pt-en", PT, PT, None), parent, plain)
-
-
-def test_the_digest_is_of_contents(parent: Parent, modules: dict[str, Module]) -> None:
-    recipe = make_recipe(parent, modules, "zero-shot", "pt-de", PT, DE, DE)
-    assert recipe.source is not None
-    renamed = replace(recipe, kind="supervised", parent="p", source=ModuleKey("p/pt-en:7", recipe.source.digest))
-    assert renamed.digest == recipe.digest
-    digests = {make_recipe(parent, modules, *row).digest for row in ROWS}
-    assert len(digests) == len(ROWS)
-    assert all(len(digest) == 64 for digest in digests)
-
-
-def test_what_a_recipe_says_of_itself(parent: Parent, modules: dict[str, Module]) -> None:
-    recipe = make_recipe(parent, modules, "zero-shot", "pt-de", PT, DE, DE)
-    assert str(recipe) == "zero-shot pt-de: source es-en/pt-en:1, xattn es-en/es-de:1, target es-en/es-de:1"
-    assert [key.name for key in recipe.modules] == [PT, DE]
-    assert recipe.to_json() == {
+def test_what_a_recipe_says_of_itself() -> None:
+    assert str(ZERO_SHOT) == "zero-shot pt-de: source es-en/pt-en:1, xattn es-en/es-de:1, target es-en/es-de:1"
+    assert ZERO_SHOT.modules == (PT, DE)
+    assert ZERO_SHOT.to_json() == {
         "kind": "zero-shot",
         "pair": "pt-de",
         "parent": "es-en",
-        "source": PT,
-        "cross_attention": DE,
-        "target": DE,
-        "digest": recipe.digest,
+        "source": PT.name,
+        "cross_attention": DE.name,
+        "target": DE.name,
+        "digest": ZERO_SHOT.digest,
     }
-    original = make_recipe(parent, modules, "original", "es-en", None, None, None)
-    assert str(original) == "original es-en: source es-en, xattn es-en, target es-en"
-    assert original.modules == ()
+    assert str(ORIGINAL) == "original es-en: source es-en, xattn es-en, target es-en"
+    assert ORIGINAL.modules == ()

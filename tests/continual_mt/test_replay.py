@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from continual_mt.architecture import Group, Scope, group_names, group_of, trainable_names
+from continual_mt.assembly import assemble
 from continual_mt.batches import epoch_batches, make_batch
-from continual_mt.languages import Pair
-from continual_mt.module import Module, new_side_of
+from continual_mt.languages import Pair, new_side_of
+from continual_mt.module import Module
 from continual_mt.pair_loss import PairLoss, token_loss
 from continual_mt.parent import Parent
-from continual_mt.recipe import ModuleKey, Recipe, assemble
+from continual_mt.recipe import ModuleKey, Recipe
 from continual_mt.replay import EarlierPair, Replay, ReplayStream
 from continual_mt.settings import TrainingSettings
 from continual_mt.tokenizer import Tokenizer

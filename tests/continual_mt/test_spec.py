@@ -234,10 +234,10 @@ def test_additions_inherit_what_they_do_not_say(folder: Path) -> None:
             ("  - pair: pt-en", "  - pt-en"),
             ["additions 1: Input should be a valid dictionary or instance of AdditionSpec"],
         ),
-        (("seed: 7", "sed: 7"), ["additions 1.sed: unknown key", "additions 2.sed: unknown key"]),
+        (("seed: 7", "sed: 7"), ["additions 1, 2.sed: unknown key"]),
         (("parent: small", ""), ["parent: missing"]),
         (("    seed: 8", "    seed: -8"), ["additions 2.seed: Input should be greater than or equal to 0"]),
-        (("workers: 2", "workers: 3"), ["additions 1.resources: training", "additions 2.resources: training"]),
+        (("workers: 2", "workers: 3"), ["additions 1, 2.resources: training"]),
     ],
 )
 def test_problems_of_a_sequence(folder: Path, change: tuple[str, str], expected: list[str]) -> None:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from continual_mt.alignment import Precision
 from continual_mt.errors import InputError
 from continual_mt.lexicon import Lexicon
+from continual_mt.precision import Precision
 from dashboards import aligning
 from dashboards.aligning import CHARACTERS, Neighbourhoods, alignments_table, kept_map, map_of, neighbours_table
 from registry import AlignmentRecord, EmbeddingRecord, Registry

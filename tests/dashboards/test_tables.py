@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from continual_mt.alignment import Precision
 from continual_mt.languages import Pair
+from continual_mt.precision import Precision
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from dashboards.table import Column, Table, for_terminal, plain
 from dashboards.tables import alignment_table, metrics_table, pairs_table, results_table, size, storage_table

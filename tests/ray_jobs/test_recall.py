@@ -12,8 +12,8 @@ import pytest
 
 from continual_mt.architecture import trainable_names
 from continual_mt.errors import IncompatibleError, SpecError
-from continual_mt.languages import Pair
-from continual_mt.module import Module, new_side_of
+from continual_mt.languages import Pair, new_side_of
+from continual_mt.module import Module
 from continual_mt.spec import AdditionSpec
 from continual_mt.spec_reading import validate
 from ray_jobs import describe

@@ -16,8 +16,8 @@ import torch
 
 from continual_mt.architecture import Architecture, Scope, parameter_names, trainable_names
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE
-from continual_mt.languages import Pair
-from continual_mt.module import Module, new_side_of
+from continual_mt.languages import Pair, new_side_of
+from continual_mt.module import Module
 from continual_mt.parent import Parent
 from continual_mt.pieces import parameter_shapes
 from continual_mt.side import Side

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from continual_mt.alignment import Precision
 from continual_mt.errors import RegistryError, UnknownNameError
 from continual_mt.lexicon import Lexicon
+from continual_mt.precision import Precision
 from registry import AlignmentRecord, EmbeddingRecord, Registry
 from registry.embeddings import two_embeddings
 from tests.registry.revisions import changing, migrate

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from continual_mt.alignment import Precision
 from continual_mt.languages import Pair
 from continual_mt.lexicon import Lexicon
+from continual_mt.precision import Precision
 from registry import CellRecord, Lineage, Registry, Relation, SequenceRecord
 from registry.embeddings import two_embeddings
 from tests.registry.conftest import MakeModule

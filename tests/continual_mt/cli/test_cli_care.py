@@ -92,7 +92,7 @@ def test_backup_and_back(run: Any, home: Path, tmp_path: Path) -> None:
 def test_fill_from_where_nothing_is(run: Any, home: Path, tmp_path: Path) -> None:
     result = run("registry", "fill", tmp_path / "none", "--home", tmp_path / "new")
     assert (result.code, not (tmp_path / "new").exists()) == (2, True)
-    assert f"error: there is no registry in {tmp_path}/none/registry.db" in result.err
+    assert f"error: there is no registry in {tmp_path}/none: it has no registry.db" in result.err
 
 
 def test_export_and_import(run: Any, home: Path, tmp_path: Path) -> None:

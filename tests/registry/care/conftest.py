@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from continual_mt.alignment import Precision
 from continual_mt.languages import Pair
 from continual_mt.lexicon import parse_lexicon
 from continual_mt.module import Module
 from continual_mt.parent import Parent
+from continual_mt.precision import Precision
 from registry import CellRecord, CorpusRecord, Lineage, Registry, ScoreRecord, SequenceRecord, schema
 from registry.care.folders import open_folder
 from registry.embeddings import two_embeddings

@@ -1,0 +1,36 @@
+"""Questions to the registry are answered without what only training and translating need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ASK = """
+import sys
+from continual_mt.cli.main import main
+code = main(sys.argv[1:])
+slow = {"torch", "ray", "mlflow", "plotly"} & sys.modules.keys()
+print(code, *sorted(slow), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pairs"],
+        ["registry", "list"],
+        ["registry", "show", "pt-en"],
+        ["registry", "search", "language=pt"],
+        ["registry", "alias", "pt-en@candidate", "1"],
+        ["registry", "lineage", "pt-en"],
+    ],
+)
+def test_a_question_does_not_wait_for_torch(home: Path, words: list[str]) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-c", ASK, *words, "--home", str(home)], check=True, capture_output=True, text=True
+    )
+    assert asked.stdout
+    assert asked.stderr.splitlines()[-1] == "0"
