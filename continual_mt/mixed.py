@@ -18,6 +18,7 @@ from continual_mt.decoding import EncodedBatch, search_batch
 from continual_mt.layout import Grid, Packed, padding_mask
 from continual_mt.memory import KeysAndValues, Memory
 from continual_mt.pair_model import PairModel
+from continual_mt.products import laid_out
 from continual_mt.sentences import by_length, divided
 from continual_mt.transformer import Transformer
 from continual_mt.translator import BATCH_TOKENS, Hypothesis, Search, joined
@@ -54,7 +55,8 @@ def translate_mixed(
     for members in _by(range(len(parts)), lambda i: _decoder_of(parts[i].model.transformer)):
         for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
             together = sorted((members[i] for i in chosen), key=lambda i: _kinship(parts[i].model))
-            best = search_batch(_encode([parts[i] for i in together]), beam, length_penalty)
+            with laid_out(len(together) * beam):
+                best = search_batch(_encode([parts[i] for i in together]), beam, length_penalty)
             results.update(zip(together, best, strict=True))
     for i, part in enumerate(parts):
         found[part.request].append(results[i])

@@ -13,6 +13,7 @@ from torch import Tensor
 from continual_mt.batches import pad
 from continual_mt.decoding import encode, search_batch
 from continual_mt.languages import Pair
+from continual_mt.products import laid_out
 from continual_mt.sentences import by_length
 from continual_mt.side import Side
 from continual_mt.transformer import Transformer
@@ -43,12 +44,13 @@ class PairModel(Translator):
     ) -> list[list[Hypothesis]]:
         results: list[list[Hypothesis]] = [[] for _ in sources]
         done = 0
-        for chosen in by_length(sources, search.batch_tokens // search.beam):
-            for i, found in zip(chosen, self._search_batch([sources[i] for i in chosen], search), strict=True):
-                results[i] = found[: search.best]
-            done += len(chosen)
-            if progress:
-                progress(done)
+        with laid_out(len(sources) * search.beam):
+            for chosen in by_length(sources, search.batch_tokens // search.beam):
+                for i, found in zip(chosen, self._search_batch([sources[i] for i in chosen], search), strict=True):
+                    results[i] = found[: search.best]
+                done += len(chosen)
+                if progress:
+                    progress(done)
         return results
 
     def _search_batch(self, sources: list[list[int]], search: Search) -> list[list[Hypothesis]]:

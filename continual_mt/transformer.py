@@ -19,6 +19,7 @@ from continual_mt.architecture import Activation, Architecture
 from continual_mt.dropout import dropout
 from continual_mt.layout import Grid, Layout, Packed
 from continual_mt.memory import KeysAndValues, Memory
+from continual_mt.products import linear
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -48,7 +49,7 @@ class Linear(nn.Linear):
         """Nothing: values come from ``initialise`` or from a piece, and drawing others would take time."""
 
     def forward(self, states: Tensor) -> Tensor:
-        return functional.linear(states, self.weight.to(states.dtype), self.bias.to(states.dtype))
+        return linear(states, self.weight, self.bias)
 
 
 class Norm(nn.LayerNorm):
@@ -249,7 +250,7 @@ class Transformer(nn.Module):
 
     def project(self, states: Tensor) -> Tensor:
         """(…, width) → logits (…, target vocabulary)."""
-        return functional.linear(states, self.target.embedding.to(states.dtype), self.target.bias.to(states.dtype))
+        return linear(states, self.target.embedding, self.target.bias)
 
     def forward(self, source: Tensor, source_lengths: Tensor, inputs: Tensor) -> Tensor:
         """Teacher-forced logits (sentences, target positions, target vocabulary) for padded tokens."""

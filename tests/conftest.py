@@ -23,11 +23,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Those that take longest begin first, so that no process is left alone with them.
+LONGEST_FIRST = ("ray_jobs", "registry", "continual_mt")
+
+
 class ByFolder(LoadScopeScheduling):
     """The tests of a folder stay in one process: they share servers, clusters and what was trained."""
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.split("/")[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.nodeid.split("/")[1]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:

@@ -1,0 +1,57 @@
+"""Products of rows with weights that stay as they are: on CPUs they pay for being laid out once as oneDNN wants them.
+
+Laid out, weights take their memory a second time, so it is given back when the many products are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+FEW_ROWS = 32
+"""Fewer rows at a time are multiplied before the weights are laid out."""
+
+# torch lays weights out so for what it compiles, and has no public name for it.
+HAS_LAYOUT: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
+    torch.ops.mkldnn, "_linear_pointwise"
+)
+
+_Laid = dict[int, tuple[Tensor, Tensor]]
+_laid: ContextVar[_Laid | None] = ContextVar("laid", default=None)
+
+
+@contextmanager
+def laid_out(rows: int) -> Iterator[None]:
+    """While this is open, weights are laid out when they are first multiplied with; for ``FEW_ROWS`` they are not."""
+    token = _laid.set({} if HAS_LAYOUT and rows >= FEW_ROWS else None)
+    try:
+        yield
+    finally:
+        _laid.reset(token)
+
+
+def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(…, in) to (…, out) in the dtype of ``rows``: rows · weightᵀ + bias."""
+    laid = _laid.get()
+    if (
+        laid is None
+        or {rows.dtype, weight.dtype} != {torch.float32}
+        or rows.device.type != "cpu"
+        or torch.is_grad_enabled()
+    ):
+        return functional.linear(rows, weight.to(rows.dtype), bias.to(rows.dtype))
+    if id(weight) not in laid:
+        # The weight is kept with its copy, so that no other tensor can get its id meanwhile.
+        laid[id(weight)] = weight, _lay(weight)
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, laid[id(weight)][1], bias, "none", [], "")
+    return product
+
+
+def _lay(weight: Tensor) -> Tensor:
+    laid: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+    return laid
