@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy.orm import Session
 
 from continual_mt.architecture import Scope
 from continual_mt.errors import IncompatibleError, RegistryError, UnknownNameError
@@ -171,7 +171,7 @@ class RecipeCatalog(Catalog):
         best = (
             select(one.id)
             .where(one.recipe_digest == asked.c.value, one.metric == BEST_METRIC)
-            .order_by(one.sentences.desc(), one.value.desc(), one.id)
+            .order_by(one.sentences.desc(), one.value.desc())  # as the index lies: nothing is sorted
             .limit(1)
             .correlate(asked)
             .scalar_subquery()
@@ -250,24 +250,16 @@ def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, 
     Of thousands only the ``newest`` are asked for, where nothing else decides: of each pair that one, and that one of
     those that share pieces with the parent.
     """
-    module, newer = schema.Module, aliased(schema.Module, flat=True)
+    module = schema.Module
     champion = select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION)
-    taken: list[ColumnElement[bool]] = [module.shared.is_(False)]
+    there = and_(module.parent_id == parent_id(parent), module.deleted.is_(None))
+    taken: ColumnElement[bool] = module.shared.is_(False)
     if newest:
-        rival = select(newer.id).where(
-            newer.parent_id == module.parent_id,
-            newer.source == module.source,
-            newer.target == module.target,
-            newer.version > module.version,
-            (newer.scope == "scratch") == (module.scope == "scratch"),
-            newer.shared.is_(False),
-            newer.deleted.is_(None),
-        )
-        taken.append(~rival.exists())
-    query = (
-        select(module.id, module.source, module.target, module.version, module.scope)
-        .where(module.parent_id == parent_id(parent), module.deleted.is_(None))
-        .where(or_(and_(*taken), module.id.in_(champion)))
+        kind = module.source, module.target, module.scope == "scratch"
+        last = select(*kind, func.max(module.version)).where(there, taken).group_by(*kind).correlate(None)
+        taken = and_(taken, tuple_(*kind, module.version).in_(last))
+    query = select(module.id, module.source, module.target, module.version, module.scope).where(
+        there, or_(taken, module.id.in_(champion))
     )
     if pairs is not None:
         query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
