@@ -268,11 +268,13 @@ def test_what_the_cluster_is_too_small_for_is_told_of_before_anything_is_scored(
     home: Path, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
     home = Path(shutil.copytree(home, tmp_path / "home"))
-    additions = addition_spec("pt-en"), addition_spec("es-pt", {"resources": {"workers": 64}})
+    additions = addition_spec("pt-en"), addition_spec("es-pt", {"resources": {"cpus": 64}})
     spec = SequenceSpec.model_validate({"name": "x", "parent": "es-en", "additions": additions})
     with Driver(Home(home)) as driver:
         before = driver.registry.scores()
-        with pytest.raises(ClusterError, match=r"^es-pt xattn wants 64 × .*, but the cluster has .*; lower resources"):
+        with pytest.raises(
+            ClusterError, match=r"^es-pt xattn wants .*64 CPUs.*, but the cluster has .*; lower resources"
+        ):
             add_sequence(driver, spec)
         assert driver.registry.scores() == before
         assert "x" not in {sequence.name for sequence in driver.registry.sequences()}

@@ -47,7 +47,7 @@ VERBS = {
     "dashboard",
     "report",
 }
-PRINT_NO_DATA = {"translate", "dashboard", "report", "registry upgrade"}
+PRINT_NO_DATA = {"translate", "dashboard", "report"}
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
