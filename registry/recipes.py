@@ -252,17 +252,17 @@ def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, 
     """
     module = schema.Module
     champion = select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION)
-    there = and_(module.parent_id == parent_id(parent), module.deleted.is_(None))
+    there = [module.parent_id == parent_id(parent), module.deleted.is_(None)]
+    if pairs is not None:
+        there.append(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
     taken: ColumnElement[bool] = module.shared.is_(False)
     if newest:
         kind = module.source, module.target, module.scope == "scratch"
-        last = select(*kind, func.max(module.version)).where(there, taken).group_by(*kind).correlate(None)
+        last = select(*kind, func.max(module.version)).where(*there, taken).group_by(*kind).correlate(None)
         taken = and_(taken, tuple_(*kind, module.version).in_(last))
     query = select(module.id, module.source, module.target, module.version, module.scope).where(
-        there, or_(taken, module.id.in_(champion))
+        *there, or_(taken, module.id.in_(champion))
     )
-    if pairs is not None:
-        query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
     return [
         _Version(number, Pair(source, target), version, scope)
         for number, source, target, version, scope in session.execute(query)
