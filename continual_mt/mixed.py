@@ -53,11 +53,11 @@ def translate_mixed(
     found: list[list[list[Hypothesis]]] = [[] for _ in requests]
     results: dict[int, list[Hypothesis]] = {}
     for members in _by(range(len(parts)), lambda i: _decoder_of(parts[i].model.transformer)):
-        for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
-            together = sorted((members[i] for i in chosen), key=lambda i: _kinship(parts[i].model))
-            with laid_out(len(together) * beam):
+        with laid_out(len(members) * beam):
+            for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
+                together = sorted((members[i] for i in chosen), key=lambda i: _kinship(parts[i].model))
                 best = search_batch(_encode([parts[i] for i in together]), beam, length_penalty)
-            results.update(zip(together, best, strict=True))
+                results.update(zip(together, best, strict=True))
     for i, part in enumerate(parts):
         found[part.request].append(results[i])
     return [joined(sentence, model.target)[0].text for sentence, (model, _) in zip(found, requests, strict=True)]

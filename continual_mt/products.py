@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 FEW_ROWS = 32
-"""Fewer rows at a time are multiplied before the weights are laid out."""
+"""Fewer than these are multiplied sooner than weights are laid out for them."""
 
 # torch lays weights out so for what it compiles, and has no public name for it.
 HAS_LAYOUT: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
@@ -27,7 +27,7 @@ _laid: ContextVar[_Laid | None] = ContextVar("laid", default=None)
 
 @contextmanager
 def laid_out(rows: int) -> Iterator[None]:
-    """While this is open, weights are laid out when they are first multiplied with; for ``FEW_ROWS`` they are not."""
+    """While this is open, weights are laid out when they are first multiplied with, unless that is for few ``rows``."""
     token = _laid.set({} if HAS_LAYOUT and rows >= FEW_ROWS else None)
     try:
         yield

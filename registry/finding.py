@@ -29,6 +29,7 @@ from sqlalchemy.types import Text
 
 from registry import schema
 from registry.reading_remarks import remarks_by_id
+from registry.recipes import BEST_METRIC
 from registry.records import module_record, parent_record
 from registry.remarks import Deletion, Found, Remarks, SearchResult
 from registry.search import METRICS, TEST, Comparison, Condition, Query
@@ -130,11 +131,11 @@ def _found(session: Session, keys: Sequence[int], test: str | None) -> Iterator[
 
 
 def _bleu(session: Session, kind: _Kind, keys: Sequence[int], test: str | None) -> list[tuple[int, float]]:
-    """The own pair's BLEU by key, the one that counts last."""
+    """The own pair's BLEU by key. What `RecipeCatalog.pairs` would show comes last."""
     query = (
         select(kind.key, _score.c.value)
         .select_from(kind.rows.join(_score, _score.c.recipe_digest == kind.recipe))
-        .where(kind.key.in_(keys), _score.c.metric == "bleu", _score.c.test == test if test is not None else true())
+        .where(kind.key.in_(keys), _score.c.metric == BEST_METRIC, _on(test))
         .order_by(_score.c.sentences, _score.c.value)
     )
     return [(key, value) for key, value in session.execute(query)]
@@ -157,9 +158,13 @@ def _scored(kind: _Kind, test: str | None, *conditions: ColumnElement[bool]) -> 
 
     Asked of all at once, in the order of the recipes' digests, in which scores lie side by side.
     """
-    of_test = _score.c.test == test if test is not None else true()
-    own = exists().where(_score.c.recipe_digest == kind.recipe, *conditions, of_test).correlate(_module, _parent)
+    own = exists().where(_score.c.recipe_digest == kind.recipe, *conditions, _on(test)).correlate(_module, _parent)
     return kind.key.in_(select(kind.key).where(own).correlate(None))
+
+
+def _on(test: str | None) -> ColumnElement[bool]:
+    """Of scores: on the test set of a name, or on any."""
+    return true() if test is None else _score.c.test == test
 
 
 def _condition(kind: _Kind, one: Condition) -> ColumnElement[bool]:

@@ -47,7 +47,7 @@ class ModuleName:
         pair, at, alias = (pair, "", "") if colon else rest.partition("@")
         if (slash and not parent) or (colon and not _VERSION.fullmatch(version)) or (at and not is_alias(alias)):
             raise _not_a_module(text)
-        if not _PAIR.fullmatch(pair):
+        if not _PAIR.fullmatch(pair):  # what looks like one and is none has an error of its own
             raise _not_a_module(text)
         try:
             return cls(parent or None, Pair.parse(pair), int(version) if colon else None, alias if at else None)
@@ -74,14 +74,16 @@ class AliasName:
     @classmethod
     def parse(cls, text: str) -> AliasName:
         """Raises UnknownNameError for what names no alias, and for ``latest``."""
-        if not is_alias(text.rpartition("@")[2]) or "@" not in text:
-            raise _not_an_alias(text)
-        name = ModuleName.parse(text)
-        if name.alias is None:
-            raise _not_an_alias(text)
-        if name.alias == _NEWEST:
+        _, at, alias = text.rpartition("@")
+        if not at or not is_alias(alias):
+            raise UnknownNameError(
+                f"{text[:_SHOWN]!r} is not the name of an alias; write de-en@champion, with PARENT/ in front where "
+                "there are several parents; an alias is 1 to 32 small letters, digits, '_' or '-', a letter first"
+            )
+        if alias == _NEWEST:
             raise UnknownNameError(f"{_NEWEST!r} cannot be an alias; name the newest version by its number")
-        return cls(name.parent, name.pair, name.alias)
+        name = ModuleName.parse(text)
+        return cls(name.parent, name.pair, alias)
 
     def __str__(self) -> str:
         return f"{self.parent}/{self.pair}@{self.alias}" if self.parent else f"{self.pair}@{self.alias}"
@@ -162,11 +164,4 @@ def _not_a_module(text: str) -> UnknownNameError:
     return UnknownNameError(
         f"{text[:_SHOWN]!r} is not the name of a module; write de-en for the version that is run, de-en:3 for one "
         "version, de-en@champion for an alias, with PARENT/ in front where there are several parents"
-    )
-
-
-def _not_an_alias(text: str) -> UnknownNameError:
-    return UnknownNameError(
-        f"{text[:_SHOWN]!r} is not the name of an alias; write de-en@champion, with PARENT/ in front where there are "
-        "several parents; an alias is 1 to 32 small letters, digits, '_' or '-', a letter first"
     )

@@ -26,7 +26,7 @@ LEAST_DIGITS = 8
 _RETENTION = "retention:"
 _PARENTS_OWN = "parent"
 _DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
-_ROWS_AT_ONCE = 500
+_ROWS_AT_ONCE = 500  # of ten thousand, so that few are held beside the records that are made of them
 _SCORE_COLUMNS = (
     "kind",
     "recipe_digest",

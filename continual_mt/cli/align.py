@@ -17,8 +17,11 @@ EPILOG = options.examples(
     "continual-mt align de fr --lexicon de-fr.tsv --map de-fr.png --json",
     "continual-mt align de-en:1 fr --lexicon de-fr.tsv --keep",
 )
-_FEW = 100
 WHAT = "A language, or one version of a module that brings it: de, de-en:1, de-en@champion."
+
+_FEW = 100
+# Half of a 95 % interval around a share of one half is this over the root of the queries: 1.96 · √¼.
+_HALF_WIDTH = 0.98
 
 
 def align(
@@ -85,7 +88,8 @@ def align(
     else:
         print_table(alignment_table(figures))
     for queries in sorted({figure.queries for figure in figures if 0 < figure.queries < _FEW}):
-        say(f"{queries} queries are few: by their choice alone a precision may be {0.98 / queries**0.5:.0%} off (95 %)")
+        off = _HALF_WIDTH / queries**0.5
+        say(f"{queries} queries are few: by their choice alone a precision may be {off:.0%} off (95 %)")
 
 
 def _check_map(path: Path | None) -> None:

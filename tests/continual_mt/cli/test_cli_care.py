@@ -51,6 +51,12 @@ def test_verify_says_what_is_damaged_and_exits_1(run: Any, home: Path, keep: lis
     assert problem["kind"] == ("damaged" if keep else "missing")
 
 
+def test_gc_says_so_when_there_is_nothing_to_do(run: Any, home: Path) -> None:
+    for words in ([], ["--delete"]):
+        done = run("registry", "gc", *words, "--home", home)
+        assert (done.code, done.out, done.err) == (0, "", "there is nothing to remove\n")
+
+
 def test_gc_says_and_does(run: Any, home: Path) -> None:
     with Registry.open(home) as registry:
         old, young = registry.blobs.put(b"old"), registry.blobs.put(b"young")
