@@ -32,7 +32,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        # A server's own UTC is taken for ours, which is sooner done than a conversion.
+        return value.astimezone(UTC) if value.utcoffset() else value.replace(tzinfo=UTC)
 
 
 class PlainText(TypeDecorator[str]):

@@ -29,7 +29,7 @@ from sqlalchemy.types import Text
 
 from registry import schema
 from registry.reading_remarks import remarks_by_id
-from registry.recipes import BEST_METRIC
+from registry.recipes import BEST_METRIC, is_metric
 from registry.records import module_record, parent_record
 from registry.remarks import Deletion, Found, Remarks, SearchResult
 from registry.search import METRICS, TEST, Comparison, Condition, Query
@@ -135,7 +135,7 @@ def _bleu(session: Session, kind: _Kind, keys: Sequence[int], test: str | None) 
     query = (
         select(kind.key, _score.c.value)
         .select_from(kind.rows.join(_score, _score.c.recipe_digest == kind.recipe))
-        .where(kind.key.in_(keys), _score.c.metric == BEST_METRIC, _on(test))
+        .where(kind.key.in_(keys), is_metric(_score.c.metric, BEST_METRIC), _on(test))
         .order_by(_score.c.sentences, _score.c.value)
     )
     return [(key, value) for key, value in session.execute(query)]
@@ -148,7 +148,7 @@ def _conditions(kind: _Kind, query: Query) -> Iterator[ColumnElement[bool]]:
     asked = [metric for metric in METRICS if query.of(metric)]
     for metric in asked:
         bounds = [_COMPARE[one.comparison](_score.c.value, one.value) for one in query.of(metric)]
-        yield _scored(kind, query.test, _score.c.metric == metric, *bounds)
+        yield _scored(kind, query.test, is_metric(_score.c.metric, metric), *bounds)
     if query.test is not None and not asked:
         yield _scored(kind, query.test)
 

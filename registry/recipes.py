@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from continual_mt.architecture import Scope
 from continual_mt.errors import IncompatibleError, RegistryError, UnknownNameError
@@ -17,6 +17,7 @@ from registry import schema
 from registry.catalog import Catalog, parent_id
 from registry.choice import CHAMPION, Choice, standing
 from registry.entities import ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.garbage import not_collecting
 from registry.names import unknown
 from registry.records import module_record
 from registry.resolution import PREFERENCE, Shelf
@@ -71,10 +72,11 @@ class RecipeCatalog(Catalog):
         The score is BLEU on the test set with the most sentences, so that some lines that were scored in passing do not
         take the place of a real test set; the highest of several with different beams.
         """
-        chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
-        digests = [recipe.digest for recipe in chosen]
-        best = self._best_scores(dict(zip(digests, chosen, strict=True)))
-        return [PairEntry(recipe, best.get(digest)) for recipe, digest in zip(chosen, digests, strict=True)]
+        with not_collecting():
+            chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
+            digests = [recipe.digest for recipe in chosen]
+            best = self._best_scores(dict(zip(digests, chosen, strict=True)))
+            return [PairEntry(recipe, best.get(digest)) for recipe, digest in zip(chosen, digests, strict=True)]
 
     def recipe(
         self,
@@ -166,19 +168,15 @@ class RecipeCatalog(Catalog):
 
     def _best_scores(self, recipes: Mapping[str, Recipe]) -> dict[str, ScoreRecord]:
         """The scores that recipes are shown with, by the recipes' digests."""
-        scores, asked = schema.Score.__table__, self._database.listed(list(recipes))
-        one = scores.alias().c
-        best = (
-            select(one.id)
-            .where(one.recipe_digest == asked.c.value, one.metric == BEST_METRIC)
-            .order_by(one.sentences.desc(), one.value.desc())  # as the index lies: nothing is sorted
-            .limit(1)
-            .correlate(asked)
-            .scalar_subquery()
+        # In the order of the index, so that one look-up finds in memory what the one before it read.
+        scores, asked = schema.Score.__table__, self._database.listed(sorted(recipes))
+        best = self._database.first_of_each(
+            asked,
+            scores,
+            and_(scores.c.recipe_digest == asked.c.value, is_metric(scores.c.metric, BEST_METRIC)),
+            (scores.c.sentences.desc(), scores.c.value.desc()),  # as the index lies: nothing is sorted
         )
-        query = select(*(scores.c[name] for name in _SCORE_COLUMNS)).select_from(
-            asked.join(scores, scores.c.id == best)
-        )
+        query = best.with_only_columns(*(best.selected_columns[name] for name in _SCORE_COLUMNS))
         found: dict[str, ScoreRecord] = {}
         with self._database.read() as session:
             for rows in session.execute(query).partitions(_ROWS_AT_ONCE):
@@ -238,6 +236,11 @@ class _Version(NamedTuple):
     scope: Scope
 
 
+def is_metric(column: ColumnElement[str] | InstrumentedAttribute[str], metric: str) -> ColumnElement[bool]:
+    """That a score is of this metric, which stands in the statement itself: databases use an index of one only so."""
+    return column == bindparam(None, metric, literal_execute=True)
+
+
 def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
     """The trained pairs that a pair's modules can be of: itself, and those that share a side with the parent."""
     parts = {(pair.source, pair.target), (pair.source, parent.target), (parent.source, pair.target)}
@@ -287,7 +290,7 @@ def _scores_on(
     of_parent = (
         select(module.source, module.target, module.version, func.max(score.value))
         .join(score, score.recipe_digest == module.recipe_digest)
-        .where(module.parent_id == parent_id(parent), score.metric == BEST_METRIC)
+        .where(module.parent_id == parent_id(parent), is_metric(score.metric, BEST_METRIC))
     )
     query = of_parent.where(score.test == test).group_by(module.source, module.target, module.version)
     if pairs is not None:

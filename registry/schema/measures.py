@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
@@ -14,6 +14,8 @@ from registry.base import DIGEST_LENGTH, Base
 from registry.entities import JSONObject
 from registry.schema.artifacts import Parent
 from registry.sequences import SequenceMode, View
+
+_BLEU = text("metric = 'bleu'")
 
 
 class Recipe(Base):
@@ -43,7 +45,9 @@ class Score(Base):
     __table_args__: tuple[SchemaItem, ...] = (
         UniqueConstraint("recipe_digest", "test_digest", "metric", "signature", "beam"),
         # The best score of each of ten thousand recipes has to be found without a look at all the others.
-        Index("ix_scores_best", "recipe_digest", "metric", "sentences", "value", "test"),
+        Index(
+            "ix_scores_bleu", "recipe_digest", "sentences", "value", "test", sqlite_where=_BLEU, postgresql_where=_BLEU
+        ),
         Index(None, "source", "target"),
     )
 

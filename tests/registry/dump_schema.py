@@ -51,6 +51,9 @@ def _table(connection: Connection, name: str) -> str:
     lines += sorted(f"  {check['name']} CHECK ({check['sqltext']})" for check in found.get_check_constraints(name))
     lines += sorted(
         f"  {index['name']} {'UNIQUE ' if index['unique'] else ''}INDEX ({', '.join(map(str, index['column_names']))})"
+        + "".join(
+            f" WHERE {is_so}" for kind, is_so in index.get("dialect_options", {}).items() if kind.endswith("where")
+        )
         for index in found.get_indexes(name)
         if "duplicates_constraint" not in index
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from continual_mt.errors import RegistryError, StorageError, UnknownNameError
-from registry import schema
+from registry import Registry, schema
 from registry.database import Database
 from registry.location import Location
 
@@ -76,7 +76,7 @@ def test_a_full_disk_changes_no_record(location: Location, start: Callable[..., 
     text = """
 import resource
 from continual_mt.errors import StorageError
-from registry import schema
+from registry import Registry, schema
 from registry.database import Database
 database = Database(location)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
@@ -92,3 +92,17 @@ except StorageError as error:
     with database.read() as session:
         assert session.scalars(select(schema.Setting.key)).all() == ["blobs"]
     database.close()
+
+
+def test_the_best_scores_are_found_by_the_index_of_bleu_alone(tmp_path: Path) -> None:
+    """Which SQLite uses only where the statement itself names the metric."""
+    with Registry.open(tmp_path / "home", create=True) as registry:
+        asked: list[str] = []
+        event.listen(
+            registry._database._reader, "before_cursor_execute", lambda *call: asked.append(call[2]), named=False
+        )
+        registry._best_scores({})
+        statement = next(words for words in asked if "json_each" in words)
+        with registry._database.read() as session:
+            plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("[]", 1, 0)).all()
+    assert any("INDEX ix_scores_bleu (recipe_digest=?)" in step[3] for step in plan)
