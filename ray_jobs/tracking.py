@@ -22,6 +22,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 LOGGER = logging.getLogger(__name__)
 FAILURES_UNTIL_QUIET = 3
+DATABASE_RETRIES = 5
 Result = TypeVar("Result")
 
 
@@ -133,11 +134,7 @@ class Tracker:
             return None
         try:
             if self._client is None:
-                from mlflow import MlflowClient
-
-                for chatty in ("mlflow", "alembic"):
-                    logging.getLogger(chatty).setLevel(logging.WARNING)
-                self._client = MlflowClient(tracking_uri=self._home.tracking)
+                self._client = _client(self._home.tracking)
             return action(self._client)
         except Exception as error:  # whatever MLflow, its database or the network raise must not end a training
             self._failures += 1
@@ -148,3 +145,14 @@ class Tracker:
                 self._say("MLflow is left alone from here on; the job goes on without it")
             LOGGER.debug("MLflow could not %s: %s", what, reason)
             return None
+
+
+def _client(tracking: str) -> MlflowClient:
+    from mlflow import MlflowClient
+    from mlflow.store.db import utils
+
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # A database that is down, too, is given up on in seconds: MLflow has no other way to say so.
+    utils.MAX_RETRY_COUNT = DATABASE_RETRIES
+    return MlflowClient(tracking_uri=tracking)
