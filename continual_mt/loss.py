@@ -41,11 +41,11 @@ class _ProjectedLoss(torch.autograd.Function):
         for first in range(0, len(states), chunk := CHUNK_ROWS[states.device.type]):
             rows, real = slice(first, first + chunk), max(0, len(labels) - first)
             logits = functional.linear(states[rows], table, offset).float()
-            likely, most_likely = logits.max(1, keepdim=True)
+            likely = logits.amax(1, keepdim=True)
             expected = (1 - smoothing) * logits.gather(1, right[rows]) + smoothing * logits.mean(1, keepdim=True)
             shares = logits.softmax(1)
             # Of the likeliest type alone it is certain that its share has a logarithm.
-            normaliser = likely - shares.gather(1, most_likely).log()
+            normaliser = likely - shares.amax(1, keepdim=True).log()
             losses.append((normaliser - expected)[:real].sum())
             if of_logits is not None:
                 gradient = shares.sub_(smoothing / len(table))
