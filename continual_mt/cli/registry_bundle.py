@@ -72,8 +72,11 @@ def import_file(
     """
     from dashboards.table import Column, Table
     from registry import Registry
+    from registry.care.archive import open_bundle
     from registry.care.importing import import_bundle
 
+    with open_bundle(expanded(file)):
+        pass  # what is no bundle is refused before a registry is made for it
     with (
         Registry.open(Home.resolve(home).path, create=True) as opened,
         counting("blobs", None) as progress,

@@ -114,6 +114,15 @@ def test_export_and_import(run: Any, home: Path, tmp_path: Path) -> None:
     assert again["scores"] == 0
 
 
+def test_what_is_no_bundle_makes_no_registry(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "text.tar").write_text("no bundle")
+    for file in ("text.tar", "missing.tar"):
+        result = run("registry", "import", tmp_path / file, "--home", tmp_path / "new")
+        assert result.code in (1, 2)
+        assert str(tmp_path / file) in result.err
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_bundle_that_was_changed_exits_1(run: Any, home: Path, tmp_path: Path) -> None:
     run("registry", "export", "pt-en", "all.tar", "--home", home)
     damage(tmp_path / "all.tar")
