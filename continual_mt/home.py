@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from continual_mt.errors import InputError
+from continual_mt.urls import is_url
 
 HOME_VARIABLE = "CONTINUAL_MT_HOME"
 DATABASE_VARIABLE = "CONTINUAL_MT_DATABASE"
@@ -17,7 +18,14 @@ DEFAULT_HOME = "continual-mt-home"
 
 
 def expanded(path: Path) -> Path:
-    """``~`` and ``~user`` as the folders that they stand for. Raises InputError where there is no such user."""
+    """``~`` and ``~user`` as the folders that they stand for. Raises InputError where there is no such user.
+
+    And for a URL, of which a folder of that name would be made.
+    """
+    if is_url(str(path)):
+        raise InputError(
+            f"{path} is a URL; a file or folder of this machine is wanted here, its whole path if it is called so"
+        )
     try:
         return path.expanduser()
     except RuntimeError as error:
@@ -45,6 +53,8 @@ class Home:
     def blobs(self) -> str:
         """A folder or a URL."""
         chosen = os.environ.get(BLOBS_VARIABLE) or str(self.path / "blobs")
+        if "://" not in chosen and is_url(chosen):
+            raise InputError(f"{BLOBS_VARIABLE} is {chosen}; write a folder, or a URL such as s3://BUCKET/FOLDER")
         return chosen if "://" in chosen else str(Path(chosen).absolute())
 
     @property

@@ -13,6 +13,8 @@ def divided(sentence: str, number: int, tokenizer: Tokenizer, limit: int) -> lis
 
     Raises InputError, naming the sentence by its ``number``, for a line break or half a surrogate pair.
     """
+    if not isinstance(sentence, str):
+        raise InputError(f"sentence {number} is {sentence!r:.80}, which is no text")
     if "\n" in sentence or "\r" in sentence:
         raise InputError(f"sentence {number} holds a line break; give one sentence at a time")
     if any("\ud800" <= character <= "\udfff" for character in sentence):

@@ -8,6 +8,14 @@ import re
 _PASSWORD = re.compile(r"://[^@]*:[^@]*@")
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.]+:")
+
+
+def is_url(text: str) -> bool:
+    """Whether a text begins as a URL does, be it a mistyped one such as ``s3:bucket``."""
+    return _SCHEME.match(text) is not None
+
+
 def without_credentials(url: str) -> str:
     """The URL. Raises ValueError, which does not show it, for one that holds a password or a secret key."""
     if _PASSWORD.search(url):

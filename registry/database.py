@@ -52,7 +52,6 @@ class Database:
         self.name = location.name
         self.upgraded_from: str | None = None
         self._location = location
-        self._password = location.database.password
         file = database_file(location.database)
         if create and file is not None:
             try:
@@ -204,7 +203,7 @@ class Database:
     def _reason(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         reason = " ".join(str(cause).split())
-        return reason.replace(str(self._password), "***") if self._password else reason
+        return self._location.without_secrets(reason)
 
 
 def _backend(url: URL) -> _Backend:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, Home
 from registry.blobs import blobs_place
 
 _SQLITE = "sqlite:///"
+BACKUP_SETTING = "backup"
+"""The setting by which a backup is known; it says what the backup held when it was made."""
+_SHORTEST_SECRET = 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,18 @@ class Location:
     def name(self) -> str:
         """The database for messages: a file's path, or the URL without its password."""
         file = database_file(self.database)
-        return self.database.render_as_string(hide_password=True) if file is None else str(file)
+        shown = self.database.set(query={})  # a driver takes secrets there, too
+        return shown.render_as_string(hide_password=True) if file is None else str(file)
+
+    def without_secrets(self, text: str) -> str:
+        """A driver's words without the password, and without what the URL's query says."""
+        query = (
+            part for value in self.database.query.values() for part in ([value] if isinstance(value, str) else value)
+        )
+        words = (word for value in query for word in (value, *value.split("=")) if len(word) >= _SHORTEST_SECRET)
+        for secret in sorted(filter(None, [str(self.database.password or ""), *words]), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
 
     @property
     def folder(self) -> Path | None:
@@ -84,6 +100,11 @@ def parse_url(text: str) -> URL:
     if isinstance(password := url.query.get("password"), str):  # where no message would hide it
         url = url.set(password=password).difference_update_query(["password"])
     if url.get_backend_name() != "sqlite":
+        if "@" in f"{url.host}{url.database}":
+            raise RegistryError(
+                "the database URL has several '@': in a password write %40 for it, %3A for ':', %2F for '/' and %23 "
+                "for '#'; or leave the password out and use PGPASSWORD or ~/.pgpass"
+            )
         return url
     if not url.database or url.database == ":memory:":
         raise RegistryError(
@@ -99,6 +120,24 @@ def database_file(url: URL) -> Path | None:
 
 def _home_database(home: Home) -> URL:
     if os.environ.get(DATABASE_VARIABLE):
-        return parse_url(home.database)
+        chosen, beside = parse_url(home.database), home.path / "registry.db"
+        if database_file(chosen) != beside and _is_backup(beside):
+            raise RegistryError(
+                f"{home.path} is a backup, but {DATABASE_VARIABLE} names another registry; unset the variable to "
+                "use the backup, or name another home"
+            )
+        return chosen
     # Not parsed: a folder's name may hold characters that mean something in a URL.
     return URL.create("sqlite", database=home.database.removeprefix(_SQLITE))
+
+
+def _is_backup(file: Path) -> bool:
+    """Asked without the registry, which is another one."""
+    if not file.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            query = "SELECT 1 FROM settings WHERE key = ?"
+            return connection.execute(query, [BACKUP_SETTING]).fetchone() is not None
+    except sqlite3.Error:
+        return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 from continual_mt.recipe import Recipe, RecipeKind
 from registry import schema
@@ -18,7 +20,11 @@ from registry.sequences import CellRecord, SequenceRecord
 
 
 def add_score(session: Session, score: ScoreRecord) -> schema.Score:
-    """The row of a score. The same measurement, made again, takes the place of the one before."""
+    """The row of a score. The same measurement, made again, takes the place of the one before.
+
+    Raises InputError for a value that is no number.
+    """
+    _check_finite(score.test, score.metric, score.value, score.copy_value)
     owner = parent_row(session, score.parent)
     names = score.source, score.cross_attention, score.target
     _add_recipe(session, owner, score.recipe, score.kind, score.pair, names)
@@ -43,6 +49,11 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     row.created, row.hypotheses = score.created, score.hypotheses
     session.flush()
     return row
+
+
+def _check_finite(test: str, metric: str, *values: float | None) -> None:
+    if wrong := [value for value in values if value is not None and not math.isfinite(value)]:
+        raise InputError(f"{metric} on {test} is {wrong[0]}, which is no score")
 
 
 def add_recipe(session: Session, recipe: Recipe) -> None:
@@ -87,8 +98,10 @@ def add_sequence(session: Session, sequence: SequenceRecord) -> schema.Sequence:
 def set_cells(session: Session, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
     """All that is known of one position of a sequence, in the place of what was there before.
 
-    Raises UnknownNameError for a sequence that was not registered.
+    Raises UnknownNameError for a sequence that was not registered, InputError for a value that is no number.
     """
+    for cell in cells:
+        _check_finite(cell.test, cell.metric, cell.value)
     owner = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence))
     if owner is None:
         raise unknown("sequence", sequence, session.scalars(select(schema.Sequence.digest)))

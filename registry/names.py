@@ -99,6 +99,11 @@ def is_alias(name: str) -> bool:
     return _ALIAS.fullmatch(name) is not None
 
 
+def is_free_alias(name: str) -> bool:
+    """Whether an alias of this name may be given: ``latest`` means the newest version."""
+    return is_alias(name) and name != _NEWEST
+
+
 def check_parent_name(name: str) -> None:
     """Raises SpecError for a name that could not be a part of a module's full name or of a file's."""
     _check_name("parent's name", name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from continual_mt.architecture import Scope
-from continual_mt.errors import IncompatibleError, RegistryError, UnknownNameError
+from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.recipe import ModuleKey, Recipe
 from registry import schema
@@ -18,7 +19,7 @@ from registry.catalog import Catalog, parent_id
 from registry.choice import CHAMPION, Choice, standing
 from registry.entities import ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.garbage import not_collecting
-from registry.names import unknown
+from registry.names import ModuleName, full_name, unknown
 from registry.records import module_record
 from registry.resolution import PREFERENCE, Shelf
 
@@ -136,10 +137,10 @@ class RecipeCatalog(Catalog):
 
         Raises UnknownNameError for a digest that is not known, or whose modules were deleted since.
         """
-        if not _DIGEST.fullmatch(digest):
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise UnknownNameError(
-                f"{digest[:80]!r} is not the digest of a recipe: it has to be {LEAST_DIGITS} to 64 hexadecimal digits "
-                "in small letters; a pair is given by two languages"
+                f"{str(digest)[:80]!r} is not the digest of a recipe: it has to be {LEAST_DIGITS} to 64 hexadecimal "
+                "digits in small letters; a pair is given by two languages, such as ('de', 'en')"
             )
         with self._database.read() as session:
             rows = session.scalars(
@@ -156,15 +157,17 @@ class RecipeCatalog(Catalog):
             pair, owner = Pair(found.source, found.target), found.parent.name
             names = found.source_module, found.cross_attention_module, found.target_module
             kind, whole = found.kind, found.digest
-        parent = self.parent(owner)
-        keys = [ModuleKey(name, self.module(name).digest) if name else None for name in names]
-        recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys)
-        if recipe.digest != whole:
-            raise RegistryError(
-                f"the parts of the recipe {whole} have the digest {recipe.digest}; "
-                f"the database of {self.name} was changed from outside"
-            )
-        return recipe
+            parent = self.parent(owner)
+            candidates = [_candidates(session, parent.name, name) for name in names]
+        for keys in product(*candidates):
+            recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys)
+            if recipe.digest == whole:
+                return recipe
+        for name in filter(None, names):
+            self.module(name)  # raises where one was deleted, and says so
+        raise RegistryError(
+            f"no modules of {self.name} have the contents of the recipe {whole}; its database was changed from outside"
+        )
 
     def _best_scores(self, recipes: Mapping[str, Recipe]) -> dict[str, ScoreRecord]:
         """The scores that recipes are shown with, by the recipes' digests."""
@@ -216,6 +219,8 @@ class RecipeCatalog(Catalog):
         return Shelf.of(parent, [*taken, *of_pairs], choice)
 
     def _pinned(self, parent: ParentRecord, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
+        if isinstance(names, str):
+            raise InputError(f"modules is a text where a list of names is wanted; write modules=[{names[:80]!r}]")
         pinned: dict[Pair, ModuleRecord] = {}
         for name in names:
             record = self.module(name, parent=parent.name)
@@ -234,6 +239,23 @@ class _Version(NamedTuple):
     pair: Pair
     version: int
     scope: Scope
+
+
+def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleKey | None]:
+    """The module of this name, then others of its pair: the same content may stand there once more."""
+    if name is None:
+        return [None]
+    pair, module = ModuleName.parse(name).pair, schema.Module
+    rows = session.execute(
+        select(module.version, module.digest).where(
+            module.parent_id == parent_id(parent),
+            module.source == pair.source,
+            module.target == pair.target,
+            module.deleted.is_(None),
+        )
+    )
+    keys = [ModuleKey(full_name(parent, pair.source, pair.target, version), digest) for version, digest in rows]
+    return [*sorted(keys, key=lambda key: key.name != name)]
 
 
 def is_metric(column: ColumnElement[str] | InstrumentedAttribute[str], metric: str) -> ColumnElement[bool]:

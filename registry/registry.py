@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
+from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
@@ -57,8 +58,9 @@ class Registry(Curation):
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         super().__init__(database)
         self.blobs = blobs
+        self._owned: str | None = None
         self._parents: dict[str, Parent] = {}
-        self._modules: dict[str, Module] = {}
+        self._modules: dict[tuple[str, str], Module] = {}
 
     @classmethod
     def open(cls, location: str | Path | None = None, *, create: bool = False, upgrade: bool = False) -> Registry:
@@ -72,7 +74,10 @@ class Registry(Curation):
         try:
             with database.read() as session:
                 setting = session.get_one(schema.Setting, schema.BLOBS_SETTING)
-            return cls(database, open_blobs(place.blobs_from(setting.value), place.cache))
+            registry = cls(database, open_blobs(place.blobs_from(setting.value), place.cache))
+            if database.upgraded_from:
+                registry.own_blobs()
+            return registry
         except BaseException:
             database.close()
             raise
@@ -156,11 +161,14 @@ class Registry(Curation):
         from continual_mt.module import Module
 
         record = self.module(name)
-        if record.full_name not in self._modules:
+        parent = self.load_parent(record.parent)
+        # Not by name: what was forgotten for good, and the parent with it, may have left its name to another.
+        content = parent.fingerprint, record.digest
+        if content not in self._modules:
             module = Module.from_pieces(self.blobs.get_all(record.pieces))
-            module.check_fits(self.load_parent(record.parent))
-            self._modules[record.full_name] = module
-        return self._modules[record.full_name]
+            module.check_fits(parent)
+            self._modules[content] = module
+        return self._modules[content]
 
     def load_embedding(self, record: EmbeddingRecord) -> EmbeddingTable:
         """An embedding table, without the rest of its parent or module. Raises CorruptionError for damaged pieces."""
@@ -273,6 +281,20 @@ class Registry(Curation):
         """Let finished work be done anew, as the next attempt of the job; a job that is not finished stays as it is."""
         return self._database.write(lambda session: job_record(leases.again(session, digest)))
 
+    def own_blobs(self) -> str:
+        """Note beside the blobs that this registry has some there; returns the identity by which it is known there."""
+        if self._owned is None:
+            identity = self.identity() or self._database.write(_identify)
+            self.blobs.own(identity, self.name)
+            self._owned = identity
+        return self._owned
+
+    def identity(self) -> str | None:
+        """What tells this registry apart from others with blobs in the same place; None before it had any."""
+        with self._database.read() as session:
+            setting = session.get(schema.Setting, schema.IDENTITY_SETTING)
+            return None if setting is None else setting.value
+
     def _store(
         self, contents: Mapping[str, bytes], register: Callable[[Session, Sequence[StoredPiece]], _Result]
     ) -> _Result:
@@ -281,6 +303,7 @@ class Registry(Curation):
         `registry gc` may have taken for an orphan what was stored and not yet registered: it is stored again then,
         while this writer has its turn and nobody collects.
         """
+        self.own_blobs()
         pieces = [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in contents.items()]
 
         def change(session: Session) -> _Result:
@@ -300,3 +323,12 @@ class Registry(Curation):
             self._database.write(lambda session: measuring.add_recipe(session, recipe))
         except FailureError as error:
             _logger.warning("the recipe %s can be run, but not be found by its digest later: %s", recipe, error)
+
+
+def _identify(session: Session) -> str:
+    """Give a registry an identity, unless another process just has."""
+    setting = session.get(schema.Setting, schema.IDENTITY_SETTING)
+    if setting is None:
+        setting = schema.Setting(key=schema.IDENTITY_SETTING, value=uuid4().hex)
+        session.add(setting)
+    return setting.value

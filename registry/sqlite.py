@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -26,6 +27,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from continual_mt.errors import FailureError, RegistryError, StorageError
 
 BUSY_SECONDS = 30
+_FILE = "file"
 
 _FULL_OR_READ_ONLY = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -85,15 +87,28 @@ def first_of_each(
     return select(row).select_from(asked.join(row, row.c.id == first))
 
 
-def _set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+def _set_up(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     # The driver would emit BEGIN only before the first change, too late for a number that was read before it.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     cursor.close()
+    entry.info[_FILE] = _file(connection.execute("PRAGMA database_list").fetchone()[2])
+
+
+def _file(path: str) -> tuple[str, int, int]:
+    """A file by what it is, not by its name alone."""
+    status = Path(path).stat()
+    return path, status.st_dev, status.st_ino
 
 
 def _begin(connection: Connection) -> None:
+    path = connection.info[_FILE][0]
+    if not Path(path).exists() or _file(path) != connection.info[_FILE]:
+        # What is written to the one that is open would be lost without a word.
+        raise RegistryError(
+            f"the database {path} was removed or replaced while it was in use; nothing was changed, run it again"
+        )
     if begin := connection.get_execution_options().get("begin", "BEGIN"):
         connection.exec_driver_sql(begin)

@@ -54,7 +54,7 @@ def verify(
     if as_json:
         print_json(found.to_json())
     else:
-        _print_verification(found)
+        _print_verification(found, opened.name)
     if found.problems:
         listed = ", ".join(problem.subject for problem in found.problems[:_SHOWN])
         say(
@@ -102,10 +102,10 @@ def _period(text: str) -> timedelta:
     return timedelta(days=number) if match[2] == "d" else timedelta(hours=number)
 
 
-def _print_verification(found: Verification) -> None:
+def _print_verification(found: Verification, registry: str) -> None:
     from dashboards.tables import size
 
-    print_text(f"{_count(found.blobs, 'blob')} of {size(found.bytes)} are as their digests say\n")
+    print_text(f"{_count(found.blobs, 'blob')} of {size(found.bytes)} of {registry} are as their digests say\n")
     if found.orphans:
         count = _count(len(found.orphans), "blob")
         print_text(f"\n{count} that nothing refers to; `continual-mt registry gc` removes them when they are old:\n")

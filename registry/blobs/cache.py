@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -68,6 +68,12 @@ class CachedStore(BlobStore):
 
     def set_aside(self, digest: str) -> str | None:
         return self.origin.set_aside(digest)
+
+    def owners(self) -> Mapping[str, str]:
+        return self.origin.owners()
+
+    def own(self, identity: str, name: str) -> None:
+        self.origin.own(identity, name)
 
     def leftovers(self) -> Iterator[Leftover]:
         return self.origin.leftovers()

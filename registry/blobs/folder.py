@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from continual_mt.errors import StorageError
 from registry.blobs.store import (
     CHUNK_BYTES,
     FAN_OUT,
+    OWNERS,
     QUARANTINE,
     TEMPORARY,
     BlobStore,
@@ -93,6 +94,22 @@ class FolderStore(BlobStore):
 
     def set_aside(self, digest: str) -> str | None:
         return max((str(path) for path in (self.folder / QUARANTINE).glob(f"{digest}-*")), default=None)
+
+    def owners(self) -> Mapping[str, str]:
+        folder = self.folder / OWNERS
+        try:
+            return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("[0-9a-f]*"))}
+        except OSError as error:
+            raise StorageError(f"cannot read whose blobs are in {self.folder}: {error.strerror or error}") from error
+
+    def own(self, identity: str, name: str) -> None:
+        path = self.folder / OWNERS / identity
+        try:
+            if not path.exists() or path.read_text(encoding="utf-8") != name:
+                self._make_folder(path.parent)
+                _write(path, name.encode())
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror or error}; nothing was registered") from error
 
     def leftovers(self) -> Iterator[Leftover]:
         for path, status in self._files():

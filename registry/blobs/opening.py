@@ -45,6 +45,8 @@ def _check(url: str) -> None:
         raise ValueError(
             "a URL of blobs has no query (what stands behind '?'); options belong in fsspec's configuration"
         )
+    if not url.partition("://")[2].strip("/"):
+        raise ValueError(f"{url} names no bucket or folder; write a URL such as s3://BUCKET/FOLDER")
     protocols = [link.partition("://")[0] for link in url.split("::")]
     if "memory" in protocols:
         raise ValueError("blobs in memory would be gone at exit, while the records stay; name a folder or another URL")

@@ -18,6 +18,7 @@ from registry.blobs.faults import is_missing_container, storage_error
 from registry.blobs.store import (
     CHUNK_BYTES,
     FAN_OUT,
+    OWNERS,
     QUARANTINE,
     TEMPORARY,
     BlobStore,
@@ -105,6 +106,20 @@ class RemoteStore(BlobStore):
             files, root = self._root()
             names = [str(path).rpartition("/")[2] for path in files.glob(f"{root}/{QUARANTINE}/{digest}-*")]
         return f"{self.url}/{QUARANTINE}/{max(names)}" if names else None
+
+    def owners(self) -> Mapping[str, str]:
+        with self._used("read whose the blobs are"):
+            files, root = self._root()
+            found = sorted(name for name, _ in _listed(files, f"{root}/{OWNERS}") if not name.startswith(TEMPORARY))
+            return {name: files.cat_file(f"{root}/{OWNERS}/{name}").decode() for name in found if name}
+
+    def own(self, identity: str, name: str) -> None:
+        with self._used("write whose the blobs are"):
+            files, root = self._root()
+            files.invalidate_cache()
+            path = f"{root}/{OWNERS}/{identity}"
+            if not files.exists(path) or files.cat_file(path).decode() != name:
+                _write(files, path, name.encode())
 
     def leftovers(self) -> Iterator[Leftover]:
         for name, entry in self._entries():

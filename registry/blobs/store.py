@@ -13,6 +13,7 @@ from continual_mt.errors import CorruptionError
 FAN_OUT = 2
 TEMPORARY = ".writing-"
 QUARANTINE = "quarantine"
+OWNERS = "owners"
 CHUNK_BYTES = 8 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -87,6 +88,14 @@ class BlobStore(ABC):
     @abstractmethod
     def set_aside(self, digest: str) -> str | None:
         """Where a blob was last moved by `quarantine`; None when it never was."""
+
+    @abstractmethod
+    def owners(self) -> Mapping[str, str]:
+        """The registries whose blobs are here: a name for each one's identity, which `own` was told."""
+
+    @abstractmethod
+    def own(self, identity: str, name: str) -> None:
+        """Note that a registry has blobs here, and what it is called now."""
 
     @abstractmethod
     def leftovers(self) -> Iterator[Leftover]:

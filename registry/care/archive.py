@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from continual_mt.errors import CorruptionError, StorageError, UnknownNameError
+from continual_mt.errors import CorruptionError, InputError, StorageError, UnknownNameError
 from registry.blobs import BlobStore
 from registry.care.manifest import MAXIMUM_BYTES, Manifest, read_manifest
 from registry.care.report import Progress
@@ -147,8 +147,11 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
 def write_bundle(path: Path, manifest: Manifest, blobs: BlobStore, progress: Progress) -> None:
     """Write a bundle under a temporary name and rename it when all of it is there.
 
-    Raises CorruptionError for a blob that is damaged or missing, StorageError when the file cannot be written.
+    Only another bundle is ever replaced: InputError is raised for a file that is none, CorruptionError for a blob that
+    is damaged or missing, StorageError when the file cannot be written.
     """
+    if path.exists() and not _is_bundle(path):
+        raise InputError(f"{path} is there already, and is no bundle; give another name, or move it away")
     text = manifest.model_dump_json().encode()
     if len(text) > MAXIMUM_BYTES:
         raise StorageError(f"the manifest of {path} would be {len(text):,} bytes; name fewer modules")
@@ -158,6 +161,15 @@ def write_bundle(path: Path, manifest: Manifest, blobs: BlobStore, progress: Pro
             _write_member(file, f"blobs/{digest}", _checked(blobs, digest, size), size)
             progress(done)
         file.write(_END)
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether a file begins as a bundle does."""
+    try:
+        with path.open("rb") as file:
+            return _NAME.fullmatch(tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "strict").name) is not None
+    except (OSError, tarfile.TarError, UnicodeError):
+        return False
 
 
 def _checked(blobs: BlobStore, digest: str, size: int) -> Iterator[bytes]:

@@ -18,8 +18,9 @@ from typing import TypeVar
 from sqlalchemy import Select, Table, delete, select
 from sqlalchemy.orm import Session
 
+from continual_mt.errors import IncompatibleError
 from registry import schema
-from registry.blobs import BlobStore, Leftover, StoredBlob
+from registry.blobs import OWNERS, BlobStore, Leftover, StoredBlob
 from registry.care.references import is_referenced, referenced
 from registry.care.report import Collection, Progress
 from registry.catalog import name_of
@@ -45,8 +46,10 @@ def collect(
     """Find, and ``for_good`` remove, what has not been needed or written for as long as ``grace``.
 
     With ``forget`` also what was deleted longer ago, unless something depends on it. What seems to come from the
-    future, because a clock was put back, counts as young. Raises StorageError when something cannot be removed.
+    future, because a clock was put back, counts as young. Raises StorageError when something cannot be removed,
+    IncompatibleError where another registry has blobs in the same place: what it needs would look like an orphan here.
     """
+    _check_alone(registry, registry.own_blobs() if for_good else registry.identity())
     forgotten, kept = _forget(registry, grace, for_good) if forget else ((), ())
     old, young = _split(registry, grace)
     leftovers = [found for found in registry.blobs.leftovers() if _age(found) >= max(grace, WRITING).total_seconds()]
@@ -61,6 +64,16 @@ def collect(
         registry.database.write(lambda session: _clear_rows(session, registry.blobs))
         old = removed
     return Collection(tuple(old), tuple(leftovers), young, forgotten, kept)
+
+
+def _check_alone(registry: Registry, own: str | None) -> None:
+    place = registry.blobs.place
+    for identity, name in registry.blobs.owners().items():
+        if identity != own:
+            raise IncompatibleError(
+                f"the registry in {name} has blobs in {place}, too, and those that only it needs would be removed; "
+                f"if it is there no more, remove {place}/{OWNERS}/{identity} and try again"
+            )
 
 
 def _age(found: StoredBlob | Leftover) -> float:

@@ -10,15 +10,15 @@ from sqlalchemy.orm import Session
 
 from continual_mt.errors import CorruptionError, IncompatibleError
 from registry import schema
+from registry.base import UTCDateTime
 from registry.blobs import BlobStore
 from registry.care.folders import open_folder
 from registry.care.references import is_referenced
 from registry.care.report import Copied, Progress
+from registry.location import BACKUP_SETTING
 from registry.registry import Registry
 
-_BACKUP = "backup"
-"""The setting by which a backup is known; it says what the backup held when it was made."""
-_OF_THE_PLACE = (schema.BLOBS_SETTING, _BACKUP)
+_OF_THE_PLACE = (schema.BLOBS_SETTING, BACKUP_SETTING)
 _ROWS = 1000
 
 
@@ -34,13 +34,14 @@ def backup(registry: Registry, folder: Path, *, progress: Progress = lambda done
     is_new = not (folder / "registry.db").exists()
 
     def prepare(session: Session) -> None:
-        if not is_new:
-            _check_backup(session, folder)
+        _check_backup(session, folder)
 
     def finish(session: Session) -> None:
-        session.merge(schema.Setting(key=_BACKUP, value=_state(session)))
+        session.merge(schema.Setting(key=BACKUP_SETTING, value=_state(session)))
 
     with open_folder(folder, create=True) as target:
+        if is_new:  # a backup from the beginning, so that one which fails can be made again
+            target.database.write(finish)
         return _copy(registry, target, prepare, finish, progress)
 
 
@@ -51,12 +52,11 @@ def fill(registry: Registry, source: Registry, *, progress: Progress = lambda do
     """
 
     def check(session: Session) -> None:
-        for table in _tables():
-            if session.scalar(select(literal(1)).select_from(table).limit(1)):
-                raise IncompatibleError(
-                    f"the registry in {registry.name} is not empty (it has {table.name}); name another home or "
-                    "database, or move single modules with `registry export` and `registry import`"
-                )
+        if (table := _first_with_rows(session)) is not None:
+            raise IncompatibleError(
+                f"the registry in {registry.name} is not empty (it has {table.name}); name another home or "
+                "database, or move single modules with `registry export` and `registry import`"
+            )
 
     registry.database.write(check)
     return _copy(source, registry, check, _raise_counters, progress)
@@ -80,6 +80,7 @@ def _copy(
             finish(writing)
             return records
 
+        target.own_blobs()
         if target.blobs.place == source.blobs.place:
             blobs = copied = size = 0
         else:
@@ -90,6 +91,11 @@ def _copy(
 def _tables() -> list[Table]:
     """Those that hold what was registered, each behind the ones that it refers to."""
     return [table for table in schema.Base.metadata.sorted_tables if table.name != schema.Setting.__tablename__]
+
+
+def _first_with_rows(session: Session) -> Table | None:
+    there = (table for table in _tables() if session.scalar(select(literal(1)).select_from(table).limit(1)))
+    return next(there, None)
 
 
 def _copy_rows(reading: Session, writing: Session, table: Table) -> int:
@@ -131,7 +137,7 @@ def _has(store: BlobStore, digest: str, length: int) -> bool:
 
 
 def _check_backup(session: Session, folder: Path) -> None:
-    setting = session.get(schema.Setting, _BACKUP)
+    setting = session.get(schema.Setting, BACKUP_SETTING)
     if setting is None:
         raise IncompatibleError(f"{folder} holds a registry that is no backup; name another folder")
     if setting.value != _state(session):
@@ -142,10 +148,13 @@ def _check_backup(session: Session, folder: Path) -> None:
 
 
 def _state(session: Session) -> str:
-    """What changes whenever something is registered."""
-    tables = (schema.Artifact, schema.Score, schema.Note, schema.AliasMove, schema.Sequence)
-    counts = (session.execute(select(func.count(), func.max(table.id))).one() for table in tables)
-    return " ".join(f"{count}:{last or 0}" for count, last in counts)
+    """What changes whenever something is written: of every table how many rows there are, and how late they are."""
+    found = []
+    for table in _tables():
+        moments = [column for column in table.c if isinstance(column.type, UTCDateTime)]
+        of_moments = (part for moment in moments for part in (func.count(moment), func.max(moment)))
+        found.append(":".join(map(str, session.execute(select(func.count(), *of_moments).select_from(table)).one())))
+    return " ".join(found)
 
 
 def _raise_counters(session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
@@ -11,13 +12,13 @@ from continual_mt.errors import ContinualMTError, CorruptionError
 from continual_mt.languages import Pair
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from registry.entities import Role, ScoreRecord
-from registry.names import ModuleName, check_parent_name
+from registry.names import ModuleName, author, check_note, check_parent_name, check_tag, is_free_alias
 
 FORMAT = 1
 MAXIMUM_BYTES = 64 << 20
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
 LongText = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00]*$")]
 PieceName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}\.(safetensors|model|json)$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -162,13 +163,34 @@ def _check(manifest: Manifest) -> None:
         parsed = ModuleName.parse(name)
         _require(parsed.version is not None and name == f"{parsed.parent}/{parsed.pair}:{parsed.version}", name)
         _require(module.parent in parents, f"the parent of {name} is not in it")
+        for alias in module.aliases:
+            _require(is_free_alias(alias), f"{alias[:40]!a} is no alias")
     for artifact in (*manifest.parents, *manifest.modules):
-        for _, digest in artifact.corpora:
-            _require(digest in corpora, f"a corpus of {artifact.name} is not in it")
+        _check_artifact(artifact, corpora)
     for corpus in manifest.corpora:
         _require(str(Pair.parse(corpus.pair)) == corpus.pair, f"{corpus.pair} is not how the pair is written")
     for score in manifest.scores:
         _check_score(score, parents, modules)
+
+
+def _check_artifact(artifact: ArtifactEntry, corpora: set[str]) -> None:
+    """What a user may say of a parent or module is held to the same rules."""
+    for _, digest in artifact.corpora:
+        _require(digest in corpora, f"a corpus of {artifact.name} is not in it")
+    _require(_is_finite(artifact.spec), f"the spec of {artifact.name} holds a number that is none")
+    for tag in artifact.tags:
+        check_tag(tag)
+    for note in artifact.notes:
+        check_note(note.text)
+        author(note.who)
+
+
+def _is_finite(value: JsonValue) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _by_name(kind: str, entries: list[_Entry]) -> dict[str, _Entry]:

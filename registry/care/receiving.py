@@ -101,6 +101,11 @@ class _Receiver:
                 f"the parent {entry.name} is here, as {row.name}, but was deleted; restore it, then import again"
             )
         if row is None:
+            if not entry.pieces:
+                raise IncompatibleError(
+                    f"the parent {entry.name}, without which the bundle was written, was removed meanwhile; "
+                    "import a bundle that has it"
+                )
             if taken := find_parent(self._session, name):
                 raise IncompatibleError(
                     f"there is a parent {name} here already, with other content ({taken.fingerprint[:12]}, not "

@@ -4,10 +4,11 @@ from registry.base import Base
 from registry.schema.artifacts import Artifact, Blob, Corpus, CorpusUse, Module, Parent, Piece, VersionCounter
 from registry.schema.curation import Alias, AliasMove, Note, Tag
 from registry.schema.measures import Alignment, Cell, Recipe, Score, Sequence
-from registry.schema.registry import BLOBS_SETTING, Job, Setting
+from registry.schema.registry import BLOBS_SETTING, IDENTITY_SETTING, Job, Setting
 
 __all__ = [
     "BLOBS_SETTING",
+    "IDENTITY_SETTING",
     "Alias",
     "AliasMove",
     "Alignment",

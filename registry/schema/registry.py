@@ -12,10 +12,14 @@ from registry.base import DIGEST_LENGTH, Base
 from registry.entities import JobState
 
 BLOBS_SETTING = "blobs"
+IDENTITY_SETTING = "identity"
 
 
 class Setting(Base):
-    """What belongs to the registry as a whole: ``BLOBS_SETTING`` says where the blobs are."""
+    """What belongs to the registry as a whole: ``BLOBS_SETTING`` says where the blobs are.
+
+    ``IDENTITY_SETTING`` tells it apart from others that have blobs in the same place.
+    """
 
     __tablename__ = "settings"
 

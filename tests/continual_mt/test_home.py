@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from continual_mt.errors import InputError
 from continual_mt.home import (
     BLOBS_VARIABLE,
     DATABASE_VARIABLE,
@@ -65,3 +66,15 @@ def test_nothing_is_created(tmp_path: Path) -> None:
     assert home.database
     assert home.blobs
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_url_is_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for url in ("s3://bucket/home", "s3:bucket"):
+        with pytest.raises(InputError, match="is a URL; a file or folder of this machine is wanted here"):
+            Home.resolve(url)
+    assert Home.resolve(tmp_path / "s3:bucket").path == tmp_path / "s3:bucket"
+    monkeypatch.setenv(BLOBS_VARIABLE, "s3:bucket/blobs")
+    with pytest.raises(
+        InputError, match=r"CONTINUAL_MT_BLOBS is s3:bucket/blobs; write a folder, or a URL such as s3://"
+    ):
+        _ = Home.resolve().blobs

@@ -94,8 +94,14 @@ def test_passwords_are_not_shown() -> None:
         "postgresql+psycopg://me:***@host/records"
     )
     assert Location.resolve("postgresql+psycopg://me@host/records?password=secret&sslmode=require").name == (
-        "postgresql+psycopg://me:***@host/records?sslmode=require"
+        "postgresql+psycopg://me:***@host/records"
     )
+    place = Location.resolve("postgresql+psycopg://me@host/records?sslpassword=hidden&options=-cfoo%3Dcovert")
+    assert place.name == "postgresql+psycopg://me@host/records"
+    assert place.without_secrets("no hidden, no covert") == "no ***, no ***"
+    with pytest.raises(RegistryError, match=r"has several '@': in a password write %40") as caught:
+        Location.resolve("postgresql+psycopg://me:half@secret/of@host/records")
+    assert "secret" not in str(caught.value)
     with pytest.raises(RegistryError) as caught:
         Location.resolve("postgresql://me:secret@host:port/records")
     assert "the database URL cannot be read" in str(caught.value)

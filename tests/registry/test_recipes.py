@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text, update
 
 from continual_mt.architecture import Scope
-from continual_mt.errors import IncompatibleError, RegistryError, UnknownNameError
+from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.parent import Parent
@@ -167,11 +167,33 @@ def test_digests_that_give_no_model(versions: Registry) -> None:
     versions.assemble("de", "en")
     with pytest.raises(IncompatibleError, match="a recipe's digest says all; leave out parent, recipe, xattn"):
         versions.assemble(digest, xattn="parent")
-    versions._database.write(lambda s: s.execute(update(schema.Recipe).values(source_module="base/de-en:1")))
-    with pytest.raises(
-        RegistryError, match=f"the parts of the recipe {digest} have the digest .* changed from outside"
-    ):
+    versions._database.write(lambda s: s.execute(update(schema.Recipe).values(source_module="base/fr-es:1")))
+    with pytest.raises(RegistryError, match=f"have the contents of the recipe {digest}; its database was changed from"):
         versions.assemble(digest)
+
+
+def test_a_digest_outlives_one_of_two_versions_of_the_same_content(
+    filled: Registry, parent: Parent, make_module: MakeModule, lineage: Lineage
+) -> None:
+    digest = filled.assemble("de", "en").recipe.digest  # type: ignore[union-attr]
+    filled.register_module("base", make_module(parent, "de-en", seed=1), lineage=lineage)
+    filled.delete("de-en:1")
+    recipe = filled.assemble(digest).recipe
+    assert recipe is not None
+    assert (recipe.digest, str(recipe)) == (
+        digest,
+        "supervised de-en: source base/de-en:2, xattn base/de-en:2, target base",
+    )
+    filled.delete("de-en:2")
+    with pytest.raises(UnknownNameError, match="base/de-en:1 was deleted by"):
+        filled.assemble(digest)
+
+
+def test_a_text_is_no_list_of_modules(versions: Registry) -> None:
+    with pytest.raises(
+        InputError, match=r"modules is a text where a list of names is wanted; write modules=\['de-en:1'\]"
+    ):
+        versions.assemble("de", "en", modules="de-en:1")
 
 
 def test_several_recipes_that_begin_alike(versions: Registry) -> None:

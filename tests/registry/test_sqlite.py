@@ -106,3 +106,15 @@ def test_the_best_scores_are_found_by_the_index_of_bleu_alone(tmp_path: Path) ->
         with registry._database.read() as session:
             plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("[]", 1, 0)).all()
     assert any("INDEX ix_scores_bleu (recipe_digest=?)" in step[3] for step in plan)
+
+
+def test_nothing_is_written_to_a_file_that_was_replaced(tmp_path: Path) -> None:
+    with Registry.open(tmp_path / "home", create=True) as registry:
+        registry.own_blobs()
+        (tmp_path / "home/registry.db").rename(tmp_path / "aside.db")
+        for _ in range(2):
+            with pytest.raises(RegistryError, match=r"registry.db was removed or replaced while it was in use"):
+                registry.again("0" * 64)
+        assert not (tmp_path / "home/registry.db").exists()
+        (tmp_path / "aside.db").rename(tmp_path / "home/registry.db")
+        assert registry.corpora() == []

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from continual_mt.errors import CorruptionError, StorageError, UnknownNameError
+from continual_mt.errors import CorruptionError, InputError, StorageError, UnknownNameError
 from registry import Registry
 from registry.care.archive import open_bundle
 from registry.care.exporting import export
@@ -232,9 +232,34 @@ def huge_number(manifest: dict[str, Any]) -> None:
     manifest["scores"][0]["sentences"] = 10**30
 
 
+def alias_of_the_newest(manifest: dict[str, Any]) -> None:
+    manifest["modules"][0]["aliases"] = ["latest"]
+
+
+def tag_of_two_words(manifest: dict[str, Any]) -> None:
+    manifest["modules"][0]["tags"] = ["two words"]
+
+
+def note_that_paints(manifest: dict[str, Any]) -> None:
+    manifest["modules"][0]["notes"] = [{"text": "\x1b[31mred", "who": "ada", "moment": manifest["created"]}]
+
+
+def corpus_that_paints(manifest: dict[str, Any]) -> None:
+    manifest["corpora"][0]["name"] = "\x1b[31mred"
+
+
+def endless_spec(manifest: dict[str, Any]) -> None:
+    manifest["modules"][0]["spec"] = {"training": [{"clip": float("inf")}]}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (alias_of_the_newest, "'latest' is no alias"),
+        (tag_of_two_words, "the tag 'two words'"),
+        (note_that_paints, "the note "),
+        (corpus_that_paints, "corpora.0.name"),
+        (endless_spec, "holds a number that is none"),
         (huge, "it is cut off"),
         (other_format, "its format is not 1, the only one that this version reads"),
         (unknown_key, "modules.0.path: Extra inputs are not permitted"),
@@ -283,6 +308,20 @@ def test_files_that_are_not_there_or_cannot_be_written(rich: Registry, tmp_path:
         StorageError, match=f"cannot write the bundle {tmp_path}/none/x.tar: there is no folder {tmp_path}/none"
     ):
         export(rich, ["de-en"], tmp_path / "none/x.tar")
+
+
+def test_only_a_bundle_is_replaced(rich: Registry, tmp_path: Path) -> None:
+    digest = rich.module("de-en").pieces["source.safetensors"]
+    blob = Path(rich.blobs.place) / digest[:2] / digest
+    (tmp_path / "notes.txt").write_text("mine")
+    for path in (blob, tmp_path / "notes.txt"):
+        before = path.read_bytes()
+        with pytest.raises(InputError, match=f"{path} is there already, and is no bundle"):
+            export(rich, ["de-en"], path)
+        assert path.read_bytes() == before
+    export(rich, ["de-en"], tmp_path / "x.tar")
+    export(rich, ["de-en", "fr-es"], tmp_path / "x.tar")
+    assert len(import_bundle(rich, tmp_path / "x.tar").artifacts) == 3
 
 
 def test_a_damaged_blob_is_not_exported(rich: Registry, tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from continual_mt.errors import StorageError
+from continual_mt.errors import IncompatibleError, StorageError
 from continual_mt.module import Module
 from continual_mt.parent import Parent
 from registry import Lineage, Registry, schema
 from registry.care.collection import collect
 from registry.care.verification import verify
+from registry.database import Database
 from registry.entities import now
+from registry.location import Location
 
 MakeOld = Callable[[Registry], None]
 MakeModule = Callable[..., Module]
@@ -147,3 +149,23 @@ def test_nothing_is_lost_while_others_register(rich: Registry, writer: Any) -> N
     assert writer.answers() == list(range(6))
     assert [module.version for module in rich.modules() if module.pair.source == "de"] == list(range(1, 8))
     assert verify(rich, fingerprints=True).problems == ()
+
+
+def test_blobs_of_two_registries_in_one_place_are_left_alone(rich: Registry, age: MakeOld, tmp_path: Path) -> None:
+    needed = stored(rich)
+    age(rich)
+    place = rich.blobs.place
+    rich.own_blobs()
+    with Registry(Database(Location.resolve(f"sqlite:///{tmp_path}/other.db"), create=True), rich.blobs) as other:
+        for for_good in (False, True):
+            with pytest.raises(IncompatibleError) as caught:
+                collect(other, for_good=for_good)
+            assert str(caught.value) == (
+                f"the registry in {rich.name} has blobs in {place}, too, and those that only it needs would be "
+                f"removed; if it is there no more, remove {place}/owners/{rich.identity()} and try again"
+            )
+        assert stored(rich) == needed
+        with pytest.raises(IncompatibleError, match=rf"the registry in {tmp_path}/other.db has blobs in .*, too"):
+            collect(rich)
+        (Path(place) / "owners" / str(other.identity())).unlink()
+    assert collect(rich).blobs == ()

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from continual_mt.errors import CorruptionError, IncompatibleError, UnknownNameError
+from continual_mt.errors import CorruptionError, IncompatibleError, RegistryError, UnknownNameError
+from continual_mt.home import DATABASE_VARIABLE
 from continual_mt.module import Module
 from continual_mt.parent import Parent
 from registry import Lineage, Registry, schema
 from registry.care.copying import backup, fill
 from registry.care.folders import open_folder
 from registry.care.verification import verify
+from registry.entities import now
 
 
 def records(registry: Registry) -> dict[str, list[Any]]:
@@ -139,3 +142,47 @@ def test_a_registry_moves_to_another_database(
 def other_filled(rich_folder: Path) -> Iterator[Registry]:
     with open_folder(rich_folder) as opened:
         yield opened
+
+
+def test_a_first_backup_that_failed_is_made_again(rich: Registry, folder: Path) -> None:
+    digest = next(rich.blobs.digests()).digest
+    content = rich.blobs.get(digest)
+    rich.blobs.remove(digest)
+    with pytest.raises(CorruptionError, match="the copy was not made: blob"):
+        backup(rich, folder)
+    rich.blobs.put(content)
+    backup(rich, folder)
+    with open_folder(folder) as made:
+        assert records(made) == records(rich)
+
+
+@pytest.mark.parametrize("change", ["tag", "untag", "delete", "alias", "score"])
+def test_a_backup_that_was_used_is_not_overwritten(rich: Registry, folder: Path, change: str) -> None:
+    backup(rich, folder)
+    with open_folder(folder) as made:
+        if change == "tag":
+            made.tag("fr-es", "precious")
+        elif change == "untag":
+            made.untag("de-en", "small")
+        elif change == "delete":
+            made.delete("fr-es:1")
+        elif change == "alias":
+            made.set_alias("fr-es@candidate", 1)
+        else:
+            made.register_scores([replace(made.scores()[0], value=99.0, created=now())])
+        before = records(made)
+    with pytest.raises(IncompatibleError, match="was used as a registry: something was registered there since"):
+        backup(rich, folder)
+    with open_folder(folder) as made:
+        assert records(made) == before
+
+
+def test_a_backup_is_not_mistaken_for_the_registry_of_the_variable(
+    rich: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(rich, folder)
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql+psycopg://me@host/records")
+    with pytest.raises(RegistryError, match=f"{folder} is a backup, but CONTINUAL_MT_DATABASE names another registry"):
+        Registry.open(folder)
+    monkeypatch.delenv(DATABASE_VARIABLE)
+    Registry.open(folder).close()
