@@ -83,7 +83,7 @@ class Location:
         if variable and blobs_place(variable) != place:
             raise RegistryError(
                 f"the registry in {self.name} keeps its blobs in {place}, but {BLOBS_VARIABLE} says {variable}; "
-                "unset the variable, or use another registry"
+                "unset the variable, use another registry, or remove this one and begin anew if it is still empty"
             )
         return place
 

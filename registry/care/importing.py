@@ -17,7 +17,7 @@ from continual_mt.parent import Parent
 from registry.blobs import BlobStore
 from registry.care.archive import Bundle, open_bundle
 from registry.care.manifest import ModuleEntry, ParentEntry
-from registry.care.receiving import Contents, Imported, ModuleContent, ParentContent, receive
+from registry.care.receiving import Contents, Imported, ModuleContent, ParentContent, impossible_score, receive
 from registry.care.report import Progress
 from registry.names import check_parent_name
 from registry.registry import Registry
@@ -43,6 +43,8 @@ def import_bundle(
             raise SpecError("--parent", [f"{path} holds {len(entries)} parents, and one name is not for all of them"])
         bundle.check(progress)
         contents = _examine(registry, bundle)
+        if (score := impossible_score(bundle.manifest, contents)) is not None:
+            raise bundle.refused(f"a score of {score.pair} is {score.kind}, which its parts cannot be")
         sizes = bundle.manifest.blobs
 
         def change(session: Session) -> Imported:

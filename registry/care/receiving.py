@@ -66,6 +66,29 @@ class Imported:
         }
 
 
+def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | None:
+    """The first score of a recipe that nobody could have run: its parts are not those of its kind and pair."""
+    for score in manifest.scores:
+        source, cross_attention, target = (
+            None if name is None else contents.modules[name]
+            for name in (score.source, score.cross_attention, score.target)
+        )
+        used = [module for module in (source, cross_attention, target) if module is not None]
+        pair, original = Pair.parse(score.pair), contents.parents[score.parent].pair
+        possible = {
+            "original": pair == original and not used,
+            "supervised": len({id(module) for module in used}) == 1 and used[0].pair == pair,
+            "zero-shot": source is not None
+            and target is not None
+            and (source.side, target.side) == ("source", "target")
+            and pair == Pair(source.pair.source, target.pair.target),
+            "retention": pair == original or any(module.pair == pair for module in used),
+        }
+        if not possible[score.kind]:
+            return score
+    return None
+
+
 def receive(session: Session, manifest: Manifest, contents: Contents, parent: str | None) -> Imported:
     """Write what is not there yet; ``parent`` is the name for a parent that is new.
 

@@ -203,6 +203,12 @@ def other_recipe(manifest: dict[str, Any]) -> None:
     manifest["scores"][0]["recipe"] = "0" * 64
 
 
+def pair_of_others(manifest: dict[str, Any]) -> None:
+    """What a digest does not tell."""
+    score = next(score for score in manifest["scores"] if score["kind"] == "original")
+    score["pair"] = "de-cs"
+
+
 def score_of_a_stranger(manifest: dict[str, Any]) -> None:
     manifest["scores"][0]["target"] = "base/de-en:7"
 
@@ -266,6 +272,7 @@ def endless_spec(manifest: dict[str, Any]) -> None:
         (piece_outside, "modules.0.pieces"),
         (other_module, f"it claims the digest {'0' * 64}"),
         (other_recipe, "is not of the recipe that it names"),
+        (pair_of_others, "a score of de-cs is original, which its parts cannot be"),
         (score_of_a_stranger, "a score is of the module base/de-en:7, which is not in it"),
         (twice, "a module is listed twice"),
         (blob_of_nothing, "the blobs are not those that are referred to"),
