@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 from pydantic.types import AwareDatetime
 
 from continual_mt.errors import ContinualMTError, CorruptionError
@@ -17,9 +18,18 @@ from registry.names import ModuleName, author, check_note, check_parent_name, ch
 FORMAT = 1
 MAXIMUM_BYTES = 64 << 20
 
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("before the first or after the last year that there is") from error
+
+
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
 LongText = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00]*$")]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 PieceName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}\.(safetensors|model|json)$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Attempt = Annotated[int, Field(ge=1, lt=2**31)]
@@ -46,7 +56,7 @@ class CorpusEntry(Entry):
 class NoteEntry(Entry):
     text: LongText
     who: Text
-    moment: AwareDatetime
+    moment: Moment
 
 
 class ArtifactEntry(Entry):
@@ -63,7 +73,7 @@ class ArtifactEntry(Entry):
     job: Digest | None
     attempt: Attempt
     run: Text | None
-    created: AwareDatetime
+    created: Moment
     tags: list[Text]
     notes: list[NoteEntry]
 
@@ -102,7 +112,7 @@ class ScoreEntry(Entry):
     sentences: Count
     beam: Attempt
     hypotheses: Digest | None
-    created: AwareDatetime
+    created: Moment
 
     @classmethod
     def of(cls, record: ScoreRecord) -> ScoreEntry:
@@ -114,7 +124,7 @@ class Manifest(Entry):
     """All of it. ``blobs`` gives the size of each blob in bytes, and the bundle holds them in the order of digests."""
 
     format: Literal[1]
-    created: AwareDatetime
+    created: Moment
     code_version: Text
     parents: list[ParentEntry]
     modules: list[ModuleEntry]

@@ -254,6 +254,10 @@ def corpus_that_paints(manifest: dict[str, Any]) -> None:
     manifest["corpora"][0]["name"] = "\x1b[31mred"
 
 
+def before_all_time(manifest: dict[str, Any]) -> None:
+    manifest["modules"][0]["created"] = "0001-01-01T00:00:00+05:00"
+
+
 def endless_spec(manifest: dict[str, Any]) -> None:
     manifest["modules"][0]["spec"] = {"training": [{"clip": float("inf")}]}
 
@@ -265,6 +269,7 @@ def endless_spec(manifest: dict[str, Any]) -> None:
         (tag_of_two_words, "the tag 'two words'"),
         (note_that_paints, "the note "),
         (corpus_that_paints, "corpora.0.name"),
+        (before_all_time, "modules.0.created"),
         (endless_spec, "holds a number that is none"),
         (huge, "it is cut off"),
         (other_format, "its format is not 1, the only one that this version reads"),
