@@ -27,29 +27,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 LONGEST_FIRST = ("ray_jobs", "registry", "continual_mt")
 
 
-# Half of the jobs' time, most of it spent waiting: worth a cluster of their own.
-APART = ("test_faults.py", "test_together.py")
-
-
 class ByFolder(LoadScopeScheduling):
     """The tests of a folder stay in one process: they share servers, clusters and what was trained."""
 
     def _split_scope(self, nodeid: str) -> str:
-        folder, *_, file = nodeid.partition("::")[0].split("/")[1:]
-        return f"{folder} apart" if file in APART else folder
+        return nodeid.split("/")[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> tuple[int, bool]:
+    def place(item: pytest.Item) -> int:
         folder = item.nodeid.split("/")[1]
-        order = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
-        return order, item.path.name not in APART
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=place)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
-    """With ``-n 3`` three processes share the tests."""
+    """With ``-n 2`` two processes share the tests."""
     return ByFolder(config, log)
 
 

@@ -54,10 +54,7 @@ class FolderStore(BlobStore):
                 self._make_folder(path.parent)
                 _write(path, content)
         except OSError as error:
-            raise StorageError(
-                f"cannot store {len(content):,} bytes in {path}: {error.strerror or error}; nothing was registered. "
-                "Free space or make the folder writable, then run the same command again"
-            ) from error
+            raise _not_stored(len(content), path, error) from error
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -109,7 +106,7 @@ class FolderStore(BlobStore):
                 self._make_folder(path.parent)
                 _write(path, name.encode())
         except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror or error}; nothing was registered") from error
+            raise _not_stored(len(name), path, error) from error
 
     def leftovers(self) -> Iterator[Leftover]:
         for path, status in self._files():
@@ -137,6 +134,13 @@ class FolderStore(BlobStore):
         folder.mkdir(parents=True, exist_ok=True)
         for place in (self.folder.parent, self.folder):
             _synchronize(place)
+
+
+def _not_stored(size: int, path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot store {size:,} bytes in {path}: {error.strerror or error}; nothing was registered. "
+        "Free space or make the folder writable, then run the same command again"
+    )
 
 
 @contextmanager
