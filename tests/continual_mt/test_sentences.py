@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from continual_mt.errors import InputError
 from continual_mt.sentences import by_length, divided
 from continual_mt.tokenizer import Tokenizer
 
@@ -85,3 +86,8 @@ def test_batches_hold_everything_once_within_the_limit(sequences: list[list[int]
     assert all(len(batch) == 1 or len(batch) * (max(batch) + 1) <= batch_tokens for batch in lengths)
     flat = [length for batch in lengths for length in batch]
     assert flat == sorted(flat, reverse=True)
+
+
+def test_what_is_no_text_is_named(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InputError, match="sentence 3 is None, which is no text"):
+        divided(None, 3, tokenizer, 10)  # type: ignore[arg-type]  # as a table's empty cells give

@@ -250,3 +250,10 @@ def test_a_module_knows_its_supervised_recipe(
             row = session.query(schema.Module).filter_by(digest=record.digest).one()
             assert row.recipe_digest == recipe.digest
             assert not row.shared
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_no_score(versions: Registry, value: float) -> None:
+    with pytest.raises(InputError, match=rf"bleu on flickr is {value}, which is no score"):
+        give_score(versions, "de-en:1", value)
+    assert versions.scores() == []

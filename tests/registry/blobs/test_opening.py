@@ -36,6 +36,7 @@ def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
+        ("s3://", "s3:// names no bucket or folder"),
         ("s3://bucket/blobs?secret=hush", "a URL of blobs has no query"),
         ("memory://blobs", "blobs in memory would be gone at exit"),
         ("dir::memory://blobs", "blobs in memory would be gone at exit"),
