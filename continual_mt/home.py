@@ -18,9 +18,9 @@ DEFAULT_HOME = "continual-mt-home"
 
 
 def expanded(path: Path) -> Path:
-    """``~`` and ``~user`` as the folders that they stand for. Raises InputError where there is no such user.
+    """``~`` and ``~user`` as the folders that they stand for.
 
-    And for a URL, of which a folder of that name would be made.
+    Raises InputError where there is no such user, and for a URL, of which a folder of that name would be made.
     """
     if is_url(str(path)):
         raise InputError(

@@ -11,7 +11,8 @@ from continual_mt.tokenizer import Tokenizer
 def divided(sentence: str, number: int, tokenizer: Tokenizer, limit: int) -> list[list[int]]:
     """The ids of a sentence, in parts of at most ``limit``, divided at spaces if it has any; none for a blank one.
 
-    Raises InputError, naming the sentence by its ``number``, for a line break or half a surrogate pair.
+    Raises InputError, naming the sentence by its ``number``, for what is no text, and for a line break or half a
+    surrogate pair.
     """
     if not isinstance(sentence, str):
         raise InputError(f"sentence {number} is {sentence!r:.80}, which is no text")

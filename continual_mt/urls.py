@@ -6,8 +6,6 @@ import re
 
 # Wherever the colon and the sign stand: a secret key may hold slashes.
 _PASSWORD = re.compile(r"://[^@]*:[^@]*@")
-
-
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.]+:")
 
 

@@ -132,9 +132,7 @@ def _home_database(home: Home) -> URL:
 
 
 def _is_backup(file: Path) -> bool:
-    """Asked without the registry, which is another one."""
-    if not file.is_file():
-        return False
+    """Asked without the registry, which is another one; what cannot be read is none."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
             query = "SELECT 1 FROM settings WHERE key = ?"

@@ -157,8 +157,8 @@ class RecipeCatalog(Catalog):
             pair, owner = Pair(found.source, found.target), found.parent.name
             names = found.source_module, found.cross_attention_module, found.target_module
             kind, whole = found.kind, found.digest
-            parent = self.parent(owner)
-            candidates = [_candidates(session, parent.name, name) for name in names]
+            candidates = [_candidates(session, owner, name) for name in names]
+        parent = self.parent(owner)
         for keys in product(*candidates):
             recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys)
             if recipe.digest == whole:
@@ -255,7 +255,7 @@ def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleK
         )
     )
     keys = [ModuleKey(full_name(parent, pair.source, pair.target, version), digest) for version, digest in rows]
-    return [*sorted(keys, key=lambda key: key.name != name)]
+    return [*sorted(keys, key=lambda key: key.name != name)]  # mostly the first is the one
 
 
 def is_metric(column: ColumnElement[str] | InstrumentedAttribute[str], metric: str) -> ColumnElement[bool]:

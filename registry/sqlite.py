@@ -97,15 +97,18 @@ def _set_up(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     entry.info[_FILE] = _file(connection.execute("PRAGMA database_list").fetchone()[2])
 
 
-def _file(path: str) -> tuple[str, int, int]:
-    """A file by what it is, not by its name alone."""
-    status = Path(path).stat()
+def _file(path: str) -> tuple[str, int, int] | None:
+    """A file by what it is, not by its name alone; None when it is not there."""
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError:
+        return None
     return path, status.st_dev, status.st_ino
 
 
 def _begin(connection: Connection) -> None:
     path = connection.info[_FILE][0]
-    if not Path(path).exists() or _file(path) != connection.info[_FILE]:
+    if _file(path) != connection.info[_FILE]:
         # What is written to the one that is open would be lost without a word.
         raise RegistryError(
             f"the database {path} was removed or replaced while it was in use; nothing was changed, run it again"

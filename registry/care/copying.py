@@ -18,7 +18,6 @@ from registry.care.report import Copied, Progress
 from registry.location import BACKUP_SETTING
 from registry.registry import Registry
 
-_OF_THE_PLACE = (schema.BLOBS_SETTING, BACKUP_SETTING)
 _ROWS = 1000
 
 

@@ -81,7 +81,7 @@ def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | Non
             "zero-shot": source is not None
             and target is not None
             and (source.side, target.side) == ("source", "target")
-            and pair == Pair(source.pair.source, target.pair.target),
+            and (pair.source, pair.target) == (source.pair.source, target.pair.target),
             "retention": pair == original or any(module.pair == pair for module in used),
         }
         if not possible[score.kind]:
