@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from continual_mt.languages import Pair, SideName
 from continual_mt.settings import TrainingSettings
 from continual_mt.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
+from continual_mt.training import computation_dtype
 from continual_mt.transformer import initial_tensors
 
 ARCHITECTURE = Architecture()
@@ -86,6 +88,11 @@ class Workload:
             validate_every=updates,
             patience=0,
         )
+
+
+def bfloat16() -> bool:
+    """Whether the rivals are told to use it: only where the machine multiplies in it, or it would slow them down."""
+    return computation_dtype(torch.device("cuda" if torch.cuda.is_available() else "cpu"), "auto") == torch.bfloat16
 
 
 def trained_names(scope: Scope, side: SideName) -> tuple[str, ...]:

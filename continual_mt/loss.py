@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-CHUNK_ROWS = {"cpu": 128, "cuda": 4096}
+CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
 
 
 def projected_loss(states: Tensor, embedding: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -34,26 +34,28 @@ class _ProjectedLoss(torch.autograd.Function):
         table, offset = embedding.to(states.dtype), bias.to(states.dtype)
         of_states, of_embedding, of_bias = ctx.needs_input_grad[:3]
         wanted = of_states or of_embedding or of_bias
-        of_logits = states.new_empty(len(states), len(table)) if wanted else None
         bias_gradient = torch.zeros_like(bias, dtype=torch.float32)
         right = functional.pad(labels, (0, len(states) - len(labels)))[:, None]
+        # The mean of a row's logits is the logit of the mean type.
+        means = states.float() @ table.float().mean(0) + offset.float().mean()
+        # Logits at first, their gradient at last.
+        of_logits = functional.linear(states, table, offset)
         losses = []
         for first in range(0, len(states), chunk := CHUNK_ROWS[states.device.type]):
             rows, real = slice(first, first + chunk), max(0, len(labels) - first)
-            logits = functional.linear(states[rows], table, offset).float()
-            likely = logits.amax(1, keepdim=True)
-            expected = (1 - smoothing) * logits.gather(1, right[rows]) + smoothing * logits.mean(1, keepdim=True)
-            shares = logits.softmax(1)
-            # Of the likeliest type alone it is certain that its share has a logarithm.
-            normaliser = likely - shares.amax(1, keepdim=True).log()
-            losses.append((normaliser - expected)[:real].sum())
-            if of_logits is not None:
-                gradient = shares.sub_(smoothing / len(table))
-                gradient.scatter_add_(1, right[rows], torch.full_like(normaliser, smoothing - 1))
+            shares = of_logits[rows].float()  # in float32 the very same
+            highest = shares.amax(1, keepdim=True)
+            expected = (1 - smoothing) * shares.gather(1, right[rows]) + smoothing * means[rows, None]
+            total = shares.sub_(highest).exp_().sum(1, keepdim=True)
+            losses.append((highest + total.log() - expected)[:real].sum())
+            if wanted:
+                gradient = shares.mul_(total.reciprocal()).sub_(smoothing / len(table))
+                gradient.scatter_add_(1, right[rows], torch.full_like(total, smoothing - 1))
                 gradient[real:] = 0
                 bias_gradient += gradient.sum(0)
-                of_logits[rows] = gradient
-        if of_logits is not None:
+                if gradient.dtype != of_logits.dtype:
+                    of_logits[rows] = gradient
+        if wanted:
             ctx.save_for_backward(
                 of_logits @ table if of_states else None,
                 # The smaller of the two is the one that has to be laid out anew.

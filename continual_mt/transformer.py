@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from continual_mt.architecture import Activation, Architecture
-from continual_mt.dropout import dropout
+from continual_mt.attention import attend
+from continual_mt.dropout import add_dropped, dropout
 from continual_mt.layout import Grid, Layout, Packed
 from continual_mt.memory import KeysAndValues, Memory
 from continual_mt.products import linear
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "relu": functional.relu,
+    "relu": torch.relu_,
     "swish": functional.silu,
     "gelu": functional.gelu,
 }
@@ -87,17 +88,9 @@ class Attention(nn.Module):
     def forward(self, states: Tensor, layout: Layout, seen: KeysAndValues, mask: Tensor | None, rate: float) -> Tensor:
         """(rows, width) in and out. ``mask`` is added to the scores; ``rate`` is dropout's."""
         keys, values = seen
-        query = self._split(self.query(states), layout)
-        if query.is_cuda:
-            mixed = functional.scaled_dot_product_attention(
-                query, keys, values, attn_mask=None if mask is None else mask.to(query.dtype)
-            )
-        else:
-            # On CPUs the fused kernel is several times slower than these lines, its backward most of all.
-            scores = torch.matmul(query * query.shape[-1] ** -0.5, keys.transpose(-1, -2))
-            mixed = torch.matmul((scores if mask is None else scores + mask.to(scores.dtype)).softmax(-1), values)
+        mixed = attend(self._split(self.query(states), layout), keys, values, mask)
         mixed = layout.collect(mixed.to(states.dtype))
-        return cast(Tensor, self.norm(states + dropout(self.output(mixed), rate)))
+        return cast(Tensor, self.norm(add_dropped(states, self.output(mixed), rate)))
 
 
 class FeedForward(nn.Module):
@@ -110,7 +103,7 @@ class FeedForward(nn.Module):
         self.activation = _ACTIVATIONS[activation]
 
     def forward(self, states: Tensor, rate: float) -> Tensor:
-        return cast(Tensor, self.norm(states + dropout(self.outer(self.activation(self.inner(states))), rate)))
+        return cast(Tensor, self.norm(add_dropped(states, self.outer(self.activation(self.inner(states))), rate)))
 
 
 class Stack(nn.ModuleList, Generic[Member]):

@@ -24,10 +24,10 @@ from ray_jobs.worker import run_worker
 POLL_SECONDS = 0.5
 
 # glibc gives large blocks back to the system and asks for them anew at every update; with these it keeps them. OpenMP's
-# threads spin while they wait for each other, which slows training down where anything else runs besides; after a while
-# they had better sleep. Elsewhere these variables mean nothing.
+# threads spin while they wait for each other, which slows training down where anything else runs besides; when that is
+# longer than the gap between two operations they had better sleep. Elsewhere these variables mean nothing.
 WORKER_ENVIRONMENT = {
-    "GOMP_SPINCOUNT": "10000",
+    "GOMP_SPINCOUNT": "100000",
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
     "MALLOC_TOP_PAD_": "67108864",

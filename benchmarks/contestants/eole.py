@@ -19,7 +19,7 @@ import sentencepiece
 import yaml
 
 from benchmarks.measure import Measured
-from benchmarks.workload import ARCHITECTURE, SIDES, Workload
+from benchmarks.workload import ARCHITECTURE, SIDES, Workload, bfloat16
 from continual_mt.batches import epoch_batches
 from continual_mt.training import BETAS
 
@@ -53,7 +53,7 @@ def configuration(workload: Workload, folder: Path, updates: int) -> dict[str, o
             "model_path": str(folder / "model"),
             "world_size": 0,
             "gpu_ranks": [],
-            "compute_dtype": "bf16",
+            "compute_dtype": "bf16" if bfloat16() else "fp32",
             "batch_type": "tokens",
             "batch_size": workload.batch_tokens,
             "normalization": "tokens",

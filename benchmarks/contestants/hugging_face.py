@@ -1,4 +1,7 @@
-"""Hugging Face's Seq2SeqTrainer: as it comes with bfloat16 switched on, or ``--tuned`` (eager, grouped by length)."""
+"""Hugging Face's Seq2SeqTrainer: as it comes, or ``--tuned`` (eager, grouped by length).
+
+Either is told to use bfloat16 where the machine multiplies in it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from transformers import MarianConfig, MarianMTModel, Seq2SeqTrainer, Seq2SeqTra
 from benchmarks.contestants import arguments
 from benchmarks.measure import Measured, Meter, peak_memory_mb, share_in_products
 from benchmarks.scores import development_bleu
-from benchmarks.workload import ARCHITECTURE, Workload, trained_names
+from benchmarks.workload import ARCHITECTURE, Workload, bfloat16, trained_names
 from continual_mt.batches import epoch_batches
 from continual_mt.families.marian import from_hugging_face, hugging_face_names
 from continual_mt.tokenizer import Tokenizer
@@ -126,7 +129,7 @@ def main() -> None:
             label_smoothing_factor=settings.label_smoothing,
             max_grad_norm=settings.clip,
             train_sampling_strategy="group_by_length" if options.tuned else "random",
-            bf16=True,
+            bf16=bfloat16(),
             use_cpu=not torch.cuda.is_available(),
             save_strategy="no",
             report_to=[],

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.dropout import dropout
+from continual_mt.dropout import add_dropped, dropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.9, 0.999])
@@ -57,3 +57,22 @@ def test_non_contiguous_values() -> None:
     values = torch.arange(1.0, 13).view(3, 4).transpose(0, 1)
     result = dropout(values, 0.5)
     assert torch.equal(result, torch.where(result == 0, 0.0, values * 2))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_adding_what_was_dropped(rate: float, dtype: torch.dtype) -> None:
+    states, values = (torch.randn(50, 8).to(dtype).requires_grad_() for _ in range(2))
+    torch.manual_seed(5)
+    expected = states.detach() + dropout(values.detach(), rate)
+    torch.manual_seed(5)
+    found = add_dropped(states, values, rate)
+    # It rounds once, where a sum of two rounds twice.
+    torch.testing.assert_close(found.detach(), expected, atol=2 * torch.finfo(dtype).eps, rtol=torch.finfo(dtype).eps)
+    found.backward(torch.ones_like(found))
+    assert states.grad is not None
+    assert values.grad is not None
+    assert torch.equal(states.grad, torch.ones_like(states))
+    kept = values.grad != 0
+    assert torch.equal(found[~kept], states[~kept])
+    assert kept.all() == (rate == 0)
