@@ -65,11 +65,13 @@ def _places(catalog: RecipeCatalog, parent: ParentRecord, name: str) -> dict[Sid
             raise IncompatibleError(f"{name} belongs to the parent {module.parent}, not to {parent.name}")
         return {module.side: _of_module(module)}
     language = parse_language(name)
+    modules, own = catalog.standing(parent.name), _own(parent)
+    tables = [_of_module(catalog.module(m.full_name)) for m in modules if m.language == language]
     # What comes last stays: the parent's own.
-    tables = [*map(_of_module, catalog.standing(parent.name)), *_own(parent)]
-    places = {table.side: table for table in tables if table.language == language}
+    places = {table.side: table for table in [*tables, *own] if table.language == language}
     if not places:
-        raise unknown("language", language, (table.language for table in tables))
+        languages = [*(module.language for module in modules), *(table.language for table in own)]
+        raise unknown("language", language, languages)
     return places
 
 

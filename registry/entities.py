@@ -108,21 +108,15 @@ class ParentRecord:
 
 
 @dataclass(frozen=True)
-class ModuleRecord:
-    """A registered module. ``digest`` is that of its content; ``side`` is the side that is new."""
+class ModuleOutline:
+    """As much of a module as recipes are made from. ``digest`` is its content's; ``side`` is the side that is new."""
 
     parent: str
-    parent_fingerprint: str
     pair: Pair
     version: int
     side: SideName
     scope: Scope
     digest: str
-    parameters: int
-    bytes: int
-    pieces: Mapping[str, str]
-    lineage: Lineage
-    created: datetime
 
     @property
     def full_name(self) -> str:
@@ -134,16 +128,28 @@ class ModuleRecord:
         return self.pair.language(self.side)
 
     @property
+    def key(self) -> ModuleKey:
+        return ModuleKey(self.full_name, self.digest)
+
+
+@dataclass(frozen=True)
+class ModuleRecord(ModuleOutline):
+    """A registered module."""
+
+    parent_fingerprint: str
+    parameters: int
+    bytes: int
+    pieces: Mapping[str, str]
+    lineage: Lineage
+    created: datetime
+
+    @property
     def shared(self) -> bool:
         """Whether it went on with another module's cross-attention, or earlier pairs were replayed while it trained.
 
         Such a module belongs to a sequence that shares one cross-attention, and is taken only where it is named.
         """
         return is_shared(self.lineage.spec)
-
-    @property
-    def key(self) -> ModuleKey:
-        return ModuleKey(self.full_name, self.digest)
 
     def to_json(self) -> JSONObject:
         return {

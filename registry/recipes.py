@@ -5,22 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
-from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from continual_mt.architecture import Scope
 from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.recipe import ModuleKey, Recipe
 from registry import schema
 from registry.catalog import Catalog, parent_id
-from registry.choice import CHAMPION, Choice, standing
-from registry.entities import ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.choice import CHAMPION, Choice
+from registry.entities import ModuleOutline, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.garbage import not_collecting
 from registry.names import ModuleName, full_name, unknown
-from registry.records import module_record
 from registry.resolution import PREFERENCE, Shelf
 
 BEST_METRIC = "bleu"
@@ -61,7 +58,7 @@ class RecipeCatalog(Catalog):
         """Every recipe that can be run now, with the module that stands for each trained pair."""
         return [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.recipes()]
 
-    def standing(self, parent: str | None = None) -> list[ModuleRecord]:
+    def standing(self, parent: str | None = None) -> list[ModuleOutline]:
         """The module that stands for each trained pair of a parent, by pair."""
         return list(self._shelf(self.parent(parent)).preferred)
 
@@ -211,10 +208,7 @@ class RecipeCatalog(Catalog):
             choice = Choice(
                 {pair: record.version for pair, record in pinned.items()}, _champions(session, parent.name), scores
             )
-            # Fully read are only those that are taken: there may be thousands.
-            chosen = [version.id for version in standing(versions, choice) if version.pair not in pinned]
-            rows = session.scalars(select(schema.Module).where(schema.Module.id.in_(chosen)))
-            taken = [module_record(row) for row in rows]
+        taken = [version for version in versions if version.pair not in pinned]
         of_pairs = [record for record in pinned.values() if pairs is None or record.pair in pairs]
         return Shelf.of(parent, [*taken, *of_pairs], choice)
 
@@ -230,15 +224,6 @@ class RecipeCatalog(Catalog):
             if other != record:
                 raise IncompatibleError(f"both {other.full_name} and {record.full_name} are given; say which one")
         return pinned
-
-
-class _Version(NamedTuple):
-    """As much of a module as the choice among its pair's versions needs."""
-
-    id: int
-    pair: Pair
-    version: int
-    scope: Scope
 
 
 def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleKey | None]:
@@ -269,7 +254,7 @@ def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
     return {Pair(source, target) for source, target in parts if source != target}
 
 
-def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, newest: bool) -> list[_Version]:
+def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, newest: bool) -> list[ModuleOutline]:
     """Those that are not taken only where they are named, and the champions, which have been.
 
     Of thousands only the ``newest`` are asked for, where nothing else decides: of each pair that one, and that one of
@@ -285,12 +270,12 @@ def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, 
         kind = module.source, module.target, module.scope == "scratch"
         last = select(*kind, func.max(module.version)).where(*there, taken).group_by(*kind).correlate(None)
         taken = and_(taken, tuple_(*kind, module.version).in_(last))
-    query = select(module.id, module.source, module.target, module.version, module.scope).where(
+    query = select(module.source, module.target, module.version, module.side, module.scope, module.digest).where(
         *there, or_(taken, module.id.in_(champion))
     )
     return [
-        _Version(number, Pair(source, target), version, scope)
-        for number, source, target, version, scope in session.execute(query)
+        ModuleOutline(parent, Pair(source, target), version, side, scope, digest)
+        for source, target, version, side, scope, digest in session.execute(query)
     ]
 
 

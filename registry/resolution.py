@@ -17,7 +17,7 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from registry.choice import NEWEST, Choice, standing
-from registry.entities import ModuleRecord, ParentRecord
+from registry.entities import ModuleOutline, ParentRecord
 from registry.names import unknown
 
 PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
@@ -28,35 +28,35 @@ class Shelf:
     """A parent and the modules that stand for their pairs on it. Of two modules of a pair the first is preferred."""
 
     parent: ParentRecord
-    modules: tuple[ModuleRecord, ...]
+    modules: tuple[ModuleOutline, ...]
 
     @classmethod
-    def of(cls, parent: ParentRecord, modules: Iterable[ModuleRecord], choice: Choice = NEWEST) -> Shelf:
+    def of(cls, parent: ParentRecord, modules: Iterable[ModuleOutline], choice: Choice = NEWEST) -> Shelf:
         """The shelf of what stands for each pair among ``modules``."""
         return cls(parent, tuple(standing(modules, choice)))
 
     @cached_property
-    def preferred(self) -> tuple[ModuleRecord, ...]:
+    def preferred(self) -> tuple[ModuleOutline, ...]:
         """The module of each trained pair, by pair."""
         return _first_of_each_pair(self.modules)
 
     @cached_property
-    def combinable(self) -> tuple[ModuleRecord, ...]:
+    def combinable(self) -> tuple[ModuleOutline, ...]:
         """The module of each pair that works with the parent's other pieces: ``scratch`` shares nothing."""
         return _first_of_each_pair(module for module in self.modules if module.scope != "scratch")
 
     def recipes(self) -> list[Recipe]:
         """Every recipe that can be run: the original, then supervised, zero-shot and retention, each by pair."""
-        return [self.original(), *map(self.supervised, self.preferred), *self.zero_shots(), *self.retentions()]
+        return [*self.pairs(), *self.retentions()]
 
     def pairs(self) -> list[Recipe]:
         """The best recipe of every pair that can be run: original before supervised before zero-shot."""
-        return [recipe for recipe in self.recipes() if recipe.kind in PREFERENCE]
+        return [self.original(), *map(self.supervised, self.preferred), *self.zero_shots()]
 
     def original(self) -> Recipe:
         return self._recipe("original", self.parent.pair)
 
-    def supervised(self, module: ModuleRecord) -> Recipe:
+    def supervised(self, module: ModuleOutline) -> Recipe:
         """The pair that the module was trained on, with all the pieces that the module has."""
         return supervised(self.parent, module.key, module.pair, module.side, module.scope)
 
@@ -75,7 +75,7 @@ class Shelf:
         """The original pair through the cross-attention of each module that has one."""
         return [self.retention(module) for module in self.combinable if has(module, "cross_attention")]
 
-    def retention(self, module: ModuleRecord) -> Recipe:
+    def retention(self, module: ModuleOutline) -> Recipe:
         """The original pair through a module's cross-attention. Raises IncompatibleError when it has none to lend."""
         return self._recipe("retention", self.parent.pair, None, lent_cross_attention(module), None)
 
@@ -90,7 +90,7 @@ class Shelf:
     def can_run(self, pair: Pair) -> bool:
         return any(recipe.pair == pair for recipe in self.pairs())
 
-    def through(self, recipe: Recipe, module: ModuleRecord | None) -> Recipe:
+    def through(self, recipe: Recipe, module: ModuleOutline | None) -> Recipe:
         """A recipe with the cross-attention of another module; None is the parent's.
 
         The original or a supervised pair, which has a cross-attention of its own, then becomes a retention. Raises
@@ -127,16 +127,16 @@ def supervised(parent: ParentRecord, key: ModuleKey, pair: Pair, side: SideName,
     return Recipe("supervised", pair, parent.name, parent.fingerprint, source, cross_attention, target)
 
 
-def has(module: ModuleRecord, group: Group) -> bool:
+def has(module: ModuleOutline, group: Group) -> bool:
     """Whether a module brings a group of its own, or leaves it to its parent."""
     return group in trained_groups(module.scope, module.side)
 
 
-def cross_attention_of(module: ModuleRecord) -> ModuleKey | None:
+def cross_attention_of(module: ModuleOutline) -> ModuleKey | None:
     return module.key if has(module, "cross_attention") else None
 
 
-def lent_cross_attention(module: ModuleRecord) -> ModuleKey:
+def lent_cross_attention(module: ModuleOutline) -> ModuleKey:
     """A module's cross-attention, for another pair. Raises IncompatibleError when there is none."""
     if module.scope == "scratch":
         raise IncompatibleError(
@@ -149,8 +149,8 @@ def lent_cross_attention(module: ModuleRecord) -> ModuleKey:
     return module.key
 
 
-def _first_of_each_pair(modules: Iterable[ModuleRecord]) -> tuple[ModuleRecord, ...]:
-    first: dict[Pair, ModuleRecord] = {}
+def _first_of_each_pair(modules: Iterable[ModuleOutline]) -> tuple[ModuleOutline, ...]:
+    first: dict[Pair, ModuleOutline] = {}
     for module in modules:
         first.setdefault(module.pair, module)
     return tuple(first[pair] for pair in sorted(first))

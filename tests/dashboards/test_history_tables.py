@@ -28,12 +28,12 @@ CREATED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 SEQUENCE = SequenceRecord("a" * 64, "base", "latin", "separate", (PT_EN, ES_DE), CREATED)
 MODULE = ModuleRecord(
     "base",
-    "f" * 64,
     PT_EN,
     1,
     "source",
     "xattn",
     "1" * 64,
+    "f" * 64,
     1_700,
     6_800,
     {},

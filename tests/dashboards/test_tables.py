@@ -134,7 +134,7 @@ def parent(name: str, parameters: int) -> ParentRecord:
 
 def module(of: str, pair: str, parameters: int) -> ModuleRecord:
     return ModuleRecord(
-        of, "f" * 64, Pair.parse(pair), 1, "source", "xattn", "1" * 64, parameters, 1_250_000, {}, LINEAGE, CREATED
+        of, Pair.parse(pair), 1, "source", "xattn", "1" * 64, "f" * 64, parameters, 1_250_000, {}, LINEAGE, CREATED
     )
 
 
