@@ -8,6 +8,7 @@ The text that is given is repeated, or cut, to each size.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -64,18 +65,24 @@ def main() -> None:
             f"{size:,}",
             f"{values['target_tokens_per_second']:,.0f}",
             f"{values['peak_memory_mb']:,.0f} MB",
+            f"{values.get('own_memory_mb', math.nan):,.0f} MB",
             f"{values['seconds_to_first_update']:.1f} s",
         ]
         for size, values in found.items()
     ]
-    print_table(["sentence pairs", "target tokens/s", "peak memory", "cached corpus to first update"], rows, texts=0)
+    memory = ("peak memory", "without mapped files")
+    titles = ["sentence pairs", "target tokens/s", *memory, "cached corpus to first update"]
+    print_table(titles, rows, texts=0)
     smallest, largest = found[sizes[0]], found[sizes[-1]]
-    growth = (largest["peak_memory_mb"] - smallest["peak_memory_mb"]) * 1e6 / (sizes[-1] - sizes[0])
-    print(f"{growth:.0f} bytes of memory a sentence pair, mapped tokens included")
+
+    def growth(name: str) -> float:
+        return (largest.get(name, math.nan) - smallest.get(name, math.nan)) * 1e6 / (sizes[-1] - sizes[0])
+
+    growths = {"with mapped tokens": growth("peak_memory_mb"), "beyond mapped tokens": growth("own_memory_mb")}
+    print_table(["bytes of memory a sentence pair", ""], [[name, f"{value:.0f}"] for name, value in growths.items()])
     if options.json:
-        write_json(
-            options.json, {"sizes": {str(size): values for size, values in found.items()}, "bytes_a_pair": growth}
-        )
+        by_size = {str(size): values for size, values in found.items()}
+        write_json(options.json, {"sizes": by_size, "bytes_a_pair": growths})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile
 
@@ -51,6 +52,7 @@ class Measured:
     tokens_an_update: float
     development_bleu: float | None = None
     seconds_to_first_update: float | None = None
+    own_memory_mb: float | None = None
 
     def to_json(self) -> dict[str, float | None]:
         return asdict(self)
@@ -59,6 +61,13 @@ class Measured:
 def peak_memory_mb() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def own_memory_mb() -> float | None:
+    """Of this process, now, without files that are mapped; None where the system does not say."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("RssAnon:")), None)
 
 
 def share_in_products(update: Callable[[], object]) -> float:

@@ -85,7 +85,7 @@ def timed(run: Callable[[], Answer]) -> tuple[float, Answer]:
 
 
 def searched(model: Translator, sources: list[list[int]], beam: int, size: int) -> list[list[int]]:
-    return [best[0].tokens for best in model.search(sources, Search(beam, batch_tokens=size * beam))]
+    return [best[0].tokens for best in model.search(sources, Search(beam, batch_tokens=size * beam, scored=False))]
 
 
 def contestants(

@@ -21,38 +21,42 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
             query, keys, values, attn_mask=None if mask is None else mask.to(query.dtype)
         )
     # On CPUs the fused kernel is several times slower than these products, its backward most of all.
+    if not torch.is_grad_enabled():
+        return _mixed(query, keys, values, mask)[0]
     result: Tensor = _Attend.apply(query, keys, values, mask)  # type: ignore[no-untyped-call]
     return result
 
 
+def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What ``attend`` gives, and the share (sentences · heads, queries, positions) that each position has in it."""
+    sentences, heads, queries, width = query.shape
+    scores = _product(query.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2), width**-0.5)
+    if mask is not None:
+        scores.view(sentences, heads, queries, -1).add_(mask)
+    shares = scores.softmax(-1)
+    return torch.bmm(shares, values.flatten(0, 1)).view(sentences, heads, queries, width), shares
+
+
 class _Attend(torch.autograd.Function):
-    """Written out so that scaling and masking are part of the products, and no gradient has to be laid out anew."""
+    """Written out so that scaling is a part of the products, and no gradient has to be laid out anew."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        sentences, heads, queries, width = query.shape
-        positions = keys.shape[2]
-        q, k, v = query.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1)
-        ctx.scale = width**-0.5
-        if mask is None:
-            scores = _product(q, k.transpose(1, 2), ctx.scale)
-        else:
-            added = mask.to(q.dtype).expand(sentences, heads, queries, positions).flatten(0, 1)
-            scores = torch.baddbmm(added, q, k.transpose(1, 2), alpha=ctx.scale)
-        shares = scores.softmax(-1)
-        ctx.save_for_backward(q, k, v, shares)
-        return torch.bmm(shares, v).view(sentences, heads, queries, width)
+        mixed, shares = _mixed(query, keys, values, mask)
+        ctx.save_for_backward(query, keys, values, shares)
+        return mixed
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        q, k, v, shares = ctx.saved_tensors
-        of_mixed = gradient.flatten(0, 1)
+        *inputs, shares = ctx.saved_tensors
+        q, k, v, of_mixed = (tensor.flatten(0, 1) for tensor in (*inputs, gradient))
+        scale = q.shape[2] ** -0.5
         of_shares = torch.bmm(of_mixed, v.transpose(1, 2))
         of_scores = torch._softmax_backward_data(of_shares, shares, -1, shares.dtype)
         found = (
-            _product(of_scores, k, ctx.scale),
-            _product(of_scores.transpose(1, 2), q, ctx.scale),
+            _product(of_scores, k, scale),
+            _product(of_scores.transpose(1, 2), q, scale),
             torch.bmm(shares.transpose(1, 2), of_mixed),
         )
         of_query, of_keys, of_values = (one.view(*gradient.shape[:2], *one.shape[1:]) for one in found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -77,12 +78,14 @@ class ConvertedModel(Translator):
             max_decoding_length=min(self._maximum_tokens, 2 * max(map(len, sources)) + 22),
             min_decoding_length=0,  # its own of 1 takes the end's probability away from the first step
             max_input_length=0,  # parts are within the model's limit already; its own would cut without a word
-            return_scores=True,
+            return_scores=search.scored,
         )
         return [
             [
                 Hypothesis([self._target_ids[piece] for piece in tokens], score)
-                for tokens, score in zip(result.hypotheses, result.scores, strict=True)
+                for tokens, score in zip(
+                    result.hypotheses, result.scores or [math.nan] * len(result.hypotheses), strict=True
+                )
             ]
             for result in found
         ]

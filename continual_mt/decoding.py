@@ -15,7 +15,7 @@ from torch import Tensor
 from continual_mt.layout import Packed
 from continual_mt.memory import KeysAndValues, Memory
 from continual_mt.transformer import Transformer
-from continual_mt.translator import Hypothesis
+from continual_mt.translator import Hypothesis, Search
 
 CROWDED = 0.75
 """The share of running sentences below which those that ended are dropped: dropping them copies all others."""
@@ -96,25 +96,29 @@ class _Running:
         return chosen
 
 
-def search_batch(batch: EncodedBatch, beam: int, length_penalty: float) -> list[list[Hypothesis]]:
+def search_batch(batch: EncodedBatch, search: Search) -> list[list[Hypothesis]]:
     """The best hypotheses of each sentence, best first; a beam of 1 is greedy search."""
-    if beam == 1:
-        return [[best] for best in greedy_search(batch, length_penalty)]
-    return beam_search(batch, beam, length_penalty)
+    if search.beam == 1:
+        return [[best] for best in greedy_search(batch, search.length_penalty, scored=search.scored)]
+    return beam_search(batch, search.beam, search.length_penalty)
 
 
 @torch.inference_mode()
-def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0) -> list[Hypothesis]:
-    """The best token at each step; the penalty only tells how scores are normalised."""
+def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: bool = True) -> list[Hypothesis]:
+    """The best token at each step; the penalty only tells how scores are normalised.
+
+    Where they are not wanted, they are not a number: they are a tenth of the work.
+    """
     running, last = _Running(batch, 1), batch.starts
     tokens = torch.empty(len(last), int(running.limits.max()), dtype=torch.long, device=last.device)
-    scores, lengths, ended = (
-        last.new_zeros(len(last), dtype=dtype) for dtype in (torch.float32, torch.long, torch.bool)
-    )
+    scores = last.new_full((len(last),), 0.0 if scored else torch.nan, dtype=torch.float32)
+    lengths, ended = (last.new_zeros(len(last), dtype=dtype) for dtype in (torch.long, torch.bool))
     while len(rows := running.rows):
-        best, last = _highest(running.step(last[:, None])[:, 0].log_softmax(-1))
-        position = running.memory.position
-        scores[rows] += best.where(running.active, 0.0)
+        logits = running.step(last[:, None])[:, 0]
+        last, position = _likeliest(logits), running.memory.position
+        if scored:
+            best = logits.log_softmax(-1).gather(1, last[:, None])[:, 0]
+            scores[rows] += best.where(running.active, 0.0)
         lengths[rows] += running.active
         tokens[rows, position] = last
         at_end = last == running.ends
@@ -130,11 +134,9 @@ def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0) -> list[Hypo
     ]
 
 
-def _highest(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest score of each row, and its place, which NumPy finds four times faster on CPUs."""
-    if scores.device.type != "cpu":
-        return scores.max(-1)
-    return scores.amax(-1), torch.from_numpy(scores.numpy().argmax(-1))
+def _likeliest(logits: Tensor) -> Tensor:
+    """The place of each row's highest, which NumPy finds ten times faster on CPUs."""
+    return logits.argmax(-1) if logits.is_cuda else torch.from_numpy(logits.numpy().argmax(-1))
 
 
 @dataclass

@@ -44,7 +44,7 @@ def translate_mixed(
 
     Blank and over-long sentences are treated as by ``PairModel.translate``, which raises the same errors.
     """
-    search = Search(beam, length_penalty, 1, batch_tokens)
+    search = Search(beam, length_penalty, 1, batch_tokens, scored=False)
     parts = [
         _Part(number - 1, model, tokens)
         for number, (model, sentence) in enumerate(requests, start=1)
@@ -56,7 +56,7 @@ def translate_mixed(
         with laid_out(len(members) * beam):
             for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
                 together = sorted((members[i] for i in chosen), key=lambda i: _kinship(parts[i].model))
-                best = search_batch(_encode([parts[i] for i in together]), beam, length_penalty)
+                best = search_batch(_encode([parts[i] for i in together]), search)
                 results.update(zip(together, best, strict=True))
     for i, part in enumerate(parts):
         found[part.request].append(results[i])

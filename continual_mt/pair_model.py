@@ -57,7 +57,7 @@ class PairModel(Translator):
         tokens, lengths = pad([[*source, self.source.tokenizer.end] for source in sources], self.source.tokenizer.pad)
         tokens, lengths = tokens.to(self.transformer.device), lengths.to(self.transformer.device)
         start, end = self.target.tokenizer.start, self.target.tokenizer.end
-        return search_batch(encode(self.transformer, tokens, lengths, start, end), search.beam, search.length_penalty)
+        return search_batch(encode(self.transformer, tokens, lengths, start, end), search)
 
     @torch.inference_mode()
     def logits(self, sources: Sequence[str], references: Sequence[str]) -> Iterator[Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 FEW_ROWS = 32
-"""Fewer than these are multiplied sooner than weights are laid out for them."""
+"""Fewer than these are multiplied sooner than weights are laid out for them, and sooner by weights that are not."""
 
 # torch lays weights out so for what it compiles, and has no public name for it.
 HAS_LAYOUT: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
@@ -27,7 +27,7 @@ _laid: ContextVar[_Laid | None] = ContextVar("laid", default=None)
 
 @contextmanager
 def laid_out(rows: int) -> Iterator[None]:
-    """While this is open, weights are laid out when they are first multiplied with, unless that is for few ``rows``."""
+    """While this is open, weights are laid out when many rows first meet them, unless that is for few ``rows``."""
     token = _laid.set({} if HAS_LAYOUT and rows >= FEW_ROWS else None)
     try:
         yield
@@ -40,6 +40,7 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     laid = _laid.get()
     if (
         laid is None
+        or rows.numel() < FEW_ROWS * rows.shape[-1]
         or {rows.dtype, weight.dtype} != {torch.float32}
         or rows.device.type != "cpu"
         or torch.is_grad_enabled()

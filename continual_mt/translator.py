@@ -20,7 +20,10 @@ BATCH_TOKENS = 8192
 
 
 class Hypothesis(NamedTuple):
-    """Target tokens without start and end, and their length-normalised log-probability."""
+    """Target tokens without start and end, and their length-normalised log-probability.
+
+    That is not a number where a search was told that scores are not wanted.
+    """
 
     tokens: list[int]
     score: float
@@ -37,13 +40,15 @@ class Translation(NamedTuple):
 class Search:
     """How to search: ``beam`` 1 is greedy. ``best`` are the hypotheses wanted of each sentence.
 
-    ``batch_tokens`` bounds source tokens times beam in a batch. Raises InputError for what makes no sense.
+    ``batch_tokens`` bounds source tokens times beam in a batch; ``scored`` says whether scores are wanted, which greedy
+    search does better without. Raises InputError for what makes no sense.
     """
 
     beam: int = 5
     length_penalty: float = 1.0
     best: int = 1
     batch_tokens: int = BATCH_TOKENS
+    scored: bool = True
 
     def __post_init__(self) -> None:
         for name in ("beam", "best", "batch_tokens"):
@@ -90,7 +95,7 @@ class Translator(ABC):
         ``progress`` is called with the number of parts done. Raises InputError for a sentence with a line break or
         with half a surrogate pair.
         """
-        search = Search(beam, length_penalty, 1, batch_tokens)
+        search = Search(beam, length_penalty, 1, batch_tokens, scored=False)
         return [best[0].text for best in self.translations(sentences, search, progress)]
 
     def translations(

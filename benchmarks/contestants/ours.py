@@ -8,7 +8,7 @@ import time
 import torch
 
 from benchmarks.contestants import arguments
-from benchmarks.measure import Measured, Meter, peak_memory_mb, share_in_products
+from benchmarks.measure import Measured, Meter, own_memory_mb, peak_memory_mb, share_in_products
 from benchmarks.scores import development_bleu
 from benchmarks.workload import ARCHITECTURE, Workload, trained_names
 from continual_mt.batches import epoch_batches, make_batch
@@ -40,6 +40,7 @@ def main() -> None:
         _, tokens = trainer.update()
         meter.update(time.perf_counter() - started, tokens)
         first = first or time.perf_counter() - begun
+    own_memory = own_memory_mb()
     bleu = development_bleu(workload, model) if options.score else None
     for indices in epoch_batches(corpus, workload.batch_tokens, options.seed, 0)[:PADDING_BATCHES]:
         batch = make_batch(corpus, indices, source, target)
@@ -53,6 +54,7 @@ def main() -> None:
         sum(meter.target_tokens) / len(meter.target_tokens),
         bleu,
         first,
+        own_memory,
     )
     print(json.dumps(measured.to_json()))
 

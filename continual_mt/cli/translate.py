@@ -73,7 +73,7 @@ def translate(
     from registry import Registry
 
     ends, text = _ends(pair), Input(source)
-    search = Search(beam, length_penalty, best, batch_tokens)
+    search = Search(beam, length_penalty, best, batch_tokens, scored=scores or best > 1)
     total = text.check()
     destination = Output(output, text)
     place = Home.resolve(home)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -169,3 +170,13 @@ def test_choosing(loud_parent: Parent, tmp_path: Path, monkeypatch: pytest.Monke
     assert with_backend(model, "auto", tmp_path) is model
     with pytest.raises(IncompatibleError, match="CTranslate2 is not installed: pip install ctranslate2, or use torch"):
         with_backend(model, "ctranslate2", tmp_path)
+
+
+def test_scores_that_nobody_wants_are_no_numbers(loud_parent: Parent, sentences: list[str], tmp_path: Path) -> None:
+    model = original(loud_parent)
+    fast = converted(model, tmp_path, precision="float32")
+    sources = [model.source.tokenizer.encode(text) for text in sentences[:5]]
+    bare = fast.search(sources, Search(beam=1, scored=False))
+    scored = fast.search(sources, Search(beam=1))
+    assert [best.tokens for (best,) in bare] == [best.tokens for (best,) in scored]
+    assert all(math.isnan(best.score) for (best,) in bare)

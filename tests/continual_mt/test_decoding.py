@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -202,3 +204,12 @@ def test_no_hypothesis_is_longer_than_its_limit() -> None:
     assert [len(h.tokens) for h in greedy_search(encode(model, tokens, lengths, START, END))] == limits
     for hypotheses, limit in zip(beam_search(encode(model, tokens, lengths, START, END), 2, 1.0), limits, strict=True):
         assert [len(hypothesis.tokens) for hypothesis in hypotheses] == [limit, limit]
+
+
+def test_greedy_search_without_scores_finds_the_same_tokens() -> None:
+    model, (tokens, lengths) = ours(marian(3, 0.0)), sources(3)
+    scored = greedy_search(encode(model, tokens, lengths, START, END))
+    bare = greedy_search(encode(model, tokens, lengths, START, END), scored=False)
+    assert [hypothesis.tokens for hypothesis in bare] == [hypothesis.tokens for hypothesis in scored]
+    assert all(math.isnan(hypothesis.score) for hypothesis in bare)
+    assert not any(math.isnan(hypothesis.score) for hypothesis in scored)
