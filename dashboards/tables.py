@@ -110,7 +110,7 @@ def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> 
         best = entry.score
         figures = (NOTHING, NOTHING, NOTHING)
         if best is not None:
-            found = chrf.get((best.recipe, best.test_digest, best.beam))
+            found = chrf.get((entry.recipe.digest, best.test_digest, best.beam))
             figures = (
                 points(best.value),
                 points(found),

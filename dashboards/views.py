@@ -68,7 +68,7 @@ def pair_matrix(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord], met
     cells = []
     for entry in entries:
         best = entry.score
-        value = None if best is None else values.get((best.recipe, best.test_digest, best.beam))
+        value = None if best is None else values.get((entry.recipe.digest, best.test_digest, best.beam))
         test = "no score yet" if best is None else f"{best.test}, {best.sentences:,} sentences, beam {best.beam}"
         cells.append(PairCell(entry.pair, entry.kind, parts_of(entry.recipe), value, test))
     return PairMatrix.of(metric, cells)

@@ -1,7 +1,16 @@
 """What exists (parents, modules, recipes, scores, jobs) and where its bytes are."""
 
 from registry.alignments import AlignmentRecord, EmbeddingRecord
-from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.entities import (
+    BestScore,
+    CorpusRecord,
+    JobRecord,
+    Lineage,
+    ModuleRecord,
+    PairEntry,
+    ParentRecord,
+    ScoreRecord,
+)
 from registry.registry import Registry
 from registry.relations import Relation, Relations
 from registry.remarks import AliasMove, AliasRecord, Deletion, Found, NoteRecord, Remarks, SearchResult
@@ -11,6 +20,7 @@ __all__ = [
     "AliasMove",
     "AliasRecord",
     "AlignmentRecord",
+    "BestScore",
     "CellRecord",
     "CorpusRecord",
     "Deletion",

@@ -18,6 +18,8 @@ JSONObject = dict[str, JSON]
 Role = Literal["train", "dev", "test"]
 JobState = Literal["running", "finished", "failed", "stopped"]
 
+BEST_METRIC = "bleu"
+
 
 def now() -> datetime:
     return datetime.now(UTC)
@@ -255,11 +257,39 @@ class ScoreRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class BestScore:
+    """How good a recipe is, as one number: its BLEU on a test set. The recipe stands beside it.
+
+    ``copy_value`` is the BLEU of the source copied unchanged. `Registry.scores` has the whole record.
+    """
+
+    test: str
+    test_digest: str
+    value: float
+    copy_value: float | None
+    signature: str
+    sentences: int
+    beam: int
+
+    def to_json(self) -> JSONObject:
+        return {
+            "test": self.test,
+            "test_digest": self.test_digest,
+            "metric": BEST_METRIC,
+            "value": self.value,
+            "copy_value": self.copy_value,
+            "signature": self.signature,
+            "sentences": self.sentences,
+            "beam": self.beam,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class PairEntry:
     """A pair that can be run, the recipe that is taken for it, and that recipe's best BLEU so far."""
 
     recipe: Recipe
-    score: ScoreRecord | None
+    score: BestScore | None
 
     @property
     def pair(self) -> Pair:

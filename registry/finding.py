@@ -28,8 +28,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
 
 from registry import schema
+from registry.entities import BEST_METRIC
 from registry.reading_remarks import remarks_by_id
-from registry.recipes import BEST_METRIC, is_metric
+from registry.recipes import is_metric
 from registry.records import module_record, parent_record
 from registry.remarks import Deletion, Found, Remarks, SearchResult
 from registry.search import METRICS, TEST, Comparison, Condition, Query

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
@@ -15,35 +15,16 @@ from continual_mt.recipe import ModuleKey, Recipe
 from registry import schema
 from registry.catalog import Catalog, parent_id
 from registry.choice import CHAMPION, Choice
-from registry.entities import ModuleOutline, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.entities import BEST_METRIC, BestScore, ModuleOutline, ModuleRecord, PairEntry, ParentRecord
 from registry.garbage import not_collecting
 from registry.names import ModuleName, full_name, unknown
 from registry.resolution import PREFERENCE, Shelf
 
-BEST_METRIC = "bleu"
 LEAST_DIGITS = 8
 _RETENTION = "retention:"
 _PARENTS_OWN = "parent"
 _DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
 _ROWS_AT_ONCE = 500  # of ten thousand, so that few are held beside the records that are made of them
-_SCORE_COLUMNS = (
-    "kind",
-    "recipe_digest",
-    "source_module",
-    "cross_attention_module",
-    "target_module",
-    "test",
-    "test_digest",
-    "metric",
-    "value",
-    "copy_value",
-    "signature",
-    "sentences",
-    "beam",
-    "hypotheses",
-    "created",
-)
-"""A score record's fields but for parent and pair, in their order: records of ten thousand pairs are made in one go."""
 
 
 class RecipeCatalog(Catalog):
@@ -73,7 +54,7 @@ class RecipeCatalog(Catalog):
         with not_collecting():
             chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
             digests = [recipe.digest for recipe in chosen]
-            best = self._best_scores(dict(zip(digests, chosen, strict=True)))
+            best = self._best_scores(digests)
             return [PairEntry(recipe, best.get(digest)) for recipe, digest in zip(chosen, digests, strict=True)]
 
     def recipe(
@@ -166,24 +147,21 @@ class RecipeCatalog(Catalog):
             f"no modules of {self.name} have the contents of the recipe {whole}; its database was changed from outside"
         )
 
-    def _best_scores(self, recipes: Mapping[str, Recipe]) -> dict[str, ScoreRecord]:
+    def _best_scores(self, digests: Iterable[str]) -> dict[str, BestScore]:
         """The scores that recipes are shown with, by the recipes' digests."""
         # In the order of the index, so that one look-up finds in memory what the one before it read.
-        scores, asked = schema.Score.__table__, self._database.listed(sorted(recipes))
+        scores, asked = schema.Score.__table__, self._database.listed(sorted(digests))
         best = self._database.first_of_each(
             asked,
             scores,
             and_(scores.c.recipe_digest == asked.c.value, is_metric(scores.c.metric, BEST_METRIC)),
             (scores.c.sentences.desc(), scores.c.value.desc()),  # as the index lies: nothing is sorted
         )
-        query = best.with_only_columns(*(best.selected_columns[name] for name in _SCORE_COLUMNS))
-        found: dict[str, ScoreRecord] = {}
+        columns = "recipe_digest", *BestScore.__slots__
+        query = best.with_only_columns(*(best.selected_columns[name] for name in columns))
         with self._database.read() as session:
-            for rows in session.execute(query).partitions(_ROWS_AT_ONCE):
-                for kind, digest, *rest in rows:
-                    recipe = recipes[digest]
-                    found[digest] = ScoreRecord(recipe.parent, kind, recipe.pair, digest, *rest)
-        return found
+            batches = session.execute(query).partitions(_ROWS_AT_ONCE)
+            return {digest: BestScore(*score) for rows in batches for digest, *score in rows}
 
     def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
         parents = self.parents() if name is None else [self.parent(name)]
@@ -261,7 +239,6 @@ def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, 
     those that share pieces with the parent.
     """
     module = schema.Module
-    champion = select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION)
     there = [module.parent_id == parent_id(parent), module.deleted.is_(None)]
     if pairs is not None:
         there.append(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
@@ -270,12 +247,13 @@ def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, 
         kind = module.source, module.target, module.scope == "scratch"
         last = select(*kind, func.max(module.version)).where(*there, taken).group_by(*kind).correlate(None)
         taken = and_(taken, tuple_(*kind, module.version).in_(last))
-    query = select(module.source, module.target, module.version, module.side, module.scope, module.digest).where(
-        *there, or_(taken, module.id.in_(champion))
-    )
+    columns = module.source, module.target, module.version, module.side, module.scope, module.digest
+    # Not one query with OR in it, for which SQLite looks for the newest twice.
+    champion = module.id.in_(select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION))
+    rows = (row for which in (taken, champion) for row in session.execute(select(*columns).where(*there, which)))
     return [
         ModuleOutline(parent, Pair(source, target), version, side, scope, digest)
-        for source, target, version, side, scope, digest in session.execute(query)
+        for source, target, version, side, scope, digest in dict.fromkeys(rows)
     ]
 
 

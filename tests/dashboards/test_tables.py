@@ -14,7 +14,7 @@ from continual_mt.precision import Precision
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from dashboards.table import Column, Table, for_terminal, plain
 from dashboards.tables import alignment_table, metrics_table, pairs_table, results_table, size, storage_table
-from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry import BestScore, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 
 CREATED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
@@ -117,7 +117,7 @@ def test_alignments_have_a_dash_where_no_word_was_looked_up() -> None:
 
 
 def test_pairs_name_their_parent_where_there_are_several() -> None:
-    best = score(ORIGINAL, "bleu", 30.0)
+    best = BestScore("test", "test".ljust(64, "t"), 30.0, 2.345, "s|v", 1012, 5)
     entries = [PairEntry(ORIGINAL, best), PairEntry(ZERO_SHOT, None)]
     scores = [score(ORIGINAL, "chrf", 50.0), score(ORIGINAL, "chrf", 99.0, test="news")]
     table = pairs_table(entries, scores)

@@ -9,7 +9,7 @@ from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.parent import Parent
 from continual_mt.recipe import Recipe
-from registry import CorpusRecord, Lineage, Registry, ScoreRecord
+from registry import BestScore, CorpusRecord, Lineage, Registry, ScoreRecord
 
 MakeParent = Callable[..., Parent]
 MakeModule = Callable[..., Module]
@@ -171,14 +171,13 @@ def test_scores_are_noted_all_or_none(filled: Registry) -> None:
 
 def test_pairs_show_their_best_bleu_on_the_largest_test_set(filled: Registry) -> None:
     german = filled.recipe("de", "en")
-    best = score(german, 30.0)
     retention = score(filled.recipe("fr", "en", kind="retention:de-en"), 40.0)
     few = score(german, 80.0, sentences=10, test_digest="d" * 64)
     others = [few, score(german, 20.0, beam=1), score(german, 90.0, metric="chrf"), retention]
-    filled.register_scores([*others, best])
+    filled.register_scores([*others, score(german, 30.0)])
     assert [(str(entry.pair), entry.score) for entry in filled.pairs()] == [
         ("fr-en", None),
-        ("de-en", best),
+        ("de-en", BestScore("django", "e" * 64, 30.0, 1.5, "BLEU|nrefs:1", 100, 5)),
         ("fr-es", None),
         ("de-es", None),
     ]

@@ -29,6 +29,7 @@ def test_the_public_names() -> None:
         "AliasMove",
         "AliasRecord",
         "AlignmentRecord",
+        "BestScore",
         "CellRecord",
         "CorpusRecord",
         "Deletion",

@@ -101,7 +101,7 @@ def test_the_best_scores_are_found_by_the_index_of_bleu_alone(tmp_path: Path) ->
         event.listen(
             registry._database._reader, "before_cursor_execute", lambda *call: asked.append(call[2]), named=False
         )
-        registry._best_scores({})
+        registry._best_scores([])
         statement = next(words for words in asked if "json_each" in words)
         with registry._database.read() as session:
             plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("[]", 1, 0)).all()
