@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 from sqlalchemy import ScalarSelect, Select, or_, select
 from sqlalchemy.orm import Session
@@ -13,7 +15,7 @@ from registry import schema
 from registry.alignments import AlignmentRecord
 from registry.choice import CHAMPION
 from registry.database import Database
-from registry.entities import CorpusRecord, JobRecord, ModuleRecord, ParentRecord, ScoreRecord
+from registry.entities import CorpusRecord, JobRecord, ModuleRecord, ParentOutline, ParentRecord, ScoreRecord
 from registry.names import ModuleName, full_name, is_printable, unknown
 from registry.records import (
     alignment_record,
@@ -26,6 +28,8 @@ from registry.records import (
     sequence_record,
 )
 from registry.sequences import CellRecord, SequenceRecord
+
+_Parent = TypeVar("_Parent", bound=ParentOutline)
 
 _DELETED = select(schema.Artifact.__table__.c.id).where(schema.Artifact.__table__.c.deleted.is_not(None))
 
@@ -52,16 +56,30 @@ class Catalog:
 
     def parent(self, name: str | None = None) -> ParentRecord:
         """A parent; the name may be left out while there is exactly one."""
-        records = {record.name: record for record in self.parents()}
+        return self._one_of(self.parents(), name)
+
+    def _owners(self) -> list[ParentOutline]:
+        """All parents, by name: what recipes and names need of them, without their pieces and corpora."""
+        kind = schema.Parent
+        query = select(kind.name, kind.source, kind.target, kind.fingerprint).where(kind.deleted.is_(None))
+        with self._database.read() as session:
+            found = [ParentOutline(name, Pair(*pair), mark) for name, *pair, mark in session.execute(query)]
+        return sorted(found, key=lambda parent: parent.name)
+
+    def _owner(self, name: str | None = None) -> ParentOutline:
+        return self._one_of(self._owners(), name)
+
+    def _one_of(self, parents: Iterable[_Parent], name: str | None) -> _Parent:
+        named = {parent.name: parent for parent in parents}
         if name is not None:
-            if name not in records:
+            if name not in named:
                 self.check_not_deleted(name)
-                raise unknown("parent", name, records)
-            return records[name]
-        if len(records) != 1:
-            listed = f"say which parent: {', '.join(records)}" if records else "there is no parent yet; train one"
+                raise unknown("parent", name, named)
+            return named[name]
+        if len(named) != 1:
+            listed = f"say which parent: {', '.join(named)}" if named else "there is no parent yet; train one"
             raise UnknownNameError(f"{listed} (in {self.name})")
-        return next(iter(records.values()))
+        return next(iter(named.values()))
 
     def check_not_deleted(self, name: str) -> None:
         """Raises UnknownNameError for a parent that was deleted: its name is never given to another."""
@@ -72,7 +90,7 @@ class Catalog:
         """All modules, or those of one parent, by parent, pair and version."""
         query = select(schema.Module).where(schema.Module.deleted.is_(None))
         if parent is not None:
-            query = query.where(schema.Module.parent_id == parent_id(self.parent(parent).name))
+            query = query.where(schema.Module.parent_id == parent_id(self._owner(parent).name))
         with self._database.read() as session:
             records = [module_record(row) for row in session.scalars(query)]
         return sorted(records, key=lambda record: (record.parent, record.pair, record.version))
@@ -80,7 +98,7 @@ class Catalog:
     def module(self, name: str, *, parent: str | None = None) -> ModuleRecord:
         """A module by name. ``parent`` stands for the part before the slash where the name has none."""
         wanted = ModuleName.parse(name)
-        owner = self.parent(wanted.parent or parent).name
+        owner = self._owner(wanted.parent or parent).name
         with self._database.read() as session:
             row = find_module(session, wanted, owner)
             raise_if_deleted(row)
@@ -124,7 +142,7 @@ class Catalog:
         if pair is not None:
             query = query.where(schema.Score.source == pair.source, schema.Score.target == pair.target)
         if parent is not None:
-            query = query.where(schema.Score.parent_id == parent_id(self.parent(parent).name))
+            query = query.where(schema.Score.parent_id == parent_id(self._owner(parent).name))
         if kind is not None:
             query = query.where(schema.Score.kind == kind)
         if metric is not None:
@@ -141,7 +159,7 @@ class Catalog:
         """All sequences, or those of one parent, in the order in which they were begun; none of a deleted parent."""
         query = select(schema.Sequence).where(schema.Sequence.parent_id.not_in(_DELETED)).order_by(schema.Sequence.id)
         if parent is not None:
-            query = query.where(schema.Sequence.parent_id == parent_id(self.parent(parent).name))
+            query = query.where(schema.Sequence.parent_id == parent_id(self._owner(parent).name))
         with self._database.read() as session:
             return [sequence_record(row) for row in session.scalars(query)]
 
@@ -161,7 +179,7 @@ class Catalog:
         """
         query = select(schema.Alignment).where(schema.Alignment.parent_id.not_in(_DELETED))
         if parent is not None:
-            query = query.where(schema.Alignment.parent_id == parent_id(self.parent(parent).name))
+            query = query.where(schema.Alignment.parent_id == parent_id(self._owner(parent).name))
         with self._database.read() as session:
             records = [alignment_record(row) for row in session.scalars(query)]
             deleted = set(

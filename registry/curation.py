@@ -64,7 +64,7 @@ class Curation(RecipeCatalog):
         """All aliases, or those of one parent's modules, by name."""
         query = select(schema.Alias)
         if parent is not None:
-            query = query.where(schema.Alias.parent_id == parent_id(self.parent(parent).name))
+            query = query.where(schema.Alias.parent_id == parent_id(self._owner(parent).name))
         with self._database.read() as session:
             records = [alias_record(row) for row in session.scalars(query)]
         return sorted(records, key=lambda record: record.full_name)
@@ -128,7 +128,7 @@ class Curation(RecipeCatalog):
             full = name
         else:
             module = ModuleName.parse(name)
-            owner, pair = module.parent or self.parent().name, module.pair
+            owner, pair = module.parent or self._owner().name, module.pair
             full = full_name(owner, pair.source, pair.target, module.version or _say_version(name))
         self._database.write(lambda session: annotation.restore_artifact(session, full))
         return full
@@ -168,7 +168,7 @@ class Curation(RecipeCatalog):
     def _alias(self, text: str) -> AliasName:
         """With the parent's name in it, whether or not the alias is set."""
         name = AliasName.parse(text)
-        return AliasName(self.parent(name.parent).name, name.pair, name.alias)
+        return AliasName(self._owner(name.parent).name, name.pair, name.alias)
 
     def _full_name(self, name: str, *, versioned: bool = False) -> str:
         record = self.find(name)

@@ -82,12 +82,18 @@ def is_shared(spec: JSONObject) -> bool:
 
 
 @dataclass(frozen=True)
-class ParentRecord:
-    """A registered parent. ``pieces`` gives the blob of each of its files; ``bytes`` is their sum."""
+class ParentOutline:
+    """As much of a parent as recipes are made from."""
 
     name: str
     pair: Pair
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class ParentRecord(ParentOutline):
+    """A registered parent. ``pieces`` gives the blob of each of its files; ``bytes`` is their sum."""
+
     architecture: JSONObject
     parameters: int
     bytes: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
@@ -15,7 +15,7 @@ from continual_mt.recipe import ModuleKey, Recipe
 from registry import schema
 from registry.catalog import Catalog, parent_id
 from registry.choice import CHAMPION, Choice
-from registry.entities import BEST_METRIC, BestScore, ModuleOutline, ModuleRecord, PairEntry, ParentRecord
+from registry.entities import BEST_METRIC, BestScore, ModuleOutline, ModuleRecord, PairEntry, ParentOutline
 from registry.garbage import not_collecting
 from registry.names import ModuleName, full_name, unknown
 from registry.resolution import PREFERENCE, Shelf
@@ -41,7 +41,7 @@ class RecipeCatalog(Catalog):
 
     def standing(self, parent: str | None = None) -> list[ModuleOutline]:
         """The module that stands for each trained pair of a parent, by pair."""
-        return list(self._shelf(self.parent(parent)).preferred)
+        return list(self._shelf(self._owner(parent)).preferred)
 
     def pairs(
         self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
@@ -74,7 +74,7 @@ class RecipeCatalog(Catalog):
         Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit or
         have no part in the pair.
         """
-        pair, owner = Pair(source, target), self.parent(parent)
+        pair, owner = Pair(source, target), self._owner(parent)
         recipe = self._chosen(pair, owner, kind, xattn, modules, test)
         idle = [
             record.full_name for record in self._pinned(owner, modules).values() if record.key not in recipe.modules
@@ -86,7 +86,7 @@ class RecipeCatalog(Catalog):
     def _chosen(
         self,
         pair: Pair,
-        owner: ParentRecord,
+        owner: ParentOutline,
         kind: str | None,
         xattn: str | None,
         modules: Sequence[str],
@@ -136,7 +136,7 @@ class RecipeCatalog(Catalog):
             names = found.source_module, found.cross_attention_module, found.target_module
             kind, whole = found.kind, found.digest
             candidates = [_candidates(session, owner, name) for name in names]
-        parent = self.parent(owner)
+        parent = self._owner(owner)
         for keys in product(*candidates):
             recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys)
             if recipe.digest == whole:
@@ -164,7 +164,7 @@ class RecipeCatalog(Catalog):
             return {digest: BestScore(*score) for rows in batches for digest, *score in rows}
 
     def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
-        parents = self.parents() if name is None else [self.parent(name)]
+        parents = self._owners() if name is None else [self._owner(name)]
         if modules and len(parents) > 1:
             raise UnknownNameError(
                 f"say which parent {', '.join(modules)} are of: {', '.join(p.name for p in parents)}"
@@ -173,7 +173,7 @@ class RecipeCatalog(Catalog):
 
     def _shelf(
         self,
-        parent: ParentRecord,
+        parent: ParentOutline,
         modules: Sequence[str] = (),
         test: str | None = None,
         pairs: Collection[Pair] | None = None,
@@ -181,16 +181,16 @@ class RecipeCatalog(Catalog):
         """What stands for each trained pair, or for ``pairs`` alone."""
         pinned = self._pinned(parent, modules)
         with self._database.read() as session:
-            versions = _versions(session, parent.name, pairs, newest=test is None)
+            champions = _champions(session, parent.name, pairs)
+            newest = _versions(session, parent.name, pairs, newest=test is None)
             scores = _scores_on(session, parent.name, test, pairs) if test is not None else {}
-            choice = Choice(
-                {pair: record.version for pair, record in pinned.items()}, _champions(session, parent.name), scores
-            )
+        choice = Choice(_numbers(pinned), _numbers(champions), scores)
+        versions = dict.fromkeys([*champions.values(), *newest])
         taken = [version for version in versions if version.pair not in pinned]
         of_pairs = [record for record in pinned.values() if pairs is None or record.pair in pairs]
         return Shelf.of(parent, [*taken, *of_pairs], choice)
 
-    def _pinned(self, parent: ParentRecord, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
+    def _pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
         if isinstance(names, str):
             raise InputError(f"modules is a text where a list of names is wanted; write modules=[{names[:80]!r}]")
         pinned: dict[Pair, ModuleRecord] = {}
@@ -202,6 +202,10 @@ class RecipeCatalog(Catalog):
             if other != record:
                 raise IncompatibleError(f"both {other.full_name} and {record.full_name} are given; say which one")
         return pinned
+
+
+def _numbers(modules: Mapping[Pair, ModuleOutline]) -> dict[Pair, int]:
+    return {pair: module.version for pair, module in modules.items()}
 
 
 def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleKey | None]:
@@ -233,38 +237,40 @@ def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
 
 
 def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, newest: bool) -> list[ModuleOutline]:
-    """Those that are not taken only where they are named, and the champions, which have been.
+    """Those that are not taken only where they are named.
 
     Of thousands only the ``newest`` are asked for, where nothing else decides: of each pair that one, and that one of
     those that share pieces with the parent.
     """
+    module, there = schema.Module, [*_there(parent, pairs), schema.Module.shared.is_(False)]
+    if newest:
+        kind = module.source, module.target, module.scope == "scratch"
+        last = select(*kind, func.max(module.version)).where(*there).group_by(*kind).correlate(None)
+        there.append(tuple_(*kind, module.version).in_(last))
+    return _outlines(session, parent, there)
+
+
+def _champions(session: Session, parent: str, pairs: Collection[Pair] | None) -> dict[Pair, ModuleOutline]:
+    champion = schema.Module.id.in_(select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION))
+    return {module.pair: module for module in _outlines(session, parent, [*_there(parent, pairs), champion])}
+
+
+def _there(parent: str, pairs: Collection[Pair] | None) -> list[ColumnElement[bool]]:
+    """That a module is the parent's, of one of the pairs where they are given, and not deleted."""
     module = schema.Module
     there = [module.parent_id == parent_id(parent), module.deleted.is_(None)]
     if pairs is not None:
         there.append(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
-    taken: ColumnElement[bool] = module.shared.is_(False)
-    if newest:
-        kind = module.source, module.target, module.scope == "scratch"
-        last = select(*kind, func.max(module.version)).where(*there, taken).group_by(*kind).correlate(None)
-        taken = and_(taken, tuple_(*kind, module.version).in_(last))
+    return there
+
+
+def _outlines(session: Session, parent: str, conditions: Iterable[ColumnElement[bool]]) -> list[ModuleOutline]:
+    module = schema.Module
     columns = module.source, module.target, module.version, module.side, module.scope, module.digest
-    # Not one query with OR in it, for which SQLite looks for the newest twice.
-    champion = module.id.in_(select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION))
-    rows = (row for which in (taken, champion) for row in session.execute(select(*columns).where(*there, which)))
     return [
         ModuleOutline(parent, Pair(source, target), version, side, scope, digest)
-        for source, target, version, side, scope, digest in dict.fromkeys(rows)
+        for source, target, version, side, scope, digest in session.execute(select(*columns).where(*conditions))
     ]
-
-
-def _champions(session: Session, parent: str) -> dict[Pair, int]:
-    alias = schema.Alias
-    query = (
-        select(alias.source, alias.target, schema.Module.version)
-        .join(schema.Module, schema.Module.id == alias.module_id)
-        .where(alias.parent_id == parent_id(parent), alias.name == CHAMPION)
-    )
-    return {Pair(source, target): version for source, target, version in session.execute(query)}
 
 
 def _scores_on(

@@ -17,7 +17,7 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.recipe import ModuleKey, Recipe, RecipeKind
 from registry.choice import NEWEST, Choice, standing
-from registry.entities import ModuleOutline, ParentRecord
+from registry.entities import ModuleOutline, ParentOutline
 from registry.names import unknown
 
 PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
@@ -27,11 +27,11 @@ PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
 class Shelf:
     """A parent and the modules that stand for their pairs on it. Of two modules of a pair the first is preferred."""
 
-    parent: ParentRecord
+    parent: ParentOutline
     modules: tuple[ModuleOutline, ...]
 
     @classmethod
-    def of(cls, parent: ParentRecord, modules: Iterable[ModuleOutline], choice: Choice = NEWEST) -> Shelf:
+    def of(cls, parent: ParentOutline, modules: Iterable[ModuleOutline], choice: Choice = NEWEST) -> Shelf:
         """The shelf of what stands for each pair among ``modules``."""
         return cls(parent, tuple(standing(modules, choice)))
 
@@ -118,7 +118,7 @@ class Shelf:
         return Recipe(kind, pair, self.parent.name, self.parent.fingerprint, source, cross_attention, target)
 
 
-def supervised(parent: ParentRecord, key: ModuleKey, pair: Pair, side: SideName, scope: Scope) -> Recipe:
+def supervised(parent: ParentOutline, key: ModuleKey, pair: Pair, side: SideName, scope: Scope) -> Recipe:
     """The pair that a module was trained on, with all the pieces that a module of this side and scope has."""
     groups = trained_groups(scope, side)
     source, cross_attention, target = (

@@ -1,0 +1,154 @@
+"""From a spec to the first update: with a cluster that the job starts, with one that is there, and without Ray.
+
+An untrained parent gets a new source language, whose text a job before tokenized. The job is told to do one update,
+and says so when it has scored one sentence and kept a checkpoint.
+
+    python -m benchmarks.first_update --train train.fr train.en
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import secrets
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.measure import WARM_UP
+from benchmarks.report import machine, print_table, write_json
+from benchmarks.training import absolute, contestants, run
+from benchmarks.workload import ARCHITECTURE, Workload
+from continual_mt.architecture import parameter_names
+from continual_mt.languages import Pair
+from continual_mt.parent import Parent
+from continual_mt.side import Side
+from continual_mt.transformer import initial_tensors
+from ray_jobs.cluster import LOOPBACK
+from registry import Lineage, Registry
+
+PARENT = Pair("de", "en")
+MOMENTS = {"a worker is there": r"worker \d+ on \w+: starts", "first update": r"update 1 of 1 "}
+OWN, THERE, WITHOUT = "a cluster of its own", "a cluster that is there", "no Ray, libraries imported"
+# A token of this benchmark's own, so that it touches no other.
+ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+def write_parent(workload: Workload, home: Path) -> None:
+    source, target = workload.tokenizer("source"), workload.tokenizer("target")
+    sizes = {"source": source.size, "target": target.size}
+    tensors = initial_tensors(ARCHITECTURE, parameter_names(ARCHITECTURE), sizes, seed=1)
+    parent = Parent(PARENT, ARCHITECTURE, tensors, Side(PARENT.source, source), Side(PARENT.target, target))
+    with Registry.open(home, create=True) as registry:
+        registry.register_parent("parent", parent, lineage=Lineage(corpora=(), spec={}, code_version=""))
+
+
+def spec(workload: Workload) -> dict[str, object]:
+    text = dict(zip(("source", "target"), workload.train, strict=True))
+    training = {"updates": 1, "validate_every": 1, "development_sentences": 1, "batch_tokens": workload.batch_tokens}
+    return {
+        "parent": "parent",
+        "pair": workload.pair,
+        "train": text,
+        "dev": text,
+        "training": {**training, "accumulate": 1},
+        "vocabulary": workload.vocabulary,
+        "resources": {"cpus": workload.threads},
+    }
+
+
+def job(path: Path, home: Path, address: str) -> dict[str, float]:
+    """Seconds from the start of a job's process to what it says."""
+    command = [sys.executable, "-m", "ray_jobs.add_language", str(path), "--home", str(home), "--address", address]
+    started, found = time.perf_counter(), {}
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen([*command, "--again"], stdout=nothing, stderr=pipe, text=True, env=ENVIRONMENT) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            for moment, pattern in MOMENTS.items():
+                if re.search(pattern, line):
+                    found[moment] = time.perf_counter() - started
+    if process.returncode or len(found) < len(MOMENTS):
+        raise SystemExit(f"the job failed:\n{''.join(said)}")
+    return found
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+@contextmanager
+def cluster(port: int) -> Iterator[str]:
+    """Of this machine, by Ray's own command line."""
+    if listens(port):
+        raise SystemExit(f"something listens at port {port}; name another one with --port")
+    options = [f"--port={port}", f"--node-ip-address={LOOPBACK}", "--include-dashboard=false", "--disable-usage-stats"]
+    command = [RAY, "start", "--head", "--block", *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT) as process:
+        try:
+            while not listens(port):
+                if process.poll() is not None:
+                    raise SystemExit(f"Ray did not start at port {port}; name another one with --port")
+                time.sleep(0.5)
+            yield f"{LOOPBACK}:{port}"
+        finally:
+            process.terminate()
+
+
+def median(times: int, ask: Callable[[], dict[str, float]]) -> dict[str, float]:
+    rounds = [ask() for _ in range(times)]
+    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+
+
+def measure(workload: Workload, folder: Path, port: int, times: int) -> dict[str, dict[str, float]]:
+    def without() -> dict[str, float]:
+        first = run(contestants(None)[0], folder, ["--updates", str(WARM_UP + 1), "--scope", "xattn"])
+        return {"first update": first["seconds_to_first_update"] or 0.0}
+
+    home, path = folder / "home", folder / "spec.json"
+    write_parent(workload, home)
+    path.write_text(json.dumps(spec(workload)))
+    job(path, home, "local")
+    found = {OWN: median(times, lambda: job(path, home, "local"))}
+    with cluster(port) as address:
+        found[THERE] = median(times, lambda: job(path, home, address))
+    return found | {WITHOUT: median(times, without)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help="aligned text files")
+    parser.add_argument("--pair", default="fr-en", help=f"XX-{PARENT.target}, as the text is")
+    parser.add_argument("--vocabulary", type=int, default=4000)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--port", type=int, default=6399, help="that the cluster listens at, which is there")
+    parser.add_argument("--times", type=int, default=3, help="each is done; the median counts")
+    parser.add_argument("--quick", action="store_true", help="once each")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure by name")
+    options = parser.parse_args()
+    texts = absolute(options.train)
+    with tempfile.TemporaryDirectory() as name:
+        workload = Workload(name, options.pair, texts, texts, 2048, options.vocabulary, options.threads)
+        workload.prepare()
+        found = measure(workload, Path(name), options.port, 1 if options.quick else options.times)
+    print(f"{machine()}, {options.threads} threads\n")
+    rows = [[how, *(f"{at[moment]:.1f}" if moment in at else "" for moment in MOMENTS)] for how, at in found.items()]
+    print_table(["seconds from the start of the job", *MOMENTS], rows)
+    if options.json:
+        write_json(options.json, {"seconds": found})
+
+
+if __name__ == "__main__":
+    main()
