@@ -18,8 +18,6 @@ JSONObject = dict[str, JSON]
 Role = Literal["train", "dev", "test"]
 JobState = Literal["running", "finished", "failed", "stopped"]
 
-BEST_METRIC = "bleu"
-
 
 def now() -> datetime:
     return datetime.now(UTC)
@@ -259,56 +257,6 @@ class ScoreRecord:
             "beam": self.beam,
             "hypotheses": self.hypotheses,
             "created": self.created.isoformat(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class BestScore:
-    """How good a recipe is, as one number: its BLEU on a test set. The recipe stands beside it.
-
-    ``copy_value`` is the BLEU of the source copied unchanged. `Registry.scores` has the whole record.
-    """
-
-    test: str
-    test_digest: str
-    value: float
-    copy_value: float | None
-    signature: str
-    sentences: int
-    beam: int
-
-    def to_json(self) -> JSONObject:
-        return {
-            "test": self.test,
-            "test_digest": self.test_digest,
-            "metric": BEST_METRIC,
-            "value": self.value,
-            "copy_value": self.copy_value,
-            "signature": self.signature,
-            "sentences": self.sentences,
-            "beam": self.beam,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class PairEntry:
-    """A pair that can be run, the recipe that is taken for it, and that recipe's best BLEU so far."""
-
-    recipe: Recipe
-    score: BestScore | None
-
-    @property
-    def pair(self) -> Pair:
-        return self.recipe.pair
-
-    @property
-    def kind(self) -> RecipeKind:
-        return self.recipe.kind
-
-    def to_json(self) -> JSONObject:
-        return {
-            **self.recipe.to_json(),
-            "score": self.score.to_json() if self.score else None,
         }
 
 

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
 
 from registry import schema
-from registry.entities import BEST_METRIC
+from registry.pairs import BEST_METRIC
 from registry.reading_remarks import remarks_by_id
 from registry.recipes import is_metric
 from registry.records import module_record, parent_record

@@ -15,9 +15,10 @@ from continual_mt.recipe import ModuleKey, Recipe
 from registry import schema
 from registry.catalog import Catalog, parent_id
 from registry.choice import CHAMPION, Choice
-from registry.entities import BEST_METRIC, BestScore, ModuleOutline, ModuleRecord, PairEntry, ParentOutline
+from registry.entities import ModuleOutline, ModuleRecord, ParentOutline
 from registry.garbage import not_collecting
 from registry.names import ModuleName, full_name, unknown
+from registry.pairs import BEST_METRIC, BestScore, PairEntry
 from registry.resolution import PREFERENCE, Shelf
 
 LEAST_DIGITS = 8

@@ -1,11 +1,9 @@
 import json
 from dataclasses import fields
 
-import pytest
-
 from continual_mt.languages import Pair
 from continual_mt.recipe import ModuleKey, Recipe
-from registry import BestScore, CorpusRecord, Lineage, ModuleRecord, PairEntry, Registry, ScoreRecord
+from registry import CorpusRecord, Lineage, ModuleRecord, Registry, ScoreRecord
 from registry.entities import JSONObject
 
 RECIPE = Recipe("zero-shot", Pair("de", "es"), "base", "f" * 64, ModuleKey("s", "1"), None, ModuleKey("t", "2"))
@@ -39,22 +37,10 @@ def test_a_module_by_name(filled: Registry) -> None:
     assert filled.module("de-en").language == "de"
 
 
-BEST = BestScore("django", "e" * 64, 20.5, None, "BLEU|nrefs:1", 100, 5)
-
-
-@pytest.mark.parametrize("scored", [None, BEST])
-def test_a_pair_as_json(scored: BestScore | None) -> None:
-    entry = PairEntry(RECIPE, scored)
-    assert (entry.pair, entry.kind) == (Pair("de", "es"), "zero-shot")
-    as_json = json.loads(json.dumps(entry.to_json()))
-    assert as_json == {**RECIPE.to_json(), "score": scored.to_json() if scored else None}
-
-
 def test_every_field_is_in_the_json(filled: Registry, corpus: CorpusRecord, lineage: Lineage) -> None:
     filled.hold_job("d" * 64, "addition", "me")
     job = filled.job("d" * 64)
     assert job is not None
-    assert set(BEST.to_json()) == {"metric", *(field.name for field in fields(BEST))}
     for record in (corpus, lineage, filled.parent(), score(), job):
         as_json: JSONObject = json.loads(json.dumps(record.to_json()))
         assert set(as_json) == {field.name for field in fields(record)}
