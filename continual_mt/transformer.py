@@ -160,11 +160,22 @@ class Transformer(nn.Module):
 
     @classmethod
     def pointing_at(cls, architecture: Architecture, tensors: Mapping[str, Tensor]) -> Transformer:
-        """A frozen model whose parameters *are* the given tensors: nothing is copied, so pairs share their body."""
+        """A frozen model whose parameters *are* the given tensors: nothing is copied, so pairs share their body.
+
+        Raises ValueError for tensors that are not the architecture's, by name and shape.
+        """
         with torch.device("meta"):
             model = cls(architecture, len(tensors["source.embedding"]), len(tensors["target.embedding"]))
-        model.load_state_dict(dict(tensors), strict=True, assign=True)
-        return model.requires_grad_(False).eval()
+        wanted, given = (
+            {name: tensor.shape for name, tensor in of} for of in (model.named_parameters(), tensors.items())
+        )
+        if wrong := sorted(name for name, _ in wanted.items() ^ given.items()):
+            raise ValueError(f"not the tensors of this architecture: {', '.join(dict.fromkeys(wrong))}")
+        # Half of the time that `load_state_dict` takes: pairs are switched among while somebody waits.
+        for name, tensor in tensors.items():
+            place, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(place), leaf, nn.Parameter(tensor, requires_grad=False))
+        return model.eval()
 
     def computing_in(self, dtype: torch.dtype, kept: Collection[str] = ()) -> Transformer:
         """A frozen model of the same values that computes in ``dtype``.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import torch
@@ -32,9 +33,13 @@ def test_pointing_at_copies_nothing_and_freezes(parent: Parent) -> None:
 
 
 def test_pointing_at_wants_every_tensor(parent: Parent) -> None:
-    tensors = {name: tensor for name, tensor in parent.tensors.items() if name != "encoder.0.attention.norm.bias"}
-    with pytest.raises(RuntimeError, match=r"encoder\.0\.attention\.norm\.bias"):
-        Transformer.pointing_at(parent.architecture, tensors)
+    name = "encoder.0.attention.norm.bias"
+    missing = {other: tensor for other, tensor in parent.tensors.items() if other != name}
+    short = {**parent.tensors, name: parent.tensors[name][1:]}
+    more = {**parent.tensors, "encoder.9.attention.norm.bias": parent.tensors[name]}
+    for given, wrong in ((missing, name), (short, name), (more, "encoder.9.attention.norm.bias")):
+        with pytest.raises(ValueError, match=f"^not the tensors of this architecture: {re.escape(wrong)}$"):
+            Transformer.pointing_at(parent.architecture, given)
 
 
 def test_between_other_sides_the_middle_is_the_same(model: Transformer) -> None:
