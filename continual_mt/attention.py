@@ -32,7 +32,7 @@ def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
     sentences, heads, queries, width = query.shape
     scores = _product(query.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2), width**-0.5)
     if mask is not None:
-        scores.view(sentences, heads, queries, -1).add_(mask)
+        scores.view(sentences, heads, queries, keys.shape[2]).add_(mask)
     shares = scores.softmax(-1)
     return torch.bmm(shares, values.flatten(0, 1)).view(sentences, heads, queries, width), shares
 

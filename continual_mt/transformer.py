@@ -164,8 +164,9 @@ class Transformer(nn.Module):
 
         Raises ValueError for tensors that are not the architecture's, by name and shape.
         """
+        sizes = (len(tensors.get(f"{side}.embedding", ())) for side in ("source", "target"))
         with torch.device("meta"):
-            model = cls(architecture, len(tensors["source.embedding"]), len(tensors["target.embedding"]))
+            model = cls(architecture, *sizes)
         wanted, given = (
             {name: tensor.shape for name, tensor in of} for of in (model.named_parameters(), tensors.items())
         )

@@ -56,3 +56,8 @@ def test_it_computes_in_the_dtype_of_what_comes_in(inputs: tuple[Tensor, Tensor,
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), attend(*inputs, _masks()["padding"]), atol=0.05, rtol=0.05)
     assert all(half.grad is not None and half.grad.dtype == torch.bfloat16 for half in halves)
+
+
+def test_of_no_sentences_nothing_comes(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+    found = attend(*(tensor[:0] for tensor in inputs), torch.zeros(0, 1, 1, POSITIONS))
+    assert found.shape == (0, HEADS, QUERIES, WIDTH)

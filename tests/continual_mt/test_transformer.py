@@ -37,7 +37,9 @@ def test_pointing_at_wants_every_tensor(parent: Parent) -> None:
     missing = {other: tensor for other, tensor in parent.tensors.items() if other != name}
     short = {**parent.tensors, name: parent.tensors[name][1:]}
     more = {**parent.tensors, "encoder.9.attention.norm.bias": parent.tensors[name]}
-    for given, wrong in ((missing, name), (short, name), (more, "encoder.9.attention.norm.bias")):
+    no_source = {other: tensor for other, tensor in parent.tensors.items() if other != "source.embedding"}
+    wrongs = ((missing, name), (short, name), (more, "encoder.9.attention.norm.bias"), (no_source, "source.embedding"))
+    for given, wrong in wrongs:
         with pytest.raises(ValueError, match=f"^not the tensors of this architecture: {re.escape(wrong)}$"):
             Transformer.pointing_at(parent.architecture, given)
 
