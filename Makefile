@@ -10,7 +10,7 @@ demo: .venv/.installed
 	$(BIN)/continual-mt demo
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest --numprocesses 4
+	$(BIN)/python -m pytest --numprocesses 2
 
 check: .venv/.installed-test
 	$(BIN)/ruff format --check .

@@ -23,7 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Those that take longest begin first, so that with fewer processes none is left alone with them.
+# Those that take longest begin first, so that no process is left alone with them.
 LONGEST_FIRST = ("ray_jobs", "registry", "continual_mt")
 
 
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
-    """With ``-n 4`` every folder has a process of its own: much of the time tests wait for clusters and servers."""
+    """With ``-n 2`` two processes share the tests."""
     return ByFolder(config, log)
 
 
