@@ -40,7 +40,7 @@ class Program:
     def said(self) -> str:
         return self._err.read_text(encoding="utf-8")
 
-    def await_saying(self, pattern: str, seconds: float = 180) -> re.Match[str]:
+    def await_saying(self, pattern: str, seconds: float = 300) -> re.Match[str]:
         """Wait until it says what the pattern matches; fail when it ends before."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
