@@ -54,11 +54,8 @@ class Pair:
     target: str
 
     def __post_init__(self) -> None:
-        source, target = parse_language(self.source), parse_language(self.target)
-        # Mostly they are normal already, as those of ten thousand pairs that are listed.
-        if (source, target) != (self.source, self.target):
-            object.__setattr__(self, "source", source)
-            object.__setattr__(self, "target", target)
+        object.__setattr__(self, "source", parse_language(self.source))
+        object.__setattr__(self, "target", parse_language(self.target))
         if self.source == self.target:
             raise LanguageError(f"{self.source}-{self.target}: a language is never paired with itself")
 

@@ -19,10 +19,6 @@ class ModuleKey:
     digest: str
 
 
-def _quoted(key: ModuleKey | None) -> str:
-    return "null" if key is None else f'"{key.digest}"'
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """``None`` stands for the parent's own piece; the body is the parent's, unless θ_xattn's module has one."""
@@ -38,10 +34,10 @@ class Recipe:
     @property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, over the contents that decide what the model answers; names and kind do not."""
+        keys = (self.source, self.cross_attention, self.target)
         # A JSON list, written by hand: there is a digest to every one of ten thousand pairs that are listed.
-        source, cross_attention, target = map(_quoted, (self.source, self.cross_attention, self.target))
-        contents = f'["{self.fingerprint}", {source}, {cross_attention}, {target}]'
-        return hashlib.sha256(contents.encode()).hexdigest()
+        contents = [f'"{self.fingerprint}"', *(f'"{key.digest}"' if key else "null" for key in keys)]
+        return hashlib.sha256(f"[{', '.join(contents)}]".encode()).hexdigest()
 
     @property
     def modules(self) -> tuple[ModuleKey, ...]:

@@ -167,11 +167,10 @@ class Transformer(nn.Module):
         sizes = (len(tensors.get(f"{side}.embedding", ())) for side in ("source", "target"))
         with torch.device("meta"):
             model = cls(architecture, *sizes)
-        wanted, given = (
-            {name: tensor.shape for name, tensor in of} for of in (model.named_parameters(), tensors.items())
-        )
-        if wrong := sorted(name for name, _ in wanted.items() ^ given.items()):
-            raise ValueError(f"not the tensors of this architecture: {', '.join(dict.fromkeys(wrong))}")
+        wanted = {name: parameter.shape for name, parameter in model.named_parameters()}
+        given = {name: tensor.shape for name, tensor in tensors.items()}
+        if wrong := sorted({name for name, _ in wanted.items() ^ given.items()}):
+            raise ValueError(f"not the tensors of this architecture: {', '.join(wrong)}")
         # Half of the time that `load_state_dict` takes: pairs are switched among while somebody waits.
         for name, tensor in tensors.items():
             place, _, leaf = name.rpartition(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from itertools import product
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
@@ -158,7 +159,7 @@ class RecipeCatalog(Catalog):
             and_(scores.c.recipe_digest == asked.c.value, is_metric(scores.c.metric, BEST_METRIC)),
             (scores.c.sentences.desc(), scores.c.value.desc()),  # as the index lies: nothing is sorted
         )
-        columns = "recipe_digest", *BestScore.__slots__
+        columns = "recipe_digest", *(field.name for field in fields(BestScore))
         query = best.with_only_columns(*(best.selected_columns[name] for name in columns))
         with self._database.read() as session:
             batches = session.execute(query).partitions(_ROWS_AT_ONCE)
@@ -183,11 +184,11 @@ class RecipeCatalog(Catalog):
         pinned = self._pinned(parent, modules)
         with self._database.read() as session:
             champions = _champions(session, parent.name, pairs)
-            newest = _versions(session, parent.name, pairs, newest=test is None)
+            versions = _versions(session, parent.name, pairs, newest=test is None)
             scores = _scores_on(session, parent.name, test, pairs) if test is not None else {}
         choice = Choice(_numbers(pinned), _numbers(champions), scores)
-        versions = dict.fromkeys([*champions.values(), *newest])
-        taken = [version for version in versions if version.pair not in pinned]
+        # A champion that is the newest, too, is there twice.
+        taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
         of_pairs = [record for record in pinned.values() if pairs is None or record.pair in pairs]
         return Shelf.of(parent, [*taken, *of_pairs], choice)
 
