@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import ray
 from ray.actor import ActorHandle
 
-from continual_mt.environment import Environment
 from continual_mt.errors import ContinualMTError
 from continual_mt.report import Report
+
+if TYPE_CHECKING:  # the mailbox is a process of its own, which needs no PyTorch
+    from continual_mt.environment import Environment
 
 
 @dataclass(frozen=True)

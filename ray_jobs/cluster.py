@@ -65,6 +65,8 @@ def connected(address: str | None = None) -> Iterator[None]:
         if address and address != LOCAL:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
+            # Nobody takes away the only machine of a cluster of our own; who watches for that is a process, too.
+            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
             ray.init(
                 address=LOCAL,
                 include_dashboard=False,

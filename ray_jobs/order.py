@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -18,8 +19,10 @@ from continual_mt.spec import CorpusSpec
 from continual_mt.tokenizer import Tokenizer
 from continual_mt.training import trainable_copy
 from continual_mt.transformer import initial_tensors
-from ray_jobs.resolve import ReplayedPair, ResolvedJob
 from registry.blobs import BlobStore
+
+if TYPE_CHECKING:  # a worker unpickles an order, and has no use for what it was made from
+    from ray_jobs.resolve import ReplayedPair, ResolvedJob
 
 
 @dataclass(frozen=True)

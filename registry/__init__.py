@@ -1,12 +1,18 @@
 """What exists (parents, modules, recipes, scores, jobs) and where its bytes are."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from registry.alignments import AlignmentRecord, EmbeddingRecord
 from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.pairs import BestScore, PairEntry
-from registry.registry import Registry
 from registry.relations import Relation, Relations
 from registry.remarks import AliasMove, AliasRecord, Deletion, Found, NoteRecord, Remarks, SearchResult
 from registry.sequences import CellRecord, SequenceRecord
+
+if TYPE_CHECKING:
+    from registry.registry import Registry
 
 __all__ = [
     "AliasMove",
@@ -32,3 +38,12 @@ __all__ = [
     "SearchResult",
     "SequenceRecord",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Imported when asked for: a worker reads blobs, and never the database, whose libraries take a second to import.
+    if name != "Registry":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from registry.registry import Registry
+
+    return Registry

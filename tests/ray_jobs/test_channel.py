@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -55,3 +57,11 @@ def test_the_driver_tells_a_worker_to_stop(ray_cluster: Any) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert channel.stopping()
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"), [("ray_jobs.channel", {"torch", "sqlalchemy"}), ("ray_jobs.worker", {"sqlalchemy", "mlflow"})]
+)
+def test_processes_that_every_training_starts_import_no_more_than_they_need(module: str, heavy: set[str]) -> None:
+    program = f"import {module}, sys; assert not sys.modules.keys() & {heavy}"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray.train
 
 from continual_mt.errors import CorpusError
 from continual_mt.spec import AdditionSpec
 from ray_jobs.channel import News
 from ray_jobs.cluster import Share
-from ray_jobs.fit import Training, Watch
+from ray_jobs.fit import Training, Watch, _Trainer
 from ray_jobs.order import WorkOrder
 from ray_jobs.resolve import ResolvedJob, resolve
+from ray_jobs.worker import run_worker
 from registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -48,3 +50,17 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
     assert not watch.stopping
     notes = [note for news in heard for note in news.notes]
     assert sum("starts" in note for note in notes) == 1
+
+
+def test_of_ray_trains_helpers_those_are_left_out_that_can_do_nothing(
+    ray_cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trainer = _Trainer(run_worker, run_config=ray.train.RunConfig(storage_path=str(tmp_path)))
+
+    def helpers() -> set[str]:
+        return {type(callback).__name__ for callback in trainer._create_default_callbacks()}
+
+    all_of_them = {type(callback).__name__ for callback in super(_Trainer, trainer)._create_default_callbacks()}
+    assert all_of_them - helpers() == {"DatasetsCallback"}
+    monkeypatch.setenv("RAY_OVERRIDE_DASHBOARD_URL", "")  # as on a cluster without a dashboard
+    assert all_of_them - helpers() == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
