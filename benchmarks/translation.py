@@ -1,7 +1,8 @@
 """Translation: both back ends against Hugging Face's generate and CTranslate2 used directly, and many pairs at once.
 
 A model is trained for some minutes first, so that sentences end where sentences end. Each side translates the same test
-set at the best of several batch sizes, sorted by length.
+set at the best of several batch sizes, sorted by length; ours, torch, in as many processes of one thread as the others
+have threads, and in one process with all of them.
 
     python -m benchmarks.translation --train train.fr train.en --dev val.fr val.en --test test.fr test.en
 """
@@ -84,15 +85,19 @@ def timed(run: Callable[[], Answer]) -> tuple[float, Answer]:
     return time.perf_counter() - started, answer
 
 
-def searched(model: Translator, sources: list[list[int]], beam: int, size: int) -> list[list[int]]:
-    return [best[0].tokens for best in model.search(sources, Search(beam, batch_tokens=size * beam, scored=False))]
+def searched(
+    model: Translator, sources: list[list[int]], beam: int, size: int, *, processes: int = 1
+) -> list[list[int]]:
+    search = Search(beam, batch_tokens=size * beam, scored=False, processes=processes)
+    return [best[0].tokens for best in model.search(sources, search)]
 
 
 def contestants(
-    model: PairModel, fast: dict[Precision, ConvertedModel], sources: list[list[int]], beam: int
+    model: PairModel, fast: dict[Precision, ConvertedModel], sources: list[list[int]], beam: int, threads: int
 ) -> dict[str, tuple[Sequence[int], Run]]:
     found: dict[str, tuple[Sequence[int], Run]] = {
-        "ours, torch": (TOKENS, partial(searched, model, sources, beam)),
+        "ours, torch": (TOKENS, partial(searched, model, sources, beam, processes=threads)),
+        "ours, torch, one process": (TOKENS, partial(searched, model, sources, beam)),
         "hugging face generate": (SENTENCES, partial(Generator(model), sources, beam)),
     }
     for precision, one in fast.items():
@@ -127,7 +132,7 @@ def speeds(options: argparse.Namespace, model: PairModel, cache: Path, sources: 
     found = Speeds({}, {}, {})
     for beam in BEAMS:
         answers = {}
-        for name, (sizes, run) in contestants(model, fast, sources, beam).items():
+        for name, (sizes, run) in contestants(model, fast, sources, beam, options.threads).items():
             chosen = sizes[1::2] if options.quick else sizes
             seconds, _, answers[name] = best_of(f"{name}, beam {beam}", chosen, run, options.rounds)
             found.figures[f"{name} · beam {beam}"] = len(sources) / seconds
@@ -167,7 +172,11 @@ def ratios(figures: dict[str, float]) -> dict[str, float]:
     found = {}
     for beam in BEAMS:
         rival = f"hugging face generate · beam {beam}"
-        for name in ("ours, torch", *(f"ours, ctranslate2 {precision}" for precision in PRECISIONS)):
+        for name in (
+            "ours, torch",
+            "ours, torch, one process",
+            *(f"ours, ctranslate2 {precision}" for precision in PRECISIONS),
+        ):
             found[f"{name} / {rival}"] = figures[f"{name} · beam {beam}"] / figures[rival]
         for precision in PRECISIONS:
             ours, theirs = f"ours, ctranslate2 {precision}", f"ctranslate2 {precision}, directly"

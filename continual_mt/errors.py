@@ -19,6 +19,7 @@
         ├── AddressError           the page cannot be served at a host and port
         ├── ClusterError           Ray cannot start, or has not got the resources
         ├── TrainingError          training cannot go on (the loss is not finite, a worker failed for good)
+        ├── ProcessError           one of several processes that shared work was ended from outside
         ├── AdditionsError         additions of a sequence failed, and the others went on; carries what each met
         └── StoppedError           interrupted by a signal, after a checkpoint was written
 
@@ -114,6 +115,10 @@ class ClusterError(FailureError):
 
 
 class TrainingError(FailureError):
+    pass
+
+
+class ProcessError(FailureError):
     pass
 
 

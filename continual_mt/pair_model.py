@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from continual_mt.batches import pad
 from continual_mt.decoding import encode, search_batch
 from continual_mt.languages import Pair
+from continual_mt.processes import POSSIBLE, shared_out
 from continual_mt.products import laid_out
 from continual_mt.sentences import by_length
 from continual_mt.side import Side
@@ -44,14 +46,24 @@ class PairModel(Translator):
     ) -> list[list[Hypothesis]]:
         results: list[list[Hypothesis]] = [[] for _ in sources]
         done = 0
+        processes = search.processes if POSSIBLE and self.transformer.device.type == "cpu" else 1
+        batches = list(by_length(sources, search.batch_tokens // search.beam, processes))
+        work = partial(self._search_chosen, sources, search)
         with laid_out(len(sources) * search.beam):
-            for chosen in by_length(sources, search.batch_tokens // search.beam):
-                for i, found in zip(chosen, self._search_batch([sources[i] for i in chosen], search), strict=True):
-                    results[i] = found[: search.best]
-                done += len(chosen)
+            found = shared_out(work, batches, processes) if 1 < processes <= len(batches) else map(work, batches)
+            for batch in found:
+                for i, hypotheses in batch:
+                    results[i] = [Hypothesis(*hypothesis) for hypothesis in hypotheses]
+                done += len(batch)
                 if progress:
                     progress(done)
         return results
+
+    def _search_chosen(
+        self, sources: Sequence[list[int]], search: Search, chosen: list[int]
+    ) -> list[tuple[int, list[Hypothesis]]]:
+        found = self._search_batch([sources[i] for i in chosen], search)
+        return [(i, hypotheses[: search.best]) for i, hypotheses in zip(chosen, found, strict=True)]
 
     def _search_batch(self, sources: list[list[int]], search: Search) -> list[list[Hypothesis]]:
         tokens, lengths = pad([[*source, self.source.tokenizer.end] for source in sources], self.source.tokenizer.pad)

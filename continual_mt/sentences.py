@@ -43,9 +43,14 @@ def _at_spaces(sentence: str, tokenizer: Tokenizer, limit: int) -> Iterator[list
         yield kept
 
 
-def by_length(sequences: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:
-    """Batches of places, the longest sequences first, of at most ``batch_tokens`` tokens with padding and ends."""
+def by_length(sequences: Sequence[Sequence[int]], batch_tokens: int, least: int = 1) -> Iterator[list[int]]:
+    """Batches of places, the longest sequences first, of at most ``batch_tokens`` tokens with padding and ends.
+
+    They are smaller where there would be fewer than ``least`` of them.
+    """
     order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
+    if least > 1:
+        batch_tokens = min(batch_tokens, sum(len(sequence) + 1 for sequence in sequences) // least)
     first = 0
     while first < len(order):
         longest = len(sequences[order[first]]) + 1

@@ -41,7 +41,8 @@ class Search:
     """How to search: ``beam`` 1 is greedy. ``best`` are the hypotheses wanted of each sentence.
 
     ``batch_tokens`` bounds source tokens times beam in a batch; ``scored`` says whether scores are wanted, which greedy
-    search does better without. Raises InputError for what makes no sense.
+    search does better without. Batches are shared out to ``processes`` of one thread each, where PyTorch searches on
+    CPUs, on Linux; elsewhere there is one. Raises InputError for what makes no sense.
     """
 
     beam: int = 5
@@ -49,9 +50,10 @@ class Search:
     best: int = 1
     batch_tokens: int = BATCH_TOKENS
     scored: bool = True
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("beam", "best", "batch_tokens"):
+        for name in ("beam", "best", "batch_tokens", "processes"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or not 1 <= int(value) < 2**31:
                 raise InputError(f"{name} is {value}; it must be at least 1, and a whole number")
@@ -87,15 +89,17 @@ class Translator(ABC):
         beam: int = 5,
         length_penalty: float = 1.0,
         batch_tokens: int = BATCH_TOKENS,
+        processes: int = 1,
         progress: Callable[[int], None] | None = None,
     ) -> list[str]:
         """One translation a sentence, in order; a blank sentence gives an empty one. ``beam`` 1 is greedy search.
 
         A sentence of more tokens than the model has positions is translated in parts, divided at spaces if it has any.
-        ``progress`` is called with the number of parts done. Raises InputError for a sentence with a line break or
-        with half a surrogate pair.
+        ``processes`` share the batches where PyTorch searches on CPUs; ``progress`` is called with the number of parts
+        done. Raises InputError for a sentence with a line break or with half a surrogate pair, and ProcessError when a
+        process was ended from outside.
         """
-        search = Search(beam, length_penalty, 1, batch_tokens, scored=False)
+        search = Search(beam, length_penalty, 1, batch_tokens, scored=False, processes=processes)
         return [best[0].text for best in self.translations(sentences, search, progress)]
 
     def translations(

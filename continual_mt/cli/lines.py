@@ -57,22 +57,23 @@ class Input:
     def lines(self) -> Iterator[str]:
         return _standard_input() if self.path is None else read_lines(self.path)
 
-    def chunks(self) -> Iterator[Chunk]:
-        """All lines in order. Whoever types gets an answer line by line.
+    def chunks(self, processes: int = 1) -> Iterator[Chunk]:
+        """All lines in order, enough of them at once for so many processes. Whoever types gets an answer line by line.
 
         Raises CorpusError at a line that is not text, after the lines before it.
         """
-        most = 1 if self.path is None and sys.stdin.isatty() else CHUNK_LINES
-        return _chunks(self.lines(), most)
+        if self.path is None and sys.stdin.isatty():
+            return _chunks(self.lines(), 1, CHUNK_CHARACTERS)
+        return _chunks(self.lines(), processes * CHUNK_LINES, processes * CHUNK_CHARACTERS)
 
 
-def _chunks(lines: Iterable[str], most: int) -> Iterator[Chunk]:
+def _chunks(lines: Iterable[str], most: int, most_characters: int) -> Iterator[Chunk]:
     first, kept, characters = 1, list[str](), 0
     try:
         for line in lines:
             kept.append(line)
             characters += len(line)
-            if len(kept) >= most or characters >= CHUNK_CHARACTERS:
+            if len(kept) >= most or characters >= most_characters:
                 yield Chunk(first, kept)
                 first, kept, characters = first + len(kept), [], 0
     except CorpusError:

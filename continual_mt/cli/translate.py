@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,14 @@ def translate(
             help="torch, the reference; ctranslate2, faster, with weights rounded to int8; auto: what there is."
         ),
     ] = "auto",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="That share the work, each with one thread, where torch computes on CPUs.  "
+            "[default: one for each thread that torch would use]",
+        ),
+    ] = None,
     recipe: options.RecipeText = None,
     module: options.Modules = None,
     by_test: options.ByTest = None,
@@ -68,6 +77,8 @@ def translate(
     model's limit is translated in parts. Standard error says which recipe was taken, and its digest, which gives the
     same model again.
     """
+    import torch
+
     from continual_mt.backends import with_backend
     from continual_mt.translator import Search
     from registry import Registry
@@ -82,10 +93,12 @@ def translate(
     if assembled.recipe:
         say(f"{assembled.recipe}; digest {assembled.recipe.digest}")
     model = with_backend(assembled, backend, place.cache)
+    if model is assembled and assembled.transformer.device.type == "cpu":
+        search = replace(search, processes=processes or torch.get_num_threads())
 
     shown = output is not None or not sys.stdout.isatty()
     with destination as out, counting(str(assembled.pair), total, shown=shown) as progress:
-        for chunk in text.chunks():
+        for chunk in text.chunks(search.processes):
             found = model.translations(chunk.lines, search)
             out.write(list(_lines(chunk.first, found, scores=scores, numbered=best > 1)))
             progress(chunk.first - 1 + len(found))

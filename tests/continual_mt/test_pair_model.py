@@ -58,9 +58,24 @@ def test_the_batch_does_not_matter(pair_model: PairModel, sentences: list[str], 
     assert len(set(together)) > 10
 
 
-def test_progress_reaches_the_number_of_sentences(pair_model: PairModel, sentences: list[str]) -> None:
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("processes", [2, 3, 64])
+def test_processes_that_share_the_batches_find_the_same(
+    pair_model: PairModel, sentences: list[str], beam: int, processes: int
+) -> None:
+    shared = pair_model.translations(sentences, Search(beam, best=beam, processes=processes))
+    alone = pair_model.translations(sentences, Search(beam, best=beam))
+    for ours, theirs in zip(shared, alone, strict=True):
+        assert [text for text, _ in ours] == [text for text, _ in theirs]
+        assert [score for _, score in ours] == pytest.approx([score for _, score in theirs], abs=1e-5)
+    assert pair_model.translate(["", sentences[0]], beam=beam, processes=processes) == ["", alone[0][0].text]
+    assert pair_model.translate([], beam=beam, processes=processes) == []
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_progress_reaches_the_number_of_sentences(pair_model: PairModel, sentences: list[str], processes: int) -> None:
     seen: list[int] = []
-    pair_model.translate([*sentences, ""], beam=1, batch_tokens=100, progress=seen.append)
+    pair_model.translate([*sentences, ""], beam=1, batch_tokens=100, processes=processes, progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == len(sentences)
     assert len(seen) > 3

@@ -78,14 +78,23 @@ def test_nothing_gives_nothing(tokenizer: Tokenizer, text: str) -> None:
     assert divided(text, 1, tokenizer, LIMIT) == []
 
 
-@given(st.lists(st.lists(st.integers(0, 9), max_size=9), max_size=30), st.integers(1, 40))
-def test_batches_hold_everything_once_within_the_limit(sequences: list[list[int]], batch_tokens: int) -> None:
-    batches = list(by_length(sequences, batch_tokens))
+@given(st.lists(st.lists(st.integers(0, 9), max_size=9), max_size=30), st.integers(1, 40), st.integers(1, 5))
+def test_batches_hold_everything_once_within_the_limit(
+    sequences: list[list[int]], batch_tokens: int, least: int
+) -> None:
+    batches = list(by_length(sequences, batch_tokens, least))
     assert sorted(place for batch in batches for place in batch) == list(range(len(sequences)))
     lengths = [[len(sequences[place]) for place in batch] for batch in batches]
     assert all(len(batch) == 1 or len(batch) * (max(batch) + 1) <= batch_tokens for batch in lengths)
     flat = [length for batch in lengths for length in batch]
     assert flat == sorted(flat, reverse=True)
+
+
+def test_there_is_a_batch_for_each_of_several_processes() -> None:
+    sequences = [[1] * length for length in (5, 4, 4, 3, 3, 2, 2, 1)]
+    assert len(list(by_length(sequences, 1000))) == 1
+    assert len(list(by_length(sequences, 1000, 3))) >= 3
+    assert list(by_length([], 1000, 3)) == []
 
 
 def test_what_is_no_text_is_named(tokenizer: Tokenizer) -> None:

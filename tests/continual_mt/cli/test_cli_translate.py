@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.cli.lines import CHUNK_LINES, Input, Output, _chunks
+from continual_mt.cli.lines import CHUNK_CHARACTERS, CHUNK_LINES, Input, Output, _chunks
 from continual_mt.errors import CorpusError, StorageError
 from registry import Registry
 
@@ -195,7 +195,7 @@ def test_a_full_disk_is_named() -> None:
 
 @given(st.lists(st.text(max_size=5)), st.integers(1, 7))
 def test_chunks_are_the_lines_in_order(lines: list[str], most: int) -> None:
-    chunks = list(_chunks(lines, most))
+    chunks = list(_chunks(lines, most, CHUNK_CHARACTERS))
     assert [line for chunk in chunks for line in chunk.lines] == lines
     numbers = [chunk.first for chunk in chunks]
     assert numbers == [1 + sum(len(before.lines) for before in chunks[:i]) for i in range(len(chunks))]
@@ -207,7 +207,7 @@ def test_chunks_bound_the_memory_and_come_before_a_bad_line() -> None:
         yield from ["x" * 150_000] * 3
         raise CorpusError("file", "bad", 4)
 
-    chunks = _chunks(lines(), CHUNK_LINES)
+    chunks = _chunks(lines(), CHUNK_LINES, CHUNK_CHARACTERS)
     assert [len(next(chunks).lines), len(next(chunks).lines)] == [2, 1]
     with pytest.raises(CorpusError, match="line 4"):
         next(chunks)

@@ -1,0 +1,69 @@
+"""Processes of one thread each that share work: searching is many small products, which threads hardly speed up.
+
+At each product threads wait for the slowest of them, which may share its processor with other work. Processes wait for
+nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import Any
+
+import torch
+
+from continual_mt.errors import ProcessError
+
+POSSIBLE = sys.platform == "linux"
+"""Whether a process can be had that begins with all that this one holds, weights included, in milliseconds."""
+
+
+def shared_out(work: Callable[[list[int]], Any], batches: Sequence[list[int]], processes: int) -> Iterator[Any]:
+    """What ``work`` makes of each batch, as JSON knows it, in whatever order it is done.
+
+    Raises ProcessError when one of the processes ends before its work does; what it had to say is on standard error.
+    """
+    context = multiprocessing.get_context("fork")
+    members: dict[Connection, ForkProcess] = {}
+    try:
+        for number in range(processes):
+            ours, theirs = context.Pipe(duplex=False)
+            share = batches[number::processes]
+            member = context.Process(target=_do, args=(work, share, theirs), daemon=True)
+            member.start()
+            theirs.close()
+            members[ours] = member
+        while members:
+            for connection in wait(list(members)):
+                assert isinstance(connection, Connection)
+                try:
+                    yield json.loads(connection.recv_bytes())
+                except (EOFError, OSError):
+                    _finish(members.pop(connection))
+    finally:
+        for member in members.values():
+            member.kill()
+            member.join()
+
+
+def _do(work: Callable[[list[int]], Any], batches: Sequence[list[int]], out: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began this one ends it
+    torch.set_num_threads(1)
+    with suppress(BrokenPipeError):  # nobody listens any more
+        for batch in batches:
+            out.send_bytes(json.dumps(work(batch)).encode())
+
+
+def _finish(member: ForkProcess) -> None:
+    member.join()
+    if member.exitcode:
+        raise ProcessError(
+            f"one of the processes that shared the work ended with {member.exitcode}, of too little memory perhaps; "
+            "ask for fewer processes, or for smaller batches"
+        )

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+import torch
+
+from continual_mt.errors import ProcessError
+from continual_mt.processes import shared_out
+
+
+def test_every_batch_comes_back_once_from_processes_of_one_thread() -> None:
+    def work(batch: list[int]) -> list[Any]:
+        return [os.getpid(), torch.get_num_threads(), batch, "ä" * 200_000, float("nan")]
+
+    batches = [[i, i + 1] for i in range(20)]
+    found = list(shared_out(work, batches, 3))
+    assert sorted(batch for _, _, batch, _, _ in found) == batches
+    assert all(threads == 1 and len(text) == 200_000 and score != score for _, threads, _, text, score in found)
+    assert len({process for process, *_ in found} - {os.getpid()}) == 3
+
+
+def test_a_process_that_is_killed_is_named_and_the_others_end() -> None:
+    def work(batch: list[int]) -> list[int]:
+        if batch == [1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+        return batch
+
+    with pytest.raises(ProcessError, match=r"ended with -9, of too little memory perhaps; ask for fewer processes, or"):
+        list(shared_out(work, [[0], [1]], 2))
+    assert multiprocessing.active_children() == []
+
+
+def test_an_error_in_a_process_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(batch: list[int]) -> int:
+        return 1 // batch[0]
+
+    with pytest.raises(ProcessError, match="ended with 1"):
+        list(shared_out(work, [[1], [0]], 2))
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_who_stops_listening_leaves_nobody_at_work() -> None:
+    def work(batch: list[int]) -> list[int]:
+        time.sleep(60 * batch[0])
+        return batch
+
+    found = shared_out(work, [[0], [1]], 2)
+    assert next(found) == [0]
+    found.close()  # type: ignore[attr-defined]  # as it is a generator
+    assert multiprocessing.active_children() == []
+
+
+def test_an_interruption_is_the_first_processs_business() -> None:
+    """A terminal sends it to all of them; work that is done comes back all the same."""
+
+    def work(batch: list[int]) -> list[int]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return batch
+
+    assert sorted(shared_out(work, [[0], [1]], 2)) == [[0], [1]]
