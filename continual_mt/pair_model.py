@@ -46,11 +46,12 @@ class PairModel(Translator):
     ) -> list[list[Hypothesis]]:
         results: list[list[Hypothesis]] = [[] for _ in sources]
         done = 0
-        processes = search.processes if POSSIBLE and self.transformer.device.type == "cpu" else 1
+        possible = POSSIBLE and self.transformer.device.type == "cpu"
+        processes = min(search.processes, len(sources)) if possible else 1
         batches = list(by_length(sources, search.batch_tokens // search.beam, processes))
         work = partial(self._search_chosen, sources, search)
         with laid_out(len(sources) * search.beam):
-            found = shared_out(work, batches, processes) if 1 < processes <= len(batches) else map(work, batches)
+            found = shared_out(work, batches, processes) if processes > 1 else map(work, batches)
             for batch in found:
                 for i, hypotheses in batch:
                     results[i] = [Hypothesis(*hypothesis) for hypothesis in hypotheses]

@@ -20,6 +20,8 @@ import torch
 
 from continual_mt.errors import ProcessError
 
+_FEWER = "ask for fewer processes"
+
 POSSIBLE = sys.platform == "linux"
 """Whether a process can be had that begins with all that this one holds, weights included, in milliseconds."""
 
@@ -27,16 +29,19 @@ POSSIBLE = sys.platform == "linux"
 def shared_out(work: Callable[[list[int]], Any], batches: Sequence[list[int]], processes: int) -> Iterator[Any]:
     """What ``work`` makes of each batch, as JSON knows it, in whatever order it is done.
 
-    Raises ProcessError when one of the processes ends before its work does; what it had to say is on standard error.
+    Raises ProcessError when a process cannot start, or ends before its work does; what it had to say is on standard
+    error.
     """
     context = multiprocessing.get_context("fork")
     members: dict[Connection, ForkProcess] = {}
     try:
         for number in range(processes):
-            ours, theirs = context.Pipe(duplex=False)
-            share = batches[number::processes]
-            member = context.Process(target=_do, args=(work, share, theirs), daemon=True)
-            member.start()
+            try:
+                ours, theirs = context.Pipe(duplex=False)
+                member = context.Process(target=_do, args=(work, batches[number::processes], theirs), daemon=True)
+                member.start()
+            except OSError as error:
+                raise ProcessError(f"process {number + 1} of {processes} cannot start: {error}; {_FEWER}") from error
             theirs.close()
             members[ours] = member
         while members:
@@ -65,5 +70,5 @@ def _finish(member: ForkProcess) -> None:
     if member.exitcode:
         raise ProcessError(
             f"one of the processes that shared the work ended with {member.exitcode}, of too little memory perhaps; "
-            "ask for fewer processes, or for smaller batches"
+            f"{_FEWER}, or for smaller batches"
         )

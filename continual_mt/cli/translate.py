@@ -20,6 +20,7 @@ from continual_mt.home import Home
 if TYPE_CHECKING:
     from continual_mt.translator import Translation
 
+MOST_PROCESSES = 8  # unless more are asked for: each needs memory for what it translates
 _DIGEST = re.compile(r"[0-9a-f]+")
 EPILOG = options.examples(
     "continual-mt translate de-en < letter.de > letter.en",
@@ -61,8 +62,9 @@ def translate(
         int | None,
         typer.Option(
             min=1,
+            max=256,
             help="That share the work, each with one thread, where torch computes on CPUs.  "
-            "[default: one for each thread that torch would use]",
+            f"[default: one for each thread that torch would use, at most {MOST_PROCESSES}]",
         ),
     ] = None,
     recipe: options.RecipeText = None,
@@ -94,7 +96,7 @@ def translate(
         say(f"{assembled.recipe}; digest {assembled.recipe.digest}")
     model = with_backend(assembled, backend, place.cache)
     if model is assembled and assembled.transformer.device.type == "cpu":
-        search = replace(search, processes=processes or torch.get_num_threads())
+        search = replace(search, processes=processes or min(MOST_PROCESSES, torch.get_num_threads()))
 
     shown = output is not None or not sys.stdout.isatty()
     with destination as out, counting(str(assembled.pair), total, shown=shown) as progress:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +66,16 @@ def test_an_interruption_is_the_first_processs_business() -> None:
         return batch
 
     assert sorted(shared_out(work, [[0], [1]], 2)) == [[0], [1]]
+
+
+def test_a_process_that_cannot_start_is_named_and_the_others_end() -> None:
+    """As where a user may have no more of them."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_files = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_files) + 8, before[1]))
+    try:
+        with pytest.raises(ProcessError, match=r"process \d+ of 100 cannot start: .*; ask for fewer processes$"):
+            list(shared_out(lambda batch: time.sleep(60), [[i] for i in range(100)], 100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert multiprocessing.active_children() == []
