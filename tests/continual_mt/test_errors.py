@@ -64,6 +64,7 @@ def test_exit_codes() -> None:
         "AddressError": 1,
         "ClusterError": 1,
         "TrainingError": 1,
+        "ProcessError": 1,
         "AdditionsError": 1,
         "StoppedError": 1,
     }
