@@ -19,7 +19,7 @@
         ├── AddressError           the page cannot be served at a host and port
         ├── ClusterError           Ray cannot start, or has not got the resources
         ├── TrainingError          training cannot go on (the loss is not finite, a worker failed for good)
-        ├── ProcessError           one of several processes that shared work was ended from outside
+        ├── ProcessError           one of several processes that shared work did not start, or ended before its work did
         ├── AdditionsError         additions of a sequence failed, and the others went on; carries what each met
         └── StoppedError           interrupted by a signal, after a checkpoint was written
 

@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -26,7 +26,9 @@ POSSIBLE = sys.platform == "linux"
 """Whether a process can be had that begins with all that this one holds, weights included, in milliseconds."""
 
 
-def shared_out(work: Callable[[list[int]], Any], batches: Sequence[list[int]], processes: int) -> Iterator[Any]:
+def shared_out(
+    work: Callable[[list[int]], Any], batches: Sequence[list[int]], processes: int
+) -> Generator[Any, None, None]:
     """What ``work`` makes of each batch, as JSON knows it, in whatever order it is done.
 
     Raises ProcessError when a process cannot start, or ends before its work does; what it had to say is on standard

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -65,8 +65,6 @@ def connected(address: str | None = None) -> Iterator[None]:
         if address and address != LOCAL:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
-            # Nobody takes away the only machine of a cluster of our own; who watches for that is a process, too.
-            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
             ray.init(
                 address=LOCAL,
                 include_dashboard=False,
@@ -82,10 +80,26 @@ def connected(address: str | None = None) -> Iterator[None]:
             f"{place}: {error}; check RAY_ADDRESS and 'ray status', or give --address; "
             "a cluster that was started with a token wants RAY_AUTH_MODE=token here too"
         ) from error
+    own = not address or address == LOCAL
+    try:
+        with _unwatched() if own else nullcontext():
+            yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    """Nobody takes away the only machine of a cluster of our own; who watches for that would be a process, too."""
+    variable = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+    if variable in os.environ:
+        yield
+        return
+    os.environ[variable] = "0"
     try:
         yield
     finally:
-        ray.shutdown()
+        os.environ.pop(variable, None)
 
 
 def _require_answer(address: str) -> None:

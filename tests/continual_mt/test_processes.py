@@ -54,7 +54,7 @@ def test_who_stops_listening_leaves_nobody_at_work() -> None:
 
     found = shared_out(work, [[0], [1]], 2)
     assert next(found) == [0]
-    found.close()  # type: ignore[attr-defined]  # as it is a generator
+    found.close()
     assert multiprocessing.active_children() == []
 
 
