@@ -34,10 +34,10 @@ class Recipe:
     @property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, over the contents that decide what the model answers; names and kind do not."""
-        keys = (self.source, self.cross_attention, self.target)
+        source, cross_attention, target = map(_content, (self.source, self.cross_attention, self.target))
         # A JSON list, written by hand: there is a digest to every one of ten thousand pairs that are listed.
-        contents = [f'"{self.fingerprint}"', *(f'"{key.digest}"' if key else "null" for key in keys)]
-        return hashlib.sha256(f"[{', '.join(contents)}]".encode()).hexdigest()
+        contents = f'["{self.fingerprint}", {source}, {cross_attention}, {target}]'
+        return hashlib.sha256(contents.encode()).hexdigest()
 
     @property
     def modules(self) -> tuple[ModuleKey, ...]:
@@ -62,3 +62,7 @@ class Recipe:
             "target": self.target.name if self.target else None,
             "digest": self.digest,
         }
+
+
+def _content(key: ModuleKey | None) -> str:
+    return f'"{key.digest}"' if key else "null"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Select, insert
+from sqlalchemy import URL, Connection, Engine, FromClause, insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
 
@@ -28,9 +28,6 @@ class _Backend(Protocol):
     def prepare(self, writer: Engine) -> None: ...
     def passes(self, error: DBAPIError) -> bool: ...
     def listed(self, values: Sequence[str]) -> FromClause: ...
-    def first_of_each(
-        self, asked: FromClause, table: FromClause, condition: ColumnElement[bool], order: Sequence[ColumnElement[Any]]
-    ) -> Select[Any]: ...
     def explain(self, name: str, error: DBAPIError, reason: str) -> ContinualMTError | None: ...
 
 
@@ -116,12 +113,6 @@ class Database:
     def listed(self, values: Sequence[str]) -> FromClause:
         """Any number of values as a table of one column, ``value``, to join with."""
         return self._backend.listed(values)
-
-    def first_of_each(
-        self, asked: FromClause, table: FromClause, condition: ColumnElement[bool], order: Sequence[ColumnElement[Any]]
-    ) -> Select[Any]:
-        """For each of ``asked`` the first row of ``table`` that fulfils a condition on it, if there is one."""
-        return self._backend.first_of_each(asked, table, condition, order)
 
     def close(self) -> None:
         self._reader.dispose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from continual_mt.errors import InputError
@@ -15,6 +15,7 @@ from registry import schema
 from registry.alignments import AlignmentRecord
 from registry.entities import ScoreRecord
 from registry.names import unknown
+from registry.pairs import BEST_METRIC
 from registry.registration import parent_row
 from registry.sequences import CellRecord, SequenceRecord
 
@@ -48,7 +49,18 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     row.value, row.copy_value = score.value, score.copy_value
     row.created, row.hypotheses = score.created, score.hypotheses
     session.flush()
+    if score.metric == BEST_METRIC:
+        _show_best(session, score.recipe)
     return row
+
+
+def _show_best(session: Session, recipe: str) -> None:
+    """Of a recipe's BLEU the one on the most sentences is shown; the highest of several, with different beams."""
+    score = schema.Score
+    of_recipe = score.recipe_digest == recipe, score.metric == BEST_METRIC
+    better = score.sentences.desc(), score.value.desc(), score.id
+    best = score.id == session.scalar(select(score.id).where(*of_recipe).order_by(*better).limit(1))
+    session.execute(update(score).where(*of_recipe, score.shown != best).values(shown=best))
 
 
 def _check_finite(test: str, metric: str, *values: float | None) -> None:

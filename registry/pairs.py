@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from continual_mt.languages import Pair
 from continual_mt.recipe import Recipe, RecipeKind
@@ -11,8 +12,7 @@ from registry.entities import JSONObject
 BEST_METRIC = "bleu"
 
 
-@dataclass(frozen=True, slots=True)
-class BestScore:
+class BestScore(NamedTuple):
     """How good a recipe is, as one number: its BLEU on a test set. The recipe stands beside it.
 
     ``copy_value`` is the BLEU of the source copied unchanged. `Registry.scores` has the whole record.

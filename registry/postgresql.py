@@ -7,23 +7,18 @@ Writers take turns, as SQLite's do: what is right on one is right on the other, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import (
     JSON,
     URL,
-    ColumnElement,
     Connection,
     Engine,
     FromClause,
-    Select,
     bindparam,
     create_engine,
     event,
     func,
-    select,
     text,
-    true,
 )
 from sqlalchemy.exc import DBAPIError
 
@@ -114,14 +109,6 @@ def listed(values: Sequence[str]) -> FromClause:
     """Any number of values as a table of one column, ``value``."""
     # As one text: the driver takes long over an array of thousands.
     return func.json_array_elements_text(bindparam("values", list(values), JSON)).table_valued("value").render_derived()
-
-
-def first_of_each(
-    asked: FromClause, table: FromClause, condition: ColumnElement[bool], order: Sequence[ColumnElement[Any]]
-) -> Select[Any]:
-    """For each of ``asked`` the first row of ``table`` that fulfils a condition on it, if there is one."""
-    first = select(table).where(condition).order_by(*order).limit(1).correlate(asked).lateral()
-    return select(first).select_from(asked.join(first, true()))
 
 
 def _is_connecting(cause: BaseException | None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
 from itertools import product
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
@@ -153,17 +152,12 @@ class RecipeCatalog(Catalog):
         """The scores that recipes are shown with, by the recipes' digests."""
         # In the order of the index, so that one look-up finds in memory what the one before it read.
         scores, asked = schema.Score.__table__, self._database.listed(sorted(digests))
-        best = self._database.first_of_each(
-            asked,
-            scores,
-            and_(scores.c.recipe_digest == asked.c.value, is_metric(scores.c.metric, BEST_METRIC)),
-            (scores.c.sentences.desc(), scores.c.value.desc()),  # as the index lies: nothing is sorted
-        )
-        columns = "recipe_digest", *(field.name for field in fields(BestScore))
-        query = best.with_only_columns(*(best.selected_columns[name] for name in columns))
+        columns = [scores.c[name] for name in ("recipe_digest", *BestScore._fields)]
+        query = select(*columns).select_from(asked.join(scores, scores.c.recipe_digest == asked.c.value))
+        query = query.where(scores.c.shown)
         with self._database.read() as session:
             batches = session.execute(query).partitions(_ROWS_AT_ONCE)
-            return {digest: BestScore(*score) for rows in batches for digest, *score in rows}
+            return {row[0]: BestScore._make(row[1:]) for rows in batches for row in rows}
 
     def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
         parents = self._owners() if name is None else [self._owner(name)]

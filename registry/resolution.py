@@ -64,8 +64,9 @@ class Shelf:
         """Each new source language into each new target language, by pair as the modules are."""
         sources = [(m.language, m.key) for m in self.combinable if m.side == "source"]
         targets = [(m.language, m.key, cross_attention_of(m)) for m in self.combinable if m.side == "target"]
+        name, fingerprint = self.parent.name, self.parent.fingerprint  # of ten thousand
         return [
-            self._recipe("zero-shot", Pair(source, target), from_source, cross_attention, into_target)
+            Recipe("zero-shot", Pair(source, target), name, fingerprint, from_source, cross_attention, into_target)
             for source, from_source in sources
             for target, into_target, cross_attention in targets
             if source != target

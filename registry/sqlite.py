@@ -6,19 +6,15 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import (
     URL,
-    ColumnElement,
     Connection,
     Engine,
     FromClause,
-    Select,
     create_engine,
     event,
     func,
-    select,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -75,16 +71,6 @@ def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
 def listed(values: Sequence[str]) -> FromClause:
     """Any number of values as a table of one column, ``value``."""
     return func.json_each(json.dumps(values)).table_valued("value")
-
-
-def first_of_each(
-    asked: FromClause, table: FromClause, condition: ColumnElement[bool], order: Sequence[ColumnElement[Any]]
-) -> Select[Any]:
-    """For each of ``asked`` the first row of ``table`` that fulfils a condition on it, if there is one."""
-    # Two look-ups instead of one: SQLite has no LATERAL.
-    first = select(table.c.id).where(condition).order_by(*order).limit(1).correlate(asked).scalar_subquery()
-    row = table.alias()
-    return select(row).select_from(asked.join(row, row.c.id == first))
 
 
 def _set_up(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:

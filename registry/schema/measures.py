@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
@@ -39,14 +39,24 @@ class Recipe(Base):
 
 
 class Score(Base):
-    """Recipe × test set × metric. Modules are named and not referred to: a score outlives them."""
+    """Recipe × test set × metric. Modules are named and not referred to: a score outlives them.
+
+    Of a recipe's BLEU scores one is ``shown``: the one on the most sentences, and of those the highest.
+    """
 
     __tablename__ = "scores"
     __table_args__: tuple[SchemaItem, ...] = (
         UniqueConstraint("recipe_digest", "test_digest", "metric", "signature", "beam"),
-        # The best score of each of ten thousand recipes has to be found without a look at all the others.
+        # A search for those above some BLEU must not look at the other metrics' scores.
         Index(
             "ix_scores_bleu", "recipe_digest", "sentences", "value", "test", sqlite_where=_BLEU, postgresql_where=_BLEU
+        ),
+        # With all that a pair is listed with, and ``shown`` itself, without which SQLite would read the rows, too.
+        Index(
+            "ix_scores_shown",
+            *("recipe_digest", "value", "copy_value", "test", "test_digest", "signature", "sentences", "beam", "shown"),
+            sqlite_where=text("shown = 1"),
+            postgresql_where=text("shown"),
         ),
         Index(None, "source", "target"),
     )
@@ -70,6 +80,7 @@ class Score(Base):
     beam: Mapped[int]
     created: Mapped[datetime]
     hypotheses: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
+    shown: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
 

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -181,3 +182,21 @@ def test_pairs_show_their_best_bleu_on_the_largest_test_set(filled: Registry) ->
         ("fr-es", None),
         ("de-es", None),
     ]
+
+
+def test_whatever_is_measured_again_the_best_is_shown(filled: Registry) -> None:
+    """In any order, also when what was the best becomes worse: what is shown is what all scores say."""
+    recipe, other, random = filled.recipe("de", "en"), filled.recipe("fr", "es"), Random(1)
+    filled.register_scores([score(other, 50.0)])
+    for _ in range(40):
+        sentences, beam = random.choice([10, 100, 1000]), random.choice([1, 5])
+        digest = f"{sentences:064x}"
+        filled.register_scores(
+            [score(recipe, random.randint(0, 4), sentences=sentences, test_digest=digest, beam=beam)]
+        )
+        best = max((found.sentences, found.value) for found in filled.scores(recipe=recipe.digest))
+        shown = {entry.pair: entry.score for entry in filled.pairs()}
+        found = shown[recipe.pair]
+        assert found is not None
+        assert (found.sentences, found.value) == best
+        assert shown[other.pair] == BestScore("django", "e" * 64, 50.0, 1.5, "BLEU|nrefs:1", 100, 5)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, MetaData, inspect, select, text
 
 from continual_mt.cli.main import main
 from continual_mt.errors import RegistryError
-from registry import Registry, migration, schema
+from registry import Registry, ScoreRecord, migration, schema
 from registry.location import Location
 from tests.registry import dump_schema
 from tests.registry.backends import Backend
@@ -170,6 +170,40 @@ def test_an_older_registry_on_the_command_line(filled: Registry, home: Path, run
     assert json.loads(run("registry", "upgrade", "--json")[1]) == {"registry": name, "from": None, "to": newest}
     with Registry.open(home) as upgraded:
         assert upgraded.modules() == modules
+
+
+def test_an_upgrade_finds_the_scores_that_pairs_are_shown_with(filled: Registry, home: Path) -> None:
+    """Which registries before 0006 do not have beside them."""
+    recipes = filled.recipe("de", "en"), filled.recipe("fr", "es"), filled.recipe("de", "es")
+    measured = [
+        ScoreRecord.of(
+            recipe,
+            test=f"of {sentences}",
+            test_digest=f"{sentences:064x}",
+            metric=metric,
+            value=value,
+            copy_value=None,
+            signature="s",
+            sentences=sentences,
+            beam=beam,
+        )
+        for recipe, metric, sentences, beam, value in (
+            (recipes[0], "bleu", 100, 1, 20.0),
+            (recipes[0], "bleu", 100, 5, 30.0),
+            (recipes[0], "bleu", 10, 5, 80.0),
+            (recipes[0], "chrf", 1000, 5, 90.0),
+            (recipes[1], "bleu", 10, 1, 10.0),
+            (recipes[2], "chrf", 10, 1, 10.0),
+        )
+    ]
+    filled.register_scores(measured)
+    before = filled.pairs()
+    assert [entry.score.value if entry.score else None for entry in before] == [None, 30.0, 10.0, None]
+    filled.close()
+    with changing(home) as connection:
+        migrate(connection, "0005")
+    with Registry.open(home, upgrade=True) as upgraded:
+        assert upgraded.pairs() == before
 
 
 def test_a_newer_registry_on_the_command_line(filled: Registry, home: Path, run: Run) -> None:
