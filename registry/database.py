@@ -27,7 +27,7 @@ class _Backend(Protocol):
     def engines(self, url: URL) -> tuple[Engine, Engine]: ...
     def prepare(self, writer: Engine) -> None: ...
     def passes(self, error: DBAPIError) -> bool: ...
-    def listed(self, values: Sequence[str]) -> FromClause: ...
+    def listed(self, digests: Sequence[str]) -> FromClause: ...
     def explain(self, name: str, error: DBAPIError, reason: str) -> ContinualMTError | None: ...
 
 
@@ -110,9 +110,9 @@ class Database:
                     if attempt == _ATTEMPTS:
                         raise
 
-    def listed(self, values: Sequence[str]) -> FromClause:
-        """Any number of values as a table of one column, ``value``, to join with."""
-        return self._backend.listed(values)
+    def listed(self, digests: Sequence[str]) -> FromClause:
+        """Any number of digests as a table of one column, ``value``, to join with."""
+        return self._backend.listed(digests)
 
     def close(self) -> None:
         self._reader.dispose()

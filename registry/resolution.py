@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from continual_mt.architecture import Group, Scope, trained_groups
 from continual_mt.errors import IncompatibleError
@@ -66,7 +66,7 @@ class Shelf:
         targets = [(m.language, m.key, cross_attention_of(m)) for m in self.combinable if m.side == "target"]
         name, fingerprint = self.parent.name, self.parent.fingerprint  # of ten thousand
         return [
-            Recipe("zero-shot", Pair(source, target), name, fingerprint, from_source, cross_attention, into_target)
+            Recipe("zero-shot", _pair(source, target), name, fingerprint, from_source, cross_attention, into_target)
             for source, from_source in sources
             for target, into_target, cross_attention in targets
             if source != target
@@ -155,3 +155,9 @@ def _first_of_each_pair(modules: Iterable[ModuleOutline]) -> tuple[ModuleOutline
     for module in modules:
         first.setdefault(module.pair, module)
     return tuple(first[pair] for pair in sorted(first))
+
+
+@lru_cache(maxsize=2**16)
+def _pair(source: str, target: str) -> Pair:
+    """There are ten thousand, and the same at every listing."""
+    return Pair(source, target)

@@ -68,9 +68,9 @@ def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
     return None
 
 
-def listed(values: Sequence[str]) -> FromClause:
-    """Any number of values as a table of one column, ``value``."""
-    return func.json_each(json.dumps(values)).table_valued("value")
+def listed(digests: Sequence[str]) -> FromClause:
+    """Any number of digests as a table of one column, ``value``."""
+    return func.json_each(json.dumps(digests)).table_valued("value")
 
 
 def _set_up(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
