@@ -21,6 +21,7 @@ from continual_mt.dropout import add_dropped, dropout
 from continual_mt.layout import Grid, Layout, Packed
 from continual_mt.memory import KeysAndValues, Memory
 from continual_mt.products import linear
+from continual_mt.replica import replica
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
@@ -164,18 +165,14 @@ class Transformer(nn.Module):
 
         Raises ValueError for tensors that are not the architecture's, by name and shape.
         """
-        sizes = (len(tensors.get(f"{side}.embedding", ())) for side in ("source", "target"))
-        with torch.device("meta"):
-            model = cls(architecture, *sizes)
-        wanted = {name: parameter.shape for name, parameter in model.named_parameters()}
+        pattern, shapes = _pattern(architecture)
+        rows = {f"{side}.embedding": len(tensors.get(f"{side}.embedding", ())) for side in ("source", "target")}
+        rows["target.bias"] = rows["target.embedding"]
+        wanted = {name: (rows.get(name, shape[0]), *shape[1:]) for name, shape in shapes.items()}
         given = {name: tensor.shape for name, tensor in tensors.items()}
         if wrong := sorted({name for name, _ in wanted.items() ^ given.items()}):
             raise ValueError(f"not the tensors of this architecture: {', '.join(wrong)}")
-        # Half of the time that `load_state_dict` takes: pairs are switched among while somebody waits.
-        for name, tensor in tensors.items():
-            place, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(place), leaf, nn.Parameter(tensor, requires_grad=False))
-        return model.eval()
+        return replica(pattern, tensors)
 
     def computing_in(self, dtype: torch.dtype, kept: Collection[str] = ()) -> Transformer:
         """A frozen model of the same values that computes in ``dtype``.
@@ -263,6 +260,14 @@ class Transformer(nn.Module):
         encoded = self.encode(packed.tokens(source), packed)
         logits = self.project(self.decode(inputs.flatten(), layout, encoded, packed))
         return logits.view(len(inputs), inputs.shape[1], -1)
+
+
+@lru_cache(maxsize=32)
+def _pattern(architecture: Architecture) -> tuple[Transformer, dict[str, torch.Size]]:
+    """A model that is never run, of which others are replicas, and the shapes of its parameters; types it has none."""
+    with torch.device("meta"):
+        model = Transformer(architecture, 0, 0).eval()
+    return model, {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
 @torch.no_grad()
