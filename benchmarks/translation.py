@@ -2,7 +2,7 @@
 
 A model is trained for some minutes first, so that sentences end where sentences end. Each side translates the same test
 set at the best of several batch sizes, sorted by length; ours, torch, in as many processes of one thread as the others
-have threads, and in one process with all of them.
+have threads, and in one process with all of them. Then all take turns: ratios are medians of the rounds' own.
 
     python -m benchmarks.translation --train train.fr train.en --dev val.fr val.en --test test.fr test.en
 """
@@ -26,6 +26,7 @@ from benchmarks.differences import explained
 from benchmarks.first_translation import first_translations
 from benchmarks.pairs import many_pairs, mixed_requests, resident_memory
 from benchmarks.report import machine, print_table, write_json
+from benchmarks.turns import by_turns, timed, times_as_fast
 from benchmarks.workload import ARCHITECTURE, SEED, Workload
 from continual_mt.architecture import parameter_names
 from continual_mt.assembly import assemble
@@ -67,22 +68,15 @@ def train_parent(workload: Workload, updates: int) -> Parent:
     return Parent(pair, ARCHITECTURE, tensors, Side(pair.source, source), Side(pair.target, target))
 
 
-def best_of(name: str, sizes: Sequence[int], run: Run, rounds: int) -> tuple[float, int, list[list[int]]]:
-    """Seconds of the fastest batch size (the median of ``rounds``), that size, and what was answered."""
+def best_size(name: str, sizes: Sequence[int], run: Run) -> tuple[int, list[list[int]]]:
+    """The fastest batch size, and what was answered with it."""
     trials = []
     for size in sizes:
         seconds, answer = timed(partial(run, size))
         trials.append((seconds, size, answer))
-    _, size, answer = min(trials, key=lambda trial: trial[0])
-    seconds = statistics.median([timed(partial(run, size))[0] for _ in range(rounds)])
+    seconds, size, answer = min(trials, key=lambda trial: trial[0])
     print(f"{name}: {seconds:.2f} s with batches of {size}", file=sys.stderr, flush=True)
-    return seconds, size, answer
-
-
-def timed(run: Callable[[], Answer]) -> tuple[float, Answer]:
-    started = time.perf_counter()
-    answer = run()
-    return time.perf_counter() - started, answer
+    return size, answer
 
 
 def searched(
@@ -118,9 +112,9 @@ def direct(model: ConvertedModel, sources: list[list[int]], beam: int, size: int
 
 
 class Speeds(NamedTuple):
-    """Sentences a second; the share of answers that are generate's; why those of our reference differ."""
+    """Seconds in each round; the share of answers that are generate's; why those of our reference differ."""
 
-    figures: dict[str, float]
+    seconds: dict[str, list[float]]
     same: dict[str, float]
     differences: dict[str, int]
 
@@ -131,11 +125,12 @@ def speeds(options: argparse.Namespace, model: PairModel, cache: Path, sources: 
     }
     found = Speeds({}, {}, {})
     for beam in BEAMS:
-        answers = {}
+        answers, best = {}, {}
         for name, (sizes, run) in contestants(model, fast, sources, beam, options.threads).items():
             chosen = sizes[1::2] if options.quick else sizes
-            seconds, _, answers[name] = best_of(f"{name}, beam {beam}", chosen, run, options.rounds)
-            found.figures[f"{name} · beam {beam}"] = len(sources) / seconds
+            size, answers[name] = best_size(f"{name}, beam {beam}", chosen, run)
+            best[f"{name} · beam {beam}"] = partial(run, size)
+        found.seconds.update(by_turns(best, options.rounds))
         theirs = answers["hugging face generate"]
         for name, ours in answers.items():
             if ours and ours is not theirs:
@@ -157,18 +152,18 @@ def many(options: argparse.Namespace, parent: Parent, sentences: list[str]) -> d
         assemble(recipe, parent, modules)
     found["milliseconds to switch pair"] = (time.perf_counter() - started) / (len(models) - 1) * 1e3
     pairs = [assemble(recipe, parent, modules) for recipe, modules in models]
-    seconds = {}
-    for name, chosen in (("one pair", pairs[:1]), ("eight pairs", pairs)):
-        requests = mixed_requests(chosen, sentences)
-        seconds[name] = statistics.median(
-            timed(partial(translate_mixed, requests, beam=1))[0] for _ in range(options.rounds)
-        )
-        found[f"sentences/s, a mixed batch of {name}"] = len(sentences) / seconds[name]
-    found["mixed batch of eight pairs / of one"] = seconds["one pair"] / seconds["eight pairs"]
+    runs = {
+        name: partial(translate_mixed, mixed_requests(chosen, sentences), beam=1)
+        for name, chosen in (("one pair", pairs[:1]), ("eight pairs", pairs))
+    }
+    seconds = by_turns(runs, options.rounds)
+    for name, taken in seconds.items():
+        found[f"sentences/s, a mixed batch of {name}"] = len(sentences) / statistics.median(taken)
+    found["mixed batch of eight pairs / of one"] = times_as_fast(seconds["eight pairs"], seconds["one pair"])
     return found
 
 
-def ratios(figures: dict[str, float]) -> dict[str, float]:
+def ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
     found = {}
     for beam in BEAMS:
         rival = f"hugging face generate · beam {beam}"
@@ -177,11 +172,11 @@ def ratios(figures: dict[str, float]) -> dict[str, float]:
             "ours, torch, one process",
             *(f"ours, ctranslate2 {precision}" for precision in PRECISIONS),
         ):
-            found[f"{name} / {rival}"] = figures[f"{name} · beam {beam}"] / figures[rival]
+            found[f"{name} / {rival}"] = times_as_fast(seconds[f"{name} · beam {beam}"], seconds[rival])
         for precision in PRECISIONS:
             ours, theirs = f"ours, ctranslate2 {precision}", f"ctranslate2 {precision}, directly"
-            found[f"{ours} / directly · beam {beam}"] = (
-                figures[f"{ours} · beam {beam}"] / figures[f"{theirs} · beam {beam}"]
+            found[f"{ours} / directly · beam {beam}"] = times_as_fast(
+                seconds[f"{ours} · beam {beam}"], seconds[f"{theirs} · beam {beam}"]
             )
     return found
 
@@ -214,10 +209,11 @@ def main() -> None:
         recipe = Recipe("original", parent.pair, "parent", parent.fingerprint)
         model = assemble(recipe, parent, {})
         sources = [parent.source.tokenizer.encode(sentence) for sentence in sentences]
-        figures, same, differences = speeds(options, model, folder / "cache", sources)
+        seconds, same, differences = speeds(options, model, folder / "cache", sources)
         first = first_translations(model, recipe, parent, folder, sources[0])
         pairs = many(options, parent, sentences)
-    found = ratios(figures)
+    figures = {name: len(sources) / statistics.median(taken) for name, taken in seconds.items()}
+    found = ratios(seconds)
     print(f"{machine()}, {options.threads} threads, {len(sentences)} sentences\n")
     print_table(
         ["", "beam", "sentences/s"], [[*key.split(" · beam "), f"{value:,.1f}"] for key, value in figures.items()], 2
