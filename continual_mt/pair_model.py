@@ -14,7 +14,7 @@ from torch import Tensor
 from continual_mt.batches import pad
 from continual_mt.decoding import encode, search_batch
 from continual_mt.languages import Pair
-from continual_mt.processes import POSSIBLE, shared_out
+from continual_mt.processes import possible, shared_out
 from continual_mt.products import laid_out
 from continual_mt.sentences import by_length
 from continual_mt.side import Side
@@ -46,8 +46,8 @@ class PairModel(Translator):
     ) -> list[list[Hypothesis]]:
         results: list[list[Hypothesis]] = [[] for _ in sources]
         done = 0
-        possible = POSSIBLE and self.transformer.device.type == "cpu"
-        processes = min(search.processes, len(sources)) if possible else 1
+        several = self.transformer.device.type == "cpu" and possible()
+        processes = min(search.processes, len(sources)) if several else 1
         batches = list(by_length(sources, search.batch_tokens // search.beam, processes))
         work = partial(self._search_chosen, sources, search)
         with laid_out(len(sources) * search.beam):

@@ -22,8 +22,13 @@ from continual_mt.errors import ProcessError
 
 _FEWER = "ask for fewer processes"
 
-POSSIBLE = sys.platform == "linux"
-"""Whether a process can be had that begins with all that this one holds, weights included, in milliseconds."""
+
+def possible() -> bool:
+    """Whether a process can be had that begins with all that this one holds, weights included, in milliseconds.
+
+    A member of a ``multiprocessing.Pool`` may have none.
+    """
+    return sys.platform == "linux" and not multiprocessing.current_process().daemon
 
 
 def shared_out(
@@ -40,7 +45,8 @@ def shared_out(
         for number in range(processes):
             try:
                 ours, theirs = context.Pipe(duplex=False)
-                member = context.Process(target=_do, args=(work, batches[number::processes], theirs), daemon=True)
+                given = work, batches[number::processes], theirs, [*members, ours]
+                member = context.Process(target=_do, args=given, daemon=True)
                 member.start()
             except OSError as error:
                 raise ProcessError(f"process {number + 1} of {processes} cannot start: {error}; {_FEWER}") from error
@@ -59,7 +65,12 @@ def shared_out(
             member.join()
 
 
-def _do(work: Callable[[list[int]], Any], batches: Sequence[list[int]], out: Connection) -> None:
+def _do(
+    work: Callable[[list[int]], Any], batches: Sequence[list[int]], out: Connection, inherited: Sequence[Connection]
+) -> None:
+    # The ends that the first process listens at: held here, too, nobody would notice that it was killed.
+    for connection in inherited:
+        connection.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began this one ends it
     torch.set_num_threads(1)
     with suppress(BrokenPipeError):  # nobody listens any more

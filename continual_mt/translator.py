@@ -42,7 +42,7 @@ class Search:
 
     ``batch_tokens`` bounds source tokens times beam in a batch; ``scored`` says whether scores are wanted, which greedy
     search does better without. Batches are shared out to ``processes`` of one thread each, where PyTorch searches on
-    CPUs, on Linux; elsewhere there is one. Raises InputError for what makes no sense.
+    CPUs, on Linux, and this process may have others; elsewhere there is one. Raises InputError for what makes no sense.
     """
 
     beam: int = 5

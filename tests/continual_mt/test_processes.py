@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from continual_mt.errors import ProcessError
-from continual_mt.processes import shared_out
+from continual_mt.processes import possible, shared_out
 
 
 def test_every_batch_comes_back_once_from_processes_of_one_thread() -> None:
@@ -79,3 +80,46 @@ def test_a_process_that_cannot_start_is_named_and_the_others_end() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert multiprocessing.active_children() == []
+
+
+def test_those_whose_first_process_is_killed_end_with_the_batch_they_are_at(tmp_path: Path) -> None:
+    """Nothing else tells them: a killed process has no last words."""
+    said = tmp_path / "said"
+
+    def work(batch: list[int]) -> list[int]:
+        with said.open("a") as file:
+            file.write(f"{os.getpid()} {batch[0]}\n")
+        time.sleep(0.1)
+        return batch
+
+    first = multiprocessing.get_context("fork").Process(
+        target=lambda: list(shared_out(work, [[i] for i in range(10_000)], 3))
+    )
+    first.start()
+    deadline = time.monotonic() + 60
+    while len(members := {line.split()[0] for line in _lines(said)}) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.kill()
+    first.join()
+    while any(Path(f"/proc/{member}").exists() and _state(member) != "Z" for member in members):
+        assert time.monotonic() < deadline, "a process outlived the one that it worked for"
+        time.sleep(0.05)
+    assert len(_lines(said)) < 10_000
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _state(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def test_a_member_of_a_pool_may_have_none() -> None:
+    assert possible() == (sys.platform == "linux")
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert not pool.apply(possible)
