@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from continual_mt.memory import KeysAndValues, Memory
 from continual_mt.pair_model import PairModel
 from continual_mt.products import laid_out
 from continual_mt.sentences import by_length, divided
-from continual_mt.transformer import Transformer
+from continual_mt.transformer import Attention, Transformer
 from continual_mt.translator import BATCH_TOKENS, Hypothesis, Search, joined
 
 
@@ -176,15 +176,22 @@ class _MixedStep:
         states = torch.cat([_embedded(model, last[part].flatten(), memory.position) for model, part in by_target])
         for i, layer in enumerate(self._models[0].decoder):
             so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
-            states = layer.attention(states, layout, so_far, memory.lineage, 0.0).view(count, beam, -1)
-            keys, values = memory.seen[i]
-            looked = []
-            for model, part in by_cross_attention:
-                of_part = Grid(part.stop - part.start, beam, last.device)
-                seen, mask = (keys[part], values[part]), memory.mask[part]
-                looked.append(model.cross_attention[i](states[part].flatten(0, 1), of_part, seen, mask, 0.0))
-            states = layer.feed_forward(torch.cat(looked), 0.0)
+            states = layer.attention(states, layout, so_far, memory.lineage, 0.0)
+            by_rows = [
+                (cast(Attention, model.cross_attention[i]), slice(part.start * beam, part.stop * beam))
+                for model, part in by_cross_attention
+            ]
+            states = layer.feed_forward(_looked(states, by_rows, layout, memory.seen[i], memory.mask), 0.0)
         return _projected(states.view(count, beam, -1), by_target)
+
+
+def _looked(
+    states: Tensor, by_rows: Sequence[tuple[Attention, slice]], layout: Grid, seen: KeysAndValues, mask: Tensor
+) -> Tensor:
+    """What ``Attention.forward`` makes of each one's rows; only products with weights are not taken of all at once."""
+    mixed = by_rows[0][0].mix(torch.cat([one.query(states[rows]) for one, rows in by_rows]), layout, seen, mask)
+    added = states + torch.cat([one.output(mixed[rows]) for one, rows in by_rows])
+    return torch.cat([one.norm(added[rows]) for one, rows in by_rows])
 
 
 def _embedded(model: Transformer, tokens: Tensor, position: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -50,8 +51,9 @@ class PairModel(Translator):
         processes = min(search.processes, len(sources)) if several else 1
         batches = list(by_length(sources, search.batch_tokens // search.beam, processes))
         work = partial(self._search_chosen, sources, search)
-        with laid_out(len(sources) * search.beam):
-            found = shared_out(work, batches, processes) if processes > 1 else map(work, batches)
+        found = shared_out(work, batches, processes) if processes > 1 else (work(batch) for batch in batches)
+        # Closed at once when ``progress`` raises: nobody is left at work.
+        with laid_out(len(sources) * search.beam), closing(found):
             for batch in found:
                 for i, hypotheses in batch:
                     results[i] = [Hypothesis(*hypothesis) for hypothesis in hypotheses]

@@ -72,6 +72,7 @@ def _do(
     for connection in inherited:
         connection.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began this one ends it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever that one does besides
     torch.set_num_threads(1)
     with suppress(BrokenPipeError):  # nobody listens any more
         for batch in batches:
@@ -81,7 +82,8 @@ def _do(
 def _finish(member: ForkProcess) -> None:
     member.join()
     if member.exitcode:
+        perhaps = ", of too little memory perhaps" if member.exitcode == -signal.SIGKILL else ""
         raise ProcessError(
-            f"one of the processes that shared the work ended with {member.exitcode}, of too little memory perhaps; "
-            f"{_FEWER}, or for smaller batches"
+            f"one of the processes that shared the work ended with {member.exitcode}{perhaps}; {_FEWER}, or for "
+            "smaller batches"
         )

@@ -88,10 +88,13 @@ class Attention(nn.Module):
 
     def forward(self, states: Tensor, layout: Layout, seen: KeysAndValues, mask: Tensor | None, rate: float) -> Tensor:
         """(rows, width) in and out. ``mask`` is added to the scores; ``rate`` is dropout's."""
-        keys, values = seen
-        mixed = attend(self._split(self.query(states), layout), keys, values, mask)
-        mixed = layout.collect(mixed.to(states.dtype))
+        mixed = self.mix(self.query(states), layout, seen, mask)
         return cast(Tensor, self.norm(add_dropped(states, self.output(mixed), rate)))
+
+    def mix(self, queries: Tensor, layout: Layout, seen: KeysAndValues, mask: Tensor | None) -> Tensor:
+        """What queries (rows, width) take from what is seen; no weights take part in it."""
+        keys, values = seen
+        return layout.collect(attend(self._split(queries, layout), keys, values, mask).to(queries.dtype))
 
 
 class FeedForward(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, FromClause, insert
+from sqlalchemy import URL, Connection, Engine, FromClause, Select, column, insert, select, table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from registry.location import Location, database_file
 PATIENCE_SECONDS = 10.0
 OPENING_SECONDS = 2.0  # a server that was never reached may be none
 _ATTEMPTS = 3
+_REVISION: Select[str] = select(column("version_num")).select_from(table(migration.VERSION_TABLE))
 _Result = TypeVar("_Result")
 
 
@@ -49,6 +50,7 @@ class Database:
         self.name = location.name
         self.upgraded_from: str | None = None
         self._location = location
+        self._revisions = migration.revisions()
         file = database_file(location.database)
         if create and file is not None:
             try:
@@ -97,6 +99,8 @@ class Database:
                         Session(connection, expire_on_commit=False) as session,
                     ):
                         session.connection()  # the turn begins here, and not with the first statement
+                        # Somebody may have upgraded the tables since; who does not know them must not write.
+                        self._check(connection.scalar(_REVISION))
                         result = change(session)
                         session.flush()
                         transaction = connection.info.get(postgresql.TRANSACTION)
@@ -163,9 +167,12 @@ class Database:
                         self.upgraded_from = before
             with self._reader.connect() as connection:
                 revision = migration.revision(connection)
+        self._check(revision)
+
+    def _check(self, revision: str | None) -> None:
         if revision is None:
             raise self._missing()
-        if problem := migration.problem(revision, migration.revisions()):
+        if problem := migration.problem(revision, self._revisions):
             raise RegistryError(f"the registry in {self.name} {problem}")
 
     def _missing(self) -> UnknownNameError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from continual_mt.errors import InputError
@@ -23,9 +23,12 @@ from registry.sequences import CellRecord, SequenceRecord
 def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     """The row of a score. The same measurement, made again, takes the place of the one before.
 
-    Raises InputError for a value that is no number.
+    Raises InputError for a value that is no number, and for sentences or a beam that cannot be.
     """
     _check_finite(score.test, score.metric, score.value, score.copy_value)
+    for name, count, limit in (("sentences", score.sentences, 2**63), ("beam", score.beam, 2**31)):
+        if not 1 <= count < limit:
+            raise InputError(f"{name} of {score.metric} on {score.test} is {count}; it must be at least 1")
     owner = parent_row(session, score.parent)
     names = score.source, score.cross_attention, score.target
     _add_recipe(session, owner, score.recipe, score.kind, score.pair, names)
@@ -54,13 +57,23 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     return row
 
 
+# The best first: on the most sentences, and the highest of several, with different beams.
+_ORDER = schema.Score.sentences.desc(), schema.Score.value.desc(), schema.Score.id
+
+
 def _show_best(session: Session, recipe: str) -> None:
-    """Of a recipe's BLEU the one on the most sentences is shown; the highest of several, with different beams."""
     score = schema.Score
     of_recipe = score.recipe_digest == recipe, score.metric == BEST_METRIC
-    better = score.sentences.desc(), score.value.desc(), score.id
-    best = score.id == session.scalar(select(score.id).where(*of_recipe).order_by(*better).limit(1))
+    best = score.id == session.scalar(select(score.id).where(*of_recipe).order_by(*_ORDER).limit(1))
     session.execute(update(score).where(*of_recipe, score.shown != best).values(shown=best))
+
+
+def wrongly_shown() -> Select[str]:
+    """The recipes that are listed with another BLEU than their best, or with none of several."""
+    score = schema.Score
+    place = func.row_number().over(partition_by=score.recipe_digest, order_by=_ORDER).label("place")
+    ranked = select(score.recipe_digest, score.shown, place).where(score.metric == BEST_METRIC).subquery()
+    return select(ranked.c.recipe_digest).where(ranked.c.shown != (ranked.c.place == 1)).distinct()
 
 
 def _check_finite(test: str, metric: str, *values: float | None) -> None:

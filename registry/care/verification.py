@@ -20,6 +20,7 @@ from registry.blobs import BlobStore, StoredBlob
 from registry.care.references import referenced, users
 from registry.care.report import Problem, Progress, Verification
 from registry.catalog import name_of
+from registry.measuring import wrongly_shown
 from registry.registry import Registry
 
 READERS = 4
@@ -134,6 +135,9 @@ def _wrong_records(session: Session, needed: set[str], sizes: dict[str, int]) ->
         elif sizes.get(digest, -1) >= 0 and sizes[digest] != rows[digest]:
             explanation = f"the table of blobs says {rows[digest]:,} bytes, and it has {sizes[digest]:,}"
             yield _wrong(digest, explanation, session)
+    for recipe in session.scalars(wrongly_shown()):
+        words = "it is not listed with its best BLEU, as an older version wrote it; score it again"
+        yield Problem("record", f"recipe {recipe}", words)
     for table in schema.Base.metadata.sorted_tables:
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             there = key.column.table.alias()

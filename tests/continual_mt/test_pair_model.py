@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 from typing import Any
 
 import pytest
@@ -70,6 +71,18 @@ def test_processes_that_share_the_batches_find_the_same(
         assert [score for _, score in ours] == pytest.approx([score for _, score in theirs], abs=1e-5)
     assert pair_model.translate(["", sentences[0]], beam=beam, processes=processes) == ["", alone[0][0].text]
     assert pair_model.translate([], beam=beam, processes=processes) == []
+
+
+def test_progress_that_raises_leaves_nobody_at_work(pair_model: PairModel, sentences: list[str]) -> None:
+    """Also where the error is kept, as a notebook does."""
+
+    def progress(done: int) -> None:
+        raise KeyError(done)
+
+    with pytest.raises(KeyError) as kept:
+        pair_model.translate(sentences, beam=1, batch_tokens=100, processes=2, progress=progress)
+    assert multiprocessing.active_children() == []
+    del kept
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -39,6 +39,22 @@ def test_a_process_that_is_killed_is_named_and_the_others_end() -> None:
     assert multiprocessing.active_children() == []
 
 
+def test_a_process_that_is_asked_to_end_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    """As all of a group are by ``timeout``; what the first one does about it is not theirs."""
+
+    def work(batch: list[int]) -> list[int]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return batch
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: print("the first one's handler", file=sys.stderr))
+    try:
+        with pytest.raises(ProcessError, match=r"ended with -15; ask for fewer processes, or for smaller batches$"):
+            list(shared_out(work, [[0], [1]], 2))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capfd.readouterr().err == ""
+
+
 def test_an_error_in_a_process_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     def work(batch: list[int]) -> int:
         return 1 // batch[0]

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from continual_mt.errors import IncompatibleError, LanguageError, UnknownNameError
+from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.module import Module
 from continual_mt.parent import Parent
@@ -200,3 +200,13 @@ def test_whatever_is_measured_again_the_best_is_shown(filled: Registry) -> None:
         assert found is not None
         assert (found.sentences, found.value) == best
         assert shown[other.pair] == BestScore("django", "e" * 64, 50.0, 1.5, "BLEU|nrefs:1", 100, 5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sentences": 0}, {"sentences": -5}, {"sentences": 2**63}, {"beam": 0}, {"beam": 2**31}]
+)
+def test_sentences_and_beams_that_cannot_be(filled: Registry, wrong: dict[str, int]) -> None:
+    (name, count), recipe = next(iter(wrong.items())), filled.recipe("de", "en")
+    with pytest.raises(InputError, match=rf"^{name} of bleu on django is {count}; it must be at least 1"):
+        filled.register_scores([score(recipe, 30.0), score(recipe, 30.0, **wrong)])
+    assert filled.scores() == []

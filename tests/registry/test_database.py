@@ -43,6 +43,14 @@ def test_a_newer_registry_is_refused(database: Database, location: Location, cre
         Database(location, create=create)
 
 
+def test_who_was_there_before_an_upgrade_writes_no_more(database: Database) -> None:
+    """What an older version leaves out, a newer one may need."""
+    database.write(lambda session: session.execute(text("UPDATE registry_version SET version_num = '9999'")))
+    with pytest.raises(RegistryError, match=r"has the schema 9999, which .* a newer version wrote it. Update"):
+        database.write(note())
+    assert keys(database) == ["blobs"]
+
+
 def test_a_transaction_happens_or_not(database: Database) -> None:
     def change(session: Session) -> None:
         note()(session)

@@ -133,6 +133,22 @@ def test_records_that_were_changed_from_outside(rich: Registry) -> None:
     assert explanations["f" * 64] == "records refer to it, but it is not in the table of blobs"
 
 
+def test_a_pair_that_is_not_listed_with_its_best_score(rich: Registry) -> None:
+    """As where an older version wrote to tables that had been upgraded; to score it again puts it right."""
+    recipe = rich.recipe("de", "en")
+    (best,) = [entry.score for entry in rich.pairs() if entry.recipe == recipe]
+    assert best is not None
+    rich.database.write(lambda session: session.execute(update(schema.Score).values(shown=False)))
+    problems = verify(rich).problems
+    assert f"recipe {recipe.digest}" in {problem.subject for problem in problems}
+    assert {problem.explanation for problem in problems} == {
+        "it is not listed with its best BLEU, as an older version wrote it; score it again"
+    }
+    rich.register_scores([score for score in rich.scores() if score.metric == "bleu"])
+    assert verify(rich).problems == ()
+    assert [entry.score for entry in rich.pairs() if entry.recipe == recipe] == [best]
+
+
 def test_a_row_without_the_row_that_it_names(rich: Registry) -> None:
     def change(session: Session) -> None:
         session.execute(text("ALTER TABLE aliases DROP CONSTRAINT fk_aliases_module_id_modules"))
