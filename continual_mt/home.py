@@ -40,9 +40,15 @@ class Home:
 
     @classmethod
     def resolve(cls, argument: str | Path | None = None) -> Home:
-        """An argument beats the variable beats ``./continual-mt-home``. Creates nothing."""
+        """An argument beats the variable beats ``./continual-mt-home``. Creates nothing.
+
+        Raises InputError for what cannot be a folder.
+        """
         chosen = argument or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME
-        return cls(expanded(Path(chosen)).absolute())
+        path = expanded(Path(chosen)).absolute()
+        if path.is_file():
+            raise InputError(f"{path} is a file; a home is a folder, the one that has registry.db in it")
+        return cls(path)
 
     @property
     def database(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from continual_mt.errors import SpecError
 from continual_mt.safe_yaml import load_yaml, shown
@@ -26,7 +28,7 @@ def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path | N
     try:
         return kind.model_validate(values, context={"base": base})
     except ValidationError as error:
-        problems = [_describe(problem) for problem in error.errors(include_url=False)]
+        problems = [_describe(kind, problem) for problem in error.errors(include_url=False)]
         raise SpecError(origin, _together(problems)) from error
 
 
@@ -40,19 +42,46 @@ def _together(problems: Iterable[str]) -> list[str]:
     return [f"additions {', '.join(numbers)}{words}" if numbers else words for words, numbers in found.items()]
 
 
-def _describe(problem: Mapping[str, Any]) -> str:
+def _describe(kind: type[Any], problem: Mapping[str, Any]) -> str:
     place = ""
     for part in problem["loc"]:
+        if part == "[key]":  # of a mapping, which the part before it has named
+            continue
         # People count from 1.
         place += f" {part + 1}" if isinstance(part, int) else f".{part}" if place else part
     message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        message = "unknown key"
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        message = f"unknown key{_known(kind, problem['loc'])}"
+    elif problem["type"] in ("model_type", "dataclass_type"):
+        message = f"it has keys of its own: {', '.join(_keys(kind, (*problem['loc'], '')))}"
     elif problem["type"] == "missing":
         message = "missing"
     elif isinstance(given := problem["input"], str | int | float) and message.startswith("Input"):
         message += f", not {str(given)[:60]!r}" if isinstance(given, str) else f", not {given}"
     return f"{shown(place)}: {shown(message)}" if place else shown(message)
+
+
+def _known(kind: type[Any], place: Sequence[str | int]) -> str:
+    """The key that was meant, perhaps, and those that there are."""
+    keys = _keys(kind, place)
+    close = difflib.get_close_matches(str(place[-1]), keys, n=1)
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    return f"{guess}; there is: {', '.join(keys)}"
+
+
+def _keys(kind: type[Any], place: Sequence[str | int]) -> list[str]:
+    """The keys that may stand where the last part of a place does, in a spec of this kind."""
+    for part in place[:-1]:
+        if isinstance(part, str):
+            kind = _with_keys(get_type_hints(kind)[part]) or kind
+    return list(kind.model_fields) if issubclass(kind, BaseModel) else [field.name for field in fields(kind)]
+
+
+def _with_keys(annotation: Any) -> type[Any] | None:
+    """The class in an annotation whose fields are keys: of ``tuple[AdditionSpec, ...]`` it is AdditionSpec."""
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
+        return annotation
+    return next(filter(None, map(_with_keys, get_args(annotation))), None)
 
 
 def read_values(path: Path) -> dict[str, object]:

@@ -177,7 +177,8 @@ class Database:
 
     def _missing(self) -> UnknownNameError:
         return UnknownNameError(
-            f"there is no registry in {self.name}; `continual-mt demo` or `continual-mt parent train` makes one"
+            f"there is no registry in {self.name}; name the home of one with --home or CONTINUAL_MT_HOME, or make one "
+            "with `continual-mt demo` or `continual-mt parent train`"
         )
 
     @contextmanager

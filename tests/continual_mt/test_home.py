@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,10 @@ def test_a_url_is_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         InputError, match=r"CONTINUAL_MT_BLOBS is s3:bucket/blobs; write a folder, or a URL such as s3://"
     ):
         _ = Home.resolve().blobs
+
+
+def test_a_file_is_no_home(tmp_path: Path) -> None:
+    file = tmp_path / "registry.db"
+    file.touch()
+    with pytest.raises(InputError, match=f"^{re.escape(str(file))} is a file; a home is a folder, the one that has "):
+        Home.resolve(file)

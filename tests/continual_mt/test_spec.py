@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from continual_mt.corpora.tsv import TabSeparated
 from continual_mt.errors import SpecError
 from continual_mt.languages import Pair
 from continual_mt.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec, merge
-from continual_mt.spec_reading import read_spec
+from continual_mt.spec_reading import read_spec, validate
 
 TestSpec.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test by its name
 
@@ -121,8 +123,8 @@ colour: red
     }
     assert f"train.target: there is no file {folder}/data/absent.en" in found
     assert "dev: give exactly one of: source and target, tsv, catalogs" in found
-    assert "training.speed: unknown key" in found
-    assert "colour: unknown key" in found
+    assert any(re.match("training.speed: unknown key; there is: updates, batch_tokens, ", one) for one in found)
+    assert any(re.match("colour: unknown key; there is: pair, train, dev, tests, ", one) for one in found)
     assert "architecture: width (100) must be an even multiple of heads (3)" in found
     assert "pair: 'de_en' is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en" in found
 
@@ -204,9 +206,9 @@ def test_additions_inherit_what_they_do_not_say(folder: Path) -> None:
         (("    seed: 8", "    parent: large"), ["additions: every addition of a sequence is to its parent, small"]),
         (
             ("  - pair: pt-en", "  - pt-en"),
-            ["additions 1: Input should be a valid dictionary or instance of AdditionSpec"],
+            ["additions 1: it has keys of its own: pair, train, dev, tests, training, seed, "],
         ),
-        (("seed: 7", "sed: 7"), ["additions 1, 2.sed: unknown key"]),
+        (("seed: 7", "sed: 7"), ["additions 1, 2.sed: unknown key (did you mean seed?); there is: pair, train, dev, "]),
         (("parent: small", ""), ["parent: missing"]),
         (("    seed: 8", "    seed: -8"), ["additions 2.seed: Input should be greater than or equal to 0"]),
         (("workers: 2", "workers: 3"), ["additions 1, 2.resources: training"]),
@@ -216,6 +218,36 @@ def test_problems_of_a_sequence(folder: Path, change: tuple[str, str], expected:
     found = problems(SequenceSpec, folder, SEQUENCE.replace(*change))
     assert len(found) == len(expected)
     assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"training": {"update": 20}},
+            "training.update: unknown key (did you mean updates?); there is: updates, ",
+        ),
+        ({"training": 20}, "training: it has keys of its own: updates, batch_tokens, "),
+        (
+            {"architecture": {"widht": 8}},
+            "architecture.widht: unknown key (did you mean width?); there is: family, ",
+        ),
+        ({"vocabulary": 600}, "vocabulary: it has keys of its own: source, target"),
+        (
+            {"tests": [{"pear": "de-en"}]},
+            "tests 1.pear: unknown key (did you mean pair?); there is: source, ",
+        ),
+        ({"modle": {}}, "modle: unknown key; there is: pair, train, dev, "),
+        (
+            {"training": {"learning_rates": {"crossattention": 1}}},
+            "training.learning_rates.crossattention: Input should be 'source', 'encoder'",
+        ),
+    ],
+)
+def test_a_key_that_there_is_not_is_answered_with_those_that_there_are(values: Any, expected: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        validate(ParentSpec, values, origin="the test", base=None)
+    assert any(problem.startswith(expected) for problem in caught.value.problems), caught.value.problems
 
 
 def test_replay(folder: Path) -> None:

@@ -205,7 +205,8 @@ def test_a_registry_that_is_missing_empty_or_lost_is_said_so_in_words(
     page = start_page(home)
     browser.open(page.address)
     missing = (
-        f"there is no registry in {home}/registry.db; `continual-mt demo` or `continual-mt parent train` makes one"
+        f"there is no registry in {home}/registry.db; name the home of one with --home or CONTINUAL_MT_HOME, or make "
+        "one with `continual-mt demo` or `continual-mt parent train`"
     )
     browser.text(".problem", missing)
 

@@ -25,8 +25,8 @@ def test_reading_creates_nothing(location: Location, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError) as caught:
         Database(location)
     assert str(caught.value) == (
-        f"there is no registry in {tmp_path}/home/registry.db; "
-        "`continual-mt demo` or `continual-mt parent train` makes one"
+        f"there is no registry in {tmp_path}/home/registry.db; name the home of one with --home or CONTINUAL_MT_HOME, "
+        "or make one with `continual-mt demo` or `continual-mt parent train`"
     )
     assert list(tmp_path.iterdir()) == []
 
