@@ -16,8 +16,8 @@ def replica(module: _Module, tensors: Mapping[str, Tensor], prefix: str = "") ->
     Takes a fifth of the time that it takes to make a module anew: pairs are switched among while somebody waits.
     """
     made = module.__class__.__new__(module.__class__)
-    # Its own dictionaries, so that a hook on one is on no other.
-    state = {name: value.copy() if isinstance(value, dict) else value for name, value in module.__dict__.items()}
+    # Its own dictionaries and sets, so that a hook on one is on no other.
+    state = {name: value.copy() if isinstance(value, dict | set) else value for name, value in module.__dict__.items()}
     state["_parameters"] = {
         name: nn.Parameter(tensors[f"{prefix}{name}"], requires_grad=False) for name in module._parameters
     }

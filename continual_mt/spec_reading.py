@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from continual_mt.errors import SpecError
+from continual_mt.guess import did_you_mean
 from continual_mt.safe_yaml import load_yaml, shown
 from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
 
@@ -64,9 +64,7 @@ def _describe(kind: type[Any], problem: Mapping[str, Any]) -> str:
 def _known(kind: type[Any], place: Sequence[str | int]) -> str:
     """The key that was meant, perhaps, and those that there are."""
     keys = _keys(kind, place)
-    close = difflib.get_close_matches(str(place[-1]), keys, n=1)
-    guess = f" (did you mean {close[0]}?)" if close else ""
-    return f"{guess}; there is: {', '.join(keys)}"
+    return f"{did_you_mean(str(place[-1]), keys)}; there is: {', '.join(keys)}"
 
 
 def _keys(kind: type[Any], place: Sequence[str | int]) -> list[str]:

@@ -28,7 +28,9 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     _check_finite(score.test, score.metric, score.value, score.copy_value)
     for name, count, limit in (("sentences", score.sentences, 2**63), ("beam", score.beam, 2**31)):
         if not 1 <= count < limit:
-            raise InputError(f"{name} of {score.metric} on {score.test} is {count}; it must be at least 1")
+            raise InputError(
+                f"{name} of {score.metric} on {score.test} is {count}; it must be at least 1, and less than {limit:,}"
+            )
     owner = parent_row(session, score.parent)
     names = score.source, score.cross_attention, score.target
     _add_recipe(session, owner, score.recipe, score.kind, score.pair, names)

@@ -8,9 +8,9 @@ import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from continual_mt.errors import LanguageError, SpecError, UnknownNameError
+from continual_mt.guess import did_you_mean
 from continual_mt.languages import Pair
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -160,8 +160,7 @@ def unknown(kind: str, name: str, there_are: Iterable[str]) -> UnknownNameError:
     if not names:
         return UnknownNameError(f"there is no {kind} {name[:_SHOWN]!r}; there is none at all yet")
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-    close = get_close_matches(name[:_SHOWN], names, n=1)
-    guess = f" (did you mean {close[0]}?)" if close else ""
+    guess = did_you_mean(name, names)
     return UnknownNameError(f"there is no {kind} {name[:_SHOWN]!r}{guess}; there is: {listed}")
 
 

@@ -15,11 +15,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from typing import Literal, cast
 
 from continual_mt.architecture import SCOPES
 from continual_mt.errors import LanguageError, SpecError
+from continual_mt.guess import did_you_mean
 from continual_mt.languages import Pair, parse_language
 
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -93,8 +93,7 @@ def _condition(word: str) -> Condition:
         raise ValueError(f"this is no condition; {_HOW}")
     field, comparison, value = match["field"], match["comparison"], match["value"]
     if field not in FIELDS:
-        close = get_close_matches(field[:_SHOWN], FIELDS, n=1)
-        guess = f" (did you mean {close[0]}?)" if close else ""
+        guess = did_you_mean(field, FIELDS)
         raise ValueError(f"there is no field {field[:_SHOWN]!r}{guess}; there is: {', '.join(FIELDS)}")
     known = FIELDS[field]
     if comparison not in known.comparisons:

@@ -30,12 +30,13 @@ def test_what_is_done_to_one_is_done_to_no_other() -> None:
         module.register_forward_hook(lambda module, given, found: called.append(module))
     one.train().requires_grad_(True)
     one[1].append(nn.Linear(1, 1))
-    one.register_buffer("counted", torch.zeros(1))
+    one.register_buffer("counted", torch.zeros(1), persistent=False)
     one[0].weight = nn.Parameter(torch.zeros(2, 3))
     for untouched in (pattern, other):
         assert not any(module.training for module in untouched.modules())
         assert len(untouched[1]) == 0
         assert not list(untouched.buffers())
+        assert not untouched._non_persistent_buffers_set
         assert untouched[0].weight.any()
         untouched[2](untouched[0](torch.ones(1, 3)))
     assert not any(parameter.requires_grad for parameter in other.parameters())
