@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.measure import peak_memory_mb
 from registry import Registry
-from registry.care.verification import verify
+from registry.maintenance.verify import verify
 
 BLOB_BYTES = 8_000_000
 _CHUNK = 1 << 20

@@ -6,8 +6,8 @@ from collections import Counter
 
 import torch
 
-from continual_mt.batches import pad
-from continual_mt.pair_model import PairModel
+from continual_mt.data.batching import pad
+from continual_mt.inference.torch_model import PairModel
 
 TIE = 1e-4
 """Nats a token by which two answers may differ and still be a matter of rounding."""

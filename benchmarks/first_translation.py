@@ -9,12 +9,12 @@ from pathlib import Path
 
 from benchmarks.contestants.generate import Generator
 from benchmarks.contestants.hugging_face import marian
-from continual_mt.assembly import assemble
-from continual_mt.converted import converted
-from continual_mt.pair_model import PairModel
-from continual_mt.parent import Parent
-from continual_mt.recipe import Recipe
-from continual_mt.translator import Search
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.inference.assembly import assemble
+from continual_mt.inference.ctranslate2_model import converted
+from continual_mt.inference.torch_model import PairModel
+from continual_mt.inference.translator import Search
 
 ROUNDS = 5
 

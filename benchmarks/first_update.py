@@ -27,12 +27,12 @@ from benchmarks.measure import WARM_UP
 from benchmarks.report import machine, print_table, write_json
 from benchmarks.training import absolute, contestants, run
 from benchmarks.workload import ARCHITECTURE, Workload
-from continual_mt.architecture import parameter_names
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.side import Side
 from continual_mt.languages import Pair
-from continual_mt.parent import Parent
-from continual_mt.side import Side
-from continual_mt.transformer import initial_tensors
-from ray_jobs.cluster import LOOPBACK
+from continual_mt.model.architecture import parameter_names
+from continual_mt.model.transformer import initial_tensors
+from ray_jobs.cluster.connection import LOOPBACK
 from registry import Lineage, Registry
 
 PARENT = Pair("de", "en")

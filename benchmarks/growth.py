@@ -19,7 +19,7 @@ from benchmarks.measure import WARM_UP
 from benchmarks.report import machine, print_table, write_json
 from benchmarks.training import contestants, run
 from benchmarks.workload import Workload
-from continual_mt.corpora.lines import read_lines
+from continual_mt.data.corpora.line_reader import read_lines
 
 SIZES = (10_000, 100_000, 1_000_000)
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from continual_mt.architecture import trainable_names
-from continual_mt.assembly import assemble
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.recipe import ModuleKey, Recipe
+from continual_mt.inference.assembly import assemble
+from continual_mt.inference.mixed_batches import Request
+from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
-from continual_mt.mixed import Request
-from continual_mt.module import Module
-from continual_mt.pair_model import PairModel
-from continual_mt.parent import Parent
-from continual_mt.recipe import ModuleKey, Recipe
+from continual_mt.model.architecture import trainable_names
 
 # Any languages will do: each gets a side and a cross-attention of its own, with the parent's values.
 LANGUAGES = (

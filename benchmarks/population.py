@@ -16,14 +16,15 @@ import langcodes
 from sqlalchemy import Table, insert, text
 from sqlalchemy.orm import Session
 
-from continual_mt.architecture import Architecture, Scope
+from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.languages import Pair, SideName
-from continual_mt.recipe import ModuleKey, Recipe
-from registry import Registry, schema
-from registry.entities import Lineage, ParentRecord
-from registry.names import full_name
-from registry.pairs import BEST_METRIC
-from registry.resolution import supervised
+from continual_mt.model.architecture import Architecture, Scope
+from registry import Registry
+from registry.database import schema
+from registry.queries.recipe_resolver import supervised
+from registry.records.entities import Lineage, ParentRecord
+from registry.records.names import full_name
+from registry.records.pairs import BEST_METRIC
 
 PARENT = "base"
 PAIR = Pair("fr", "en")

@@ -24,8 +24,9 @@ from sqlalchemy import create_engine, inspect, make_url, select, text
 from benchmarks.checking import measure_verify
 from benchmarks.population import PAIR, TESTS, languages, populate
 from benchmarks.report import machine, print_table, write_json
-from registry import Registry, schema
-from registry.postgresql import SCHEMA
+from registry import Registry
+from registry.database import schema
+from registry.database.postgresql import SCHEMA
 
 SIZES = {100: 10_000, 1_000: 100_000, 10_000: 1_000_000}
 """Modules, and scores."""

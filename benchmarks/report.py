@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from dashboards.table import Column, Table, plain
+from dashboards.tables.table import Column, Table, plain
 
 LIBRARIES = ("torch", "transformers")
 

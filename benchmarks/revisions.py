@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.report import machine, print_table, write_json
 from benchmarks.training import absolute
 from benchmarks.workload import Workload
-from ray_jobs.fit import WORKER_ENVIRONMENT
+from ray_jobs.cluster.ray_trainer import WORKER_ENVIRONMENT
 
 # Runs on each revision's own engine: an update for each line that comes in, and the microseconds a token go out.
 UPDATES = """
@@ -29,9 +29,9 @@ import sys, time
 from pathlib import Path
 import torch
 from benchmarks.workload import ARCHITECTURE, Workload, trained_names
-from continual_mt.encoded import encode_sources
-from continual_mt.training import Task, Trainer, computation_dtype, encoder_frozen
-from continual_mt.transformer import Transformer
+from continual_mt.training.encoder_cache import encode_sources
+from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen
+from continual_mt.model.transformer import Transformer
 
 folder, scope, side = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 workload = Workload.load(folder)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from benchmarks.workload import Workload
-from continual_mt import scoring
+from continual_mt.artifacts.side import Side
+from continual_mt.evaluation import metrics as scoring
+from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
-from continual_mt.pair_model import PairModel
-from continual_mt.side import Side
-from continual_mt.transformer import Transformer
+from continual_mt.model.transformer import Transformer
 
 
 def development_bleu(workload: Workload, model: Transformer) -> float:

@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.measure import WARM_UP
 from benchmarks.report import machine, print_table, write_json
 from benchmarks.workload import Workload
-from ray_jobs.fit import WORKER_ENVIRONMENT
+from ray_jobs.cluster.ray_trainer import WORKER_ENVIRONMENT
 
 SCOPES = (
     ("scratch", "source"),

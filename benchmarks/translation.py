@@ -28,19 +28,19 @@ from benchmarks.pairs import many_pairs, mixed_requests, resident_memory
 from benchmarks.report import machine, print_table, write_json
 from benchmarks.turns import by_turns, timed, times_as_fast
 from benchmarks.workload import ARCHITECTURE, SEED, Workload
-from continual_mt.architecture import parameter_names
-from continual_mt.assembly import assemble
-from continual_mt.converted import ConvertedModel, Precision, converted
-from continual_mt.corpora.text import TextFiles
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.side import Side
+from continual_mt.data.corpora.parallel_files import TextFiles
+from continual_mt.inference.assembly import assemble
+from continual_mt.inference.ctranslate2_model import ConvertedModel, Precision, converted
+from continual_mt.inference.mixed_batches import translate_mixed
+from continual_mt.inference.torch_model import PairModel
+from continual_mt.inference.translator import Search, Translator
 from continual_mt.languages import Pair
-from continual_mt.mixed import translate_mixed
-from continual_mt.pair_model import PairModel
-from continual_mt.parent import Parent
-from continual_mt.recipe import Recipe
-from continual_mt.side import Side
-from continual_mt.training import Task, Trainer
-from continual_mt.transformer import Transformer
-from continual_mt.translator import Search, Translator
+from continual_mt.model.architecture import parameter_names
+from continual_mt.model.transformer import Transformer
+from continual_mt.training.trainer import Task, Trainer
 
 Run = Callable[[int], list[list[int]]]
 Answer = TypeVar("Answer")

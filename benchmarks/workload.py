@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from continual_mt.architecture import Architecture, Scope, parameter_names, trainable_names
-from continual_mt.corpora.corpus import inspect
-from continual_mt.corpora.text import TextFiles
+from continual_mt.config.hyperparameters import TrainingSettings
+from continual_mt.data.corpora.corpus import inspect
+from continual_mt.data.corpora.parallel_files import TextFiles
+from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
+from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.languages import Pair, SideName
-from continual_mt.settings import TrainingSettings
-from continual_mt.tokenizer import Tokenizer, train_tokenizer
-from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
-from continual_mt.training import computation_dtype
-from continual_mt.transformer import initial_tensors
+from continual_mt.model.architecture import Architecture, Scope, parameter_names, trainable_names
+from continual_mt.model.transformer import initial_tensors
+from continual_mt.training.trainer import computation_dtype
 
 ARCHITECTURE = Architecture()
 SIDES: tuple[SideName, ...] = ("source", "target")

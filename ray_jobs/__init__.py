@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ray_jobs.driver import Driver
-    from ray_jobs.run import add
+    from ray_jobs.entrypoint import add
+    from ray_jobs.execution.work import Outcome
     from ray_jobs.sequence import add_sequence
-    from ray_jobs.work import Outcome
 
 __all__ = ["Driver", "Outcome", "add", "add_sequence"]
 
 _PLACES = {
     "Driver": "ray_jobs.driver",
-    "Outcome": "ray_jobs.work",
-    "add": "ray_jobs.run",
+    "Outcome": "ray_jobs.execution.work",
+    "add": "ray_jobs.entrypoint",
     "add_sequence": "ray_jobs.sequence",
 }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from continual_mt.spec import SequenceSpec
-from continual_mt.spec_reading import read_spec
-from ray_jobs.run import command
+from continual_mt.config.loading import read_spec
+from continual_mt.config.spec import SequenceSpec
+from ray_jobs.entrypoint import command
 from ray_jobs.sequence import add_sequence
 
 if __name__ == "__main__":

@@ -10,25 +10,27 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import IncompatibleError, RegistryError, StoppedError
 from continual_mt.home import Home
-from continual_mt.parent import Parent
-from continual_mt.recipe import Recipe
-from continual_mt.report import Report
-from continual_mt.spec import AdditionSpec, ParentSpec
-from ray_jobs import cluster, describe, lease
-from ray_jobs.describe import Registered
-from ray_jobs.display import Display
-from ray_jobs.evaluation import Evaluation, evaluate, scoring_work, with_text
-from ray_jobs.fit import Training
-from ray_jobs.make import Made, make
-from ray_jobs.resolve import ResolvedJob, ResolvedTest, known_tests, resolve
-from ray_jobs.together import trained
-from ray_jobs.tracking import Tracker
-from ray_jobs.translation import evaluate_as_tasks
-from ray_jobs.work import Outcome, Place, Steps, Work
+from continual_mt.training.progress import Report
+from ray_jobs.cluster import connection as cluster
+from ray_jobs.cluster.evaluation_tasks import evaluate_as_tasks
+from ray_jobs.cluster.ray_trainer import Training
+from ray_jobs.console import Display
+from ray_jobs.execution import lease
+from ray_jobs.execution.evaluation import Evaluation, evaluate, scoring_work, with_text
+from ray_jobs.execution.make import Made, make
+from ray_jobs.execution.scheduler import trained
+from ray_jobs.execution.work import Outcome, Place, Steps, Work
+from ray_jobs.planning.resolve import ResolvedJob, ResolvedTest, known_tests, resolve
+from ray_jobs.tracking import describe
+from ray_jobs.tracking.describe import Registered
+from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import JobRecord, ModuleRecord, Registry
-from registry.resolution import Shelf
+from registry.queries.recipe_resolver import Shelf
 
 
 class Driver:

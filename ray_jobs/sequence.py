@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.config.spec import SequenceSpec
 from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError
-from continual_mt.recipe import Recipe
-from continual_mt.spec import SequenceSpec
-from ray_jobs import cluster, describe, lease
+from ray_jobs.cluster import connection as cluster
 from ray_jobs.driver import Driver
-from ray_jobs.evaluation import Evaluation
-from ray_jobs.resolve import (
+from ray_jobs.execution import lease
+from ray_jobs.execution.evaluation import Evaluation
+from ray_jobs.execution.work import Outcome, Place
+from ray_jobs.planning.resolve import (
     ReplayedPair,
     ResolvedCorpus,
     ResolvedJob,
@@ -23,13 +25,13 @@ from ray_jobs.resolve import (
     resolve,
     sequence_digest,
 )
-from ray_jobs.tracking import Tracker
-from ray_jobs.work import Outcome, Place
+from ray_jobs.tracking import describe
+from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import CellRecord, JobRecord, ModuleRecord, ParentRecord, SequenceRecord
-from registry.history import History
-from registry.resolution import Shelf, has
-from registry.sequences import View
-from registry.summary import summarize
+from registry.analysis.history import History
+from registry.analysis.summary import summarize
+from registry.queries.recipe_resolver import Shelf, has
+from registry.records.sequences import View
 
 
 def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], None] | None = None) -> list[Outcome]:
@@ -144,7 +146,7 @@ class _Sequence:
 
     def _summarize(self, tracker: Tracker) -> None:
         """The measures and the pictures of the whole sequence, on its MLflow run."""
-        from dashboards.artifacts import sequence_artifacts
+        from dashboards.report.mlflow_artifacts import sequence_artifacts
 
         registry = self.driver.registry
         (record,) = (known for known in registry.sequences(self.parent.name) if known.digest == self.digest)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from continual_mt.spec import ParentSpec
-from continual_mt.spec_reading import read_spec
-from ray_jobs.run import command
+from continual_mt.config.loading import read_spec
+from continual_mt.config.spec import ParentSpec
+from ray_jobs.entrypoint import command
 
 if __name__ == "__main__":
     command(

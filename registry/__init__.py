@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.alignments import AlignmentRecord, EmbeddingRecord
-from registry.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
-from registry.pairs import BestScore, PairEntry
-from registry.relations import Relation, Relations
-from registry.remarks import AliasMove, AliasRecord, Deletion, Found, NoteRecord, Remarks, SearchResult
-from registry.sequences import CellRecord, SequenceRecord
+from registry.records.alignments import AlignmentRecord, EmbeddingRecord
+from registry.records.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.records.lineage import Relation, Relations
+from registry.records.pairs import BestScore, PairEntry
+from registry.records.remarks import AliasMove, AliasRecord, Deletion, Found, NoteRecord, Remarks, SearchResult
+from registry.records.sequences import CellRecord, SequenceRecord
 
 if TYPE_CHECKING:
     from registry.registry import Registry

@@ -11,18 +11,14 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
+from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import CorruptionError, FailureError, IncompatibleError, InputError
-from continual_mt.lexicon import Lexicon, parse_lexicon
-from continual_mt.recipe import Recipe
-from registry import leases, measuring, registration, schema
-from registry.alignments import AlignmentRecord, EmbeddingRecord
+from continual_mt.evaluation.lexicon import Lexicon, parse_lexicon
 from registry.blobs import BlobStore, open_blobs
-from registry.curation import Curation
-from registry.database import Database
-from registry.entities import CorpusRecord, JobRecord, JobState, Lineage, ModuleRecord, ParentRecord, ScoreRecord
-from registry.location import Location
-from registry.names import check_parent_name
-from registry.records import (
+from registry.database import schema
+from registry.database.database import Database
+from registry.database.location import Location
+from registry.database.row_mapping import (
     alignment_record,
     corpus_record,
     job_record,
@@ -31,16 +27,30 @@ from registry.records import (
     score_record,
     sequence_record,
 )
-from registry.registration import StoredPiece
-from registry.sequences import CellRecord, SequenceRecord
+from registry.records.alignments import AlignmentRecord, EmbeddingRecord
+from registry.records.entities import (
+    CorpusRecord,
+    JobRecord,
+    JobState,
+    Lineage,
+    ModuleRecord,
+    ParentRecord,
+    ScoreRecord,
+)
+from registry.records.names import check_parent_name
+from registry.records.sequences import CellRecord, SequenceRecord
+from registry.writes import leases, registration
+from registry.writes import scoring as measuring
+from registry.writes.curation import Curation
+from registry.writes.registration import StoredPiece
 
 # Torch takes longer to import than most questions take to answer: only verbs that read weights do it.
 if TYPE_CHECKING:
-    from continual_mt.alignment import EmbeddingTable
-    from continual_mt.module import Module
-    from continual_mt.pair_model import PairModel
-    from continual_mt.parent import Parent
-    from continual_mt.precision import Precision
+    from continual_mt.artifacts.module import Module
+    from continual_mt.artifacts.parent import Parent
+    from continual_mt.evaluation.alignment import EmbeddingTable
+    from continual_mt.evaluation.alignment_result import Precision
+    from continual_mt.inference.torch_model import PairModel
 
 LEASE_SECONDS = 60.0
 _Result = TypeVar("_Result")
@@ -84,7 +94,7 @@ class Registry(Curation):
 
     @property
     def database(self) -> Database:
-        """For `registry.care`, which looks after records of every kind."""
+        """For `registry.maintenance`, which looks after records of every kind."""
         return self._database
 
     @property
@@ -133,14 +143,14 @@ class Registry(Curation):
 
     def run(self, recipe: Recipe) -> PairModel:
         """The model of a recipe."""
-        from continual_mt.assembly import assemble
+        from continual_mt.inference.assembly import assemble
 
         modules = {key.name: self.load_module(key.name) for key in recipe.modules}
         return assemble(recipe, self.load_parent(recipe.parent), modules)
 
     def load_parent(self, name: str | None = None) -> Parent:
         """A parent with its weights; loaded once, then shared. Raises CorruptionError for damaged pieces."""
-        from continual_mt.parent import Parent
+        from continual_mt.artifacts.parent import Parent
 
         record = self.parent(name)
         if record.fingerprint not in self._parents:
@@ -158,7 +168,7 @@ class Registry(Curation):
 
         Raises CorruptionError for damaged pieces, IncompatibleError when its parent is another than it was trained on.
         """
-        from continual_mt.module import Module
+        from continual_mt.artifacts.module import Module
 
         record = self.module(name)
         parent = self.load_parent(record.parent)
@@ -172,7 +182,7 @@ class Registry(Curation):
 
     def load_embedding(self, record: EmbeddingRecord) -> EmbeddingTable:
         """An embedding table, without the rest of its parent or module. Raises CorruptionError for damaged pieces."""
-        from continual_mt.alignment import EmbeddingTable
+        from continual_mt.evaluation.alignment import EmbeddingTable
 
         owner = self.parent(record.parent) if record.module is None else self.module(record.module)
         wanted = {f"{record.side}.safetensors", f"{record.side}.model"}

@@ -20,8 +20,8 @@ import yaml
 
 from benchmarks.measure import Measured
 from benchmarks.workload import ARCHITECTURE, SIDES, Workload, bfloat16
-from continual_mt.batches import epoch_batches
-from continual_mt.training import BETAS
+from continual_mt.data.batching import epoch_batches
+from continual_mt.training.trainer import BETAS
 
 REPORT_EVERY = 10
 WARM_UP_REPORTS = 1

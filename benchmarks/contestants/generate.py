@@ -8,9 +8,9 @@ import torch
 from transformers import GenerationConfig, MarianMTModel
 
 from benchmarks.contestants.hugging_face import marian
-from continual_mt.batches import pad
-from continual_mt.pair_model import PairModel
-from continual_mt.sentences import by_length
+from continual_mt.data.batching import pad
+from continual_mt.data.segmentation import by_length
+from continual_mt.inference.torch_model import PairModel
 
 
 class Generator:

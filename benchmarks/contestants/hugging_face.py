@@ -19,11 +19,11 @@ from benchmarks.contestants import arguments
 from benchmarks.measure import Measured, Meter, peak_memory_mb, share_in_products
 from benchmarks.scores import development_bleu
 from benchmarks.workload import ARCHITECTURE, Workload, bfloat16, trained_names
-from continual_mt.batches import epoch_batches
-from continual_mt.families.marian import from_hugging_face, hugging_face_names
-from continual_mt.tokenizer import Tokenizer
-from continual_mt.training import BETAS, EPSILON
-from continual_mt.transformer import Transformer
+from continual_mt.data.batching import epoch_batches
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.interchange.huggingface.marian import from_hugging_face, hugging_face_names
+from continual_mt.model.transformer import Transformer
+from continual_mt.training.trainer import BETAS, EPSILON
 
 IGNORED = -100
 

@@ -11,10 +11,10 @@ from benchmarks.contestants import arguments
 from benchmarks.measure import Measured, Meter, own_memory_mb, peak_memory_mb, share_in_products
 from benchmarks.scores import development_bleu
 from benchmarks.workload import ARCHITECTURE, Workload, trained_names
-from continual_mt.batches import epoch_batches, make_batch
-from continual_mt.encoded import encode_sources
-from continual_mt.training import Task, Trainer, computation_dtype, encoder_frozen
-from continual_mt.transformer import Transformer
+from continual_mt.data.batching import epoch_batches, make_batch
+from continual_mt.model.transformer import Transformer
+from continual_mt.training.encoder_cache import encode_sources
+from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen
 
 PADDING_BATCHES = 200
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from continual_mt.cli import options, specs
-from continual_mt.cli.jobs import Job
+from continual_mt.cli.support import options
+from continual_mt.cli.support import spec_options as specs
+from continual_mt.cli.support.run_job import Job
 
 EPILOG = options.examples(
     "continual-mt add de-en --parent fr-en --train train.de train.en --dev val.de val.en --test test.de test.en",
@@ -44,7 +45,7 @@ def add(
     Its side and its cross-attention are trained, or what --scope says; nothing that was learned before is written to.
     Every pair that the module makes possible is scored.
     """
-    from continual_mt.spec import AdditionSpec
+    from continual_mt.config.spec import AdditionSpec
 
     given = {
         "pair": pair,

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from continual_mt.cli import options
-from continual_mt.cli.output import print_json, print_table, say
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_json, print_table, say
 from continual_mt.errors import InputError, StorageError
 from continual_mt.home import Home
 
@@ -51,12 +51,12 @@ def align(
     Words of FIRST are looked up among those of SECOND, and the lexicon says what is right. A language is the parent's
     where the parent has it, else that of the module that stands for the pair that brings it.
     """
-    from continual_mt.alignment import align as look_up
-    from continual_mt.alignment_map import joint_map
-    from continual_mt.lexicon import read_lexicon
-    from dashboards.tables import alignment_table
+    from continual_mt.evaluation.alignment import align as look_up
+    from continual_mt.evaluation.embedding_map import joint_map
+    from continual_mt.evaluation.lexicon import read_lexicon
+    from dashboards.tables.artifacts import alignment_table
     from registry import Registry
-    from registry.embeddings import two_embeddings
+    from registry.queries.embeddings import two_embeddings
 
     _check_map(map_file)
     with Registry.open(Home.resolve(home).path) as registry:
@@ -69,7 +69,7 @@ def align(
         results = look_up(*tables, gold)
         figures = [result.precision for result in results]
         if map_file and drawn:
-            from dashboards.alignment_map import draw
+            from dashboards.charts.alignment_map import draw
 
             _write(map_file, draw(drawn, title))
             say(f"{map_file} shows {len(drawn.labels):,} words")

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from continual_mt.cli import options
-from continual_mt.cli.output import print_json, print_table, say
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_json, print_table, say
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from continual_mt.significance import Comparison
-    from registry.comparison import Compared
+    from continual_mt.evaluation.significance import Comparison
+    from registry.analysis.comparison import Compared
 
 EPILOG = options.examples(
     "continual-mt compare fr-en original retention:de-en",
     "continual-mt compare de-en de-en:1 de-en:2 --test newstest --metric bleu",
 )
-# continual_mt.scoring's MetricName, which would bring all of sacreBLEU into every verb's start.
+# continual_mt.evaluation.metrics's MetricName, which would bring all of sacreBLEU into every verb's start.
 Metric = Literal["bleu", "chrf"]
 
 RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as de-en:1 or de-en@champion."
@@ -42,11 +42,11 @@ def compare(
     Takes the translations that 'evaluate' and training kept, and sacreBLEU's paired bootstrap with 1,000 resamples. The
     difference is second - first.
     """
+    from continual_mt.evaluation.metrics import METRICS
+    from continual_mt.evaluation.significance import compare as bootstrap
     from continual_mt.languages import Pair
-    from continual_mt.scoring import METRICS
-    from continual_mt.significance import compare as bootstrap
     from registry import Registry
-    from registry.comparison import compared, recipe_of
+    from registry.analysis.comparison import compared, recipe_of
 
     translated = Pair.parse(pair)
     with Registry.open(Home.resolve(home).path) as registry:
@@ -58,7 +58,7 @@ def compare(
 
 
 def _print(found: Compared, results: list[Comparison], as_json: bool) -> None:
-    from dashboards.history_tables import comparison_table
+    from dashboards.tables.sequences import comparison_table
 
     if as_json:
         print_json(

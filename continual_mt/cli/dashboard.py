@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from continual_mt.cli import options
-from continual_mt.cli.output import print_text, say
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_text, say
 from continual_mt.errors import UnknownNameError
 from continual_mt.home import TRACKING_VARIABLE, Home
 
@@ -40,8 +40,8 @@ def dashboard(
     if mlflow:
         _print_mlflow(place)
         return
-    from dashboards.page import page
-    from dashboards.server import serve
+    from dashboards.page.app import page
+    from dashboards.page.server import serve
     from registry import Registry
 
     with suppress(UnknownNameError):

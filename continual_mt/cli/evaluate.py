@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from continual_mt.cli import options
-from continual_mt.cli.output import print_json, print_table, print_text, say
-from continual_mt.cli.progress import counting
-from continual_mt.cli.specs import ORIGIN
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.progress import counting
+from continual_mt.cli.support.spec_options import ORIGIN
 from continual_mt.errors import SpecError
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
+    from continual_mt.artifacts.recipe import Recipe
+    from continual_mt.config.spec import TestSpec
     from continual_mt.languages import Pair
-    from continual_mt.recipe import Recipe
-    from continual_mt.spec import TestSpec
-    from ray_jobs.resolve import ResolvedTest
+    from ray_jobs.planning.resolve import ResolvedTest
     from registry import Registry
 
 EPILOG = options.examples(
@@ -63,7 +63,7 @@ def evaluate(
     folder = Home.resolve(home)
     with Registry.open(folder.path) as registry:
         chosen = registry.recipe(*ends, parent=parent, kind=recipe, modules=module or (), test=by_test)
-        from ray_jobs.resolve import read_test
+        from ray_jobs.planning.resolve import read_test
 
         read = read_test(spec, folder.cache)
         if logits:
@@ -75,7 +75,7 @@ def evaluate(
 def _test_spec(pair: Pair, files: tuple[Path, Path], name: str) -> TestSpec:
     from pydantic import ValidationError
 
-    from continual_mt.spec import TestSpec
+    from continual_mt.config.spec import TestSpec
 
     source, target = files
     try:
@@ -86,8 +86,8 @@ def _test_spec(pair: Pair, files: tuple[Path, Path], name: str) -> TestSpec:
 
 
 def _print_scores(registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, as_json: bool) -> None:
-    from dashboards.tables import metrics_table
-    from ray_jobs.evaluation import evaluate as score
+    from dashboards.tables.artifacts import metrics_table
+    from ray_jobs.execution.evaluation import evaluate as score
 
     say(f"{recipe}, on {len(test.sources):,} sentences")
     with counting(str(recipe.pair), len(test.sources)) as progress:

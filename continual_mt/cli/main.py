@@ -15,26 +15,13 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from continual_mt.cli import (
-    add,
-    align,
-    compare,
-    dashboard,
-    demo,
-    evaluate,
-    options,
-    pairs,
-    parent,
-    registry,
-    registry_bundle,
-    registry_care,
-    registry_copy,
-    report,
-    reproduce,
-    sequence,
-    translate,
-)
-from continual_mt.cli.output import drop_output, print_text, reader_is_gone, say
+from continual_mt.cli import add, align, compare, dashboard, demo, evaluate, pairs, parent, report, sequence, translate
+from continual_mt.cli.registry import backup as registry_copy
+from continual_mt.cli.registry import bundle as registry_bundle
+from continual_mt.cli.registry import maintenance as registry_care
+from continual_mt.cli.registry import registry, reproduce
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
 
 FAILURE, MISUSE = 1, 2

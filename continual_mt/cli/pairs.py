@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from continual_mt.cli import options
-from continual_mt.cli.output import print_json, print_table, say
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_json, print_table, say
 from continual_mt.home import Home
 
 EPILOG = options.examples(
@@ -24,7 +24,7 @@ def pairs(
 
     How it is assembled, and how well it scores: its best BLEU, and chrF on the same test set.
     """
-    from dashboards.tables import pairs_table
+    from dashboards.tables.artifacts import pairs_table
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:

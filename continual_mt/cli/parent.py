@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from continual_mt.cli import options, specs
-from continual_mt.cli.jobs import Job
+from continual_mt.cli.support import options
+from continual_mt.cli.support import spec_options as specs
+from continual_mt.cli.support.run_job import Job
 
 app = options.group("Parents: models of one pair, trained once and frozen for ever.")
 
@@ -43,7 +44,7 @@ def train(
 
     Interrupted, the same command goes on where it was; run again, it finds its work done.
     """
-    from continual_mt.spec import ParentSpec
+    from continual_mt.config.spec import ParentSpec
 
     given = {
         "pair": pair,

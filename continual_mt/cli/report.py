@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from continual_mt.cli import options
-from continual_mt.cli.output import say
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import say
 from continual_mt.errors import StorageError
 from continual_mt.home import Home
 
@@ -22,7 +22,7 @@ def report(
 
     It loads nothing from outside, so that it can be kept and sent. Samples are shown of some pairs; it says of which.
     """
-    from dashboards.report import report as content_of
+    from dashboards.report.report import report as content_of
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:

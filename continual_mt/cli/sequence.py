@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from continual_mt.cli import options
-from continual_mt.cli.jobs import Job
-from continual_mt.cli.output import print_json, print_table, print_text, say
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.run_job import Job
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from registry.history import History
-    from registry.summary import Summary
+    from registry.analysis.history import History
+    from registry.analysis.summary import Summary
 
 app = options.group("Sequences: additions to one parent, in order.")
 
@@ -39,8 +39,8 @@ def run(
     is not there, and goes on scoring. With mode: shared each goes on with the cross-attention of the one before, and
     replay: 0.2 repeats earlier pairs meanwhile.
     """
-    from continual_mt.spec import SequenceSpec
-    from continual_mt.spec_reading import read_spec
+    from continual_mt.config.loading import read_spec
+    from continual_mt.config.spec import SequenceSpec
     from ray_jobs.sequence import add_sequence
 
     read = read_spec(SequenceSpec, spec)
@@ -64,8 +64,8 @@ def show(
     last (through; shared where it is the only one). Then the measures.
     """
     from registry import Registry
-    from registry.history import History, find_sequence
-    from registry.summary import summarize
+    from registry.analysis.history import History, find_sequence
+    from registry.analysis.summary import summarize
 
     with Registry.open(Home.resolve(home).path) as registry:
         sequence = find_sequence(registry, name, parent=parent)
@@ -79,8 +79,8 @@ def show(
 
 
 def _print(history: History, summary: Summary) -> None:
-    from dashboards import history_tables as tables
-    from dashboards.tables import METRICS
+    from dashboards.tables import sequences as tables
+    from dashboards.tables.artifacts import METRICS
 
     sequence, last = history.sequence, history.last
     count = len(sequence.additions)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from continual_mt.cli import options
-from continual_mt.cli.lines import Input, Output
-from continual_mt.cli.output import say
-from continual_mt.cli.progress import counting
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import say
+from continual_mt.cli.support.progress import counting
+from continual_mt.cli.support.text_io import Input, Output
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from continual_mt.translator import Translation
+    from continual_mt.inference.translator import Translation
 
 MOST_PROCESSES = 8  # unless more are asked for: each needs memory for what it translates
 _DIGEST = re.compile(r"[0-9a-f]+")
@@ -81,8 +81,8 @@ def translate(
     """
     import torch
 
-    from continual_mt.backends import with_backend
-    from continual_mt.translator import Search
+    from continual_mt.inference.backends import with_backend
+    from continual_mt.inference.translator import Search
     from registry import Registry
 
     ends, text = _ends(pair), Input(source)

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from continual_mt.errors import CorruptionError, StorageError
 from continual_mt.home import CACHE_VARIABLE
-from registry.blobs.folder import FolderStore
+from registry.blobs.local import FolderStore
 from registry.blobs.store import FAN_OUT, BlobStore, Leftover, StoredBlob
 
 _WHOLE = "cache"

@@ -6,7 +6,7 @@ import os
 from urllib.parse import urlsplit
 
 from continual_mt.errors import StorageError
-from registry.credentials import hidden
+from registry.records.credentials import hidden
 
 _ENDPOINTS = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import HealthCheck, settings
 from torch import Tensor
 
-from continual_mt.architecture import GROUPS, Architecture, Scope, parameter_names, trainable_names
-from continual_mt.corpora.corpus import inspect
-from continual_mt.corpora.text import TextFiles
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.side import Side
+from continual_mt.config.hyperparameters import TrainingSettings
+from continual_mt.data.corpora.corpus import inspect
+from continual_mt.data.corpora.parallel_files import TextFiles
+from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
+from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.languages import Pair, new_side_of
-from continual_mt.module import Module
-from continual_mt.parent import Parent
-from continual_mt.settings import TrainingSettings
-from continual_mt.side import Side
-from continual_mt.tokenizer import Tokenizer, train_tokenizer
-from continual_mt.tokens import TokenizedCorpus, tokenize_corpus
-from continual_mt.training import Task
-from continual_mt.transformer import Transformer, initial_tensors
+from continual_mt.model.architecture import GROUPS, Architecture, Scope, parameter_names, trainable_names
+from continual_mt.model.transformer import Transformer, initial_tensors
+from continual_mt.training.trainer import Task
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

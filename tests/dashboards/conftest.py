@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from continual_mt.alignment import align
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.evaluation.alignment import align
+from continual_mt.evaluation.lexicon import Lexicon
 from continual_mt.languages import Pair
-from continual_mt.lexicon import Lexicon
-from continual_mt.recipe import Recipe
 from registry import AlignmentRecord, CellRecord, CorpusRecord, Lineage, Registry, ScoreRecord, SequenceRecord
-from registry.embeddings import two_embeddings
+from registry.queries.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_browser, started_page
 from tests.registry.backends import Backend, InSQLite
 from tests.registry.conftest import (  # noqa: F401  # fixtures

@@ -18,22 +18,22 @@ os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 import pytest
 
-from continual_mt.architecture import Architecture, parameter_names
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.side import Side
+from continual_mt.config.loading import validate
+from continual_mt.config.spec import AdditionSpec, ParentSpec, merge
+from continual_mt.data.tokenizer import train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, TRACKING_VARIABLE, Home
 from continual_mt.languages import Pair
-from continual_mt.parent import Parent
-from continual_mt.side import Side
-from continual_mt.spec import AdditionSpec, ParentSpec, merge
-from continual_mt.spec_reading import validate
-from continual_mt.tokenizer import train_tokenizer
-from continual_mt.transformer import initial_tensors
-from ray_jobs import cluster
+from continual_mt.model.architecture import Architecture, parameter_names
+from continual_mt.model.transformer import initial_tensors
+from ray_jobs.cluster import connection as cluster
 from ray_jobs.driver import Driver
-from ray_jobs.order import StoredParent, WorkOrder
-from ray_jobs.resolve import ResolvedJob
-from ray_jobs.run import INSIDE_JOB_VARIABLE
-from ray_jobs.vocabularies import tokenizers
-from ray_jobs.work import Outcome
+from ray_jobs.entrypoint import INSIDE_JOB_VARIABLE
+from ray_jobs.execution.work import Outcome
+from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.planning.tokenizers import tokenizers
+from ray_jobs.planning.training_task import StoredParent, WorkOrder
 from registry import Lineage, Registry
 from tests.ray_jobs.heads import Head, started_head
 from tests.ray_jobs.programs import Program, Values

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray_jobs import cluster
+from ray_jobs.cluster import connection as cluster
 
 START_SECONDS = 120
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from continual_mt.checkpoint import Checkpoint
+from continual_mt.training.checkpoint import Checkpoint
 
 Values = dict[str, Any]
 

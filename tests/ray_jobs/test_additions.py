@@ -15,9 +15,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from continual_mt.config.loading import validate
+from continual_mt.config.spec import AdditionSpec, SequenceSpec
 from continual_mt.home import Home
-from continual_mt.spec import AdditionSpec, SequenceSpec
-from continual_mt.spec_reading import validate
 from ray_jobs import Driver, Outcome, add, add_sequence
 from registry import Registry
 

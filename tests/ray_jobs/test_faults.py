@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
-from continual_mt.checkpoint import TENSOR_FILES, Checkpoint
-from ray_jobs.work import Outcome
+from continual_mt.training.checkpoint import TENSOR_FILES, Checkpoint
+from ray_jobs.execution.work import Outcome
 from registry import Registry
 from tests.ray_jobs.programs import last_checkpoint
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from rich.console import Console
 
+from continual_mt.config.loading import validate
+from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.errors import AdditionsError, ClusterError, CorpusError, JobHeldError, SpecError
 from continual_mt.home import Home
 from continual_mt.languages import Pair
-from continual_mt.spec import AdditionSpec, ParentSpec, SequenceSpec
-from continual_mt.spec_reading import validate
 from ray_jobs import Driver, Outcome, add_sequence
-from ray_jobs.display import Display
-from ray_jobs.resolve import resolve, sequence_digest
+from ray_jobs.console import Display
+from ray_jobs.planning.resolve import resolve, sequence_digest
 from registry import CellRecord, CorpusRecord, Lineage, Registry
 from tests.ray_jobs.programs import Values
 

@@ -11,7 +11,7 @@ import pytest
 from psycopg.sql import SQL
 
 from continual_mt.home import DATABASE_VARIABLE
-from registry.postgresql import SCHEMA
+from registry.database.postgresql import SCHEMA
 from tests.registry.server import Server
 
 

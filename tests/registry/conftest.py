@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from continual_mt.architecture import Architecture, Scope, parameter_names, trainable_names
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import parameter_shapes
+from continual_mt.artifacts.side import Side
+from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE
 from continual_mt.languages import Pair, new_side_of
-from continual_mt.module import Module
-from continual_mt.parent import Parent
-from continual_mt.pieces import parameter_shapes
-from continual_mt.side import Side
-from continual_mt.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.model.architecture import Architecture, Scope, parameter_names, trainable_names
 from registry import CorpusRecord, Lineage, Registry
-from registry.location import Location
+from registry.database.location import Location
 from tests.registry.backends import Backend, InPostgreSQL, InSQLite
 from tests.registry.server import Server
 

@@ -8,11 +8,11 @@ import torch
 from sqlalchemy import text
 
 import registry as package
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
 from continual_mt.errors import CorruptionError, IncompatibleError, RegistryError, SpecError, UnknownNameError
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE
 from continual_mt.languages import Pair
-from continual_mt.module import Module
-from continual_mt.parent import Parent
 from registry import CorpusRecord, Lineage, Registry
 from tests.registry.backends import only_sqlite
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
 from continual_mt.cli.main import main
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, TRACKING_VARIABLE
 from continual_mt.languages import Pair
-from continual_mt.module import Module
-from continual_mt.parent import Parent
 from registry import CorpusRecord, Lineage, Registry, ScoreRecord
 
 VARIABLES = (HOME_VARIABLE, DATABASE_VARIABLE, BLOBS_VARIABLE, TRACKING_VARIABLE, "RAY_ADDRESS")

@@ -10,8 +10,8 @@ import pytest
 
 from continual_mt.errors import CorruptionError, StorageError
 from registry.blobs.cache import CachedStore
-from registry.blobs.folder import FolderStore
-from registry.blobs.remote import RemoteStore
+from registry.blobs.fsspec_store import RemoteStore
+from registry.blobs.local import FolderStore
 
 BOUND = 1000
 

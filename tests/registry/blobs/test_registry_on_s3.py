@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
 from continual_mt.errors import CorruptionError, StorageError
 from continual_mt.home import BLOBS_VARIABLE
-from continual_mt.module import Module
-from continual_mt.parent import Parent
 from registry import Lineage, Registry
-from registry.location import Location
+from registry.database.location import Location
 from tests.registry.backends import Backend
 from tests.s3 import S3Server
 
@@ -69,9 +69,9 @@ def test_two_processes_register_at_once(
     text = """
 import os
 os.environ.update(environment)
-from continual_mt.module import Module
+from continual_mt.artifacts.module import Module
 from registry import Lineage, Registry
-from registry.location import Location
+from registry.database.location import Location
 from tests.registry.backends import Backend
 module = Module.from_pieces(pieces)
 with Registry.open(home) as registry:

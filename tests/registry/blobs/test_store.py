@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from continual_mt.errors import CorruptionError
 from registry.blobs import store as store_module
-from registry.blobs.folder import FolderStore
-from registry.blobs.remote import RemoteStore
+from registry.blobs.fsspec_store import RemoteStore
+from registry.blobs.local import FolderStore
 from tests.registry.blobs.places import Bucket, Folder, Place
 from tests.s3 import S3Server
 

@@ -1,0 +1,1 @@
+"""What is stored: parents, modules, sides and recipes, and their form on disk."""

@@ -1,0 +1,111 @@
+"""A module: what one addition stores. The groups that its scope trained, and the new side's tokenizer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import cast
+
+from torch import Tensor
+
+from continual_mt.artifacts import serialization as pieces_of
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.side import Side
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import CorruptionError, IncompatibleError
+from continual_mt.languages import Pair, SideName, new_side_of
+from continual_mt.model.architecture import SCOPES, Group, Scope, trainable_names, trained_groups
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """A new language's side and whatever else its scope changed, valid on one parent only."""
+
+    pair: Pair
+    side: SideName
+    scope: Scope
+    parent_fingerprint: str
+    tensors: Mapping[str, Tensor]
+    new_side: Side
+    _fits: set[str] = field(default_factory=set, init=False, repr=False)
+
+    @classmethod
+    def of(
+        cls, parent: Parent, pair: Pair, scope: Scope, tensors: Mapping[str, Tensor], tokenizer: Tokenizer
+    ) -> Module:
+        """A module for ``parent``; raises IncompatibleError or CorruptionError when the parts do not fit it."""
+        side = new_side_of(pair, parent.pair)
+        module = cls(pair, side, scope, parent.fingerprint, tensors, Side(pair.language(side), tokenizer))
+        module.check_fits(parent)
+        return module
+
+    @cached_property
+    def digest(self) -> str:
+        """64 hexadecimal digits over everything in the module that decides behaviour."""
+        description = {"parent": self.parent_fingerprint, "side": self.side, "scope": self.scope}
+        return pieces_of.fingerprint(self.tensors, {self.side: self.new_side.tokenizer}, description)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        return trained_groups(self.scope, self.side)
+
+    def parameters(self) -> int:
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    def check_fits(self, parent: Parent) -> None:
+        """Refuse any parent but the one that the module was trained on.
+
+        Raises IncompatibleError for another parent, CorruptionError for tensors that are not the scope's.
+        """
+        if self.parent_fingerprint != parent.fingerprint:
+            raise IncompatibleError(
+                f"the module {self.pair} was trained on the parent {self.parent_fingerprint[:12]}; "
+                f"it cannot be put on {parent.pair} {parent.fingerprint[:12]}, whose body computes something else"
+            )
+        sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size}
+        sizes[self.side] = self.new_side.tokenizer.size
+        names = trainable_names(parent.architecture, self.scope, self.side)
+        if parent.fingerprint not in self._fits:  # looking at every value takes long, and they never change
+            pieces_of.check_tensors(self.tensors, parent.architecture, names, sizes)
+            self._fits.add(parent.fingerprint)
+
+    def pieces(self) -> dict[str, bytes]:
+        """Named bytes that ``from_pieces`` reads back bit-equal."""
+        description = {
+            "format": FORMAT,
+            "pair": str(self.pair),
+            "side": self.side,
+            "scope": self.scope,
+            "parent": self.parent_fingerprint,
+        }
+        return {
+            "module.json": pieces_of.json_piece(description),
+            f"{self.side}.model": self.new_side.tokenizer.model,
+            **pieces_of.tensor_pieces(self.tensors),
+        }
+
+    @classmethod
+    def from_pieces(cls, pieces: Mapping[str, bytes]) -> Module:
+        """Raises CorruptionError, naming the piece, when the pieces are damaged or do not fit together."""
+        description = pieces_of.read_json(pieces, "module.json")
+        if description.get("format") != FORMAT:
+            raise CorruptionError(f"module.json has format {description.get('format')!r}; this version reads {FORMAT}")
+        if description.get("side") not in ("source", "target") or description.get("scope") not in SCOPES:
+            raise CorruptionError("module.json names an unknown side or scope")
+        parent = description.get("parent")
+        if not isinstance(parent, str) or not re.fullmatch("[0-9a-f]{64}", parent):
+            raise CorruptionError("module.json names no parent by its fingerprint")
+        pair = pieces_of.read_pair(description, "module.json")
+        side, scope = cast(SideName, description["side"]), cast(Scope, description["scope"])
+        return cls(
+            pair=pair,
+            side=side,
+            scope=scope,
+            parent_fingerprint=parent,
+            tensors=pieces_of.read_tensors(pieces, trained_groups(scope, side)),
+            new_side=Side(pair.language(side), Tokenizer(pieces_of.require_piece(pieces, f"{side}.model"))),
+        )

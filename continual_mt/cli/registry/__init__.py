@@ -1,0 +1,1 @@
+"""The verbs below `continual-mt registry`, one file a group."""

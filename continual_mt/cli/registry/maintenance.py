@@ -1,0 +1,151 @@
+"""``continual-mt registry verify`` and ``registry gc``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.progress import counting
+from continual_mt.errors import InputError
+from continual_mt.home import Home
+
+if TYPE_CHECKING:
+    from dashboards.tables.table import Table
+    from registry.maintenance.results import Collection, Verification
+
+_GRACE = re.compile(r"([0-9]{1,5})([dh])")
+_SHOWN = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        epilog=options.examples("continual-mt registry verify", "continual-mt registry verify --keep --fingerprints")
+    )(verify)
+    app.command(
+        "gc", epilog=options.examples("continual-mt registry gc", "continual-mt registry gc --delete --grace 2d")
+    )(collect_garbage)
+
+
+def verify(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave damaged blobs where they are.")] = False,
+    fingerprints: Annotated[
+        bool,
+        typer.Option("--fingerprints", help="Also compute each parent's and module's fingerprint from its weights."),
+    ] = False,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Read every blob again and check its digest, and that everything that records speak of is there.
+
+    Damaged blobs are moved aside, into the folder 'quarantine' of the blobs; nothing is deleted. Exits with 1 when
+    something is damaged, missing or wrong, and says what needs it. What nothing refers to is listed, and no error. Jobs
+    may write meanwhile.
+    """
+    from registry import Registry
+    from registry.maintenance.verify import verify
+
+    with Registry.open(Home.resolve(home).path) as opened, counting("blobs", None) as progress:
+        found = verify(opened, set_aside=not keep, fingerprints=fingerprints, progress=progress)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print_verification(found, opened.name)
+    if found.problems:
+        listed = ", ".join(problem.subject for problem in found.problems[:_SHOWN])
+        say(
+            f"error: {_count(len(found.problems), 'problem')}: {listed}. A blob comes back when the same content is "
+            "registered or imported again, or when its file is copied back from a backup"
+        )
+        raise typer.Exit(1)
+
+
+def collect_garbage(
+    delete: Annotated[bool, typer.Option("--delete", help="Do it; without this it is only said.")] = False,
+    grace: Annotated[
+        str, typer.Option(metavar="TIME", help="Nothing younger is touched; days or hours, such as 7d or 12h.")
+    ] = "7d",
+    deleted: Annotated[
+        bool,
+        typer.Option("--deleted", help="Also forget parents and modules that were deleted longer ago than that."),
+    ] = False,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Remove blobs that nothing refers to, and temporary files that writers left behind.
+
+    Only says what it would do, unless '--delete' is given. What was written within the grace period stays, and jobs may
+    write meanwhile: choose a period that is longer than a job needs to score. Damaged blobs that were moved aside stay.
+    """
+    from registry import Registry
+    from registry.maintenance.gc import collect
+
+    period = _period(grace)
+    with Registry.open(Home.resolve(home).path) as opened, counting("removed", None) as progress:
+        found = collect(opened, grace=period, for_good=delete, forget=deleted, progress=progress)
+    if as_json:
+        print_json({"deleted": delete, **found.to_json()})
+    else:
+        _print_collection(found, delete, grace)
+
+
+def _period(text: str) -> timedelta:
+    """Raises InputError for anything but a number of days or hours."""
+    match = _GRACE.fullmatch(text)
+    if match is None:
+        raise InputError(f"--grace {text[:40]!r} is no time; write a number of days or hours, such as 7d or 12h")
+    number = int(match[1])
+    return timedelta(days=number) if match[2] == "d" else timedelta(hours=number)
+
+
+def _print_verification(found: Verification, registry: str) -> None:
+    from dashboards.tables.artifacts import size
+
+    print_text(f"{_count(found.blobs, 'blob')} of {size(found.bytes)} of {registry} are as their digests say\n")
+    if found.orphans:
+        count = _count(len(found.orphans), "blob")
+        print_text(f"\n{count} that nothing refers to; `continual-mt registry gc` removes them when they are old:\n")
+        print_table(_table(("blob", "stored"), [(blob.digest, size(blob.bytes)) for blob in found.orphans]))
+    if found.leftovers:
+        print_text("\ntemporary files of writers that ended early, or that write now:\n")
+        print_table(_table(("file", "stored"), [(left.place, size(left.bytes)) for left in found.leftovers]))
+    if found.gone:
+        print_text(f"\nscores and the like speak of modules that were forgotten: {', '.join(found.gone)}\n")
+    for problem in found.problems:
+        print_text(f"\n{problem.kind} {problem.subject}\n  {problem.explanation}\n")
+        print_text("".join(f"  needed by {user}\n" for user in problem.needed_by))
+        if problem.aside:
+            print_text(f"  moved to {problem.aside}\n")
+
+
+def _print_collection(found: Collection, for_good: bool, grace: str) -> None:
+    from dashboards.tables.artifacts import size
+
+    rows = [*((f"blob {blob.digest}", size(blob.bytes)) for blob in found.blobs)]
+    rows += [(f"temporary file {leftover.place}", size(leftover.bytes)) for leftover in found.leftovers]
+    rows += [(f"deleted {name}", size(count)) for name, count in found.forgotten]
+    if rows:
+        print_table(_table(("removed" if for_good else "would be removed", "stored"), rows))
+    for reason in found.kept:
+        print_text(f"kept {reason}\n")
+    young = f"; {_count(found.young, 'more blob')} younger than {grace}" if found.young else ""
+    if not rows:
+        say(f"there is nothing to remove{young}")
+    elif for_good:
+        say(f"removed {size(found.bytes)}{young}")
+    else:
+        say(f"{size(found.bytes)} would be removed{young}; nothing was: give --delete to do it")
+
+
+def _table(names: tuple[str, str], rows: list[tuple[str, str]]) -> Table:
+    from dashboards.tables.table import Column, Table
+
+    return Table([Column(names[0]), Column(names[1], number=True)], rows)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

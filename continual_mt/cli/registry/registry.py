@@ -1,0 +1,167 @@
+"""``continual-mt registry list``, ``registry show`` and ``registry upgrade``, beside the group's other verbs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import yaml
+
+from continual_mt.cli.registry import names as registry_names
+from continual_mt.cli.registry import search as registry_search
+from continual_mt.cli.support import options
+from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.home import Home
+
+if TYPE_CHECKING:
+    from registry import ModuleRecord, ParentRecord, Registry, Remarks, ScoreRecord
+
+app = options.group("Parents and modules: what they store and where they come from.")
+
+
+@app.callback()
+def registry() -> None:
+    pass
+
+
+@app.command("list", epilog=options.examples("continual-mt registry list", "continual-mt registry list --json"))
+def list_all(
+    deleted: Annotated[bool, typer.Option("--deleted", help="List what was deleted, by whom and when.")] = False,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """List parents and modules with what they store, their aliases and tags.
+
+    A module's share is of its parent's parameters.
+    """
+    from dashboards.tables.artifacts import storage_table
+    from registry import Registry
+
+    if deleted:
+        _list_deleted(home, as_json)
+        return
+    with Registry.open(Home.resolve(home).path) as opened:
+        parents, modules = opened.parents(), opened.modules()
+        remarks = {name: said for parent in parents for name, said in opened.all_remarks(parent.name).items()}
+    if as_json:
+        print_json(
+            {
+                "parents": [_described(parent, remarks.get(parent.name)) for parent in parents],
+                "modules": [_described(module, remarks.get(module.full_name)) for module in modules],
+            }
+        )
+    elif parents:
+        print_table(storage_table(parents, modules, created=True, remarks=remarks))
+    else:
+        say("there is nothing yet; train a parent with 'continual-mt parent train'")
+
+
+def _list_deleted(home: options.Home, as_json: bool) -> None:
+    from dashboards.tables.remarks import found_table
+    from registry import Registry
+
+    with Registry.open(Home.resolve(home).path) as opened:
+        found = opened.search("deleted=true", limit=None).found
+    if as_json:
+        print_json([one.to_json() for one in found])
+    elif found:
+        print_table(found_table(found))
+    else:
+        say("nothing is deleted")
+
+
+def _described(record: ParentRecord | ModuleRecord, remarks: Remarks | None) -> dict[str, object]:
+    from registry import Remarks
+
+    return {**record.to_json(), **(remarks or Remarks()).to_json()}
+
+
+@app.command(epilog=options.examples("continual-mt registry show fr-en", "continual-mt registry show de-en:1 --json"))
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A parent, or a module: de-en, de-en:1, de-en@champion.")],
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show everything about one parent or module.
+
+    What it stores, its corpora and their licences, its spec and run, its scores, and what was said of it.
+    """
+    from registry import Registry
+
+    with Registry.open(Home.resolve(home).path) as opened:
+        record = opened.find(name)
+        scores, remarks = _scores_of(opened, record), opened.remarks(record)
+    if as_json:
+        print_json({**_described(record, remarks), "scores": [score.to_json() for score in scores]})
+    else:
+        _print(record, scores, remarks)
+
+
+@app.command(epilog=options.examples("continual-mt registry upgrade --home /data/home"))
+def upgrade(home: options.Home = None, as_json: options.Json = False) -> None:
+    """Bring the tables of a registry that an older version wrote to this version's.
+
+    Make a copy of the database first. A registry that is up to date stays as it is.
+    """
+    from registry import Registry
+    from registry.database.migration import revisions
+
+    newest = revisions()[-1]
+    with Registry.open(Home.resolve(home).path, upgrade=True) as opened:
+        name, before = opened.name, opened.database.upgraded_from
+    if as_json:
+        print_json({"registry": name, "from": before, "to": newest})
+    elif before is None:
+        say(f"{name} has the tables of this version already (schema {newest}); nothing was changed")
+    else:
+        say(f"{name} has the tables of this version now: schema {newest} instead of {before}")
+
+
+def _scores_of(opened: Registry, record: ParentRecord | ModuleRecord) -> list[ScoreRecord]:
+    """Of a parent the scores of all that stands on it, of a module those of the recipes that use it."""
+    from registry import ModuleRecord
+
+    if isinstance(record, ModuleRecord):
+        return opened.scores(parent=record.parent, module=record.full_name)
+    return opened.scores(parent=record.name)
+
+
+def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], remarks: Remarks) -> None:
+    from dashboards.tables.artifacts import corpora_table, results_table, size, time_of
+    from dashboards.tables.remarks import moves_table, remark_facts
+    from registry import ModuleRecord
+
+    lineage = record.lineage
+    facts = {"pair": str(record.pair), "parameters": f"{record.parameters:,}", "stored": size(record.bytes)}
+    if isinstance(record, ModuleRecord):
+        facts = {"module": record.full_name, **facts, "new side": f"{record.side} {record.language}"}
+        facts |= {
+            "scope": f"{record.scope}{', shared' if record.shared else ''}",
+            "digest": record.digest,
+            "parent's fingerprint": record.parent_fingerprint,
+        }
+    else:
+        facts = {"parent": record.name, **facts, "fingerprint": record.fingerprint}
+        facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}
+    facts |= {"created": time_of(record), "code version": lineage.code_version}
+    facts |= {"MLflow run": lineage.run or "none", "job": lineage.job or "none"}
+    print_text("".join(f"{key}: {value}\n" for key, value in [*facts.items(), *remark_facts(remarks)]))
+    tables = [("corpora", corpora_table(lineage)), ("scores", results_table(scores))]
+    for title, table in [*tables, *([("alias history", moves_table(remarks.moves))] if remarks.moves else [])]:
+        print_text(f"\n{title}:{'' if table.rows else ' none'}\n")
+        if table.rows:
+            print_table(table)
+    # Measured as it trained, so it is no key of the spec that a user would write.
+    spec = {key: value for key, value in lineage.spec.items() if key != "environment"}
+    for title, values in (("environment", lineage.spec.get("environment")), ("spec", spec)):
+        if values:
+            print_text(f"\n{title}:\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+app.command(epilog=registry_search.SEARCH_EPILOG)(registry_search.search)
+app.command(epilog=registry_search.LINEAGE_EPILOG)(registry_search.lineage)
+app.command(epilog=registry_names.ALIAS_EPILOG)(registry_names.alias)
+app.command(epilog=registry_names.TAG_EPILOG)(registry_names.tag)
+app.command(epilog=registry_names.NOTE_EPILOG)(registry_names.note)
+app.command(epilog=registry_names.DELETE_EPILOG)(registry_names.delete)
+app.command(epilog=registry_names.RESTORE_EPILOG)(registry_names.restore)

@@ -1,0 +1,87 @@
+"""Running a job from the command line: in this process, on a cluster driven from here, or submitted to one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.spec_options import ORIGIN
+from continual_mt.errors import SpecError, StoppedError
+from continual_mt.home import HOME_VARIABLE, Home, expanded
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from ray_jobs.driver import Driver
+    from ray_jobs.execution.work import Outcome
+
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where and how to run a spec. ``program`` is the module of ``ray_jobs`` that runs it as a submitted job."""
+
+    program: str
+    home: Path | None
+    address: str | None
+    again: bool
+    as_json: bool
+
+    def run(self, spec: BaseModel, work: Callable[[Driver], Sequence[Outcome]]) -> None:
+        """Do the work and print what came of it. An argument beats the variable."""
+        address = self.address or os.environ.get(ADDRESS_VARIABLE)
+        if address and address.startswith(("http://", "https://")):
+            self._submit(spec, address)
+            return
+        from ray_jobs.driver import Driver
+        from ray_jobs.entrypoint import require_absolute_home
+
+        home = require_absolute_home(str(self.home) if self.home else None)
+        with Driver(home, address=address, again=self.again) as driver:
+            outcomes = work(driver)
+        if self.as_json:
+            print_json([outcome.to_json() for outcome in outcomes])
+        else:
+            _print(outcomes)
+
+    def _submit(self, spec: BaseModel, address: str) -> None:
+        home = self.home or os.environ.get(HOME_VARIABLE)
+        problems = []
+        if home is None or not expanded(Path(home)).is_absolute():
+            problems.append(
+                f"the home is {home or 'not set'}; a submitted job runs in another folder, "
+                f"so give an absolute path with --home or {HOME_VARIABLE}"
+            )
+        if self.as_json:
+            problems.append("--json: a submitted job prints its own log; ask 'continual-mt pairs --json' afterwards")
+        if problems:
+            raise SpecError(ORIGIN, problems)
+        from ray_jobs.cluster.submission import submit
+
+        try:
+            code = submit(self.program, spec, address=address, home=Home.resolve(home), again=self.again, say=say)
+        except KeyboardInterrupt as error:
+            raise StoppedError(f"interrupted; a job that was submitted goes on at {address}") from error
+        if code:
+            raise typer.Exit(code)
+
+
+def _print(outcomes: Sequence[Outcome]) -> None:
+    from dashboards.tables.artifacts import results_table, size
+
+    for outcome in outcomes:
+        record = outcome.record
+        done = "trained" if outcome.trained_now else "done before"
+        print_text(f"{outcome.name}: {done}; {record.parameters:,} parameters, {size(record.bytes)}\n")
+    scores = [score for outcome in outcomes for evaluation in outcome.evaluations for score in evaluation.scores]
+    if scores:
+        print_table(results_table(scores))
+    else:
+        say("nothing new was scored; 'continual-mt pairs' shows what there is")

@@ -1,0 +1,45 @@
+"""Two text files, aligned by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from continual_mt.data.corpora.corpus import SentencePair
+from continual_mt.data.corpora.line_reader import read_lines
+from continual_mt.errors import CorpusError
+from continual_mt.languages import Pair
+
+
+@dataclass(frozen=True)
+class TextFiles:
+    """One sentence a line in each file; plain, ``.gz`` or ``.zst`` by suffix."""
+
+    pair: Pair
+    source_path: Path
+    target_path: Path
+    licence: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.source_path.name} + {self.target_path.name}"
+
+    def read(self) -> Iterator[SentencePair]:
+        """Raises CorpusError, besides what reading raises, when one file has more lines; it names both counts."""
+        sources, targets = read_lines(self.source_path), read_lines(self.target_path)
+        for line, (source, target) in enumerate(zip_longest(sources, targets), start=1):
+            if source is None:
+                raise self._misaligned(line - 1, line + _count(targets))
+            if target is None:
+                raise self._misaligned(line + _count(sources), line - 1)
+            yield SentencePair(line, source, target)
+
+    def _misaligned(self, in_source: int, in_target: int) -> CorpusError:
+        problem = f"{in_source:,} lines, but {self.target_path} has {in_target:,}; aligned files have equally many"
+        return CorpusError(self.source_path, problem)
+
+
+def _count(lines: Iterator[str]) -> int:
+    return sum(1 for _ in lines)

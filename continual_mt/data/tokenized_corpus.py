@@ -1,0 +1,177 @@
+"""A corpus as token ids: made once, kept in files, and mapped into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from continual_mt.data.corpora.corpus import NAMED_LINES, ContentDigest, Corpus, SentencePair
+from continual_mt.data.token_files import (
+    SIDES,
+    Chunk,
+    Skipped,
+    map_ids,
+    map_offsets,
+    read_summary,
+    write_arrays,
+    write_summary,
+)
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import CorpusError, CorruptionError, StorageError
+from continual_mt.languages import SideName
+
+FORMAT_VERSION = 1
+MAXIMUM_TOKENS = 256
+_CHUNK = 4_096
+
+Ids = npt.NDArray[np.int64]
+
+
+class TokenizedCorpus:
+    """Pairs of id sequences, without special ids, at most ``maximum_tokens`` long on either side and never empty.
+
+    The ids stay in files (uint16, or uint32 for vocabularies over 65,536 types); ``source_lengths`` and
+    ``target_lengths`` are int32 arrays in memory, one entry a pair. ``key`` is a digest of all that decides the ids.
+    """
+
+    def __init__(self, folder: Path, maximum_tokens: int) -> None:
+        self.key = folder.name
+        self.skipped = read_summary(folder)
+        self.maximum_tokens = maximum_tokens
+        self._ids = {side: map_ids(folder, side) for side in SIDES}
+        self._offsets = {side: map_offsets(folder, side) for side in SIDES}
+        self.source_lengths = np.diff(self._offsets["source"]).astype(np.int32)
+        self.target_lengths = np.diff(self._offsets["target"]).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.source_lengths)
+
+    def source(self, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
+        return self._sequence("source", index)
+
+    def target(self, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
+        return self._sequence("target", index)
+
+    def gather(self, side: SideName, indices: npt.NDArray[np.int64]) -> tuple[Ids, Ids]:
+        """The ids of several sequences one behind the other, and their lengths; both int64."""
+        offsets = self._offsets[side]
+        starts = offsets[indices].astype(np.int64)
+        lengths = offsets[indices + 1].astype(np.int64) - starts
+        return self._ids[side][flat_places(starts, lengths)].astype(np.int64), lengths
+
+    def _sequence(self, side: str, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)}")
+        offsets = self._offsets[side]
+        return self._ids[side][offsets[index] : offsets[index + 1]]
+
+
+def flat_places(starts: Ids, lengths: Ids) -> Ids:
+    """The places of all elements of ragged sequences that lie in one array, sequence by sequence."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+def tokenize_corpus(
+    corpus: Corpus,
+    digest: str,
+    source_tokenizer: Tokenizer,
+    target_tokenizer: Tokenizer,
+    cache: Path,
+    *,
+    maximum_tokens: int = MAXIMUM_TOKENS,
+) -> TokenizedCorpus:
+    """Tokenize a corpus whose content digest is ``digest``, or map what is cached under that digest.
+
+    Streams in constant memory. Pairs with an empty side, or over ``maximum_tokens`` ids on one, are skipped and
+    counted. Of several processes on a node one works and the others wait; a damaged entry is made again. Raises
+    CorpusError when the corpus cannot be read, is not the one of ``digest``, or has no pair that can be used, and
+    StorageError when the cache cannot be written.
+    """
+    decisive = [FORMAT_VERSION, digest, source_tokenizer.digest, target_tokenizer.digest, maximum_tokens]
+    key = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+    folder = cache / "tokens" / key
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{key}.lock")):
+            try:
+                return TokenizedCorpus(folder, maximum_tokens)
+            except CorruptionError:
+                _build(_Tokenization(corpus, digest, (source_tokenizer, target_tokenizer), maximum_tokens), folder)
+            return TokenizedCorpus(folder, maximum_tokens)
+    except OSError as error:
+        raise StorageError(f"tokens cannot be kept in {folder.parent}: {error.strerror or error}") from error
+
+
+class _Tokenization:
+    """One pass over a corpus that yields what is kept, in chunks, and counts what is not."""
+
+    def __init__(self, corpus: Corpus, digest: str, tokenizers: tuple[Tokenizer, Tokenizer], maximum: int) -> None:
+        self._corpus, self._digest = corpus, digest
+        self.tokenizers, self.maximum_tokens = tokenizers, maximum
+        self._empty = self._too_long = 0
+        self._first: list[str] = []
+
+    @property
+    def skipped(self) -> Skipped:
+        return Skipped(self._empty, self._too_long, tuple(self._first))
+
+    def chunks(self) -> Iterator[Chunk]:
+        content = ContentDigest()
+        kept = 0
+        stream = self._corpus.read()
+        while chunk := list(islice(stream, _CHUNK)):
+            for pair in chunk:
+                content.update(pair)
+            sources = self.tokenizers[0].encode_batch([pair.source for pair in chunk])
+            targets = self.tokenizers[1].encode_batch([pair.target for pair in chunk])
+            usable = [
+                index
+                for index, pair in enumerate(chunk)
+                if self._is_usable(pair, len(sources[index]), len(targets[index]))
+            ]
+            kept += len(usable)
+            yield [sources[index] for index in usable], [targets[index] for index in usable]
+        if content.hexdigest() != self._digest:
+            raise CorpusError(self._corpus.name, "its text changed after it was inspected; start again")
+        if not kept:
+            problem = f"no pair can be used: {self._empty} empty, {self._too_long} over {self.maximum_tokens} tokens"
+            raise CorpusError(self._corpus.name, problem + "".join(f"; {example}" for example in self._first))
+
+    def _is_usable(self, pair: SentencePair, in_source: int, in_target: int) -> bool:
+        lengths = dict(zip(SIDES, (in_source, in_target), strict=True))
+        if empty := [side for side in SIDES if not lengths[side]]:
+            self._empty += 1
+            self._describe(f"line {pair.line}: empty {empty[0]}")
+        elif long := [side for side in SIDES if lengths[side] > self.maximum_tokens]:
+            self._too_long += 1
+            self._describe(f"line {pair.line}: {lengths[long[0]]} {long[0]} tokens")
+        else:
+            return True
+        return False
+
+    def _describe(self, example: str) -> None:
+        if len(self._first) < NAMED_LINES:
+            self._first.append(example)
+
+
+def _build(tokenization: _Tokenization, folder: Path) -> None:
+    partial = folder.with_name(f"{folder.name}.partial")
+    for leftover in (partial, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir()
+    try:
+        vocabularies = (tokenization.tokenizers[0].size, tokenization.tokenizers[1].size)
+        digests = write_arrays(tokenization.chunks(), vocabularies, partial)
+        write_summary(partial, tokenization.skipped, digests)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Scores and what is computed from them: metrics, significance, forgetting, transfer, alignment."""

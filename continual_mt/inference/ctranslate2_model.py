@@ -1,0 +1,222 @@
+"""The fast back end: an assembled recipe, converted once for CTranslate2 (Klein et al., 2020) and kept.
+
+The reference is `PairModel`. CTranslate2 ends its searches by other rules, and its int8 weights are rounded, so its
+answers differ from it now and then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from continual_mt.errors import IncompatibleError, StorageError
+from continual_mt.inference.torch_model import PairModel
+from continual_mt.inference.translator import Hypothesis, Search, Translator
+from continual_mt.model.transformer import NORM_EPSILON, sinusoidal_positions
+
+if TYPE_CHECKING:
+    import ctranslate2
+
+FORMAT_VERSION = 1
+PACKAGE = "ctranslate2"
+DIGEST = "continual-mt.sha256"
+Precision = Literal["int8", "float32"]
+
+# CTranslate2 sorts and batches by itself; this much at a time shows progress.
+SENTENCES_AT_A_TIME = 2000
+
+
+def available() -> bool:
+    """Whether the package is installed."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+class ConvertedModel(Translator):
+    """A recipe that CTranslate2 runs."""
+
+    def __init__(self, model: PairModel, engine: ctranslate2.Translator) -> None:
+        self.pair, self.source, self.target, self.recipe = model.pair, model.source, model.target, model.recipe
+        self._maximum_tokens, self.engine = model.maximum_tokens, engine
+        self._source_pieces, self._target_pieces = self.source.tokenizer.pieces, self.target.tokenizer.pieces
+        self._target_ids = {piece: number for number, piece in enumerate(self._target_pieces)}
+
+    @property
+    def maximum_tokens(self) -> int:
+        return self._maximum_tokens
+
+    def search(
+        self, sources: Sequence[list[int]], search: Search, progress: Callable[[int], None] | None = None
+    ) -> list[list[Hypothesis]]:
+        results: list[list[Hypothesis]] = []
+        for first in range(0, len(sources), SENTENCES_AT_A_TIME):
+            chosen = sources[first : first + SENTENCES_AT_A_TIME]
+            results += self._search(chosen, search)
+            if progress:
+                progress(len(results))
+        return results
+
+    def _search(self, sources: Sequence[list[int]], search: Search) -> list[list[Hypothesis]]:
+        end = self._source_pieces[self.source.tokenizer.end]
+        found = self.engine.translate_batch(
+            [[*(self._source_pieces[token] for token in source), end] for source in sources],
+            beam_size=search.beam,
+            num_hypotheses=search.best,
+            length_penalty=search.length_penalty,
+            max_batch_size=max(1, search.batch_tokens // search.beam),
+            batch_type="tokens",
+            # The reference limits each sentence by its length; here one limit holds for all. A sentence that never ends
+            # comes out longer beside long ones.
+            max_decoding_length=min(self._maximum_tokens, 2 * max(map(len, sources)) + 22),
+            min_decoding_length=0,  # its own of 1 takes the end's probability away from the first step
+            max_input_length=0,  # parts are within the model's limit already; its own would cut without a word
+            return_scores=search.scored,
+        )
+        return [
+            [
+                Hypothesis([self._target_ids[piece] for piece in tokens], score)
+                for tokens, score in zip(
+                    result.hypotheses, result.scores or [math.nan] * len(result.hypotheses), strict=True
+                )
+            ]
+            for result in found
+        ]
+
+
+def converted(model: PairModel, cache: Path, *, precision: Precision = "int8", threads: int = 0) -> ConvertedModel:
+    """``model`` for CTranslate2, from ``cache`` where its recipe is kept already.
+
+    ``threads`` 0 leaves their number to CTranslate2. Raises IncompatibleError where CTranslate2 is not installed or
+    would not compute this model, StorageError where the folder cannot be written.
+    """
+    if not available():
+        raise IncompatibleError("CTranslate2 is not installed: pip install ctranslate2, or use torch")
+    import ctranslate2
+
+    if model.recipe is None:
+        raise IncompatibleError("only a model assembled from a recipe can be converted: it is kept under its digest")
+    folder = cache / PACKAGE / f"{model.recipe.digest}-{precision}-{FORMAT_VERSION}"
+
+    try:
+        if not _is_whole(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                if not _is_whole(folder):  # another process may have made it meanwhile
+                    _convert(model, folder, precision)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
+    device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    engine = ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
+    return ConvertedModel(model, engine)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether what was converted is there, to the bit: CTranslate2 computes with damaged weights without a word."""
+    try:
+        return (folder / DIGEST).read_text(encoding="ascii") == _digest(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name != DIGEST:
+            with path.open("rb") as file:
+                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _convert(model: PairModel, folder: Path, precision: Precision) -> None:
+    partial = folder.with_suffix(".partial")
+    _remove(partial)
+    partial.mkdir()
+    try:
+        specification = _specification(model)
+        specification.validate()
+        specification.optimize(quantization=precision if precision == "int8" else None)
+        specification.save(str(partial))
+        (partial / DIGEST).write_text(_digest(partial), encoding="ascii")
+        _remove(folder)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _specification(model: PairModel) -> Any:
+    from ctranslate2.specs import TransformerSpec
+    from ctranslate2.specs.common_spec import Activation
+
+    transformer = model.transformer
+    architecture = transformer.architecture
+    activations = {"relu": Activation.RELU, "swish": Activation.SWISH, "gelu": Activation.GELU}
+    specification = TransformerSpec.from_config(
+        (architecture.encoder_layers, architecture.decoder_layers),
+        architecture.heads,
+        pre_norm=False,
+        activation=activations[architecture.activation],
+    )
+    # Copies: quantisation writes to what it is given, and these are weights that pairs share.
+    tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in transformer.state_dict().items()}
+    positions = sinusoidal_positions(architecture.maximum_positions, architecture.width, torch.device("cpu"))
+    scale = architecture.width**0.5 if architecture.scale_embedding else 1.0
+    for stack, side in ((specification.encoder, "source"), (specification.decoder, "target")):
+        stack.scale_embeddings = scale
+        stack.position_encodings.encodings = positions
+        table = stack.embeddings[0] if side == "source" else stack.embeddings
+        table.weight = tensors[f"{side}.embedding"]
+    for i, layer in enumerate(specification.encoder.layer):
+        _layer(layer, tensors, f"encoder.{i}")
+    for i, layer in enumerate(specification.decoder.layer):
+        _layer(layer, tensors, f"decoder.{i}")
+        _attention(layer.attention, tensors, f"cross_attention.{i}", (("query",), ("key", "value")))
+    specification.decoder.start_from_zero_embedding = False
+    specification.decoder.projection.weight = tensors["target.embedding"]
+    specification.decoder.projection.bias = tensors["target.bias"]
+    specification.register_source_vocabulary(model.source.tokenizer.pieces)
+    specification.register_target_vocabulary(model.target.tokenizer.pieces)
+    target = model.target.tokenizer
+    config = specification.config
+    config.bos_token = config.decoder_start_token = target.pieces[target.start]
+    config.eos_token, config.unk_token = target.pieces[target.end], target.pieces[target.unknown]
+    # Sources come with their own end, whose piece may be another one than the target's.
+    config.add_source_bos = config.add_source_eos = False
+    config.layer_norm_epsilon = NORM_EPSILON
+    return specification
+
+
+def _layer(layer: Any, tensors: Mapping[str, Tensor], name: str) -> None:
+    _attention(layer.self_attention, tensors, f"{name}.attention", (("query", "key", "value"),))
+    _linear(layer.ffn.linear_0, tensors, f"{name}.feed_forward", ("inner",))
+    _linear(layer.ffn.linear_1, tensors, f"{name}.feed_forward", ("outer",))
+    _norm(layer.ffn.layer_norm, tensors, f"{name}.feed_forward.norm")
+
+
+def _attention(attention: Any, tensors: Mapping[str, Tensor], name: str, fused: tuple[tuple[str, ...], ...]) -> None:
+    for linear, parts in zip(attention.linear, (*fused, ("output",)), strict=True):
+        _linear(linear, tensors, name, parts)
+    _norm(attention.layer_norm, tensors, f"{name}.norm")
+
+
+def _linear(linear: Any, tensors: Mapping[str, Tensor], name: str, parts: tuple[str, ...]) -> None:
+    linear.weight = torch.cat([tensors[f"{name}.{part}.weight"] for part in parts])
+    linear.bias = torch.cat([tensors[f"{name}.{part}.bias"] for part in parts])
+
+
+def _norm(norm: Any, tensors: Mapping[str, Tensor], name: str) -> None:
+    norm.gamma, norm.beta = tensors[f"{name}.weight"], tensors[f"{name}.bias"]

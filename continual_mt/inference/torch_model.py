@@ -1,0 +1,97 @@
+"""A model that translates one pair: a transformer, the two sides, and the recipe that it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from continual_mt.artifacts.side import Side
+from continual_mt.data.batching import pad
+from continual_mt.data.segmentation import by_length
+from continual_mt.inference.beam_search import encode, search_batch
+from continual_mt.inference.translator import Hypothesis, Search, Translator
+from continual_mt.inference.worker_processes import possible, shared_out
+from continual_mt.languages import Pair
+from continual_mt.model.linear import laid_out
+from continual_mt.model.transformer import Transformer
+
+if TYPE_CHECKING:
+    from continual_mt.artifacts.recipe import Recipe
+
+LOGITS_BATCH = 20
+
+
+@dataclass(frozen=True)
+class PairModel(Translator):
+    """The reference back end, in PyTorch. Weights may be shared with other pairs: nothing here writes to them."""
+
+    pair: Pair
+    transformer: Transformer
+    source: Side
+    target: Side
+    recipe: Recipe | None = None
+
+    @property
+    def maximum_tokens(self) -> int:
+        return self.transformer.architecture.maximum_positions - 1
+
+    def search(
+        self, sources: Sequence[list[int]], search: Search, progress: Callable[[int], None] | None = None
+    ) -> list[list[Hypothesis]]:
+        results: list[list[Hypothesis]] = [[] for _ in sources]
+        done = 0
+        several = self.transformer.device.type == "cpu" and possible()
+        processes = min(search.processes, len(sources)) if several else 1
+        batches = list(by_length(sources, search.batch_tokens // search.beam, processes))
+        work = partial(self._search_chosen, sources, search)
+        found = shared_out(work, batches, processes) if processes > 1 else (work(batch) for batch in batches)
+        # Closed at once when ``progress`` raises: nobody is left at work.
+        with laid_out(len(sources) * search.beam), closing(found):
+            for batch in found:
+                for i, hypotheses in batch:
+                    results[i] = [Hypothesis(*hypothesis) for hypothesis in hypotheses]
+                done += len(batch)
+                if progress:
+                    progress(done)
+        return results
+
+    def _search_chosen(
+        self, sources: Sequence[list[int]], search: Search, chosen: list[int]
+    ) -> list[tuple[int, list[Hypothesis]]]:
+        found = self._search_batch([sources[i] for i in chosen], search)
+        return [(i, hypotheses[: search.best]) for i, hypotheses in zip(chosen, found, strict=True)]
+
+    def _search_batch(self, sources: list[list[int]], search: Search) -> list[list[Hypothesis]]:
+        tokens, lengths = pad([[*source, self.source.tokenizer.end] for source in sources], self.source.tokenizer.pad)
+        tokens, lengths = tokens.to(self.transformer.device), lengths.to(self.transformer.device)
+        start, end = self.target.tokenizer.start, self.target.tokenizer.end
+        return search_batch(encode(self.transformer, tokens, lengths, start, end), search)
+
+    @torch.inference_mode()
+    def logits(self, sources: Sequence[str], references: Sequence[str]) -> Iterator[Tensor]:
+        """Teacher-forced float32 logits (sentences, positions, vocabulary), in fixed batches of LOGITS_BATCH sentences.
+
+        Sentences are cut at the model's positions: this is for comparing models, not for translating.
+        """
+        limit = self.maximum_tokens
+        source, target = self.source.tokenizer, self.target.tokenizer
+        for first in range(0, len(sources), LOGITS_BATCH):
+            chosen = slice(first, first + LOGITS_BATCH)
+            tokens, lengths = pad([[*source.encode(text)[:limit], source.end] for text in sources[chosen]], source.pad)
+            inputs, _ = pad([[target.start, *target.encode(text)[:limit]] for text in references[chosen]], target.pad)
+            device = self.transformer.device
+            yield self.transformer(tokens.to(device), lengths.to(device), inputs.to(device))
+
+    def logits_digest(self, sources: Sequence[str], references: Sequence[str]) -> str:
+        """SHA-256 over the bits of ``logits``: equal digests mean bit-equal models on these sentences."""
+        digest = hashlib.sha256()
+        for logits in self.logits(sources, references):
+            digest.update(logits.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()

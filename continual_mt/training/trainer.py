@@ -1,0 +1,294 @@
+"""Training: of a parent's every parameter, or of the groups that an addition's scope names."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from continual_mt.config.hyperparameters import TrainingSettings
+from continual_mt.data.batching import Indices, UpdateStream
+from continual_mt.data.tokenized_corpus import TokenizedCorpus
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import TrainingError
+from continual_mt.model.architecture import group_of
+from continual_mt.model.transformer import Transformer
+from continual_mt.training.checkpoint import Checkpoint, Progress
+from continual_mt.training.distributed import Workers
+from continual_mt.training.encoder_cache import EncodedSources
+from continual_mt.training.pair_loss import PairLoss
+from continual_mt.training.progress import Report
+from continual_mt.training.replay import Replay, ReplayStream
+
+BETAS = (0.9, 0.98)
+EPSILON = 1e-6
+REPORT_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on what. ``trainable`` are full parameter names; all others stay as they are.
+
+    ``encoded`` are the states of a frozen encoder; without them it computes anew, with the same result up to rounding.
+    """
+
+    model: Transformer
+    trainable: tuple[str, ...]
+    corpus: TokenizedCorpus
+    source: Tokenizer
+    target: Tokenizer
+    settings: TrainingSettings
+    seed: int
+    encoded: EncodedSources | None = None
+    replay: Replay = field(default_factory=Replay)
+
+
+def learning_rate_factor(update: int, warmup: int, updates: int) -> float:
+    """Share of the peak rate in update ``update`` (from 1): linear warm-up, then linear decay to zero at the end."""
+    if update <= warmup:
+        return update / warmup
+    return max(0.0, (updates - update + 1) / max(1, updates - warmup))
+
+
+def computation_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """bfloat16 where asked for, or where ``auto`` finds that the machine multiplies in it; float32 elsewhere."""
+    if precision == "float32":
+        return torch.float32
+    if precision == "bfloat16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = "avx512_bf16" in _cpu_features() or "amx_bf16" in _cpu_features()
+    return torch.bfloat16 if device.type == "cpu" and native else torch.float32
+
+
+def _cpu_features() -> frozenset[str]:
+    capabilities = torch.cpu.get_capabilities()
+    return frozenset(name for name, present in capabilities.items() if present)
+
+
+class Trainer:
+    """One worker's part of a run. Between updates its whole state can be taken (``checkpoint``) and put back."""
+
+    def __init__(self, task: Task, checkpoint: Checkpoint | None = None) -> None:
+        self.task, self.settings = task, task.settings
+        self.device = task.model.device
+        self.dtype = computation_dtype(self.device, task.settings.precision)
+        # What is frozen is cast once, and what trains once an update. A token's gradients are many, and lose too much
+        # when they are summed in bfloat16: embeddings stay as they are.
+        kept = {name for name in task.trainable if name.endswith(".embedding") or self.dtype == torch.float32}
+        self.model = task.model.computing_in(self.dtype, kept)
+        self.workers = Workers()
+        if self.settings.accumulate % self.workers.size:
+            raise TrainingError(
+                f"accumulate ({self.settings.accumulate}) is not a multiple of the workers ({self.workers.size})"
+            )
+        self.model.dropout = self.settings.dropout
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in task.trainable)
+        frozen = encoder_frozen(task.trainable)
+        self.pair = PairLoss(self.model, task.corpus, task.source, task.target, frozen, task.encoded)
+        # The optimizer moves the task's own float32 values.
+        own, computing = dict(task.model.named_parameters()), dict(self.model.named_parameters())
+        self.trained = {name: computing[name] if name in kept else own[name] for name in task.trainable}
+        self._cast = [(own[name], computing[name]) for name in task.trainable if name not in kept]
+        self.optimizer = self._make_optimizer()
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        # Workers draw different dropout; the model and the batch order are the same for all of them.
+        torch.manual_seed(task.seed * 1000 + self.workers.rank)
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self.stream = UpdateStream(
+            task.corpus,
+            self.settings.batch_tokens,
+            self.settings.accumulate,
+            task.seed,
+            self.progress.epoch,
+            self.progress.consumed,
+        )
+        # An earlier pair's sides are frozen, whichever side trains here.
+        frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
+        self.replayed = ReplayStream(task.replay, self.model, frozen, self.settings, task.seed, self.progress.update)
+
+    def _make_optimizer(self) -> torch.optim.AdamW:
+        rates: dict[float, list[Tensor]] = {}
+        for name, parameter in self.trained.items():
+            rate = self.settings.learning_rates.get(group_of(name), self.settings.learning_rate)
+            rates.setdefault(rate, []).append(parameter)
+        groups = [{"params": members, "lr": rate, "peak": rate} for rate, members in rates.items()]
+        return torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, weight_decay=0.0, fused=True)
+
+    def update(self) -> tuple[float, int]:
+        """One update; returns this worker's summed loss (nats) and its number of target tokens."""
+        self.progress.update += 1
+        batches = [(self.pair, indices) for indices in next(self.stream)] + next(self.replayed)
+        self.progress.epoch, self.progress.consumed = self.stream.epoch, self.stream.consumed
+        tokens = sum(pair.tokens(indices) for pair, indices in batches)
+        mine = batches[self.workers.rank :: self.workers.size]
+        self.model.train()
+        loss = sum(self._accumulate(pair, indices, tokens) for pair, indices in mine)
+        parameters = list(self.trained.values())
+        self.workers.sum_gradients(parameters)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if not torch.isfinite(norm):
+            raise TrainingError(
+                f"the gradient is not finite at update {self.progress.update}; "
+                "lower learning_rate or clip, or set precision to float32"
+            )
+        if norm > self.settings.clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)
+        factor = learning_rate_factor(self.progress.update, self.settings.warmup, self.settings.updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._refresh()
+        return loss, sum(pair.tokens(indices) for pair, indices in mine)
+
+    def _accumulate(self, pair: PairLoss, indices: Indices, update_tokens: int) -> float:
+        loss = pair.of(indices, self.settings.label_smoothing)
+        (loss / update_tokens).backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
+        for own, computing in self._cast:
+            if computing.grad is not None:
+                gradient, computing.grad = computing.grad.to(own.dtype), None
+                own.grad = gradient if own.grad is None else own.grad.add_(gradient)
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        for own, computing in self._cast:
+            computing.copy_(own)
+
+    def validated(self, score: float) -> bool:
+        """Take note of a development score; True when it is the best so far."""
+        best = self.progress.best_score is None or score > self.progress.best_score
+        if best:
+            self.progress.best_score, self.progress.best_update = score, self.progress.update
+            self.progress.validations_without_gain = 0
+            self.best = {name: parameter.detach().cpu().clone() for name, parameter in self.trained.items()}
+        else:
+            self.progress.validations_without_gain += 1
+        patience = self.settings.patience
+        exhausted = 0 < patience <= self.progress.validations_without_gain
+        self.progress.finished = exhausted or self.progress.update >= self.settings.updates
+        return best
+
+    def checkpoint(self) -> Checkpoint:
+        """The whole state. Every worker calls this; rank 0 saves what it gets, before the next update changes it."""
+        states = self.workers.gather(_generator_state(self.device), self.device)
+        moments: dict[str, Tensor] = {}
+        for name, parameter in self.trained.items():
+            state = self.optimizer.state.get(parameter)
+            if state:
+                moments[f"{name}/first"], moments[f"{name}/second"] = state["exp_avg"], state["exp_avg_sq"]
+        generators = {str(rank): state for rank, state in enumerate(states)}
+        trained = {name: parameter.detach() for name, parameter in self.trained.items()}
+        return Checkpoint(replace(self.progress), trained, self.best, moments, generators)
+
+    @torch.no_grad()
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        if set(checkpoint.trained) != set(self.trained):
+            raise TrainingError("the checkpoint holds other parameters than this run trains; train anew with --again")
+        if len(checkpoint.generators) != self.workers.size:
+            raise TrainingError(
+                f"the checkpoint was made by {len(checkpoint.generators)} workers, now there are {self.workers.size}; "
+                "resume with as many, or train anew with --again"
+            )
+        self.progress, self.best = replace(checkpoint.progress), dict(checkpoint.best)
+        for name, parameter in self.trained.items():
+            parameter.copy_(checkpoint.trained[name])
+            if checkpoint.optimizer:
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(checkpoint.progress.update), device=_step_device(self.device)),
+                    "exp_avg": checkpoint.optimizer[f"{name}/first"].to(self.device),
+                    "exp_avg_sq": checkpoint.optimizer[f"{name}/second"].to(self.device),
+                }
+        self._refresh()
+        _set_generator_state(checkpoint.generators[str(self.workers.rank)], self.device)
+
+
+def _step_device(device: torch.device) -> torch.device:
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
+def _generator_state(device: torch.device) -> Tensor:
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)
+
+
+def _set_generator_state(state: Tensor, device: torch.device) -> None:
+    length = len(torch.get_rng_state())
+    torch.set_rng_state(state[:length])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state[length:], device)
+
+
+def encoder_frozen(trainable: Iterable[str]) -> bool:
+    """Whether the encoder's states of a sentence never change while these parameters train."""
+    return not {"source", "encoder"} & {group_of(name) for name in trainable}
+
+
+def train(
+    task: Task,
+    *,
+    checkpoint: Checkpoint | None,
+    development: Callable[[Transformer], float],
+    save: Callable[[Trainer], None],
+    report: Callable[[Report], None],
+    stop: Callable[[], bool],
+) -> Progress:
+    """Train until the updates are done, patience is exhausted or ``stop`` says so; returns where the run stands.
+
+    After every ``validate_every`` updates rank 0 scores the development set and ``save`` is called on every worker;
+    it is called, too, when the run is stopped. ``progress.finished`` tells the two ends apart. Raises TrainingError.
+    """
+    trainer = Trainer(task, checkpoint)
+    workers, settings = trainer.workers, trainer.settings
+    losses, tokens, started = 0.0, 0, time.perf_counter()
+    while not trainer.progress.finished:
+        loss, count = trainer.update()
+        losses, tokens = losses + loss, tokens + count
+        update = trainer.progress.update
+        validating = update % settings.validate_every == 0 or update >= settings.updates
+        if not math.isfinite(losses):
+            raise TrainingError(f"the loss is not finite at update {update}; lower learning_rate")
+        if validating or update % REPORT_EVERY == 0:
+            seconds = time.perf_counter() - started
+            total = workers.sum(tokens, trainer.device)
+            mean = workers.sum(losses, trainer.device) / total
+            score, best = None, False
+            if validating:
+                score = _development_score(trainer, development)
+                best = trainer.validated(score)
+                save(trainer)
+            rate = max(group["lr"] for group in trainer.optimizer.param_groups)
+            report(Report(update, trainer.progress.epoch, mean, rate, total / seconds, score, best))
+            losses, tokens, started = 0.0, 0, time.perf_counter()
+        if not trainer.progress.finished and workers.sum(float(stop()), trainer.device):
+            if not validating:
+                save(trainer)
+            break
+    return trainer.progress
+
+
+def _development_score(trainer: Trainer, development: Callable[[Transformer], float]) -> float:
+    """Rank 0 scores, everyone learns the score; random numbers drawn meanwhile leave no trace."""
+    score = 0.0
+    if trainer.workers.rank == 0:
+        cuda = [trainer.device] if trainer.device.type == "cuda" else []
+        with torch.random.fork_rng(cuda):
+            score = development(trainer.model.computing_in(trainer.dtype))
+    return trainer.workers.sum(score, trainer.device)
+
+
+def trainable_copy(tensors: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """The same tensors, with those of ``names`` copied, so that training never writes to the frozen ones."""
+    chosen = set(names)
+    return {name: tensor.clone() if name in chosen else tensor for name, tensor in tensors.items()}

@@ -1,0 +1,1 @@
+"""Charts: interactive ones for the page, pictures for files."""

@@ -1,0 +1,240 @@
+"""The views as plotly figures, for the page, the report and the artifacts."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from continual_mt.evaluation.embedding_map import JointMap
+from dashboards.tables.artifacts import METRICS, percent, points, size
+from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
+
+LETTERED_CELLS = 400  # of more cells than this the words in them could not be read
+MARKS = {"original": "star", "supervised": "square-open"}
+_COLOURS = "Viridis"
+_LANGUAGES = ("#1f77b4", "#c0392b")
+_CANNOT_RUN, _NO_SCORE = "#f1f1f1", "#c9c9c9"
+# Plotly's button that sends a chart to its makers' site is left out: what is shown stays here.
+CONFIG: Any = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d"],
+}
+
+
+def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
+    """One heatmap, whose colour is the score. Kinds are words in the cells, in large matrices marks on them.
+
+    What lies above and below it takes no hover and no click.
+    """
+    rows = matrix.rows()
+    lettered = len(matrix.sources) * len(matrix.targets) <= LETTERED_CELLS
+    name = METRICS[matrix.metric]
+    figure = go.Figure(_ground(matrix, rows))
+    figure.add_heatmap(
+        x=matrix.targets,
+        y=matrix.sources,
+        z=[[None if cell is None else cell.value for cell in row] for row in rows],
+        text=[["" if cell is None else _letters(cell) for cell in row] for row in rows] if lettered else None,
+        texttemplate="%{text}" if lettered else None,
+        hovertext=[["cannot be run" if cell is None else hover(cell, matrix.metric) for cell in row] for row in rows],
+        hoverinfo="text",
+        hoverongaps=True,
+        colorscale=_COLOURS,
+        colorbar={"title": name},
+        xgap=1,
+        ygap=1,
+        name=name,
+    )
+    if not lettered:
+        figure.add_traces([_marked(matrix, kind) for kind in MARKS])
+        title += "; a cell without a mark is zero-shot"
+    height = 170 + max(3, len(matrix.sources)) * (44 if lettered else 8)
+    figure.update_layout(plot_bgcolor=_CANNOT_RUN)
+    # Ranges of our own: marks would make plotly leave room around the cells.
+    figure.update_xaxes(type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5])
+    figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5])
+    return _titled(figure, title, min(height, 1100))
+
+
+def _letters(cell: PairCell) -> str:
+    return f"{'no score' if cell.value is None else points(cell.value)}<br>{cell.kind}"
+
+
+def _ground(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]]) -> go.Heatmap:
+    """Grey below pairs that can be run and have no score."""
+    return go.Heatmap(
+        x=matrix.targets,
+        y=matrix.sources,
+        z=[[None if cell is None else 0 for cell in row] for row in rows],
+        colorscale=[[0, _NO_SCORE], [1, _NO_SCORE]],
+        showscale=False,
+        hoverinfo="skip",
+        xgap=1,
+        ygap=1,
+    )
+
+
+def _marked(matrix: PairMatrix, kind: str) -> go.Scatter:
+    chosen = [cell.pair for cell in matrix.cells.values() if cell.kind == kind]
+    return go.Scatter(
+        x=[pair.target for pair in chosen],
+        y=[pair.source for pair in chosen],
+        mode="markers",
+        marker={"symbol": MARKS[kind], "size": 7, "color": "#d62728"},
+        name=kind,
+        hoverinfo="skip",
+        showlegend=True,
+    )
+
+
+def sheet_figure(sheet: SequenceSheet) -> go.Figure:
+    """A heatmap of score × position, a row a pair."""
+    figure = go.Figure(
+        go.Heatmap(
+            x=sheet.positions,
+            y=[html.escape(row.label) for row in sheet.rows],
+            z=[list(row.values) for row in sheet.rows],
+            text=[[points(value) if value is not None else "" for value in row.values] for row in sheet.rows],
+            texttemplate="%{text}" if len(sheet.rows) * len(sheet.positions) <= LETTERED_CELLS else None,
+            hovertext=[
+                [f"{html.escape(row.label)}<br>{kind}<br>{points(value)}" for value, kind in _cells(row)]
+                for row in sheet.rows
+            ],
+            hoverinfo="text",
+            colorscale=_COLOURS,
+            colorbar={"title": METRICS[sheet.metric]},
+            xgap=1,
+            ygap=1,
+        )
+    )
+    figure.update_layout(plot_bgcolor=_CANNOT_RUN)
+    figure.update_xaxes(type="category", title="position in the sequence, and the last addition", side="top")
+    figure.update_yaxes(type="category", autorange="reversed")
+    return _titled(figure, sheet.title + _left_out(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
+
+
+def _cells(row: Measurement) -> list[tuple[float | None, str]]:
+    return list(zip(row.values, row.kinds, strict=True))
+
+
+def curves_figure(sheets: Sequence[SequenceSheet]) -> go.Figure:
+    """A curve a pair over the positions, a panel a view; a pair has the same colour in all of them."""
+    figure = make_subplots(rows=1, cols=len(sheets), shared_yaxes=True, subplot_titles=[sheet.view for sheet in sheets])
+    colours: dict[str, str] = {}
+    for column, sheet in enumerate(sheets, start=1):
+        for row in sheet.shown(CURVES):
+            known = row.label in colours
+            colour = colours.setdefault(row.label, _colour(len(colours)))
+            curve = go.Scatter(
+                x=sheet.positions,
+                y=list(row.values),
+                name=html.escape(row.label),
+                legendgroup=row.label,
+                showlegend=not known,
+                mode="lines+markers",
+                line={"color": colour},
+            )
+            figure.add_trace(curve, row=1, col=column)
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(title=METRICS[sheets[0].metric], col=1)
+    most = max(sheets, key=lambda sheet: len(sheet.rows) + sheet.left_out)
+    shown = len(most.shown(CURVES))
+    hidden = len(most.rows) + most.left_out - shown
+    title = f"{METRICS[sheets[0].metric]} of each pair over the positions{_left_out(shown, hidden)}"
+    return _titled(figure, title, 480)
+
+
+def _colour(number: int) -> str:
+    # The golden angle: neighbours in the list are never neighbours in colour.
+    return f"hsl({number * 137.5 % 360:.0f},65%,{45 if number % 2 else 60}%)"
+
+
+def storage_figure(storage: Storage) -> go.Figure:
+    """Left the whole beside full copies, right the parent beside each module."""
+    figure = make_subplots(rows=1, cols=2, column_widths=[0.3, 0.7], subplot_titles=["together", "each"])
+    together = {
+        "parent": (storage.parent_bytes, 0),
+        "modules": (storage.modules_bytes, 0),
+        "full copies": (0, storage.copies_bytes),
+    }
+    for name, values in together.items():
+        places = ["parent and modules", "full copies"]
+        text = [size(value) if value else "" for value in values]
+        figure.add_trace(go.Bar(x=places, y=values, name=name, text=text, hoverinfo="name+text"), row=1, col=1)
+    names = [f"parent {storage.parent}", *(name for name, _ in storage.modules)]
+    each = [storage.parent_bytes, *(stored for _, stored in storage.modules)]
+    figure.add_trace(
+        go.Bar(
+            x=names, y=each, hovertext=list(map(size, each)), hoverinfo="x+text", showlegend=False, marker_color="#777"
+        ),
+        row=1,
+        col=2,
+    )
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(title="bytes", rangemode="tozero")
+    return _titled(figure, storage.words, 480)
+
+
+def joint_map_figure(drawn: JointMap, title: str) -> go.Figure:
+    """A point a word, a colour a language, a line from each word to its translation."""
+    figure = go.Figure(_links(drawn))
+    for number, language in enumerate(dict.fromkeys(drawn.languages)):
+        colour = _LANGUAGES[number % len(_LANGUAGES)]
+        rows = [row for row, spoken in enumerate(drawn.languages) if spoken == language]
+        words = [html.escape(drawn.labels[row]) for row in rows]
+        figure.add_scatter(
+            x=[drawn.xy[row][0] for row in rows],
+            y=[drawn.xy[row][1] for row in rows],
+            mode="markers+text",
+            text=words,
+            textposition="top center",
+            textfont={"size": 10, "color": colour},
+            marker={"size": 5, "color": colour},
+            name=language,
+            hovertext=[f"{word} ({language})" for word in words],
+            hoverinfo="text",
+        )
+    for axis, share in zip((figure.update_xaxes, figure.update_yaxes), drawn.explained, strict=True):
+        axis(title=f"{percent(share)} of the variance", zeroline=False)
+    return _titled(figure, title, 700).update_layout(margin={"t": 50})
+
+
+def _links(drawn: JointMap) -> go.Scatter:
+    """All lines as one: a gap ends each of them."""
+    places: list[tuple[float | None, float | None]] = []
+    for start, end in drawn.links:
+        places += [drawn.xy[start], drawn.xy[end], (None, None)]
+    return go.Scatter(
+        x=[x for x, _ in places],
+        y=[y for _, y in places],
+        mode="lines",
+        line={"color": "#ccc", "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _left_out(shown: int, left_out: int) -> str:
+    return f" ({shown:,} of {shown + left_out:,} rows)" if left_out else ""
+
+
+def _titled(figure: go.Figure, title: str, height: int) -> go.Figure:
+    figure.update_layout(
+        title={"text": html.escape(title), "font": {"size": 15}, "yref": "container", "y": 0.98, "yanchor": "top"},
+        height=height,
+        template="plotly_white",
+        margin={"l": 60, "r": 20, "t": 100, "b": 60},
+        legend={"orientation": "h", "y": -0.15},
+    )
+    return figure
+
+
+def fragment(figure: go.Figure) -> str:
+    """HTML that draws a figure once plotly.js is there."""
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG))

@@ -1,0 +1,95 @@
+"""The views as PNG pictures, drawn by matplotlib without a window or a browser."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dashboards.tables.artifacts import METRICS, points
+from dashboards.views.views import CURVES, PairMatrix, SequenceSheet, Storage
+
+LETTERED_CELLS = 400
+_DOTS_PER_INCH = 100
+_MEGABYTE = 1e6
+_WIDEST, _TALLEST = 30.0, 40.0
+
+
+def matrix_picture(matrix: PairMatrix, title: str) -> bytes:
+    """Source × target, coloured by score, with the values where they can be read."""
+    values = [[None if cell is None else cell.value for cell in row] for row in matrix.rows()]
+    return _heatmap(values, matrix.targets, matrix.sources, title, METRICS[matrix.metric])
+
+
+def sheet_picture(sheet: SequenceSheet) -> bytes:
+    """Score × position, a row a pair."""
+    labels = [row.label for row in sheet.rows]
+    return _heatmap([row.values for row in sheet.rows], sheet.positions, labels, sheet.title, METRICS[sheet.metric])
+
+
+def curves_picture(sheets: Sequence[SequenceSheet]) -> bytes:
+    """A curve a pair over the positions, a panel a view."""
+    figure, panels = _figure(len(sheets), 5.0 * len(sheets) + 3, 5.0)
+    colours: dict[str, str] = {}
+    for axes, sheet in zip(panels, sheets, strict=True):
+        for row in sheet.shown(CURVES):
+            colour = colours.setdefault(row.label, f"C{len(colours) % 10}")
+            values = [np.nan if value is None else value for value in row.values]
+            axes.plot(range(len(values)), values, marker="o", label=row.label, color=colour)
+        axes.set_title(sheet.view)
+        axes.set_xticks(range(len(sheet.positions)), sheet.positions, rotation=45, ha="right")
+    panels[0].set_ylabel(METRICS[sheets[0].metric])
+    panels[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=7)
+    return _png(figure)
+
+
+def storage_picture(storage: Storage) -> bytes:
+    """The whole beside full copies, and each module."""
+    names = ["full copies", "parent and modules", "parent", *(name for name, _ in storage.modules)]
+    stored = [storage.parent_bytes, *(stored for _, stored in storage.modules)]
+    values = [storage.copies_bytes, sum(stored), *stored]
+    figure, (axes,) = _figure(1, 8.0, min(_TALLEST, 1.5 + 0.25 * len(names)))
+    axes.barh(names, [value / _MEGABYTE for value in values], color=["#bbbbbb", "#4477aa", "#777777"])
+    axes.invert_yaxis()
+    axes.set_xlabel("MB")
+    axes.set_title(storage.words, fontsize=9)
+    return _png(figure)
+
+
+def _heatmap(
+    values: Sequence[Sequence[float | None]], columns: Sequence[str], rows: Sequence[str], title: str, metric: str
+) -> bytes:
+    figure, (axes,) = _figure(1, min(_WIDEST, 4 + 0.8 * len(columns)), min(_TALLEST, 2 + 0.3 * len(rows)))
+    numbers = np.array([[np.nan if value is None else value for value in row] for row in values], dtype=float)
+    image = axes.imshow(np.ma.masked_invalid(numbers), aspect="auto", cmap="viridis")
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    axes.set_title(title, fontsize=9)
+    figure.colorbar(image, ax=axes, label=metric)
+    if numbers.size <= LETTERED_CELLS and not np.isnan(numbers).all():
+        _letter(axes, numbers)
+    return _png(figure)
+
+
+def _letter(axes: Axes, numbers: np.ndarray) -> None:
+    middle = (np.nanmax(numbers) + np.nanmin(numbers)) / 2
+    for (row, column), value in np.ndenumerate(numbers):
+        if not np.isnan(value):
+            colour = "white" if value <= middle else "black"
+            axes.text(column, row, points(value), ha="center", va="center", color=colour, fontsize=7)
+
+
+def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(min(_WIDEST, width), height), dpi=_DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()

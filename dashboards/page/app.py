@@ -1,0 +1,219 @@
+"""The local page. Every answer is read from the registry at that moment; the page writes nothing."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash.development.base_component import Component
+
+from continual_mt.errors import ContinualMTError
+from dashboards.page import components as elements
+from dashboards.page import panels
+from dashboards.page.translate import Sentences
+from dashboards.report.document import STYLE
+from dashboards.report.report import NO_PARENT
+from dashboards.tables.artifacts import METRICS
+from dashboards.views.alignment import Neighbourhoods
+from registry import Registry
+from registry.records.entities import now
+
+OpenRegistry = Callable[[], Registry]
+_Parameters = ParamSpec("_Parameters")
+
+_INDEX = (
+    "<!doctype html>\n<html lang='en'><head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<style>"
+    + STYLE
+    + "</style></head><body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body></html>"
+)
+
+
+def page(open_registry: OpenRegistry) -> Dash:
+    """The page as an application. ``open_registry`` is called anew for everything that is shown.
+
+    What keeps the registry from being read (it is missing, empty, lost since) is said on the page.
+    """
+    app = Dash(
+        __name__,
+        title="continual_mt",
+        update_title="",
+        index_string=_INDEX,
+        suppress_callback_exceptions=True,  # what a view holds is there only while it is shown
+    )
+    app.layout = lambda: _layout(open_registry)
+    _answer(app, open_registry)
+    _answer_alignment(app, open_registry)
+    _answer_translation(app, Sentences(open_registry))
+    return app
+
+
+def in_words(shown: Callable[_Parameters, Component]) -> Callable[_Parameters, Component]:
+    """What an error says, in the place of what cannot be shown. One that nobody raised on purpose is logged as well."""
+
+    @wraps(shown)
+    def answer(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> Component:
+        try:
+            return shown(*arguments, **named)
+        except ContinualMTError as error:
+            return elements.problem(f"{error}")
+        except Exception as error:
+            # Not by way of Dash's logger, which writes to standard output.
+            traceback.print_exc()
+            what = f"{type(error).__name__}: {error}"
+            return elements.problem(f"the page met an error of its own ({what}); the server's log has the rest")
+
+    return answer
+
+
+def _layout(open_registry: OpenRegistry) -> Component:
+    @in_words
+    def body() -> Component:
+        with open_registry() as registry:
+            parents = [parent.name for parent in registry.parents()]
+        return _frame(parents) if parents else elements.problem(NO_PARENT)
+
+    heading = html.H1("What continual_mt can translate, and how well")
+    read = elements.note(f"Read at {now():%Y-%m-%d %H:%M:%S UTC}; reload the page for what was added since.")
+    return html.Div([heading, read, body()])
+
+
+def _frame(parents: list[str]) -> Component:
+    metrics = dcc.RadioItems(
+        id="metric",
+        options=[{"value": metric, "label": name} for metric, name in METRICS.items()],
+        value="bleu",
+        inline=True,
+        persistence=True,
+        persistence_type="session",
+    )
+    tabs = dcc.Tabs(
+        id="view-chosen",
+        value="pairs",
+        children=[dcc.Tab(label=name.capitalize(), value=name, id=f"tab-{name}") for name in panels.PANELS],
+        persistence=True,
+        persistence_type="session",
+    )
+    controls = html.Div([elements.chooser("parent", "parent", parents, parents[0]), metrics], className="controls")
+    # What is inside of a view waits on its own, and hides nothing else meanwhile.
+    whole = dcc.Loading(
+        html.Div(id="view"),
+        target_components={"view": "children"},  # type: ignore[arg-type]  # declared as a mapping without keys
+    )
+    return html.Div([controls, tabs, whole])
+
+
+def _answer(app: Dash, open_registry: OpenRegistry) -> None:
+    """What is shown for each choice."""
+
+    @app.callback(
+        Output("view", "children"), Input("view-chosen", "value"), Input("parent", "value"), Input("metric", "value")
+    )
+    @in_words
+    def view(chosen: str, parent: str | None, metric: str) -> Component:
+        with open_registry() as registry:
+            return panels.PANELS[chosen](registry, registry.parent(parent), metric)
+
+    @app.callback(
+        Output("source", "value"), Output("target", "value"), Input("pairs", "clickData"), prevent_initial_call=True
+    )
+    def clicked(click: dict[str, Any] | None) -> tuple[Any, Any]:
+        if not click:
+            return no_update, no_update
+        point = click["points"][0]
+        return point["y"], point["x"]
+
+    @app.callback(
+        Output("samples", "children"), Input("source", "value"), Input("target", "value"), State("parent", "value")
+    )
+    @in_words
+    def samples(source: str | None, target: str | None, parent: str | None) -> Component:
+        if not source or not target:
+            return elements.note("Click a pair, or choose its languages, to see what it translated.")
+        with open_registry() as registry:
+            return panels.samples(registry, registry.parent(parent), source, target)
+
+    @app.callback(
+        Output("sequence-figures", "children"),
+        Input("sequence", "value"),
+        Input("language", "value"),
+        State("metric", "value"),
+    )
+    @in_words
+    def sequence(digest: str | None, language: str | None, metric: str) -> Component:
+        with open_registry() as registry:
+            return panels.sequence(registry, digest, language, metric)
+
+    @app.callback(Output("modules", "children"), Input("modules-chosen", "value"), State("parent", "value"))
+    @in_words
+    def modules(first: str | None, parent: str | None) -> Component:
+        with open_registry() as registry:
+            return panels.modules_from(registry, registry.parent(parent), int(first or 0))
+
+
+def _answer_alignment(app: Dash, open_registry: OpenRegistry) -> None:
+    neighbourhoods = Neighbourhoods()
+
+    @app.callback(
+        Output("joint-map", "children"),
+        Input("first-table", "value"),
+        Input("second-table", "value"),
+        State("parent", "value"),
+    )
+    @in_words
+    def joint_map(first: str | None, second: str | None, parent: str | None) -> Component:
+        with open_registry() as registry:
+            return panels.joint_map(registry, registry.parent(parent), first, second)
+
+    @app.callback(
+        Output("neighbours", "children"),
+        Input("look-up", "n_clicks"),
+        Input("word", "n_submit"),
+        State("word", "value"),
+        State("first-table", "value"),
+        State("second-table", "value"),
+        State("parent", "value"),
+        prevent_initial_call=True,
+    )
+    @in_words
+    def neighbours(
+        clicks: int | None,
+        entered: int | None,
+        word: str | None,
+        first: str | None,
+        second: str | None,
+        parent: str | None,
+    ) -> Component:
+        if not clicks and not entered:
+            return html.Div()
+        with open_registry() as registry:
+            return panels.neighbours(registry, registry.parent(parent), first, second, word, neighbourhoods)
+
+
+def _answer_translation(app: Dash, sentences: Sentences) -> None:
+    @app.callback(
+        Output("translation", "children"),
+        Input("translate", "n_clicks"),
+        State("translate-source", "value"),
+        State("translate-target", "value"),
+        State("text", "value"),
+        State("parent", "value"),
+        prevent_initial_call=True,
+    )
+    @in_words
+    def translation(
+        clicks: int | None, source: str | None, target: str | None, text: str | None, parent: str
+    ) -> Component:
+        if not clicks:
+            return html.Div()
+        if not source or not target or not (text or "").strip():
+            return elements.problem("Choose the languages of a pair and write a sentence.")
+        translated = sentences.translate(source, target, parent, text or "")
+        return html.Div(
+            [
+                html.P(translated.text or "(the translation is empty)", id="translated", lang=target.replace("_", "-")),
+                html.P(f"{translated.recipe}", id="translated-recipe", className="note"),
+            ]
+        )

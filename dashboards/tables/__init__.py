@@ -1,0 +1,1 @@
+"""Tables for the console, the page and the report."""

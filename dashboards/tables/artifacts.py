@@ -1,0 +1,219 @@
+"""The tables that the registry's records are shown in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.evaluation.alignment_result import Method, Precision, Unit
+from dashboards.tables.table import NOTHING, Column, Table
+from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, Remarks, ScoreRecord
+
+KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
+LOOKED_UP: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
+METHODS: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
+METRICS = {"bleu": "BLEU", "chrf": "chrF"}
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+@dataclass
+class _Measured:
+    """All metrics of one recipe on one test set."""
+
+    about: ScoreRecord
+    metrics: dict[str, ScoreRecord] = field(default_factory=dict)
+
+    def value(self, metric: str) -> str:
+        return points(self.metrics[metric].value) if metric in self.metrics else NOTHING
+
+    def copy(self, metric: str) -> str:
+        return points(self.metrics[metric].copy_value) if metric in self.metrics else NOTHING
+
+
+def results_table(scores: Sequence[ScoreRecord]) -> Table:
+    """How well each recipe translates each test set; original pairs first, then supervised, zero-shot and retention.
+
+    Of a measurement that is there twice the last counts. Parent, modules, test set and beam get a column where two rows
+    would look alike without it.
+    """
+    measured = sorted(_measured(scores), key=lambda row: (KINDS.index(row.about.kind), row.about.pair))
+    heads = [(str(row.about.pair), kind_of(row.about)) for row in measured]
+    details = {
+        "parent": [row.about.parent for row in measured],
+        "modules": [_modules_of(row.about) for row in measured],
+        "test set": [row.about.test for row in measured],
+        "beam": [str(row.about.beam) for row in measured],
+    }
+    telling = {
+        name: values for name, values in details.items() if len(set(zip(heads, values, strict=True))) > len(set(heads))
+    }
+    figures = [(row.value("bleu"), row.value("chrf"), row.copy("bleu"), f"{row.about.sentences:,}") for row in measured]
+    columns = [Column("pair"), Column("recipe"), *map(Column, telling)]
+    columns += [Column(name, number=True) for name in ("BLEU", "chrF", "BLEU of a copy", "sentences")]
+    rows = [(*head, *(values[i] for values in telling.values()), *figures[i]) for i, head in enumerate(heads)]
+    return Table(columns, rows)
+
+
+def _measured(scores: Sequence[ScoreRecord]) -> list[_Measured]:
+    found: dict[tuple[str, str, str, int], _Measured] = {}
+    for score in scores:
+        key = (score.recipe, str(score.pair), score.test_digest, score.beam)
+        found.setdefault(key, _Measured(score)).metrics[score.metric] = score
+    return list(found.values())
+
+
+def kind_of(score: ScoreRecord) -> str:
+    """The kind of recipe that was scored; a retention names the module that it goes through."""
+    if score.kind == "retention" and score.cross_attention is not None:
+        return f"retention through {short_name(score.cross_attention)}"
+    return score.kind
+
+
+def _modules_of(score: ScoreRecord) -> str:
+    names = dict.fromkeys(name for name in (score.source, score.cross_attention, score.target) if name is not None)
+    return ", ".join(map(short_name, names)) or NOTHING
+
+
+def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
+    """One recipe on one test set, a row a metric, with the signatures that make the figures comparable."""
+    columns = (Column("metric"), Column("value", True), Column("copy of the source", True), Column("signature"))
+    return Table(
+        columns, [(score.metric, points(score.value), points(score.copy_value), score.signature) for score in scores]
+    )
+
+
+def alignment_table(alignments: Sequence[Precision]) -> Table:
+    """How often a translation is the nearest, or among the five nearest; a row for each kind of word and method."""
+    columns = [Column("looked up"), Column("method")]
+    columns += [Column(name, number=True) for name in ("precision@1", "precision@5", "queries", "candidates")]
+    rows = [
+        (
+            LOOKED_UP[found.unit],
+            METHODS[found.method],
+            *(NOTHING if share is None else percent(share) for share in (found.at_1, found.at_5)),
+            f"{found.queries:,}",
+            f"{found.candidates:,}",
+        )
+        for found in alignments
+    ]
+    return Table(columns, rows)
+
+
+def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> Table:
+    """What can be run, how, and how well: BLEU on the largest test set, and chrF on the same, from ``scores``."""
+    chrf = {(score.recipe, score.test_digest, score.beam): score.value for score in scores if score.metric == "chrf"}
+    several = len({entry.recipe.parent for entry in entries}) > 1
+    rows: list[tuple[str, ...]] = []
+    for entry in entries:
+        best = entry.score
+        figures = (NOTHING, NOTHING, NOTHING)
+        if best is not None:
+            found = chrf.get((entry.recipe.digest, best.test_digest, best.beam))
+            figures = (
+                points(best.value),
+                points(found),
+                f"{best.test}, {best.sentences:,} sentences, beam {best.beam}",
+            )
+        head = (entry.recipe.parent,) if several else ()
+        rows.append((*head, str(entry.pair), entry.kind, parts_of(entry.recipe), *figures))
+    columns = [Column("pair"), Column("kind"), Column("recipe"), Column("BLEU", True), Column("chrF", True)]
+    columns = [*([Column("parent")] if several else []), *columns, Column("test set")]
+    return Table(columns, rows)
+
+
+def parts_of(recipe: Recipe) -> str:
+    """Where a recipe's pieces come from, in the order source, cross-attention, target."""
+    parts = (("source", recipe.source), ("xattn", recipe.cross_attention), ("target", recipe.target))
+    return ", ".join(f"{part} {short_name(key.name) if key else 'parent'}" for part, key in parts)
+
+
+def storage_table(
+    parents: Sequence[ParentRecord],
+    modules: Sequence[ModuleRecord],
+    *,
+    created: bool = False,
+    remarks: Mapping[str, Remarks] | None = None,
+) -> Table:
+    """What each parent and module stores; a module's share is of its parent's parameters, a full copy's number.
+
+    Aliases and tags, from ``remarks`` by full name, get a column where there are any.
+    """
+    whole = {parent.name: parent.parameters for parent in parents}
+    belonging = {name: list(group) for name, group in groupby(_by_parent(modules), lambda module: module.parent)}
+    records = [record for parent in parents for record in (parent, *belonging.get(parent.name, ()))]
+    said = [(remarks or {}).get(name_of(record), Remarks()) for record in records]
+    words = {"aliases": [one.aliases for one in said], "tags": [one.tags for one in said]}
+    used = {name: values for name, values in words.items() if any(values)}
+    rows = [
+        (
+            *_stored(record, whole),
+            *(", ".join(values[i]) or NOTHING for values in used.values()),
+            *([time_of(record)] if created else []),
+        )
+        for i, record in enumerate(records)
+    ]
+    columns = [Column("name"), Column("what")]
+    columns += [Column(name, number=True) for name in ("parameters", "stored", "share of a full copy")]
+    return Table([*columns, *map(Column, used), *([Column("created")] if created else [])], rows)
+
+
+def _by_parent(modules: Sequence[ModuleRecord]) -> Iterator[ModuleRecord]:
+    return iter(sorted(modules, key=lambda module: module.parent))
+
+
+def _stored(record: ParentRecord | ModuleRecord, whole: dict[str, int]) -> tuple[str, ...]:
+    sizes = f"{record.parameters:,}", size(record.bytes)
+    share = 1.0 if isinstance(record, ParentRecord) else record.parameters / whole[record.parent]
+    return (name_of(record), what_is(record), *sizes, percent(share))
+
+
+def name_of(record: ParentRecord | ModuleRecord) -> str:
+    """A parent's name, a module's full name."""
+    return record.name if isinstance(record, ParentRecord) else record.full_name
+
+
+def what_is(record: ParentRecord | ModuleRecord) -> str:
+    if isinstance(record, ParentRecord):
+        return f"parent {record.pair}"
+    return f"new {record.side} {record.language}, {record.scope}{', shared' if record.shared else ''}"
+
+
+def corpora_table(lineage: Lineage) -> Table:
+    """The corpora that something was made from, with their licences."""
+    columns = (Column("role"), Column("corpus"), Column("sentences", True), Column("skipped", True), Column("licence"))
+    return Table(
+        columns,
+        [
+            (role, corpus.name, f"{corpus.sentences:,}", f"{corpus.skipped:,}", corpus.licence)
+            for role, corpus in lineage.corpora
+        ],
+    )
+
+
+def short_name(module: str) -> str:
+    """A module's name without its parent's."""
+    return module.rpartition("/")[2]
+
+
+def points(value: float | None) -> str:
+    """A score of 0 to 100 with one decimal."""
+    return NOTHING if value is None else f"{value:z.1f}"
+
+
+def percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units."""
+    for unit in _UNITS[:-1]:
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} {_UNITS[-1]}"
+
+
+def time_of(record: ParentRecord | ModuleRecord) -> str:
+    return record.created.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,92 @@
+"""Tables of what people decided and said: aliases and their history, notes, lineage, and what a search found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from dashboards.tables.artifacts import corpora_table, size, what_is
+from dashboards.tables.table import NOTHING, Column, Table
+from registry import AliasMove, Found, ModuleRecord, NoteRecord, Relation, Relations, Remarks
+
+RECIPES_SHOWN = 10
+
+
+def remark_facts(remarks: Remarks) -> list[tuple[str, str]]:
+    """Aliases, tags and notes, as far as there are any."""
+    facts = [("aliases", ", ".join(remarks.aliases)), ("tags", ", ".join(remarks.tags))]
+    facts += [("note", f"{note.text} ({_signed(note)})") for note in remarks.notes]
+    return [(name, text) for name, text in facts if text]
+
+
+def module_title(module: ModuleRecord, remarks: Remarks) -> str:
+    """``base/de-en:1: new source de, xattn; @champion; newswire``."""
+    aliases = " ".join(f"@{alias}" for alias in remarks.aliases)
+    return "; ".join(filter(None, (f"{module.full_name}: {what_is(module)}", aliases, " ".join(remarks.tags))))
+
+
+def module_tables(module: ModuleRecord, remarks: Remarks, relations: Relations) -> list[tuple[str, Table]]:
+    """What a module was made from, what depends on it and how aliases moved, with titles; those that have a row."""
+    with_others = [relation for relation in relations.made_from if relation.role in ("start", "replayed")]
+    tables = [
+        ("corpora", corpora_table(module.lineage)),
+        ("modules that it was trained with", origins_table(with_others)),
+        ("depends on it", dependents_table(relations, RECIPES_SHOWN)),
+        ("alias history", moves_table(remarks.moves)),
+    ]
+    return [(title, table) for title, table in tables if table.rows]
+
+
+def moves_table(moves: Sequence[AliasMove]) -> Table:
+    """The history of an alias, or of those of a module, oldest first."""
+    columns = [Column("alias"), Column("from", True), Column("to", True), Column("who"), Column("when")]
+    return Table(
+        columns,
+        [
+            (move.full_name, _version(move.from_version), _version(move.to_version), move.who, moment(move.moment))
+            for move in moves
+        ],
+    )
+
+
+def origins_table(made_from: Sequence[Relation]) -> Table:
+    """What something was made from."""
+    rows = [(relation.role, relation.name, relation.detail or NOTHING) for relation in made_from]
+    return Table((Column("role"), Column("name"), Column("detail")), rows)
+
+
+def dependents_table(relations: Relations, recipes: int | None = None) -> Table:
+    """What depends on something; what holds it keeps it from being deleted. ``recipes`` is how many of them to show."""
+    run = [relation for relation in relations.dependents if relation.role == "recipe"]
+    shown = [relation for relation in relations.dependents if relation.role != "recipe"] + run[:recipes]
+    rows = [(one.role, one.name, one.detail or NOTHING, "yes" if one.holds else "no") for one in shown]
+    if recipes is not None and len(run) > recipes:
+        rows.append(("recipe", f"and {len(run) - recipes:,} more", NOTHING, "no"))
+    return Table((Column("role"), Column("name"), Column("detail"), Column("holds it")), rows)
+
+
+def found_table(found: Sequence[Found]) -> Table:
+    """What a search found, with its own pair's best BLEU; a column says when and by whom it was deleted, if it was."""
+    rows = []
+    for one in found:
+        said = (", ".join(words) or NOTHING for words in (one.remarks.aliases, one.remarks.tags))
+        about = one.name, what_is(one.record), f"{one.record.parameters:,}", size(one.record.bytes)
+        deleted = f"{moment(one.deletion.moment)}, {one.deletion.who}" if one.deletion else NOTHING
+        bleu = NOTHING if one.bleu is None else f"{one.bleu:.1f}"
+        rows.append((*about, bleu, *said, moment(one.record.created), deleted))
+    columns = [Column("name"), Column("what"), Column("parameters", True), Column("stored", True)]
+    columns += [Column("BLEU", True), Column("aliases"), Column("tags"), Column("created"), Column("deleted")]
+    table = Table(columns, rows)
+    return table if any(one.deletion for one in found) else Table(columns[:-1], [row[:-1] for row in table.rows])
+
+
+def moment(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _signed(note: NoteRecord) -> str:
+    return f"{note.who}, {moment(note.moment)}"
+
+
+def _version(number: int | None) -> str:
+    return NOTHING if number is None else str(number)

@@ -1,0 +1,1 @@
+"""The registry's records as the plain data that tables and charts show."""

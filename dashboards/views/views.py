@@ -1,0 +1,249 @@
+"""What the page, the report and the artifacts show, computed from records: plain data that no drawing library knows."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from continual_mt.artifacts.recipe import RecipeKind
+from continual_mt.languages import Pair
+from dashboards.tables.artifacts import KINDS, METRICS, parts_of, percent, points, short_name, size, time_of
+from dashboards.tables.table import NOTHING
+from registry import CellRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord, SequenceRecord
+
+VIEWS = {
+    "routed": "routed: every pair by its own recipe",
+    "through": "through: every pair by the cross-attention that was trained last",
+    "shared": "shared: one cross-attention for every pair",
+}
+ROWS = 150
+CURVES = 30
+
+
+@dataclass(frozen=True)
+class PairCell:
+    """A pair in the matrix. ``recipe`` and ``test`` are words; ``value`` is None where nothing was scored."""
+
+    pair: Pair
+    kind: RecipeKind
+    recipe: str
+    value: float | None
+    test: str
+
+
+@dataclass(frozen=True)
+class PairMatrix:
+    """Source languages × target languages; a pair that cannot be run has no cell."""
+
+    metric: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    cells: Mapping[tuple[str, str], PairCell]
+
+    @classmethod
+    def of(cls, metric: str, cells: Iterable[PairCell]) -> PairMatrix:
+        """The original pair's languages come first, the others by name."""
+        found = {(cell.pair.source, cell.pair.target): cell for cell in cells}
+        first = {language for cell in found.values() if cell.kind == "original" for language in _languages(cell.pair)}
+
+        def ordered(languages: Iterable[str]) -> tuple[str, ...]:
+            return tuple(sorted(set(languages), key=lambda language: (language not in first, language)))
+
+        return cls(metric, ordered(source for source, _ in found), ordered(target for _, target in found), found)
+
+    def rows(self) -> list[list[PairCell | None]]:
+        return [[self.cells.get((source, target)) for target in self.targets] for source in self.sources]
+
+
+def _languages(pair: Pair) -> tuple[str, str]:
+    return pair.source, pair.target
+
+
+def pair_matrix(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord], metric: str) -> PairMatrix:
+    """Every pair of one parent that can be run: its best BLEU, or another metric of the same translations."""
+    values = {(score.recipe, score.test_digest, score.beam): score.value for score in scores if score.metric == metric}
+    cells = []
+    for entry in entries:
+        best = entry.score
+        value = None if best is None else values.get((entry.recipe.digest, best.test_digest, best.beam))
+        test = "no score yet" if best is None else f"{best.test}, {best.sentences:,} sentences, beam {best.beam}"
+        cells.append(PairCell(entry.pair, entry.kind, parts_of(entry.recipe), value, test))
+    return PairMatrix.of(metric, cells)
+
+
+def zero_shot_matrix(cells: Sequence[CellRecord], metric: str) -> PairMatrix | None:
+    """The zero-shot pairs behind the last addition of a sequence; None where none was scored."""
+    chosen = [cell for cell in cells if cell.metric == metric and cell.kind == "zero-shot"]
+    for view in ("routed", "shared", "through"):
+        seen = [cell for cell in chosen if cell.view == view]
+        if seen:
+            last = max(cell.position for cell in seen)
+            return PairMatrix.of(metric, (_pair_cell(cell) for cell in seen if cell.position == last))
+    return None
+
+
+def _pair_cell(cell: CellRecord) -> PairCell:
+    through = f"position {cell.position}, after {short_name(cell.module)}" if cell.module else "before any addition"
+    return PairCell(cell.pair, cell.kind, through, cell.value, f"{cell.test}, beam {cell.beam}")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A row of a sequence's heatmap, and a curve: a pair on a test set. ``kinds`` are those of its cells."""
+
+    label: str
+    pair: Pair
+    values: tuple[float | None, ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SequenceSheet:
+    """One view of a sequence in one metric: rows × positions. ``left_out`` rows are not shown."""
+
+    view: str
+    metric: str
+    positions: tuple[str, ...]
+    rows: tuple[Measurement, ...]
+    left_out: int
+
+    @property
+    def title(self) -> str:
+        return f"{METRICS.get(self.metric, self.metric)}, {VIEWS.get(self.view, self.view)}"
+
+    def shown(self, count: int) -> tuple[Measurement, ...]:
+        return self.rows[:count]
+
+
+@dataclass
+class _Row:
+    pair: Pair
+    test: str
+    beam: int
+    rank: int = len(KINDS)
+    cells: dict[tuple[str, int], CellRecord] = field(default_factory=dict)
+
+    def add(self, cell: CellRecord) -> None:
+        self.cells[cell.view, cell.position] = cell
+        self.rank = min(self.rank, KINDS.index(cell.kind))
+
+
+def sequence_sheets(
+    sequence: SequenceRecord,
+    cells: Sequence[CellRecord],
+    metric: str,
+    *,
+    language: str | None = None,
+    limit: int = ROWS,
+) -> tuple[SequenceSheet, ...]:
+    """A sheet a view that was scored: the original pair first, then supervised and zero-shot ones.
+
+    ``language`` leaves only the pairs that have it; of more rows than ``limit`` the rest is left out and counted.
+    """
+    chosen = [cell for cell in cells if cell.metric == metric]
+    rows = _rows(cell for cell in chosen if language is None or language in _languages(cell.pair))
+    labels = _labels(rows)
+    last = max((cell.position for cell in chosen), default=-1)
+    positions = [position_name(sequence, position) for position in range(last + 1)]
+    sheets = []
+    for view in VIEWS:
+        there = [
+            _measurement(row, labels[i], view, last)
+            for i, row in enumerate(rows)
+            if any(seen == view for seen, _ in row.cells)
+        ]
+        if there:
+            sheets.append(
+                SequenceSheet(view, metric, tuple(positions), tuple(there[:limit]), max(0, len(there) - limit))
+            )
+    return tuple(sheets)
+
+
+def _rows(cells: Iterable[CellRecord]) -> list[_Row]:
+    found: dict[tuple[Pair, str, int], _Row] = {}
+    for cell in cells:
+        found.setdefault((cell.pair, cell.test_digest, cell.beam), _Row(cell.pair, cell.test, cell.beam)).add(cell)
+    return sorted(found.values(), key=lambda row: (row.rank, row.pair, row.test, row.beam))
+
+
+def _labels(rows: Sequence[_Row]) -> list[str]:
+    """Pair and kind; test set and beam where two rows would look alike without them."""
+    labels = [f"{row.pair} {KINDS[row.rank]}" for row in rows]
+    times = Counter(labels)
+    return [
+        label if times[label] == 1 else f"{label}, {row.test}, beam {row.beam}"
+        for label, row in zip(labels, rows, strict=True)
+    ]
+
+
+def _measurement(row: _Row, label: str, view: str, last: int) -> Measurement:
+    found = [row.cells.get((view, position)) for position in range(last + 1)]
+    values = tuple(None if cell is None else cell.value for cell in found)
+    return Measurement(label, row.pair, values, tuple("" if cell is None else cell.kind for cell in found))
+
+
+def position_name(sequence: SequenceRecord, position: int) -> str:
+    """``0`` before any addition, then the number of additions and the last one."""
+    return (
+        f"{position} {sequence.additions[position - 1]}" if 0 < position <= len(sequence.additions) else f"{position}"
+    )
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Bytes that a parent and modules take, beside those of a full copy for every one of them."""
+
+    parent: str
+    parent_bytes: int
+    modules: tuple[tuple[str, int], ...]
+
+    @property
+    def modules_bytes(self) -> int:
+        return sum(stored for _, stored in self.modules)
+
+    @property
+    def copies_bytes(self) -> int:
+        return self.parent_bytes * (1 + len(self.modules))
+
+    @property
+    def words(self) -> str:
+        stored = self.parent_bytes + self.modules_bytes
+        return (
+            f"{self.parent}: {size(stored)} for the parent and {len(self.modules)} modules; "
+            f"as full copies {size(self.copies_bytes)}"
+        )
+
+
+def storage(parent: ParentRecord, modules: Sequence[ModuleRecord]) -> Storage:
+    """What a parent's modules store; those of other parents do not count."""
+    own = [(short_name(module.full_name), module.bytes) for module in modules if module.parent == parent.name]
+    return Storage(parent.name, parent.bytes, tuple(own))
+
+
+def module_facts(module: ModuleRecord, whole: int) -> list[tuple[str, str]]:
+    """A module and its lineage in words; ``whole`` is the number of its parent's parameters."""
+    lineage = module.lineage
+    return [
+        ("parent", f"{module.parent} ({module.parent_fingerprint})"),
+        ("new side", f"{module.side} {module.language}"),
+        ("scope", f"{module.scope}, of a sequence that shares one cross-attention" if module.shared else module.scope),
+        ("parameters", f"{module.parameters:,} ({percent(module.parameters / whole)} of a full copy)"),
+        ("stored", size(module.bytes)),
+        ("created", time_of(module)),
+        ("MLflow run id", lineage.run or NOTHING),
+        ("digest", module.digest),
+        ("code version", lineage.code_version),
+    ]
+
+
+def spec_text(module: ModuleRecord) -> str:
+    return json.dumps(module.lineage.spec, ensure_ascii=False, indent=2)
+
+
+def hover(cell: PairCell, metric: str) -> str:
+    """What is said of a pair in the matrix, in the few tags that plotly knows; names are escaped."""
+    lines = (f"{cell.pair} {cell.kind}", cell.recipe, f"{METRICS[metric]} {points(cell.value)}", cell.test)
+    return "<br>".join(map(html.escape, lines))

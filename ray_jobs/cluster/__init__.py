@@ -1,0 +1,1 @@
+"""Everything that touches Ray: connection, training workers, evaluation tasks, submission."""

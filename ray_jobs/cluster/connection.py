@@ -1,0 +1,212 @@
+"""The Ray cluster that a job runs on: one in this process, or one that is there already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+# Ray reads these when it is imported; neither telemetry nor Train's own usage reports leave the machine.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Else Ray takes 127.0.0.1, also where it is asked to listen there, for the machine's address on its network.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# A checkpoint counts, and the next one may follow, when Ray has looked at the workers; by default every two seconds.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
+
+import ray
+from ray.autoscaler import sdk as autoscaler
+
+from continual_mt.config.spec import Resources
+from continual_mt.errors import ClusterError
+
+LOOPBACK = "127.0.0.1"
+OBJECT_STORE_BYTES = 256 * 1024 * 1024
+BUSY_SECONDS = 30.0
+LOCAL = "local"
+CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each worker of a job gets."""
+
+    workers: int
+    cpus: int
+    gpus: float
+
+    def bundle(self) -> dict[str, float]:
+        return {"CPU": float(self.cpus)} | ({"GPU": self.gpus} if self.gpus else {})
+
+    def __str__(self) -> str:
+        gpus = f" and {self.gpus:g} GPUs" if self.gpus else ""
+        return f"{self.workers} × ({self.cpus} CPUs{gpus})"
+
+
+@contextmanager
+def connected(address: str | None = None) -> Iterator[None]:
+    """Ray, connected to ``address``, else to ``RAY_ADDRESS``, else started here on loopback and stopped at the end.
+
+    A connection that is there already is used and left open. Raises ClusterError when Ray cannot start or be reached.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address and address not in (LOCAL, "auto"):
+        _require_answer(address)
+    try:
+        if address and address != LOCAL:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(
+                address=LOCAL,
+                include_dashboard=False,
+                num_cpus=os.cpu_count(),
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address=LOOPBACK,
+            )
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        place = f"Ray at {address} cannot be reached" if address else "Ray cannot start on this machine"
+        raise ClusterError(
+            f"{place}: {error}; check RAY_ADDRESS and 'ray status', or give --address; "
+            "a cluster that was started with a token wants RAY_AUTH_MODE=token here too"
+        ) from error
+    own = not address or address == LOCAL
+    try:
+        with _unwatched() if own else nullcontext():
+            yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    """Nobody takes away the only machine of a cluster of our own; who watches for that would be a process, too."""
+    variable = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+    if variable in os.environ:
+        yield
+        return
+    os.environ[variable] = "0"
+    try:
+        yield
+    finally:
+        os.environ.pop(variable, None)
+
+
+def _require_answer(address: str) -> None:
+    """Raise ClusterError unless something listens at HOST:PORT; Ray itself would try for ten minutes."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({error}); give HOST:PORT of one, or leave --address and RAY_ADDRESS "
+            "out to start Ray on this machine"
+        ) from error
+
+
+def nodes() -> list[dict[str, float]]:
+    """The resources of each node that is alive."""
+    listed = cast(list[dict[str, Any]], ray.nodes())  # type: ignore[no-untyped-call]
+    return [dict(node["Resources"]) for node in listed if node["Alive"]]
+
+
+def check_shared(machines: int, local: Sequence[str]) -> None:
+    """Raise ClusterError where a cluster has several machines and something that all of them need lies on one."""
+    if machines > 1 and local:
+        raise ClusterError(
+            f"the cluster has {machines} machines, but {' and '.join(local)} lie on one of them; use a cluster of one "
+            "machine, or name places that all can use: CONTINUAL_MT_DATABASE for records, CONTINUAL_MT_BLOBS for "
+            "blobs, resources.storage in the spec for checkpoints"
+        )
+
+
+def free_resources() -> dict[str, float]:
+    """What no job uses now, over the whole cluster."""
+    return cast(dict[str, float], ray.available_resources())  # type: ignore[no-untyped-call]
+
+
+def share_of(resources: Resources) -> Share:
+    """Each worker's part. CPUs are those asked for, else what the machines have, shared evenly."""
+    if resources.cpus is not None:
+        return Share(resources.workers, resources.cpus, resources.gpus)
+    cpus = [node.get("CPU", 0.0) for node in nodes()]
+    even = int(min(max(cpus, default=0.0), sum(cpus) / resources.workers))
+    return Share(resources.workers, max(1, even), resources.gpus)
+
+
+def _fits(share: Share, free: list[dict[str, float]]) -> bool:
+    """Whether the workers fit on these nodes, each wholly on one of them."""
+    bundle = share.bundle()
+    places = (min(int(node.get(kind, 0.0) // amount) for kind, amount in bundle.items()) for node in free)
+    return sum(places) >= share.workers
+
+
+def has_room(share: Share, running: Collection[Share], coming: Collection[Share]) -> bool:
+    """Whether the workers fit on the cluster now, beside our own ``running`` shares and what others use.
+
+    Those that are ``coming`` have no workers yet, so what they will take still counts as free. What a running one
+    leaves for a moment, while a lost worker is replaced, stays its own.
+    """
+    there = cast(dict[str, float], ray.cluster_resources())  # type: ignore[no-untyped-call]
+    return _fits(share, [_less(free_resources(), coming)]) and _fits(share, [_less(there, running)])
+
+
+def _less(resources: Mapping[str, float], taken: Collection[Share]) -> dict[str, float]:
+    return {
+        kind: amount - sum(share.workers * share.bundle().get(kind, 0.0) for share in taken)
+        for kind, amount in resources.items()
+    }
+
+
+def await_capacity(share: Share, wait_minutes: float, say: Callable[[str], None]) -> None:
+    """Return once the workers fit on the cluster.
+
+    What the cluster will never have is refused at once unless ``wait_minutes`` lets an autoscaler add it; what others
+    use now is waited for, BUSY_SECONDS at least. Raises ClusterError saying what is wanted and what is there.
+    """
+    started = time.monotonic()
+    if wait_minutes and not _fits(share, nodes()):
+        say(f"waiting up to {wait_minutes:g} minutes for the cluster to grow to {share}")
+        autoscaler.request_resources(bundles=[share.bundle()] * share.workers)
+    try:
+        while True:
+            waited = time.monotonic() - started
+            room = _fits(share, nodes())
+            if room and _fits(share, [free_resources()]):
+                return
+            if waited >= max(wait_minutes * 60, BUSY_SECONDS if room else 0.0):
+                others = f", of which others use all but {_describe([free_resources()])}" if room else ""
+                raise _too_small("the job", share, others)
+            time.sleep(1.0)
+    finally:
+        if wait_minutes:
+            autoscaler.request_resources(bundles=[])
+
+
+def check_size(title: str, resources: Resources) -> None:
+    """Raise ClusterError for what the cluster will never have, unless it may grow."""
+    share = share_of(resources)
+    if not resources.wait_minutes and not _fits(share, nodes()):
+        raise _too_small(title, share)
+
+
+def _too_small(who: str, share: Share, others: str = "") -> ClusterError:
+    return ClusterError(
+        f"{who} wants {share}, but the cluster has {_describe(nodes())}{others}; lower resources.workers, cpus or "
+        "gpus, or set resources.wait_minutes where a cluster can grow"
+    )
+
+
+def _describe(resources: list[dict[str, float]]) -> str:
+    cpus, gpus = (sum(node.get(kind, 0.0) for node in resources) for kind in ("CPU", "GPU"))
+    return f"{cpus:g} CPUs and {gpus:g} GPUs"

@@ -1,0 +1,96 @@
+"""Running a spec file: what ``python -m ray_jobs.…`` does, and the same from Python."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+
+from continual_mt.config.loading import read_spec, validate
+from continual_mt.config.spec import AdditionSpec
+from continual_mt.errors import ContinualMTError, SpecError
+from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home, expanded
+from ray_jobs.driver import Driver
+from ray_jobs.execution.work import Outcome
+
+INSIDE_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray in the environment of a submitted job's driver."""
+
+
+def add(
+    spec: AdditionSpec | Mapping[str, object] | Path,
+    *,
+    home: str | Path | None = None,
+    address: str | None = None,
+    again: bool = False,
+) -> Outcome:
+    """Add a language: the spec as a file, as a mapping of its keys, or ready made.
+
+    Raises MisuseError before anything is trained or written, FailureError when the work could not be finished; called
+    again with the same spec it goes on where it was.
+    """
+    if isinstance(spec, Path):
+        spec = read_spec(AdditionSpec, spec)
+    elif not isinstance(spec, AdditionSpec):
+        spec = validate(AdditionSpec, dict(spec), origin="the spec", base=Path.cwd())
+    with Driver(Home.resolve(home), address=address, again=again) as driver:
+        return driver.add_language(spec)
+
+
+def require_absolute_home(home: str | None) -> Home:
+    """The home; inside a submitted job it must be absolute, since the working folder is a copy that is thrown away.
+
+    Raises SpecError otherwise.
+    """
+    given = home or os.environ.get(HOME_VARIABLE)
+    inside = INSIDE_JOB_VARIABLE in os.environ
+    if inside and not os.environ.get(DATABASE_VARIABLE) and not (given and expanded(Path(given)).is_absolute()):
+        raise SpecError(
+            "ray job",
+            [
+                f"the home is {given or 'not set'}; a submitted job runs in a temporary copy of the working folder, "
+                f"so give an absolute path with --home or {HOME_VARIABLE}"
+            ],
+        )
+    return Home.resolve(home)
+
+
+def command(program: str, description: str, run: Callable[[Driver, Path], list[Outcome]]) -> None:
+    """The command line that the three jobs share. Exits 0, 1 for a failure and 2 for misuse."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m ray_jobs.{program}",
+        description=description,
+        epilog=f"example: ray job submit --working-dir . -- python -m ray_jobs.{program} /data/spec.yaml --home /data",
+    )
+    parser.add_argument("spec", type=Path, help="a YAML file")
+    parser.add_argument("--home", help=f"folder that holds everything (default: {HOME_VARIABLE}, ./continual-mt-home)")
+    parser.add_argument("--address", help="a Ray cluster (default: RAY_ADDRESS, else Ray is started here)")
+    parser.add_argument("--again", action="store_true", help="train finished work anew")
+    arguments = parser.parse_args()
+    terminate_like_interrupt()
+    try:
+        home = require_absolute_home(arguments.home)
+        with Driver(home, address=arguments.address, again=arguments.again) as driver:
+            outcomes = run(driver, arguments.spec)
+    except ContinualMTError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, SystemExit):  # Ray, once started, turns SIGTERM into SystemExit
+        print("error: interrupted; start the same job again and it goes on where it was", file=sys.stderr)
+        sys.exit(1)
+    for outcome in outcomes:
+        print(json.dumps(outcome.to_json(), ensure_ascii=False))
+
+
+def terminate_like_interrupt() -> None:
+    """Let SIGTERM unwind the program as Ctrl-C does, so that leases are given back and clusters shut down."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, handle)

@@ -1,0 +1,90 @@
+"""One driver holds a job: the lease is taken, kept alive while work goes on, and given back however it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from continual_mt.errors import ContinualMTError, JobHeldError, StoppedError
+from registry import JobRecord, Registry
+from registry.records.entities import JobState
+
+LEASE_SECONDS = 60.0
+RENEW_SECONDS = 15.0
+_OURSELVES = uuid.uuid4().hex[:8]
+
+
+def holder_name() -> str:
+    """This process, so that people and other drivers can find it: ``host:pid:random``."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_OURSELVES}"
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether a holder was a process of this machine that has ended, so that its lease need not be waited for."""
+    host, _, rest = holder.partition(":")
+    process = rest.partition(":")[0]
+    if host != socket.gethostname() or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return int(process) == os.getpid() and holder != holder_name()
+
+
+def take(registry: Registry, digest: str, kind: str) -> JobRecord:
+    """Hold a job, or get it as it is when it is finished. Raises JobHeldError naming another, living holder."""
+    try:
+        return registry.hold_job(digest, kind, holder_name(), LEASE_SECONDS)
+    except JobHeldError:
+        held = registry.job(digest)
+        if held is None or held.holder is None or not _is_gone(held.holder):
+            raise
+        registry.release_job(digest, held.holder, "stopped")
+        return registry.hold_job(digest, kind, holder_name(), LEASE_SECONDS)
+
+
+@contextmanager
+def kept(registry: Registry, digest: str) -> Iterator[None]:
+    """Renew a lease that was taken, in the background; give it back as finished, stopped or failed."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_SECONDS):
+            try:
+                registry.renew_job(digest, holder_name(), LEASE_SECONDS)
+            except JobHeldError:
+                return  # lost to another driver: registering the result will be refused
+            except ContinualMTError:
+                continue  # the database may be back for the next one, before the lease expires
+
+    thread = threading.Thread(target=renew, daemon=True, name=f"lease {digest[:12]}")
+    thread.start()
+    try:
+        yield
+    except (StoppedError, KeyboardInterrupt, SystemExit):
+        _release(registry, digest, ended, thread, "stopped")
+        raise
+    except BaseException:
+        _release(registry, digest, ended, thread, "failed")
+        raise
+    _release(registry, digest, ended, thread, "finished")
+
+
+def _release(
+    registry: Registry, digest: str, ended: threading.Event, thread: threading.Thread, state: JobState
+) -> None:
+    ended.set()
+    thread.join()
+    if state == "finished":
+        registry.release_job(digest, holder_name(), state)
+        return
+    # The error that ended the job is the one to be seen; a lease that cannot be given back expires by itself.
+    with suppress(ContinualMTError):
+        registry.release_job(digest, holder_name(), state)

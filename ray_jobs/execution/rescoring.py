@@ -1,0 +1,114 @@
+"""The test sets that a record was scored on, translated again by what was made now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.evaluation import significance
+from continual_mt.inference.assembly import assemble
+from ray_jobs.console import Display
+from ray_jobs.tracking.describe import Registered
+from registry import ModuleRecord, ParentRecord, Registry, ScoreRecord
+from registry.queries.recipe_resolver import Shelf
+
+SIGNIFICANT = 0.05
+"""A difference with a smaller p-value is one; no correction is made for several test sets and metrics."""
+
+
+@dataclass(frozen=True)
+class ScoreDifference:
+    """One metric on one test set, in points. ``p_value`` is None where the recorded translations were not kept."""
+
+    test: str
+    sentences: int
+    beam: int
+    metric: str
+    recorded: float
+    now: float
+    p_value: float | None
+
+    @property
+    def same(self) -> bool:
+        return self.now == self.recorded or (self.p_value is not None and self.p_value >= SIGNIFICANT)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "test": self.test,
+            "sentences": self.sentences,
+            "beam": self.beam,
+            "metric": self.metric,
+            "recorded": self.recorded,
+            "now": self.now,
+            "p_value": self.p_value,
+        }
+
+
+@dataclass(frozen=True)
+class ScoredTest:
+    """A test set that is on record with its text, and what was scored on it, by metric."""
+
+    language: str
+    beam: int
+    sources: list[str]
+    references: list[str]
+    scores: Mapping[str, ScoreRecord]
+    hypotheses: list[str] | None
+
+
+def _recipe(registry: Registry, record: Registered) -> Recipe:
+    if isinstance(record, ParentRecord):
+        return Shelf.of(record, []).original()
+    return Shelf.of(registry.parent(record.parent), []).supervised(record)
+
+
+def scored_tests(registry: Registry, record: Registered, beam: int) -> list[ScoredTest]:
+    """The test sets of the record's own pair that it was scored on with this beam, as far as their text was kept."""
+    recipe = _recipe(registry, record)
+    found: dict[str, dict[str, ScoreRecord]] = {}
+    for score in registry.scores(recipe=recipe.digest):
+        if score.beam == beam:
+            found.setdefault(score.test_digest, {})[score.metric] = score
+    texts = {corpus.digest: corpus for corpus in registry.corpora()}
+    tests = []
+    for digest, scores in found.items():
+        text = texts.get(digest)
+        if text is None or text.sources is None or text.references is None:
+            continue
+        kept = next((score.hypotheses for score in scores.values() if score.hypotheses), None)
+        sources, references = registry.lines(text.sources), registry.lines(text.references)
+        hypotheses = registry.lines(kept) if kept else None
+        tests.append(ScoredTest(recipe.pair.target, beam, sources, references, scores, hypotheses))
+    return tests
+
+
+def score_differences(
+    registry: Registry, record: Registered, now: Parent | Module, tests: Sequence[ScoredTest], display: Display
+) -> list[ScoreDifference]:
+    """Translate with what was made now, with the same beam, and score beside what is on record."""
+    if isinstance(record, ModuleRecord):
+        assert isinstance(now, Module)
+        recipe = _recipe(registry, replace(record, digest=now.digest))
+        model = assemble(recipe, registry.load_parent(record.parent), {record.full_name: now})
+    else:
+        assert isinstance(now, Parent)
+        model = assemble(_recipe(registry, replace(record, fingerprint=now.fingerprint)), now, {})
+    found = []
+    for test in tests:
+        with display.counting(f"translating {record.pair}", len(test.sources)) as progress:
+            hypotheses = model.translate(test.sources, beam=test.beam, progress=progress)
+        # Where no translations were kept, the same ones twice: their scores are right, and no p-value is given.
+        compared = significance.compare(test.hypotheses or hypotheses, hypotheses, test.references, test.language)
+        for comparison in compared:
+            score = test.scores.get(comparison.metric)
+            if score is not None:
+                p_value = comparison.p_value if test.hypotheses else None
+                found.append(
+                    ScoreDifference(
+                        score.test, score.sentences, score.beam, score.metric, score.value, comparison.second, p_value
+                    )
+                )
+    return found

@@ -1,0 +1,170 @@
+"""From a record back to its job: the spec, the texts by their digests, and the modules that it went on with.
+
+What is recalled is never looked for by name alone: another text under an old name would be other work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from continual_mt.config.loading import validate
+from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, merge
+from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
+from continual_mt.languages import Pair
+from ray_jobs.planning.resolve import ReplayedPair, ResolvedCorpus, ResolvedJob, architecture_of, read_corpus
+from ray_jobs.tracking.describe import Registered, name_of
+from registry import CorpusRecord, ModuleRecord, ParentRecord, Registry
+
+# What a record's spec has beside the keys of a spec file.
+BESIDE = ("environment", "start", "replay", "replayed")
+
+
+def recall(
+    registry: Registry,
+    record: Registered,
+    cache: Path,
+    *,
+    corpora: Path | None = None,
+    resources: Mapping[str, object] | None = None,
+) -> ResolvedJob:
+    """The job that made a record, without test sets. Texts are read where they were, or else under ``corpora``.
+
+    ``resources`` take the place of those on record; the number of threads is otherwise the one that it was trained
+    with, where that is known. Raises IncompatibleError for what was not trained here, and SpecError with every problem
+    that there is.
+    """
+    name = name_of(record)
+    if record.lineage.job is None:
+        raise IncompatibleError(
+            f"{name} was not trained by a job of this project (it was imported, or registered from Python), so there "
+            "is no record of a training that could be done again"
+        )
+    spec = _spec(record, resources or {})
+    search = _Search(registry, cache, corpora)
+    job = search.job(record, spec)
+    if job is None or search.problems:
+        raise SpecError(f"{name} cannot be trained again", search.problems)
+    return job
+
+
+def _spec(record: Registered, resources: Mapping[str, object]) -> ParentSpec | AdditionSpec:
+    values = {key: value for key, value in record.lineage.spec.items() if key not in BESIDE}
+    environment = record.lineage.spec.get("environment")
+    threads = environment.get("threads") if isinstance(environment, dict) else None
+    known = {} if threads is None else {"resources": {"cpus": threads}}
+    # Test texts are kept in the registry, so their files are not needed.
+    values = merge(merge(values, known), {"resources": dict(resources), "tests": []})
+    origin = f"the spec on record of {name_of(record)}"
+    if isinstance(record, ParentRecord):
+        return validate(ParentSpec, values, origin=origin, base=None)
+    return validate(AdditionSpec, values, origin=origin, base=None)
+
+
+class _Search:
+    """``problems`` has a line for each thing that is not there any more, or is another now."""
+
+    def __init__(self, registry: Registry, cache: Path, folder: Path | None) -> None:
+        self.problems: list[str] = []
+        self._registry, self._cache, self._folder = registry, cache, folder
+
+    def job(self, record: Registered, spec: ParentSpec | AdditionSpec) -> ResolvedJob | None:
+        """None when a text cannot be read, or there is no record of one."""
+        pair, beside = Pair.parse(spec.pair), record.lineage.spec
+        parent = None if isinstance(record, ParentRecord) else self._registry.parent(record.parent)
+        trained_on = self._on_record(record, "train")
+        chosen_on = self._on_record(record, "dev")
+        if not trained_on or not chosen_on:
+            self.problems.append("no training or development text is on record")
+            return None
+        train = self._text("training text", spec.train, pair, trained_on[0])
+        dev = self._text("development text", spec.dev, pair, chosen_on[0])
+        names = beside.get("replayed")
+        names = names if isinstance(names, list) else []
+        replayed = [self._replayed(str(name), text) for name, text in zip(names, trained_on[1:], strict=True)]
+        start = self._module(str(beside["start"]), "it went on with") if "start" in beside else None
+        if self.problems or train is None or dev is None:
+            return None
+        share = beside.get("replay")
+        return ResolvedJob(
+            spec.model_copy(update={"train": train.spec, "dev": dev.spec}),
+            pair,
+            parent,
+            architecture_of(spec, parent),
+            train,
+            dev,
+            (),
+            start=start,
+            replay=float(share) if isinstance(share, int | float) else 0.0,
+            replayed=tuple(pair for pair in replayed if pair is not None),
+        )
+
+    @staticmethod
+    def _on_record(record: Registered, wanted: str) -> list[CorpusRecord]:
+        return [corpus for role, corpus in record.lineage.corpora if role == wanted]
+
+    def _find(self, name: str) -> Registered | None:
+        with suppress(UnknownNameError):
+            return self._registry.find(name)
+        return None
+
+    def _module(self, name: str, why: str) -> ModuleRecord | None:
+        found = self._find(name)
+        if isinstance(found, ModuleRecord):
+            return found
+        self.problems.append(f"the module {name}, which {why}, is not in {self._registry.name} any more")
+        return None
+
+    def _replayed(self, name: str, text: CorpusRecord) -> ReplayedPair | None:
+        """An earlier pair: the parent's own, or the one that a module brought."""
+        owner = self._find(name)
+        if not isinstance(owner, ParentRecord):
+            owner = self._module(name, "was replayed")
+        if owner is None:
+            return None
+        try:
+            spec = CorpusSpec.model_validate(owner.lineage.spec.get("train"))
+        except ValueError as error:
+            self.problems.append(
+                f"the text of {name}, which was replayed: its record does not say where it lies ({error})"
+            )
+            return None
+        train = self._text(f"text of {name}, which was replayed", spec, owner.pair, text)
+        return None if train is None else ReplayedPair(train, owner if isinstance(owner, ModuleRecord) else None)
+
+    def _text(self, what: str, spec: CorpusSpec, pair: Pair, record: CorpusRecord) -> ResolvedCorpus | None:
+        """The text with the digest on record, at the first of its places that has it."""
+        seen = []
+        for place in _places(spec, self._folder):
+            try:
+                found = read_corpus(place, pair, self._cache)
+            except MisuseError as error:
+                seen.append(str(error))
+                continue
+            if found.summary.digest == record.digest:
+                return found
+            seen.append(f"{_where(place)}: another text, with the digest {found.summary.digest[:12]}")
+        way_out = "put it back as it was" + ("" if self._folder else ", or say with --corpora FOLDER where it lies now")
+        self.problems.append(
+            f"the {what}, {record.name} with the digest {record.digest[:12]}, was not found ({'; '.join(seen)}); "
+            + way_out
+        )
+        return None
+
+
+def _places(spec: CorpusSpec, folder: Path | None) -> Iterator[CorpusSpec]:
+    """Where a corpus was, and then its files in ``folder``, under as much of their old paths as is there."""
+    yield spec
+    files = {key: path for key in ("source", "target", "tsv") if (path := getattr(spec, key)) is not None}
+    if folder is None or not files:
+        return
+    for parts in range(1, min(len(path.parts) for path in files.values())):
+        moved = {key: folder.absolute().joinpath(*path.parts[-parts:]) for key, path in files.items()}
+        if all(path.is_file() for path in moved.values()):
+            yield spec.model_copy(update=moved)
+
+
+def _where(spec: CorpusSpec) -> str:
+    files = [str(path) for path in (spec.source, spec.target, spec.tsv) if path]
+    return " + ".join(files) or f"the catalogs' {spec.catalogs}"

@@ -1,0 +1,245 @@
+"""From a spec to resolved work: corpora read and identified, defaults filled in, and the digest that names the job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec
+from continual_mt.data.corpora.corpus import Corpus, CorpusSummary, inspect
+from continual_mt.errors import ContinualMTError, CorpusError, MisuseError, SpecError
+from continual_mt.evaluation import metrics as scoring
+from continual_mt.languages import Pair, new_side_of
+from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
+from registry import CorpusRecord, ModuleRecord, ParentRecord
+
+# Raised when the same spec begins to give another result: it did with additions' own starting values, and with
+# dropout's present source of randomness.
+IDENTITY_VERSIONS = {"parent": 2, "addition": 3, "sequence": 1}
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ResolvedCorpus:
+    """A corpus that was read once from end to end."""
+
+    spec: CorpusSpec
+    corpus: Corpus
+    summary: CorpusSummary
+
+    @property
+    def record(self) -> CorpusRecord:
+        return CorpusRecord(
+            digest=self.summary.digest,
+            pair=self.corpus.pair,
+            name=self.corpus.name,
+            sentences=self.summary.sentences - self.summary.empty,
+            skipped=self.summary.empty,
+            licence=self.corpus.licence or "not stated",
+        )
+
+
+@dataclass(frozen=True)
+class ResolvedTest:
+    """A test set in memory: every line of it, empty ones too."""
+
+    name: str
+    pair: Pair
+    digest: str
+    sources: tuple[str, ...]
+    references: tuple[str, ...]
+    record: CorpusRecord
+
+
+@dataclass(frozen=True)
+class ReplayedPair:
+    """An earlier pair whose text is gone through again; ``module`` brought it, None for the parent's own pair."""
+
+    train: ResolvedCorpus
+    module: ModuleRecord | None
+
+
+@dataclass(frozen=True)
+class ResolvedJob:
+    """Work with a name: ``digest`` is over all that decides its result, and over nothing else.
+
+    ``start`` is the module whose cross-attention (and body, if it has one) an addition goes on with; usually, where it
+    is None, it begins with the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
+    """
+
+    spec: ParentSpec | AdditionSpec
+    pair: Pair
+    parent: ParentRecord | None
+    architecture: Architecture
+    train: ResolvedCorpus
+    dev: ResolvedCorpus
+    tests: tuple[ResolvedTest, ...]
+    start: ModuleRecord | None = None
+    replay: float = 0.0
+    replayed: tuple[ReplayedPair, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return "parent" if self.parent is None else "addition"
+
+    @property
+    def title(self) -> str:
+        """What people call the work: ``parent es-en`` or ``pt-en xattn``."""
+        return f"{self.pair} {self.spec.scope}" if isinstance(self.spec, AdditionSpec) else f"parent {self.pair}"
+
+    @property
+    def experiment(self) -> str:
+        """The parent's name, which MLflow's experiment has too."""
+        return self.spec.name if isinstance(self.spec, ParentSpec) else self.parent.name if self.parent else ""
+
+    def groups(self) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
+        """Which groups train, and which of them start from noise: a new side does, θ_xattn if its scope says so."""
+        if isinstance(self.spec, ParentSpec) or self.parent is None:
+            return GROUPS, GROUPS
+        side, scope = new_side_of(self.pair, self.parent.pair), self.spec.scope
+        trained = trained_groups(scope, side)
+        if scope == "scratch":
+            return trained, trained
+        return trained, (side, "cross_attention") if scope == "xattn-random" else (side,)
+
+    @property
+    def digest(self) -> str:
+        spec = self.spec.model_dump(mode="json", include={"pair", "scope", "vocabulary", "training", "seed"})
+        identity = {
+            "version": IDENTITY_VERSIONS[self.kind],
+            "kind": self.kind,
+            "spec": spec,
+            "architecture": self.architecture.to_json(),
+            "parent": self.parent.fingerprint if self.parent else None,
+            "train": self.train.summary.digest,
+            "dev": self.dev.summary.digest,
+        }
+        if self.start:
+            identity["start"] = self.start.digest
+        if self.replayed:
+            pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
+            identity["replay"] = [self.replay, pairs]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: ResolvedCorpus | None = None) -> str:
+    """The name of a sequence's work: its own name, its mode and its additions in order.
+
+    With replay its share, too, and ``original``, the parent's own text, if that is known.
+    """
+    identity: list[object] = [IDENTITY_VERSIONS["sequence"], spec.name, [job.digest for job in jobs]]
+    if spec.mode != "separate":
+        identity.append(spec.mode)
+    if spec.replay:
+        identity += [spec.replay, original.summary.digest if original else None]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+class _Problems:
+    """Collects what goes wrong, so that all of it is reported at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[MisuseError] = []
+
+    def attempt(self, action: Callable[[], Result]) -> Result | None:
+        try:
+            return action()
+        except MisuseError as error:
+            self._errors.append(error)
+            return None
+
+    def raise_any(self, origin: str) -> None:
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise SpecError(origin, [str(error) for error in self._errors])
+
+
+def resolve(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache: Path) -> ResolvedJob:
+    """Read every corpus of a spec. Raises the misuse found, all of it together, before anything is trained or written.
+
+    ``parent`` is the record of an addition's parent, None for a parent's own training.
+    """
+    pair = Pair.parse(spec.pair)
+    problems = _Problems()
+    if parent is not None:
+        original = parent.pair
+        problems.attempt(lambda: new_side_of(pair, original))
+    problems.attempt(lambda: scoring.bleu_tokenization(pair.target))
+    train = problems.attempt(lambda: read_corpus(spec.train, pair, cache))
+    dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
+    tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
+    problems.raise_any(f"the spec of {pair}")
+    assert train is not None
+    assert dev is not None
+    kept = tuple(test for test in tests if test is not None)
+    return ResolvedJob(spec, pair, parent, architecture_of(spec, parent), train, dev, kept)
+
+
+def architecture_of(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None) -> Architecture:
+    """A parent's own, or that of the parent that an addition is made to."""
+    if isinstance(spec, ParentSpec):
+        return spec.architecture
+    assert parent is not None
+    return Architecture.from_json(dict(parent.architecture))
+
+
+def read_corpus(spec: CorpusSpec, pair: Pair, cache: Path) -> ResolvedCorpus:
+    """Raises CorpusError when it cannot be read, or has no sentence pair."""
+    corpus = spec.open(pair, cache)
+    summary = inspect(corpus)
+    if summary.sentences == summary.empty:
+        raise CorpusError(corpus.name, "there is no sentence pair in it")
+    return ResolvedCorpus(spec, corpus, summary)
+
+
+def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
+    """What a parent was trained on; None of one that came with no corpus on record, such as an imported one.
+
+    Raises CorpusError when the text cannot be read any more, or is another one now.
+    """
+    trained_on = [corpus for role, corpus in parent.lineage.corpora if role == "train"]
+    if not trained_on:
+        return None
+    way_out = f"the parent {parent.name} was trained on it: put it back as it was, or leave out replay"
+    try:
+        resolved = read_corpus(CorpusSpec.model_validate(parent.lineage.spec.get("train")), parent.pair, cache)
+    except (MisuseError, ValueError) as error:
+        raise CorpusError(trained_on[0].name, f"cannot be replayed ({error}); {way_out}") from error
+    if resolved.summary.digest != trained_on[0].digest:
+        raise CorpusError(trained_on[0].name, f"cannot be replayed, since its text has changed; {way_out}")
+    return resolved
+
+
+def read_test(spec: TestSpec, cache: Path) -> ResolvedTest:
+    """Raises CorpusError when the test set cannot be read or is empty."""
+    pair = Pair.parse(spec.pair)
+    resolved = read_corpus(spec, pair, cache)
+    lines = list(resolved.corpus.read())
+    return ResolvedTest(
+        name=spec.name,
+        pair=pair,
+        digest=resolved.summary.digest,
+        sources=tuple(line.source for line in lines),
+        references=tuple(line.target for line in lines),
+        record=resolved.record,
+    )
+
+
+def known_tests(specs: list[Mapping[str, object]], cache: Path, say: Callable[[str], None]) -> list[ResolvedTest]:
+    """The test sets that earlier work named in its specs, as far as they can still be read."""
+    tests: dict[tuple[str, str], ResolvedTest] = {}
+    for values in specs:
+        listed = values.get("tests", ())
+        for value in listed if isinstance(listed, list | tuple) else ():
+            try:
+                test = read_test(TestSpec.model_validate(value), cache)
+            except (ContinualMTError, ValueError) as error:
+                say(f"an earlier test set is left out: {error}")
+                continue
+            tests.setdefault((str(test.pair), test.digest), test)
+    return list(tests.values())

@@ -1,0 +1,52 @@
+"""The tokenizers of a job: trained by the driver for new sides, the parent's own for shared ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from continual_mt.config.spec import ParentSpec
+from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.errors import CorruptionError, StorageError
+from continual_mt.languages import SideName, new_side_of
+from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.planning.training_task import StoredParent
+
+
+def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tuple[Tokenizer, Tokenizer]:
+    """Source's and target's."""
+    if isinstance(job.spec, ParentSpec):
+        sizes = job.spec.vocabulary
+        return _trained(job, "source", sizes.source, cache), _trained(job, "target", sizes.target, cache)
+    assert parent is not None
+    assert job.parent is not None
+    loaded = parent.load()
+    new = _trained(job, side := new_side_of(job.pair, job.parent.pair), job.spec.vocabulary, cache)
+    return (new, loaded.target.tokenizer) if side == "source" else (loaded.source.tokenizer, new)
+
+
+def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) -> Tokenizer:
+    identity = json.dumps([job.train.summary.digest, side, size, job.spec.seed])
+    path = cache / "tokenizers" / f"{hashlib.sha256(identity.encode()).hexdigest()}.model"
+    try:
+        return Tokenizer(path.read_bytes())
+    except (OSError, CorruptionError):
+        pass  # not made yet, or damaged: it is made again, the same
+
+    def sentences() -> Iterator[str]:
+        for pair in job.train.corpus.read():
+            if pair.source.strip() and pair.target.strip():
+                yield pair.source if side == "source" else pair.target
+
+    tokenizer = train_tokenizer(sentences, size, seed=job.spec.seed, origin=job.train.corpus.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            (whole := Path(folder) / path.name).write_bytes(tokenizer.model)
+            whole.replace(path)
+    except OSError as error:
+        raise StorageError(f"the tokenizer cannot be kept in {path.parent}: {error.strerror or error}") from error
+    return tokenizer

@@ -1,0 +1,148 @@
+"""A work order: everything that a worker needs to train, and nothing that only the driver may touch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.config.hyperparameters import TrainingSettings
+from continual_mt.config.spec import CorpusSpec
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.languages import Pair
+from continual_mt.model.architecture import GROUPS, Architecture, Group, group_names, group_of
+from continual_mt.model.transformer import initial_tensors
+from continual_mt.training.trainer import trainable_copy
+from registry.blobs import BlobStore
+
+if TYPE_CHECKING:  # a worker unpickles an order, and has no use for what it was made from
+    from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob
+
+
+@dataclass(frozen=True)
+class StoredParent:
+    """Where a parent's bytes are: workers read them by digest and never open the database."""
+
+    blobs: BlobStore
+    pieces: Mapping[str, str]
+
+    def load(self) -> Parent:
+        return Parent.from_pieces(self.blobs.get_all(self.pieces))
+
+
+@dataclass(frozen=True)
+class StoredPair:
+    """An earlier pair to replay; ``module`` are the pieces of the one that brought it, None for the parent's own."""
+
+    pair: Pair
+    train: CorpusSpec
+    train_digest: str
+    module: Mapping[str, str] | None
+
+    @classmethod
+    def of(cls, replayed: ReplayedPair) -> StoredPair:
+        train, module = replayed.train, replayed.module
+        return cls(train.corpus.pair, train.spec, train.summary.digest, module.pieces if module else None)
+
+    def sides(self, stored: StoredParent) -> tuple[Tokenizer, Tokenizer, dict[str, Tensor]]:
+        """The pair's own two sides: source's and target's tokenizer, and the tensors of both."""
+        parent = stored.load()
+        tokenizers = {"source": parent.source.tokenizer, "target": parent.target.tokenizer}
+        tensors = dict(parent.tensors)
+        if self.module is not None:
+            module = Module.from_pieces(stored.blobs.get_all(self.module))
+            tokenizers[module.side] = module.new_side.tokenizer
+            tensors.update(module.tensors)
+        sides = {name: tensor for name, tensor in tensors.items() if group_of(name) in tokenizers}
+        return tokenizers["source"], tokenizers["target"], sides
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
+
+    ``start`` are the pieces of the module with whose cross-attention and body training goes on instead of the parent's.
+    ``replay`` is the share of batches that come from the earlier pairs ``replayed``.
+    """
+
+    pair: Pair
+    architecture: Architecture
+    parent: StoredParent | None
+    trained: tuple[Group, ...]
+    fresh: tuple[Group, ...]
+    source: Tokenizer
+    target: Tokenizer
+    train: CorpusSpec
+    train_digest: str
+    dev: CorpusSpec
+    settings: TrainingSettings
+    seed: int
+    threads: int
+    cache: Path
+    start: Mapping[str, str] | None = None
+    replay: float = 0.0
+    replayed: tuple[StoredPair, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        job: ResolvedJob,
+        parent: StoredParent | None,
+        source: Tokenizer,
+        target: Tokenizer,
+        threads: int,
+        cache: Path,
+    ) -> WorkOrder:
+        """The order for a job's training; ``threads`` is what each worker computes with."""
+        trained, fresh = job.groups()
+        return cls(
+            pair=job.pair,
+            architecture=job.architecture,
+            parent=parent,
+            trained=trained,
+            fresh=fresh,
+            source=source,
+            target=target,
+            train=job.train.spec,
+            train_digest=job.train.summary.digest,
+            dev=job.dev.spec,
+            settings=job.spec.training,
+            seed=job.spec.seed,
+            threads=threads,
+            cache=cache,
+            start=job.start.pieces if job.start else None,
+            replay=job.replay,
+            replayed=tuple(map(StoredPair.of, job.replayed)),
+        )
+
+    def _starting_seed(self) -> int:
+        """Of an addition another one than its parent's, which usually has the same seed, and for each pair another.
+
+        Otherwise rows of the same number would begin equal in all tables of a side, and stay close although they stand
+        for words that have nothing in common.
+        """
+        if self.parent is None:
+            return self.seed
+        return int.from_bytes(hashlib.sha256(f"{self.seed} {self.pair}".encode()).digest()[:7])
+
+    def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
+        return tuple(name for group in groups for name in group_names(self.architecture, group))
+
+    def starting_tensors(self) -> dict[str, Tensor]:
+        """All parameters as training begins: the parent's own tensors where frozen, copies or noise where trained."""
+        sizes = {"source": self.source.size, "target": self.target.size}
+        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+        if self.parent is None:
+            return fresh
+        given = dict(self.parent.load().tensors)
+        if self.start is not None:
+            module = Module.from_pieces(self.parent.blobs.get_all(self.start))
+            given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
+        inherited = trainable_copy(given, self.names(self.trained))
+        return {name: fresh.get(name, inherited[name]) for name in self.names(GROUPS)}

@@ -1,0 +1,1 @@
+"""MLflow: runs, metrics, and the payload that describes a job."""

@@ -1,0 +1,192 @@
+"""A job and its result in the words of the registry (lineage) and of MLflow (tags, parameters, metrics, tables)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.resources
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from continual_mt.config.spec import AdditionSpec, ParentSpec
+from continual_mt.languages import Pair, new_side_of
+from continual_mt.training.environment import Environment
+from ray_jobs.execution.evaluation import Evaluation
+from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.tracking.mlflow_tracker import Tracker
+from registry import CellRecord, CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.analysis.summary import Summary
+from registry.records.entities import JSONObject
+
+Registered = ParentRecord | ModuleRecord
+
+
+def name_of(record: Registered) -> str:
+    """A parent's name, a module's full name."""
+    return record.name if isinstance(record, ParentRecord) else record.full_name
+
+
+def parent_of(record: Registered) -> str:
+    """The name of the parent that a record is, or belongs to."""
+    return record.name if isinstance(record, ParentRecord) else record.parent
+
+
+def lineage(
+    job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord], environment: Environment
+) -> Lineage:
+    """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
+
+    Texts that were replayed are training texts as well, behind the job's own. The spec on record has some keys more,
+    of what no spec file says: ``recall`` takes them off again.
+    """
+    spec = cast(JSONObject, job.spec.model_dump(mode="json"))
+    spec["environment"] = {**environment}
+    if job.start:
+        spec["start"] = job.start.full_name
+    if job.replayed:
+        spec["replay"] = job.replay
+        spec["replayed"] = [pair.module.full_name if pair.module else job.experiment for pair in job.replayed]
+    texts = [job.train, *(pair.train for pair in job.replayed)]
+    return Lineage(
+        corpora=(
+            *(("train", text.record) for text in texts),
+            ("dev", job.dev.record),
+            *(("test", test) for test in tests),
+        ),
+        spec=spec,
+        code_version=code_version(),
+        job=job.digest,
+        attempt=held.attempt,
+        run=run,
+    )
+
+
+@cache
+def code_version() -> str:
+    """The version, and the first digits of a digest of the text of what trains: a checkout changes between versions."""
+    text = hashlib.sha256()
+    for package in ("continual_mt", "ray_jobs"):
+        folder = Path(str(importlib.resources.files(package)))
+        for path in sorted(folder.rglob("*.py")):
+            text.update(f"{package}/{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return f"{importlib.metadata.version('continual-mt')}+{text.hexdigest()[:12]}"
+
+
+def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
+    """What the MLflow UI filters runs by."""
+    common = {"kind": job.kind, "pair": str(job.pair), "job": job.digest}
+    if isinstance(job.spec, ParentSpec) or job.parent is None:
+        return common | {"parent": job.experiment}
+    side = new_side_of(job.pair, job.parent.pair)
+    common |= {"parent": job.experiment, "scope": job.spec.scope, "side": side}
+    return common | ({"sequence": sequence} if sequence else {})
+
+
+def parameters(job: ResolvedJob) -> dict[str, object]:
+    """Digests and settings, flat, since MLflow keeps only short parameters: what its comparison of runs sets apart."""
+    values: dict[str, object] = {
+        "pair": str(job.pair),
+        "train_digest": job.train.summary.digest,
+        "dev_digest": job.dev.summary.digest,
+        "train_sentences": job.train.record.sentences,
+        "seed": job.spec.seed,
+    }
+    if isinstance(job.spec, AdditionSpec):
+        values["scope"] = job.spec.scope
+    if job.parent:
+        values["parent_fingerprint"] = job.parent.fingerprint
+    if job.replayed:
+        values |= {"replay": job.replay, "replayed": ", ".join(str(pair.train.corpus.pair) for pair in job.replayed)}
+    training = job.spec.training
+    rates = {f"learning_rate/{group}": rate for group, rate in training.learning_rates.items()}
+    return values | training.model_dump(exclude={"learning_rates"}) | rates
+
+
+def metric_name(score: ScoreRecord) -> str:
+    """``bleu/pt-en``; what came through another module's cross-attention says so: ``retention/es-en/through/pt-en``."""
+    if score.kind != "retention":
+        return f"{score.metric}/{score.pair}"
+    through = (score.cross_attention or score.parent).rpartition("/")[2].partition(":")[0]
+    metric = "" if score.metric == "bleu" else f"{score.metric}/"
+    return f"retention/{metric}{score.pair}/through/{through}"
+
+
+def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
+    """All scores as metrics, zero-shot BLEU also under a name of its own; a pair's several test sets are told apart."""
+    sets: dict[Pair, set[str]] = {}
+    for score in scores:
+        sets.setdefault(score.pair, set()).add(score.test_digest)
+    values: dict[str, float] = {}
+    for score in scores:
+        suffix = f"/{score.test}" if len(sets[score.pair]) > 1 else ""
+        values[metric_name(score) + suffix] = score.value
+        if score.kind == "zero-shot" and score.metric == "bleu":
+            values[f"zero_shot/{score.pair}{suffix}"] = score.value
+    return values
+
+
+def metrics_of_cells(cells: Sequence[CellRecord]) -> dict[str, float]:
+    """One position of a sequence: ``bleu/PAIR`` and ``zero_shot/PAIR`` routed, ``through/bleu/PAIR``, ``shared/…``.
+
+    ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of its own.
+    """
+    sets: dict[Pair, set[str]] = {}
+    for cell in cells:
+        sets.setdefault(cell.pair, set()).add(cell.test_digest)
+    own = {cell.test_digest: cell.value for cell in cells if cell.kind == "original" and cell.metric == "bleu"}
+    values: dict[str, float] = {}
+    for cell in cells:
+        suffix = f"/{cell.test}" if len(sets[cell.pair]) > 1 else ""
+        prefix = "" if cell.view == "routed" else f"{cell.view}/"
+        values[f"{prefix}{cell.metric}/{cell.pair}{suffix}"] = cell.value
+        if cell.metric == "bleu" and cell.kind == "zero-shot":
+            values[f"{prefix}zero_shot/{cell.pair}{suffix}"] = cell.value
+        if cell.metric == "bleu" and cell.view == "through" and own.get(cell.test_digest):
+            values[f"retention/{cell.pair}{suffix}"] = 100 * cell.value / own[cell.test_digest]
+    return values
+
+
+def metrics_of_summary(summary: Summary) -> dict[str, float]:
+    """The measures of a sequence under flat names, so that two sequences can be compared: ``forgetting/through``, …"""
+    values: dict[str, float | None] = {}
+    for view in summary.views:
+        if view.kept:
+            values[f"backward_transfer/{view.view}"] = view.kept.backward_transfer
+            values[f"forgetting/{view.view}"] = view.kept.since_first
+            values[f"forgetting_since_best/{view.view}"] = view.kept.since_best
+        if view.retention:
+            values[f"retention_mean/{view.view}"] = view.retention.mean
+            values[f"retention_worst/{view.view}"] = view.retention.worst
+    if summary.storage:
+        values["stored/mean_bytes"] = summary.storage.mean_bytes
+        values["stored/mean_parameters"] = summary.storage.mean_parameters
+        values["stored/share_of_copies"] = summary.storage.share
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def track(tracker: Tracker, record: Registered, evaluations: Sequence[Evaluation]) -> None:
+    """Put a result on its MLflow run: sizes, scores, and the tables of scores and sample translations."""
+    tracker.tags({"registered": name_of(record)})
+    scores = [score for evaluation in evaluations for score in evaluation.scores]
+    metrics = {"parameters": record.parameters, "bytes": record.bytes} | metrics_of(scores)
+    if isinstance(record, ModuleRecord):
+        about = {"registered": record.full_name, "digest": record.digest, "scope": record.scope}
+        # Slashes, colons and dots are not allowed in the names of logged models.
+        tracker.module(f"{record.parent} {record.pair} v{record.version}".replace(".", "_"), about, metrics)
+    else:
+        tracker.metrics(metrics, 0)
+    columns = ("pair", "kind", "test", "metric", "value", "copy of the source", "recipe", "signature")
+    rows = [
+        (str(s.pair), s.kind, s.test, s.metric, s.value, s.copy_value, str(evaluation.recipe), s.signature)
+        for evaluation in evaluations
+        for s in evaluation.scores
+    ]
+    tracker.table(columns, rows, "scores.json")
+    samples = [
+        (str(evaluation.recipe.pair), evaluation.recipe.kind, sample.source, sample.hypothesis, sample.reference)
+        for evaluation in evaluations
+        for sample in evaluation.samples
+    ]
+    tracker.table(("pair", "kind", "source", "hypothesis", "reference"), samples, "samples.json")

@@ -1,0 +1,158 @@
+"""What MLflow is told. Tracking that fails costs log lines, never a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from continual_mt.home import Home
+from registry.records.credentials import hidden
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# Read by MLflow when it is imported: no telemetry, and a server that is down is given up on in seconds.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+LOGGER = logging.getLogger(__name__)
+FAILURES_UNTIL_QUIET = 3
+DATABASE_RETRIES = 5
+Result = TypeVar("Result")
+
+
+class Tracker:
+    """One MLflow run; without a run (MLflow could not be reached) every verb does nothing."""
+
+    def __init__(self, home: Home, say: Callable[[str], None]) -> None:
+        self._home, self._say = home, say
+        self._failures = 0
+        self._client: MlflowClient | None = None
+        self.run: str | None = None
+
+    def start(self, run: str | None, *, experiment: str, name: str, tags: Mapping[str, str]) -> str | None:
+        """Create a run in an experiment, or go on with ``run``; returns its id, None when MLflow is out of reach."""
+
+        def begin(client: MlflowClient) -> str:
+            if run is not None:
+                client.update_run(run, status="RUNNING")
+                return run
+            created = client.create_run(self._experiment(client, experiment), run_name=name, tags=dict(tags))
+            return str(created.info.run_id)
+
+        self.run = self._attempt("start the run", begin) or run
+        return self.run
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        place = None if os.environ.get("MLFLOW_TRACKING_URI") else self._home.artifacts.as_uri()
+        return str(client.create_experiment(name, artifact_location=place))
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Log numbers at a step (an update, or a position in a sequence)."""
+        from mlflow.entities import Metric
+
+        from registry.records.entities import now
+
+        moment = int(now().timestamp() * 1000)
+        logged = [Metric(key, value, moment, step) for key, value in values.items()]
+        self._on_run("log metrics", lambda client, run: client.log_batch(run, metrics=logged))
+
+    def parameters(self, values: Mapping[str, object]) -> None:
+        """Log parameters, which MLflow never changes once they are there."""
+        from mlflow.entities import Param
+
+        logged = [Param(key, str(value)) for key, value in values.items()]
+        self._on_run("log parameters", lambda client, run: client.log_batch(run, params=logged))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        logged = [RunTag(key, value) for key, value in values.items()]
+        self._on_run("log tags", lambda client, run: client.log_batch(run, tags=logged))
+
+    def text(self, content: str, file: str) -> None:
+        """Keep a text as an artifact."""
+        self._on_run(f"keep {file}", lambda client, run: client.log_text(run, content, file))
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], file: str) -> None:
+        """Keep a table as an artifact that the UI shows as one."""
+        data = {column: [row[i] for row in rows] for i, column in enumerate(columns)}
+        self._on_run(f"keep {file}", lambda client, run: client.log_table(run, data, file))
+
+    def files(self, contents: Mapping[str, bytes], folder: str) -> None:
+        """Keep files as artifacts in a folder, in the place of those of the same names."""
+
+        def keep(client: MlflowClient, run: str) -> None:
+            with tempfile.TemporaryDirectory() as place:
+                for name, content in contents.items():
+                    (Path(place) / name).write_bytes(content)
+                client.log_artifacts(run, place, folder)
+
+        self._on_run(f"keep {folder}", keep)
+
+    def module(self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+        """A logged model that stands for a registered module: it has scores and tags, and no copy of the weights."""
+        from mlflow.entities import Metric
+
+        from registry.records.entities import now
+
+        def log(client: MlflowClient, run: str) -> None:
+            experiment = client.get_run(run).info.experiment_id
+            # A job that was interrupted behind this tells it again.
+            known = client.search_logged_models([experiment], filter_string=f"name = '{name}'")
+            model = known[0] if known else None
+            if model is None:
+                model = client.create_logged_model(
+                    experiment, name, source_run_id=run, tags=dict(tags), model_type="continual-mt module"
+                )
+                client.finalize_logged_model(model.model_id, "READY")
+            moment = int(now().timestamp() * 1000)
+            logged = [Metric(key, value, moment, 0, model_id=model.model_id) for key, value in metrics.items()]
+            client.log_batch(run, metrics=logged)
+
+        self._on_run(f"log the model {name}", log)
+
+    def finish(self, status: str) -> None:
+        """``FINISHED``, ``FAILED`` or ``KILLED``."""
+        self._on_run("end the run", lambda client, run: client.set_terminated(run, status=status))
+
+    def _on_run(self, what: str, action: Callable[[MlflowClient, str], object]) -> None:
+        run = self.run
+        if run is not None:
+            self._attempt(what, lambda client: action(client, run))
+
+    def _attempt(self, what: str, action: Callable[[MlflowClient], Result]) -> Result | None:
+        if self._failures >= FAILURES_UNTIL_QUIET:
+            return None
+        try:
+            if self._client is None:
+                self._client = _client(self._home.tracking)
+            return action(self._client)
+        except Exception as error:  # whatever MLflow, its database or the network raise must not end a training
+            self._failures += 1
+            reason = hidden(str(error).strip() or type(error).__name__)  # it shows the URL, which may hold a password
+            first = reason.partition("\n")[0]
+            self._say(f"MLflow could not {what}: {first[:300]}")
+            if self._failures == FAILURES_UNTIL_QUIET:
+                self._say("MLflow is left alone from here on; the job goes on without it")
+            LOGGER.debug("MLflow could not %s: %s", what, reason)
+            return None
+
+
+def _client(tracking: str) -> MlflowClient:
+    from mlflow import MlflowClient
+    from mlflow.store.db import utils
+
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # A database that is down, too, is given up on in seconds: MLflow has no other way to say so.
+    utils.MAX_RETRY_COUNT = DATABASE_RETRIES
+    return MlflowClient(tracking_uri=tracking)

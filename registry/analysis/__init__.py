@@ -1,0 +1,1 @@
+"""What is computed from several records: histories, summaries, gains, comparisons."""

@@ -1,0 +1,1 @@
+"""The database: connections, the two dialects, tables, migrations, rows to records."""

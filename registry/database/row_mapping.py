@@ -1,0 +1,165 @@
+"""From rows to the records that callers see."""
+
+from __future__ import annotations
+
+from continual_mt.evaluation.alignment_result import Precision
+from continual_mt.languages import Pair
+from registry.database import schema
+from registry.records.alignments import AlignmentRecord, EmbeddingRecord
+from registry.records.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.records.remarks import AliasMove, AliasRecord
+from registry.records.sequences import CellRecord, SequenceRecord
+
+
+def corpus_record(row: schema.Corpus) -> CorpusRecord:
+    return CorpusRecord(
+        digest=row.digest,
+        pair=Pair(row.source, row.target),
+        name=row.name,
+        sentences=row.sentences,
+        skipped=row.skipped,
+        licence=row.licence,
+        sources=row.sources,
+        references=row.references,
+    )
+
+
+def parent_record(row: schema.Parent) -> ParentRecord:
+    return ParentRecord(
+        name=row.name,
+        pair=Pair(row.source, row.target),
+        fingerprint=row.fingerprint,
+        architecture=row.architecture,
+        parameters=row.parameters,
+        bytes=row.bytes,
+        pieces=_pieces(row),
+        lineage=_lineage(row),
+        created=row.created,
+    )
+
+
+def module_record(row: schema.Module) -> ModuleRecord:
+    return ModuleRecord(
+        parent=row.parent.name,
+        parent_fingerprint=row.parent.fingerprint,
+        pair=Pair(row.source, row.target),
+        version=row.version,
+        side=row.side,
+        scope=row.scope,
+        digest=row.digest,
+        parameters=row.parameters,
+        bytes=row.bytes,
+        pieces=_pieces(row),
+        lineage=_lineage(row),
+        created=row.created,
+    )
+
+
+def score_record(row: schema.Score, parent: str) -> ScoreRecord:
+    return ScoreRecord(
+        parent=parent,
+        kind=row.kind,
+        pair=Pair(row.source, row.target),
+        recipe=row.recipe_digest,
+        source=row.source_module,
+        cross_attention=row.cross_attention_module,
+        target=row.target_module,
+        test=row.test,
+        test_digest=row.test_digest,
+        metric=row.metric,
+        value=row.value,
+        copy_value=row.copy_value,
+        signature=row.signature,
+        sentences=row.sentences,
+        beam=row.beam,
+        hypotheses=row.hypotheses,
+        created=row.created,
+    )
+
+
+def sequence_record(row: schema.Sequence) -> SequenceRecord:
+    return SequenceRecord(
+        digest=row.digest,
+        parent=row.parent.name,
+        name=row.name,
+        mode=row.mode,
+        additions=tuple(map(Pair.parse, row.additions)),
+        created=row.created,
+    )
+
+
+def cell_record(row: schema.Cell) -> CellRecord:
+    return CellRecord(
+        sequence=row.sequence.digest,
+        position=row.position,
+        view=row.view,
+        pair=Pair(row.source, row.target),
+        kind=row.kind,
+        recipe=row.recipe_digest,
+        module=row.module,
+        test=row.test,
+        test_digest=row.test_digest,
+        metric=row.metric,
+        value=row.value,
+        beam=row.beam,
+    )
+
+
+def alignment_record(row: schema.Alignment) -> AlignmentRecord:
+    def embedding(language: str, module: str | None, digest: str) -> EmbeddingRecord:
+        return EmbeddingRecord(row.parent.name, row.side, language, module, digest)
+
+    return AlignmentRecord(
+        first=embedding(row.first_language, row.first_module, row.first_digest),
+        second=embedding(row.second_language, row.second_module, row.second_digest),
+        lexicon=row.lexicon,
+        lexicon_digest=row.lexicon_digest,
+        entries=row.entries,
+        results=tuple(map(Precision.from_json, row.results)),
+        created=row.created,
+    )
+
+
+def alias_record(row: schema.Alias) -> AliasRecord:
+    return AliasRecord(row.module.parent.name, Pair(row.source, row.target), row.name, row.module.version)
+
+
+def alias_move(row: schema.AliasMove) -> AliasMove:
+    return AliasMove(
+        parent=row.parent.name,
+        pair=Pair(row.source, row.target),
+        alias=row.name,
+        from_version=row.from_version,
+        to_version=row.to_version,
+        who=row.who,
+        moment=row.moment,
+    )
+
+
+def job_record(row: schema.Job) -> JobRecord:
+    return JobRecord(
+        digest=row.digest,
+        kind=row.kind,
+        state=row.state,
+        attempt=row.attempt,
+        holder=row.holder,
+        expires=row.expires,
+        run=row.run,
+        created=row.created,
+        updated=row.updated,
+    )
+
+
+def _pieces(row: schema.Artifact) -> dict[str, str]:
+    return {piece.name: piece.digest for piece in row.pieces}
+
+
+def _lineage(row: schema.Artifact) -> Lineage:
+    return Lineage(
+        corpora=tuple((use.role, corpus_record(use.corpus)) for use in row.uses),
+        spec=row.spec,
+        code_version=row.code_version,
+        job=row.job,
+        attempt=row.attempt,
+        run=row.run,
+    )

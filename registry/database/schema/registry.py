@@ -1,0 +1,46 @@
+"""What belongs to the registry as a whole, and the jobs that write to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, String
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.schema import SchemaItem
+
+from registry.database.base import DIGEST_LENGTH, Base
+from registry.records.entities import JobState
+
+BLOBS_SETTING = "blobs"
+IDENTITY_SETTING = "identity"
+
+
+class Setting(Base):
+    """What belongs to the registry as a whole: ``BLOBS_SETTING`` says where the blobs are.
+
+    ``IDENTITY_SETTING`` tells it apart from others that have blobs in the same place.
+    """
+
+    __tablename__ = "settings"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class Job(Base):
+    """A job and the lease on it: ``holder`` may work on it until ``expires``."""
+
+    __tablename__ = "jobs"
+    __table_args__: tuple[SchemaItem, ...] = (
+        CheckConstraint("state IN ('running', 'finished', 'failed', 'stopped')", name="state"),
+    )
+
+    digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH), primary_key=True)
+    kind: Mapped[str]
+    state: Mapped[JobState]
+    attempt: Mapped[int]
+    holder: Mapped[str | None]
+    expires: Mapped[datetime | None]
+    run: Mapped[str | None]
+    created: Mapped[datetime]
+    updated: Mapped[datetime]

@@ -1,0 +1,1 @@
+"""Bundles: modules with their lineage, scores and texts in one file, out and in."""

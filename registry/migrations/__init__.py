@@ -1,1 +1,0 @@
-"""The schema's history, one file a revision. A change of `registry.schema` needs a new one; a test compares the two."""

@@ -1,0 +1,1 @@
+"""Reading the registry: artifacts, recipes, searches, dependents."""

@@ -1,0 +1,268 @@
+"""What the records say of what exists. Nothing here reads or writes bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from sqlalchemy import ScalarSelect, Select, or_, select
+from sqlalchemy.orm import Session
+
+from continual_mt.errors import UnknownNameError
+from continual_mt.languages import Pair
+from registry.database import schema
+from registry.database.database import Database
+from registry.database.row_mapping import (
+    alignment_record,
+    cell_record,
+    corpus_record,
+    job_record,
+    module_record,
+    parent_record,
+    score_record,
+    sequence_record,
+)
+from registry.queries.version_selection import CHAMPION
+from registry.records.alignments import AlignmentRecord
+from registry.records.entities import CorpusRecord, JobRecord, ModuleRecord, ParentOutline, ParentRecord, ScoreRecord
+from registry.records.names import ModuleName, full_name, is_printable, unknown
+from registry.records.sequences import CellRecord, SequenceRecord
+
+_Parent = TypeVar("_Parent", bound=ParentOutline)
+
+_DELETED = select(schema.Artifact.__table__.c.id).where(schema.Artifact.__table__.c.deleted.is_not(None))
+
+
+class Catalog:
+    """The reading half of the registry.
+
+    All verbs raise UnknownNameError for names that are not there and RegistryError when the database cannot be used.
+    A module is found by ``de-en``, ``de-en:3`` or ``de-en@champion``, with or without ``PARENT/`` in front: without
+    a version or an alias it is the one that the pair is run with, its champion or else the newest that is no part of a
+    shared sequence; without a parent it is the only parent's. What was deleted is not there.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.name = database.name
+        self._database = database
+
+    def parents(self) -> list[ParentRecord]:
+        """All parents, by name."""
+        with self._database.read() as session:
+            query = select(schema.Parent).where(schema.Parent.deleted.is_(None))
+            records = [parent_record(row) for row in session.scalars(query)]
+        return sorted(records, key=lambda record: record.name)
+
+    def parent(self, name: str | None = None) -> ParentRecord:
+        """A parent; the name may be left out while there is exactly one."""
+        return self._one_of(self.parents(), name)
+
+    def _owners(self) -> list[ParentOutline]:
+        """All parents, by name: what recipes and names need of them, without their pieces and corpora."""
+        kind = schema.Parent
+        query = select(kind.name, kind.source, kind.target, kind.fingerprint).where(kind.deleted.is_(None))
+        with self._database.read() as session:
+            found = [ParentOutline(name, Pair(*pair), mark) for name, *pair, mark in session.execute(query)]
+        return sorted(found, key=lambda parent: parent.name)
+
+    def _owner(self, name: str | None = None) -> ParentOutline:
+        return self._one_of(self._owners(), name)
+
+    def _one_of(self, parents: Iterable[_Parent], name: str | None) -> _Parent:
+        named = {parent.name: parent for parent in parents}
+        if name is not None:
+            if name not in named:
+                self.check_not_deleted(name)
+                raise unknown("parent", name, named)
+            return named[name]
+        if len(named) != 1:
+            listed = f"say which parent: {', '.join(named)}" if named else "there is no parent yet; train one"
+            raise UnknownNameError(f"{listed} (in {self.name})")
+        return next(iter(named.values()))
+
+    def check_not_deleted(self, name: str) -> None:
+        """Raises UnknownNameError for a parent that was deleted: its name is never given to another."""
+        with self._database.read() as session:
+            raise_if_deleted(find_parent(session, name))
+
+    def modules(self, parent: str | None = None) -> list[ModuleRecord]:
+        """All modules, or those of one parent, by parent, pair and version."""
+        query = select(schema.Module).where(schema.Module.deleted.is_(None))
+        if parent is not None:
+            query = query.where(schema.Module.parent_id == parent_id(self._owner(parent).name))
+        with self._database.read() as session:
+            records = [module_record(row) for row in session.scalars(query)]
+        return sorted(records, key=lambda record: (record.parent, record.pair, record.version))
+
+    def module(self, name: str, *, parent: str | None = None) -> ModuleRecord:
+        """A module by name. ``parent`` stands for the part before the slash where the name has none."""
+        wanted = ModuleName.parse(name)
+        owner = self._owner(wanted.parent or parent).name
+        with self._database.read() as session:
+            row = find_module(session, wanted, owner)
+            raise_if_deleted(row)
+            if row is None:
+                raise unknown("module", name, _names(session, owner, wanted.pair) or _names(session, owner))
+            return module_record(row)
+
+    def find(self, name: str) -> ParentRecord | ModuleRecord:
+        """The parent of this name, else the module."""
+        parents = {parent.name: parent for parent in self.parents()}
+        if name in parents:
+            return parents[name]
+        if ModuleName.is_one(name):
+            return self.module(name)
+        self.check_not_deleted(name)
+        with self._database.read() as session:
+            modules = [module for parent in parents for module in _names(session, parent)]
+        raise unknown("parent or module", name, [*parents, *modules])
+
+    def corpora(self) -> list[CorpusRecord]:
+        """All corpora that something was trained or tested on, by name."""
+        with self._database.read() as session:
+            records = [corpus_record(row) for row in session.scalars(select(schema.Corpus).order_by(schema.Corpus.id))]
+        return sorted(records, key=lambda record: record.name)
+
+    def scores(
+        self,
+        pair: Pair | None = None,
+        *,
+        parent: str | None = None,
+        kind: str | None = None,
+        metric: str | None = None,
+        recipe: str | None = None,
+        module: str | None = None,
+    ) -> list[ScoreRecord]:
+        """Scores in the order in which they were measured, those only that agree with what is given.
+
+        ``recipe`` is a recipe's digest, ``module`` the full name of one that has a part in what was scored.
+        """
+        query = select(schema.Score).order_by(schema.Score.created, schema.Score.id)
+        if pair is not None:
+            query = query.where(schema.Score.source == pair.source, schema.Score.target == pair.target)
+        if parent is not None:
+            query = query.where(schema.Score.parent_id == parent_id(self._owner(parent).name))
+        if kind is not None:
+            query = query.where(schema.Score.kind == kind)
+        if metric is not None:
+            query = query.where(schema.Score.metric == metric)
+        if recipe is not None:
+            query = query.where(schema.Score.recipe_digest == recipe)
+        if module is not None:
+            parts = schema.Score.source_module, schema.Score.cross_attention_module, schema.Score.target_module
+            query = query.where(or_(*(part == module for part in parts)))
+        with self._database.read() as session:
+            return [score_record(row, row.parent.name) for row in session.scalars(query)]
+
+    def sequences(self, parent: str | None = None) -> list[SequenceRecord]:
+        """All sequences, or those of one parent, in the order in which they were begun; none of a deleted parent."""
+        query = select(schema.Sequence).where(schema.Sequence.parent_id.not_in(_DELETED)).order_by(schema.Sequence.id)
+        if parent is not None:
+            query = query.where(schema.Sequence.parent_id == parent_id(self._owner(parent).name))
+        with self._database.read() as session:
+            return [sequence_record(row) for row in session.scalars(query)]
+
+    def cells(self, sequence: str, *, metric: str | None = None) -> list[CellRecord]:
+        """What was scored along a sequence, given by its digest: by position, view and pair."""
+        query = select(schema.Cell).where(schema.Cell.sequence.has(schema.Sequence.digest == sequence))
+        if metric is not None:
+            query = query.where(schema.Cell.metric == metric)
+        with self._database.read() as session:
+            records = [cell_record(row) for row in session.scalars(query)]
+        return sorted(records, key=lambda cell: (cell.position, cell.view, cell.pair, cell.test, cell.metric))
+
+    def alignments(self, parent: str | None = None) -> list[AlignmentRecord]:
+        """All alignments that were kept, or those of one parent, by side, languages and lexicon.
+
+        Those of tables that were deleted are out of sight with them.
+        """
+        query = select(schema.Alignment).where(schema.Alignment.parent_id.not_in(_DELETED))
+        if parent is not None:
+            query = query.where(schema.Alignment.parent_id == parent_id(self._owner(parent).name))
+        with self._database.read() as session:
+            records = [alignment_record(row) for row in session.scalars(query)]
+            deleted = set(
+                map(name_of, session.scalars(select(schema.Module).where(schema.Module.deleted.is_not(None))))
+            )
+        there = [record for record in records if deleted.isdisjoint((record.first.module, record.second.module))]
+        return sorted(
+            there, key=lambda record: (record.first.side, str(record.first), str(record.second), record.lexicon)
+        )
+
+    def job(self, digest: str) -> JobRecord | None:
+        """A job and its lease; None when nobody ever held it."""
+        with self._database.read() as session:
+            row = session.get(schema.Job, digest)
+            return None if row is None else job_record(row)
+
+
+def parent_id(name: str) -> ScalarSelect[int]:
+    """A parent's key, for queries. From the bare table: two mapped kinds of artifact cannot well be joined."""
+    columns = schema.Parent.__table__.c
+    return select(columns.id).where(columns.name == name).scalar_subquery()
+
+
+def find_parent(session: Session, name: str) -> schema.Parent | None:
+    """The parent of a name, be it deleted."""
+    return session.scalar(select(schema.Parent).where(schema.Parent.name == name)) if is_printable(name) else None
+
+
+def find_module(session: Session, name: ModuleName, parent: str) -> schema.Module | None:
+    """The module of a name, be it deleted, if a version or an alias says which; else the one that the pair is run with:
+    its champion, or the newest."""
+    if name.version is None and name.alias is None:
+        champion = session.scalar(_named(replace(name, alias=CHAMPION), parent))
+        if champion is not None:
+            return champion
+    return session.scalar(_named(name, parent))
+
+
+def name_of(row: schema.Artifact) -> str:
+    """A parent's name, or a module's full name."""
+    if isinstance(row, schema.Module):
+        return full_name(row.parent.name, row.source, row.target, row.version)
+    if isinstance(row, schema.Parent):
+        return row.name
+    raise TypeError(f"an artifact is a parent or a module, not {type(row).__name__}")
+
+
+def raise_if_deleted(row: schema.Artifact | None) -> None:
+    """Raises UnknownNameError that says who deleted it, and how it is had again."""
+    if row is not None and row.deleted is not None:
+        name = name_of(row)
+        raise UnknownNameError(
+            f"{name} was deleted by {row.deleted_by}; bring it back with 'continual-mt registry restore {name}'"
+        )
+
+
+def _named(name: ModuleName, parent: str) -> Select[schema.Module]:
+    module = schema.Module
+    query = select(module).where(module.parent_id == parent_id(parent))
+    if name.alias is not None:
+        alias = schema.Alias
+        return query.join(alias, alias.module_id == module.id).where(
+            alias.source == name.pair.source, alias.target == name.pair.target, alias.name == name.alias
+        )
+    query = query.where(module.source == name.pair.source, module.target == name.pair.target)
+    if name.version is not None:
+        return query.where(module.version == name.version)
+    newest = query.where(module.shared.is_(False), module.deleted.is_(None))
+    return newest.order_by(module.version.desc()).limit(1)
+
+
+def _names(session: Session, parent: str, pair: Pair | None = None) -> list[str]:
+    """Every name that could have been meant, of a parent or of one pair: modules by version and by alias."""
+    module, alias = schema.Module, schema.Alias
+    owner = parent_id(parent)
+    versions = select(module.source, module.target, module.version).where(
+        module.parent_id == owner, module.deleted.is_(None)
+    )
+    aliases = select(alias.source, alias.target, alias.name).where(alias.parent_id == owner)
+    if pair is not None:
+        versions = versions.where(module.source == pair.source, module.target == pair.target)
+        aliases = aliases.where(alias.source == pair.source, alias.target == pair.target)
+    return [
+        *(full_name(parent, source, target, version) for source, target, version in session.execute(versions)),
+        *(f"{parent}/{source}-{target}@{name}" for source, target, name in session.execute(aliases)),
+    ]

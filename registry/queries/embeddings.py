@@ -1,0 +1,91 @@
+"""Which embedding tables there are, and which one a language means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from continual_mt.errors import IncompatibleError, UnknownNameError
+from continual_mt.languages import Pair, SideName, parse_language
+from registry.queries.catalog import Catalog
+from registry.queries.recipe_catalog import RecipeCatalog
+from registry.records.alignments import EmbeddingRecord
+from registry.records.entities import ModuleRecord, ParentRecord
+from registry.records.names import unknown
+
+
+def embeddings_of(catalog: Catalog, parent: ParentRecord) -> list[EmbeddingRecord]:
+    """Every embedding table on a parent: its own two, then those of its modules, by pair and version."""
+    return [*_own(parent), *map(_of_module, catalog.modules(parent.name))]
+
+
+def two_embeddings(
+    catalog: RecipeCatalog, parent: ParentRecord, names: tuple[str, str], side: SideName | None = None
+) -> tuple[EmbeddingRecord, EmbeddingRecord]:
+    """The tables that two languages mean; ``side`` says which where both are on both.
+
+    A language is the parent's where the parent has it, else that of the module that stands for the pair that brings it
+    (`registry.choice`); ``de-en:1`` is the one that this module brings. Raises UnknownNameError or LanguageError for
+    names that stand for no table, IncompatibleError for two that do not belong together.
+    """
+    places = _places(catalog, parent, names[0]), _places(catalog, parent, names[1])
+    common = _common_side(places, names, side)
+    first, second = (found[common] for found in places)
+    check_comparable(first, second)
+    return first, second
+
+
+def check_comparable(first: EmbeddingRecord, second: EmbeddingRecord) -> None:
+    """Raises IncompatibleError for tables of two spaces, LanguageError for one language."""
+    if (first.parent, first.side) != (second.parent, second.side):
+        raise IncompatibleError(
+            f"{first} is on the {first.side} side and {second} on the {second.side} side; only embeddings of one side "
+            "of one parent lie in one space"
+        )
+    Pair(first.language, second.language)  # refuses a language beside itself
+
+
+def _own(parent: ParentRecord) -> list[EmbeddingRecord]:
+    sides: tuple[SideName, SideName] = ("source", "target")
+    return [
+        EmbeddingRecord(parent.name, side, parent.pair.language(side), None, parent.pieces[f"{side}.safetensors"])
+        for side in sides
+    ]
+
+
+def _of_module(module: ModuleRecord) -> EmbeddingRecord:
+    digest = module.pieces[f"{module.side}.safetensors"]
+    return EmbeddingRecord(module.parent, module.side, module.language, module.full_name, digest)
+
+
+def _places(catalog: RecipeCatalog, parent: ParentRecord, name: str) -> dict[SideName, EmbeddingRecord]:
+    """The sides that a language is on, each with its table there."""
+    if ":" in name or "@" in name:
+        module = catalog.module(name, parent=parent.name)
+        if module.parent != parent.name:
+            raise IncompatibleError(f"{name} belongs to the parent {module.parent}, not to {parent.name}")
+        return {module.side: _of_module(module)}
+    language = parse_language(name)
+    modules, own = catalog.standing(parent.name), _own(parent)
+    tables = [_of_module(catalog.module(m.full_name)) for m in modules if m.language == language]
+    # What comes last stays: the parent's own.
+    places = {table.side: table for table in [*tables, *own] if table.language == language}
+    if not places:
+        languages = [*(module.language for module in modules), *(table.language for table in own)]
+        raise unknown("language", language, languages)
+    return places
+
+
+def _common_side(
+    places: Sequence[Mapping[SideName, EmbeddingRecord]], names: tuple[str, str], asked: SideName | None
+) -> SideName:
+    common = [side for side in places[0] if side in places[1]]
+    if asked is None and len(common) == 2:
+        raise IncompatibleError(f"{names[0]} and {names[1]} are on both sides; say which: source or target")
+    if common and asked in (None, *common):
+        return asked or common[0]
+    where = "; ".join(
+        f"{name} is on the {' and the '.join(found)} side" for name, found in zip(names, places, strict=True)
+    )
+    raise UnknownNameError(
+        f"{names[0]} and {names[1]} have no embeddings on {f'the {asked}' if asked else 'the same'} side: {where}"
+    )

@@ -1,0 +1,290 @@
+"""Every recipe that can be run with what exists, and which one is taken for a pair."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import product
+
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from continual_mt.artifacts.recipe import ModuleKey, Recipe
+from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
+from continual_mt.languages import Pair
+from registry.database import schema
+from registry.queries.catalog import Catalog, parent_id
+from registry.queries.garbage import not_collecting
+from registry.queries.recipe_resolver import PREFERENCE, Shelf
+from registry.queries.version_selection import CHAMPION, Choice
+from registry.records.entities import ModuleOutline, ModuleRecord, ParentOutline
+from registry.records.names import ModuleName, full_name, unknown
+from registry.records.pairs import BEST_METRIC, BestScore, PairEntry
+
+LEAST_DIGITS = 8
+_RETENTION = "retention:"
+_PARENTS_OWN = "parent"
+_DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
+_ROWS_AT_ONCE = 500  # of ten thousand, so that few are held beside the records that are made of them
+
+
+class RecipeCatalog(Catalog):
+    """What can be run. Which module stands for a trained pair is chosen by the rules of `registry.choice.Choice`:
+
+    ``modules`` pins versions (``de-en:2``, ``de-en@candidate``) and ``test`` names the test set whose BLEU decides.
+    """
+
+    def recipes(
+        self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
+    ) -> list[Recipe]:
+        """Every recipe that can be run now, with the module that stands for each trained pair."""
+        return [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.recipes()]
+
+    def standing(self, parent: str | None = None) -> list[ModuleOutline]:
+        """The module that stands for each trained pair of a parent, by pair."""
+        return list(self._shelf(self._owner(parent)).preferred)
+
+    def pairs(
+        self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
+    ) -> list[PairEntry]:
+        """Every pair that can be run now, one entry a parent: its best recipe, and how good that one is.
+
+        The score is BLEU on the test set with the most sentences, so that some lines that were scored in passing do not
+        take the place of a real test set; the highest of several with different beams.
+        """
+        with not_collecting():
+            chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
+            digests = [recipe.digest for recipe in chosen]
+            best = self._best_scores(digests)
+            return [PairEntry(recipe, best.get(digest)) for recipe, digest in zip(chosen, digests, strict=True)]
+
+    def recipe(
+        self,
+        source: str,
+        target: str,
+        *,
+        parent: str | None = None,
+        kind: str | None = None,
+        xattn: str | None = None,
+        modules: Sequence[str] = (),
+        test: str | None = None,
+    ) -> Recipe:
+        """The recipe of a pair: the best there is, or of one kind (``retention:MODULE`` for the original pair).
+
+        ``xattn`` takes another module's cross-attention, or the ``parent``'s: what was trained is then a retention.
+        Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit or
+        have no part in the pair.
+        """
+        pair, owner = Pair(source, target), self._owner(parent)
+        recipe = self._chosen(pair, owner, kind, xattn, modules, test)
+        idle = [
+            record.full_name for record in self._pinned(owner, modules).values() if record.key not in recipe.modules
+        ]
+        if idle:
+            raise IncompatibleError(f"{', '.join(idle)} has no part in the recipe {recipe}; leave it out")
+        return recipe
+
+    def _chosen(
+        self,
+        pair: Pair,
+        owner: ParentOutline,
+        kind: str | None,
+        xattn: str | None,
+        modules: Sequence[str],
+        test: str | None,
+    ) -> Recipe:
+        if kind is not None and kind.startswith(_RETENTION):
+            if xattn is not None:
+                raise IncompatibleError(f"{kind} says which cross-attention is taken; leave out xattn ({xattn})")
+            module = self.module(kind.removeprefix(_RETENTION), parent=owner.name)
+            shelf = Shelf.of(owner, [])
+            return shelf.through(shelf.choose(pair, "original"), module)
+        if kind is not None and kind not in PREFERENCE:
+            raise UnknownNameError(
+                f"there is no kind of recipe {kind[:80]!r}; there is: {', '.join(PREFERENCE)}, retention:MODULE"
+            )
+        shelf = self._shelf(owner, modules, test, _parts_of(pair, owner.pair))
+        if not shelf.can_run(pair):
+            shelf = self._shelf(owner, modules, test)  # whose error lists every pair
+        recipe = shelf.choose(pair, kind)
+        if xattn is None:
+            return recipe
+        return shelf.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=owner.name))
+
+    def recipe_of(self, digest: str) -> Recipe:
+        """The recipe of a digest, or of its first digits, that was run or scored before.
+
+        Raises UnknownNameError for a digest that is not known, or whose modules were deleted since.
+        """
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise UnknownNameError(
+                f"{str(digest)[:80]!r} is not the digest of a recipe: it has to be {LEAST_DIGITS} to 64 hexadecimal "
+                "digits in small letters; a pair is given by two languages, such as ('de', 'en')"
+            )
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(schema.Recipe).where(schema.Recipe.digest.between(digest, digest.ljust(64, "f"))).limit(2)
+            ).all()
+            if not rows:
+                raise UnknownNameError(
+                    f"no recipe {digest} was run or scored with the registry in {self.name}; "
+                    "it may be of another registry, from which its modules can be exported"
+                )
+            if len(rows) > 1:
+                raise UnknownNameError(f"several recipes begin with {digest}; write more of its digits")
+            found = rows[0]
+            pair, owner = Pair(found.source, found.target), found.parent.name
+            names = found.source_module, found.cross_attention_module, found.target_module
+            kind, whole = found.kind, found.digest
+            candidates = [_candidates(session, owner, name) for name in names]
+        parent = self._owner(owner)
+        for keys in product(*candidates):
+            recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys)
+            if recipe.digest == whole:
+                return recipe
+        for name in filter(None, names):
+            self.module(name)  # raises where one was deleted, and says so
+        raise RegistryError(
+            f"no modules of {self.name} have the contents of the recipe {whole}; its database was changed from outside"
+        )
+
+    def _best_scores(self, digests: Iterable[str]) -> dict[str, BestScore]:
+        """The scores that recipes are shown with, by the recipes' digests."""
+        # In the order of the index, so that one look-up finds in memory what the one before it read.
+        scores, asked = schema.Score.__table__, self._database.listed(sorted(digests))
+        columns = [scores.c[name] for name in ("recipe_digest", *BestScore._fields)]
+        query = select(*columns).select_from(asked.join(scores, scores.c.recipe_digest == asked.c.value))
+        query = query.where(scores.c.shown)
+        with self._database.read() as session:
+            batches = session.execute(query).partitions(_ROWS_AT_ONCE)
+            return {row[0]: BestScore._make(row[1:]) for rows in batches for row in rows}
+
+    def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
+        parents = self._owners() if name is None else [self._owner(name)]
+        if modules and len(parents) > 1:
+            raise UnknownNameError(
+                f"say which parent {', '.join(modules)} are of: {', '.join(p.name for p in parents)}"
+            )
+        return [self._shelf(parent, modules, test) for parent in parents]
+
+    def _shelf(
+        self,
+        parent: ParentOutline,
+        modules: Sequence[str] = (),
+        test: str | None = None,
+        pairs: Collection[Pair] | None = None,
+    ) -> Shelf:
+        """What stands for each trained pair, or for ``pairs`` alone."""
+        pinned = self._pinned(parent, modules)
+        with self._database.read() as session:
+            champions = _champions(session, parent.name, pairs)
+            versions = _versions(session, parent.name, pairs, newest=test is None)
+            scores = _scores_on(session, parent.name, test, pairs) if test is not None else {}
+        choice = Choice(_numbers(pinned), _numbers(champions), scores)
+        # A champion that is the newest, too, is there twice.
+        taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
+        of_pairs = [record for record in pinned.values() if pairs is None or record.pair in pairs]
+        return Shelf.of(parent, [*taken, *of_pairs], choice)
+
+    def _pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
+        if isinstance(names, str):
+            raise InputError(f"modules is a text where a list of names is wanted; write modules=[{names[:80]!r}]")
+        pinned: dict[Pair, ModuleRecord] = {}
+        for name in names:
+            record = self.module(name, parent=parent.name)
+            if record.parent != parent.name:
+                raise IncompatibleError(f"{name} belongs to the parent {record.parent}, not to {parent.name}")
+            other = pinned.setdefault(record.pair, record)
+            if other != record:
+                raise IncompatibleError(f"both {other.full_name} and {record.full_name} are given; say which one")
+        return pinned
+
+
+def _numbers(modules: Mapping[Pair, ModuleOutline]) -> dict[Pair, int]:
+    return {pair: module.version for pair, module in modules.items()}
+
+
+def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleKey | None]:
+    """The module of this name, then others of its pair: the same content may stand there once more."""
+    if name is None:
+        return [None]
+    pair, module = ModuleName.parse(name).pair, schema.Module
+    rows = session.execute(
+        select(module.version, module.digest).where(
+            module.parent_id == parent_id(parent),
+            module.source == pair.source,
+            module.target == pair.target,
+            module.deleted.is_(None),
+        )
+    )
+    keys = [ModuleKey(full_name(parent, pair.source, pair.target, version), digest) for version, digest in rows]
+    return [*sorted(keys, key=lambda key: key.name != name)]  # mostly the first is the one
+
+
+def is_metric(column: ColumnElement[str] | InstrumentedAttribute[str], metric: str) -> ColumnElement[bool]:
+    """That a score is of this metric, which stands in the statement itself: databases use an index of one only so."""
+    return column == bindparam(None, metric, literal_execute=True)
+
+
+def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
+    """The trained pairs that a pair's modules can be of: itself, and those that share a side with the parent."""
+    parts = {(pair.source, pair.target), (pair.source, parent.target), (parent.source, pair.target)}
+    return {Pair(source, target) for source, target in parts if source != target}
+
+
+def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, newest: bool) -> list[ModuleOutline]:
+    """Those that are not taken only where they are named.
+
+    Of thousands only the ``newest`` are asked for, where nothing else decides: of each pair that one, and that one of
+    those that share pieces with the parent.
+    """
+    module, there = schema.Module, [*_there(parent, pairs), schema.Module.shared.is_(False)]
+    if newest:
+        kind = module.source, module.target, module.scope == "scratch"
+        last = select(*kind, func.max(module.version)).where(*there).group_by(*kind).correlate(None)
+        there.append(tuple_(*kind, module.version).in_(last))
+    return _outlines(session, parent, there)
+
+
+def _champions(session: Session, parent: str, pairs: Collection[Pair] | None) -> dict[Pair, ModuleOutline]:
+    champion = schema.Module.id.in_(select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION))
+    return {module.pair: module for module in _outlines(session, parent, [*_there(parent, pairs), champion])}
+
+
+def _there(parent: str, pairs: Collection[Pair] | None) -> list[ColumnElement[bool]]:
+    """That a module is the parent's, of one of the pairs where they are given, and not deleted."""
+    module = schema.Module
+    there = [module.parent_id == parent_id(parent), module.deleted.is_(None)]
+    if pairs is not None:
+        there.append(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
+    return there
+
+
+def _outlines(session: Session, parent: str, conditions: Iterable[ColumnElement[bool]]) -> list[ModuleOutline]:
+    module = schema.Module
+    columns = module.source, module.target, module.version, module.side, module.scope, module.digest
+    return [
+        ModuleOutline(parent, Pair(source, target), version, side, scope, digest)
+        for source, target, version, side, scope, digest in session.execute(select(*columns).where(*conditions))
+    ]
+
+
+def _scores_on(
+    session: Session, parent: str, test: str, pairs: Collection[Pair] | None
+) -> dict[tuple[Pair, int], float]:
+    """What each version reached on its own pair's test set of this name. Raises UnknownNameError where none has."""
+    module, score = schema.Module, schema.Score
+    of_parent = (
+        select(module.source, module.target, module.version, func.max(score.value))
+        .join(score, score.recipe_digest == module.recipe_digest)
+        .where(module.parent_id == parent_id(parent), is_metric(score.metric, BEST_METRIC))
+    )
+    query = of_parent.where(score.test == test).group_by(module.source, module.target, module.version)
+    if pairs is not None:
+        query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
+    found = {(Pair(source, target), version): value for source, target, version, value in session.execute(query)}
+    if not found:
+        tests = select(score.test).where(score.parent_id == parent_id(parent)).distinct()
+        if test not in (known := set(session.scalars(tests))):
+            raise unknown("test set", test, known)
+    return found

@@ -1,0 +1,163 @@
+"""Which recipes there are, and which one is taken for a pair: pure functions over records.
+
+A pair is run by the first of these that there is: the original, the supervised recipe, the zero-shot one; the module
+that stands for a trained pair is chosen by `registry.choice`. No choice about a zero-shot pair is made on that pair's
+own data: its sides are those of the modules that stand for their own pairs, and its cross-attention is the target
+module's unless the caller names another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
+from continual_mt.errors import IncompatibleError
+from continual_mt.languages import Pair, SideName
+from continual_mt.model.architecture import Group, Scope, trained_groups
+from registry.queries.version_selection import NEWEST, Choice, standing
+from registry.records.entities import ModuleOutline, ParentOutline
+from registry.records.names import unknown
+
+PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A parent and the modules that stand for their pairs on it. Of two modules of a pair the first is preferred."""
+
+    parent: ParentOutline
+    modules: tuple[ModuleOutline, ...]
+
+    @classmethod
+    def of(cls, parent: ParentOutline, modules: Iterable[ModuleOutline], choice: Choice = NEWEST) -> Shelf:
+        """The shelf of what stands for each pair among ``modules``."""
+        return cls(parent, tuple(standing(modules, choice)))
+
+    @cached_property
+    def preferred(self) -> tuple[ModuleOutline, ...]:
+        """The module of each trained pair, by pair."""
+        return _first_of_each_pair(self.modules)
+
+    @cached_property
+    def combinable(self) -> tuple[ModuleOutline, ...]:
+        """The module of each pair that works with the parent's other pieces: ``scratch`` shares nothing."""
+        return _first_of_each_pair(module for module in self.modules if module.scope != "scratch")
+
+    def recipes(self) -> list[Recipe]:
+        """Every recipe that can be run: the original, then supervised, zero-shot and retention, each by pair."""
+        return [*self.pairs(), *self.retentions()]
+
+    def pairs(self) -> list[Recipe]:
+        """The best recipe of every pair that can be run: original before supervised before zero-shot."""
+        return [self.original(), *map(self.supervised, self.preferred), *self.zero_shots()]
+
+    def original(self) -> Recipe:
+        return self._recipe("original", self.parent.pair)
+
+    def supervised(self, module: ModuleOutline) -> Recipe:
+        """The pair that the module was trained on, with all the pieces that the module has."""
+        return supervised(self.parent, module.key, module.pair, module.side, module.scope)
+
+    def zero_shots(self) -> list[Recipe]:
+        """Each new source language into each new target language, by pair as the modules are."""
+        sources = [(m.language, m.key) for m in self.combinable if m.side == "source"]
+        targets = [(m.language, m.key, cross_attention_of(m)) for m in self.combinable if m.side == "target"]
+        name, fingerprint = self.parent.name, self.parent.fingerprint  # of ten thousand
+        return [
+            Recipe("zero-shot", _pair(source, target), name, fingerprint, from_source, cross_attention, into_target)
+            for source, from_source in sources
+            for target, into_target, cross_attention in targets
+            if source != target
+        ]
+
+    def retentions(self) -> list[Recipe]:
+        """The original pair through the cross-attention of each module that has one."""
+        return [self.retention(module) for module in self.combinable if has(module, "cross_attention")]
+
+    def retention(self, module: ModuleOutline) -> Recipe:
+        """The original pair through a module's cross-attention. Raises IncompatibleError when it has none to lend."""
+        return self._recipe("retention", self.parent.pair, None, lent_cross_attention(module), None)
+
+    def choose(self, pair: Pair, kind: RecipeKind | None = None) -> Recipe:
+        """The recipe of a pair; without ``kind`` the best there is. Raises UnknownNameError, listing the pairs."""
+        found = [recipe for recipe in self.pairs() if kind in (None, recipe.kind)]
+        for recipe in found:
+            if recipe.pair == pair:
+                return recipe
+        raise unknown(f"{kind} pair" if kind else "pair", str(pair), (str(recipe.pair) for recipe in found))
+
+    def can_run(self, pair: Pair) -> bool:
+        return any(recipe.pair == pair for recipe in self.pairs())
+
+    def through(self, recipe: Recipe, module: ModuleOutline | None) -> Recipe:
+        """A recipe with the cross-attention of another module; None is the parent's.
+
+        The original or a supervised pair, which has a cross-attention of its own, then becomes a retention. Raises
+        IncompatibleError for a module of another parent or without a cross-attention to lend.
+        """
+        if module is not None and module.parent != self.parent.name:
+            raise IncompatibleError(
+                f"{module.full_name} belongs to the parent {module.parent}, not to {self.parent.name}: "
+                "a module fits no parent but its own"
+            )
+        cross_attention = None if module is None else lent_cross_attention(module)
+        if cross_attention == recipe.cross_attention:
+            return recipe
+        kind: RecipeKind = "zero-shot" if recipe.kind == "zero-shot" else "retention"
+        return self._recipe(kind, recipe.pair, recipe.source, cross_attention, recipe.target)
+
+    def _recipe(
+        self,
+        kind: RecipeKind,
+        pair: Pair,
+        source: ModuleKey | None = None,
+        cross_attention: ModuleKey | None = None,
+        target: ModuleKey | None = None,
+    ) -> Recipe:
+        return Recipe(kind, pair, self.parent.name, self.parent.fingerprint, source, cross_attention, target)
+
+
+def supervised(parent: ParentOutline, key: ModuleKey, pair: Pair, side: SideName, scope: Scope) -> Recipe:
+    """The pair that a module was trained on, with all the pieces that a module of this side and scope has."""
+    groups = trained_groups(scope, side)
+    source, cross_attention, target = (
+        key if group in groups else None for group in ("source", "cross_attention", "target")
+    )
+    return Recipe("supervised", pair, parent.name, parent.fingerprint, source, cross_attention, target)
+
+
+def has(module: ModuleOutline, group: Group) -> bool:
+    """Whether a module brings a group of its own, or leaves it to its parent."""
+    return group in trained_groups(module.scope, module.side)
+
+
+def cross_attention_of(module: ModuleOutline) -> ModuleKey | None:
+    return module.key if has(module, "cross_attention") else None
+
+
+def lent_cross_attention(module: ModuleOutline) -> ModuleKey:
+    """A module's cross-attention, for another pair. Raises IncompatibleError when there is none."""
+    if module.scope == "scratch":
+        raise IncompatibleError(
+            f"{module.full_name} was trained from scratch: its cross-attention fits no pair but {module.pair}"
+        )
+    if not has(module, "cross_attention"):
+        raise IncompatibleError(
+            f"{module.full_name} has no cross-attention of its own (scope {module.scope}): it uses its parent's"
+        )
+    return module.key
+
+
+def _first_of_each_pair(modules: Iterable[ModuleOutline]) -> tuple[ModuleOutline, ...]:
+    first: dict[Pair, ModuleOutline] = {}
+    for module in modules:
+        first.setdefault(module.pair, module)
+    return tuple(first[pair] for pair in sorted(first))
+
+
+@lru_cache(maxsize=2**16)
+def _pair(source: str, target: str) -> Pair:
+    """There are ten thousand, and the same at every listing."""
+    return Pair(source, target)

@@ -1,0 +1,222 @@
+"""A search as one query, which the database answers without a look at more than the fields that it names."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.orm import Session
+from sqlalchemy.types import Text
+
+from registry.database import schema
+from registry.database.row_mapping import module_record, parent_record
+from registry.queries.recipe_catalog import is_metric
+from registry.queries.remarks import remarks_by_id
+from registry.queries.search_syntax import METRICS, TEST, Comparison, Condition, Query
+from registry.records.pairs import BEST_METRIC
+from registry.records.remarks import Deletion, Found, Remarks, SearchResult
+
+_COMPARE: Mapping[Comparison, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "=": operator.eq,
+    "!=": lambda column, value: column.is_distinct_from(value),
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+# Bare tables, since two mapped kinds of artifact cannot well be joined.
+_artifact = schema.Artifact.__table__
+_module = schema.Module.__table__
+_parent = schema.Parent.__table__
+_score = schema.Score.__table__
+_Column = ColumnElement[Any]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Where the fields of modules, or of parents, are; what parents do not have is missing.
+
+    ``names`` and ``languages`` are columns of which one may agree, ``recipe`` the digest of the own pair's recipe.
+    """
+
+    rows: FromClause
+    key: _Column
+    columns: Mapping[str, _Column]
+    digest: _Column
+    recipe: _Column
+    names: Sequence[_Column]
+    languages: Sequence[_Column]
+    order: Sequence[_Column]
+
+
+def _columns(own: FromClause) -> dict[str, _Column]:
+    pair = own.c.source + "-" + own.c.target
+    of_artifact = {field: _artifact.c[field] for field in ("kind", "run", "job", "parameters", "bytes")}
+    here = {"parent": _parent.c.name, "pair": pair, "source": own.c.source, "target": own.c.target}
+    return {**of_artifact, **here, "code": _artifact.c.code_version}
+
+
+def _of_modules() -> _Kind:
+    columns = _columns(_module) | {field: _module.c[field] for field in ("side", "scope", "shared", "version")}
+    name = columns["pair"] + ":" + cast(_module.c.version, Text)
+    return _Kind(
+        rows=_module.join(_artifact, _artifact.c.id == _module.c.id).join(_parent, _parent.c.id == _module.c.parent_id),
+        key=_module.c.id,
+        columns=columns,
+        digest=_module.c.digest,
+        recipe=_module.c.recipe_digest,
+        names=(name, _parent.c.name + "/" + name),
+        languages=(case((_module.c.side == "source", _module.c.source), else_=_module.c.target),),
+        # As the index of versions is, so that nothing has to be sorted.
+        order=(_module.c.parent_id, _module.c.source, _module.c.target, _module.c.version),
+    )
+
+
+def _of_parents() -> _Kind:
+    recipe = schema.Recipe.__table__
+    original = select(recipe.c.digest).where(recipe.c.parent_id == _parent.c.id, recipe.c.kind == "original").limit(1)
+    return _Kind(
+        rows=_parent.join(_artifact, _artifact.c.id == _parent.c.id),
+        key=_parent.c.id,
+        columns=_columns(_parent),
+        digest=_parent.c.fingerprint,
+        recipe=original.correlate(_parent).scalar_subquery(),
+        names=(_parent.c.name,),
+        languages=(_parent.c.source, _parent.c.target),
+        order=(_parent.c.id,),
+    )
+
+
+_MODULES, _PARENTS = _of_modules(), _of_parents()
+
+
+def found_by(session: Session, query: Query, limit: int | None) -> SearchResult:
+    """The first that fulfil all conditions, and how many do; of no more than the first are records built."""
+    keys: list[int] = []
+    for kind in (_PARENTS, _MODULES):
+        wanted = select(kind.key).select_from(kind.rows).where(*_conditions(kind, query)).order_by(*kind.order)
+        keys += session.scalars(wanted)
+    return SearchResult(len(keys), tuple(_found(session, keys[:limit], query.test)))
+
+
+def _found(session: Session, keys: Sequence[int], test: str | None) -> Iterator[Found]:
+    remarks = remarks_by_id(session, keys)
+    bleu = {key: value for kind in (_PARENTS, _MODULES) for key, value in _bleu(session, kind, keys, test)}
+    modules = {row.id: row for row in session.scalars(select(schema.Module).where(schema.Module.id.in_(keys)))}
+    parents = {row.id: row for row in session.scalars(select(schema.Parent).where(schema.Parent.id.in_(keys)))}
+    for key in keys:
+        row = modules.get(key) or parents[key]
+        record = module_record(row) if isinstance(row, schema.Module) else parent_record(row)
+        deletion = Deletion(row.deleted_by or "", row.deleted) if row.deleted else None
+        yield Found(record, remarks.get(key, Remarks()), deletion, bleu.get(key))
+
+
+def _bleu(session: Session, kind: _Kind, keys: Sequence[int], test: str | None) -> list[tuple[int, float]]:
+    """The own pair's BLEU by key. What `RecipeCatalog.pairs` would show comes last."""
+    query = (
+        select(kind.key, _score.c.value)
+        .select_from(kind.rows.join(_score, _score.c.recipe_digest == kind.recipe))
+        .where(kind.key.in_(keys), is_metric(_score.c.metric, BEST_METRIC), _on(test))
+        .order_by(_score.c.sentences, _score.c.value)
+    )
+    return [(key, value) for key, value in session.execute(query)]
+
+
+def _conditions(kind: _Kind, query: Query) -> Iterator[ColumnElement[bool]]:
+    yield from (_condition(kind, one) for one in query.conditions if one.field not in (*METRICS, TEST))
+    if not query.of("deleted"):
+        yield _artifact.c.deleted.is_(None)
+    asked = [metric for metric in METRICS if query.of(metric)]
+    for metric in asked:
+        bounds = [_COMPARE[one.comparison](_score.c.value, one.value) for one in query.of(metric)]
+        yield _scored(kind, query.test, is_metric(_score.c.metric, metric), *bounds)
+    if query.test is not None and not asked:
+        yield _scored(kind, query.test)
+
+
+def _scored(kind: _Kind, test: str | None, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether the own recipe has such a score.
+
+    Asked of all at once, in the order of the recipes' digests, in which scores lie side by side.
+    """
+    own = exists().where(_score.c.recipe_digest == kind.recipe, *conditions, _on(test)).correlate(_module, _parent)
+    return kind.key.in_(select(kind.key).where(own).correlate(None))
+
+
+def _on(test: str | None) -> ColumnElement[bool]:
+    """Of scores: on the test set of a name, or on any."""
+    return true() if test is None else _score.c.test == test
+
+
+def _condition(kind: _Kind, one: Condition) -> ColumnElement[bool]:
+    if one.field == "deleted":
+        return _artifact.c.deleted.is_not(None) if one.value == "true" else _artifact.c.deleted.is_(None)
+    if one.field == "shared":
+        column = kind.columns.get("shared")
+        return false() if column is None else column.is_(one.value == "true")
+    if isinstance(one.value, date):
+        return _on_day(one.comparison, one.value)
+    if one.field in _AMONG:
+        among = _artifact.c.id.in_(_AMONG[one.field](one.value))
+        return among if one.comparison == "=" else not_(among)
+    if one.field in ("name", "language"):
+        either = or_(*(column == one.value for column in (kind.names if one.field == "name" else kind.languages)))
+        return either if one.comparison == "=" else not_(either)
+    if one.field not in ("digest", "job"):
+        column = kind.columns.get(one.field)
+        return _COMPARE[one.comparison](null() if column is None else column, one.value)
+    column = kind.digest if one.field == "digest" else func.coalesce(kind.columns["job"], "")
+    return _COMPARE[one.comparison](func.substr(column, 1, len(str(one.value))), one.value)
+
+
+def _on_day(comparison: Comparison, day: date) -> ColumnElement[bool]:
+    """When something was made, compared with a whole day in UTC."""
+    begin = datetime.combine(day, time(), UTC)
+    end = begin + timedelta(days=1)
+    created = _artifact.c.created
+    return {
+        "=": and_(created >= begin, created < end),
+        "!=": or_(created < begin, created >= end),
+        "<": created < begin,
+        "<=": created < end,
+        ">": created >= end,
+        ">=": created >= begin,
+    }[comparison]
+
+
+def _words(table: FromClause, key: str, column: str) -> Callable[[object], Select[tuple[int]]]:
+    return lambda value: select(table.c[key]).where(table.c[column] == value)
+
+
+def _corpora(column: str) -> Callable[[object], Select[tuple[int]]]:
+    use, corpus = schema.CorpusUse.__table__, schema.Corpus.__table__
+    joined = select(use.c.artifact_id).select_from(use.join(corpus, corpus.c.id == use.c.corpus_id))
+    return lambda value: joined.where(corpus.c[column] == value)
+
+
+_AMONG: Mapping[str, Callable[[object], Select[tuple[int]]]] = {
+    "tag": _words(schema.Tag.__table__, "artifact_id", "tag"),
+    "alias": _words(schema.Alias.__table__, "module_id", "name"),
+    "corpus": _corpora("name"),
+    "licence": _corpora("licence"),
+}

@@ -1,0 +1,70 @@
+"""Which module stands for each trained pair when there are several versions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from continual_mt.languages import Pair
+from continual_mt.model.architecture import Scope
+
+CHAMPION = "champion"
+"""The alias that is followed without being asked for."""
+
+
+class Version(Protocol):
+    """A version of a pair."""
+
+    @property
+    def pair(self) -> Pair: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def scope(self) -> Scope: ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What decides: the first of these rules that says something about a pair.
+
+    1. ``pinned``: the version that the caller names, by number or by alias.
+    2. ``champions``: the version that the pair's alias ``champion`` stands for; never moved off without being asked.
+    3. ``scores``, by pair and version: the highest on the test set that the caller names. What has no score comes last.
+    4. The newest version.
+
+    A pair that is pinned or has a champion is run with just this version. Otherwise, where ``scratch`` comes first,
+    which shares nothing, the first of the others still takes part in other pairs.
+    """
+
+    pinned: Mapping[Pair, int] = field(default_factory=dict)
+    champions: Mapping[Pair, int] = field(default_factory=dict)
+    scores: Mapping[tuple[Pair, int], float] = field(default_factory=dict)
+
+    def fixed(self, pair: Pair) -> int | None:
+        return self.pinned.get(pair, self.champions.get(pair))
+
+    def rank(self, version: Version) -> tuple[float, int]:
+        return self.scores.get((version.pair, version.version), float("-inf")), version.version
+
+
+NEWEST = Choice()
+_Version = TypeVar("_Version", bound=Version)
+
+
+def standing(versions: Iterable[_Version], choice: Choice = NEWEST) -> list[_Version]:
+    """What stands for each pair, by pair; behind one of scope ``scratch`` comes what takes part in other pairs."""
+    of_pair: dict[Pair, list[_Version]] = {}
+    for version in versions:
+        fixed = choice.fixed(version.pair)
+        if fixed is None or version.version == fixed:
+            of_pair.setdefault(version.pair, []).append(version)
+    chosen: list[_Version] = []
+    for pair in sorted(of_pair):
+        ranked = sorted(of_pair[pair], key=choice.rank, reverse=True)
+        chosen.append(ranked[0])
+        if ranked[0].scope == "scratch":
+            chosen += [version for version in ranked if version.scope != "scratch"][:1]
+    return chosen

@@ -1,0 +1,1 @@
+"""Plain frozen data that the registry hands out, names, and how credentials are hidden."""

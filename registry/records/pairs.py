@@ -1,0 +1,61 @@
+"""A pair that can be run, and the score that it is shown with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.languages import Pair
+from registry.records.entities import JSONObject
+
+BEST_METRIC = "bleu"
+
+
+class BestScore(NamedTuple):
+    """How good a recipe is, as one number: its BLEU on a test set. The recipe stands beside it.
+
+    ``copy_value`` is the BLEU of the source copied unchanged. `Registry.scores` has the whole record.
+    """
+
+    test: str
+    test_digest: str
+    value: float
+    copy_value: float | None
+    signature: str
+    sentences: int
+    beam: int
+
+    def to_json(self) -> JSONObject:
+        return {
+            "test": self.test,
+            "test_digest": self.test_digest,
+            "metric": BEST_METRIC,
+            "value": self.value,
+            "copy_value": self.copy_value,
+            "signature": self.signature,
+            "sentences": self.sentences,
+            "beam": self.beam,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PairEntry:
+    """A pair that can be run, the recipe that is taken for it, and that recipe's best BLEU so far."""
+
+    recipe: Recipe
+    score: BestScore | None
+
+    @property
+    def pair(self) -> Pair:
+        return self.recipe.pair
+
+    @property
+    def kind(self) -> RecipeKind:
+        return self.recipe.kind
+
+    def to_json(self) -> JSONObject:
+        return {
+            **self.recipe.to_json(),
+            "score": self.score.to_json() if self.score else None,
+        }

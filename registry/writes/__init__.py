@@ -1,0 +1,1 @@
+"""Writing to the registry: registration, scores, curation, leases."""

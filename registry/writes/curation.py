@@ -1,0 +1,186 @@
+"""What people decide about what exists: aliases, tags, notes, deletion; and how it is found by them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import select
+
+from continual_mt.errors import UnknownNameError
+from registry.database import schema
+from registry.database.row_mapping import alias_move, alias_record
+from registry.queries.catalog import parent_id
+from registry.queries.dependents import holding_modules, holding_parent, naming_modules, naming_parent
+from registry.queries.recipe_catalog import RecipeCatalog
+from registry.queries.remarks import remarks_of
+from registry.queries.search_query import found_by
+from registry.queries.search_syntax import Query
+from registry.records.entities import ModuleRecord, ParentRecord
+from registry.records.lineage import Relations, made_from
+from registry.records.names import AliasName, ModuleName, author, check_note, check_tag, full_name
+from registry.records.remarks import AliasMove, AliasRecord, Remarks, SearchResult
+from registry.writes import annotation
+
+FOUND_AT_MOST = 50
+
+
+class Curation(RecipeCatalog):
+    """Aliases, tags, notes and deletion.
+
+    ``name`` is a parent, or a module such as ``de-en:3``. ``who`` is ``user@host`` where it is not given. Besides the
+    catalog's errors, verbs that write raise SpecError for text that is not allowed.
+    """
+
+    def set_alias(
+        self, alias: str, version: int | str, *, who: str | None = None, expected: int | None = None
+    ) -> AliasRecord:
+        """Let ``de-en@champion`` stand for a version, or a module by name, and note the move in its history.
+
+        With ``expected`` it moves from that version alone (0: only where it is not set). Raises IncompatibleError
+        when somebody moved it meanwhile, and for a module of another pair or parent.
+        """
+        name, by = self._alias(alias), author(who)
+        wanted = (
+            full_name(name.parent or "", name.pair.source, name.pair.target, version)
+            if isinstance(version, int)
+            else version
+        )
+        module = self.module(wanted, parent=name.parent)
+        self._database.write(lambda session: annotation.move_alias(session, name, module.full_name, by, expected))
+        return AliasRecord(module.parent, module.pair, name.alias, module.version)
+
+    def remove_alias(self, alias: str, *, who: str | None = None, expected: int | None = None) -> None:
+        """Let an alias stand for nothing; its history stays. Raises UnknownNameError for one that is not set."""
+        name, by = self._alias(alias), author(who)
+        self.alias(alias)
+        self._database.write(lambda session: annotation.move_alias(session, name, None, by, expected))
+
+    def alias(self, alias: str) -> AliasRecord:
+        """What an alias stands for. Raises UnknownNameError."""
+        name = self._alias(alias)
+        module = self.module(str(name))
+        return AliasRecord(module.parent, module.pair, name.alias, module.version)
+
+    def aliases(self, parent: str | None = None) -> list[AliasRecord]:
+        """All aliases, or those of one parent's modules, by name."""
+        query = select(schema.Alias)
+        if parent is not None:
+            query = query.where(schema.Alias.parent_id == parent_id(self._owner(parent).name))
+        with self._database.read() as session:
+            records = [alias_record(row) for row in session.scalars(query)]
+        return sorted(records, key=lambda record: record.full_name)
+
+    def alias_history(self, alias: str) -> list[AliasMove]:
+        """Every move of an alias, oldest first; of one that was never set, none."""
+        name, move = self._alias(alias), schema.AliasMove
+        query = (
+            select(move)
+            .where(move.parent_id == parent_id(name.parent or ""), move.name == name.alias)
+            .where(move.source == name.pair.source, move.target == name.pair.target)
+            .order_by(move.id)
+        )
+        with self._database.read() as session:
+            return [alias_move(row) for row in session.scalars(query)]
+
+    def tag(self, name: str, *tags: str) -> None:
+        """Give something tags, words that it is found by; those that it has stay."""
+        for tag in tags:
+            check_tag(tag)
+        full = self._full_name(name)
+        self._database.write(lambda session: annotation.set_tags(session, full, tags))
+
+    def untag(self, name: str, *tags: str) -> None:
+        """Take tags away, all of them or none. Raises UnknownNameError for one that is not there."""
+        full = self._full_name(name)
+        self._database.write(lambda session: annotation.remove_tags(session, full, tags))
+
+    def note(self, name: str, text: str, *, who: str | None = None) -> None:
+        """Write something down about a parent or module. Notes are never changed."""
+        check_note(text)
+        full, by = self._full_name(name), author(who)
+        self._database.write(lambda session: annotation.add_note(session, full, text, by))
+
+    def remarks(self, record: ParentRecord | ModuleRecord) -> Remarks:
+        """Aliases, tags and notes of one record, and the moves of aliases to and from it."""
+        return self.all_remarks(record.parent if isinstance(record, ModuleRecord) else record.name).get(
+            _name(record), Remarks()
+        )
+
+    def all_remarks(self, parent: str) -> dict[str, Remarks]:
+        """What was said of a parent and its modules, by full name; nothing of those of which nothing was said."""
+        with self._database.read() as session:
+            return remarks_of(session, parent)
+
+    def delete(self, name: str, *, who: str | None = None) -> str:
+        """Put a parent or one version of a module out of sight, so that it can be restored. Returns its full name.
+
+        Raises IncompatibleError, naming them, when aliases stand for it or other modules were made with it.
+        """
+        by, full = author(who), self._full_name(name, versioned=True)
+        self._database.write(lambda session: annotation.delete_artifact(session, full, by))
+        return full
+
+    def restore(self, name: str) -> str:
+        """Bring back what was deleted, with all that was said of it. Returns its full name.
+
+        Raises IncompatibleError for what was not deleted, and what was made from something that still is.
+        """
+        if not ModuleName.is_one(name):
+            full = name
+        else:
+            module = ModuleName.parse(name)
+            owner, pair = module.parent or self._owner().name, module.pair
+            full = full_name(owner, pair.source, pair.target, module.version or _say_version(name))
+        self._database.write(lambda session: annotation.restore_artifact(session, full))
+        return full
+
+    def lineage(self, name: str) -> Relations:
+        """What something was made from, and what depends on it."""
+        record = self.find(name)
+        if isinstance(record, ModuleRecord):
+            return self.lineages([record])[record.full_name]
+        with self._database.read() as session:
+            dependents = [*holding_parent(session, record.name), *naming_parent(session, record.name)]
+        return Relations(record.name, made_from(record), tuple(dependents))
+
+    def lineages(self, modules: Sequence[ModuleRecord]) -> dict[str, Relations]:
+        """The lineage of several modules by full name, in a few queries a parent."""
+        found: dict[str, Relations] = {}
+        for parent in sorted({module.parent for module in modules}):
+            names: Collection[str] = [module.full_name for module in modules if module.parent == parent]
+            with self._database.read() as session:
+                holding, naming = holding_modules(session, parent), naming_modules(session, parent, names)
+            for module in modules:
+                if module.parent == parent:
+                    name = module.full_name
+                    dependents = (*holding.get(name, ()), *naming.get(name, ()))
+                    found[name] = Relations(name, made_from(module), dependents)
+        return found
+
+    def search(self, text: str, *, limit: int | None = FOUND_AT_MOST) -> SearchResult:
+        """Parents and modules by any of their fields: ``language=de side=source scope=xattn bleu>30``.
+
+        `registry.search` says which fields there are. Raises SpecError, naming every word at fault.
+        """
+        query = Query.parse(text)
+        with self._database.read() as session:
+            return found_by(session, query, limit)
+
+    def _alias(self, text: str) -> AliasName:
+        """With the parent's name in it, whether or not the alias is set."""
+        name = AliasName.parse(text)
+        return AliasName(self._owner(name.parent).name, name.pair, name.alias)
+
+    def _full_name(self, name: str, *, versioned: bool = False) -> str:
+        record = self.find(name)
+        if versioned and isinstance(record, ModuleRecord) and ModuleName.parse(name).version is None:
+            _say_version(name)
+        return _name(record)
+
+
+def _name(record: ParentRecord | ModuleRecord) -> str:
+    return record.full_name if isinstance(record, ModuleRecord) else record.name
+
+
+def _say_version(name: str) -> int:
+    raise UnknownNameError(f"say which version of {name} is meant, such as {ModuleName.parse(name).pair}:1")

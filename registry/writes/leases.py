@@ -1,0 +1,87 @@
+"""Leases: one driver holds a job at a time. Each function runs inside a transaction of its caller's."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from continual_mt.errors import JobHeldError
+from registry.database import schema
+from registry.records.entities import JobState, now
+from registry.records.names import unknown
+
+
+def find(session: Session, digest: str) -> schema.Job | None:
+    """The row of a job, locked until the transaction ends where the database locks rows."""
+    return session.scalar(select(schema.Job).where(schema.Job.digest == digest).with_for_update())
+
+
+def hold(session: Session, digest: str, kind: str, holder: str, seconds: float) -> schema.Job:
+    """Take the lease, unless the job is finished. Raises JobHeldError while another holder's has not expired."""
+    moment = now()
+    row = find(session, digest)
+    if row is None:
+        row = schema.Job(digest=digest, kind=kind, attempt=1, created=moment)
+        session.add(row)
+    elif row.state == "finished":
+        return row
+    elif row.state == "running" and row.holder != holder and row.expires is not None and row.expires > moment:
+        raise _held(row)
+    row.state, row.holder, row.expires, row.updated = "running", holder, moment + timedelta(seconds=seconds), moment
+    session.flush()
+    return row
+
+
+def renew(session: Session, digest: str, holder: str, seconds: float) -> schema.Job:
+    """Put off the end of a lease. Raises JobHeldError when it is no longer the holder's."""
+    row = _held_by(session, digest, holder)
+    row.updated = now()
+    row.expires = row.updated + timedelta(seconds=seconds)
+    return row
+
+
+def release(session: Session, digest: str, holder: str, state: JobState) -> schema.Job:
+    """Give the lease back, saying how the job ended. Raises JobHeldError when it is no longer the holder's."""
+    row = _held_by(session, digest, holder)
+    row.state, row.holder, row.expires, row.updated = state, None, None, now()
+    return row
+
+
+def set_run(session: Session, digest: str, run: str) -> schema.Job:
+    """Note MLflow's run, which is kept through retries."""
+    row = _known(session, digest)
+    row.run, row.updated = run, now()
+    return row
+
+
+def again(session: Session, digest: str) -> schema.Job:
+    """Make a finished job one that can be held anew, as the next attempt and with no run; any other stays as it is."""
+    row = _known(session, digest)
+    if row.state == "finished":
+        row.state, row.run, row.attempt, row.updated = "stopped", None, row.attempt + 1, now()
+    return row
+
+
+def _known(session: Session, digest: str) -> schema.Job:
+    row = find(session, digest)
+    if row is None:
+        raise unknown("job", digest, session.scalars(select(schema.Job.digest)))
+    return row
+
+
+def _held_by(session: Session, digest: str, holder: str) -> schema.Job:
+    row = _known(session, digest)
+    if row.state != "running" or row.holder != holder:
+        raise _held(row)
+    return row
+
+
+def _held(row: schema.Job) -> JobHeldError:
+    if row.holder is None or row.expires is None:
+        return JobHeldError(f"job {row.digest[:12]} ({row.kind}) is {row.state} and nobody holds it; start it again")
+    return JobHeldError(
+        f"job {row.digest[:12]} ({row.kind}) is held by {row.holder} until {row.expires:%Y-%m-%d %H:%M:%S} UTC; "
+        "wait for it to end, or end that driver and start this one again after that time"
+    )

@@ -1,0 +1,177 @@
+"""Writing what was measured. Each function runs inside a transaction of its caller's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.errors import InputError
+from continual_mt.languages import Pair
+from registry.database import schema
+from registry.records.alignments import AlignmentRecord
+from registry.records.entities import ScoreRecord
+from registry.records.names import unknown
+from registry.records.pairs import BEST_METRIC
+from registry.records.sequences import CellRecord, SequenceRecord
+from registry.writes.registration import parent_row
+
+
+def add_score(session: Session, score: ScoreRecord) -> schema.Score:
+    """The row of a score. The same measurement, made again, takes the place of the one before.
+
+    Raises InputError for a value that is no number, and for sentences or a beam that cannot be.
+    """
+    _check_finite(score.test, score.metric, score.value, score.copy_value)
+    for name, count, limit in (("sentences", score.sentences, 2**63), ("beam", score.beam, 2**31)):
+        if not 1 <= count < limit:
+            raise InputError(
+                f"{name} of {score.metric} on {score.test} is {count}; it must be at least 1, and less than {limit:,}"
+            )
+    owner = parent_row(session, score.parent)
+    names = score.source, score.cross_attention, score.target
+    _add_recipe(session, owner, score.recipe, score.kind, score.pair, names)
+    measured = {
+        "recipe_digest": score.recipe,
+        "test_digest": score.test_digest,
+        "metric": score.metric,
+        "signature": score.signature,
+        "beam": score.beam,
+    }
+    row = session.scalar(select(schema.Score).filter_by(**measured))
+    if row is None:
+        row = schema.Score(parent=owner, **measured)
+        session.add(row)
+    row.kind = score.kind
+    row.source, row.target = score.pair.source, score.pair.target
+    row.source_module = score.source
+    row.cross_attention_module = score.cross_attention
+    row.target_module = score.target
+    row.test, row.sentences = score.test, score.sentences
+    row.value, row.copy_value = score.value, score.copy_value
+    row.created, row.hypotheses = score.created, score.hypotheses
+    session.flush()
+    if score.metric == BEST_METRIC:
+        _show_best(session, score.recipe)
+    return row
+
+
+# The best first: on the most sentences, and the highest of several, with different beams.
+_ORDER = schema.Score.sentences.desc(), schema.Score.value.desc(), schema.Score.id
+
+
+def _show_best(session: Session, recipe: str) -> None:
+    score = schema.Score
+    of_recipe = score.recipe_digest == recipe, score.metric == BEST_METRIC
+    best = score.id == session.scalar(select(score.id).where(*of_recipe).order_by(*_ORDER).limit(1))
+    session.execute(update(score).where(*of_recipe, score.shown != best).values(shown=best))
+
+
+def wrongly_shown() -> Select[str]:
+    """The recipes that are listed with another BLEU than their best, or with none of several."""
+    score = schema.Score
+    place = func.row_number().over(partition_by=score.recipe_digest, order_by=_ORDER).label("place")
+    ranked = select(score.recipe_digest, score.shown, place).where(score.metric == BEST_METRIC).subquery()
+    return select(ranked.c.recipe_digest).where(ranked.c.shown != (ranked.c.place == 1)).distinct()
+
+
+def _check_finite(test: str, metric: str, *values: float | None) -> None:
+    if wrong := [value for value in values if value is not None and not math.isfinite(value)]:
+        raise InputError(f"{metric} on {test} is {wrong[0]}, which is no score")
+
+
+def add_recipe(session: Session, recipe: Recipe) -> None:
+    """Remember what a recipe's digest stands for; what was remembered first stays."""
+    names = (key.name if key else None for key in (recipe.source, recipe.cross_attention, recipe.target))
+    owner = parent_row(session, recipe.parent)
+    _add_recipe(session, owner, recipe.digest, recipe.kind, recipe.pair, tuple(names))
+
+
+def _add_recipe(
+    session: Session,
+    owner: schema.Parent,
+    digest: str,
+    kind: RecipeKind,
+    pair: Pair,
+    modules: tuple[str | None, ...],
+) -> None:
+    if session.get(schema.Recipe, digest) is None:
+        row = schema.Recipe(digest=digest, parent=owner, kind=kind, source=pair.source, target=pair.target)
+        row.source_module, row.cross_attention_module, row.target_module = modules
+        session.add(row)
+        session.flush()
+
+
+def add_sequence(session: Session, sequence: SequenceRecord) -> schema.Sequence:
+    """The row of a sequence; the one there is, if its digest is known."""
+    row = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence.digest))
+    if row is None:
+        row = schema.Sequence(
+            digest=sequence.digest,
+            parent=parent_row(session, sequence.parent),
+            name=sequence.name,
+            mode=sequence.mode,
+            additions=[str(pair) for pair in sequence.additions],
+            created=sequence.created,
+        )
+        session.add(row)
+        session.flush()
+    return row
+
+
+def set_cells(session: Session, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
+    """All that is known of one position of a sequence, in the place of what was there before.
+
+    Raises UnknownNameError for a sequence that was not registered, InputError for a value that is no number.
+    """
+    for cell in cells:
+        _check_finite(cell.test, cell.metric, cell.value)
+    owner = session.scalar(select(schema.Sequence).where(schema.Sequence.digest == sequence))
+    if owner is None:
+        raise unknown("sequence", sequence, session.scalars(select(schema.Sequence.digest)))
+    session.execute(delete(schema.Cell).where(schema.Cell.sequence_id == owner.id, schema.Cell.position == position))
+    for cell in cells:
+        session.add(
+            schema.Cell(
+                sequence_id=owner.id,
+                position=position,
+                view=cell.view,
+                kind=cell.kind,
+                source=cell.pair.source,
+                target=cell.pair.target,
+                recipe_digest=cell.recipe,
+                module=cell.module,
+                test=cell.test,
+                test_digest=cell.test_digest,
+                metric=cell.metric,
+                value=cell.value,
+                beam=cell.beam,
+            )
+        )
+    session.flush()
+
+
+def add_alignment(session: Session, alignment: AlignmentRecord) -> schema.Alignment:
+    """The row of an alignment. The same tables and lexicon, looked up again, take the place of the time before."""
+    first, second = alignment.first, alignment.second
+    owner = parent_row(session, first.parent)
+    measured = {
+        "parent_id": owner.id,
+        "first_language": first.language,
+        "first_digest": first.digest,
+        "second_language": second.language,
+        "second_digest": second.digest,
+        "lexicon_digest": alignment.lexicon_digest,
+    }
+    row = session.scalar(select(schema.Alignment).filter_by(**measured))
+    if row is None:
+        row = schema.Alignment(parent=owner, **measured)
+        session.add(row)
+    row.side, row.first_module, row.second_module = first.side, first.module, second.module
+    row.lexicon, row.entries, row.created = alignment.lexicon, alignment.entries, alignment.created
+    row.results = [dict(result.to_json()) for result in alignment.results]
+    session.flush()
+    return row

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import json_piece, read_json
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import CorruptionError, IncompatibleError
+from continual_mt.languages import Pair
+from continual_mt.model.architecture import SCOPES, Scope, trainable_names
+
+MakeModule = Callable[..., Module]
+
+
+@pytest.mark.parametrize("pair", ["pt-en", "es-de"])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_round_trip_is_bit_equal(make_module: MakeModule, parent: Parent, pair: str, scope: Scope) -> None:
+    before = make_module(pair, scope)
+    pieces = before.pieces()
+    after = Module.from_pieces(pieces)
+    after.check_fits(parent)
+    assert after.pieces() == pieces
+    assert after.digest == before.digest
+    assert (after.pair, after.side, after.scope, after.new_side) == (
+        before.pair,
+        before.side,
+        before.scope,
+        before.new_side,
+    )
+    assert set(after.tensors) == set(trainable_names(parent.architecture, scope, before.side))
+    assert all(torch.equal(after.tensors[name], tensor) for name, tensor in before.tensors.items())
+    assert set(pieces) == {
+        "module.json",
+        f"{before.side}.model",
+        *(f"{group}.safetensors" for group in before.groups),
+    }
+
+
+@given(seed=st.integers(0, 2**31))
+def test_any_values_make_the_round_trip(make_module: MakeModule, seed: int) -> None:
+    before = make_module("es-de", "xattn", seed)
+    after = Module.from_pieces(before.pieces())
+    assert after.pieces() == before.pieces()
+    assert after.digest == before.digest
+
+
+def test_a_module_is_smaller_than_its_parent(make_module: MakeModule, parent: Parent) -> None:
+    module = make_module("pt-en", "xattn")
+    assert module.parameters() == 330 * 16 + 4 * (16 * 16 + 16) + 32
+    assert make_module("pt-en", "embeddings").parameters() == 330 * 16
+    assert make_module("es-de", "embeddings").parameters() == 320 * 16 + 320
+
+
+def test_the_digest_is_of_content(make_module: MakeModule) -> None:
+    same = make_module("pt-en", "xattn", 2)
+    others = [make_module("pt-en", "xattn", 3), make_module("pt-en", "embeddings"), make_module("es-de", "xattn")]
+    randomly = make_module("pt-en", "xattn-random", 2)
+    assert make_module("pt-en", "xattn", 2).digest == same.digest
+    assert len({same.digest, randomly.digest, *(module.digest for module in others)}) == 5
+
+
+def test_another_parent_is_refused(make_module: MakeModule, parent: Parent) -> None:
+    tensors = {name: tensor.clone() for name, tensor in parent.tensors.items()}
+    tensors["encoder.0.attention.query.weight"][0, 0] += 1e-6
+    other = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
+    module = make_module("pt-en")
+    module.check_fits(parent)
+    message = (
+        f"the module pt-en was trained on the parent {parent.fingerprint[:12]}; it cannot be put on "
+        f"es-en {other.fingerprint[:12]}, whose body computes something else"
+    )
+    with pytest.raises(IncompatibleError, match=message):
+        module.check_fits(other)
+
+
+def test_parts_that_do_not_fit_are_refused(
+    make_module: MakeModule, parent: Parent, django_tokenizers: dict[str, Tokenizer]
+) -> None:
+    tensors = dict(make_module("pt-en").tensors)
+    with pytest.raises(CorruptionError, match=r"source\.embedding has shape \(330, 16\), .* wants \(320, 16\)"):
+        Module.of(parent, Pair("pt", "en"), "xattn", tensors, django_tokenizers["de"])
+    with pytest.raises(CorruptionError, match="the tensors do not fit the architecture: missing"):
+        Module.of(parent, Pair("pt", "en"), "body", tensors, django_tokenizers["pt"])
+    with pytest.raises(CorruptionError, match="surplus"):
+        Module.of(parent, Pair("pt", "en"), "embeddings", tensors, django_tokenizers["pt"])
+    with pytest.raises(IncompatibleError, match="shares no side"):
+        Module.of(parent, Pair("pt", "de"), "xattn", tensors, django_tokenizers["pt"])
+    tensors["source.embedding"] = torch.full((330, 16), torch.nan)
+    with pytest.raises(CorruptionError, match=r"source\.embedding holds values that are not finite"):
+        Module.of(parent, Pair("pt", "en"), "xattn", tensors, django_tokenizers["pt"])
+
+
+@pytest.mark.parametrize("piece", ["module.json", "source.model", "source.safetensors", "cross_attention.safetensors"])
+def test_a_missing_or_damaged_piece_is_corruption(make_module: MakeModule, piece: str) -> None:
+    pieces = make_module("pt-en").pieces()
+    with pytest.raises(CorruptionError, match="SentencePiece" if piece.endswith(".model") else piece):
+        Module.from_pieces({**pieces, piece: b"damaged"})
+    del pieces[piece]
+    with pytest.raises(CorruptionError, match=f"the piece {piece} is missing"):
+        Module.from_pieces(pieces)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "module.json has format 2; this version reads 1"),
+        ({"side": "middle"}, "module.json names an unknown side or scope"),
+        ({"scope": ["xattn"]}, "module.json names an unknown side or scope"),
+        ({"pair": "pt"}, "module.json: 'pt' is not a pair"),
+        ({"parent": None}, "module.json names no parent"),
+        ({"parent": "abc"}, "module.json names no parent"),
+    ],
+)
+def test_a_description_that_cannot_be_read_is_corruption(
+    make_module: MakeModule, change: dict[str, object], message: str
+) -> None:
+    pieces = make_module("pt-en").pieces()
+    description = read_json(pieces, "module.json") | change
+    with pytest.raises(CorruptionError, match=message):
+        Module.from_pieces({**pieces, "module.json": json_piece(description)})

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import json_piece, parameter_shapes, read_json
+from continual_mt.artifacts.side import Side
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import CorruptionError
+from continual_mt.languages import Pair
+from continual_mt.model.architecture import Architecture, parameter_names
+from continual_mt.model.transformer import initial_tensors
+
+# A SentencePiece model of 64 types, made by train_tokenizer from tests/data/tiny.txt.
+TINY = Tokenizer((Path(__file__).parents[2] / "data" / "tiny.model").read_bytes())
+ARCHITECTURE = Architecture(
+    width=8, heads=2, encoder_layers=1, decoder_layers=1, feed_forward=12, activation="swish", maximum_positions=16
+)
+SIZES = {"source": TINY.size, "target": TINY.size}
+NAMES = parameter_names(ARCHITECTURE)
+
+
+def make_parent(tensors: dict[str, Tensor], pair: str = "es-en", architecture: Architecture = ARCHITECTURE) -> Parent:
+    parsed = Pair.parse(pair)
+    return Parent(parsed, architecture, tensors, Side(parsed.source, TINY), Side(parsed.target, TINY))
+
+
+def formula_tensors() -> dict[str, Tensor]:
+    """Multiples of 1/64 by a formula of integers: the same on every machine and in every version of PyTorch."""
+    tensors = {}
+    for number, (name, shape) in enumerate(parameter_shapes(ARCHITECTURE, SIZES).items()):
+        count = int(torch.tensor(shape).prod())
+        tensors[name] = (((torch.arange(count) * 37 + number * 11) % 127 - 63).float() / 64).view(shape)
+    return tensors
+
+
+def test_golden_fingerprint() -> None:
+    """It must never change: every module that was ever stored carries the fingerprint of its parent."""
+    assert TINY.digest == "a830852a628d2ea340f4d6ae37a65a2743fbf90e32483298910e1fb50332ff0d"
+    assert (
+        make_parent(formula_tensors()).fingerprint == "35bb39beb38ab68c548a4185717a5e21715c8f48141333a68dc6e605727a2d14"
+    )
+
+
+def test_the_fingerprint_is_of_behaviour_alone() -> None:
+    parent = make_parent(formula_tensors())
+    reordered = dict(reversed(formula_tensors().items()))
+    assert make_parent(reordered, pair="pt-de").fingerprint == parent.fingerprint
+    other = formula_tensors()
+    other["target.bias"][5] = torch.nextafter(other["target.bias"][5], torch.tensor(9.0))
+    assert make_parent(other).fingerprint != parent.fingerprint
+    unscaled = Architecture(**{**ARCHITECTURE.to_json(), "scale_embedding": False})  # type: ignore[arg-type]
+    assert make_parent(formula_tensors(), architecture=unscaled).fingerprint != parent.fingerprint
+
+
+def test_tokenizers_decide_the_fingerprint_by_side(parent: Parent, django_tokenizers: dict[str, Tokenizer]) -> None:
+    assert django_tokenizers["es"].size != django_tokenizers["en"].size
+    one = make_parent(formula_tensors())
+    renamed = TINY.model.replace(b"\xe2\x96\x81wom", b"\xe2\x96\x81mow")
+    assert renamed != TINY.model
+    other = Tokenizer(renamed)
+    sides = [Side("es", other), Side("en", TINY)]
+    changed = Parent(one.pair, ARCHITECTURE, formula_tensors(), *sides)
+    exchanged = Parent(one.pair, ARCHITECTURE, formula_tensors(), *reversed(sides))
+    assert len({one.fingerprint, changed.fingerprint, exchanged.fingerprint}) == 3
+
+
+@given(st.integers(0, 2**31))
+def test_round_trip_is_bit_equal(seed: int) -> None:
+    before = make_parent(initial_tensors(ARCHITECTURE, NAMES, SIZES, seed))
+    pieces = before.pieces()
+    after = Parent.from_pieces(pieces)
+    assert after.pieces() == pieces
+    assert after.fingerprint == before.fingerprint
+    assert (after.pair, after.architecture) == (before.pair, before.architecture)
+    assert (after.source, after.target) == (before.source, before.target)
+    assert all(torch.equal(after.tensors[name], before.tensors[name]) for name in NAMES)
+
+
+def test_pieces_sides_and_size(parent: Parent) -> None:
+    assert sorted(parent.pieces()) == [
+        "cross_attention.safetensors",
+        "decoder.safetensors",
+        "encoder.safetensors",
+        "parent.json",
+        "source.model",
+        "source.safetensors",
+        "target.model",
+        "target.safetensors",
+    ]
+    assert parent.side("source") is parent.source
+    assert parent.side("target") is parent.target
+    # Embeddings, bias, then of one layer each: encoder, decoder and cross-attention.
+    attention, feed_forward = 4 * (16 * 16 + 16) + 32, 2 * 16 * 24 + 24 + 16 + 32
+    assert parent.parameters() == 310 * 16 + 300 * 16 + 300 + 3 * attention + 2 * feed_forward
+
+
+def test_tensors_that_do_not_fit_are_refused() -> None:
+    tensors = formula_tensors()
+    tensors["source.embedding"] = torch.zeros(65, 8)
+    with pytest.raises(
+        CorruptionError, match=r"source\.embedding has shape \(65, 8\), the architecture wants \(64, 8\)"
+    ):
+        make_parent(tensors)
+    del tensors["source.embedding"]
+    with pytest.raises(CorruptionError, match=r"missing \['source\.embedding'\], surplus \[\]"):
+        make_parent(tensors)
+
+
+@pytest.mark.parametrize("piece", sorted(make_parent(formula_tensors()).pieces()))
+def test_a_missing_or_damaged_piece_is_corruption(piece: str) -> None:
+    pieces = make_parent(formula_tensors()).pieces()
+    with pytest.raises(CorruptionError, match="SentencePiece" if piece.endswith(".model") else piece):
+        Parent.from_pieces({**pieces, piece: b"damaged"})
+    del pieces[piece]
+    with pytest.raises(CorruptionError, match=f"the piece {piece} is missing"):
+        Parent.from_pieces(pieces)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "parent.json has format 2; this version reads 1"),
+        ({"format": None}, "parent.json has format None"),
+        ({"architecture": None}, "parent.json has no architecture"),
+        ({"architecture": {}}, "is not one that this version of continual_mt knows"),
+        ({"pair": "es"}, "parent.json: 'es' is not a pair"),
+        ({"pair": None}, "parent.json: 'None' is not a pair"),
+        ({"pair": "es-es"}, "parent.json: .*never paired with itself"),
+    ],
+)
+def test_a_description_that_cannot_be_read_is_corruption(change: dict[str, object], message: str) -> None:
+    pieces = make_parent(formula_tensors()).pieces()
+    description = read_json(pieces, "parent.json") | change
+    with pytest.raises(CorruptionError, match=message):
+        Parent.from_pieces({**pieces, "parent.json": json_piece(description)})
+
+
+def test_exchanged_tokenizers_do_not_fit(parent: Parent) -> None:
+    pieces = parent.pieces()
+    pieces["source.model"], pieces["target.model"] = pieces["target.model"], pieces["source.model"]
+    with pytest.raises(CorruptionError, match="has shape"):
+        Parent.from_pieces(pieces)

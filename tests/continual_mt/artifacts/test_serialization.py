@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from continual_mt.artifacts.serialization import (
+    check_tensors,
+    fingerprint,
+    json_piece,
+    parameter_shapes,
+    read_json,
+    read_tensors,
+    tensor_pieces,
+)
+from continual_mt.errors import CorruptionError
+from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
+from continual_mt.model.transformer import initial_tensors
+
+ARCHITECTURE = Architecture(width=8, heads=2, encoder_layers=1, decoder_layers=1, feed_forward=12)
+SIZES = {"source": 5, "target": 6}
+NAMES = parameter_names(ARCHITECTURE)
+
+
+def tensors(seed: int = 0) -> dict[str, Tensor]:
+    return initial_tensors(ARCHITECTURE, NAMES, SIZES, seed)
+
+
+architectures = st.builds(
+    Architecture,
+    width=st.sampled_from([4, 8, 12]),
+    heads=st.sampled_from([1, 2]),
+    encoder_layers=st.integers(1, 2),
+    decoder_layers=st.integers(1, 2),
+    feed_forward=st.integers(1, 9),
+)
+
+
+@given(architectures, st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**31))
+def test_round_trip_is_bit_equal(architecture: Architecture, source: int, target: int, seed: int) -> None:
+    before = initial_tensors(architecture, parameter_names(architecture), {"source": source, "target": target}, seed)
+    pieces = tensor_pieces(before)
+    after = read_tensors(pieces, GROUPS)
+    assert set(pieces) == {f"{group}.safetensors" for group in GROUPS}
+    assert set(after) == set(before)
+    for name, tensor in before.items():
+        assert tensor.numpy().tobytes() == after[name].numpy().tobytes()
+    assert tensor_pieces(after) == pieces
+    assert fingerprint(after, {}, {}) == fingerprint(before, {}, {})
+
+
+@given(st.lists(st.floats(width=32), min_size=6, max_size=6))
+def test_any_float_keeps_its_bits(values: list[float]) -> None:
+    bias = torch.tensor(values)
+    after = read_tensors(tensor_pieces({"target.bias": bias}), ["target"])
+    assert after["target.bias"].numpy().tobytes() == bias.numpy().tobytes()
+
+
+def test_the_bytes_do_not_depend_on_the_order_or_layout() -> None:
+    ordered = tensors()
+    shuffled = {name: ordered[name] for name in reversed(ordered)}
+    transposed = {name: t.t().contiguous().t() if t.dim() == 2 else t for name, t in shuffled.items()}
+    assert tensor_pieces(ordered) == tensor_pieces(shuffled) == tensor_pieces(transposed)
+    assert fingerprint(ordered, {}, {}) == fingerprint(transposed, {}, {})
+
+
+def test_every_bit_decides_the_fingerprint() -> None:
+    base = {"target.bias": torch.tensor([1.0, 2.0])}
+    variants = [
+        base,
+        {"target.bias": torch.tensor([2.0, 1.0])},
+        {"target.bias": torch.tensor([[1.0, 2.0]])},
+        {"target.bias": torch.tensor([1.0, 2.0], dtype=torch.float64)},
+        {"source.bias": torch.tensor([1.0, 2.0])},
+        {"target.bias": torch.tensor([1.0]), "target.bias2": torch.tensor([2.0])},
+    ]
+    zeros = [{"target.bias": torch.tensor([0.0])}, {"target.bias": torch.tensor([-0.0])}]
+    found = [fingerprint(variant, {}, {}) for variant in variants + zeros] + [fingerprint(base, {}, {"a": 1})]
+    assert len(set(found)) == len(found)
+    assert all(len(value) == 64 for value in found)
+
+
+def test_a_missing_piece_is_named() -> None:
+    pieces = tensor_pieces(tensors())
+    del pieces["encoder.safetensors"]
+    with pytest.raises(CorruptionError, match=r"the piece encoder\.safetensors is missing; there are cross_attention"):
+        read_tensors(pieces, GROUPS)
+    with pytest.raises(CorruptionError, match=r"the piece parent\.json is missing; there are none"):
+        read_json({}, "parent.json")
+
+
+def test_a_tensor_in_the_piece_of_another_group_is_refused() -> None:
+    pieces = tensor_pieces(tensors())
+    pieces["source.safetensors"] = pieces["target.safetensors"]
+    with pytest.raises(CorruptionError, match=r"source\.safetensors holds tensors of another group: target\.bias"):
+        read_tensors(pieces, GROUPS)
+
+
+def lying(header: object, data: bytes = bytes(24), length: int | None = None) -> bytes:
+    """A safetensors file whose header says what it likes."""
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def entry(dtype: str = "F32", shape: object = (6,), offsets: object = (0, 24)) -> dict[str, object]:
+    return {"target.bias": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
+
+
+def test_an_honest_header_is_read() -> None:
+    assert read_tensors({"target.safetensors": lying(entry())}, ["target"])["target.bias"].tolist() == [0.0] * 6
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 7,
+        b"not safetensors at all",
+        lying(entry(), length=2**63),
+        lying(entry(), length=10**9),
+        lying(entry(), length=3),
+        lying(entry(offsets=(0, 2**62))),
+        lying(entry(offsets=(24, 0))),
+        lying(entry(offsets=(-8, 16))),
+        lying(entry(offsets=(4, 28))),
+        lying(entry(shape=(7,))),
+        lying(entry(shape=(2**62, 4))),
+        lying(entry(shape=(-6,))),
+        lying(entry(dtype="F64")),
+        lying(entry(dtype="PICKLE")),
+        lying(entry(), data=bytes(23)),
+        lying(entry(), data=bytes(25)),
+        lying({"target.bias": 3}),
+        lying([1, 2, 3]),
+        lying({"unknown.bias": entry()["target.bias"]}),
+        lying({"": entry()["target.bias"]}),
+    ],
+)
+def test_a_lying_header_is_corruption(content: bytes) -> None:
+    with pytest.raises(CorruptionError, match=r"target\.safetensors"):
+        read_tensors({"target.safetensors": content}, ["target"])
+
+
+@given(st.data())
+def test_damage_is_found_or_harmless_but_never_another_error(data: st.DataObject) -> None:
+    whole = bytearray(
+        tensor_pieces({"target.bias": torch.ones(6), "target.embedding": torch.ones(6, 8)})["target.safetensors"]
+    )
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(len(whole) - 3, len(whole)))
+    try:
+        found = read_tensors({"target.safetensors": bytes(whole[:cut])}, ["target"])
+        check_tensors(found, ARCHITECTURE, ("target.embedding", "target.bias"), SIZES)
+    except CorruptionError:
+        return
+    assert set(found) == {"target.embedding", "target.bias"}
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F64", "I32", "BOOL", "F8_E4M3", "F8_E5M2", "C64", "U16"])
+def test_other_dtypes_are_refused_by_name(dtype: str) -> None:
+    """Nothing converts them, so a model would compute with them and answer something else."""
+    width = {"F64": 8, "C64": 8, "I32": 4, "F16": 2, "BF16": 2, "U16": 2}.get(dtype, 1)
+    header = {"target.bias": {"dtype": dtype, "shape": [6], "data_offsets": [0, 6 * width]}}
+
+    def read() -> None:
+        found = read_tensors({"target.safetensors": lying(header, bytes(6 * width))}, ["target"])
+        check_tensors(found, ARCHITECTURE, ("target.bias",), SIZES)
+
+    with pytest.raises(CorruptionError, match=r"target\.(bias|safetensors)"):
+        read()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_not_numbers_are_refused(value: float) -> None:
+    damaged = tensors()
+    damaged["decoder.0.feed_forward.inner.weight"][3, 2] = value
+    with pytest.raises(CorruptionError, match=r"decoder\.0\.feed_forward\.inner\.weight holds values that are not fin"):
+        check_tensors(damaged, ARCHITECTURE, NAMES, SIZES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_shape_is_refused(name: str) -> None:
+    damaged = tensors()
+    damaged[name] = torch.zeros(7, 7)
+    with pytest.raises(CorruptionError, match=rf"{name} has shape \(7, 7\), the architecture wants \("):
+        check_tensors(damaged, ARCHITECTURE, NAMES, SIZES)
+
+
+def test_missing_and_surplus_tensors_are_named() -> None:
+    damaged = tensors()
+    damaged["encoder.1.attention.query.bias"] = damaged.pop("encoder.0.attention.query.bias")
+    with pytest.raises(CorruptionError) as raised:
+        check_tensors(damaged, ARCHITECTURE, NAMES, SIZES)
+    assert str(raised.value) == (
+        "the tensors do not fit the architecture: missing ['encoder.0.attention.query.bias'], "
+        "surplus ['encoder.1.attention.query.bias']"
+    )
+
+
+def test_shapes_are_literal() -> None:
+    shapes = parameter_shapes(ARCHITECTURE, SIZES)
+    assert shapes["source.embedding"] == (5, 8)
+    assert shapes["target.embedding"] == (6, 8)
+    assert shapes["target.bias"] == (6,)
+    assert shapes["encoder.0.feed_forward.inner.weight"] == (12, 8)
+    assert shapes["encoder.0.feed_forward.inner.bias"] == (12,)
+    assert shapes["decoder.0.feed_forward.outer.weight"] == (8, 12)
+    assert shapes["decoder.0.feed_forward.outer.bias"] == (8,)
+    assert shapes["cross_attention.0.norm.weight"] == (8,)
+    assert shapes["cross_attention.0.key.weight"] == (8, 8)
+
+
+def test_json() -> None:
+    piece = json_piece({"b": "ä", "a": [1, None]})
+    assert read_json({"x": piece}, "x") == {"b": "ä", "a": [1, None]}
+    assert piece == json_piece({"a": [1, None], "b": "ä"})
+    for damaged in (b"", b"{", b"\xff", b"[" * 100_000):
+        with pytest.raises(CorruptionError, match="x is not JSON"):
+            read_json({"x": damaged}, "x")
+    with pytest.raises(CorruptionError, match="x is not a JSON object"):
+        read_json({"x": b"[]"}, "x")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from continual_mt.cli.support.spec_options import build, corpus
+from continual_mt.config.spec import AdditionSpec, ParentSpec
+from continual_mt.errors import SpecError
+
+
+@pytest.fixture
+def given(corpus_files: dict[str, Path]) -> dict[str, object]:
+    files = corpus((corpus_files["es"], corpus_files["en"]), None)
+    return {"pair": "es-en", "train": files, "dev": files}
+
+
+def test_a_parent_is_named_after_its_pair_and_tested_on_it(
+    given: dict[str, object], corpus_files: dict[str, Path]
+) -> None:
+    test = corpus((corpus_files["es"], corpus_files["en"]), None)
+    spec = build(ParentSpec, None, given | {"pair": "pt_br-en"}, None, test=test)
+    assert (spec.name, spec.tests[0].pair, spec.tests[0].name) == ("pt_BR-en", "pt_BR-en", "test")
+    assert build(ParentSpec, None, given | {"name": "base"}, None).name == "base"
+
+
+def test_settings_reach_every_key(given: dict[str, object]) -> None:
+    spec = build(ParentSpec, None, given, ["training.updates=7", "resources.workers=2", "architecture.width=32"])
+    assert (spec.training.updates, spec.resources.workers, spec.architecture.width) == (7, 2, 32)
+
+
+def test_options_override_the_file_and_paths_count_from_where_they_are_written(
+    tmp_path: Path, corpus_files: dict[str, Path]
+) -> None:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "rows.tsv").write_text("uno\tone\n", encoding="utf-8")
+    file = folder / "add.yaml"
+    file.write_text(
+        "pair: pt-en\nscope: body\ntrain: {tsv: rows.tsv, licence: MIT}\ndev: {tsv: rows.tsv}\n", encoding="utf-8"
+    )
+    spec = build(AdditionSpec, file, {"train": corpus((Path("text.pt"), Path("text.en")), None)}, ["train.licence=CC0"])
+    assert (spec.pair, spec.scope, spec.train.licence) == ("pt-en", "body", "CC0")
+    assert (spec.train.source, spec.train.tsv) == (corpus_files["pt"], None)
+    assert spec.dev.tsv == folder / "rows.tsv"
+
+
+def test_all_that_is_wrong_is_listed(given: dict[str, object]) -> None:
+    with pytest.raises(SpecError) as caught:
+        build(ParentSpec, None, given | {"pair": "es-qqq1", "dev": None}, ["training.updates=0", "colour=red"])
+    problems = "\n".join(caught.value.problems)
+    assert caught.value.origin == "the command line"
+    assert len(caught.value.problems) == 4
+    for part in ("pair: no language has the tag 'qqq1'", "dev: missing", "training.updates: ", "colour: unknown key"):
+        assert part in problems
+
+
+def test_files_and_a_tsv_at_once_are_refused(given: dict[str, object], corpus_files: dict[str, Path]) -> None:
+    both = corpus((corpus_files["es"], corpus_files["en"]), corpus_files["en"])
+    with pytest.raises(SpecError, match="train: give exactly one of: source and target, tsv, catalogs"):
+        build(ParentSpec, None, given | {"train": both}, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "there is no such file"),
+        (b"\xff", "cannot be read"),
+        (b"a: [", "is not YAML"),
+        (b"a: 2026-13-45", "is not YAML"),
+        (b"- pair", "a spec is a mapping"),
+    ],
+)
+def test_a_file_that_is_no_spec(tmp_path: Path, content: bytes | None, problem: str) -> None:
+    file = tmp_path / "spec.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SpecError, match=problem) as caught:
+        build(ParentSpec, file, {}, None)
+    assert caught.value.origin == str(file)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from continual_mt.artifacts.module import Module
+from registry import Registry
+from tests.continual_mt.cli.conftest import score
+
+Files = dict[str, Path]
+
+
+@pytest.fixture
+def evaluate(run: Any, home: Path, corpus_files: Files) -> Any:
+    """Score a recipe of es-en on real text, which keeps what it translated."""
+
+    def call(recipe: str, *words: object) -> None:
+        files = (corpus_files["es"], corpus_files["en"])
+        result = run("evaluate", "es-en", "--test", *files, "--recipe", recipe, "--beam", 1, "--home", home, *words)
+        assert result.code == 0
+
+    return call
+
+
+def test_a_difference_is_shown_with_its_p_value(run: Any, evaluate: Any, home: Path) -> None:
+    for recipe in ("original", "retention:pt-en"):
+        evaluate(recipe, "--name", "django")
+    result = run("compare", "es-en", "original", "retention:pt-en", "--home", home)
+    assert result.code == 0
+    assert "first:  original es-en: source es-en, xattn es-en, target es-en\nsecond: retention es-en:" in result.err
+    assert "on 12 sentences of django, beam 1; paired bootstrap, 1,000 resamples" in result.err
+    head, *rows = [re.split("  +", line) for line in result.out.splitlines()]
+    assert head == ["metric", "first", "second", "difference", "p-value", "at p < 0.05"]
+    assert [row[0] for row in rows] == ["BLEU", "chrF"]
+    assert all(len(row) == 6 and 0 < float(row[4]) <= 1 for row in rows)
+
+
+def test_json_agrees_with_the_scores(run: Any, evaluate: Any, home: Path) -> None:
+    for recipe in ("original", "retention:pt-en"):
+        evaluate(recipe, "--name", "django")
+    words = ("compare", "es-en", "original", "retention:pt-en", "--test", "django", "--metric", "chrf", "--json")
+    data = json.loads(run(*words, "--home", home).out)
+    with Registry.open(home) as registry:
+        values = {s.kind: s.value for s in registry.scores() if (s.test, s.metric) == ("django", "chrf")}
+    (compared,) = data["comparisons"]
+    assert (compared["first"], compared["second"]) == (values["original"], values["retention"])
+    assert compared["difference"] == compared["second"] - compared["first"]
+    assert 0 < compared["p_value"] <= 1
+    assert (compared["metric"], compared["resamples"], data["sentences"], data["beam"]) == ("chrf", 1000, 12, 1)
+    assert [data["first"]["kind"], data["second"]["cross_attention"]] == ["original", "es-en/pt-en:1"]
+
+
+def test_two_versions_of_a_module(run: Any, home: Path, corpus_files: Files, make_module: Any) -> None:
+    files = (corpus_files["pt"], corpus_files["en"])
+    with Registry.open(home) as registry:
+        lineage = registry.module("pt-en").lineage
+    for version in (1, 2):
+        if version == 2:
+            module: Module = make_module("pt-en", seed=7)
+            with Registry.open(home) as registry:
+                registry.register_module("es-en", module, lineage=lineage)
+        assert run("evaluate", "pt-en", "--test", *files, "--beam", 1, "--home", home).code == 0
+    data = json.loads(run("compare", "pt-en", "pt-en:1", "pt-en:2", "--home", home, "--json").out)
+    assert [data["first"]["source"], data["second"]["source"]] == ["es-en/pt-en:1", "es-en/pt-en:2"]
+
+
+def test_scores_without_their_text_have_to_be_made_again(run: Any, evaluate: Any, home: Path) -> None:
+    # The scores of the home are as an older version left them.
+    with Registry.open(home) as registry:
+        registry.register_scores([score(registry, "es-en", "bleu", 12.0, kind="retention:es-de")])
+    result = run("compare", "es-en", "original", "retention:es-de", "--home", home)
+    assert (result.code, result.out) == (2, "")
+    assert "error: the translations of 'test' by the recipe original es-en, beam 5, were not kept" in result.err
+    assert "run 'continual-mt evaluate es-en --test SOURCE REFERENCE --recipe RECIPE' again" in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("es-en", "original", "original"), "both are the same model, so there is nothing to compare"),
+        (("es-en", "original", "retention:es-de"), "no test set was translated with the same beam by both of these"),
+        (("es-en", "original", "best"), "there is no recipe 'best'; write original, supervised, zero-shot"),
+        (("es-en", "original", "pt-en:1"), "es-en/pt-en:1 was trained on pt-en, so it is no recipe of es-en"),
+        (
+            ("es-en", "original", "retention:pt-en", "--test", "news"),
+            "there is no common test set 'news'; there is: ",
+        ),
+        (("es-en", "original", "retention:pt-en", "--metric", "ter"), "see 'continual-mt compare --help'"),
+    ],
+)
+def test_what_cannot_be_compared(run: Any, shared_home: Path, words: tuple[str, ...], message: str) -> None:
+    result = run("compare", *words, "--home", shared_home)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert message in result.err

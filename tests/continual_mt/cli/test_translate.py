@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from continual_mt.cli.support.text_io import CHUNK_CHARACTERS, CHUNK_LINES, Input, Output, _chunks
+from continual_mt.errors import CorpusError, StorageError
+from registry import Registry
+
+TOO_LONG = "xyzwvutsrqponm" * 30
+
+
+@pytest.fixture
+def translate(run: Any, shared_home: Path) -> Any:
+    def call(*words: object, stdin: str | bytes = b"", pair: str = "es-en") -> Any:
+        data = stdin if isinstance(stdin, bytes) else stdin.encode()
+        return run("translate", pair, "--beam", 1, "--backend", "torch", "--home", shared_home, *words, stdin=data)
+
+    return call
+
+
+def translated(home: Path, sentences: Sequence[str], pair: str = "es-en", recipe: str | None = None) -> str:
+    source, target = pair.split("-")
+    with Registry.open(home) as registry:
+        model = registry.assemble(source, target, recipe=recipe)
+    return "".join(f"{line}\n" for line in model.translate(sentences, beam=1))
+
+
+@pytest.mark.parametrize(("pair", "recipe"), [("es-en", None), ("pt-de", "zero-shot"), ("es-en", "retention:pt-en")])
+def test_standard_input_to_standard_output(translate: Any, shared_home: Path, pair: str, recipe: str | None) -> None:
+    options = ["--recipe", recipe] if recipe else []
+    result = translate(*options, pair=pair, stdin="Hola a todos.\nBuenos días\n")
+    assert result.code == 0
+    assert result.out == translated(shared_home, ["Hola a todos.", "Buenos días"], pair, recipe)
+    source, target = pair.split("-")
+    with Registry.open(shared_home) as registry:
+        taken = registry.recipe(source, target, kind=recipe)
+    assert result.err == f"{taken}; digest {taken.digest}\n"
+    assert translate(pair=taken.digest[:12], stdin="Hola a todos.\nBuenos días\n").out == result.out
+
+
+def test_a_version_is_taken_by_name_and_a_digest_says_all(translate: Any) -> None:
+    assert translate("--module", "pt-en:1", "--module", "es-de:1", pair="pt-de").code == 0
+    for words, pair, problem in (
+        (["--module", "pt-en:7"], "pt-de", "there is no module 'pt-en:7'"),
+        (["--by-test", "nothing"], "pt-de", "there is no test set 'nothing'"),
+        (["--module", "pt-en:1"], "3f5a0c12", "a recipe's digest says all; leave out"),
+        ([], "3f5a0c12", "no recipe 3f5a0c12 was run or scored"),
+    ):
+        result = translate(*words, pair=pair)
+        assert (result.code, result.out) == (2, "")
+        assert problem in result.err
+
+
+def test_empty_lines_stay_where_they_are(translate: Any) -> None:
+    lines = translate(stdin="\n\nHola\n   \nSí").out.split("\n")
+    assert len(lines) == 6
+    assert [lines[i] for i in (0, 1, 3, 5)] == [""] * 4
+
+
+def test_nothing_in_nothing_out(translate: Any) -> None:
+    result = translate()
+    assert (result.code, result.out) == (0, "")
+
+
+def test_line_endings_and_unusual_breaks_keep_the_count(translate: Any) -> None:
+    assert translate(stdin="Hola\r\nuno\u2028dos\x0btres\x85\r\n").out.count("\n") == 2
+
+
+def test_files(translate: Any, shared_home: Path, tmp_path: Path, django_catalogs: dict[str, list[str]]) -> None:
+    sentences = [*django_catalogs["es"][:30], ""]
+    (tmp_path / "in.gz").write_bytes(gzip.compress("\n".join([*sentences, ""]).encode()))
+    (tmp_path / "out").write_text("what was there before, which is longer\n" * 400, encoding="utf-8")
+    result = translate("--input", tmp_path / "in.gz", "--output", tmp_path / "out")
+    assert (result.code, result.out) == (0, "")
+    assert (tmp_path / "out").read_text(encoding="utf-8") == translated(shared_home, sentences)
+
+
+def test_bad_utf8_in_a_file_is_found_before_anything_is_written(translate: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"Hola\n\xff\n")
+    result = translate("--input", tmp_path / "in", "--output", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert f"{tmp_path / 'in'}, line 2: not UTF-8 (byte 0xff at position 1)" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_utf8_on_standard_input_comes_after_the_lines_before_it(translate: Any, shared_home: Path) -> None:
+    result = translate(stdin=b"Hola\nuno\n\xff\n")
+    assert (result.code, result.out) == (2, translated(shared_home, ["Hola", "uno"]))
+    assert "\nerror: standard input, line 3: not UTF-8 (byte 0xff at position 1)" in result.err
+
+
+def test_a_line_over_the_limit_is_one_line(translate: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text(f"Hola\n{TOO_LONG}\nuno\n", encoding="utf-8")
+    result = translate("--input", tmp_path / "in", "--output", tmp_path / "out")
+    assert result.code == 0
+    assert (tmp_path / "out").read_bytes().count(b"\n") == 3
+
+
+def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("Hola\n", encoding="utf-8")
+    command = [sys.executable, "-m", "continual_mt.cli.main", "translate", "es-en", "--home", str(shared_home)]
+    with text.open("rb") as given:
+        done = subprocess.run(
+            [*command, "--output", str(text)], stdin=given, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert f"{text} is the input as well; name another file for the output" in done.stderr
+    assert text.read_text(encoding="utf-8") == "Hola\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "pair", "message"),
+    [
+        (["--recipe", "magic"], "es-en", "there is no kind of recipe 'magic'"),
+        (["--recipe", "zero-shot"], "es-en", "there is no zero-shot pair 'es-en'"),
+        (["--recipe", "retention:fr-en"], "es-en", "there is no module 'fr-en'"),
+        (["--parent", "base"], "es-en", "there is no parent 'base'"),
+        ([], "pt-pt", "a language is never paired with itself"),
+        ([], "de-en", "there is no pair 'de-en'"),
+        ([], "spanish", "'spanish' is not a pair"),
+        ([], "2bbd", "'2bbd' is not the digest of a recipe: it has to be 8 to 64 hexadecimal digits"),
+        (["--input", "nowhere"], "es-en", "nowhere: no such file"),
+        (["--input", "/"], "es-en", "is a folder"),
+        (["--backend", "onnx"], "es-en", "there is no back end 'onnx'; choose one of auto, torch, ctranslate2"),
+        (["--best", "6"], "es-en", "best is 6, but a beam of 1 finds no more than 1"),
+        (["--output", "nowhere/out"], "es-en", "nowhere/out: there is no folder nowhere; make it first"),
+    ],
+)
+def test_misuse(translate: Any, words: list[str], pair: str, message: str) -> None:
+    result = translate(*words, pair=pair)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_the_best_translations_are_numbered_and_scored(translate: Any) -> None:
+    result = translate("--best", "2", "--beam", "3", stdin="Hola\n\nuno dos\n")
+    fields = [line.split("\t") for line in result.out.splitlines()]
+    assert result.code == 0
+    assert [number for number, _, _ in fields] == ["1", "1", "2", "3", "3"]
+    assert fields[2] == ["2", "0.0000", ""]
+    assert float(fields[0][1]) >= float(fields[1][1])
+    scored = translate("--scores", "--beam", "3", stdin="Hola\n")
+    assert scored.out == "\t".join(fields[0][1:]) + "\n"
+
+
+@pytest.mark.parametrize("backend", ["torch", "ctranslate2", "auto"])
+def test_every_back_end_answers(translate: Any, backend: str) -> None:
+    result = translate("--backend", backend, stdin="Hola\n\nuno dos\n")
+    assert result.code == 0
+    assert result.out.count("\n") == 3
+
+
+def test_the_output_may_not_be_the_input(translate: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("Hola\n", encoding="utf-8")
+    result = translate("--input", tmp_path / "in", "--output", "./in")
+    assert result.code == 2
+    assert "is the input as well" in result.err
+    assert (tmp_path / "in").read_text(encoding="utf-8") == "Hola\n"
+
+
+def test_an_output_that_cannot_be_written_is_a_failure(translate: Any, tmp_path: Path) -> None:
+    result = translate("--output", tmp_path / ("long" * 100), stdin="Hola\n")
+    assert (result.code, result.out) == (1, "")
+    assert "cannot be written: File name too long" in result.err
+
+
+def test_an_interrupted_output_holds_whole_lines(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with Output(tmp_path / "out", Input(None)) as out:
+            out.write(["eins", "zwei\ndrei"])
+            os.write(out._file.fileno(), b"half a li")  # type: ignore[union-attr]  # as a killed write would leave it
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (tmp_path / "out").read_bytes() == b"eins\nzwei drei\n"
+
+
+def test_a_full_disk_is_named() -> None:
+    full = Output(Path("/dev/full"), Input(None))
+    with pytest.raises(StorageError, match="/dev/full cannot be written: No space left"), full as out:
+        out.write(["eins"])
+
+
+@given(st.lists(st.text(max_size=5)), st.integers(1, 7))
+def test_chunks_are_the_lines_in_order(lines: list[str], most: int) -> None:
+    chunks = list(_chunks(lines, most, CHUNK_CHARACTERS))
+    assert [line for chunk in chunks for line in chunk.lines] == lines
+    numbers = [chunk.first for chunk in chunks]
+    assert numbers == [1 + sum(len(before.lines) for before in chunks[:i]) for i in range(len(chunks))]
+    assert all(0 < len(chunk.lines) <= most for chunk in chunks)
+
+
+def test_chunks_bound_the_memory_and_come_before_a_bad_line() -> None:
+    def lines() -> Any:
+        yield from ["x" * 150_000] * 3
+        raise CorpusError("file", "bad", 4)
+
+    chunks = _chunks(lines(), CHUNK_LINES, CHUNK_CHARACTERS)
+    assert [len(next(chunks).lines), len(next(chunks).lines)] == [2, 1]
+    with pytest.raises(CorpusError, match="line 4"):
+        next(chunks)
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert Input(tmp_path / "pipe").check() is None
+    assert Input(None).check() is None
+    (tmp_path / "file").write_text("a\nb", encoding="utf-8")
+    assert Input(tmp_path / "file").check() == 2

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from continual_mt.config.loading import read_spec, validate
+from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec, merge
+from continual_mt.data.corpora.catalogs import CatalogCorpus
+from continual_mt.data.corpora.parallel_files import TextFiles
+from continual_mt.data.corpora.tsv import TabSeparated
+from continual_mt.errors import SpecError
+from continual_mt.languages import Pair
+
+TestSpec.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test by its name
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the files that the specs below name."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("train.de", "train.en", "dev.de", "dev.en", "test.tsv"):
+        (data / name).write_text("eins\n", encoding="utf-8")
+    return tmp_path
+
+
+ADDITION = """
+parent: small
+pair: de-en
+train: {source: data/train.de, target: data/train.en, licence: CC0}
+dev: {source: data/dev.de, target: data/dev.en}
+tests:
+  - {pair: de-en, tsv: data/test.tsv, name: news}
+  - {pair: es-en, catalogs: test}
+scope: body
+vocabulary: 4000
+training: {updates: 100, learning_rates: {encoder: 1e-4}}
+resources: {workers: 2, cpus: 1}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "spec.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(kind: type[AdditionSpec | ParentSpec | SequenceSpec], folder: Path, text: str) -> list[str]:
+    with pytest.raises(SpecError) as raised:
+        read_spec(kind, write(folder, text))  # type: ignore[type-var]
+    assert raised.value.origin == str(folder / "spec.yaml")
+    assert all(problem in str(raised.value) for problem in raised.value.problems)
+    return list(raised.value.problems)
+
+
+def test_an_addition(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Paths count from the spec's folder, wherever the process is."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    spec = read_spec(AdditionSpec, write(folder, ADDITION))
+    data = folder / "data"
+    assert (spec.parent, spec.pair, spec.scope, spec.vocabulary, spec.seed) == ("small", "de-en", "body", 4000, 1)
+    assert (spec.train.source, spec.train.target) == (data / "train.de", data / "train.en")
+    assert spec.tests[0].tsv == data / "test.tsv"
+    assert (spec.training.updates, spec.training.learning_rates) == (100, {"encoder": 1e-4})
+    assert spec.training.batch_tokens == 2048
+    assert (spec.resources.workers, spec.resources.max_failures) == (2, 3)
+    pair = Pair("de", "en")
+    assert spec.train.open(pair, folder) == TextFiles(pair, data / "train.de", data / "train.en", licence="CC0")
+    assert spec.tests[0].open(pair, folder) == TabSeparated(pair, data / "test.tsv", 0, 1, licence=None)
+    assert spec.tests[1].open(Pair("es", "en"), folder) == CatalogCorpus(Pair("es", "en"), "test", folder)
+
+
+def test_a_relative_spec_has_absolute_paths(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, ADDITION)
+    monkeypatch.chdir(folder)
+    assert read_spec(AdditionSpec, Path("spec.yaml")).train.source == folder / "data" / "train.de"
+
+
+def test_the_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    spec = read_spec(AdditionSpec, write(folder, ADDITION.replace("data/train.de", "~/data/train.de")))
+    assert spec.train.source == folder / "data" / "train.de"
+
+
+def test_json_is_read_too(folder: Path) -> None:
+    text = '{"name": "p", "pair": "es-en", "train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}'
+    spec = read_spec(ParentSpec, write(folder, text))
+    assert (spec.architecture.width, spec.vocabulary.source, spec.train.catalogs) == (256, None, "train")
+
+
+def test_every_problem_is_listed_at_once(folder: Path) -> None:
+    text = """
+name: "no name!"
+pair: de_en
+train: {source: data/train.de, target: data/absent.en}
+dev: {source: data/dev.de, tsv: data/test.tsv}
+tests: [{pair: de-xx, catalogs: test}, {catalogs: everything, pair: de-en}]
+training: {updates: 0, speed: high, accumulate: 3}
+resources: {workers: 0}
+architecture: {width: 100, heads: 3}
+seed: -1
+colour: red
+"""
+    found = problems(ParentSpec, folder, text)
+    assert {problem.partition(": ")[0] for problem in found} == {
+        "name",
+        "pair",
+        "train.target",
+        "dev",
+        "tests 1.pair",
+        "tests 2.catalogs",
+        "training.updates",
+        "training.speed",
+        "resources.workers",
+        "architecture",
+        "seed",
+        "colour",
+    }
+    assert f"train.target: there is no file {folder}/data/absent.en" in found
+    assert "dev: give exactly one of: source and target, tsv, catalogs" in found
+    assert any(re.match("training.speed: unknown key; there is: updates, batch_tokens, ", one) for one in found)
+    assert any(re.match("colour: unknown key; there is: pair, train, dev, tests, ", one) for one in found)
+    assert "architecture: width (100) must be an even multiple of heads (3)" in found
+    assert "pair: 'de_en' is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en" in found
+
+
+def test_missing_files_and_shared_updates_are_listed_with_the_rest(folder: Path) -> None:
+    text = """
+pair: de-en
+train: {tsv: absent.tsv}
+training: {accumulate: 3}
+resources: {workers: 2}
+"""
+    assert problems(AdditionSpec, folder, text) == [
+        f"train.tsv: there is no file {folder}/absent.tsv",
+        "dev: missing",
+        "resources: training.accumulate (3) must be a multiple of resources.workers (2), "
+        "so that an update is the same however many workers share it",
+    ]
+
+
+def test_a_storage_with_keys_in_it_is_refused_and_not_shown(folder: Path) -> None:
+    text = ADDITION.replace("cpus: 1", "storage: 's3://me:hush@bucket/jobs'")
+    (problem,) = problems(AdditionSpec, folder, text)
+    assert problem.startswith("resources.storage: the URL holds a password or secret key")
+    assert "hush" not in problem
+
+
+@pytest.mark.parametrize(
+    ("corpus", "problem"),
+    [
+        ("{}", "give exactly one of: source and target, tsv, catalogs"),
+        ("{catalogs: train, tsv: data/test.tsv}", "give exactly one of"),
+        ("{source: data/train.de}", "give both source and target"),
+        ("{tsv: data/test.tsv, source_column: 1}", "source_column and target_column are the same"),
+    ],
+)
+def test_a_corpus_is_of_one_kind(folder: Path, corpus: str, problem: str) -> None:
+    text = f"pair: de-en\ntrain: {corpus}\ndev: {{catalogs: dev}}\n"
+    found = problems(AdditionSpec, folder, text)
+    assert len(found) == 1
+    assert found[0].startswith(f"train: {problem}")
+
+
+def test_what_is_on_record_may_name_files_that_have_gone() -> None:
+    assert TestSpec(pair="de-en", tsv=Path("/gone.tsv")).tsv == Path("/gone.tsv")
+    assert CorpusSpec(tsv=Path("gone.tsv")).tsv == Path.cwd() / "gone.tsv"
+
+
+SEQUENCE = """
+name: both
+parent: small
+dev: {catalogs: dev}
+train: {catalogs: train}
+training: {updates: 100, accumulate: 4}
+resources: {workers: 2}
+seed: 7
+additions:
+  - pair: pt-en
+  - pair: es-de
+    seed: 8
+    training: {updates: 50}
+    dev: {source: data/dev.de, target: data/dev.en}
+"""
+
+
+def test_additions_inherit_what_they_do_not_say(folder: Path) -> None:
+    first, second = read_spec(SequenceSpec, write(folder, SEQUENCE)).additions
+    assert (first.pair, first.parent, first.seed, first.training.updates) == ("pt-en", "small", 7, 100)
+    assert (second.pair, second.parent, second.seed, second.training.updates) == ("es-de", "small", 8, 50)
+    assert first.training.accumulate == second.training.accumulate == 4
+    assert first.resources.workers == second.resources.workers == 2
+    assert (first.dev.catalogs, second.train.catalogs) == ("dev", "train")
+    assert (second.dev.catalogs, second.dev.source) == (None, folder / "data" / "dev.de")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("  - pair: pt-en", "  - pair: es-de"), ["additions: es-de stands there more than once"]),
+        (("    seed: 8", "    parent: large"), ["additions: every addition of a sequence is to its parent, small"]),
+        (
+            ("  - pair: pt-en", "  - pt-en"),
+            ["additions 1: it has keys of its own: pair, train, dev, tests, training, seed, "],
+        ),
+        (("seed: 7", "sed: 7"), ["additions 1, 2.sed: unknown key (did you mean seed?); there is: pair, train, dev, "]),
+        (("parent: small", ""), ["parent: missing"]),
+        (("    seed: 8", "    seed: -8"), ["additions 2.seed: Input should be greater than or equal to 0"]),
+        (("workers: 2", "workers: 3"), ["additions 1, 2.resources: training"]),
+    ],
+)
+def test_problems_of_a_sequence(folder: Path, change: tuple[str, str], expected: list[str]) -> None:
+    found = problems(SequenceSpec, folder, SEQUENCE.replace(*change))
+    assert len(found) == len(expected)
+    assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"training": {"update": 20}},
+            "training.update: unknown key (did you mean updates?); there is: updates, ",
+        ),
+        ({"training": 20}, "training: it has keys of its own: updates, batch_tokens, "),
+        (
+            {"architecture": {"widht": 8}},
+            "architecture.widht: unknown key (did you mean width?); there is: family, ",
+        ),
+        ({"vocabulary": 600}, "vocabulary: it has keys of its own: source, target"),
+        (
+            {"tests": [{"pear": "de-en"}]},
+            "tests 1.pear: unknown key (did you mean pair?); there is: source, ",
+        ),
+        ({"modle": {}}, "modle: unknown key; there is: pair, train, dev, "),
+        (
+            {"training": {"learning_rates": {"crossattention": 1}}},
+            "training.learning_rates.crossattention: Input should be 'source', 'encoder'",
+        ),
+    ],
+)
+def test_a_key_that_there_is_not_is_answered_with_those_that_there_are(values: Any, expected: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        validate(ParentSpec, values, origin="the test", base=None)
+    assert any(problem.startswith(expected) for problem in caught.value.problems), caught.value.problems
+
+
+def test_replay(folder: Path) -> None:
+    assert read_spec(SequenceSpec, write(folder, SEQUENCE)).replay == 0
+    shared = f"mode: shared\n{SEQUENCE}"
+    assert read_spec(SequenceSpec, write(folder, f"replay: 0.25\n{shared}")).replay == 0.25
+    assert read_spec(SequenceSpec, write(folder, f"replay: 0\n{SEQUENCE}")).replay == 0
+    assert problems(SequenceSpec, folder, f"replay: 0.25\n{SEQUENCE}") == [
+        "replay: the mode separate forgets nothing; set mode: shared, or leave replay out"
+    ]
+    for share, problem in (("1", "less than 1"), ("-0.1", "greater than or equal to 0"), (".nan", "less than 1")):
+        (found,) = problems(SequenceSpec, folder, f"replay: {share}\n{shared}")
+        assert found.startswith(f"replay: Input should be {problem}")
+    assert problems(SequenceSpec, folder, f"replay: 0.25\nmode: both\n{SEQUENCE}") == [
+        "mode: Input should be 'separate' or 'shared', not 'both'"
+    ]
+
+
+def test_a_sequence_without_additions(folder: Path) -> None:
+    text = "name: none\nparent: small\nadditions: []\n"
+    assert problems(SequenceSpec, folder, text) == ["additions: there is none; name at least one"]
+    assert problems(SequenceSpec, folder, text.replace("[]", "3")) == [
+        "additions: Input should be a valid tuple, not 3"
+    ]
+    assert problems(SequenceSpec, folder, "name: none\n") == ["parent: missing", "additions: missing"]
+
+
+trees = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8
+)
+mappings = st.dictionaries(st.sampled_from("abc"), trees, max_size=3)
+
+
+@given(mappings, mappings)
+def test_merge_lays_one_mapping_on_another(under: dict[str, object], over: dict[str, object]) -> None:
+    merged = merge(under, over)
+    assert set(merged) == set(under) | set(over)
+    for key, value in merged.items():
+        below, above = under.get(key), over.get(key)
+        if key not in over:
+            assert value == below
+        elif isinstance(below, dict) and isinstance(above, dict):
+            assert value == merge(below, above)
+        else:
+            assert value == above
+    assert merge(merged, over) == merged

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from continual_mt.data.corpora.catalog_cleaning import fold
+from continual_mt.data.corpora.catalog_entries import LANGUAGES, Entry
+from continual_mt.data.corpora.catalog_splits import Row, join_entries, split_rows
+from continual_mt.errors import CorpusError
+
+
+def test_entries_are_joined_by_their_english() -> None:
+    rows = join_entries(
+        [
+            Entry("de", "Away mode", "Modus Abwesend"),
+            Entry("es", "Away mode", "Modo ausente"),
+            Entry("de", "Away mode", "Abwesend Modus"),
+            Entry("de", "Quiet mode", "Leiser Modus"),
+            Entry("de", "Away mode", "Abwesend Modus"),
+            Entry("pt", "Quiet mode", "Quiet Mode"),
+            Entry("de", "Failed: {error}", "Fehler: {error}"),
+            Entry("de", "Failed to connect", "Fehler: {error}"),
+        ]
+    )
+    assert rows == [
+        {"en": "Away mode", "de": "Abwesend Modus", "es": "Modo ausente"},
+        {"en": "Quiet mode", "de": "Leiser Modus"},
+    ]
+
+
+# Few words, so that texts collide often, in case and punctuation too.
+TEXTS = st.lists(st.sampled_from(["ja", "Ja,", "ne", "da!", "du"]), min_size=2, max_size=5).map(" ".join)
+ROWS = st.lists(
+    st.fixed_dictionaries({"en": TEXTS}, optional={"es": TEXTS, "pt": TEXTS, "de": TEXTS}),
+    max_size=40,
+    unique_by=lambda row: row["en"],
+)
+
+
+def texts(rows: Sequence[Row], language: str) -> list[str]:
+    return [fold(row[language]) for row in rows if language in row]
+
+
+@given(rows=ROWS, dev=st.integers(0, 3), test=st.integers(0, 3))
+def test_nothing_held_out_is_anywhere_else(rows: list[dict[str, str]], dev: int, test: int) -> None:
+    try:
+        splits = split_rows(rows, dev, test, "rows")
+    except CorpusError:
+        assume(False)
+    assert (len(splits["dev"]), len(splits["test"])) == (dev, test)
+    for row in [*splits["dev"], *splits["test"]]:
+        assert set(row) == set(LANGUAGES)
+        assert all(len(text.split()) >= 3 for text in row.values())
+    for language in LANGUAGES:
+        held_out = texts([*splits["dev"], *splits["test"]], language)
+        assert len(set(held_out)) == len(held_out)
+        assert not set(held_out) & set(texts(splits["train"], language))
+    assert splits == split_rows(list(reversed(rows)), dev, test, "rows") | {"train": splits["train"]}
+
+
+def test_rows_are_only_dropped_from_train_for_what_is_held_out() -> None:
+    whole = {language: f"{language} eins zwei drei" for language in LANGUAGES}
+    apart = {"en": "something else", "de": "etwas anderes"}
+    same_german = {"en": "something third", "de": "DE Eins, zwei: drei!"}
+    splits = split_rows([apart, same_german, whole], 0, 1, "rows")
+    assert splits == {"train": [apart], "dev": [], "test": [whole]}
+
+
+def test_too_few_rows_are_an_error() -> None:
+    with pytest.raises(CorpusError, match="rows: only 0 segments can be held out, dev and test take 3"):
+        split_rows([{"en": "only two", "de": "nur zwei"}], 1, 2, "rows")

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from continual_mt.data import tokenizer as tokenizer_module
+from continual_mt.data.tokenizer import TOKENS_PER_TYPE, VOCABULARY_SIZES, Tokenizer, train_tokenizer
+from continual_mt.errors import CorpusError, CorruptionError
+
+
+@pytest.fixture(scope="module")
+def german(django_catalogs: dict[str, list[str]]) -> list[str]:
+    return django_catalogs["de"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(german: list[str]) -> Tokenizer:
+    return train_tokenizer(lambda: german, 400)
+
+
+def test_special_ids_are_read_from_the_model(tokenizer: Tokenizer) -> None:
+    assert (tokenizer.pad, tokenizer.unknown, tokenizer.start, tokenizer.end) == (0, 1, 2, 3)
+    assert tokenizer.size == 400
+
+
+def test_sentences_come_back(tokenizer: Tokenizer, german: list[str]) -> None:
+    batch = tokenizer.encode_batch(german)
+    assert batch == [tokenizer.encode(sentence) for sentence in german]
+    rare = [number for number, ids in enumerate(batch) if tokenizer.unknown in ids]
+    assert len(rare) < len(german) // 20
+    for number, decoded in enumerate(tokenizer.decode_batch(batch)):
+        if number not in rare:
+            assert decoded == " ".join(german[number].split())
+
+
+@given(sentences=st.lists(st.lists(st.text("abdeginrstuABS,.", min_size=1), min_size=1).map(" ".join)))
+def test_any_text_of_known_letters_comes_back(tokenizer: Tokenizer, sentences: list[str]) -> None:
+    assert tokenizer.decode_batch(tokenizer.encode_batch(sentences)) == sentences
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_no_text_encodes_to_a_control_id(tokenizer: Tokenizer, text: str) -> None:
+    for sentence in (text, f"<s>{text}</s>", f"{text} <pad>"):
+        assert not {tokenizer.pad, tokenizer.start, tokenizer.end} & set(tokenizer.encode(sentence))
+
+
+def test_characters_are_not_normalized(german: list[str]) -> None:
+    text = [*german, "½ Liter ™ Ａ"] * 3
+    tokenizer = train_tokenizer(lambda: text, 400)
+    assert tokenizer.decode(tokenizer.encode("½ Liter")) == "½ Liter"
+
+
+def test_special_ids_are_dropped_in_decoding(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode("Bitte")
+    surrounded = np.array([tokenizer.start, *ids, tokenizer.unknown, tokenizer.end, tokenizer.pad], dtype=np.uint16)
+    assert tokenizer.decode(surrounded) == "Bitte"
+    assert tokenizer.decode([]) == ""
+    with pytest.raises(IndexError):
+        tokenizer.decode([400])
+
+
+def test_pickling_ships_the_bytes(tokenizer: Tokenizer) -> None:
+    copy = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301  what Ray does between its own processes
+    assert copy == tokenizer
+    assert hash(copy) == hash(tokenizer)
+    assert copy.model == tokenizer.model
+    assert copy.encode("Bitte anmelden") == tokenizer.encode("Bitte anmelden")
+
+
+@pytest.mark.parametrize("model", [b"", b"no model", b"\x00" * 100])
+def test_other_bytes_are_refused(model: bytes) -> None:
+    with pytest.raises(CorruptionError, match=r"SentencePiece model"):
+        Tokenizer(model)
+
+
+def test_a_cut_off_model_is_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(CorruptionError, match="bytes are not a SentencePiece model"):
+        Tokenizer(tokenizer.model[:-100])
+
+
+def test_the_same_text_gives_the_same_bytes_in_another_process(
+    tokenizer: Tokenizer, django_text_files: dict[str, Path]
+) -> None:
+    program = (
+        "import sys, pathlib; from continual_mt.data.tokenizer import train_tokenizer;"
+        "lines = pathlib.Path(sys.argv[1]).read_text(encoding='utf-8').split('\\n')[:-1];"
+        "print(train_tokenizer(lambda: lines, 400).digest)"
+    )
+    command = [sys.executable, "-c", program, str(django_text_files["de"])]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == tokenizer.digest
+    assert found.stderr == ""
+
+
+def test_the_size_leaves_enough_tokens_a_type(german: list[str]) -> None:
+    text = german * 40
+    chosen = train_tokenizer(lambda: text)
+    larger = VOCABULARY_SIZES[VOCABULARY_SIZES.index(chosen.size) - 1]
+    assert sum(map(len, chosen.encode_batch(text))) >= chosen.size * TOKENS_PER_TYPE
+    with_larger = train_tokenizer(lambda: text, larger)
+    assert sum(map(len, with_larger.encode_batch(text))) < larger * TOKENS_PER_TYPE
+
+
+def test_tiny_text_still_gets_a_tokenizer(german: list[str]) -> None:
+    assert train_tokenizer(lambda: german[:30]).size in VOCABULARY_SIZES
+    assert 4 < train_tokenizer(lambda: ["Hallo du"]).size < 125
+
+
+def test_too_large_a_size_names_the_largest(german: list[str]) -> None:
+    with pytest.raises(
+        CorpusError, match=r"^train\.de: too small for a vocabulary of 20000; the largest possible is"
+    ) as caught:
+        train_tokenizer(lambda: german, 20_000, origin="train.de")
+    largest = int(str(caught.value).rsplit(" ", 1)[1])
+    assert train_tokenizer(lambda: german, largest).size == largest
+
+
+def test_too_small_a_size_names_the_smallest(german: list[str]) -> None:
+    with pytest.raises(CorpusError, match=r"do not fit a vocabulary of 20; the smallest possible is") as caught:
+        train_tokenizer(lambda: german, 20)
+    smallest = int(str(caught.value).rsplit(" ", 1)[1])
+    assert train_tokenizer(lambda: german, smallest).size == smallest
+
+
+@pytest.mark.parametrize("text", [[], ["", "  "]])
+def test_no_text_is_an_error(text: list[str]) -> None:
+    with pytest.raises(CorpusError, match="there is no text to train a tokenizer on"):
+        train_tokenizer(lambda: text)
+
+
+@pytest.mark.parametrize("error", [CorpusError("train.de", "gone", 7), KeyboardInterrupt("stop")])
+def test_what_the_reader_raises_passes_through(german: list[str], error: BaseException) -> None:
+    passes = 0
+
+    def breaks_on_the_second_pass() -> Iterator[str]:
+        nonlocal passes
+        passes += 1
+        yield from german
+        if passes == 2:
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        train_tokenizer(breaks_on_the_second_pass, 400)
+    assert caught.value is error
+
+
+def test_large_text_is_sampled_by_seed(german: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_module, "TRAINING_SENTENCES", 200)
+    first, again = (train_tokenizer(lambda: german, 300, seed=1) for _ in range(2))
+    other = train_tokenizer(lambda: german, 300, seed=2)
+    assert first == again != other

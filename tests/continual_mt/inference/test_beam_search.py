@@ -1,0 +1,215 @@
+"""Greedy and beam search against transformers' ``generate``, and against the definition itself."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, MarianConfig, MarianMTModel
+
+from continual_mt.data.batching import pad
+from continual_mt.inference.beam_search import beam_search, encode, greedy_search
+from continual_mt.inference.translator import Hypothesis
+from continual_mt.interchange.huggingface.marian import from_hugging_face
+from continual_mt.model.transformer import Transformer
+
+PAD, START, END = 0, 2, 3
+BEAM = 4
+
+
+def marian(seed: int, end_bias: float = 0.0, deviation: float = 1.0) -> MarianMTModel:
+    """Random, peaked enough that no two hypotheses come near a tie; ``end_bias`` makes the end more or less likely."""
+    torch.manual_seed(seed)
+    model = MarianMTModel(
+        MarianConfig(
+            vocab_size=40,
+            decoder_vocab_size=30,
+            share_encoder_decoder_embeddings=False,
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=2,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=24,
+            decoder_ffn_dim=24,
+            max_position_embeddings=64,
+            pad_token_id=PAD,
+            decoder_start_token_id=START,
+            eos_token_id=END,
+            forced_eos_token_id=None,
+            init_std=deviation,
+        )
+    ).eval()
+    model.set_attn_implementation("eager")
+    model.final_logits_bias[0, END] = end_bias
+    return model
+
+
+def ours(model: MarianMTModel) -> Transformer:
+    return Transformer.pointing_at(*from_hugging_face(model))
+
+
+def sources(seed: int, count: int = 8, length: int = 5) -> tuple[Tensor, Tensor]:
+    """Sentences of one length, so that our limit on the target's length is one number for all of them."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(4, 40, (count, length), generator=generator)
+    tokens[:, -1] = END
+    return tokens, torch.full((count,), length)
+
+
+def generate(model: MarianMTModel, tokens: Tensor, lengths: Tensor, beam: int, penalty: float) -> list[list[list[int]]]:
+    """Hypotheses of transformers, best first, from the first token to the last before the end."""
+    configuration = GenerationConfig(
+        num_beams=beam,
+        num_return_sequences=beam,
+        length_penalty=penalty,
+        early_stopping=False,
+        do_sample=False,
+        max_new_tokens=2 * int(lengths[0]) + 20,
+        decoder_start_token_id=START,
+        eos_token_id=END,
+        pad_token_id=PAD,
+        bos_token_id=START,
+    )
+    mask = (torch.arange(tokens.shape[1])[None] < lengths[:, None]).long()
+    model.generation_config = configuration
+    rows = model.generate(input_ids=tokens, attention_mask=mask, generation_config=configuration).tolist()
+    # After the end transformers fills with pad; before it, pad is a token like any other.
+    cut = [row[1 : row.index(END)] if END in row else row[1:] for row in rows]
+    return [cut[first : first + beam] for first in range(0, len(cut), beam)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("end_bias", [0.0, 4.0])
+def test_greedy_search_is_that_of_transformers(seed: int, end_bias: float) -> None:
+    model = marian(seed, end_bias)
+    tokens, lengths = sources(seed)
+    expected = [hypotheses[0] for hypotheses in generate(model, tokens, lengths, 1, 1.0)]
+    found = greedy_search(encode(ours(model), tokens, lengths, START, END))
+    assert [hypothesis.tokens for hypothesis in found] == expected
+
+
+def test_the_greedy_cases_include_ends_and_limits() -> None:
+    """Or the comparison would show less than it says."""
+    lengths_found = {
+        len(hypothesis.tokens)
+        for seed in range(4)
+        for bias in (0.0, 4.0)
+        for hypothesis in greedy_search(encode(ours(marian(seed, bias)), *sources(seed), START, END))
+    }
+    assert 30 in lengths_found
+    assert len(lengths_found) > 5
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("penalty", [1.0, 0.6, 0.0])
+@pytest.mark.parametrize("end_bias", [0.0, 4.0])
+def test_beam_search_is_that_of_transformers(seed: int, penalty: float, end_bias: float) -> None:
+    model = marian(seed, end_bias)
+    tokens, lengths = sources(seed)
+    expected = generate(model, tokens, lengths, BEAM, penalty)
+    found = beam_search(encode(ours(model), tokens, lengths, START, END), BEAM, penalty)
+    assert [[hypothesis.tokens for hypothesis in hypotheses] for hypotheses in found] == expected
+
+
+def ragged() -> tuple[list[list[int]], Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(9)
+    rows = [[*torch.randint(4, 40, (length,), generator=generator).tolist(), END] for length in (7, 1, 12, 3, 5, 0, 22)]
+    return rows, *pad(rows, PAD)
+
+
+def teacher_forced(model: Transformer, source: list[int], hypothesis: Hypothesis, ended: bool) -> Tensor:
+    """Log-probabilities (tokens, vocabulary) where the hypothesis' tokens, and its end, were chosen."""
+    labels = [*hypothesis.tokens, END] if ended else hypothesis.tokens
+    inputs = torch.tensor([[START, *labels[:-1]]])
+    return model(torch.tensor([source]), torch.tensor([len(source)]), inputs).log_softmax(-1)[0]
+
+
+@pytest.mark.parametrize("end_bias", [0.0, 4.0])
+def test_greedy_tokens_and_scores_are_those_of_teacher_forcing(end_bias: float) -> None:
+    """So keys and values that are cached are those that would be computed anew."""
+    model = ours(marian(1, end_bias))
+    rows, tokens, lengths = ragged()
+    for row, hypothesis in zip(rows, greedy_search(encode(model, tokens, lengths, START, END)), strict=True):
+        ended = len(hypothesis.tokens) < min(2 * len(row) + 20, 63)
+        log_probabilities = teacher_forced(model, row, hypothesis, ended)
+        best, chosen = log_probabilities.max(-1)
+        assert chosen.tolist() == [*hypothesis.tokens, END][: len(chosen)]
+        assert hypothesis.score == pytest.approx(float(best.mean()), abs=1e-4)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 0.6])
+def test_beam_scores_are_those_of_teacher_forcing(penalty: float) -> None:
+    model = ours(marian(2, 4.0))
+    rows, tokens, lengths = ragged()
+    for row, hypotheses in zip(
+        rows, beam_search(encode(model, tokens, lengths, START, END), BEAM, penalty), strict=True
+    ):
+        assert len(hypotheses) == BEAM
+        assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
+        assert len({tuple(hypothesis.tokens) for hypothesis in hypotheses}) == BEAM
+        for hypothesis in hypotheses:
+            ended = len(hypothesis.tokens) < min(2 * len(row) + 20, 63)
+            log_probabilities = teacher_forced(model, row, hypothesis, ended)
+            labels = torch.tensor([*hypothesis.tokens, END][: len(log_probabilities)])
+            total = float(log_probabilities.gather(1, labels[:, None]).sum())
+            assert hypothesis.score == pytest.approx(total / len(labels) ** penalty, abs=1e-4)
+
+
+def test_results_do_not_depend_on_the_rest_of_the_batch() -> None:
+    model = ours(marian(3, 4.0))
+    rows, tokens, lengths = ragged()
+    together = beam_search(encode(model, tokens, lengths, START, END), BEAM, 1.0)
+    greedy_together = greedy_search(encode(model, tokens, lengths, START, END))
+    for number, row in enumerate(rows):
+        alone = beam_search(encode(model, *pad([row], PAD), START, END), BEAM, 1.0)[0]
+        assert [h.tokens for h in together[number]] == [h.tokens for h in alone]
+        assert [h.score for h in together[number]] == pytest.approx([h.score for h in alone], abs=1e-4)
+        assert greedy_together[number].tokens == greedy_search(encode(model, *pad([row], PAD), START, END))[0].tokens
+
+
+def test_a_beam_of_one_is_greedy_search() -> None:
+    model = ours(marian(4, 4.0))
+    _, tokens, lengths = ragged()
+    beams = beam_search(encode(model, tokens, lengths, START, END), 1, 1.0)
+    assert [hypotheses[0].tokens for hypotheses in beams] == [
+        hypothesis.tokens for hypothesis in greedy_search(encode(model, tokens, lengths, START, END))
+    ]
+
+
+def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_two_tokens() -> None:
+    """With every first token in the beam, nothing that ends within two tokens can be missed."""
+    model = ours(marian(5, 12.0))
+    source = [4, 5, END]
+    found = beam_search(encode(model, *pad([source], PAD), START, END), 30, 1.0)[0]
+    possible = [Hypothesis([], 0.0), *(Hypothesis([token], 0.0) for token in range(30) if token != END)]
+    scores = {}
+    for hypothesis in possible:
+        log_probabilities = teacher_forced(model, source, hypothesis, ended=True)
+        labels = torch.tensor([*hypothesis.tokens, END])
+        scores[tuple(hypothesis.tokens)] = float(log_probabilities.gather(1, labels[:, None]).mean())
+    short = {tuple(hypothesis.tokens): hypothesis.score for hypothesis in found if len(hypothesis.tokens) < 2}
+    assert found[0].score >= max(scores.values()) - 1e-4
+    assert len(short) > 2
+    assert short == pytest.approx({tokens: scores[tokens] for tokens in short}, abs=1e-4)
+
+
+def test_no_hypothesis_is_longer_than_its_limit() -> None:
+    model = ours(marian(6, -20.0))
+    rows, tokens, lengths = ragged()
+    limits = [min(2 * len(row) + 20, 63) for row in rows]
+    assert 63 in limits
+    assert [len(h.tokens) for h in greedy_search(encode(model, tokens, lengths, START, END))] == limits
+    for hypotheses, limit in zip(beam_search(encode(model, tokens, lengths, START, END), 2, 1.0), limits, strict=True):
+        assert [len(hypothesis.tokens) for hypothesis in hypotheses] == [limit, limit]
+
+
+def test_greedy_search_without_scores_finds_the_same_tokens() -> None:
+    model, (tokens, lengths) = ours(marian(3, 0.0)), sources(3)
+    scored = greedy_search(encode(model, tokens, lengths, START, END))
+    bare = greedy_search(encode(model, tokens, lengths, START, END), scored=False)
+    assert [hypothesis.tokens for hypothesis in bare] == [hypothesis.tokens for hypothesis in scored]
+    assert all(math.isnan(hypothesis.score) for hypothesis in bare)
+    assert not any(math.isnan(hypothesis.score) for hypothesis in scored)

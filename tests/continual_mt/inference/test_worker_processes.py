@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from continual_mt.errors import ProcessError
+from continual_mt.inference.worker_processes import possible, shared_out
+
+
+def test_every_batch_comes_back_once_from_processes_of_one_thread() -> None:
+    def work(batch: list[int]) -> list[Any]:
+        return [os.getpid(), torch.get_num_threads(), batch, "ä" * 200_000, float("nan")]
+
+    batches = [[i, i + 1] for i in range(20)]
+    found = list(shared_out(work, batches, 3))
+    assert sorted(batch for _, _, batch, _, _ in found) == batches
+    assert all(threads == 1 and len(text) == 200_000 and score != score for _, threads, _, text, score in found)
+    assert len({process for process, *_ in found} - {os.getpid()}) == 3
+
+
+def test_a_process_that_is_killed_is_named_and_the_others_end() -> None:
+    def work(batch: list[int]) -> list[int]:
+        if batch == [1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+        return batch
+
+    with pytest.raises(ProcessError, match=r"ended with -9, of too little memory perhaps; ask for fewer processes, or"):
+        list(shared_out(work, [[0], [1]], 2))
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_is_asked_to_end_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    """As all of a group are by ``timeout``; what the first one does about it is not theirs."""
+
+    def work(batch: list[int]) -> list[int]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return batch
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: print("the first one's handler", file=sys.stderr))
+    try:
+        with pytest.raises(ProcessError, match=r"ended with -15; ask for fewer processes, or for smaller batches$"):
+            list(shared_out(work, [[0], [1]], 2))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_error_in_a_process_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(batch: list[int]) -> int:
+        return 1 // batch[0]
+
+    with pytest.raises(ProcessError, match="ended with 1"):
+        list(shared_out(work, [[1], [0]], 2))
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_who_stops_listening_leaves_nobody_at_work() -> None:
+    def work(batch: list[int]) -> list[int]:
+        time.sleep(60 * batch[0])
+        return batch
+
+    found = shared_out(work, [[0], [1]], 2)
+    assert next(found) == [0]
+    found.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_an_interruption_is_the_first_processs_business() -> None:
+    """A terminal sends it to all of them; work that is done comes back all the same."""
+
+    def work(batch: list[int]) -> list[int]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return batch
+
+    assert sorted(shared_out(work, [[0], [1]], 2)) == [[0], [1]]
+
+
+def test_a_process_that_cannot_start_is_named_and_the_others_end() -> None:
+    """As where a user may have no more of them."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_files = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_files) + 8, before[1]))
+    try:
+        with pytest.raises(ProcessError, match=r"process \d+ of 100 cannot start: .*; ask for fewer processes$"):
+            list(shared_out(lambda batch: time.sleep(60), [[i] for i in range(100)], 100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert multiprocessing.active_children() == []
+
+
+def test_those_whose_first_process_is_killed_end_with_the_batch_they_are_at(tmp_path: Path) -> None:
+    """Nothing else tells them: a killed process has no last words."""
+    said = tmp_path / "said"
+
+    def work(batch: list[int]) -> list[int]:
+        with said.open("a") as file:
+            file.write(f"{os.getpid()} {batch[0]}\n")
+        time.sleep(0.1)
+        return batch
+
+    first = multiprocessing.get_context("fork").Process(
+        target=lambda: list(shared_out(work, [[i] for i in range(10_000)], 3))
+    )
+    first.start()
+    deadline = time.monotonic() + 60
+    while len(members := {line.split()[0] for line in _lines(said)}) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.kill()
+    first.join()
+    while any(Path(f"/proc/{member}").exists() and _state(member) != "Z" for member in members):
+        assert time.monotonic() < deadline, "a process outlived the one that it worked for"
+        time.sleep(0.05)
+    assert len(_lines(said)) < 10_000
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _state(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def test_a_member_of_a_pool_may_have_none() -> None:
+    assert possible() == (sys.platform == "linux")
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert not pool.apply(possible)

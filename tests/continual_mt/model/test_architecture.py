@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pytest
+
+from continual_mt.errors import CorruptionError
+from continual_mt.languages import SideName
+from continual_mt.model.architecture import (
+    GROUPS,
+    SCOPES,
+    Architecture,
+    Scope,
+    group_names,
+    group_of,
+    parameter_names,
+    trainable_names,
+    trained_groups,
+)
+
+ONE_LAYER = Architecture(width=8, heads=2, encoder_layers=1, decoder_layers=1, feed_forward=16)
+
+SOURCE = ["source.embedding"]
+TARGET = ["target.embedding", "target.bias"]
+ENCODER = [
+    "encoder.0.attention.query.weight",
+    "encoder.0.attention.query.bias",
+    "encoder.0.attention.key.weight",
+    "encoder.0.attention.key.bias",
+    "encoder.0.attention.value.weight",
+    "encoder.0.attention.value.bias",
+    "encoder.0.attention.output.weight",
+    "encoder.0.attention.output.bias",
+    "encoder.0.attention.norm.weight",
+    "encoder.0.attention.norm.bias",
+    "encoder.0.feed_forward.inner.weight",
+    "encoder.0.feed_forward.inner.bias",
+    "encoder.0.feed_forward.outer.weight",
+    "encoder.0.feed_forward.outer.bias",
+    "encoder.0.feed_forward.norm.weight",
+    "encoder.0.feed_forward.norm.bias",
+]
+DECODER = [
+    "decoder.0.attention.query.weight",
+    "decoder.0.attention.query.bias",
+    "decoder.0.attention.key.weight",
+    "decoder.0.attention.key.bias",
+    "decoder.0.attention.value.weight",
+    "decoder.0.attention.value.bias",
+    "decoder.0.attention.output.weight",
+    "decoder.0.attention.output.bias",
+    "decoder.0.attention.norm.weight",
+    "decoder.0.attention.norm.bias",
+    "decoder.0.feed_forward.inner.weight",
+    "decoder.0.feed_forward.inner.bias",
+    "decoder.0.feed_forward.outer.weight",
+    "decoder.0.feed_forward.outer.bias",
+    "decoder.0.feed_forward.norm.weight",
+    "decoder.0.feed_forward.norm.bias",
+]
+CROSS_ATTENTION = [
+    "cross_attention.0.query.weight",
+    "cross_attention.0.query.bias",
+    "cross_attention.0.key.weight",
+    "cross_attention.0.key.bias",
+    "cross_attention.0.value.weight",
+    "cross_attention.0.value.bias",
+    "cross_attention.0.output.weight",
+    "cross_attention.0.output.bias",
+    "cross_attention.0.norm.weight",
+    "cross_attention.0.norm.bias",
+]
+
+
+@pytest.mark.parametrize(
+    ("scope", "side", "names"),
+    [
+        ("embeddings", "source", SOURCE),
+        ("embeddings", "target", TARGET),
+        ("xattn", "source", SOURCE + CROSS_ATTENTION),
+        ("xattn", "target", CROSS_ATTENTION + TARGET),
+        ("xattn-random", "source", SOURCE + CROSS_ATTENTION),
+        ("xattn-random", "target", CROSS_ATTENTION + TARGET),
+        ("body", "source", SOURCE + ENCODER + DECODER + CROSS_ATTENTION),
+        ("body", "target", ENCODER + DECODER + CROSS_ATTENTION + TARGET),
+        ("scratch", "source", SOURCE + ENCODER + DECODER + CROSS_ATTENTION + TARGET),
+        ("scratch", "target", SOURCE + ENCODER + DECODER + CROSS_ATTENTION + TARGET),
+    ],
+)
+def test_a_scope_trains_exactly_these_parameters(scope: Scope, side: SideName, names: list[str]) -> None:
+    assert list(trainable_names(ONE_LAYER, scope, side)) == names
+    assert set(trained_groups(scope, side)) == {name.partition(".")[0] for name in names}
+
+
+def test_all_scopes_are_known() -> None:
+    assert SCOPES == ("embeddings", "xattn", "xattn-random", "body", "scratch")
+    assert GROUPS == ("source", "encoder", "decoder", "cross_attention", "target")
+
+
+def test_parameter_names_are_the_five_groups() -> None:
+    assert list(parameter_names(ONE_LAYER)) == SOURCE + ENCODER + DECODER + CROSS_ATTENTION + TARGET
+    deep = Architecture(encoder_layers=2, decoder_layers=3)
+    assert len(group_names(deep, "encoder")) == 2 * len(ENCODER)
+    assert len(group_names(deep, "decoder")) == 3 * len(DECODER)
+    assert len(group_names(deep, "cross_attention")) == 3 * len(CROSS_ATTENTION)
+    assert len(set(parameter_names(deep))) == len(parameter_names(deep))
+    assert all(group_of(name) == group for group in GROUPS for name in group_names(deep, group))
+
+
+@pytest.mark.parametrize("name", ["", "body.0.weight", "sources.embedding", "embedding"])
+def test_a_strange_name_has_no_group(name: str) -> None:
+    with pytest.raises(CorruptionError, match="is not the name of a parameter: it starts with none of source, encoder"):
+        group_of(name)
+
+
+def test_every_field_out_of_range_is_named() -> None:
+    with pytest.raises(ValueError, match="heads is 0") as raised:
+        Architecture(heads=0, encoder_layers=-1, maximum_positions=7)
+    assert "encoder_layers is -1" in str(raised.value)
+    assert "maximum_positions is 7" in str(raised.value)
+    with pytest.raises(ValueError, match=r"width \(100\) must be an even multiple of heads \(4\)"):
+        Architecture(width=100, heads=4)
+
+
+def test_json_round_trip() -> None:
+    architecture = Architecture(width=64, activation="gelu", scale_embedding=False)
+    assert Architecture.from_json(architecture.to_json()) == architecture
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"family": "mbart"},
+        {"width": "256"},
+        {"width": 256.0},
+        {"width": None},
+        {"width": 255},
+        {"heads": True},
+        {"activation": "tanh"},
+        {"scale_embedding": "no"},
+        {"scale_embedding": 1},
+        {"learned_positions": True},
+    ],
+)
+def test_json_that_this_version_cannot_read_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(CorruptionError, match="the architecture"):
+        Architecture.from_json({**Architecture().to_json(), **change})
+
+
+def test_json_without_a_field_is_refused() -> None:
+    values = Architecture().to_json()
+    del values["scale_embedding"]
+    with pytest.raises(CorruptionError, match="may have been written by a newer one"):
+        Architecture.from_json(values)

@@ -1,0 +1,80 @@
+"""Runs of training that tests stop, kill and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from continual_mt.data.batching import epoch_batches, make_batch
+from continual_mt.model.transformer import Transformer
+from continual_mt.training.checkpoint import Checkpoint, Progress
+from continual_mt.training.pair_loss import token_loss
+from continual_mt.training.progress import Report
+from continual_mt.training.trainer import Task, Trainer, train
+
+
+class KilledError(Exception):
+    """The end of a process, for what training can tell."""
+
+
+def negative_loss(task: Task) -> Callable[[Transformer], float]:
+    """A development score that costs little and moves with every parameter."""
+    indices = epoch_batches(task.corpus, 300, 0, 0)[0]
+    batch = make_batch(task.corpus, indices, task.source, task.target)
+
+    def score(model: Transformer) -> float:
+        assert not model.training
+        with torch.inference_mode():
+            return -float(token_loss(model, batch, 0.0))
+
+    return score
+
+
+def run(
+    task: Task,
+    folder: Path | None = None,
+    development: Callable[[Transformer], float] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    report: Callable[[Report], None] = lambda report: None,
+) -> Progress:
+    """Train, from the checkpoint in ``folder`` when there is one, and leave checkpoints there."""
+
+    def save(trainer: Trainer) -> None:
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+            trainer.checkpoint().save(folder)
+
+    return train(
+        task,
+        checkpoint=Checkpoint.load(folder) if folder is not None and folder.exists() else None,
+        development=development or negative_loss(task),
+        save=save,
+        report=report,
+        stop=stop,
+    )
+
+
+def at(update: int, raised: type[Exception] | None = None) -> Callable[[], bool]:
+    """Asked after every update: says stop, or dies, when it is asked for the ``update``-th time."""
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == update and raised is not None:
+            raise raised
+        return asked == update
+
+    return stop
+
+
+def assert_bit_equal(found: Path, expected: Path) -> None:
+    """Whole checkpoints, the state of the generators too."""
+    ours, theirs = Checkpoint.load(found), Checkpoint.load(expected)
+    assert ours.progress == theirs.progress
+    for kind in ("trained", "best", "optimizer", "generators"):
+        assert set(getattr(ours, kind)) == set(getattr(theirs, kind))
+        for name, tensor in getattr(theirs, kind).items():
+            assert torch.equal(getattr(ours, kind)[name], tensor), f"{kind} of {name}"

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from continual_mt.artifacts.parent import Parent
+from continual_mt.data.tokenized_corpus import TokenizedCorpus
+from continual_mt.model.architecture import parameter_names
+from continual_mt.model.transformer import Transformer
+from continual_mt.training.checkpoint import Checkpoint, Progress
+from continual_mt.training.trainer import Report, Task
+from tests.continual_mt.training.runs import KilledError, assert_bit_equal, at, run
+
+TokenizeFiles = Callable[[str, str], TokenizedCorpus]
+MakeTask = Callable[..., Task]
+
+
+# Accumulation, dropout and several epochs of 13 batches; validations leave killed work of up to 6 updates behind them.
+RESUMED = {"updates": 20, "accumulate": 2, "dropout": 0.2, "warmup": 5, "validate_every": 7, "learning_rate": 0.01}
+
+
+@pytest.fixture(scope="module")
+def whole(
+    parent: Parent, tokenize_files: TokenizeFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[MakeTask, str], Path]:
+    """An uninterrupted run, once for each precision."""
+    done: dict[str, Path] = {}
+
+    def once(make_task: MakeTask, precision: str) -> Path:
+        if precision not in done:
+            done[precision] = tmp_path_factory.mktemp("whole") / precision
+            run(make_task(precision=precision, **RESUMED), done[precision])
+        return done[precision]
+
+    return once
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_killed_run_goes_on_exactly(
+    make_task: MakeTask, whole: Callable[[MakeTask, str], Path], tmp_path: Path, seed: int, precision: str
+) -> None:
+    """Killed up to three times at random updates, every other time told to stop instead, which leaves a checkpoint."""
+    expected = whole(make_task, precision)
+    chance = random.Random(seed)
+    folder = tmp_path / "run"
+    for attempt in range(3):
+        torch.manual_seed(chance.randrange(2**31))
+        torch.rand(chance.randrange(1, 100))
+        interruption = at(chance.randint(1, 9), None if attempt % 2 else KilledError)
+        try:
+            run(make_task(precision=precision, **RESUMED), folder, stop=interruption)
+        except KilledError:
+            continue
+    torch.manual_seed(chance.randrange(2**31))
+    progress = run(make_task(precision=precision, **RESUMED), folder)
+    assert progress.finished
+    assert progress.update == 20
+    assert progress.epoch >= 2
+    assert_bit_equal(folder, expected)
+
+
+def test_the_same_run_is_the_same_bits_and_another_seed_is_not(make_task: MakeTask, tmp_path: Path) -> None:
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        run(make_task(seed=seed, updates=4, dropout=0.2), tmp_path / name)
+    assert_bit_equal(tmp_path / "again", tmp_path / "first")
+    first, other = (Checkpoint.load(tmp_path / name).trained for name in ("first", "other"))
+    assert not torch.equal(first["source.embedding"], other["source.embedding"])
+
+
+def test_random_numbers_drawn_by_a_validation_leave_no_trace(make_task: MakeTask, tmp_path: Path) -> None:
+    settings = {"updates": 6, "dropout": 0.2, "validate_every": 2}
+    task = make_task(**settings)
+    run(task, tmp_path / "quiet", lambda model: 1.0)
+
+    def noisy(model: Transformer) -> float:
+        torch.rand(7)
+        return 1.0
+
+    run(make_task(**settings), tmp_path / "noisy", noisy)
+    assert_bit_equal(tmp_path / "noisy", tmp_path / "quiet")
+
+
+def test_a_finished_run_does_nothing_more(make_task: MakeTask, tmp_path: Path) -> None:
+    run(make_task(updates=3), tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    progress = run(make_task(updates=3), tmp_path / "run", development=lambda model: 1 / 0)
+    assert progress.finished
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_stop_leaves_a_checkpoint_of_that_update(make_task: MakeTask, tmp_path: Path) -> None:
+    progress = run(make_task(), tmp_path / "run", stop=at(5))
+    assert (progress.update, progress.finished) == (5, False)
+    assert Checkpoint.load(tmp_path / "run").progress == progress
+
+
+def test_patience(make_task: MakeTask, tmp_path: Path) -> None:
+    """Scores that do not get better end the run; the best parameters are those of the best score."""
+    scores = iter([1.0, 3.0, 3.0, 2.0, 9.0])
+    task = make_task(updates=100, validate_every=2, patience=2)
+    seen: list[Tensor] = []
+
+    def development(model: Transformer) -> float:
+        seen.append(model.target.embedding.detach().clone())
+        return next(scores)
+
+    reports: list[Report] = []
+    progress = run(task, tmp_path / "run", development, report=reports.append)
+    assert progress == Progress(
+        update=8, epoch=0, consumed=8, best_score=3.0, best_update=4, validations_without_gain=2, finished=True
+    )
+    assert torch.equal(Checkpoint.load(tmp_path / "run").best["target.embedding"], seen[1])
+    assert [(report.update, report.development, report.best) for report in reports] == [
+        (2, 1.0, True),
+        (4, 3.0, True),
+        (6, 3.0, False),
+        (8, 2.0, False),
+    ]
+
+
+def test_patience_and_the_best_parameters_survive_a_kill(make_task: MakeTask, tmp_path: Path) -> None:
+    settings = {"updates": 100, "validate_every": 2, "patience": 3}
+    with pytest.raises(KilledError):
+        run(make_task(**settings), tmp_path / "run", lambda model: 1.0, stop=at(7, KilledError))
+    best = Checkpoint.load(tmp_path / "run").best
+    assert set(best) == set(parameter_names(make_task().model.architecture))
+    progress = run(make_task(**settings), tmp_path / "run", lambda model: 1.0)
+    assert (progress.update, progress.best_update) == (8, 2)
+    kept = Checkpoint.load(tmp_path / "run").best
+    assert set(kept) == set(best)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in best.items())

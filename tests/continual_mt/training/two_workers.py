@@ -1,0 +1,133 @@
+"""One of two processes that train together, run by test_workers.py as RANK FOLDER; parent and texts are in FOLDER."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed
+
+from continual_mt.artifacts.parent import Parent
+from continual_mt.config.hyperparameters import TrainingSettings
+from continual_mt.data.batching import epoch_batches, make_batch
+from continual_mt.data.corpora.corpus import inspect
+from continual_mt.data.corpora.parallel_files import TextFiles
+from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
+from continual_mt.errors import TrainingError
+from continual_mt.model.architecture import parameter_names
+from continual_mt.model.transformer import Transformer
+from continual_mt.training.checkpoint import Checkpoint
+from continual_mt.training.pair_loss import token_loss
+from continual_mt.training.replay import EarlierPair, Replay
+from continual_mt.training.trainer import Task, Trainer, train
+
+UPDATES, VALIDATE_EVERY, KILLED_AT = 12, 4, 10
+
+
+class KilledError(Exception):
+    pass
+
+
+def main(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    parent = Parent.from_pieces({path.name: path.read_bytes() for path in (folder / "parent").iterdir()})
+    files = TextFiles(parent.pair, folder / "source.txt", folder / "target.txt")
+    tokenizers = parent.source.tokenizer, parent.target.tokenizer
+    corpus = tokenize_corpus(files, inspect(files).digest, *tokenizers, folder / f"cache{rank}", maximum_tokens=47)
+    # Of three batches, one is replayed: one of the two has more to do than the other.
+    sides = {name: tensor.clone() for name, tensor in parent.tensors.items() if name.startswith(("source", "target"))}
+    replay = Replay(1 / 3, (EarlierPair(corpus, *tokenizers, sides),))
+    if rank == 0:  # alone, before the two know each other
+        run(folder / "alone", 0, parent, corpus, dropout=0.0)
+        run(folder / "replayed-alone", 0, parent, corpus, dropout=0.0, replay=replay)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    run(folder / "together", rank, parent, corpus, dropout=0.0)
+    run(folder / "replayed-together", rank, parent, corpus, dropout=0.0, replay=replay)
+    Trainer(make_task(parent, corpus, TrainingSettings()))
+    (folder / f"seed.{rank}").write_text(str(torch.initial_seed()))
+    run(folder / "whole", rank, parent, corpus, dropout=0.2)
+    try:
+        run(folder / "killed", rank, parent, corpus, dropout=0.2, killed_at=KILLED_AT)
+    except KilledError:
+        torch.manual_seed(99)
+        torch.rand(rank + 1)
+        run(folder / "killed", rank, parent, corpus, dropout=0.2)
+    for name, changes in (("accumulate", {"accumulate": 3}), ("resume", {})):
+        checkpoint = Checkpoint.load(folder / "alone") if name == "resume" else None
+        try:
+            Trainer(make_task(parent, corpus, TrainingSettings(**changes)), checkpoint)
+        except TrainingError as error:
+            (folder / f"{name}.{rank}.error").write_text(str(error))
+    distributed.destroy_process_group()
+
+
+def make_task(parent: Parent, corpus: TokenizedCorpus, settings: TrainingSettings) -> Task:
+    tensors: dict[str, Tensor] = {name: tensor.clone() for name, tensor in parent.tensors.items()}
+    return Task(
+        model=Transformer.pointing_at(parent.architecture, tensors),
+        trainable=parameter_names(parent.architecture),
+        corpus=corpus,
+        source=parent.source.tokenizer,
+        target=parent.target.tokenizer,
+        settings=settings,
+        seed=3,
+    )
+
+
+def run(
+    folder: Path,
+    rank: int,
+    parent: Parent,
+    corpus: TokenizedCorpus,
+    *,
+    dropout: float,
+    killed_at: int | None = None,
+    replay: Replay | None = None,
+) -> None:
+    """Train, or go on from the checkpoint in ``folder``; ``killed_at`` ends everything in the middle of an interval."""
+    folder.mkdir(exist_ok=True)
+    settings = TrainingSettings(
+        updates=UPDATES,
+        batch_tokens=300,
+        accumulate=2,
+        warmup=4,
+        learning_rate=0.003,
+        dropout=dropout,
+        validate_every=VALIDATE_EVERY,
+        precision="float32",
+    )
+    task = replace(make_task(parent, corpus, settings), replay=replay or Replay())
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == killed_at:
+            raise KilledError
+        return False
+
+    def development(model: Transformer) -> float:
+        indices = epoch_batches(corpus, 300, 0, 0)[0]
+        with torch.no_grad():
+            return -float(token_loss(model, make_batch(corpus, indices, task.source, task.target), 0.0))
+
+    def save(trainer: Trainer) -> None:
+        state = trainer.checkpoint()
+        if rank == 0:
+            state.save(folder)
+
+    saved = (folder / "state.json").exists()
+    train(
+        task,
+        checkpoint=Checkpoint.load(folder) if saved else None,
+        development=development,
+        save=save,
+        report=lambda report: None,
+        stop=stop,
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

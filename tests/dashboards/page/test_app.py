@@ -1,0 +1,235 @@
+"""The page as somebody sees it: a real browser in front of the program that serves it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from continual_mt.evaluation.nearest_neighbours import Neighbourhood
+from dashboards.page.panels import MODULES_SHOWN
+from registry import Lineage, Registry
+from registry.queries.embeddings import two_embeddings
+from tests.dashboards.programs import Browser, Page, started_page
+from tests.registry.conftest import MakeModule
+
+MATRIX = "#pairs .draglayer .nsewdrag"
+
+
+@pytest.fixture(scope="module")
+def address(filled_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    page = started_page(filled_home, tmp_path_factory.mktemp("page") / "page.log")
+    yield page.address
+    page.end()
+    assert "Traceback" not in page.log.read_text()
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str) -> Iterator[Browser]:
+    browser.open(address)
+    yield browser
+    assert browser.console() == []
+
+
+def test_a_pair_that_is_clicked_shows_samples(opened: Browser, django_catalogs: dict[str, list[str]]) -> None:
+    opened.text("#pairs", "zero-shot")
+    area = opened.find(MATRIX)
+    opened.click_in(area, 0.75, 0.75)  # of two rows and two columns the last
+    shown = opened.text("#samples", "de-es zero-shot: source de-en:1, xattn fr-es:1, target fr-es:1")
+    assert "test, 12 sentences, beam 1: BLEU 14.5, chrF 33.8" in shown
+    assert django_catalogs["de"][0] in shown
+    assert django_catalogs["es"][0] in shown
+
+
+def test_a_pair_that_is_chosen_shows_samples_or_why_there_are_none(opened: Browser) -> None:
+    opened.text("#samples", "Click a pair, or choose its languages")
+    opened.choose("source", "fr")
+    opened.choose("target", "en")
+    opened.text("#samples", "fr-en original: source parent, xattn parent, target parent")
+    opened.choose("target", "es")
+    opened.text("#samples", "No translations were kept for this recipe")
+
+
+def test_hovering_shows_the_recipe(opened: Browser) -> None:
+    opened.text("#pairs", "zero-shot")
+    opened.hover_in(opened.find(MATRIX), 0.75, 0.75)
+    opened.text("#pairs .hoverlayer", "source de-en:1, xattn fr-es:1, target fr-es:1")
+    buttons = opened.driver.find_elements("css selector", "#pairs .modebar-btn")
+    titles = [button.get_attribute("data-title") for button in buttons]
+    assert "Download plot as a PNG" in titles
+    assert not [title for title in titles if "Share" in str(title)]  # with whom: the makers of plotly
+
+
+def test_the_metric_is_chosen_and_kept_through_a_reload(opened: Browser) -> None:
+    opened.text("#pairs", "50.2")
+    opened.click("#metric input[value=chrf], #metric label:nth-of-type(2)")
+    opened.text("#pairs", "66.5")
+    opened.driver.refresh()
+    opened.text("#pairs", "66.5")
+
+
+def test_sequences(opened: Browser) -> None:
+    opened.click("#tab-sequences")
+    opened.text("#sheet-shared", "47.8")
+    opened.choose("sequence", "in turn (separate)")
+    opened.text("#sheet-routed", "routed: every pair by its own recipe")
+    assert "45.2" in opened.text("#sheet-through", "de-es zero-shot")
+    opened.text("#curves", "BLEU of each pair over the positions")
+    opened.choose("language", "de")
+    opened.text_without("#sheet-through", "fr-es supervised")
+
+
+def test_alignment(opened: Browser, filled_home: Path) -> None:
+    opened.click("#tab-alignment")
+    shown = opened.text("#view table", "de (de-en:1)")
+    assert "CSLS @5" in shown
+    opened.text("#joint-map", "Choose two embedding tables of one side")
+    opened.click("#look-up")
+    opened.text("#neighbours .problem", "Choose two embedding tables and write a word of the first.")
+    opened.choose("first-table", "source de (de-en:1)")
+    opened.choose("second-table", "target en (parent)")
+    opened.text("#joint-map .problem", "only embeddings of one side of one parent lie in one space")
+    opened.choose("second-table", "source fr (parent)")
+    opened.text("#joint-map", "Frequent words of de-fr.tsv, each joined to its translations.")
+    opened.text("#map", "of the variance")
+    opened.find("#word").send_keys("der")
+    opened.click("#look-up")
+    nearest = opened.text("#neighbours", "Nearest to der in fr (parent), by CSLS")
+    with Registry.open(filled_home) as registry:
+        tables = two_embeddings(registry, registry.parent(), ("de", "fr"))
+        expected = Neighbourhood.of(*map(registry.load_embedding, tables)).nearest("der")
+    assert nearest.split()[-30:] == [
+        word for rank, one in enumerate(expected, start=1) for word in (f"{rank}", one.piece, f"{one.cosine:.2f}")
+    ]
+    opened.find("#word").send_keys("犬\n")
+    opened.text("#neighbours .problem", "'der犬' cannot be written with the pieces of de")
+
+
+def test_storage_and_modules(opened: Browser, filled_home: Path) -> None:
+    opened.click("#tab-storage")
+    opened.text("#storage", "for the parent and 2 modules; as full copies")
+    opened.click("#tab-modules")
+    opened.text("#modules", "base/de-en:1: new source de, xattn")
+    opened.click("#modules details summary")
+    with Registry.open(filled_home) as registry:
+        module = registry.module("de-en")
+    shown = opened.text("#modules", module.digest)
+    for words in (module.parent_fingerprint, "run-7", "BSD-3-Clause", "spec"):
+        assert words in shown
+
+
+def test_a_module_shows_what_was_said_of_it_and_its_lineage_both_ways(
+    home: Path, browser: Browser, start_page: Callable[[Path], Page]
+) -> None:
+    with Registry.open(home) as registry:
+        registry.set_alias("de-en@champion", 1, who="ada")
+        registry.tag("de-en:1", "news")
+        registry.note("de-en:1", "<b>Numbers</b> are wrong.", who="ada")
+    browser.open(start_page(home).address)
+    browser.click("#tab-modules")
+    browser.text("#modules", "base/de-en:1: new source de, xattn; @champion; news")
+    browser.click("#modules details summary")
+    shown = browser.text("#modules", "depends on it").replace("\t", " ")
+    for words in ("<b>Numbers</b> are wrong. (ada, ", "alias base/de-en@champion", "sequence in turn", "alias history"):
+        assert words in shown
+
+
+def test_a_sentence_is_translated_and_its_recipe_shown(opened: Browser, filled_home: Path) -> None:
+    with Registry.open(filled_home) as registry:
+        expected = registry.assemble("de", "es")
+        translation = expected.translate(["Guten Tag"])[0]
+    opened.click("#tab-translate")
+    opened.choose("translate-source", "de")
+    opened.click("#translate")
+    opened.text("#translation", "Choose the languages of a pair and write a sentence.")
+    opened.choose("translate-target", "es")
+    opened.find("#text").send_keys("Guten Tag")
+    opened.click("#translate")
+    shown = opened.text("#translation", f"{expected.recipe}")
+    assert " ".join(translation.split()) in " ".join(shown.split())
+
+
+def test_more_modules_than_fit_are_shown_in_parts(
+    home: Path,
+    browser: Browser,
+    start_page: Callable[[Path], Page],
+    make_module: MakeModule,
+    lineage: Lineage,
+) -> None:
+    with Registry.open(home) as registry:
+        parent = registry.load_parent()
+        for seed in range(MODULES_SHOWN):
+            module = make_module(parent, "pt-en", seed=seed + 10)
+            registry.register_module("base", module, lineage=replace(lineage, job=f"{seed:064}"))
+    browser.open(start_page(home).address)
+    browser.click("#tab-modules")
+    assert browser.text("#modules", "base/de-en:1").count("base/") == MODULES_SHOWN
+    browser.choose("modules-chosen", f"{MODULES_SHOWN + 1} to {MODULES_SHOWN + 2} of {MODULES_SHOWN + 2}")
+    assert browser.text("#modules", f"base/pt-en:{MODULES_SHOWN}").count("base/") == 2
+
+
+def test_an_error_of_the_page_itself_is_shown_in_words_and_the_page_goes_on(
+    home: Path, browser: Browser, start_page: Callable[[Path], Page]
+) -> None:
+    with sqlite3.connect(home / "registry.db") as connection:
+        connection.execute("UPDATE cells SET position = 'first' WHERE position = 1")
+        connection.execute("DELETE FROM alignments")
+    connection.close()
+    page = start_page(home)
+    browser.open(page.address)
+    browser.text("#pairs", "zero-shot")
+    browser.click("#tab-sequences")
+    said = browser.text("#sequence-figures .problem", "the server's log has the rest")
+    assert said == (
+        "the page met an error of its own (TypeError: '<' not supported between instances of 'str' and 'int'); "
+        "the server's log has the rest"
+    )
+    browser.click("#tab-alignment")
+    browser.text("#view", "'continual-mt align FIRST SECOND --lexicon FILE --keep' keeps one.")
+    browser.click("#tab-storage")
+    browser.text("#storage", "as full copies")
+    assert browser.console() == []
+    log = page.log.read_text()
+    assert log.count("Traceback") == 1
+    assert "TypeError: '<' not supported between instances of 'str' and 'int'" in log
+
+
+def test_a_registry_that_is_missing_empty_or_lost_is_said_so_in_words(
+    tmp_path: Path, empty_home: Path, filled_home: Path, browser: Browser, start_page: Callable[[Path], Page]
+) -> None:
+    home = tmp_path / "home"
+    page = start_page(home)
+    browser.open(page.address)
+    missing = (
+        f"there is no registry in {home}/registry.db; name the home of one with --home or CONTINUAL_MT_HOME, or make "
+        "one with `continual-mt demo` or `continual-mt parent train`"
+    )
+    browser.text(".problem", missing)
+
+    shutil.copytree(empty_home, home)
+    browser.driver.refresh()
+    browser.text(".problem", "There is no parent yet; 'continual-mt parent train'")
+
+    shutil.rmtree(home)
+    shutil.copytree(filled_home, home)
+    browser.driver.refresh()
+    browser.text("#pairs", "zero-shot")
+
+    shutil.rmtree(home)
+    browser.choose("source", "de")
+    browser.choose("target", "es")
+    browser.text("#samples .problem", missing)
+    browser.click("#tab-storage")
+    browser.text("#view .problem", missing)
+
+    home.mkdir()
+    (home / "registry.db").write_text("This is no database, whatever its name says. " * 20)
+    browser.driver.refresh()
+    browser.text(".problem", f"{home}/registry.db is not a registry")
+    assert browser.console() == []
+    page.end()
+    assert "Traceback" not in page.log.read_text()

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from continual_mt.errors import AddressError
+from dashboards.page.app import page
+from dashboards.page.server import serve
+from registry import Registry
+from tests.dashboards.programs import Page
+
+Serve = Callable[[Path], Page]
+
+
+def answer(address: str, host: str) -> int:
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)
+    connection.request("GET", "/", headers={"Host": host})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_only_names_of_this_machine_are_answered_and_an_interruption_ends_it(home: Path, start_page: Serve) -> None:
+    """A site whose name was made to lead here would else read the page in somebody's browser."""
+    started = start_page(home)
+    assert started.address.startswith("http://127.0.0.1:")
+    names = ("127.0.0.1", "localhost:80", "[::1]", "elsewhere.example", "127.0.0.1.example:80")
+    assert [answer(started.address, name) for name in names] == [200, 200, 200, 400, 400]
+    assert started.end() == 0
+    assert "Traceback" not in started.log.read_text()
+
+
+def test_an_address_that_is_taken_is_named(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressError, match=rf"cannot serve on 127.0.0.1 port {port}: Address already in use; give"):
+            serve(page(lambda: Registry.open(home)), "127.0.0.1", port, print)
+
+
+def test_an_address_that_is_not_ours_is_named(home: Path) -> None:
+    with pytest.raises(AddressError, match=r"cannot serve on 192.0.2.1 port 0: Cannot assign requested address"):
+        serve(page(lambda: Registry.open(home)), "192.0.2.1", 0, print)

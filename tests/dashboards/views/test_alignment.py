@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from continual_mt.errors import InputError
+from continual_mt.evaluation.alignment_result import Precision
+from continual_mt.evaluation.lexicon import Lexicon
+from dashboards.views import alignment as aligning
+from dashboards.views.alignment import CHARACTERS, Neighbourhoods, alignments_table, kept_map, map_of, neighbours_table
+from registry import AlignmentRecord, EmbeddingRecord, Registry
+from registry.queries.embeddings import two_embeddings
+
+GERMAN = EmbeddingRecord("base", "source", "de", "base/de-en:1", "d" * 64)
+FRENCH = EmbeddingRecord("base", "source", "fr", None, "f" * 64)
+
+
+def test_two_rows_an_alignment_with_a_dash_where_nothing_was_looked_up() -> None:
+    results = (
+        Precision("piece", "cosine", 0, 12_000, None, None),
+        Precision("piece", "csls", 0, 12_000, None, None),
+        Precision("word", "cosine", 1_200, 1_500, 0.25, 0.5),
+        Precision("word", "csls", 1_200, 1_500, 0.375, 1.0),
+    )
+    table = alignments_table([AlignmentRecord(GERMAN, FRENCH, "de-fr.tsv", "e" * 64, 2_000, results)])
+    assert [column.name for column in table.columns[5:]] == [
+        "words of",
+        "queries",
+        "candidates",
+        "nearest neighbour @1",
+        "nearest neighbour @5",
+        "CSLS @1",
+        "CSLS @5",
+    ]
+    head = ["source", "de (de-en:1)", "fr (parent)", "de-fr.tsv", "2,000"]
+    assert [list(row) for row in table.rows] == [
+        [*head, "one piece", "0", "12,000", "-", "-", "-", "-"],
+        [*head, "any length", "1,200", "1,500", "25.0%", "50.0%", "37.5%", "100.0%"],
+    ]
+
+
+def test_the_map_of_what_was_kept_shows_its_words(filled: Registry) -> None:
+    [kept] = filled.alignments()
+    shown = map_of(filled, kept.first, kept.second)
+    assert shown.title == "de (de-en:1) and fr (parent), source side"
+    assert shown.note == "Frequent words of de-fr.tsv, each joined to its translations."
+    assert len(shown.drawn.links) == len(shown.drawn.labels) / 2 > 5
+    other = filled.register_alignment(kept.first, kept.second, Lexicon("one.tsv", {"de": ("de",)}), kept.results)
+    assert map_of(filled, kept.first, kept.second).drawn == kept_map(filled, other).drawn
+    assert kept_map(filled, kept).drawn == shown.drawn
+
+
+def test_without_words_of_one_piece_or_anything_kept_the_map_shows_frequent_pieces(filled: Registry) -> None:
+    [kept] = filled.alignments()
+    long = Lexicon("long.tsv", {"Donaudampfschifffahrt": ("anticonstitutionnellement",)})
+    shown = kept_map(filled, filled.register_alignment(kept.first, kept.second, long, kept.results))
+    assert shown.note.endswith("since no entry of long.tsv is one piece in both.")
+    assert (len(shown.drawn.labels) > 20, shown.drawn.links) == (True, ())
+    turned = map_of(filled, kept.second, kept.first)
+    assert turned.note.endswith("nothing says what translates what, since no alignment of these tables was kept.")
+    assert len(turned.drawn.labels) == len(shown.drawn.labels)
+
+
+def test_neighbours_of_a_word_are_the_same_again_and_few_tables_are_kept(
+    filled: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aligning, "TABLES_KEPT", 1)
+    neighbourhoods = Neighbourhoods()
+    sources = two_embeddings(filled, filled.parent(), ("de", "fr"))
+    found = neighbourhoods.nearest(filled, *sources, "der")
+    assert len(found) == 10
+    targets = two_embeddings(filled, filled.parent(), ("es", "en"))
+    assert neighbourhoods.nearest(filled, *targets, "el") != found
+    assert neighbourhoods.nearest(filled, *sources, "der") == found
+    assert len(neighbourhoods._kept) == 1
+    first, *_ = neighbours_table(found).rows
+    assert first == ("1", found[0].piece, f"{found[0].cosine:.2f}")
+    with pytest.raises(InputError, match="the word has 101 characters; the page looks up to 100 up"):
+        neighbourhoods.nearest(filled, *sources, "a" * (CHARACTERS + 1))

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+import ray
+
+from continual_mt.errors import CorpusError, TrainingError
+from continual_mt.training.progress import Report
+from ray_jobs.cluster.progress_actor import Channel, News
+
+pytestmark = pytest.mark.slow
+
+REPORT = Report(update=20, epoch=0, loss=5.5, learning_rate=0.1, tokens_per_second=1000.0)
+
+
+def work(arguments: dict[str, Channel]) -> None:
+    """A worker's side of the conversation."""
+    channel = arguments["channel"]
+    channel.report(REPORT)
+    channel.surround({"torch": "2.0", "threads": 2})
+    channel.note("first")
+    channel.note("second")
+    channel.fail(CorpusError("train.pt", "not UTF-8", 7))
+    channel.fail(TrainingError("only the first error counts"))
+
+
+def test_a_worker_tells_the_driver(ray_cluster: Any) -> None:
+    channel = Channel.open()
+    assert channel.news() == News()
+    assert not channel.failed()
+    # The worker process gets this function by value: it has no way to import a test.
+    ray.get(ray.remote(work).options(num_cpus=0).remote({"channel": channel}))
+    news = channel.news()
+    assert news.reports == [REPORT]
+    assert news.notes == ["first", "second"]
+    assert news.environment == {"torch": "2.0", "threads": 2}
+    assert isinstance(news.error, CorpusError)
+    assert (str(news.error), news.error.line) == ("train.pt, line 7: not UTF-8", 7)
+    assert channel.failed()
+    again = channel.news()
+    assert (again.reports, again.notes) == ([], [])
+    assert isinstance(again.error, CorpusError)
+
+
+def test_the_driver_tells_a_worker_to_stop(ray_cluster: Any) -> None:
+    channel = Channel.open()
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        assert not channel.stopping()
+    channel.stop()
+    deadline = time.monotonic() + 30
+    while not channel.stopping():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert channel.stopping()
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("ray_jobs.cluster.progress_actor", {"torch", "sqlalchemy"}),
+        ("ray_jobs.cluster.worker", {"sqlalchemy", "mlflow"}),
+    ],
+)
+def test_processes_that_every_training_starts_import_no_more_than_they_need(module: str, heavy: set[str]) -> None:
+    program = f"import {module}, sys; assert not sys.modules.keys() & {heavy}"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray.train
+
+from continual_mt.config.spec import AdditionSpec
+from continual_mt.errors import CorpusError
+from ray_jobs.cluster.connection import Share
+from ray_jobs.cluster.progress_actor import News
+from ray_jobs.cluster.ray_trainer import Training, Watch, _Trainer
+from ray_jobs.cluster.worker import run_worker
+from ray_jobs.planning.resolve import ResolvedJob, resolve
+from ray_jobs.planning.training_task import WorkOrder
+from registry import Registry
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_is(
+    ray_cluster: Any,
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    order: Callable[[ResolvedJob], WorkOrder],
+    tmp_path: Path,
+) -> None:
+    spec = addition_spec("pt-en")
+    made = order(resolve(spec, registry.parent("es-en"), tmp_path))
+    # Gone since the spec was read.
+    gone = spec.dev.model_copy(update={"source": tmp_path / "gone.pt"})
+    heard: list[News] = []
+    training = Training(
+        dataclasses.replace(made, dev=gone),
+        name="addition-pt-en-1",
+        storage=str(tmp_path / "storage"),
+        share=Share(1, 1, 0),
+        max_failures=3,
+        heard=heard.append,
+    )
+    watch = Watch()
+    while not watch.ended([training]):
+        pass
+    with pytest.raises(CorpusError, match=r"gone\.pt"):
+        training.checkpoint()
+    assert training.at_work
+    assert not watch.stopping
+    notes = [note for news in heard for note in news.notes]
+    assert sum("starts" in note for note in notes) == 1
+
+
+def test_of_ray_trains_helpers_those_are_left_out_that_can_do_nothing(
+    ray_cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trainer = _Trainer(run_worker, run_config=ray.train.RunConfig(storage_path=str(tmp_path)))
+
+    def helpers() -> set[str]:
+        return {type(callback).__name__ for callback in trainer._create_default_callbacks()}
+
+    all_of_them = {type(callback).__name__ for callback in super(_Trainer, trainer)._create_default_callbacks()}
+    assert all_of_them - helpers() == {"DatasetsCallback"}
+    monkeypatch.setenv("RAY_OVERRIDE_DASHBOARD_URL", "")  # as on a cluster without a dashboard
+    assert all_of_them - helpers() == {"DatasetsCallback", "PlacementGroupCleanerCallback"}

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from continual_mt.config.loading import validate
+from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec
+from continual_mt.data.corpora.corpus import inspect
+from continual_mt.errors import CorpusError, IncompatibleError, SpecError
+from continual_mt.languages import Pair
+from ray_jobs.planning.resolve import (
+    ReplayedPair,
+    ResolvedJob,
+    known_tests,
+    original_text,
+    read_test,
+    resolve,
+    sequence_digest,
+)
+from registry import CorpusRecord, Lineage, ParentRecord, Registry
+
+Values = dict[str, Any]
+
+
+@pytest.fixture
+def digest(registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path) -> Callable[..., str]:
+    """The digest of the addition pt-en with some changes."""
+    parent = registry.parent("es-en")
+    return lambda *changes, **more: resolve(addition_spec("pt-en", *changes, **more), parent, tmp_path).digest
+
+
+def copied(corpus: Values, folder: Path, extra: str = "") -> Values:
+    """The same corpus under other names, perhaps with a line more."""
+    folder.mkdir()
+    for name, path in corpus.items():
+        (folder / name).write_text(Path(path).read_text(encoding="utf-8") + extra, encoding="utf-8")
+    return {name: str(folder / name) for name in corpus}
+
+
+def test_the_digest_leaves_out_where_and_with_what_a_job_runs(
+    digest: Callable[..., str], parallel: Callable[[str, str], Values], tmp_path: Path
+) -> None:
+    elsewhere = copied(parallel("train", "pt-en"), tmp_path / "elsewhere")
+    same = [
+        digest(),
+        digest(resources={"workers": 2, "cpus": 7, "storage": "/somewhere", "wait_minutes": 3, "max_failures": 0}),
+        digest(train=elsewhere),
+        digest(tests=[], beam=4),
+    ]
+    assert len(set(same)) == 1
+    assert len(same[0]) == 64
+
+
+def test_whatever_decides_the_result_changes_the_digest(
+    digest: Callable[..., str], parallel: Callable[[str, str], Values], tmp_path: Path
+) -> None:
+    train, dev = parallel("train", "pt-en"), parallel("dev", "pt-en")
+    others = [
+        digest(),
+        digest(train=copied(train, tmp_path / "train", "mais uma linha\n")),
+        digest(dev=copied(dev, tmp_path / "dev", "mais uma linha\n")),
+        digest(train=dev, dev=train),
+        digest(seed=2),
+        digest({"training": {"dropout": 0.2}}),
+        digest({"training": {"learning_rates": {"source": 0.001}}}),
+        digest(scope="body"),
+        digest(vocabulary=151),
+        digest(vocabulary=None),
+    ]
+    assert len(set(others)) == len(others)
+
+
+def test_names_are_no_part_of_the_work(
+    registry: Registry,
+    parent_spec: Callable[..., ParentSpec],
+    addition_spec: Callable[..., AdditionSpec],
+    tmp_path: Path,
+) -> None:
+    one, other = (resolve(parent_spec(name=name), None, tmp_path) for name in ("one", "other"))
+    assert one.digest == other.digest
+    assert (one.experiment, other.experiment) == ("one", "other")
+    record = registry.parent("es-en")
+    named, unnamed = (resolve(addition_spec("pt-en", parent=name), record, tmp_path) for name in ("es-en", None))
+    assert named.digest == unnamed.digest
+    assert named.experiment == unnamed.experiment == "es-en"
+
+
+def test_every_problem_is_reported_at_once(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    (tmp_path / "short.fr").write_text("une ligne\n")
+    (tmp_path / "long.de").write_text("eine Zeile\nnoch eine\n")
+    (tmp_path / "latin.fr").write_bytes("prêt\n".encode("latin-1"))
+    short, long, latin = (str(tmp_path / name) for name in ("short.fr", "long.de", "latin.fr"))
+    spec = addition_spec(
+        "fr-de",
+        train={"source": short, "target": long},
+        dev={"source": latin, "target": short},
+        tests=[{"pair": "fr-de", "source": long, "target": short}],
+    )
+    with pytest.raises(SpecError, match="the spec of fr-de: 4 problems") as caught:
+        resolve(spec, registry.parent("es-en"), tmp_path)
+    pair, train, dev, test = caught.value.problems
+    assert "fr-de" in pair
+    assert "es-en" in pair
+    assert "short.fr" in train
+    assert "latin.fr, line 1" in dev
+    assert "short.fr" in test
+
+
+def test_one_problem_is_raised_as_it_is(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    parent = registry.parent("es-en")
+    with pytest.raises(IncompatibleError, match="fr-de"):
+        resolve(addition_spec("fr-de"), parent, tmp_path)
+    empty = tmp_path / "empty"
+    empty.write_text("\n\n")
+    with pytest.raises(CorpusError, match="there is no sentence pair in it"):
+        resolve(addition_spec("pt-en", train={"source": str(empty), "target": str(empty)}), parent, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pair", "scope", "trained", "fresh"),
+    [
+        ("pt-en", "xattn", {"source", "cross_attention"}, {"source"}),
+        ("es-de", "xattn", {"target", "cross_attention"}, {"target"}),
+        ("es-de", "xattn-random", {"target", "cross_attention"}, {"target", "cross_attention"}),
+        ("pt-en", "embeddings", {"source"}, {"source"}),
+    ],
+)
+def test_what_trains_and_what_starts_from_noise(
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    tmp_path: Path,
+    pair: str,
+    scope: str,
+    trained: set[str],
+    fresh: set[str],
+) -> None:
+    job = resolve(addition_spec(pair, scope=scope), registry.parent("es-en"), tmp_path)
+    assert [set(groups) for groups in job.groups()] == [trained, fresh]
+    assert job.title == f"{pair} {scope}"
+
+
+def test_the_parent_and_the_scope_scratch_start_from_noise_alone(
+    registry: Registry,
+    parent_spec: Callable[..., ParentSpec],
+    addition_spec: Callable[..., AdditionSpec],
+    tmp_path: Path,
+) -> None:
+    parent = resolve(parent_spec(), None, tmp_path)
+    scratch = resolve(addition_spec("pt-en", scope="scratch"), registry.parent("es-en"), tmp_path)
+    for job in (parent, scratch):
+        trained, fresh = job.groups()
+        assert trained == fresh
+    assert parent.title == "parent es-en"
+    assert parent.architecture.width == scratch.architecture.width == 32
+
+
+def test_a_sequence_is_its_name_and_its_additions_in_order(
+    registry: Registry, addition_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    def sequence(*pairs: str, name: str = "both") -> str:
+        values = {"name": name, "parent": "es-en", "additions": [addition_values(pair) for pair in pairs]}
+        spec = validate(SequenceSpec, values, origin="the test", base=tmp_path)
+        jobs: list[ResolvedJob] = [resolve(one, registry.parent("es-en"), tmp_path) for one in spec.additions]
+        return sequence_digest(spec, jobs)
+
+    digests = [sequence("pt-en", "es-de"), sequence("es-de", "pt-en"), sequence("pt-en"), sequence("pt-en", name="x")]
+    assert len(set(digests)) == 4
+    assert sequence("pt-en", "es-de") == digests[0]
+
+
+@pytest.fixture
+def trained_on(registry: Registry, parallel: Callable[[str, str], Values], tmp_path: Path) -> tuple[ParentRecord, Path]:
+    """The parent as if it had been trained on a copy of its corpus, and the folder of that."""
+    files = copied(parallel("train", "es-en"), tmp_path / "copy")
+    spec = CorpusSpec(source=Path(files["source"]), target=Path(files["target"]), licence="CC0")
+    summary = inspect(spec.open(Pair("es", "en"), tmp_path))
+    record = CorpusRecord(summary.digest, Pair("es", "en"), "source + target", summary.sentences, 0, "CC0")
+    values: Any = {"train": spec.model_dump(mode="json")}
+    lineage = Lineage(corpora=(("train", record),), spec=values, code_version="0.1.0")
+    return replace(registry.parent("es-en"), lineage=lineage), tmp_path / "copy"
+
+
+def test_the_text_of_a_parent_is_found_again(
+    trained_on: tuple[ParentRecord, Path], registry: Registry, tmp_path: Path
+) -> None:
+    parent, _ = trained_on
+    found = original_text(parent, tmp_path)
+    assert found is not None
+    assert (found.record.digest, found.record.licence) == (parent.lineage.corpora[0][1].digest, "CC0")
+    assert original_text(registry.parent("es-en"), tmp_path) is None, "its lineage names no corpus"
+
+
+def test_the_text_of_a_parent_that_is_gone_or_another_cannot_be_replayed(
+    trained_on: tuple[ParentRecord, Path], tmp_path: Path
+) -> None:
+    parent, folder = trained_on
+    for name in ("source", "target"):
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.write("una más\n")
+    way_out = "the parent es-en was trained on it: put it back as it was, or leave out replay"
+    with pytest.raises(CorpusError, match=rf"^source \+ target: cannot be replayed, since its text has .*; {way_out}$"):
+        original_text(parent, tmp_path)
+    (folder / "source").unlink()
+    with pytest.raises(CorpusError, match=rf"cannot be replayed \(.*copy/source: no such file\); {way_out}$"):
+        original_text(parent, tmp_path)
+    lost = replace(parent, lineage=replace(parent.lineage, spec={}))
+    with pytest.raises(CorpusError, match=r"^source \+ target: cannot be replayed \("):
+        original_text(lost, tmp_path)
+
+
+def test_what_is_replayed_is_a_part_of_the_work(
+    trained_on: tuple[ParentRecord, Path],
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    addition_values: Callable[..., Values],
+    tmp_path: Path,
+) -> None:
+    parent, _ = trained_on
+    plain = resolve(addition_spec("pt-en"), parent, tmp_path)
+    other = resolve(addition_spec("es-de"), parent, tmp_path)
+    original = original_text(parent, tmp_path)
+    assert original is not None
+    pairs = ReplayedPair(original, None), ReplayedPair(other.train, None)
+    replaying = replace(plain, replay=0.5, replayed=pairs[:1])
+    changed = [
+        plain,
+        replaying,
+        replace(replaying, replay=0.25),
+        replace(replaying, replayed=pairs),
+        replace(replaying, replayed=pairs[::-1]),
+    ]
+    assert len({job.digest for job in changed}) == len(changed)
+    assert replace(plain, replay=0.5).digest == plain.digest, "with nothing to replay it is the same work"
+
+    values = {"name": "x", "parent": "es-en", "mode": "shared", "additions": [addition_values("pt-en")]}
+    specs = [
+        validate(SequenceSpec, values | {"replay": share}, origin="the test", base=tmp_path) for share in (0, 0.5, 0.25)
+    ]
+    digests = [sequence_digest(spec, [plain], original) for spec in specs]
+    digests.append(sequence_digest(specs[1], [plain], None))
+    assert len(set(digests)) == 4
+    assert digests[0] == sequence_digest(specs[0], [plain])
+
+
+def test_a_test_set_keeps_every_line(addition_spec: Callable[..., AdditionSpec], tmp_path: Path) -> None:
+    (tmp_path / "test.pt").write_text("uma linha\n\noutra linha\n")
+    (tmp_path / "test.en").write_text("one line\n\nanother line\n")
+    files = {"source": str(tmp_path / "test.pt"), "target": str(tmp_path / "test.en")}
+    spec = addition_spec("pt-en", tests=[{"pair": "pt-en", "name": "lines", **files}])
+    test = read_test(spec.tests[0], tmp_path)
+    assert test.sources == ("uma linha", "", "outra linha")
+    assert test.references == ("one line", "", "another line")
+    assert (test.name, test.record.sentences, test.record.skipped) == ("lines", 2, 1)
+
+
+def test_earlier_test_sets_are_found_again_once_and_what_is_gone_is_said(
+    addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    spec = addition_spec("pt-en").model_dump(mode="json")
+    gone = addition_spec("es-en").model_dump(mode="json")
+    gone["tests"][0]["source"] = str(tmp_path / "gone.es")
+    said: list[str] = []
+    (test,) = known_tests([spec, {}, spec, gone], tmp_path, said.append)
+    assert str(test.pair) == "pt-en"
+    assert len(said) == 1
+    assert "an earlier test set is left out" in said[0]
+    assert "gone.es" in said[0]

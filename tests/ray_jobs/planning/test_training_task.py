@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import itertools
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.serialization import parameter_shapes
+from continual_mt.config.spec import AdditionSpec, ParentSpec
+from continual_mt.languages import Pair
+from continual_mt.model.architecture import GROUPS
+from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
+from ray_jobs.planning.training_task import StoredParent, WorkOrder
+from registry import Lineage, Registry
+from registry.blobs import open_blobs
+
+MakeOrder = Callable[[ResolvedJob], WorkOrder]
+
+
+@pytest.mark.parametrize(
+    ("pair", "scope", "copied", "fresh"),
+    [
+        ("pt-en", "xattn", {"cross_attention"}, {"source"}),
+        ("es-de", "xattn", {"cross_attention"}, {"target"}),
+        ("pt-en", "xattn-random", set(), {"source", "cross_attention"}),
+        ("es-de", "embeddings", set(), {"target"}),
+        ("pt-en", "body", {"encoder", "decoder", "cross_attention"}, {"source"}),
+    ],
+)
+def test_a_child_starts_from_its_parent(
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    order: MakeOrder,
+    tmp_path: Path,
+    pair: str,
+    scope: str,
+    copied: set[str],
+    fresh: set[str],
+) -> None:
+    made = order(resolve(addition_spec(pair, scope=scope), registry.parent("es-en"), tmp_path))
+    starting, parent = made.starting_tensors(), registry.load_parent().tensors
+    assert list(starting) == list(made.names(GROUPS))
+    for name, tensor in starting.items():
+        group = name.partition(".")[0]
+        same = tensor.shape == parent[name].shape and torch.equal(tensor, parent[name])
+        # What starts equal by design is zero or one everywhere: biases and norms.
+        assert same == (group not in fresh) or torch.unique(tensor).numel() == 1, name
+    shapes = parameter_shapes(made.architecture, {"source": made.source.size, "target": made.target.size})
+    assert {name: tensor.shape for name, tensor in starting.items()} == {
+        name: torch.Size(shape) for name, shape in shapes.items()
+    }
+    assert set(made.trained) == copied | fresh
+
+
+def test_training_never_writes_to_the_parents_own_tensors(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], order: MakeOrder, tmp_path: Path
+) -> None:
+    made = order(resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path))
+    before = made.starting_tensors()
+    for name in made.names(made.trained):
+        before[name].fill_(7)
+    after = made.starting_tensors()
+    assert not any(torch.all(after[name] == 7) for name in made.names(made.trained))
+
+
+def test_an_earlier_pair_has_its_own_sides(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], order: MakeOrder, tmp_path: Path
+) -> None:
+    """The parent's own pair its two, another one its module's new side and the parent's."""
+    record = registry.parent("es-en")
+    pair, first = order(resolve(spec := addition_spec("pt-en"), record, tmp_path)), registry.load_parent()
+    module = Module.of(
+        first,
+        Pair("pt", "en"),
+        "xattn",
+        {name: tensor for name, tensor in pair.starting_tensors().items() if name in pair.names(pair.trained)},
+        pair.source,
+    )
+    lineage = Lineage(corpora=(), spec={}, code_version="0.1.0")
+    registered = registry.register_module("es-en", module, lineage=lineage)
+    train = resolve(spec, record, tmp_path).train
+    replayed = (ReplayedPair(train, None), ReplayedPair(train, registered))
+    made = order(replace(resolve(addition_spec("es-de"), record, tmp_path), replay=0.5, replayed=replayed))
+    assert made.replay == 0.5
+    assert made.parent is not None
+    for earlier, source, table in (
+        (made.replayed[0], first.source.tokenizer, first.tensors["source.embedding"]),
+        (made.replayed[1], module.new_side.tokenizer, module.tensors["source.embedding"]),
+    ):
+        assert (earlier.pair, earlier.train, earlier.train_digest) == (train.corpus.pair, train.spec, pair.train_digest)
+        found, target, sides = earlier.sides(made.parent)
+        assert (found.digest, target.digest) == (source.digest, first.target.tokenizer.digest)
+        assert set(sides) == {"source.embedding", "target.embedding", "target.bias"}
+        assert torch.equal(sides["source.embedding"], table)
+        assert torch.equal(sides["target.embedding"], first.tensors["target.embedding"])
+
+
+def test_a_parent_is_loaded_from_s3_by_another_process(
+    registry: Registry, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent has no keys in it: they are in the environment of whoever loads."""
+    pieces = registry.load_parent().pieces()
+    stored = StoredParent(open_blobs(f"s3://{bucket}/blobs", tmp_path / "cache"), registry.parent().pieces)
+    assert {name: stored.blobs.put(content) for name, content in pieces.items()} == stored.pieces
+    sent = pickle.dumps(stored)
+    assert b"secret" not in sent
+    load = "import pickle, sys; print(pickle.load(sys.stdin.buffer).load().fingerprint)"
+    said = subprocess.run([sys.executable, "-c", load], input=sent, capture_output=True, check=True).stdout
+    assert said.decode().strip() == registry.parent().fingerprint
+    assert {path.name for path in (tmp_path / "cache").rglob("?" * 64)} == set(stored.pieces.values())
+
+
+def test_the_seed_decides_the_noise(parent_spec: Callable[..., ParentSpec], order: MakeOrder, tmp_path: Path) -> None:
+    same, again, other = (
+        order(resolve(parent_spec(seed=seed), None, tmp_path)).starting_tensors()["source.embedding"]
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(same, again)
+    assert not torch.equal(same[: len(other)], other[: len(same)])
+
+
+def test_no_two_languages_start_alike(
+    registry: Registry,
+    parent_spec: Callable[..., ParentSpec],
+    addition_spec: Callable[..., AdditionSpec],
+    order: MakeOrder,
+    tmp_path: Path,
+) -> None:
+    """With one seed for all, rows of the same number would begin, and stay, close to each other."""
+    orders = [order(resolve(parent_spec(), None, tmp_path))]
+    orders += [order(resolve(addition_spec(pair), registry.parent("es-en"), tmp_path)) for pair in ("pt-en", "de-en")]
+    tables = [made.starting_tensors()["source.embedding"] for made in orders]
+    for first, second in itertools.combinations(tables, 2):
+        rows = min(len(first), len(second))
+        assert torch.cosine_similarity(first[:rows], second[:rows]).abs().mean() < 0.3

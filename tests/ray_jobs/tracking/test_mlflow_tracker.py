@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import load_text
+
+from continual_mt.home import TRACKING_VARIABLE, Home
+from ray_jobs.tracking.mlflow_tracker import FAILURES_UNTIL_QUIET, Tracker
+
+START_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's own, which takes seconds to make; tests copy it."""
+    home = Home(tmp_path_factory.mktemp("template"))
+    assert Tracker(home, print).start(None, experiment="Another parent", name="pt-en", tags={}) is not None
+    return home.path / "mlflow.db"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    (tmp_path / "home").mkdir()
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def tracked_home(home: Home, database: Path) -> Home:
+    """A home that MLflow has been used in."""
+    shutil.copy(database, home.path)
+    return home
+
+
+@pytest.fixture(scope="module")
+def server(database: Path, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    shutil.copy(database, folder / "server.db")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(port):
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def keep_a_run(home: Home, said: list[str]) -> str:
+    """What a driver tells of a job that fails once and is started again."""
+    first = Tracker(home, said.append)
+    run = first.start(None, experiment="es-en", name="pt-en xattn", tags={"pair": "pt-en"})
+    assert run is not None
+    first.parameters({"seed": 1, "train_digest": "a" * 64})
+    first.metrics({"loss": 5.5, "lr": 0.1}, 20)
+    first.finish("FAILED")
+    again = Tracker(home, said.append)
+    assert again.start(run, experiment="es-en", name="pt-en xattn", tags={}) == run
+    again.parameters({"seed": 1})
+    again.metrics({"loss": 4.5, "bleu/pt-en": 12.5, "retention/es-en/through/pt-en": 3.5}, 40)
+    again.tags({"registered": "es-en/pt-en:1"})
+    again.text('{"pair": "pt-en"}', "spec.json")
+    again.table(("pair", "value"), [("pt-en", 12.5), ("es-en", 3.5)], "scores.json")
+    again.finish("FINISHED")
+    return run
+
+
+def assert_kept(home: Home, run: str) -> None:
+    client = MlflowClient(tracking_uri=home.tracking)
+    kept = client.get_run(run)
+    assert kept.info.status == "FINISHED"
+    assert kept.info.run_name == "pt-en xattn"
+    assert client.get_experiment(kept.info.experiment_id).name == "es-en"
+    assert kept.data.params == {"seed": "1", "train_digest": "a" * 64}
+    assert kept.data.metrics["bleu/pt-en"] == 12.5
+    assert kept.data.tags["pair"] == "pt-en"
+    assert kept.data.tags["registered"] == "es-en/pt-en:1"
+    assert [(point.step, point.value) for point in client.get_metric_history(run, "loss")] == [(20, 5.5), (40, 4.5)]
+    assert {file.path for file in client.list_artifacts(run)} == {"spec.json", "scores.json"}
+
+
+def test_a_run_in_the_home_is_kept_through_a_retry(tracked_home: Home) -> None:
+    home = tracked_home
+    said: list[str] = []
+    run = keep_a_run(home, said)
+    assert said == []
+    assert_kept(home, run)
+    (artifact,) = home.artifacts.rglob("scores.json")
+    table = json.loads(artifact.read_text())
+    assert (table["columns"], table["data"]) == (["pair", "value"], [["pt-en", 12.5], ["es-en", 3.5]])
+
+
+def test_a_parents_runs_share_one_experiment(tracked_home: Home) -> None:
+    trackers = Tracker(tracked_home, print), Tracker(tracked_home, print)
+    runs = [tracker.start(None, experiment="es-en", name="pt-en xattn", tags={}) for tracker in trackers]
+    client = MlflowClient(tracking_uri=tracked_home.tracking)
+    assert len({client.get_run(str(run)).info.experiment_id for run in runs}) == 1
+
+
+def test_a_module_is_logged_once_and_files_take_each_others_place(tracked_home: Home) -> None:
+    said: list[str] = []
+    for value in (12.5, 13.5):  # a job that is interrupted behind this tells it again
+        tracker = Tracker(tracked_home, said.append)
+        run = tracker.start(None, experiment="es-en", name="pt-en xattn", tags={})
+        tracker.module("es-en pt-en v1", {"digest": "a" * 64}, {"bleu/pt-en": value})
+        tracker.files({"routed.png": str(value).encode()}, "figures")
+    assert said == []
+    client = MlflowClient(tracking_uri=tracked_home.tracking)
+    assert run is not None
+    (model,) = client.search_logged_models([client.get_run(run).info.experiment_id])
+    assert (model.name, model.tags["digest"], str(model.status)) == ("es-en pt-en v1", "a" * 64, "READY")
+    assert client.get_run(run).data.metrics == {"bleu/pt-en": 13.5}
+    (artifact,) = tracked_home.artifacts.glob(f"{run}/artifacts/figures/*")
+    assert (artifact.name, artifact.read_bytes()) == ("routed.png", b"13.5")
+
+
+def test_a_server_keeps_the_same(home: Home, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRACKING_VARIABLE, server)
+    said: list[str] = []
+    run = keep_a_run(home, said)
+    assert said == []
+    assert_kept(home, run)
+    assert list(home.path.iterdir()) == []
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", server)
+    assert load_text(f"runs:/{run}/spec.json") == '{"pair": "pt-en"}'
+
+
+def test_a_server_that_is_down_costs_lines_and_seconds(
+    home: Home, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRACKING_VARIABLE, f"http://127.0.0.1:{free_port()}")
+    said: list[str] = []
+    started = time.monotonic()
+    tracker = Tracker(home, said.append)
+    assert tracker.start(None, experiment="es-en", name="pt-en", tags={}) is None
+    tracker.metrics({"loss": 5.5}, 20)
+    tracker.finish("FINISHED")
+    assert time.monotonic() - started < 30
+    assert len(said) == 1
+    assert said[0].startswith("MLflow could not start the run: ")
+
+
+def test_a_server_that_goes_away_is_soon_left_alone(
+    home: Home, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRACKING_VARIABLE, f"http://127.0.0.1:{free_port()}")
+    said: list[str] = []
+    started = time.monotonic()
+    tracker = Tracker(home, said.append)
+    # A run from before: its id stays, whether or not the server answers now.
+    assert tracker.start("0" * 32, experiment="es-en", name="pt-en", tags={}) == "0" * 32
+    for update in range(20, 400, 20):
+        tracker.metrics({"loss": 5.5}, update)
+    assert time.monotonic() - started < 60
+    assert len(said) == FAILURES_UNTIL_QUIET + 1
+    assert said[-1] == "MLflow is left alone from here on; the job goes on without it"
+
+
+def test_a_damaged_database_costs_lines(home: Home) -> None:
+    (home.path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    said: list[str] = []
+    assert Tracker(home, said.append).start(None, experiment="es-en", name="pt-en", tags={}) is None
+    assert said[0].startswith("MLflow could not start the run: ")

@@ -1,0 +1,212 @@
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
+from continual_mt.languages import Pair
+from registry import BestScore, CorpusRecord, Lineage, Registry, ScoreRecord
+
+MakeParent = Callable[..., Parent]
+MakeModule = Callable[..., Module]
+
+
+def score(recipe: Recipe, value: float, **changes: object) -> ScoreRecord:
+    measured = ScoreRecord.of(
+        recipe,
+        test="django",
+        test_digest="e" * 64,
+        metric="bleu",
+        value=value,
+        copy_value=1.5,
+        signature="BLEU|nrefs:1",
+        sentences=100,
+        beam=5,
+    )
+    return replace(measured, **changes)  # type: ignore[arg-type]  # the fields are the test's own
+
+
+@pytest.fixture
+def two_parents(filled: Registry, make_parent: MakeParent, make_module: MakeModule, lineage: Lineage) -> Registry:
+    other = make_parent("fr-en", seed=7)
+    filled.register_parent("other", other, lineage=lineage)
+    filled.register_module("other", make_module(other, "de-en", seed=8), lineage=lineage)
+    return filled
+
+
+def test_an_empty_registry(registry: Registry) -> None:
+    assert (registry.parents(), registry.modules(), registry.corpora(), registry.scores()) == ([], [], [], [])
+    assert (registry.recipes(), registry.pairs()) == ([], [])
+    with pytest.raises(UnknownNameError, match=re.escape(f"there is no parent yet; train one (in {registry.name})")):
+        registry.parent()
+    with pytest.raises(UnknownNameError, match="there is no parent 'base'; there is none at all yet"):
+        registry.parent("base")
+    with pytest.raises(UnknownNameError, match="there is no parent yet; train one"):
+        registry.recipe("de", "en")
+
+
+def test_names_of_modules(filled: Registry) -> None:
+    assert [module.full_name for module in filled.modules()] == ["base/de-en:1", "base/fr-es:1"]
+    for name in ("de-en", "de-en:1", "base/de-en", "base/de-en:1"):
+        assert filled.module(name).full_name == "base/de-en:1"
+    with pytest.raises(UnknownNameError, match=r"there is no module 'de-en:2'.*; there is: base/de-en:1$"):
+        filled.module("de-en:2")
+    with pytest.raises(UnknownNameError, match=r"there is no module 'pt-en'.*; there is: base/de-en:1, base/fr-es:1"):
+        filled.module("pt-en")
+    with pytest.raises(UnknownNameError, match=r"there is no parent 'bas' \(did you mean base\?\)"):
+        filled.module("bas/de-en")
+    with pytest.raises(UnknownNameError, match="'german' is not the name of a module"):
+        filled.module("german")
+
+
+def test_the_parents_name_may_be_left_out_while_there_is_one(two_parents: Registry) -> None:
+    for verb in (two_parents.parent, lambda: two_parents.module("de-en"), lambda: two_parents.recipe("de", "en")):
+        with pytest.raises(UnknownNameError, match=r"say which parent: base, other \(in "):
+            verb()
+    assert two_parents.module("other/de-en").full_name == "other/de-en:1"
+    assert two_parents.module("de-en", parent="other").full_name == "other/de-en:1"
+    assert two_parents.recipe("de", "en", parent="base").parent == "base"
+    assert [module.full_name for module in two_parents.modules("other")] == ["other/de-en:1"]
+
+
+def test_pairs_of_two_parents_are_two_entries(two_parents: Registry) -> None:
+    found = [(entry.recipe.parent, str(entry.pair), entry.kind) for entry in two_parents.pairs()]
+    assert found == [
+        ("base", "fr-en", "original"),
+        ("base", "de-en", "supervised"),
+        ("base", "fr-es", "supervised"),
+        ("base", "de-es", "zero-shot"),
+        ("other", "fr-en", "original"),
+        ("other", "de-en", "supervised"),
+    ]
+    assert len(two_parents.pairs("other")) == 2
+    assert {recipe.parent for recipe in two_parents.recipes("other")} == {"other"}
+
+
+def test_the_recipe_of_a_pair(filled: Registry) -> None:
+    recipe = filled.recipe("de", "es")
+    assert str(recipe) == "zero-shot de-es: source base/de-en:1, xattn base/fr-es:1, target base/fr-es:1"
+    assert filled.recipe("de", "es", kind="zero-shot") == recipe
+    assert str(filled.recipe("de", "es", xattn="de-en")).startswith(
+        "zero-shot de-es: source base/de-en:1, xattn base/de"
+    )
+    assert filled.recipe("de", "es", xattn="parent").cross_attention is None
+    assert filled.recipe("fr", "en").kind == "original"
+
+
+def test_retention_through_a_module(filled: Registry) -> None:
+    recipe = filled.recipe("fr", "en", kind="retention:de-en:1")
+    assert str(recipe) == "retention fr-en: source base, xattn base/de-en:1, target base"
+    assert recipe == filled.recipe("fr", "en", xattn="base/de-en")
+    assert recipe in filled.recipes()
+    with pytest.raises(UnknownNameError, match=r"there is no original pair 'de-en'.*; there is: fr-en$"):
+        filled.recipe("de", "en", kind="retention:de-en")
+    for kind in ("retention:", "retention:parent"):
+        with pytest.raises(UnknownNameError, match="is not the name of a module"):
+            filled.recipe("fr", "en", kind=kind)
+    with pytest.raises(
+        IncompatibleError, match=r"retention:de-en says which cross-attention .* leave out xattn \(fr-es\)"
+    ):
+        filled.recipe("fr", "en", kind="retention:de-en", xattn="fr-es")
+
+
+def test_what_is_no_recipe(two_parents: Registry) -> None:
+    with pytest.raises(UnknownNameError, match=r"there is no pair 'es-de'.*; there is: de-en, de-es, fr-en, fr-es"):
+        two_parents.recipe("es", "de", parent="base")
+    with pytest.raises(LanguageError, match="a language is never paired with itself"):
+        two_parents.recipe("de", "de", parent="base")
+    for kind in ("retention", "best"):
+        with pytest.raises(
+            UnknownNameError,
+            match=f"no kind of recipe '{kind}'; there is: original, supervised, zero-shot, retention:MODULE",
+        ):
+            two_parents.recipe("fr", "en", parent="base", kind=kind)
+    with pytest.raises(IncompatibleError, match="base/de-en:1 belongs to the parent base, not to other"):
+        two_parents.recipe("fr", "en", parent="other", kind="retention:base/de-en")
+
+
+def test_corpora_are_noted_once(filled: Registry, corpus: CorpusRecord) -> None:
+    assert filled.corpora() == [corpus]
+    assert filled.register_corpus(replace(corpus, name="another name")) == corpus
+    other = replace(corpus, digest="b" * 64, name="a")
+    assert filled.register_corpus(other) == other
+    assert filled.corpora() == [other, corpus]
+
+
+def test_scores_are_found_by_what_is_given(filled: Registry) -> None:
+    german, zero_shot = filled.recipe("de", "en"), filled.recipe("de", "es")
+    written = [score(german, 30.0), score(german, 55.0, metric="chrf"), score(zero_shot, 20.0)]
+    assert filled.register_scores(written) == written
+    assert filled.scores() == written
+    assert filled.scores(Pair("de", "en")) == written[:2]
+    assert filled.scores(metric="bleu", parent="base") == [written[0], written[2]]
+    assert filled.scores(kind="zero-shot") == written[2:]
+    assert filled.scores(Pair("fr", "en")) == []
+    with pytest.raises(UnknownNameError, match="there is no parent 'none'"):
+        filled.scores(parent="none")
+
+
+def test_a_measurement_made_again_replaces_the_value(filled: Registry) -> None:
+    recipe = filled.recipe("de", "en")
+    filled.register_scores([score(recipe, 30.0), score(recipe, 29.0, beam=1)])
+    again = score(recipe, 31.0, copy_value=None)
+    filled.register_scores([again])
+    assert sorted((found.beam, found.value, found.copy_value) for found in filled.scores()) == [
+        (1, 29.0, 1.5),
+        (5, 31.0, None),
+    ]
+    assert again in filled.scores()
+
+
+def test_scores_are_noted_all_or_none(filled: Registry) -> None:
+    recipe = filled.recipe("de", "en")
+    with pytest.raises(UnknownNameError, match="there is no parent 'nobody'"):
+        filled.register_scores([score(recipe, 30.0), score(recipe, 30.0, parent="nobody")])
+    assert filled.scores() == []
+
+
+def test_pairs_show_their_best_bleu_on_the_largest_test_set(filled: Registry) -> None:
+    german = filled.recipe("de", "en")
+    retention = score(filled.recipe("fr", "en", kind="retention:de-en"), 40.0)
+    few = score(german, 80.0, sentences=10, test_digest="d" * 64)
+    others = [few, score(german, 20.0, beam=1), score(german, 90.0, metric="chrf"), retention]
+    filled.register_scores([*others, score(german, 30.0)])
+    assert [(str(entry.pair), entry.score) for entry in filled.pairs()] == [
+        ("fr-en", None),
+        ("de-en", BestScore("django", "e" * 64, 30.0, 1.5, "BLEU|nrefs:1", 100, 5)),
+        ("fr-es", None),
+        ("de-es", None),
+    ]
+
+
+def test_whatever_is_measured_again_the_best_is_shown(filled: Registry) -> None:
+    """In any order, also when what was the best becomes worse: what is shown is what all scores say."""
+    recipe, other, random = filled.recipe("de", "en"), filled.recipe("fr", "es"), Random(1)
+    filled.register_scores([score(other, 50.0)])
+    for _ in range(40):
+        sentences, beam = random.choice([10, 100, 1000]), random.choice([1, 5])
+        digest = f"{sentences:064x}"
+        filled.register_scores(
+            [score(recipe, random.randint(0, 4), sentences=sentences, test_digest=digest, beam=beam)]
+        )
+        best = max((found.sentences, found.value) for found in filled.scores(recipe=recipe.digest))
+        shown = {entry.pair: entry.score for entry in filled.pairs()}
+        found = shown[recipe.pair]
+        assert found is not None
+        assert (found.sentences, found.value) == best
+        assert shown[other.pair] == BestScore("django", "e" * 64, 50.0, 1.5, "BLEU|nrefs:1", 100, 5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sentences": 0}, {"sentences": -5}, {"sentences": 2**63}, {"beam": 0}, {"beam": 2**31}]
+)
+def test_sentences_and_beams_that_cannot_be(filled: Registry, wrong: dict[str, int]) -> None:
+    (name, count), recipe = next(iter(wrong.items())), filled.recipe("de", "en")
+    with pytest.raises(InputError, match=rf"^{name} of bleu on django is {count}; it must be at least 1"):
+        filled.register_scores([score(recipe, 30.0), score(recipe, 30.0, **wrong)])
+    assert filled.scores() == []

@@ -1,0 +1,163 @@
+"""The table of recipes, row by row, over records alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.errors import IncompatibleError, UnknownNameError
+from continual_mt.languages import Pair
+from continual_mt.model.architecture import SCOPES, Scope
+from registry import Lineage, ModuleRecord, ParentRecord
+from registry.queries.recipe_resolver import Shelf
+from registry.records.entities import now
+
+LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
+PARENT = ParentRecord("base", Pair("fr", "en"), "f" * 64, {}, 1, 1, {}, LINEAGE, now())
+
+
+def module(pair: str, version: int = 1, scope: Scope = "xattn") -> ModuleRecord:
+    languages = Pair.parse(pair)
+    return ModuleRecord(
+        parent=PARENT.name,
+        parent_fingerprint=PARENT.fingerprint,
+        pair=languages,
+        version=version,
+        side="source" if languages.target == "en" else "target",
+        scope=scope,
+        digest=f"digest of {pair}:{version}",
+        parameters=1,
+        bytes=1,
+        pieces={},
+        lineage=LINEAGE,
+        created=now(),
+    )
+
+
+def row(recipe: Recipe) -> tuple[str, str, str | None, str | None, str | None]:
+    """Kind, pair, and what provides source side, cross-attention and target side."""
+    provided = (recipe.source, recipe.cross_attention, recipe.target)
+    source, cross_attention, target = (key.name.removeprefix("base/") if key else None for key in provided)
+    return recipe.kind, str(recipe.pair), source, cross_attention, target
+
+
+def rows(*modules: ModuleRecord) -> list[tuple[str, str, str | None, str | None, str | None]]:
+    return [row(recipe) for recipe in Shelf.of(PARENT, modules).recipes()]
+
+
+def test_a_parent_alone() -> None:
+    assert rows() == [("original", "fr-en", None, None, None)]
+
+
+def test_every_row_of_the_design() -> None:
+    assert rows(module("de-en"), module("fr-es")) == [
+        ("original", "fr-en", None, None, None),
+        ("supervised", "de-en", "de-en:1", "de-en:1", None),
+        ("supervised", "fr-es", None, "fr-es:1", "fr-es:1"),
+        ("zero-shot", "de-es", "de-en:1", "fr-es:1", "fr-es:1"),
+        ("retention", "fr-en", None, "de-en:1", None),
+        ("retention", "fr-en", None, "fr-es:1", None),
+    ]
+
+
+def test_recipes_carry_the_parents_fingerprint_and_the_modules_digests() -> None:
+    recipe = Shelf.of(PARENT, [module("de-en"), module("fr-es")]).choose(Pair("de", "es"))
+    assert (recipe.parent, recipe.fingerprint) == ("base", "f" * 64)
+    assert [key.digest for key in recipe.modules] == ["digest of de-en:1", "digest of fr-es:1"]
+
+
+def test_n_sources_and_m_targets_give_n_times_m_pairs() -> None:
+    sources, targets = ("de", "pt", "it"), ("es", "cs", "it", "pl")
+    shelf = Shelf.of(PARENT, [module(f"{s}-en") for s in sources] + [module(f"fr-{t}") for t in targets])
+    pairs = [str(recipe.pair) for recipe in shelf.zero_shots()]
+    assert pairs == sorted(f"{s}-{t}" for s in sources for t in targets if s != t)
+    best = [str(recipe.pair) for recipe in shelf.pairs()]
+    assert len(best) == len(set(best)) == 1 + 3 + 4 + 3 * 4 - 1
+
+
+def test_the_newest_version_is_taken() -> None:
+    found = rows(module("de-en", 10), module("de-en", 9), module("fr-es", 2), module("fr-es", 1))
+    assert ("zero-shot", "de-es", "de-en:10", "fr-es:2", "fr-es:2") in found
+    assert ("supervised", "de-en", "de-en:10", "de-en:10", None) in found
+    assert ("retention", "fr-en", None, "de-en:10", None) in found
+    assert len(found) == 6
+
+
+def test_the_order_of_modules_does_not_matter() -> None:
+    modules = [module("de-en", 1), module("de-en", 2), module("fr-es"), module("fr-cs"), module("pt-en")]
+    assert rows(*modules) == rows(*reversed(modules))
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("embeddings", [("supervised", "de-en", "de-en:1", None, None)]),
+        ("xattn", [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)]),
+        (
+            "xattn-random",
+            [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
+        ),
+        ("body", [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)]),
+        ("scratch", [("supervised", "de-en", "de-en:1", "de-en:1", "de-en:1")]),
+    ],
+)
+def test_what_a_scope_takes_part_in(scope: Scope, expected: list[tuple[str, ...]]) -> None:
+    assert rows(module("de-en", scope=scope))[1:] == expected
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_zero_shot_by_the_target_modules_scope(scope: Scope) -> None:
+    found = [row(recipe) for recipe in Shelf.of(PARENT, [module("de-en"), module("fr-es", scope=scope)]).zero_shots()]
+    cross_attention = None if scope == "embeddings" else "fr-es:1"
+    assert found == ([] if scope == "scratch" else [("zero-shot", "de-es", "de-en:1", cross_attention, "fr-es:1")])
+
+
+def test_a_baseline_from_scratch_does_not_hide_what_was_there() -> None:
+    found = rows(module("de-en", 1), module("de-en", 2, "scratch"), module("fr-es"))
+    assert ("supervised", "de-en", "de-en:2", "de-en:2", "de-en:2") in found
+    assert ("zero-shot", "de-es", "de-en:1", "fr-es:1", "fr-es:1") in found
+    assert ("retention", "fr-en", None, "de-en:1", None) in found
+
+
+def test_an_unknown_pair_lists_those_that_can_be_run() -> None:
+    shelf = Shelf.of(PARENT, [module("de-en"), module("fr-es")])
+    with pytest.raises(UnknownNameError) as caught:
+        shelf.choose(Pair("es", "de"))
+    assert "there is no pair 'es-de'" in str(caught.value)
+    assert str(caught.value).endswith("there is: de-en, de-es, fr-en, fr-es")
+    with pytest.raises(UnknownNameError, match=r"there is no zero-shot pair 'de-en'.*; there is: de-es$"):
+        shelf.choose(Pair("de", "en"), "zero-shot")
+
+
+def test_another_cross_attention() -> None:
+    de, es, pt = module("de-en"), module("fr-es"), module("pt-en")
+    shelf = Shelf.of(PARENT, [de, es, pt])
+    zero_shot = shelf.choose(Pair("de", "es"))
+    assert row(shelf.through(zero_shot, de)) == ("zero-shot", "de-es", "de-en:1", "de-en:1", "fr-es:1")
+    assert row(shelf.through(zero_shot, pt)) == ("zero-shot", "de-es", "de-en:1", "pt-en:1", "fr-es:1")
+    assert row(shelf.through(zero_shot, None)) == ("zero-shot", "de-es", "de-en:1", None, "fr-es:1")
+    assert row(shelf.through(shelf.original(), de)) == ("retention", "fr-en", None, "de-en:1", None)
+    assert shelf.through(shelf.original(), None) == shelf.original()
+
+
+def test_a_supervised_pair_through_another_module() -> None:
+    """Its own sides, and what stands between them from elsewhere: so earlier additions are forgotten, too."""
+    de, es = module("de-en"), module("fr-es")
+    shelf = Shelf.of(PARENT, [de, es])
+    supervised = shelf.choose(Pair("de", "en"))
+    found = shelf.through(supervised, es)
+    assert (found.kind, found.source, found.cross_attention, found.target) == ("retention", de.key, es.key, None)
+    assert shelf.through(supervised, None).cross_attention is None
+    assert shelf.through(supervised, de) == supervised
+
+
+def test_a_cross_attention_that_cannot_be_lent() -> None:
+    de, es = module("de-en"), module("fr-es")
+    shelf = Shelf.of(PARENT, [de, es])
+    zero_shot = shelf.choose(Pair("de", "es"))
+    with pytest.raises(IncompatibleError, match=r"base/fr-es:1 was trained from scratch.*fits no pair but fr-es"):
+        shelf.through(zero_shot, replace(es, scope="scratch"))
+    with pytest.raises(IncompatibleError, match=r"base/fr-es:1 has no cross-attention of its own \(scope embeddings\)"):
+        shelf.through(zero_shot, replace(es, scope="embeddings"))

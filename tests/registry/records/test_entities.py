@@ -1,0 +1,49 @@
+import json
+from dataclasses import fields
+
+from continual_mt.artifacts.recipe import ModuleKey, Recipe
+from continual_mt.languages import Pair
+from registry import CorpusRecord, Lineage, ModuleRecord, Registry, ScoreRecord
+from registry.records.entities import JSONObject
+
+RECIPE = Recipe("zero-shot", Pair("de", "es"), "base", "f" * 64, ModuleKey("s", "1"), None, ModuleKey("t", "2"))
+
+
+def score(recipe: Recipe = RECIPE) -> ScoreRecord:
+    return ScoreRecord.of(
+        recipe,
+        test="django",
+        test_digest="e" * 64,
+        metric="bleu",
+        value=20.5,
+        copy_value=None,
+        signature="BLEU|nrefs:1",
+        sentences=100,
+        beam=5,
+    )
+
+
+def test_a_score_names_its_recipes_modules() -> None:
+    record = score()
+    assert (record.source, record.cross_attention, record.target) == ("s", None, "t")
+    assert (record.parent, record.kind, record.pair, record.recipe) == ("base", "zero-shot", RECIPE.pair, RECIPE.digest)
+
+
+def test_a_module_by_name(filled: Registry) -> None:
+    record = filled.module("fr-es")
+    assert isinstance(record, ModuleRecord)
+    assert (record.full_name, record.language) == ("base/fr-es:1", "es")
+    assert record.key == ModuleKey("base/fr-es:1", record.digest)
+    assert filled.module("de-en").language == "de"
+
+
+def test_every_field_is_in_the_json(filled: Registry, corpus: CorpusRecord, lineage: Lineage) -> None:
+    filled.hold_job("d" * 64, "addition", "me")
+    job = filled.job("d" * 64)
+    assert job is not None
+    for record in (corpus, lineage, filled.parent(), score(), job):
+        as_json: JSONObject = json.loads(json.dumps(record.to_json()))
+        assert set(as_json) == {field.name for field in fields(record)}
+    module = filled.module("de-en")
+    assert set(module.to_json()) == {"name", "shared", *(field.name for field in fields(module))}
+    assert json.loads(json.dumps(module.to_json()))["lineage"]["corpora"] == [{"role": "train", **corpus.to_json()}]
