@@ -28,7 +28,7 @@ from benchmarks.report import machine, print_table, write_json
 from benchmarks.training import absolute, contestants, run
 from benchmarks.workload import ARCHITECTURE, Workload
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.transformer import initial_tensors
@@ -47,7 +47,9 @@ def write_parent(workload: Workload, home: Path) -> None:
     source, target = workload.tokenizer("source"), workload.tokenizer("target")
     sizes = {"source": source.size, "target": target.size}
     tensors = initial_tensors(ARCHITECTURE, parameter_names(ARCHITECTURE), sizes, seed=1)
-    parent = Parent(PARENT, ARCHITECTURE, tensors, Side(PARENT.source, source), Side(PARENT.target, target))
+    parent = Parent(
+        PARENT, ARCHITECTURE, tensors, LanguageSide(PARENT.source, source), LanguageSide(PARENT.target, target)
+    )
     with Registry.open(home, create=True) as registry:
         registry.register_parent("parent", parent, lineage=Lineage(corpora=(), spec={}, code_version=""))
 

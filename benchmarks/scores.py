@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.workload import Workload
-from continual_mt.artifacts.side import Side
-from continual_mt.evaluation import metrics as scoring
+from continual_mt.artifacts.side import LanguageSide
+from continual_mt.evaluation import metrics
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
 from continual_mt.model.transformer import Transformer
@@ -13,6 +13,9 @@ from continual_mt.model.transformer import Transformer
 def development_bleu(workload: Workload, model: Transformer) -> float:
     pairs = list(workload.text("dev").read())
     pair = Pair.parse(workload.pair)
-    sides = Side(pair.source, workload.tokenizer("source")), Side(pair.target, workload.tokenizer("target"))
+    sides = (
+        LanguageSide(pair.source, workload.tokenizer("source")),
+        LanguageSide(pair.target, workload.tokenizer("target")),
+    )
     hypotheses = PairModel(pair, model.eval(), *sides).translate([line.source for line in pairs], beam=1)
-    return scoring.bleu(hypotheses, [line.target for line in pairs], pair.target)
+    return metrics.bleu(hypotheses, [line.target for line in pairs], pair.target)

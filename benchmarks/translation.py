@@ -30,7 +30,7 @@ from benchmarks.turns import by_turns, timed, times_as_fast
 from benchmarks.workload import ARCHITECTURE, SEED, Workload
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.inference.assembly import assemble
 from continual_mt.inference.ctranslate2_model import ConvertedModel, Precision, converted
@@ -65,7 +65,7 @@ def train_parent(workload: Workload, updates: int) -> Parent:
             print(f"update {update + 1} of {updates}", file=sys.stderr, flush=True)
     pair = Pair.parse(workload.pair)
     tensors = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    return Parent(pair, ARCHITECTURE, tensors, Side(pair.source, source), Side(pair.target, target))
+    return Parent(pair, ARCHITECTURE, tensors, LanguageSide(pair.source, source), LanguageSide(pair.target, target))
 
 
 def best_size(name: str, sizes: Sequence[int], run: Run) -> tuple[int, list[list[int]]]:

@@ -16,7 +16,7 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import IncompatibleError, RegistryError, StoppedError
 from continual_mt.home import Home
 from continual_mt.training.progress import Report
-from ray_jobs.cluster import connection as cluster
+from ray_jobs.cluster import connection
 from ray_jobs.cluster.evaluation_tasks import evaluate_as_tasks
 from ray_jobs.cluster.ray_trainer import Training
 from ray_jobs.console import Display
@@ -30,7 +30,7 @@ from ray_jobs.tracking import describe
 from ray_jobs.tracking.describe import Registered
 from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import JobRecord, ModuleRecord, Registry
-from registry.queries.recipe_resolver import Shelf
+from registry.queries.recipe_resolver import RecipeResolver
 
 
 class Driver:
@@ -162,7 +162,7 @@ class Driver:
     def _train(self, job: ResolvedJob, held: JobRecord, tracker: Tracker) -> Generator[Training, None, Registered]:
         self.connect()
         if job.spec.resources.storage is None:
-            cluster.check_shared(len(cluster.nodes()), [f"the checkpoints in {self.home.jobs}"])
+            connection.check_shared(len(connection.nodes()), [f"the checkpoints in {self.home.jobs}"])
 
         def told(report: Report) -> None:
             values = {
@@ -189,9 +189,9 @@ class Driver:
         """Start Ray, or connect to it, unless that was done. Raises ClusterError for a cluster that cannot be used."""
         if self._connected:
             return
-        self._stack.enter_context(cluster.connected(self.address))
+        self._stack.enter_context(connection.connected(self.address))
         self._connected = True
-        cluster.check_shared(len(cluster.nodes()), self.registry.local_parts)
+        connection.check_shared(len(connection.nodes()), self.registry.local_parts)
 
     def _storage(self, job: ResolvedJob) -> str:
         return job.spec.resources.storage or str(self.home.jobs)
@@ -229,8 +229,8 @@ class Driver:
         """
         parent = describe.parent_of(record)
         if place is not None and isinstance(record, ModuleRecord):
-            shelf, tests = Shelf.of(self.registry.parent(parent), [*place.beside, record]), place.tests
-            recipes = [recipe for recipe in shelf.recipes() if record.key in recipe.modules]
+            resolver, tests = RecipeResolver.of(self.registry.parent(parent), [*place.beside, record]), place.tests
+            recipes = [recipe for recipe in resolver.recipes() if record.key in recipe.modules]
         else:
             # What is new is scored also where an alias keeps its pair with another version.
             new = [record.full_name] if isinstance(record, ModuleRecord) else []

@@ -11,7 +11,7 @@ from functools import cached_property
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.config.spec import SequenceSpec
 from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError
-from ray_jobs.cluster import connection as cluster
+from ray_jobs.cluster import connection
 from ray_jobs.driver import Driver
 from ray_jobs.execution import lease
 from ray_jobs.execution.evaluation import Evaluation
@@ -30,7 +30,7 @@ from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import CellRecord, JobRecord, ModuleRecord, ParentRecord, SequenceRecord
 from registry.analysis.history import History
 from registry.analysis.summary import summarize
-from registry.queries.recipe_resolver import Shelf, has
+from registry.queries.recipe_resolver import RecipeResolver, has
 from registry.records.sequences import View
 
 
@@ -73,7 +73,7 @@ def _check_size(driver: Driver, jobs: Sequence[ResolvedJob]) -> None:
     for job in jobs:
         known = driver.registry.job(job.digest)
         if known is None or known.state != "finished":
-            cluster.check_size(job.title, job.spec.resources)
+            connection.check_size(job.title, job.spec.resources)
 
 
 def _hold(driver: Driver, spec: SequenceSpec, digest: str) -> JobRecord:
@@ -220,17 +220,17 @@ def views(parent: ParentRecord, modules: Sequence[ModuleRecord], mode: str) -> l
     Routed, every pair has its own recipe. Through the newest cross-attention, the pairs that were trained have their
     own sides only: what the paper calls forgetting. Where one cross-attention is shared, every pair goes through it.
     """
-    shelf = Shelf.of(parent, modules)
+    resolver = RecipeResolver.of(parent, modules)
     if mode == "shared":
-        return [("shared", _through_newest(shelf, recipe, modules)) for recipe in shelf.pairs()]
-    routed: list[tuple[View, Recipe]] = [("routed", recipe) for recipe in shelf.pairs()]
+        return [("shared", _through_newest(resolver, recipe, modules)) for recipe in resolver.pairs()]
+    routed: list[tuple[View, Recipe]] = [("routed", recipe) for recipe in resolver.pairs()]
     if modules and modules[-1].scope == "scratch":
         return routed  # nothing of such a module goes together with anything else
-    trained = [shelf.original(), *(shelf.supervised(module) for module in modules if module.scope != "scratch")]
-    return [*routed, *(("through", _through_newest(shelf, recipe, modules)) for recipe in trained)]
+    trained = [resolver.original(), *(resolver.supervised(module) for module in modules if module.scope != "scratch")]
+    return [*routed, *(("through", _through_newest(resolver, recipe, modules)) for recipe in trained)]
 
 
-def _through_newest(shelf: Shelf, recipe: Recipe, modules: Sequence[ModuleRecord]) -> Recipe:
+def _through_newest(resolver: RecipeResolver, recipe: Recipe, modules: Sequence[ModuleRecord]) -> Recipe:
     """A module without a cross-attention of its own uses its parent's."""
     newest = modules[-1] if modules else None
-    return shelf.through(recipe, newest if newest and has(newest, "cross_attention") else None)
+    return resolver.through(recipe, newest if newest and has(newest, "cross_attention") else None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registry.records.alignments import AlignmentRecord, EmbeddingRecord
+from registry.records.annotations import AliasMove, AliasRecord, Annotations, Deletion, Found, NoteRecord, SearchResult
 from registry.records.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.records.lineage import Relation, Relations
 from registry.records.pairs import BestScore, PairEntry
-from registry.records.remarks import AliasMove, AliasRecord, Deletion, Found, NoteRecord, Remarks, SearchResult
 from registry.records.sequences import CellRecord, SequenceRecord
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ __all__ = [
     "AliasMove",
     "AliasRecord",
     "AlignmentRecord",
+    "Annotations",
     "BestScore",
     "CellRecord",
     "CorpusRecord",
@@ -33,7 +34,6 @@ __all__ = [
     "Registry",
     "Relation",
     "Relations",
-    "Remarks",
     "ScoreRecord",
     "SearchResult",
     "SequenceRecord",

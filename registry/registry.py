@@ -39,8 +39,7 @@ from registry.records.entities import (
 )
 from registry.records.names import check_parent_name
 from registry.records.sequences import CellRecord, SequenceRecord
-from registry.writes import leases, registration
-from registry.writes import scoring as measuring
+from registry.writes import leases, registration, scoring
 from registry.writes.curation import Curation
 from registry.writes.registration import StoredPiece
 
@@ -86,7 +85,7 @@ class Registry(Curation):
                 setting = session.get_one(schema.Setting, schema.BLOBS_SETTING)
             registry = cls(database, open_blobs(place.blobs_from(setting.value), place.cache))
             if database.upgraded_from:
-                registry.own_blobs()
+                registry.claim_blobs()
             return registry
         except BaseException:
             database.close()
@@ -226,17 +225,17 @@ class Registry(Curation):
 
         def change(session: Session) -> list[ScoreRecord]:
             registration.check_noted(session, [score.hypotheses for score in scores])
-            return [score_record(measuring.add_score(session, score), score.parent) for score in scores]
+            return [score_record(scoring.add_score(session, score), score.parent) for score in scores]
 
         return self._database.write(change)
 
     def register_sequence(self, sequence: SequenceRecord) -> SequenceRecord:
         """Note that a sequence was begun; the record there is, if its digest is known."""
-        return self._database.write(lambda session: sequence_record(measuring.add_sequence(session, sequence)))
+        return self._database.write(lambda session: sequence_record(scoring.add_sequence(session, sequence)))
 
     def set_cells(self, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
         """Note what was scored at a position of a sequence, in the place of what was noted there before."""
-        self._database.write(lambda session: measuring.set_cells(session, sequence, position, cells))
+        self._database.write(lambda session: scoring.set_cells(session, sequence, position, cells))
 
     def register_alignment(
         self, first: EmbeddingRecord, second: EmbeddingRecord, lexicon: Lexicon, results: Sequence[Precision]
@@ -246,7 +245,7 @@ class Registry(Curation):
         found = AlignmentRecord(
             first, second, Path(lexicon.path).name, self.store_lines(entries), len(entries), tuple(results)
         )
-        return self._database.write(lambda session: alignment_record(measuring.add_alignment(session, found)))
+        return self._database.write(lambda session: alignment_record(scoring.add_alignment(session, found)))
 
     def load_lexicon(self, alignment: AlignmentRecord) -> Lexicon:
         """The lexicon that judged an alignment."""
@@ -291,11 +290,11 @@ class Registry(Curation):
         """Let finished work be done anew, as the next attempt of the job; a job that is not finished stays as it is."""
         return self._database.write(lambda session: job_record(leases.again(session, digest)))
 
-    def own_blobs(self) -> str:
+    def claim_blobs(self) -> str:
         """Note beside the blobs that this registry has some there; returns the identity by which it is known there."""
         if self._owned is None:
             identity = self.identity() or self._database.write(_identify)
-            self.blobs.own(identity, self.name)
+            self.blobs.claim(identity, self.name)
             self._owned = identity
         return self._owned
 
@@ -313,7 +312,7 @@ class Registry(Curation):
         `registry gc` may have taken for an orphan what was stored and not yet registered: it is stored again then,
         while this writer has its turn and nobody collects.
         """
-        self.own_blobs()
+        self.claim_blobs()
         pieces = [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in contents.items()]
 
         def change(session: Session) -> _Result:
@@ -330,7 +329,7 @@ class Registry(Curation):
             if session.get(schema.Recipe, recipe.digest) is not None:
                 return
         try:
-            self._database.write(lambda session: measuring.add_recipe(session, recipe))
+            self._database.write(lambda session: scoring.add_recipe(session, recipe))
         except FailureError as error:
             _logger.warning("the recipe %s can be run, but not be found by its digest later: %s", recipe, error)
 

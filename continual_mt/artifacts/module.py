@@ -10,9 +10,9 @@ from typing import cast
 
 from torch import Tensor
 
-from continual_mt.artifacts import serialization as pieces_of
+from continual_mt.artifacts import serialization
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError
 from continual_mt.languages import Pair, SideName, new_side_of
@@ -30,7 +30,7 @@ class Module:
     scope: Scope
     parent_fingerprint: str
     tensors: Mapping[str, Tensor]
-    new_side: Side
+    new_side: LanguageSide
     _fits: set[str] = field(default_factory=set, init=False, repr=False)
 
     @classmethod
@@ -39,7 +39,7 @@ class Module:
     ) -> Module:
         """A module for ``parent``; raises IncompatibleError or CorruptionError when the parts do not fit it."""
         side = new_side_of(pair, parent.pair)
-        module = cls(pair, side, scope, parent.fingerprint, tensors, Side(pair.language(side), tokenizer))
+        module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), tokenizer))
         module.check_fits(parent)
         return module
 
@@ -47,7 +47,7 @@ class Module:
     def digest(self) -> str:
         """64 hexadecimal digits over everything in the module that decides behaviour."""
         description = {"parent": self.parent_fingerprint, "side": self.side, "scope": self.scope}
-        return pieces_of.fingerprint(self.tensors, {self.side: self.new_side.tokenizer}, description)
+        return serialization.fingerprint(self.tensors, {self.side: self.new_side.tokenizer}, description)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -70,7 +70,7 @@ class Module:
         sizes[self.side] = self.new_side.tokenizer.size
         names = trainable_names(parent.architecture, self.scope, self.side)
         if parent.fingerprint not in self._fits:  # looking at every value takes long, and they never change
-            pieces_of.check_tensors(self.tensors, parent.architecture, names, sizes)
+            serialization.check_tensors(self.tensors, parent.architecture, names, sizes)
             self._fits.add(parent.fingerprint)
 
     def pieces(self) -> dict[str, bytes]:
@@ -83,15 +83,15 @@ class Module:
             "parent": self.parent_fingerprint,
         }
         return {
-            "module.json": pieces_of.json_piece(description),
+            "module.json": serialization.json_piece(description),
             f"{self.side}.model": self.new_side.tokenizer.model,
-            **pieces_of.tensor_pieces(self.tensors),
+            **serialization.tensor_pieces(self.tensors),
         }
 
     @classmethod
     def from_pieces(cls, pieces: Mapping[str, bytes]) -> Module:
         """Raises CorruptionError, naming the piece, when the pieces are damaged or do not fit together."""
-        description = pieces_of.read_json(pieces, "module.json")
+        description = serialization.read_json(pieces, "module.json")
         if description.get("format") != FORMAT:
             raise CorruptionError(f"module.json has format {description.get('format')!r}; this version reads {FORMAT}")
         if description.get("side") not in ("source", "target") or description.get("scope") not in SCOPES:
@@ -99,13 +99,13 @@ class Module:
         parent = description.get("parent")
         if not isinstance(parent, str) or not re.fullmatch("[0-9a-f]{64}", parent):
             raise CorruptionError("module.json names no parent by its fingerprint")
-        pair = pieces_of.read_pair(description, "module.json")
+        pair = serialization.read_pair(description, "module.json")
         side, scope = cast(SideName, description["side"]), cast(Scope, description["scope"])
         return cls(
             pair=pair,
             side=side,
             scope=scope,
             parent_fingerprint=parent,
-            tensors=pieces_of.read_tensors(pieces, trained_groups(scope, side)),
-            new_side=Side(pair.language(side), Tokenizer(pieces_of.require_piece(pieces, f"{side}.model"))),
+            tensors=serialization.read_tensors(pieces, trained_groups(scope, side)),
+            new_side=LanguageSide(pair.language(side), Tokenizer(serialization.require_piece(pieces, f"{side}.model"))),
         )

@@ -9,8 +9,8 @@ from typing import cast
 
 from torch import Tensor
 
-from continual_mt.artifacts import serialization as pieces_of
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts import serialization
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError
 from continual_mt.languages import Pair, SideName
@@ -29,20 +29,20 @@ class Parent:
     pair: Pair
     architecture: Architecture
     tensors: Mapping[str, Tensor]
-    source: Side
-    target: Side
+    source: LanguageSide
+    target: LanguageSide
 
     def __post_init__(self) -> None:
         sizes = {"source": self.source.tokenizer.size, "target": self.target.tokenizer.size}
-        pieces_of.check_tensors(self.tensors, self.architecture, parameter_names(self.architecture), sizes)
+        serialization.check_tensors(self.tensors, self.architecture, parameter_names(self.architecture), sizes)
 
     @cached_property
     def fingerprint(self) -> str:
         """64 hexadecimal digits over everything that decides behaviour; the pair's names do not."""
         tokenizers = {"source": self.source.tokenizer, "target": self.target.tokenizer}
-        return pieces_of.fingerprint(self.tensors, tokenizers, self.architecture.to_json())
+        return serialization.fingerprint(self.tensors, tokenizers, self.architecture.to_json())
 
-    def side(self, name: SideName) -> Side:
+    def side(self, name: SideName) -> LanguageSide:
         return self.source if name == "source" else self.target
 
     def parameters(self) -> int:
@@ -52,27 +52,29 @@ class Parent:
         """Named bytes that ``from_pieces`` reads back bit-equal."""
         description = {"format": FORMAT, "pair": str(self.pair), "architecture": self.architecture.to_json()}
         return {
-            "parent.json": pieces_of.json_piece(description),
+            "parent.json": serialization.json_piece(description),
             "source.model": self.source.tokenizer.model,
             "target.model": self.target.tokenizer.model,
-            **pieces_of.tensor_pieces(self.tensors),
+            **serialization.tensor_pieces(self.tensors),
         }
 
     @classmethod
     def from_pieces(cls, pieces: Mapping[str, bytes]) -> Parent:
         """Raises CorruptionError, naming the piece, when the pieces are damaged or do not fit together."""
-        description = pieces_of.read_json(pieces, "parent.json")
+        description = serialization.read_json(pieces, "parent.json")
         if description.get("format") != FORMAT:
             raise CorruptionError(f"parent.json has format {description.get('format')!r}; this version reads {FORMAT}")
         architecture = description.get("architecture")
         if not isinstance(architecture, dict):
             raise CorruptionError("parent.json has no architecture")
-        pair = pieces_of.read_pair(description, "parent.json")
-        source, target = (Tokenizer(pieces_of.require_piece(pieces, f"{side}.model")) for side in ("source", "target"))
+        pair = serialization.read_pair(description, "parent.json")
+        source, target = (
+            Tokenizer(serialization.require_piece(pieces, f"{side}.model")) for side in ("source", "target")
+        )
         return cls(
             pair=pair,
             architecture=Architecture.from_json(cast(dict[str, object], architecture)),
-            tensors=pieces_of.read_tensors(pieces, GROUPS),
-            source=Side(pair.source, source),
-            target=Side(pair.target, target),
+            tensors=serialization.read_tensors(pieces, GROUPS),
+            source=LanguageSide(pair.source, source),
+            target=LanguageSide(pair.target, target),
         )

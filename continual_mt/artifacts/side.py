@@ -8,7 +8,7 @@ from continual_mt.data.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Side:
+class LanguageSide:
     """One language and its tokenizer, which carries the side's own special ids (pad, unknown, start, end)."""
 
     language: str

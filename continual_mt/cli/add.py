@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from continual_mt.cli.support import options
-from continual_mt.cli.support import spec_options as specs
+from continual_mt.cli.support import options, spec_options
 from continual_mt.cli.support.run_job import Job
 
 EPILOG = options.examples(
@@ -51,8 +50,8 @@ def add(
         "pair": pair,
         "parent": parent,
         "scope": scope,
-        "train": specs.corpus(train, train_tsv),
-        "dev": specs.corpus(dev, dev_tsv),
+        "train": spec_options.corpus(train, train_tsv),
+        "dev": spec_options.corpus(dev, dev_tsv),
     }
-    built = specs.build(AdditionSpec, spec, given, settings, test=specs.corpus(test, test_tsv))
+    built = spec_options.build(AdditionSpec, spec, given, settings, test=spec_options.corpus(test, test_tsv))
     Job("add_language", home, address, again, as_json).run(built, lambda driver: [driver.add_language(built)])

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from continual_mt.cli.support import options
-from continual_mt.cli.support import spec_options as specs
+from continual_mt.cli.support import options, spec_options
 from continual_mt.cli.support.run_job import Job
 
 app = options.group("Parents: models of one pair, trained once and frozen for ever.")
@@ -49,8 +48,8 @@ def train(
     given = {
         "pair": pair,
         "name": name,
-        "train": specs.corpus(train, train_tsv),
-        "dev": specs.corpus(dev, dev_tsv),
+        "train": spec_options.corpus(train, train_tsv),
+        "dev": spec_options.corpus(dev, dev_tsv),
     }
-    built = specs.build(ParentSpec, spec, given, settings, test=specs.corpus(test, test_tsv))
+    built = spec_options.build(ParentSpec, spec, given, settings, test=spec_options.corpus(test, test_tsv))
     Job("train_parent", home, address, again, as_json).run(built, lambda driver: [driver.train_parent(built)])

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from continual_mt.config.safe_yaml import load_yaml, shown
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
 from continual_mt.errors import SpecError
-from continual_mt.suggest import did_you_mean
+from continual_mt.suggest import suggest
 
 AnySpec = TypeVar("AnySpec", ParentSpec, AdditionSpec, SequenceSpec)
 _MAXIMUM_BYTES = 1_000_000
@@ -64,7 +64,7 @@ def _describe(kind: type[Any], problem: Mapping[str, Any]) -> str:
 def _known(kind: type[Any], place: Sequence[str | int]) -> str:
     """The key that was meant, perhaps, and those that there are."""
     keys = _keys(kind, place)
-    return f"{did_you_mean(str(place[-1]), keys)}; there is: {', '.join(keys)}"
+    return f"{suggest(str(place[-1]), keys)}; there is: {', '.join(keys)}"
 
 
 def _keys(kind: type[Any], place: Sequence[str | int]) -> list[str]:

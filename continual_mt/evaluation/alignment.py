@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from continual_mt.artifacts.serialization import read_tensors, require_piece
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorpusError, CorruptionError, IncompatibleError
 from continual_mt.evaluation.alignment_result import METHODS, Method, Precision, Unit
@@ -36,7 +36,7 @@ _CELLS = 1 << 22
 class EmbeddingTable:
     """The embeddings of a side, [types, width], and the side whose tokenizer says what its rows stand for."""
 
-    side: Side
+    side: LanguageSide
     embedding: Tensor
 
     @classmethod
@@ -48,7 +48,7 @@ class EmbeddingTable:
             raise CorruptionError(
                 f"{side}.safetensors holds no embeddings of the {tokenizer.size:,} types of {language}"
             )
-        return cls(Side(language, tokenizer), embedding)
+        return cls(LanguageSide(language, tokenizer), embedding)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Literal
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.model.architecture import GROUPS, Group
@@ -66,5 +66,5 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
     return PairModel(recipe.pair, transformer, sides["source"], sides["target"], recipe)
 
 
-def _side(module: Module | None, name: Literal["source", "target"], parent: Parent) -> Side:
+def _side(module: Module | None, name: Literal["source", "target"], parent: Parent) -> LanguageSide:
     return module.new_side if module is not None and module.side == name else parent.side(name)

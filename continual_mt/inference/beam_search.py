@@ -17,7 +17,7 @@ from continual_mt.model.kv_cache import KeysAndValues, Memory
 from continual_mt.model.packing import Packed
 from continual_mt.model.transformer import Transformer
 
-CROWDED = 0.75
+COMPACTION_THRESHOLD = 0.75
 """The share of running sentences below which those that ended are dropped: dropping them copies all others."""
 
 
@@ -35,14 +35,14 @@ class EncodedBatch:
     """Sentences that were encoded: what a search begins with.
 
     ``lengths``, ``starts`` and ``ends`` (sentences,) are source tokens, and the special ids of each one's target;
-    ``seen`` are each cross-attention's keys and values, ``longest`` the positions that the model has.
+    ``cross_keys_values`` are each cross-attention's keys and values, ``longest`` the positions that the model has.
     """
 
     lengths: Tensor
     starts: Tensor
     ends: Tensor
     mask: Tensor
-    seen: list[KeysAndValues]
+    cross_keys_values: list[KeysAndValues]
     step: Step
     longest: int
 
@@ -57,7 +57,7 @@ def encode(model: Transformer, source: Tensor, lengths: Tensor, start: int, end:
         starts=torch.full_like(lengths, start),
         ends=torch.full_like(lengths, end),
         mask=layout.mask,
-        seen=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
+        cross_keys_values=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
         step=lambda rows, last, memory: model.step(last, memory),
         longest=model.architecture.maximum_positions,
     )
@@ -75,7 +75,7 @@ class _Running:
         # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
         self.limits = (2 * batch.lengths + 20).clamp(max=batch.longest - 1)
         self.ends, self.active = batch.ends, torch.ones_like(batch.lengths, dtype=torch.bool)
-        self.memory = Memory(batch.seen, batch.mask, beam)
+        self.memory = Memory(batch.cross_keys_values, batch.mask, beam)
         self._step = batch.step
 
     def step(self, last: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class _Running:
         """Take note of sentences that have ended. Where some are dropped, the places of those that stay."""
         self.active &= ~done
         running = int(self.active.sum())
-        if running > CROWDED * len(self.active):
+        if running > COMPACTION_THRESHOLD * len(self.active):
             return None
         chosen = self.active.nonzero().squeeze(1)
         self.rows, self.limits, self.ends = self.rows[chosen], self.limits[chosen], self.ends[chosen]

@@ -112,17 +112,19 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
     states, longest = _source_states(parts)
     models = [part.model.transformer for part in parts]
     device = models[0].device
-    seen: list[list[KeysAndValues]] = []
+    cross_keys_values: list[list[KeysAndValues]] = []
     for model, part in _segments(models, _cross_attention_of):
         rows, layout = states[part].flatten(0, 1), Grid(part.stop - part.start, longest, device)
-        seen.append([cross.keys_and_values(rows, layout) for cross in model.cross_attention])
+        cross_keys_values.append([cross.keys_and_values(rows, layout) for cross in model.cross_attention])
     lengths = torch.tensor([len(part.tokens) + 1 for part in parts], device=device)
     return EncodedBatch(
         lengths=lengths,
         starts=torch.tensor([part.model.target.tokenizer.start for part in parts], device=device),
         ends=torch.tensor([part.model.target.tokenizer.end for part in parts], device=device),
         mask=padding_mask(lengths, longest),
-        seen=[_joined([of_segment[i] for of_segment in seen]) for i in range(len(seen[0]))],
+        cross_keys_values=[
+            _joined([of_segment[i] for of_segment in cross_keys_values]) for i in range(len(cross_keys_values[0]))
+        ],
         step=_MixedStep(models),
         longest=models[0].architecture.maximum_positions,
     )
@@ -151,8 +153,8 @@ def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     return grid[torch.tensor([places[source] for source in sources], device=device)], layout.positions
 
 
-def _joined(seen: Sequence[KeysAndValues]) -> KeysAndValues:
-    return torch.cat([keys for keys, _ in seen]), torch.cat([values for _, values in seen])
+def _joined(cross_keys_values: Sequence[KeysAndValues]) -> KeysAndValues:
+    return torch.cat([keys for keys, _ in cross_keys_values]), torch.cat([values for _, values in cross_keys_values])
 
 
 class _MixedStep:
@@ -176,20 +178,26 @@ class _MixedStep:
         states = torch.cat([_embedded(model, last[part].flatten(), memory.position) for model, part in by_target])
         for i, layer in enumerate(self._models[0].decoder):
             so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
-            states = layer.attention(states, layout, so_far, memory.lineage, 0.0)
+            states = layer.attention(states, layout, so_far, memory.beam_ancestry_mask, 0.0)
             by_rows = [
                 (cast(Attention, model.cross_attention[i]), slice(part.start * beam, part.stop * beam))
                 for model, part in by_cross_attention
             ]
-            states = layer.feed_forward(_looked(states, by_rows, layout, memory.seen[i], memory.mask), 0.0)
+            states = layer.feed_forward(_looked(states, by_rows, layout, memory.cross_keys_values[i], memory.mask), 0.0)
         return _projected(states.view(count, beam, -1), by_target)
 
 
 def _looked(
-    states: Tensor, by_rows: Sequence[tuple[Attention, slice]], layout: Grid, seen: KeysAndValues, mask: Tensor
+    states: Tensor,
+    by_rows: Sequence[tuple[Attention, slice]],
+    layout: Grid,
+    cross_keys_values: KeysAndValues,
+    mask: Tensor,
 ) -> Tensor:
     """What ``Attention.forward`` makes of each one's rows; only products with weights are not taken of all at once."""
-    mixed = by_rows[0][0].mix(torch.cat([one.query(states[rows]) for one, rows in by_rows]), layout, seen, mask)
+    mixed = by_rows[0][0].mix(
+        torch.cat([one.query(states[rows]) for one, rows in by_rows]), layout, cross_keys_values, mask
+    )
     added = states + torch.cat([one.output(mixed[rows]) for one, rows in by_rows])
     return torch.cat([one.norm(added[rows]) for one, rows in by_rows])
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.batching import pad
 from continual_mt.data.segmentation import by_length
 from continual_mt.inference.beam_search import encode, search_batch
@@ -34,8 +34,8 @@ class PairModel(Translator):
 
     pair: Pair
     transformer: Transformer
-    source: Side
-    target: Side
+    source: LanguageSide
+    target: LanguageSide
     recipe: Recipe | None = None
 
     @property

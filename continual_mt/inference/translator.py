@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.segmentation import divided
 from continual_mt.errors import InputError
 from continual_mt.languages import Pair
@@ -67,8 +67,8 @@ class Translator(ABC):
     """A model of one pair that takes text."""
 
     pair: Pair
-    source: Side
-    target: Side
+    source: LanguageSide
+    target: LanguageSide
     recipe: Recipe | None
 
     @property
@@ -116,7 +116,7 @@ class Translator(ABC):
         return [joined([next(found) for _ in sentence], self.target) for sentence in parts]
 
 
-def joined(parts: Sequence[Sequence[Hypothesis]], target: Side) -> list[Translation]:
+def joined(parts: Sequence[Sequence[Hypothesis]], target: LanguageSide) -> list[Translation]:
     """Translations of a sentence from those of its parts, rank by rank."""
     if not parts:
         return [Translation("", 0.0)]

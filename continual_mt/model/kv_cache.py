@@ -18,25 +18,27 @@ class Memory:
     """The keys and values of ``position`` steps.
 
     All hypotheses of a sentence write to one row of cells, ``beam`` at each position, and what is written is never
-    moved when hypotheses are chosen: ``lineage`` (sentences, 1, beam, cells), added to attention scores, is zero over
-    the cells that a hypothesis descends from and minus infinity over all others. It is None for a beam of one.
+    moved when hypotheses are chosen: ``beam_ancestry_mask`` (sentences, 1, beam, cells), added to attention scores, is
+    zero over the cells that a hypothesis descends from and minus infinity over all others; None for a beam of one.
     """
 
-    def __init__(self, seen: Sequence[KeysAndValues], mask: Tensor, beam: int) -> None:
-        self.seen, self.mask, self.beam = list(seen), mask, beam
+    def __init__(self, cross_keys_values: Sequence[KeysAndValues], mask: Tensor, beam: int) -> None:
+        self.cross_keys_values, self.mask, self.beam = list(cross_keys_values), mask, beam
         self.position = -1
-        self.lineage = None if beam == 1 else mask.new_empty(len(mask), 1, beam, 0)
-        nothing = self.seen[0][0][:, :, :0]
-        self._cells = [(nothing, nothing) for _ in self.seen]
+        self.beam_ancestry_mask = None if beam == 1 else mask.new_empty(len(mask), 1, beam, 0)
+        nothing = self.cross_keys_values[0][0][:, :, :0]
+        self._cells = [(nothing, nothing) for _ in self.cross_keys_values]
 
     def begin_step(self) -> None:
         """Make room for another position."""
         self.position += 1
         if self.position * self.beam == self._cells[0][0].shape[2]:
             self._cells = [(self._with_room(keys), self._with_room(values)) for keys, values in self._cells]
-        if self.lineage is not None:
-            itself = self.lineage.new_full((self.beam, self.beam), -torch.inf).fill_diagonal_(0.0)
-            self.lineage = torch.cat([self.lineage, itself.expand(len(self.lineage), 1, -1, -1)], dim=3)
+        if self.beam_ancestry_mask is not None:
+            itself = self.beam_ancestry_mask.new_full((self.beam, self.beam), -torch.inf).fill_diagonal_(0.0)
+            self.beam_ancestry_mask = torch.cat(
+                [self.beam_ancestry_mask, itself.expand(len(self.beam_ancestry_mask), 1, -1, -1)], dim=3
+            )
 
     def remember(self, layer: int, new: KeysAndValues) -> KeysAndValues:
         """Write a self-attention's keys and values (sentences, heads, beam, width); returns those up to now."""
@@ -47,16 +49,18 @@ class Memory:
 
     def descend(self, origin: Tensor) -> None:
         """``origin`` (sentences, beam) says which hypothesis each new one continues."""
-        if self.lineage is not None:
-            self.lineage = self.lineage.gather(2, origin[:, None, :, None].expand(-1, -1, -1, self.lineage.shape[3]))
+        if self.beam_ancestry_mask is not None:
+            self.beam_ancestry_mask = self.beam_ancestry_mask.gather(
+                2, origin[:, None, :, None].expand(-1, -1, -1, self.beam_ancestry_mask.shape[3])
+            )
 
     def keep(self, chosen: Tensor) -> None:
         """Forget all sentences but those at the places ``chosen``."""
         self.mask = self.mask[chosen]
-        self.seen = [(keys[chosen], values[chosen]) for keys, values in self.seen]
+        self.cross_keys_values = [(keys[chosen], values[chosen]) for keys, values in self.cross_keys_values]
         self._cells = [(keys[chosen], values[chosen]) for keys, values in self._cells]
-        if self.lineage is not None:
-            self.lineage = self.lineage[chosen]
+        if self.beam_ancestry_mask is not None:
+            self.beam_ancestry_mask = self.beam_ancestry_mask[chosen]
 
     def _with_room(self, cells: Tensor) -> Tensor:
         sentences, heads, used, width = cells.shape

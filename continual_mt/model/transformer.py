@@ -86,14 +86,16 @@ class Attention(nn.Module):
         """Project (rows, width) once, for all the queries that will look at it."""
         return self._split(self.key(states), layout), self._split(self.value(states), layout)
 
-    def forward(self, states: Tensor, layout: Layout, seen: KeysAndValues, mask: Tensor | None, rate: float) -> Tensor:
+    def forward(
+        self, states: Tensor, layout: Layout, keys_values: KeysAndValues, mask: Tensor | None, rate: float
+    ) -> Tensor:
         """(rows, width) in and out. ``mask`` is added to the scores; ``rate`` is dropout's."""
-        mixed = self.mix(self.query(states), layout, seen, mask)
+        mixed = self.mix(self.query(states), layout, keys_values, mask)
         return cast(Tensor, self.norm(add_dropped(states, self.output(mixed), rate)))
 
-    def mix(self, queries: Tensor, layout: Layout, seen: KeysAndValues, mask: Tensor | None) -> Tensor:
-        """What queries (rows, width) take from what is seen; no weights take part in it."""
-        keys, values = seen
+    def mix(self, queries: Tensor, layout: Layout, keys_values: KeysAndValues, mask: Tensor | None) -> Tensor:
+        """What queries (rows, width) take from what is keys_values; no weights take part in it."""
+        keys, values = keys_values
         return layout.collect(attend(self._split(queries, layout), keys, values, mask).to(queries.dtype))
 
 
@@ -219,8 +221,8 @@ class Transformer(nn.Module):
         """What the encoder makes of embedded rows, whosever tables they come from."""
         mask = layout.mask
         for layer in self.encoder:
-            seen = layer.attention.keys_and_values(states, layout)
-            states = layer.attention(states, layout, seen, mask, self._rate)
+            keys_values = layer.attention.keys_and_values(states, layout)
+            states = layer.attention(states, layout, keys_values, mask, self._rate)
             states = layer.feed_forward(states, self._rate)
         return states
 
@@ -231,8 +233,8 @@ class Transformer(nn.Module):
         # No padding mask here: a real token never looks to its right, where the padding is.
         causal = torch.full((positions, positions), -torch.inf, device=tokens.device).triu(1)
         for layer, cross in zip(self.decoder, self.cross_attention, strict=True):
-            seen = layer.attention.keys_and_values(states, layout)
-            states = layer.attention(states, layout, seen, causal, self._rate)
+            keys_values = layer.attention.keys_and_values(states, layout)
+            states = layer.attention(states, layout, keys_values, causal, self._rate)
             states = cross(states, layout, cross.keys_and_values(encoded, source), mask, self._rate)
             states = layer.feed_forward(states, self._rate)
         return states
@@ -246,8 +248,8 @@ class Transformer(nn.Module):
         states = self.embed(self.target.embedding, tokens, torch.full_like(tokens, memory.position))
         for i, (layer, cross) in enumerate(zip(self.decoder, self.cross_attention, strict=True)):
             so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
-            states = layer.attention(states, layout, so_far, memory.lineage, 0.0)
-            states = cross(states, layout, memory.seen[i], memory.mask, 0.0)
+            states = layer.attention(states, layout, so_far, memory.beam_ancestry_mask, 0.0)
+            states = cross(states, layout, memory.cross_keys_values[i], memory.mask, 0.0)
             states = layer.feed_forward(states, 0.0)
         logits: Tensor = self.project(states).view(count, beam, -1)
         return logits

@@ -11,8 +11,7 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from continual_mt.errors import ContinualMTError
-from dashboards.page import components as elements
-from dashboards.page import panels
+from dashboards.page import components, panels
 from dashboards.page.translate import Sentences
 from dashboards.report.document import STYLE
 from dashboards.report.report import NO_PARENT
@@ -58,12 +57,12 @@ def in_words(shown: Callable[_Parameters, Component]) -> Callable[_Parameters, C
         try:
             return shown(*arguments, **named)
         except ContinualMTError as error:
-            return elements.problem(f"{error}")
+            return components.problem(f"{error}")
         except Exception as error:
             # Not by way of Dash's logger, which writes to standard output.
             traceback.print_exc()
             what = f"{type(error).__name__}: {error}"
-            return elements.problem(f"the page met an error of its own ({what}); the server's log has the rest")
+            return components.problem(f"the page met an error of its own ({what}); the server's log has the rest")
 
     return answer
 
@@ -73,10 +72,10 @@ def _layout(open_registry: OpenRegistry) -> Component:
     def body() -> Component:
         with open_registry() as registry:
             parents = [parent.name for parent in registry.parents()]
-        return _frame(parents) if parents else elements.problem(NO_PARENT)
+        return _frame(parents) if parents else components.problem(NO_PARENT)
 
     heading = html.H1("What continual_mt can translate, and how well")
-    read = elements.note(f"Read at {now():%Y-%m-%d %H:%M:%S UTC}; reload the page for what was added since.")
+    read = components.note(f"Read at {now():%Y-%m-%d %H:%M:%S UTC}; reload the page for what was added since.")
     return html.Div([heading, read, body()])
 
 
@@ -96,7 +95,7 @@ def _frame(parents: list[str]) -> Component:
         persistence=True,
         persistence_type="session",
     )
-    controls = html.Div([elements.chooser("parent", "parent", parents, parents[0]), metrics], className="controls")
+    controls = html.Div([components.chooser("parent", "parent", parents, parents[0]), metrics], className="controls")
     # What is inside of a view waits on its own, and hides nothing else meanwhile.
     whole = dcc.Loading(
         html.Div(id="view"),
@@ -131,7 +130,7 @@ def _answer(app: Dash, open_registry: OpenRegistry) -> None:
     @in_words
     def samples(source: str | None, target: str | None, parent: str | None) -> Component:
         if not source or not target:
-            return elements.note("Click a pair, or choose its languages, to see what it translated.")
+            return components.note("Click a pair, or choose its languages, to see what it translated.")
         with open_registry() as registry:
             return panels.samples(registry, registry.parent(parent), source, target)
 
@@ -209,7 +208,7 @@ def _answer_translation(app: Dash, sentences: Sentences) -> None:
         if not clicks:
             return html.Div()
         if not source or not target or not (text or "").strip():
-            return elements.problem("Choose the languages of a pair and write a sentence.")
+            return components.problem("Choose the languages of a pair and write a sentence.")
         translated = sentences.translate(source, target, parent, text or "")
         return html.Div(
             [

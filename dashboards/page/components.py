@@ -9,11 +9,11 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboards.charts import figures
-from dashboards.tables.remarks import module_tables, module_title, remark_facts
+from dashboards.tables.annotations import annotation_facts, module_tables, module_title
 from dashboards.tables.table import Table
 from dashboards.views.samples import Samples
 from dashboards.views.views import module_facts, spec_text
-from registry import ModuleRecord, Relations, Remarks
+from registry import Annotations, ModuleRecord, Relations
 
 
 def note(text: str) -> Component:
@@ -68,13 +68,13 @@ def sampled(samples: Samples) -> Component:
     return html.Div([*parts, table(samples.table)] if samples.sentences else parts)
 
 
-def module(record: ModuleRecord, whole: int, remarks: Remarks, relations: Relations) -> Component:
+def module(record: ModuleRecord, whole: int, annotations: Annotations, relations: Relations) -> Component:
     """A module, closed; inside is its lineage, both ways. ``whole`` is the number of its parent's parameters."""
-    tables = [(title, table(content)) for title, content in module_tables(record, remarks, relations)]
+    tables = [(title, table(content)) for title, content in module_tables(record, annotations, relations)]
     return html.Details(
         [
-            html.Summary(module_title(record, remarks)),
-            facts([*module_facts(record, whole), *remark_facts(remarks)]),
+            html.Summary(module_title(record, annotations)),
+            facts([*module_facts(record, whole), *annotation_facts(annotations)]),
             *(part for title, content in tables for part in (html.H4(title), content)),
             html.Details([html.Summary("spec"), html.Pre(spec_text(record))]),
         ]

@@ -10,13 +10,13 @@ from dash.development.base_component import Component
 from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 from dashboards.charts import figures
-from dashboards.page import components as elements
+from dashboards.page import components
 from dashboards.page.translate import CHARACTERS
 from dashboards.tables.artifacts import METRICS
 from dashboards.views import alignment as aligning
 from dashboards.views.samples import samples_of
 from dashboards.views.views import pair_matrix, sequence_sheets, storage
-from registry import EmbeddingRecord, ParentRecord, Registry, Remarks
+from registry import Annotations, EmbeddingRecord, ParentRecord, Registry
 from registry.queries.embeddings import check_comparable, embeddings_of
 
 MODULES_SHOWN = 20
@@ -30,11 +30,11 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     title = f"{METRICS[metric]} of the {len(entries):,} pairs that can be run"
     return html.Div(
         [
-            elements.graph(figures.matrix_figure(matrix, title), "pairs"),
+            components.graph(figures.matrix_figure(matrix, title), "pairs"),
             html.Div(
                 [
-                    elements.chooser("source", "source", matrix.sources),
-                    elements.chooser("target", "target", matrix.targets),
+                    components.chooser("source", "source", matrix.sources),
+                    components.chooser("target", "target", matrix.targets),
                 ],
                 className="controls",
             ),
@@ -48,21 +48,21 @@ def samples(registry: Registry, parent: ParentRecord, source: str, target: str) 
     recipe = registry.recipe(source, target, parent=parent.name)
     scores = registry.scores(Pair(source, target), parent=parent.name)
     corpora = {corpus.digest: corpus for corpus in registry.corpora()}
-    return elements.sampled(samples_of(registry, recipe, scores, corpora, SAMPLES))
+    return components.sampled(samples_of(registry, recipe, scores, corpora, SAMPLES))
 
 
 def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """A choice of sequences; ``sequence-figures`` belongs to the one that is chosen."""
     found = {record.digest: f"{record.name} ({record.mode})" for record in registry.sequences(parent.name)}
     if not found:
-        return elements.note("There is no sequence on this parent yet; 'continual-mt sequence run' makes one.")
+        return components.note("There is no sequence on this parent yet; 'continual-mt sequence run' makes one.")
     sources, targets = _languages(registry, parent)
     return html.Div(
         [
             html.Div(
                 [
-                    elements.chooser("sequence", "sequence", found, list(found)[-1]),
-                    elements.chooser("language", "only pairs with", sorted({*sources, *targets})),
+                    components.chooser("sequence", "sequence", found, list(found)[-1]),
+                    components.chooser("language", "only pairs with", sorted({*sources, *targets})),
                 ],
                 className="controls",
             ),
@@ -76,26 +76,26 @@ def sequence(registry: Registry, digest: str | None, language: str | None, metri
     for record in registry.sequences():
         if record.digest == digest:
             sheets = sequence_sheets(record, registry.cells(record.digest, metric=metric), metric, language=language)
-            drawn = [elements.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
+            drawn = [components.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
             if sheets:
-                return html.Div([*drawn, elements.graph(figures.curves_figure(sheets), "curves")])
-            return elements.note(f"Nothing was scored along this sequence in {METRICS[metric]} yet.")
-    return elements.note("Choose a sequence.")
+                return html.Div([*drawn, components.graph(figures.curves_figure(sheets), "curves")])
+            return components.note(f"Nothing was scored along this sequence in {METRICS[metric]} yet.")
+    return components.note("Choose a sequence.")
 
 
 def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """What was kept, and a choice of two tables; ``joint-map`` and ``neighbours`` belong to those that are chosen."""
     kept = registry.alignments(parent.name)
-    table = [elements.table(aligning.alignments_table(kept)), elements.note(aligning.EXPLAINED)]
+    table = [components.table(aligning.alignments_table(kept)), components.note(aligning.EXPLAINED)]
     names = list(_embeddings(registry, parent))
     word = dcc.Input(id="word", type="text", maxLength=aligning.CHARACTERS)
     return html.Div(
         [
-            *(table if kept else [elements.note(aligning.NOTHING_KEPT)]),
+            *(table if kept else [components.note(aligning.NOTHING_KEPT)]),
             html.Div(
                 [
-                    elements.chooser("first-table", "first table", names),
-                    elements.chooser("second-table", "second table", names),
+                    components.chooser("first-table", "first table", names),
+                    components.chooser("second-table", "second table", names),
                     html.Label(["a word of the first", word]),
                     html.Button("Look up", id="look-up"),
                 ],
@@ -111,10 +111,10 @@ def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 def joint_map(registry: Registry, parent: ParentRecord, first: str | None, second: str | None) -> Component:
     """The map of two tables that were chosen."""
     if not first or not second:
-        return elements.note("Choose two embedding tables of one side for a map of the space that they share.")
+        return components.note("Choose two embedding tables of one side for a map of the space that they share.")
     shown = aligning.map_of(registry, *_chosen(registry, parent, first, second))
     return html.Div(
-        [elements.graph(figures.joint_map_figure(shown.drawn, shown.title), "map"), elements.note(shown.note)]
+        [components.graph(figures.joint_map_figure(shown.drawn, shown.title), "map"), components.note(shown.note)]
     )
 
 
@@ -133,8 +133,8 @@ def neighbours(
     found = neighbourhoods.nearest(registry, *tables, (word or "").strip())
     return html.Div(
         [
-            elements.note(f"Nearest to {word} in {aligning.name_of(tables[1])}, by CSLS; ▁ begins a word."),
-            elements.table(aligning.neighbours_table(found)),
+            components.note(f"Nearest to {word} in {aligning.name_of(tables[1])}, by CSLS; ▁ begins a word."),
+            components.table(aligning.neighbours_table(found)),
         ]
     )
 
@@ -158,30 +158,30 @@ def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, Embedding
 def stored(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Bytes of the parent and its modules beside full copies."""
     kept = storage(parent, registry.modules(parent.name))
-    return elements.graph(figures.storage_figure(kept), "storage")
+    return components.graph(figures.storage_figure(kept), "storage")
 
 
 def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """The modules, MODULES_SHOWN at a time."""
     count = len(registry.modules(parent.name))
     if not count:
-        return elements.note("This parent has no module yet; 'continual-mt add' makes one.")
+        return components.note("This parent has no module yet; 'continual-mt add' makes one.")
     choices = {
         str(first): f"{first + 1} to {min(first + MODULES_SHOWN, count)} of {count}"
         for first in range(0, count, MODULES_SHOWN)
     }
-    chosen = html.Div(elements.chooser("modules-chosen", "modules", choices, "0"), className="controls")
+    chosen = html.Div(components.chooser("modules-chosen", "modules", choices, "0"), className="controls")
     return html.Div([chosen, html.Div(id="modules")])
 
 
 def modules_from(registry: Registry, parent: ParentRecord, first: int) -> Component:
     """The modules behind the first ones."""
     shown = registry.modules(parent.name)[first : first + MODULES_SHOWN]
-    remarks, relations = registry.all_remarks(parent.name), registry.lineages(shown)
+    annotations, relations = registry.all_annotations(parent.name), registry.lineages(shown)
     return html.Div(
         [
-            elements.module(
-                record, parent.parameters, remarks.get(record.full_name, Remarks()), relations[record.full_name]
+            components.module(
+                record, parent.parameters, annotations.get(record.full_name, Annotations()), relations[record.full_name]
             )
             for record in shown
         ]
@@ -195,8 +195,8 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
         [
             html.Div(
                 [
-                    elements.chooser("translate-source", "from", sources, parent.pair.source),
-                    elements.chooser("translate-target", "to", targets, parent.pair.target),
+                    components.chooser("translate-source", "from", sources, parent.pair.source),
+                    components.chooser("translate-target", "to", targets, parent.pair.target),
                 ],
                 className="controls",
             ),

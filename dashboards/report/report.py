@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dashboards.charts import figures
 from dashboards.report.document import document
+from dashboards.tables.annotations import annotation_facts, module_tables, module_title
 from dashboards.tables.artifacts import METRICS
-from dashboards.tables.remarks import module_tables, module_title, remark_facts
 from dashboards.tables.table import Table
 from dashboards.views.alignment import EXPLAINED, NOTHING_KEPT, alignments_table, kept_map
 from dashboards.views.samples import Samples, samples_of, with_samples
 from dashboards.views.views import module_facts, pair_matrix, sequence_sheets, spec_text, storage
 from registry import (
+    Annotations,
     CorpusRecord,
     ModuleRecord,
     PairEntry,
     ParentRecord,
     Registry,
     Relations,
-    Remarks,
     ScoreRecord,
     SequenceRecord,
 )
@@ -55,10 +55,10 @@ def _of_parent(registry: Registry, parent: ParentRecord, corpora: Mapping[str, C
     yield from _alignment(registry, parent)
     yield f"<h3>Storage</h3>{figures.fragment(figures.storage_figure(storage(parent, modules)))}"
     yield f"<h3>Modules</h3>{_paragraph(f'{len(modules):,} modules')}"
-    remarks, relations = registry.all_remarks(parent.name), registry.lineages(modules)
+    annotations, relations = registry.all_annotations(parent.name), registry.lineages(modules)
     for module in modules:
         name = module.full_name
-        yield _module(module, parent, remarks.get(name, Remarks()), relations[name])
+        yield _module(module, parent, annotations.get(name, Annotations()), relations[name])
 
 
 def _samples(
@@ -113,14 +113,15 @@ def _alignment(registry: Registry, parent: ParentRecord) -> Iterator[str]:
         yield figures.fragment(figures.joint_map_figure(shown.drawn, shown.title)) + _paragraph(shown.note)
 
 
-def _module(module: ModuleRecord, parent: ParentRecord, remarks: Remarks, relations: Relations) -> str:
-    told = [*module_facts(module, parent.parameters), *remark_facts(remarks)]
+def _module(module: ModuleRecord, parent: ParentRecord, annotations: Annotations, relations: Relations) -> str:
+    told = [*module_facts(module, parent.parameters), *annotation_facts(annotations)]
     facts = f"<table>{_rows(told, ('wide', 'wide'))}</table>"
     tables = [
-        f"<h4>{html.escape(title)}</h4>{_drawn(table)}" for title, table in module_tables(module, remarks, relations)
+        f"<h4>{html.escape(title)}</h4>{_drawn(table)}"
+        for title, table in module_tables(module, annotations, relations)
     ]
     spec = _details("spec", f"<pre>{html.escape(spec_text(module))}</pre>")
-    return _details(module_title(module, remarks), "".join([facts, *tables, spec]))
+    return _details(module_title(module, annotations), "".join([facts, *tables, spec]))
 
 
 def _drawn(table: Table) -> str:

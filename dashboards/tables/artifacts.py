@@ -9,7 +9,7 @@ from itertools import groupby
 from continual_mt.artifacts.recipe import Recipe, RecipeKind
 from continual_mt.evaluation.alignment_result import Method, Precision, Unit
 from dashboards.tables.table import NOTHING, Column, Table
-from registry import Lineage, ModuleRecord, PairEntry, ParentRecord, Remarks, ScoreRecord
+from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
 LOOKED_UP: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
@@ -134,16 +134,16 @@ def storage_table(
     modules: Sequence[ModuleRecord],
     *,
     created: bool = False,
-    remarks: Mapping[str, Remarks] | None = None,
+    annotations: Mapping[str, Annotations] | None = None,
 ) -> Table:
     """What each parent and module stores; a module's share is of its parent's parameters, a full copy's number.
 
-    Aliases and tags, from ``remarks`` by full name, get a column where there are any.
+    Aliases and tags, from ``annotations`` by full name, get a column where there are any.
     """
     whole = {parent.name: parent.parameters for parent in parents}
     belonging = {name: list(group) for name, group in groupby(_by_parent(modules), lambda module: module.parent)}
     records = [record for parent in parents for record in (parent, *belonging.get(parent.name, ()))]
-    said = [(remarks or {}).get(name_of(record), Remarks()) for record in records]
+    said = [(annotations or {}).get(name_of(record), Annotations()) for record in records]
     words = {"aliases": [one.aliases for one in said], "tags": [one.tags for one in said]}
     used = {name: values for name, values in words.items() if any(values)}
     rows = [

@@ -10,7 +10,7 @@ from continual_mt.languages import Pair
 from dashboards.tables.artifacts import METRICS, percent, points, short_name, size
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import ModuleRecord, SequenceRecord
-from registry.analysis.gains import Gain
+from registry.analysis.gains import TransferResult
 from registry.analysis.summary import Summary, ViewSummary
 
 _Row = tuple[str, ...]
@@ -110,7 +110,7 @@ def _view_rows(view: ViewSummary) -> Iterator[_Row]:
             yield f"retention, {name}", view.view, "original pair, positions from 1", "% of BLEU", points(value)
 
 
-def _gain_rows(name: str, gain: Gain | None) -> Iterator[_Row]:
+def _gain_rows(name: str, gain: TransferResult | None) -> Iterator[_Row]:
     if gain is None:
         return
     metric = METRICS[gain.transfer.metric]

@@ -14,7 +14,7 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import ClusterError, ContinualMTError
 from continual_mt.inference.assembly import assemble
-from ray_jobs.cluster import connection as cluster
+from ray_jobs.cluster import connection
 from ray_jobs.execution.evaluation import Evaluation, evaluated
 from ray_jobs.planning.resolve import ResolvedTest
 from registry import Registry
@@ -88,5 +88,5 @@ def evaluate_as_tasks(
 
 def threads_for(tasks: int) -> int:
     """How many threads each of so many tasks gets: the cluster's processors, shared, but no more than a machine has."""
-    processors = [int(node.get("CPU", 0)) for node in cluster.nodes()]
+    processors = [int(node.get("CPU", 0)) for node in connection.nodes()]
     return max(1, min(sum(processors) // tasks, max(processors)))

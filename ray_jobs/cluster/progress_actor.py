@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # the mailbox is a process of its own, which needs no PyTorch
 
 
 @dataclass(frozen=True)
-class News:
+class ProgressUpdate:
     """What happened since the driver last asked. ``error`` is one that another try would meet again.
 
     ``environment`` is what the first worker last said that it computes in.
@@ -44,7 +44,7 @@ class Mailbox:
     def note(self, text: str) -> None:
         self._notes.append(text)
 
-    def surround(self, environment: Environment) -> None:
+    def report_environment(self, environment: Environment) -> None:
         self._environment = environment
 
     def fail(self, error: ContinualMTError) -> None:
@@ -59,8 +59,8 @@ class Mailbox:
     def stopping(self) -> bool:
         return self._stopping
 
-    def news(self) -> News:
-        news = News(self._reports, self._notes, self._error, self._environment)
+    def news(self) -> ProgressUpdate:
+        news = ProgressUpdate(self._reports, self._notes, self._error, self._environment)
         self._reports, self._notes = [], []
         return news
 
@@ -88,9 +88,9 @@ class Channel:
     def note(self, text: str) -> None:
         self._mailbox.note.remote(text)
 
-    def surround(self, environment: Environment) -> None:
+    def report_environment(self, environment: Environment) -> None:
         """Say what this worker computes in."""
-        ray.get(self._mailbox.surround.remote(environment))
+        ray.get(self._mailbox.report_environment.remote(environment))
 
     def fail(self, error: ContinualMTError) -> None:
         ray.get(self._mailbox.fail.remote(error))
@@ -110,5 +110,5 @@ class Channel:
             self._question, self._answer = None, bool(ray.get(answered[0]))
         return self._answer
 
-    def news(self) -> News:
-        return cast(News, ray.get(self._mailbox.news.remote()))
+    def news(self) -> ProgressUpdate:
+        return cast(ProgressUpdate, ray.get(self._mailbox.news.remote()))

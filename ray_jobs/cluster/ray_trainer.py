@@ -18,9 +18,9 @@ from continual_mt.errors import ClusterError, ContinualMTError, StoppedError, Tr
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.environment import Environment
 from ray_jobs.cluster.connection import Share
-from ray_jobs.cluster.progress_actor import Channel, News
+from ray_jobs.cluster.progress_actor import Channel, ProgressUpdate
 from ray_jobs.cluster.worker import run_worker
-from ray_jobs.planning.training_task import WorkOrder
+from ray_jobs.planning.training_task import TrainingTask
 
 POLL_SECONDS = 0.5
 
@@ -50,21 +50,21 @@ class _Trainer(TorchTrainer):
 class Training:
     """The run ``name`` under ``storage``, begun or gone on with as this is made, under way in a thread of its own.
 
-    A lost worker is replaced up to ``max_failures`` times. What the run says is heard when `Watch` asks for it.
+    A lost worker is replaced up to ``max_failures`` times. `TrainingMonitor` asks for what the run reports.
     """
 
     def __init__(
         self,
-        order: WorkOrder,
+        order: TrainingTask,
         *,
         name: str,
         storage: str,
         share: Share,
         max_failures: int,
-        heard: Callable[[News], None],
+        heard: Callable[[ProgressUpdate], None],
     ) -> None:
         self.share = share
-        self.at_work = False
+        self.has_workers = False
         """Whether its workers were heard of, so that what they take is no longer free."""
         self.environment: Environment = {}
         """What its workers compute in, once they were heard of."""
@@ -106,7 +106,7 @@ class Training:
     def listen(self) -> None:
         """Pass on what the run said since it was last asked."""
         news = self._channel.news()
-        self.at_work = self.at_work or bool(news.notes)
+        self.has_workers = self.has_workers or bool(news.notes)
         self._error = news.error
         self.environment = news.environment
         self._heard(news)
@@ -128,7 +128,7 @@ class Training:
         return checkpoint
 
 
-class Watch:
+class TrainingMonitor:
     """Hears what several trainings say, in one thread. While it does, SIGINT and SIGTERM stop all of them."""
 
     def __init__(self) -> None:

@@ -11,11 +11,11 @@ import ray.train
 import torch
 from ray.train.torch import get_device
 
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import ContinualMTError
-from continual_mt.evaluation import metrics as scoring
+from continual_mt.evaluation import metrics
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ from continual_mt.training.environment import environment
 from continual_mt.training.replay import EarlierPair, Replay
 from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen, train
 from ray_jobs.cluster.progress_actor import Channel
-from ray_jobs.planning.training_task import StoredPair, WorkOrder
+from ray_jobs.planning.training_task import StoredPair, TrainingTask
 
 
 def run_worker(arguments: dict[Any, Any]) -> None:
@@ -37,7 +37,7 @@ def run_worker(arguments: dict[Any, Any]) -> None:
     to Ray, which replaces the workers.
     """
     order, channel = arguments["order"], arguments["channel"]
-    assert isinstance(order, WorkOrder)
+    assert isinstance(order, TrainingTask)
     assert isinstance(channel, Channel)
     if channel.failed():
         return
@@ -49,7 +49,7 @@ def run_worker(arguments: dict[Any, Any]) -> None:
             raise
 
 
-def _train(order: WorkOrder, channel: Channel) -> None:
+def _train(order: TrainingTask, channel: Channel) -> None:
     torch.set_num_threads(order.threads)
     first = ray.train.get_context().get_world_rank() == 0
     reported = ray.train.get_checkpoint()
@@ -60,7 +60,7 @@ def _train(order: WorkOrder, channel: Channel) -> None:
     if first:
         device = get_device()
         workers = ray.train.get_context().get_world_size()
-        channel.surround(environment(device, computation_dtype(device, order.settings.precision), workers))
+        channel.report_environment(environment(device, computation_dtype(device, order.settings.precision), workers))
         channel.note(
             f"worker {os.getpid()} on {device}: "
             + (f"goes on from update {checkpoint.progress.update}" if checkpoint else "starts")
@@ -92,7 +92,7 @@ def _train(order: WorkOrder, channel: Channel) -> None:
 
 
 def _encoded(
-    order: WorkOrder, model: Transformer, corpus: TokenizedCorpus, channel: Channel | None
+    order: TrainingTask, model: Transformer, corpus: TokenizedCorpus, channel: Channel | None
 ) -> EncodedSources | None:
     """The states of a frozen encoder, where they fit into what the settings give them."""
     dtype = computation_dtype(model.device, order.settings.precision)
@@ -104,7 +104,7 @@ def _encoded(
     return encode_sources(model.computing_in(dtype), corpus, order.source, order.cache)
 
 
-def _replay(order: WorkOrder, channel: Channel | None) -> Replay:
+def _replay(order: TrainingTask, channel: Channel | None) -> Replay:
     """The earlier pairs; what is skipped of their texts was told when they were new."""
     pairs = []
     for earlier in order.replayed:
@@ -118,7 +118,7 @@ def _replay(order: WorkOrder, channel: Channel | None) -> Replay:
 
 
 def _tokens(
-    order: WorkOrder, pair: WorkOrder | StoredPair, source: Tokenizer, target: Tokenizer, channel: Channel | None
+    order: TrainingTask, pair: TrainingTask | StoredPair, source: Tokenizer, target: Tokenizer, channel: Channel | None
 ) -> TokenizedCorpus:
     """The training text of a pair, the order's own or one to replay."""
     corpus = tokenize_corpus(
@@ -141,7 +141,7 @@ def _tokens(
 class Development:
     """BLEU, by greedy search, on the first sentences of the development corpus."""
 
-    def __init__(self, order: WorkOrder) -> None:
+    def __init__(self, order: TrainingTask) -> None:
         self._order = order
         self._sentences: list[tuple[str, str]] | None = None
 
@@ -155,9 +155,9 @@ class Development:
                 pair for pair, _ in zip(usable, range(order.settings.development_sentences), strict=False)
             ]
         sources, references = zip(*self._sentences, strict=True)
-        sides = Side(order.pair.source, order.source), Side(order.pair.target, order.target)
+        sides = LanguageSide(order.pair.source, order.source), LanguageSide(order.pair.target, order.target)
         hypotheses = PairModel(order.pair, model, *sides).translate(sources, beam=1)
-        return scoring.bleu(hypotheses, references, order.pair.target)
+        return metrics.bleu(hypotheses, references, order.pair.target)
 
 
 def _report_checkpoint(trainer: Trainer) -> None:

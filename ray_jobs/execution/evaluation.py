@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from continual_mt.artifacts.recipe import Recipe
-from continual_mt.evaluation import metrics as scoring
+from continual_mt.evaluation import metrics
 from dashboards.views.samples import Sample
 from ray_jobs.planning.resolve import ResolvedTest
 from registry import CorpusRecord, Registry, ScoreRecord
@@ -41,7 +41,7 @@ def evaluated(
     registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, hypotheses: Sequence[str]
 ) -> Evaluation:
     """Score translations, keep the text, so that any metric can be computed later, and register the scores."""
-    copies = {value.metric: value.value for value in scoring.score(test.sources, test.references, test.pair.target)}
+    copies = {value.metric: value.value for value in metrics.score(test.sources, test.references, test.pair.target)}
     registry.register_corpus(with_text(registry, test))
     kept = registry.store_lines(hypotheses)
     records = registry.register_scores(
@@ -58,7 +58,7 @@ def evaluated(
                 beam=beam,
                 hypotheses=kept,
             )
-            for value in scoring.score(hypotheses, test.references, test.pair.target)
+            for value in metrics.score(hypotheses, test.references, test.pair.target)
         ]
     )
     samples = zip(test.sources, hypotheses, test.references, strict=True)

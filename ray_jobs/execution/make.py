@@ -8,18 +8,18 @@ from pathlib import Path
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.languages import new_side_of
 from continual_mt.training.environment import Environment
 from continual_mt.training.progress import Report
-from ray_jobs.cluster import connection as cluster
-from ray_jobs.cluster.progress_actor import News
+from ray_jobs.cluster import connection
+from ray_jobs.cluster.progress_actor import ProgressUpdate
 from ray_jobs.cluster.ray_trainer import Training
 from ray_jobs.console import Display
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.tokenizers import tokenizers
-from ray_jobs.planning.training_task import StoredParent, WorkOrder
+from ray_jobs.planning.training_task import StoredParent, TrainingTask
 from registry.blobs import BlobStore
 
 
@@ -44,20 +44,20 @@ def make(
     """Make it on the cluster that this process is connected to. Yields the training, to go on once that has ended.
 
     The run ``name`` under ``storage`` is begun, or gone on with; ``told`` hears its reports. The job's parent is read
-    from ``blobs``. Raises what `cluster.await_capacity` and `Training.checkpoint` do.
+    from ``blobs``. Raises what `connection.await_capacity` and `Training.checkpoint` do.
     """
-    share = cluster.share_of(job.spec.resources)
-    cluster.await_capacity(share, job.spec.resources.wait_minutes, display.say)
+    share = connection.share_of(job.spec.resources)
+    connection.await_capacity(share, job.spec.resources.wait_minutes, display.say)
     parent = StoredParent(blobs, job.parent.pieces) if job.parent else None
     source, target = tokenizers(job, parent, cache)
     display.say(
         f"{job.title}: {job.train.record.sentences:,} sentence pairs, "
         f"{source.size:,} source and {target.size:,} target types"
     )
-    order = WorkOrder.of(job, parent, source, target, share.cpus, cache)
+    order = TrainingTask.of(job, parent, source, target, share.cpus, cache)
     with display.training(job.title, job.spec.training.updates) as show:
 
-        def heard(news: News) -> None:
+        def heard(news: ProgressUpdate) -> None:
             for note in news.notes:
                 display.say(f"{job.title}: {note}")
             for report in news.reports:
@@ -74,7 +74,7 @@ def make(
         )
         yield training
     best = training.checkpoint().best
-    sides = Side(job.pair.source, source), Side(job.pair.target, target)
+    sides = LanguageSide(job.pair.source, source), LanguageSide(job.pair.target, target)
     if parent is None or not isinstance(job.spec, AdditionSpec):
         return Made(Parent(job.pair, job.architecture, best, *sides), training.environment)
     loaded = parent.load()

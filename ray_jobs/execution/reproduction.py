@@ -38,7 +38,7 @@ NOT_RECORDED = "not recorded"
 
 
 @dataclass(frozen=True)
-class Surrounding:
+class EnvironmentDifference:
     """Something beside the spec that may decide the result: as it was recorded, and as it is now."""
 
     name: str
@@ -59,7 +59,7 @@ class Reproduction:
     tokenizers: Mapping[str, bool]
     tensors: Sequence[TensorDifference]
     scores: Sequence[ScoreDifference]
-    surroundings: Sequence[Surrounding]
+    surroundings: Sequence[EnvironmentDifference]
 
     @property
     def verdict(self) -> Verdict:
@@ -174,18 +174,18 @@ def _tokenizers(content: Parent | Module) -> dict[str, Tokenizer]:
     return {content.side: content.new_side.tokenizer}
 
 
-def _surroundings(record: Registered, job: ResolvedJob, made: Made) -> list[Surrounding]:
+def _surroundings(record: Registered, job: ResolvedJob, made: Made) -> list[EnvironmentDifference]:
     """What differs in them is for people to judge: all of it is told, the same or not."""
     lineage = record.lineage
     environment = lineage.spec.get("environment")
     before: Mapping[str, JSON] = environment if isinstance(environment, dict) else {}
     # The job's digest changes with the rules of training, which a version raises when its results become others.
     rows = [
-        Surrounding("code version", lineage.code_version, describe.code_version()),
-        Surrounding("job", (lineage.job or "")[:12], job.digest[:12]),
+        EnvironmentDifference("code version", lineage.code_version, describe.code_version()),
+        EnvironmentDifference("job", (lineage.job or "")[:12], job.digest[:12]),
     ]
     names = dict.fromkeys([*made.environment, *before])
     return rows + [
-        Surrounding(name, str(before.get(name, NOT_RECORDED)), str(made.environment.get(name, NOT_RECORDED)))
+        EnvironmentDifference(name, str(before.get(name, NOT_RECORDED)), str(made.environment.get(name, NOT_RECORDED)))
         for name in names
     ]

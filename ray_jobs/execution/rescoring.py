@@ -13,7 +13,7 @@ from continual_mt.inference.assembly import assemble
 from ray_jobs.console import Display
 from ray_jobs.tracking.describe import Registered
 from registry import ModuleRecord, ParentRecord, Registry, ScoreRecord
-from registry.queries.recipe_resolver import Shelf
+from registry.queries.recipe_resolver import RecipeResolver
 
 SIGNIFICANT = 0.05
 """A difference with a smaller p-value is one; no correction is made for several test sets and metrics."""
@@ -61,8 +61,8 @@ class ScoredTest:
 
 def _recipe(registry: Registry, record: Registered) -> Recipe:
     if isinstance(record, ParentRecord):
-        return Shelf.of(record, []).original()
-    return Shelf.of(registry.parent(record.parent), []).supervised(record)
+        return RecipeResolver.of(record, []).original()
+    return RecipeResolver.of(registry.parent(record.parent), []).supervised(record)
 
 
 def scored_tests(registry: Registry, record: Registered, beam: int) -> list[ScoredTest]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 
 from continual_mt.errors import ClusterError, ContinualMTError, StoppedError
-from ray_jobs.cluster import connection as cluster
-from ray_jobs.cluster.ray_trainer import Training, Watch
+from ray_jobs.cluster import connection
+from ray_jobs.cluster.ray_trainer import Training, TrainingMonitor
 from ray_jobs.execution.work import Work
 from ray_jobs.planning.resolve import ResolvedJob
 
@@ -41,7 +41,7 @@ class _Together:
         self.works: list[Work] = []
         self._queue, self._begin, self._say = queue, begin, say
         self._running: dict[Training, Work] = {}
-        self._watch = Watch()
+        self._watch = TrainingMonitor()
 
     def train(self) -> None:
         try:
@@ -72,8 +72,8 @@ class _Together:
 
     def _has_room(self, job: ResolvedJob) -> bool:
         shares = [training.share for training in self._running]
-        coming = [training.share for training in self._running if not training.at_work]
-        return not self._watch.stopping and cluster.has_room(cluster.share_of(job.spec.resources), shares, coming)
+        coming = [training.share for training in self._running if not training.has_workers]
+        return not self._watch.stopping and connection.has_room(connection.share_of(job.spec.resources), shares, coming)
 
     def _begin_next(self) -> None:
         work = self._begin(self._queue.popleft())

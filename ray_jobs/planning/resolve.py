@@ -12,7 +12,7 @@ from typing import TypeVar
 from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec
 from continual_mt.data.corpora.corpus import Corpus, CorpusSummary, inspect
 from continual_mt.errors import ContinualMTError, CorpusError, MisuseError, SpecError
-from continual_mt.evaluation import metrics as scoring
+from continual_mt.evaluation import metrics
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
 from registry import CorpusRecord, ModuleRecord, ParentRecord
@@ -169,7 +169,7 @@ def resolve(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache:
     if parent is not None:
         original = parent.pair
         problems.attempt(lambda: new_side_of(pair, original))
-    problems.attempt(lambda: scoring.bleu_tokenization(pair.target))
+    problems.attempt(lambda: metrics.bleu_tokenization(pair.target))
     train = problems.attempt(lambda: read_corpus(spec.train, pair, cache))
     dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]

@@ -64,7 +64,7 @@ class StoredPair:
 
 
 @dataclass(frozen=True)
-class WorkOrder:
+class TrainingTask:
     """``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
 
     ``start`` are the pieces of the module with whose cross-attention and body training goes on instead of the parent's.
@@ -98,7 +98,7 @@ class WorkOrder:
         target: Tokenizer,
         threads: int,
         cache: Path,
-    ) -> WorkOrder:
+    ) -> TrainingTask:
         """The order for a job's training; ``threads`` is what each worker computes with."""
         trained, fresh = job.groups()
         return cls(

@@ -9,7 +9,7 @@ from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.languages import Pair
 from registry.queries.recipe_catalog import RecipeCatalog
-from registry.queries.recipe_resolver import PREFERENCE, Shelf
+from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
 from registry.records.entities import CorpusRecord, ScoreRecord
 from registry.records.names import ModuleName, unknown
 from registry.registry import Registry
@@ -49,7 +49,7 @@ def recipe_of(catalog: RecipeCatalog, pair: Pair, word: str, *, parent: str | No
     module = catalog.module(word, parent=parent)
     if module.pair != pair:
         raise IncompatibleError(f"{module.full_name} was trained on {module.pair}, so it is no recipe of {pair}")
-    return Shelf.of(catalog.parent(module.parent), [module]).supervised(module)
+    return RecipeResolver.of(catalog.parent(module.parent), [module]).supervised(module)
 
 
 def compared(registry: Registry, first: Recipe, second: Recipe, *, test: str | None = None) -> Compared:

@@ -16,7 +16,7 @@ from registry.records.sequences import View
 
 
 @dataclass(frozen=True)
-class Gain:
+class TransferResult:
     """A transfer, and by its name what each pair was compared with: a module, or a sequence."""
 
     transfer: Transfer
@@ -37,7 +37,7 @@ def modules_of(catalog: Catalog, history: History) -> dict[int, ModuleRecord]:
     return {position: known[name] for position, name in history.modules.items() if name in known}
 
 
-def against_scratch(catalog: Catalog, history: History, modules: Mapping[int, ModuleRecord]) -> Gain | None:
+def against_scratch(catalog: Catalog, history: History, modules: Mapping[int, ModuleRecord]) -> TransferResult | None:
     """Forward transfer of the additions for which there is a module of the scope ``scratch``.
 
     That is the newest one of the same pair and the same training text that was scored on the same test set, with the
@@ -56,7 +56,7 @@ def against_scratch(catalog: Catalog, history: History, modules: Mapping[int, Mo
     transfer = forward_transfer(
         metric, _where_trained(history, metric), {pair: values[metric] for pair, (_, values) in found.items()}
     )
-    return _gain(transfer, lambda pair: found[pair][0])
+    return _transfer_result(transfer, lambda pair: found[pair][0])
 
 
 def _scratched(catalog: Catalog, module: ModuleRecord) -> list[ModuleRecord]:
@@ -93,7 +93,7 @@ def _where_trained(history: History, metric: MetricName) -> dict[Pair, float]:
     return found
 
 
-def against_first(catalog: Catalog, history: History, modules: Mapping[int, ModuleRecord]) -> Gain | None:
+def against_first(catalog: Catalog, history: History, modules: Mapping[int, ModuleRecord]) -> TransferResult | None:
     """Order transfer, in the mode ``shared``: against the newest sequence in which a pair came first.
 
     Scope, training text, training settings, replay, test set and beam have to be the same. None when there is no such
@@ -109,7 +109,7 @@ def against_first(catalog: Catalog, history: History, modules: Mapping[int, Modu
     matrix = history.matrix("shared", metric)
     values = {pair: order_transfer(matrix, first.matrix("shared", metric), pair) for pair, first in found.items()}
     measured = {pair: value for pair, value in values.items() if value is not None}
-    return _gain(Transfer(metric, measured), lambda pair: found[pair].sequence.name)
+    return _transfer_result(Transfer(metric, measured), lambda pair: found[pair].sequence.name)
 
 
 def _first(catalog: Catalog, history: History, module: ModuleRecord) -> History | None:
@@ -130,6 +130,6 @@ def _alike(module: ModuleRecord, other: ModuleRecord | None) -> bool:
     return module.scope == other.scope and _text(module) == _text(other) and settings[0] == settings[1]
 
 
-def _gain(transfer: Transfer, reference: Callable[[Pair], str]) -> Gain | None:
+def _transfer_result(transfer: Transfer, reference: Callable[[Pair], str]) -> TransferResult | None:
     """None where nothing could be compared."""
-    return Gain(transfer, {pair: reference(pair) for pair in transfer.values}) if transfer.values else None
+    return TransferResult(transfer, {pair: reference(pair) for pair in transfer.values}) if transfer.values else None

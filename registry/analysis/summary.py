@@ -20,7 +20,7 @@ from continual_mt.evaluation.forgetting import (
 from continual_mt.evaluation.metrics import MetricName
 from continual_mt.evaluation.transfer import Coverage, coverage
 from continual_mt.languages import Pair
-from registry.analysis.gains import Gain, against_first, against_scratch, modules_of
+from registry.analysis.gains import TransferResult, against_first, against_scratch, modules_of
 from registry.analysis.history import History, ScoredOn
 from registry.queries.catalog import Catalog
 from registry.records.entities import ModuleRecord
@@ -41,7 +41,7 @@ class Average:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ForgettingSummary:
     """Backward transfer and forgetting in the mean over ``pairs``, those that were trained before the last position."""
 
     pairs: PairSet
@@ -68,7 +68,7 @@ class ViewSummary:
     view: View
     averages: tuple[Average, ...]
     forgetting: tuple[Forgetting, ...]
-    kept: Kept | None
+    kept: ForgettingSummary | None
     retention: Retention | None
 
     def to_json(self) -> dict[str, object]:
@@ -131,8 +131,8 @@ class Summary:
     coverage: tuple[Coverage, ...]
     modules: Mapping[int, ModuleRecord]
     storage: Storage | None
-    forward_transfer: Gain | None
-    order_transfer: Gain | None
+    forward_transfer: TransferResult | None
+    order_transfer: TransferResult | None
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -198,12 +198,12 @@ def _could_forget(matrix: Matrix, pair: Pair) -> bool:
     return learned is not None and learned < matrix.last
 
 
-def _kept(matrix: MatrixOf, pairs: tuple[Pair, ...]) -> Kept | None:
+def _kept(matrix: MatrixOf, pairs: tuple[Pair, ...]) -> ForgettingSummary | None:
     if not pairs:
         return None
     over = PairSet("trained before the last", pairs)
     chosen = matrix(over.metric)
-    return Kept(over, backward_transfer(chosen, pairs), *mean_forgetting(chosen, pairs))
+    return ForgettingSummary(over, backward_transfer(chosen, pairs), *mean_forgetting(chosen, pairs))
 
 
 def _storage(catalog: Catalog, parent: str, modules: list[ModuleRecord]) -> Storage | None:

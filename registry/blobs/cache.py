@@ -69,11 +69,11 @@ class CachedStore(BlobStore):
     def set_aside(self, digest: str) -> str | None:
         return self.origin.set_aside(digest)
 
-    def owners(self) -> Mapping[str, str]:
-        return self.origin.owners()
+    def claimants(self) -> Mapping[str, str]:
+        return self.origin.claimants()
 
-    def own(self, identity: str, name: str) -> None:
-        self.origin.own(identity, name)
+    def claim(self, identity: str, name: str) -> None:
+        self.origin.claim(identity, name)
 
     def leftovers(self) -> Iterator[Leftover]:
         return self.origin.leftovers()

@@ -107,13 +107,13 @@ class RemoteStore(BlobStore):
             names = [str(path).rpartition("/")[2] for path in files.glob(f"{root}/{QUARANTINE}/{digest}-*")]
         return f"{self.url}/{QUARANTINE}/{max(names)}" if names else None
 
-    def owners(self) -> Mapping[str, str]:
+    def claimants(self) -> Mapping[str, str]:
         with self._used("read whose the blobs are"):
             files, root = self._root()
             found = sorted(name for name, _ in _listed(files, f"{root}/{OWNERS}") if not name.startswith(TEMPORARY))
             return {name: files.cat_file(f"{root}/{OWNERS}/{name}").decode() for name in found if name}
 
-    def own(self, identity: str, name: str) -> None:
+    def claim(self, identity: str, name: str) -> None:
         with self._used("write whose the blobs are"):
             files, root = self._root()
             files.invalidate_cache()

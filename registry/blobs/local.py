@@ -92,14 +92,14 @@ class FolderStore(BlobStore):
     def set_aside(self, digest: str) -> str | None:
         return max((str(path) for path in (self.folder / QUARANTINE).glob(f"{digest}-*")), default=None)
 
-    def owners(self) -> Mapping[str, str]:
+    def claimants(self) -> Mapping[str, str]:
         folder = self.folder / OWNERS
         try:
             return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("[0-9a-f]*"))}
         except OSError as error:
             raise StorageError(f"cannot read whose blobs are in {self.folder}: {error.strerror or error}") from error
 
-    def own(self, identity: str, name: str) -> None:
+    def claim(self, identity: str, name: str) -> None:
         path = self.folder / OWNERS / identity
         try:
             if not path.exists() or path.read_text(encoding="utf-8") != name:

@@ -90,11 +90,11 @@ class BlobStore(ABC):
         """Where a blob was last moved by `quarantine`; None when it never was."""
 
     @abstractmethod
-    def owners(self) -> Mapping[str, str]:
+    def claimants(self) -> Mapping[str, str]:
         """The registries whose blobs are here: a name for each one's identity, which `own` was told."""
 
     @abstractmethod
-    def own(self, identity: str, name: str) -> None:
+    def claim(self, identity: str, name: str) -> None:
         """Note that a registry has blobs here, and what it is called now."""
 
     @abstractmethod

@@ -6,8 +6,8 @@ from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.languages import Pair
 from registry.database import schema
 from registry.records.alignments import AlignmentRecord, EmbeddingRecord
+from registry.records.annotations import AliasMove, AliasRecord
 from registry.records.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
-from registry.records.remarks import AliasMove, AliasRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 
 

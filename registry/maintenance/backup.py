@@ -79,7 +79,7 @@ def _copy(
             finish(writing)
             return records
 
-        target.own_blobs()
+        target.claim_blobs()
         if target.blobs.place == source.blobs.place:
             blobs = copied = size = 0
         else:

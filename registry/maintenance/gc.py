@@ -49,7 +49,7 @@ def collect(
     future, because a clock was put back, counts as young. Raises StorageError when something cannot be removed,
     IncompatibleError where another registry has blobs in the same place: what it needs would look like an orphan here.
     """
-    _check_alone(registry, registry.own_blobs() if for_good else registry.identity())
+    _check_alone(registry, registry.claim_blobs() if for_good else registry.identity())
     forgotten, kept = _forget(registry, grace, for_good) if forget else ((), ())
     old, young = _split(registry, grace)
     leftovers = [found for found in registry.blobs.leftovers() if _age(found) >= max(grace, WRITING).total_seconds()]
@@ -68,7 +68,7 @@ def collect(
 
 def _check_alone(registry: Registry, own: str | None) -> None:
     place = registry.blobs.place
-    for identity, name in registry.blobs.owners().items():
+    for identity, name in registry.blobs.claimants().items():
         if identity != own:
             raise IncompatibleError(
                 f"the registry in {name} has blobs in {place}, too, and those that only it needs would be removed; "

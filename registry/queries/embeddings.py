@@ -65,7 +65,7 @@ def _places(catalog: RecipeCatalog, parent: ParentRecord, name: str) -> dict[Sid
             raise IncompatibleError(f"{name} belongs to the parent {module.parent}, not to {parent.name}")
         return {module.side: _of_module(module)}
     language = parse_language(name)
-    modules, own = catalog.standing(parent.name), _own(parent)
+    modules, own = catalog.selected_modules(parent.name), _own(parent)
     tables = [_of_module(catalog.module(m.full_name)) for m in modules if m.language == language]
     # What comes last stays: the parent's own.
     places = {table.side: table for table in [*tables, *own] if table.language == language}

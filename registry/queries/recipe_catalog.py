@@ -15,8 +15,8 @@ from continual_mt.languages import Pair
 from registry.database import schema
 from registry.queries.catalog import Catalog, parent_id
 from registry.queries.garbage import not_collecting
-from registry.queries.recipe_resolver import PREFERENCE, Shelf
-from registry.queries.version_selection import CHAMPION, Choice
+from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
+from registry.queries.version_selection import CHAMPION, SelectionPolicy
 from registry.records.entities import ModuleOutline, ModuleRecord, ParentOutline
 from registry.records.names import ModuleName, full_name, unknown
 from registry.records.pairs import BEST_METRIC, BestScore, PairEntry
@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 500  # of ten thousand, so that few are held beside the records 
 
 
 class RecipeCatalog(Catalog):
-    """What can be run. Which module stands for a trained pair is chosen by the rules of `registry.choice.Choice`:
+    """What can be run. `SelectionPolicy` chooses the module of each trained pair:
 
     ``modules`` pins versions (``de-en:2``, ``de-en@candidate``) and ``test`` names the test set whose BLEU decides.
     """
@@ -38,11 +38,11 @@ class RecipeCatalog(Catalog):
         self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
     ) -> list[Recipe]:
         """Every recipe that can be run now, with the module that stands for each trained pair."""
-        return [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.recipes()]
+        return [recipe for resolver in self._resolvers(parent, modules, test) for recipe in resolver.recipes()]
 
-    def standing(self, parent: str | None = None) -> list[ModuleOutline]:
+    def selected_modules(self, parent: str | None = None) -> list[ModuleOutline]:
         """The module that stands for each trained pair of a parent, by pair."""
-        return list(self._shelf(self._owner(parent)).preferred)
+        return list(self._resolver(self._owner(parent)).preferred)
 
     def pairs(
         self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
@@ -53,7 +53,7 @@ class RecipeCatalog(Catalog):
         take the place of a real test set; the highest of several with different beams.
         """
         with not_collecting():
-            chosen = [recipe for shelf in self._shelves(parent, modules, test) for recipe in shelf.pairs()]
+            chosen = [recipe for resolver in self._resolvers(parent, modules, test) for recipe in resolver.pairs()]
             digests = [recipe.digest for recipe in chosen]
             best = self._best_scores(digests)
             return [PairEntry(recipe, best.get(digest)) for recipe, digest in zip(chosen, digests, strict=True)]
@@ -97,19 +97,19 @@ class RecipeCatalog(Catalog):
             if xattn is not None:
                 raise IncompatibleError(f"{kind} says which cross-attention is taken; leave out xattn ({xattn})")
             module = self.module(kind.removeprefix(_RETENTION), parent=owner.name)
-            shelf = Shelf.of(owner, [])
-            return shelf.through(shelf.choose(pair, "original"), module)
+            resolver = RecipeResolver.of(owner, [])
+            return resolver.through(resolver.choose(pair, "original"), module)
         if kind is not None and kind not in PREFERENCE:
             raise UnknownNameError(
                 f"there is no kind of recipe {kind[:80]!r}; there is: {', '.join(PREFERENCE)}, retention:MODULE"
             )
-        shelf = self._shelf(owner, modules, test, _parts_of(pair, owner.pair))
-        if not shelf.can_run(pair):
-            shelf = self._shelf(owner, modules, test)  # whose error lists every pair
-        recipe = shelf.choose(pair, kind)
+        resolver = self._resolver(owner, modules, test, _parts_of(pair, owner.pair))
+        if not resolver.can_run(pair):
+            resolver = self._resolver(owner, modules, test)  # whose error lists every pair
+        recipe = resolver.choose(pair, kind)
         if xattn is None:
             return recipe
-        return shelf.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=owner.name))
+        return resolver.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=owner.name))
 
     def recipe_of(self, digest: str) -> Recipe:
         """The recipe of a digest, or of its first digits, that was run or scored before.
@@ -159,32 +159,32 @@ class RecipeCatalog(Catalog):
             batches = session.execute(query).partitions(_ROWS_AT_ONCE)
             return {row[0]: BestScore._make(row[1:]) for rows in batches for row in rows}
 
-    def _shelves(self, name: str | None, modules: Sequence[str], test: str | None) -> list[Shelf]:
+    def _resolvers(self, name: str | None, modules: Sequence[str], test: str | None) -> list[RecipeResolver]:
         parents = self._owners() if name is None else [self._owner(name)]
         if modules and len(parents) > 1:
             raise UnknownNameError(
                 f"say which parent {', '.join(modules)} are of: {', '.join(p.name for p in parents)}"
             )
-        return [self._shelf(parent, modules, test) for parent in parents]
+        return [self._resolver(parent, modules, test) for parent in parents]
 
-    def _shelf(
+    def _resolver(
         self,
         parent: ParentOutline,
         modules: Sequence[str] = (),
         test: str | None = None,
         pairs: Collection[Pair] | None = None,
-    ) -> Shelf:
+    ) -> RecipeResolver:
         """What stands for each trained pair, or for ``pairs`` alone."""
         pinned = self._pinned(parent, modules)
         with self._database.read() as session:
             champions = _champions(session, parent.name, pairs)
             versions = _versions(session, parent.name, pairs, newest=test is None)
             scores = _scores_on(session, parent.name, test, pairs) if test is not None else {}
-        choice = Choice(_numbers(pinned), _numbers(champions), scores)
+        choice = SelectionPolicy(_numbers(pinned), _numbers(champions), scores)
         # A champion that is the newest, too, is there twice.
         taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
         of_pairs = [record for record in pinned.values() if pairs is None or record.pair in pairs]
-        return Shelf.of(parent, [*taken, *of_pairs], choice)
+        return RecipeResolver.of(parent, [*taken, *of_pairs], choice)
 
     def _pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
         if isinstance(names, str):

@@ -16,7 +16,7 @@ from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Group, Scope, trained_groups
-from registry.queries.version_selection import NEWEST, Choice, standing
+from registry.queries.version_selection import NEWEST, SelectionPolicy, selected_modules
 from registry.records.entities import ModuleOutline, ParentOutline
 from registry.records.names import unknown
 
@@ -24,16 +24,18 @@ PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
 
 
 @dataclass(frozen=True)
-class Shelf:
+class RecipeResolver:
     """A parent and the modules that stand for their pairs on it. Of two modules of a pair the first is preferred."""
 
     parent: ParentOutline
     modules: tuple[ModuleOutline, ...]
 
     @classmethod
-    def of(cls, parent: ParentOutline, modules: Iterable[ModuleOutline], choice: Choice = NEWEST) -> Shelf:
-        """The shelf of what stands for each pair among ``modules``."""
-        return cls(parent, tuple(standing(modules, choice)))
+    def of(
+        cls, parent: ParentOutline, modules: Iterable[ModuleOutline], choice: SelectionPolicy = NEWEST
+    ) -> RecipeResolver:
+        """The resolver of what stands for each pair among ``modules``."""
+        return cls(parent, tuple(selected_modules(modules, choice)))
 
     @cached_property
     def preferred(self) -> tuple[ModuleOutline, ...]:

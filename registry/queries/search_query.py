@@ -29,11 +29,11 @@ from sqlalchemy.types import Text
 
 from registry.database import schema
 from registry.database.row_mapping import module_record, parent_record
+from registry.queries.annotations import annotations_by_id
 from registry.queries.recipe_catalog import is_metric
-from registry.queries.remarks import remarks_by_id
 from registry.queries.search_syntax import METRICS, TEST, Comparison, Condition, Query
+from registry.records.annotations import Annotations, Deletion, Found, SearchResult
 from registry.records.pairs import BEST_METRIC
-from registry.records.remarks import Deletion, Found, Remarks, SearchResult
 
 _COMPARE: Mapping[Comparison, Callable[[Any, Any], ColumnElement[bool]]] = {
     "=": operator.eq,
@@ -120,7 +120,7 @@ def found_by(session: Session, query: Query, limit: int | None) -> SearchResult:
 
 
 def _found(session: Session, keys: Sequence[int], test: str | None) -> Iterator[Found]:
-    remarks = remarks_by_id(session, keys)
+    annotations = annotations_by_id(session, keys)
     bleu = {key: value for kind in (_PARENTS, _MODULES) for key, value in _bleu(session, kind, keys, test)}
     modules = {row.id: row for row in session.scalars(select(schema.Module).where(schema.Module.id.in_(keys)))}
     parents = {row.id: row for row in session.scalars(select(schema.Parent).where(schema.Parent.id.in_(keys)))}
@@ -128,7 +128,7 @@ def _found(session: Session, keys: Sequence[int], test: str | None) -> Iterator[
         row = modules.get(key) or parents[key]
         record = module_record(row) if isinstance(row, schema.Module) else parent_record(row)
         deletion = Deletion(row.deleted_by or "", row.deleted) if row.deleted else None
-        yield Found(record, remarks.get(key, Remarks()), deletion, bleu.get(key))
+        yield Found(record, annotations.get(key, Annotations()), deletion, bleu.get(key))
 
 
 def _bleu(session: Session, kind: _Kind, keys: Sequence[int], test: str | None) -> list[tuple[int, float]]:

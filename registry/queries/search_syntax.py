@@ -20,7 +20,7 @@ from typing import Literal, cast
 from continual_mt.errors import LanguageError, SpecError
 from continual_mt.languages import Pair, parse_language
 from continual_mt.model.architecture import SCOPES
-from continual_mt.suggest import did_you_mean
+from continual_mt.suggest import suggest
 
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
 Value = str | int | float | date
@@ -93,7 +93,7 @@ def _condition(word: str) -> Condition:
         raise ValueError(f"this is no condition; {_HOW}")
     field, comparison, value = match["field"], match["comparison"], match["value"]
     if field not in FIELDS:
-        guess = did_you_mean(field, FIELDS)
+        guess = suggest(field, FIELDS)
         raise ValueError(f"there is no field {field[:_SHOWN]!r}{guess}; there is: {', '.join(FIELDS)}")
     known = FIELDS[field]
     if comparison not in known.comparisons:

@@ -27,7 +27,7 @@ class Version(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
+class SelectionPolicy:
     """What decides: the first of these rules that says something about a pair.
 
     1. ``pinned``: the version that the caller names, by number or by alias.
@@ -50,11 +50,11 @@ class Choice:
         return self.scores.get((version.pair, version.version), float("-inf")), version.version
 
 
-NEWEST = Choice()
+NEWEST = SelectionPolicy()
 _Version = TypeVar("_Version", bound=Version)
 
 
-def standing(versions: Iterable[_Version], choice: Choice = NEWEST) -> list[_Version]:
+def selected_modules(versions: Iterable[_Version], choice: SelectionPolicy = NEWEST) -> list[_Version]:
     """What stands for each pair, by pair; behind one of scope ``scratch`` comes what takes part in other pairs."""
     of_pair: dict[Pair, list[_Version]] = {}
     for version in versions:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from continual_mt.errors import LanguageError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
-from continual_mt.suggest import did_you_mean
+from continual_mt.suggest import suggest
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -160,7 +160,7 @@ def unknown(kind: str, name: str, there_are: Iterable[str]) -> UnknownNameError:
     if not names:
         return UnknownNameError(f"there is no {kind} {name[:_SHOWN]!r}; there is none at all yet")
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-    guess = did_you_mean(name, names)
+    guess = suggest(name, names)
     return UnknownNameError(f"there is no {kind} {name[:_SHOWN]!r}{guess}; there is: {listed}")
 
 

@@ -9,16 +9,16 @@ from sqlalchemy import select
 from continual_mt.errors import UnknownNameError
 from registry.database import schema
 from registry.database.row_mapping import alias_move, alias_record
+from registry.queries.annotations import annotations_of
 from registry.queries.catalog import parent_id
 from registry.queries.dependents import holding_modules, holding_parent, naming_modules, naming_parent
 from registry.queries.recipe_catalog import RecipeCatalog
-from registry.queries.remarks import remarks_of
 from registry.queries.search_query import found_by
 from registry.queries.search_syntax import Query
+from registry.records.annotations import AliasMove, AliasRecord, Annotations, SearchResult
 from registry.records.entities import ModuleRecord, ParentRecord
 from registry.records.lineage import Relations, made_from
 from registry.records.names import AliasName, ModuleName, author, check_note, check_tag, full_name
-from registry.records.remarks import AliasMove, AliasRecord, Remarks, SearchResult
 from registry.writes import annotation
 
 FOUND_AT_MOST = 50
@@ -100,16 +100,16 @@ class Curation(RecipeCatalog):
         full, by = self._full_name(name), author(who)
         self._database.write(lambda session: annotation.add_note(session, full, text, by))
 
-    def remarks(self, record: ParentRecord | ModuleRecord) -> Remarks:
+    def annotations(self, record: ParentRecord | ModuleRecord) -> Annotations:
         """Aliases, tags and notes of one record, and the moves of aliases to and from it."""
-        return self.all_remarks(record.parent if isinstance(record, ModuleRecord) else record.name).get(
-            _name(record), Remarks()
+        return self.all_annotations(record.parent if isinstance(record, ModuleRecord) else record.name).get(
+            _name(record), Annotations()
         )
 
-    def all_remarks(self, parent: str) -> dict[str, Remarks]:
+    def all_annotations(self, parent: str) -> dict[str, Annotations]:
         """What was said of a parent and its modules, by full name; nothing of those of which nothing was said."""
         with self._database.read() as session:
-            return remarks_of(session, parent)
+            return annotations_of(session, parent)
 
     def delete(self, name: str, *, who: str | None = None) -> str:
         """Put a parent or one version of a module out of sight, so that it can be restored. Returns its full name.

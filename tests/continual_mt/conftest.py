@@ -11,7 +11,7 @@ from torch import Tensor
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -75,7 +75,7 @@ def parent(architecture: Architecture, django_tokenizers: dict[str, Tokenizer]) 
     source, target = django_tokenizers["es"], django_tokenizers["en"]
     sizes = {"source": source.size, "target": target.size}
     tensors = lively_tensors(architecture, parameter_names(architecture), sizes, seed=1)
-    return Parent(Pair("es", "en"), architecture, tensors, Side("es", source), Side("en", target))
+    return Parent(Pair("es", "en"), architecture, tensors, LanguageSide("es", source), LanguageSide("en", target))
 
 
 @pytest.fixture(scope="session")

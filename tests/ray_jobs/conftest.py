@@ -19,7 +19,7 @@ os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 import pytest
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, merge
 from continual_mt.data.tokenizer import train_tokenizer
@@ -27,13 +27,13 @@ from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, 
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.transformer import initial_tensors
-from ray_jobs.cluster import connection as cluster
+from ray_jobs.cluster import connection
 from ray_jobs.driver import Driver
 from ray_jobs.entrypoint import INSIDE_JOB_VARIABLE
 from ray_jobs.execution.work import Outcome
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.tokenizers import tokenizers
-from ray_jobs.planning.training_task import StoredParent, WorkOrder
+from ray_jobs.planning.training_task import StoredParent, TrainingTask
 from registry import Lineage, Registry
 from tests.ray_jobs.heads import Head, started_head
 from tests.ray_jobs.programs import Program, Values
@@ -140,7 +140,7 @@ def untrained_home(django_catalogs: dict[str, list[str]], tmp_path_factory: pyte
     architecture = Architecture(**ARCHITECTURE)
     sizes = {"source": source.size, "target": target.size}
     tensors = initial_tensors(architecture, parameter_names(architecture), sizes, seed=1)
-    parent = Parent(Pair("es", "en"), architecture, tensors, Side("es", source), Side("en", target))
+    parent = Parent(Pair("es", "en"), architecture, tensors, LanguageSide("es", source), LanguageSide("en", target))
     home = tmp_path_factory.mktemp("untrained") / "home"
     with Registry.open(home, create=True) as registry:
         registry.register_parent("es-en", parent, lineage=Lineage(corpora=(), spec={}, code_version="0.1.0"))
@@ -172,20 +172,20 @@ def parent_spec(parent_values: ValuesOf) -> Callable[..., ParentSpec]:
 def free_port() -> Callable[[], int]:
     def find() -> int:
         with closing(socket.socket()) as listener:
-            listener.bind((cluster.LOOPBACK, 0))
+            listener.bind((connection.LOOPBACK, 0))
             return int(listener.getsockname()[1])
 
     return find
 
 
 @pytest.fixture
-def order(registry: Registry, tmp_path: Path) -> Callable[[ResolvedJob], WorkOrder]:
+def order(registry: Registry, tmp_path: Path) -> Callable[[ResolvedJob], TrainingTask]:
     """What the driver makes of an addition to the untrained parent, for one worker with one thread."""
 
-    def make(job: ResolvedJob) -> WorkOrder:
+    def make(job: ResolvedJob) -> TrainingTask:
         parent = StoredParent(registry.blobs, job.parent.pieces) if job.parent else None
         source, target = tokenizers(job, parent, tmp_path)
-        return WorkOrder.of(job, parent, source, target, threads=1, cache=tmp_path)
+        return TrainingTask.of(job, parent, source, target, threads=1, cache=tmp_path)
 
     return make
 
@@ -206,7 +206,7 @@ def head(ray_program: Path, free_port: Callable[[], int]) -> Iterator[Head]:
 @pytest.fixture(scope="session")
 def ray_cluster(head: Head) -> Iterator[Head]:
     """This process connected to the shared cluster: every Driver of a test uses the connection."""
-    with cluster.connected(head.address):
+    with connection.connected(head.address):
         yield head
 
 

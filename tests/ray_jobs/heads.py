@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray_jobs.cluster import connection as cluster
+from ray_jobs.cluster import connection
 
 START_SECONDS = 120
 
@@ -32,22 +32,29 @@ def started_head(ray_program: Path, port: int, dashboard: int) -> Iterator[Head]
     # Not pytest's folder: Ray puts sockets there, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
         log = stack.enter_context(Path(folder, "start.log").open("wb"))
-        command = [ray_program, "start", "--head", "--block", f"--port={port}", f"--node-ip-address={cluster.LOOPBACK}"]
-        command += [f"--dashboard-host={cluster.LOOPBACK}", f"--dashboard-port={dashboard}", "--num-cpus=4"]
-        command += [f"--temp-dir={folder}", f"--object-store-memory={cluster.OBJECT_STORE_BYTES}"]
+        command = [
+            ray_program,
+            "start",
+            "--head",
+            "--block",
+            f"--port={port}",
+            f"--node-ip-address={connection.LOOPBACK}",
+        ]
+        command += [f"--dashboard-host={connection.LOOPBACK}", f"--dashboard-port={dashboard}", "--num-cpus=4"]
+        command += [f"--temp-dir={folder}", f"--object-store-memory={connection.OBJECT_STORE_BYTES}"]
         # As in an activated environment, where the python that jobs are started with is this one.
         environment = {**os.environ, "PATH": f"{ray_program.parent}{os.pathsep}{os.environ['PATH']}"}
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env=environment)
         stack.callback(_end_session, process)
         _await_answer(process, dashboard, Path(folder, "start.log"))
-        yield Head(f"{cluster.LOOPBACK}:{port}", f"http://{cluster.LOOPBACK}:{dashboard}")
+        yield Head(f"{connection.LOOPBACK}:{port}", f"http://{connection.LOOPBACK}:{dashboard}")
 
 
 def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with closing(socket.socket()) as probe:
-            if probe.connect_ex((cluster.LOOPBACK, port)) == 0:
+            if probe.connect_ex((connection.LOOPBACK, port)) == 0:
                 return
         time.sleep(0.3)
     raise RuntimeError(f"ray start did not come up: {log.read_text()}")

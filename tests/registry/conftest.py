@@ -17,7 +17,7 @@ import torch
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import parameter_shapes
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE
 from continual_mt.languages import Pair, new_side_of
@@ -62,7 +62,13 @@ def make_parent(tokenizers: dict[str, Tokenizer]) -> MakeParent:
         languages = Pair.parse(pair)
         source, target = tokenizers[languages.source], tokenizers[languages.target]
         tensors = random_tensors(parameter_names(ARCHITECTURE), {"source": source.size, "target": target.size}, seed)
-        return Parent(languages, ARCHITECTURE, tensors, Side(languages.source, source), Side(languages.target, target))
+        return Parent(
+            languages,
+            ARCHITECTURE,
+            tensors,
+            LanguageSide(languages.source, source),
+            LanguageSide(languages.target, target),
+        )
 
     return make
 

@@ -44,7 +44,7 @@ def test_the_public_names() -> None:
         "Registry",
         "Relation",
         "Relations",
-        "Remarks",
+        "Annotations",
         "ScoreRecord",
         "SearchResult",
         "SequenceRecord",

@@ -72,7 +72,7 @@ def alias(
 
 
 def _print_alias(name: str, present: AliasRecord | None, moves: list[AliasMove], as_json: bool) -> None:
-    from dashboards.tables.remarks import moves_table
+    from dashboards.tables.annotations import moves_table
 
     if as_json:
         shown = present.to_json() if present else {"name": moves[-1].full_name, "module": None, "version": None}
@@ -140,13 +140,16 @@ def restore(name: Name, home: options.Home = None, as_json: options.Json = False
 
 
 def _print_remarks(registry: Registry, name: str, as_json: bool) -> None:
-    from dashboards.tables.remarks import remark_facts
+    from dashboards.tables.annotations import annotation_facts
     from registry import ParentRecord
 
     record = registry.find(name)
-    remarks, full = registry.remarks(record), record.name if isinstance(record, ParentRecord) else record.full_name
+    annotations, full = (
+        registry.annotations(record),
+        record.name if isinstance(record, ParentRecord) else record.full_name,
+    )
     if as_json:
-        print_json({"name": full, **remarks.to_json()})
+        print_json({"name": full, **annotations.to_json()})
     else:
-        facts = [("name", full), *remark_facts(remarks)]
+        facts = [("name", full), *annotation_facts(annotations)]
         print_text("".join(f"{key}: {value}\n" for key, value in facts))

@@ -14,7 +14,7 @@ from continual_mt.cli.support.output import print_json, print_table, print_text,
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from registry import ModuleRecord, ParentRecord, Registry, Remarks, ScoreRecord
+    from registry import Annotations, ModuleRecord, ParentRecord, Registry, ScoreRecord
 
 app = options.group("Parents and modules: what they store and where they come from.")
 
@@ -42,22 +42,22 @@ def list_all(
         return
     with Registry.open(Home.resolve(home).path) as opened:
         parents, modules = opened.parents(), opened.modules()
-        remarks = {name: said for parent in parents for name, said in opened.all_remarks(parent.name).items()}
+        annotations = {name: said for parent in parents for name, said in opened.all_annotations(parent.name).items()}
     if as_json:
         print_json(
             {
-                "parents": [_described(parent, remarks.get(parent.name)) for parent in parents],
-                "modules": [_described(module, remarks.get(module.full_name)) for module in modules],
+                "parents": [_described(parent, annotations.get(parent.name)) for parent in parents],
+                "modules": [_described(module, annotations.get(module.full_name)) for module in modules],
             }
         )
     elif parents:
-        print_table(storage_table(parents, modules, created=True, remarks=remarks))
+        print_table(storage_table(parents, modules, created=True, annotations=annotations))
     else:
         say("there is nothing yet; train a parent with 'continual-mt parent train'")
 
 
 def _list_deleted(home: options.Home, as_json: bool) -> None:
-    from dashboards.tables.remarks import found_table
+    from dashboards.tables.annotations import found_table
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as opened:
@@ -70,10 +70,10 @@ def _list_deleted(home: options.Home, as_json: bool) -> None:
         say("nothing is deleted")
 
 
-def _described(record: ParentRecord | ModuleRecord, remarks: Remarks | None) -> dict[str, object]:
-    from registry import Remarks
+def _described(record: ParentRecord | ModuleRecord, annotations: Annotations | None) -> dict[str, object]:
+    from registry import Annotations
 
-    return {**record.to_json(), **(remarks or Remarks()).to_json()}
+    return {**record.to_json(), **(annotations or Annotations()).to_json()}
 
 
 @app.command(epilog=options.examples("continual-mt registry show fr-en", "continual-mt registry show de-en:1 --json"))
@@ -90,11 +90,11 @@ def show(
 
     with Registry.open(Home.resolve(home).path) as opened:
         record = opened.find(name)
-        scores, remarks = _scores_of(opened, record), opened.remarks(record)
+        scores, annotations = _scores_of(opened, record), opened.annotations(record)
     if as_json:
-        print_json({**_described(record, remarks), "scores": [score.to_json() for score in scores]})
+        print_json({**_described(record, annotations), "scores": [score.to_json() for score in scores]})
     else:
-        _print(record, scores, remarks)
+        _print(record, scores, annotations)
 
 
 @app.command(epilog=options.examples("continual-mt registry upgrade --home /data/home"))
@@ -126,9 +126,9 @@ def _scores_of(opened: Registry, record: ParentRecord | ModuleRecord) -> list[Sc
     return opened.scores(parent=record.name)
 
 
-def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], remarks: Remarks) -> None:
+def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], annotations: Annotations) -> None:
+    from dashboards.tables.annotations import annotation_facts, moves_table
     from dashboards.tables.artifacts import corpora_table, results_table, size, time_of
-    from dashboards.tables.remarks import moves_table, remark_facts
     from registry import ModuleRecord
 
     lineage = record.lineage
@@ -145,9 +145,9 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], remar
         facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}
     facts |= {"created": time_of(record), "code version": lineage.code_version}
     facts |= {"MLflow run": lineage.run or "none", "job": lineage.job or "none"}
-    print_text("".join(f"{key}: {value}\n" for key, value in [*facts.items(), *remark_facts(remarks)]))
+    print_text("".join(f"{key}: {value}\n" for key, value in [*facts.items(), *annotation_facts(annotations)]))
     tables = [("corpora", corpora_table(lineage)), ("scores", results_table(scores))]
-    for title, table in [*tables, *([("alias history", moves_table(remarks.moves))] if remarks.moves else [])]:
+    for title, table in [*tables, *([("alias history", moves_table(annotations.moves))] if annotations.moves else [])]:
         print_text(f"\n{title}:{'' if table.rows else ' none'}\n")
         if table.rows:
             print_table(table)

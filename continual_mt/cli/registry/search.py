@@ -35,7 +35,7 @@ def search(
     side, scope, shared, version, tag, alias, corpus, licence, run, job, digest, code, created, parameters, bytes,
     deleted.
     """
-    from dashboards.tables.remarks import found_table
+    from dashboards.tables.annotations import found_table
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
@@ -54,7 +54,7 @@ def lineage(name: Name, home: options.Home = None, as_json: options.Json = False
 
     What holds it keeps it from being deleted.
     """
-    from dashboards.tables.remarks import dependents_table, origins_table
+    from dashboards.tables.annotations import dependents_table, origins_table
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:

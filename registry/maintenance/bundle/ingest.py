@@ -16,8 +16,7 @@ from registry.database import schema
 from registry.maintenance.bundle.manifest import ArtifactEntry, Manifest, ModuleEntry, ParentEntry, ScoreEntry
 from registry.queries.catalog import find_parent, name_of
 from registry.records.entities import CorpusRecord, JSONObject, Lineage, ScoreRecord, now
-from registry.writes import registration
-from registry.writes import scoring as measuring
+from registry.writes import registration, scoring
 from registry.writes.registration import StoredPiece
 
 State = Literal["imported", "there already", "there, deleted"]
@@ -190,7 +189,7 @@ class _Receiver:
             "cross_attention": self._named(entry.cross_attention),
             "target": self._named(entry.target),
         }
-        measuring.add_score(self._session, ScoreRecord(**{**entry.model_dump(), **here}))
+        scoring.add_score(self._session, ScoreRecord(**{**entry.model_dump(), **here}))
         return True
 
     def _named(self, module: str | None) -> str | None:

@@ -60,7 +60,7 @@ def import_bundle(
                     registry.blobs.put(bundle.read(digest))
             return receive(session, bundle.manifest, contents, parent)
 
-        registry.own_blobs()
+        registry.claim_blobs()
         _check_room(registry.blobs, sum(sizes.values()))
         for digest in sizes:
             registry.blobs.put(bundle.read(digest))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import json_piece, parameter_shapes, read_json
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError
 from continual_mt.languages import Pair
@@ -28,7 +28,7 @@ NAMES = parameter_names(ARCHITECTURE)
 
 def make_parent(tensors: dict[str, Tensor], pair: str = "es-en", architecture: Architecture = ARCHITECTURE) -> Parent:
     parsed = Pair.parse(pair)
-    return Parent(parsed, architecture, tensors, Side(parsed.source, TINY), Side(parsed.target, TINY))
+    return Parent(parsed, architecture, tensors, LanguageSide(parsed.source, TINY), LanguageSide(parsed.target, TINY))
 
 
 def formula_tensors() -> dict[str, Tensor]:
@@ -65,7 +65,7 @@ def test_tokenizers_decide_the_fingerprint_by_side(parent: Parent, django_tokeni
     renamed = TINY.model.replace(b"\xe2\x96\x81wom", b"\xe2\x96\x81mow")
     assert renamed != TINY.model
     other = Tokenizer(renamed)
-    sides = [Side("es", other), Side("en", TINY)]
+    sides = [LanguageSide("es", other), LanguageSide("en", TINY)]
     changed = Parent(one.pair, ARCHITECTURE, formula_tensors(), *sides)
     exchanged = Parent(one.pair, ARCHITECTURE, formula_tensors(), *reversed(sides))
     assert len({one.fingerprint, changed.fingerprint, exchanged.fingerprint}) == 3

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from continual_mt.data import batching as batches_module
+from continual_mt.data import batching
 from continual_mt.data.batching import UpdateStream, epoch_batches, make_batch, pad
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -37,7 +37,7 @@ def test_an_epoch_holds_every_sentence_once_within_the_limit(
     corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int, pool: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches_module, "POOL", pool)
+        patch.setattr(batching, "POOL", pool)
         batches = epoch_batches(corpus, batch_tokens, seed, epoch)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(corpus)))
     for lengths in (corpus.source_lengths, corpus.target_lengths):

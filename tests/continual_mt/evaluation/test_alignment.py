@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.errors import CorpusError, IncompatibleError
 from continual_mt.evaluation import alignment as alignment_module
@@ -55,7 +55,7 @@ def random_rows(rows: int, seed: int, width: int = WIDTH) -> Tensor:
 @pytest.fixture(scope="module")
 def german() -> EmbeddingTable:
     tokenizer = train_tokenizer(lambda: GERMAN, 40)
-    return EmbeddingTable(Side("de", tokenizer), random_rows(tokenizer.size, 1))
+    return EmbeddingTable(LanguageSide("de", tokenizer), random_rows(tokenizer.size, 1))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def french(german: EmbeddingTable) -> EmbeddingTable:
             place = tokenizer.encode(answer)
             if len(ids) == len(place) == 1:
                 embedding[place[0]] = 3 * german.embedding[ids[0]]
-    return EmbeddingTable(Side("fr", tokenizer), embedding)
+    return EmbeddingTable(LanguageSide("fr", tokenizer), embedding)
 
 
 def rows_of_length_1(count: st.SearchStrategy[int]) -> st.SearchStrategy[Tensor]:
@@ -122,7 +122,7 @@ def test_a_table_beside_itself_is_aligned_whatever_the_method(
     django_tokenizers: dict[str, Tokenizer], django_catalogs: dict[str, list[str]]
 ) -> None:
     tokenizer = django_tokenizers["en"]
-    table = EmbeddingTable(Side("en", tokenizer), random_rows(tokenizer.size, 3))
+    table = EmbeddingTable(LanguageSide("en", tokenizer), random_rows(tokenizer.size, 3))
     words = {word: (word,) for sentence in django_catalogs["en"][:40] for word in sentence.split()}
     results = align(table, table, Lexicon("en-en.tsv", words))
     # Words that are spelt with the same pieces in another order pool to the same place, and one cannot be told apart.
@@ -134,7 +134,9 @@ def test_a_table_beside_itself_is_aligned_whatever_the_method(
 
 def test_unrelated_tables_are_not_aligned(django_tokenizers: dict[str, Tokenizer]) -> None:
     tokenizer = django_tokenizers["en"]
-    first, second = (EmbeddingTable(Side("en", tokenizer), random_rows(tokenizer.size, seed)) for seed in (4, 5))
+    first, second = (
+        EmbeddingTable(LanguageSide("en", tokenizer), random_rows(tokenizer.size, seed)) for seed in (4, 5)
+    )
     words = {piece[1:]: (piece[1:],) for piece in tokenizer.pieces if piece.startswith("▁") and len(piece) > 1}
     by_cosine, by_csls, *_ = align(first, second, Lexicon("en-en.tsv", words))
     assert by_cosine.precision.queries > 40

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.errors import CorpusError
 from continual_mt.evaluation.alignment import EmbeddingTable
@@ -20,7 +20,9 @@ def tables(django_tokenizers: dict[str, Tokenizer]) -> tuple[EmbeddingTable, Emb
     """The same table twice, under two names."""
     tokenizer = django_tokenizers["en"]
     embedding = torch.randn(tokenizer.size, 16, generator=torch.Generator().manual_seed(1))
-    return EmbeddingTable(Side("en", tokenizer), embedding), EmbeddingTable(Side("es", tokenizer), 2 * embedding)
+    return EmbeddingTable(LanguageSide("en", tokenizer), embedding), EmbeddingTable(
+        LanguageSide("es", tokenizer), 2 * embedding
+    )
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,9 @@ def test_without_a_lexicon_the_most_frequent_pieces_that_can_be_words_are_shown(
 
 def test_a_script_without_spaces_has_a_map_as_well() -> None:
     tokenizer = train_tokenizer(lambda: ["這是一個測試", "這是我的書", "我的一個書"] * 20, 30)
-    table = EmbeddingTable(Side("zh", tokenizer), torch.randn(30, 8, generator=torch.Generator().manual_seed(1)))
+    table = EmbeddingTable(
+        LanguageSide("zh", tokenizer), torch.randn(30, 8, generator=torch.Generator().manual_seed(1))
+    )
     assert {"一個", "我的", "測試"} < set(frequent_map(table, table, most=10).labels)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import InputError
 from continual_mt.evaluation.alignment import EmbeddingTable, align
@@ -13,7 +13,7 @@ from continual_mt.evaluation.nearest_neighbours import Neighbourhood
 
 def table(tokenizer: Tokenizer, language: str, seed: int) -> EmbeddingTable:
     embedding = torch.randn(tokenizer.size, 16, generator=torch.Generator().manual_seed(seed))
-    return EmbeddingTable(Side(language, tokenizer), embedding)
+    return EmbeddingTable(LanguageSide(language, tokenizer), embedding)
 
 
 def test_the_neighbours_are_those_that_an_alignment_finds(django_tokenizers: dict[str, Tokenizer]) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from continual_mt.model import cross_entropy as loss_module
+from continual_mt.model import cross_entropy
 from continual_mt.model.cross_entropy import projected_loss
 
 ROWS, WIDTH, VOCABULARY = 37, 8, 30
@@ -25,7 +25,7 @@ def tensors() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def test_value_and_gradients_are_those_of_cross_entropy(
     tensors: tuple[Tensor, Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, smoothing: float, chunk: int
 ) -> None:
-    monkeypatch.setitem(loss_module.CHUNK_ROWS, "cpu", chunk)
+    monkeypatch.setitem(cross_entropy.CHUNK_ROWS, "cpu", chunk)
     *inputs, labels = tensors
     ours, theirs = ([tensor.clone().requires_grad_() for tensor in inputs] for _ in range(2))
     found = projected_loss(*ours, labels, smoothing)
@@ -41,7 +41,7 @@ def test_value_and_gradients_are_those_of_cross_entropy(
 def test_filler_rows_have_no_part_in_it(
     tensors: tuple[Tensor, Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(loss_module.CHUNK_ROWS, "cpu", 8)
+    monkeypatch.setitem(cross_entropy.CHUNK_ROWS, "cpu", 8)
     *inputs, labels = tensors
     real = 21
     ours, theirs = ([tensor.clone().requires_grad_() for tensor in inputs] for _ in range(2))

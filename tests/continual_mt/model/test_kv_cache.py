@@ -31,8 +31,8 @@ def test_a_hypothesis_sees_its_own_past_and_no_other(beam: int, steps: int) -> N
             for hypothesis in range(beam):
                 history = histories[row][hypothesis] = [*histories[row][hypothesis], new[place, :, hypothesis]]
                 cells = torch.arange(keys.shape[2])
-                if remembered.lineage is not None:
-                    cells = cells[remembered.lineage[place, 0, hypothesis] == 0]
+                if remembered.beam_ancestry_mask is not None:
+                    cells = cells[remembered.beam_ancestry_mask[place, 0, hypothesis] == 0]
                 assert torch.equal(values[place][:, cells], -torch.stack(history, dim=1))
                 assert torch.equal(keys[place][:, cells], torch.stack(history, dim=1) + (LAYERS - 1))
         origin = torch.randint(beam, (len(rows), beam), generator=generator)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from continual_mt.model import linear as products
+from continual_mt.model import linear as linear_module
 from continual_mt.model.linear import FEW_ROWS, HAS_LAYOUT, laid_out, linear
 
 
@@ -11,13 +11,13 @@ from continual_mt.model.linear import FEW_ROWS, HAS_LAYOUT, laid_out, linear
 def laid(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     """The shapes of the weights that were laid out."""
     seen: list[torch.Size] = []
-    laying = products._lay
+    laying = linear._lay
 
     def note(weight: torch.Tensor) -> torch.Tensor:
         seen.append(weight.shape)
         return laying(weight)
 
-    monkeypatch.setattr(products, "_lay", note)
+    monkeypatch.setattr(linear_module, "_lay", note)
     return seen
 
 

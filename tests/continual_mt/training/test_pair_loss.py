@@ -44,7 +44,7 @@ def test_a_pair_makes_its_own_batches(make_task: MakeTask) -> None:
 
 
 def test_a_frozen_encoder_has_no_dropout_and_no_gradient(make_task: MakeTask, tmp_path: Path) -> None:
-    """Kept or not, its states are the same; one that trains has both."""
+    """ForgettingSummary or not, its states are the same; one that trains has both."""
     task = make_task()
     task.model.dropout = 0.5
     task.model.requires_grad_(True).train()

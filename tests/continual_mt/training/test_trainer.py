@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import Side
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.batching import epoch_batches
 from continual_mt.data.corpora.corpus import inspect
@@ -17,7 +17,7 @@ from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.errors import TrainingError
-from continual_mt.evaluation import metrics as scoring
+from continual_mt.evaluation import metrics
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import (
@@ -214,11 +214,11 @@ def test_a_small_model_learns_a_small_corpus_by_heart(django_catalogs: dict[str,
         precision="float32",
     )
     corpus = tokenize_corpus(files, inspect(files).digest, *tokenizers, tmp_path)
-    pair_model = PairModel(files.pair, model, Side("es", tokenizers[0]), Side("en", tokenizers[1]))
+    pair_model = PairModel(files.pair, model, LanguageSide("es", tokenizers[0]), LanguageSide("en", tokenizers[1]))
     reports: list[Report] = []
     progress = run(
         Task(model, names, corpus, *tokenizers, settings, seed=1),
-        development=lambda _: scoring.bleu(pair_model.translate(sources, beam=1), references, "en"),
+        development=lambda _: metrics.bleu(pair_model.translate(sources, beam=1), references, "en"),
         report=reports.append,
     )
     assert progress.best_score is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from continual_mt.errors import InputError, UnknownNameError
-from dashboards.page import translate as translating
+from dashboards.page import translate
 from dashboards.page.translate import CHARACTERS, Sentences
 from registry import Lineage, Registry
 from tests.registry.conftest import MakeModule, MakeParent
@@ -49,7 +49,7 @@ def test_another_registry_in_the_same_place_is_noticed(
 
 
 def test_weights_of_many_modules_are_forgotten(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translating, "MODULES_KEPT", 1)
+    monkeypatch.setattr(translate, "MODULES_KEPT", 1)
     sentences = Sentences(lambda: Registry.open(home))
     assert sentences.translate("de", "es", "base", "Guten Tag") == sentences.translate("de", "es", "base", "Guten Tag")
     sentences.close()

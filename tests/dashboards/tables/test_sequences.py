@@ -19,9 +19,9 @@ from dashboards.tables.sequences import (
 )
 from dashboards.tables.table import plain
 from registry import Lineage, ModuleRecord, SequenceRecord
-from registry.analysis.gains import Gain
+from registry.analysis.gains import TransferResult
 from registry.analysis.history import ScoredOn
-from registry.analysis.summary import Average, Kept, Storage, Summary, ViewSummary
+from registry.analysis.summary import Average, ForgettingSummary, Storage, Summary, ViewSummary
 
 ES_EN, PT_EN, ES_DE, PT_DE = map(Pair.parse, ("es-en", "pt-en", "es-de", "pt-de"))
 CREATED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -44,7 +44,7 @@ THROUGH = ViewSummary(
     view="through",
     averages=(Average(PairSet("trained by 0", (ES_EN,)), (40.0, 30.0, 20.04)),),
     forgetting=(Forgetting(ES_EN, 0, 40.0, 40.0, 20.04), Forgetting(PT_EN, 1, None, None, 18.0)),
-    kept=Kept(PairSet("trained before the last", (ES_EN, PT_EN)), None, -1.25, 3.0),
+    kept=ForgettingSummary(PairSet("trained before the last", (ES_EN, PT_EN)), None, -1.25, 3.0),
     retention=Retention((75.0, 50.1)),
 )
 SUMMARY = Summary(
@@ -55,8 +55,8 @@ SUMMARY = Summary(
     coverage=(Coverage(0, 0), Coverage(1, 0), Coverage(2, 1)),
     modules={1: MODULE},
     storage=Storage(modules=1, parameters=1_700, bytes=6_800, copy_parameters=10_000, copy_bytes=40_000),
-    forward_transfer=Gain(Transfer("bleu", {PT_EN: 4.0}), {PT_EN: "base/pt-en:2"}),
-    order_transfer=Gain(Transfer("chrf", {ES_DE: -0.5}), {ES_DE: "first"}),
+    forward_transfer=TransferResult(Transfer("bleu", {PT_EN: 4.0}), {PT_EN: "base/pt-en:2"}),
+    order_transfer=TransferResult(Transfer("chrf", {ES_DE: -0.5}), {ES_DE: "first"}),
 )
 
 

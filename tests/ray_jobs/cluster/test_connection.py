@@ -8,7 +8,7 @@ import ray
 
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ClusterError
-from ray_jobs.cluster import connection as cluster
+from ray_jobs.cluster import connection
 from ray_jobs.cluster.connection import Share, _fits
 
 BIG, SMALL, GPU = {"CPU": 8.0}, {"CPU": 2.0}, {"CPU": 4.0, "GPU": 1.0}
@@ -35,12 +35,12 @@ def test_a_worker_fits_on_one_machine_or_not_at_all(share: Share, free: list[dic
 
 
 def test_several_machines_want_places_that_all_can_use() -> None:
-    cluster.check_shared(1, ["the blobs in /home/blobs"])
-    cluster.check_shared(3, [])
+    connection.check_shared(1, ["the blobs in /home/blobs"])
+    connection.check_shared(3, [])
     with pytest.raises(
         ClusterError, match="has 3 machines, but the records in a and the blobs in b lie on one"
     ) as caught:
-        cluster.check_shared(3, ["the records in a", "the blobs in b"])
+        connection.check_shared(3, ["the records in a", "the blobs in b"])
     assert "CONTINUAL_MT_BLOBS for blobs, resources.storage in the spec for checkpoints" in str(caught.value)
 
 
@@ -51,19 +51,19 @@ def test_a_share_is_said_in_words() -> None:
 
 @pytest.mark.slow
 def test_cpus_are_shared_evenly_unless_the_spec_says_how_many(ray_cluster: Any) -> None:
-    assert cluster.nodes()[0]["CPU"] == 4
-    assert cluster.share_of(Resources()) == Share(1, 4, 0)
-    assert cluster.share_of(Resources(workers=2)) == Share(2, 2, 0)
-    assert cluster.share_of(Resources(workers=3)) == Share(3, 1, 0)
-    assert cluster.share_of(Resources(workers=9)) == Share(9, 1, 0)
-    assert cluster.share_of(Resources(workers=2, cpus=3, gpus=1)) == Share(2, 3, 1)
+    assert connection.nodes()[0]["CPU"] == 4
+    assert connection.share_of(Resources()) == Share(1, 4, 0)
+    assert connection.share_of(Resources(workers=2)) == Share(2, 2, 0)
+    assert connection.share_of(Resources(workers=3)) == Share(3, 1, 0)
+    assert connection.share_of(Resources(workers=9)) == Share(9, 1, 0)
+    assert connection.share_of(Resources(workers=2, cpus=3, gpus=1)) == Share(2, 3, 1)
 
 
 @pytest.mark.slow
 def test_what_the_cluster_will_never_have_is_refused_at_once(ray_cluster: Any) -> None:
     started = time.monotonic()
     with pytest.raises(ClusterError) as caught:
-        cluster.await_capacity(Share(2, 3, 1), 0, print)
+        connection.await_capacity(Share(2, 3, 1), 0, print)
     assert time.monotonic() - started < 10
     assert str(caught.value) == (
         "the job wants 2 × (3 CPUs and 1 GPUs), but the cluster has 4 CPUs and 0 GPUs; "
@@ -76,7 +76,7 @@ def test_a_cluster_that_may_grow_is_waited_for_and_no_longer(ray_cluster: Any) -
     said: list[str] = []
     started = time.monotonic()
     with pytest.raises(ClusterError, match="but the cluster has 4 CPUs"):
-        cluster.await_capacity(Share(1, 64, 0), 0.05, said.append)
+        connection.await_capacity(Share(1, 64, 0), 0.05, said.append)
     assert 3 <= time.monotonic() - started < 15
     assert said == ["waiting up to 0.05 minutes for the cluster to grow to 1 × (64 CPUs)"]
 
@@ -88,40 +88,40 @@ class Busy:
 
 @pytest.mark.slow
 def test_what_others_use_is_waited_for(ray_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "BUSY_SECONDS", 1.5)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 1.5)
     other = ray.remote(Busy).options(num_cpus=3).remote()
     assert ray.get(other.ready.remote())
     with pytest.raises(ClusterError, match=r"the job wants 1 × \(2 CPUs\), .* others use all but 1 CPUs"):
-        cluster.await_capacity(Share(1, 2, 0), 0, print)
-    cluster.await_capacity(Share(1, 1, 0), 0, print)
-    monkeypatch.setattr(cluster, "BUSY_SECONDS", 60.0)
+        connection.await_capacity(Share(1, 2, 0), 0, print)
+    connection.await_capacity(Share(1, 1, 0), 0, print)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 60.0)
     ray.kill(other)
-    cluster.await_capacity(Share(1, 4, 0), 0, print)
+    connection.await_capacity(Share(1, 4, 0), 0, print)
 
 
 @pytest.mark.slow
 def test_room_is_what_neither_others_nor_our_own_take(ray_cluster: Any) -> None:
     one, three, all_four = Share(1, 1, 0), Share(3, 1, 0), Share(1, 4, 0)
-    assert cluster.has_room(all_four, [], [])
+    assert connection.has_room(all_four, [], [])
     # Begun a moment ago: nothing is taken yet.
-    assert cluster.has_room(one, [three], [three])
-    assert not cluster.has_room(Share(2, 1, 0), [three], [three])
-    assert not cluster.has_room(one, [all_four], [all_four])
+    assert connection.has_room(one, [three], [three])
+    assert not connection.has_room(Share(2, 1, 0), [three], [three])
+    assert not connection.has_room(one, [all_four], [all_four])
     # Its lost worker is being replaced: what it had is free for a moment.
-    assert not cluster.has_room(one, [all_four], [])
-    assert not cluster.has_room(Share(1, 1, 1), [], [])
+    assert not connection.has_room(one, [all_four], [])
+    assert not connection.has_room(Share(1, 1, 1), [], [])
     other = ray.remote(Busy).options(num_cpus=2).remote()
     assert ray.get(other.ready.remote())
-    assert cluster.has_room(one, [one], [one])
-    assert not cluster.has_room(Share(2, 1, 0), [one], [one])
+    assert connection.has_room(one, [one], [one])
+    assert not connection.has_room(Share(2, 1, 0), [one], [one])
     ray.kill(other)
-    cluster.await_capacity(all_four, 0, print)
+    connection.await_capacity(all_four, 0, print)
 
 
 @pytest.mark.slow
 def test_ray_listens_on_loopback_alone(ray_cluster: Any) -> None:
     (node,) = ray.nodes()  # type: ignore[no-untyped-call]
-    assert node["NodeManagerAddress"] == cluster.LOOPBACK
-    with cluster.connected("somewhere else, which is not asked while a connection is there"):
+    assert node["NodeManagerAddress"] == connection.LOOPBACK
+    with connection.connected("somewhere else, which is not asked while a connection is there"):
         assert ray.is_initialized()
     assert ray.is_initialized()

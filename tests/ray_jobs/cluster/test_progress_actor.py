@@ -10,7 +10,7 @@ import ray
 
 from continual_mt.errors import CorpusError, TrainingError
 from continual_mt.training.progress import Report
-from ray_jobs.cluster.progress_actor import Channel, News
+from ray_jobs.cluster.progress_actor import Channel, ProgressUpdate
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ def work(arguments: dict[str, Channel]) -> None:
     """A worker's side of the conversation."""
     channel = arguments["channel"]
     channel.report(REPORT)
-    channel.surround({"torch": "2.0", "threads": 2})
+    channel.report_environment({"torch": "2.0", "threads": 2})
     channel.note("first")
     channel.note("second")
     channel.fail(CorpusError("train.pt", "not UTF-8", 7))
@@ -30,7 +30,7 @@ def work(arguments: dict[str, Channel]) -> None:
 
 def test_a_worker_tells_the_driver(ray_cluster: Any) -> None:
     channel = Channel.open()
-    assert channel.news() == News()
+    assert channel.news() == ProgressUpdate()
     assert not channel.failed()
     # The worker process gets this function by value: it has no way to import a test.
     ray.get(ray.remote(work).options(num_cpus=0).remote({"channel": channel}))

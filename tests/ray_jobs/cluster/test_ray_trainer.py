@@ -11,11 +11,11 @@ import ray.train
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import CorpusError
 from ray_jobs.cluster.connection import Share
-from ray_jobs.cluster.progress_actor import News
-from ray_jobs.cluster.ray_trainer import Training, Watch, _Trainer
+from ray_jobs.cluster.progress_actor import ProgressUpdate
+from ray_jobs.cluster.ray_trainer import Training, TrainingMonitor, _Trainer
 from ray_jobs.cluster.worker import run_worker
 from ray_jobs.planning.resolve import ResolvedJob, resolve
-from ray_jobs.planning.training_task import WorkOrder
+from ray_jobs.planning.training_task import TrainingTask
 from registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -25,14 +25,14 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
     ray_cluster: Any,
     registry: Registry,
     addition_spec: Callable[..., AdditionSpec],
-    order: Callable[[ResolvedJob], WorkOrder],
+    order: Callable[[ResolvedJob], TrainingTask],
     tmp_path: Path,
 ) -> None:
     spec = addition_spec("pt-en")
     made = order(resolve(spec, registry.parent("es-en"), tmp_path))
     # Gone since the spec was read.
     gone = spec.dev.model_copy(update={"source": tmp_path / "gone.pt"})
-    heard: list[News] = []
+    heard: list[ProgressUpdate] = []
     training = Training(
         dataclasses.replace(made, dev=gone),
         name="addition-pt-en-1",
@@ -41,12 +41,12 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
         max_failures=3,
         heard=heard.append,
     )
-    watch = Watch()
+    watch = TrainingMonitor()
     while not watch.ended([training]):
         pass
     with pytest.raises(CorpusError, match=r"gone\.pt"):
         training.checkpoint()
-    assert training.at_work
+    assert training.has_workers
     assert not watch.stopping
     notes = [note for news in heard for note in news.notes]
     assert sum("starts" in note for note in notes) == 1

@@ -20,7 +20,7 @@ from continual_mt.model.architecture import trainable_names
 from ray_jobs import Driver, Outcome
 from ray_jobs.execution.evaluation import evaluate
 from ray_jobs.execution.lease import holder_name
-from ray_jobs.execution.reproduction import Reproduction, Surrounding, reproduce
+from ray_jobs.execution.reproduction import EnvironmentDifference, Reproduction, reproduce
 from ray_jobs.execution.rescoring import SIGNIFICANT, ScoreDifference
 from ray_jobs.planning.resolve import ReplayedPair, known_tests, original_text, resolve
 from ray_jobs.tracking.describe import lineage
@@ -77,7 +77,7 @@ def test_a_module_of_a_shared_sequence_is_the_same_bit_for_bit(
     assert found.verdict == "bit for bit"
     assert (found.tensors, found.scores, found.tokenizers) == ([], (), {"source": True})
     surroundings = {one.name: one for one in found.surroundings}
-    assert surroundings["threads"] == Surrounding("threads", "1", "1")
+    assert surroundings["threads"] == EnvironmentDifference("threads", "1", "1")
     assert surroundings["precision"].recorded == "float32"
     assert all(one.recorded == one.now for one in found.surroundings)
 

@@ -17,11 +17,11 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import GROUPS
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
-from ray_jobs.planning.training_task import StoredParent, WorkOrder
+from ray_jobs.planning.training_task import StoredParent, TrainingTask
 from registry import Lineage, Registry
 from registry.blobs import open_blobs
 
-MakeOrder = Callable[[ResolvedJob], WorkOrder]
+MakeOrder = Callable[[ResolvedJob], TrainingTask]
 
 
 @pytest.mark.parametrize(

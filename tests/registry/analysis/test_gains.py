@@ -7,7 +7,7 @@ import pytest
 from continual_mt.artifacts.parent import Parent
 from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, ModuleRecord, Registry, ScoreRecord, SequenceRecord
-from registry.analysis.gains import Gain, against_first, against_scratch, modules_of
+from registry.analysis.gains import TransferResult, against_first, against_scratch, modules_of
 from registry.analysis.history import History
 from registry.records.entities import JSONObject
 from tests.registry.analysis.histories import cell, record, sequence
@@ -17,7 +17,7 @@ LATIN = sequence()
 DE_EN, FR_ES = map(Pair.parse, ("de-en", "fr-es"))
 
 
-def scratch_gain(registry: Registry) -> Gain | None:
+def scratch_gain(registry: Registry) -> TransferResult | None:
     history = History.read(registry, LATIN)
     return against_scratch(registry, history, modules_of(registry, history))
 
@@ -111,7 +111,7 @@ SHARED = sequence("later", "shared", digest="6" * 64)
 BEGUN = sequence("first", "shared", "fr-es", "de-en", digest="7" * 64)
 
 
-def order_gain(registry: Registry, of: SequenceRecord = SHARED) -> Gain | None:
+def order_gain(registry: Registry, of: SequenceRecord = SHARED) -> TransferResult | None:
     history = History.read(registry, of)
     return against_first(registry, history, modules_of(registry, history))
 

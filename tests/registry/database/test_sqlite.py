@@ -111,7 +111,7 @@ def test_the_scores_that_pairs_are_listed_with_are_read_from_their_index_alone(t
 
 def test_nothing_is_written_to_a_file_that_was_replaced(tmp_path: Path) -> None:
     with Registry.open(tmp_path / "home", create=True) as registry:
-        registry.own_blobs()
+        registry.claim_blobs()
         (tmp_path / "home/registry.db").rename(tmp_path / "aside.db")
         for _ in range(2):
             with pytest.raises(RegistryError, match=r"registry.db was removed or replaced while it was in use"):

@@ -156,7 +156,7 @@ def test_blobs_of_two_registries_in_one_place_are_left_alone(rich: Registry, age
     needed = stored(rich)
     age(rich)
     place = rich.blobs.place
-    rich.own_blobs()
+    rich.claim_blobs()
     with Registry(Database(Location.resolve(f"sqlite:///{tmp_path}/other.db"), create=True), rich.blobs) as other:
         for for_good in (False, True):
             with pytest.raises(IncompatibleError) as caught:

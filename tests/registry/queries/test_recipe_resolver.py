@@ -11,7 +11,7 @@ from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import SCOPES, Scope
 from registry import Lineage, ModuleRecord, ParentRecord
-from registry.queries.recipe_resolver import Shelf
+from registry.queries.recipe_resolver import RecipeResolver
 from registry.records.entities import now
 
 LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
@@ -44,7 +44,7 @@ def row(recipe: Recipe) -> tuple[str, str, str | None, str | None, str | None]:
 
 
 def rows(*modules: ModuleRecord) -> list[tuple[str, str, str | None, str | None, str | None]]:
-    return [row(recipe) for recipe in Shelf.of(PARENT, modules).recipes()]
+    return [row(recipe) for recipe in RecipeResolver.of(PARENT, modules).recipes()]
 
 
 def test_a_parent_alone() -> None:
@@ -63,17 +63,17 @@ def test_every_row_of_the_design() -> None:
 
 
 def test_recipes_carry_the_parents_fingerprint_and_the_modules_digests() -> None:
-    recipe = Shelf.of(PARENT, [module("de-en"), module("fr-es")]).choose(Pair("de", "es"))
+    recipe = RecipeResolver.of(PARENT, [module("de-en"), module("fr-es")]).choose(Pair("de", "es"))
     assert (recipe.parent, recipe.fingerprint) == ("base", "f" * 64)
     assert [key.digest for key in recipe.modules] == ["digest of de-en:1", "digest of fr-es:1"]
 
 
 def test_n_sources_and_m_targets_give_n_times_m_pairs() -> None:
     sources, targets = ("de", "pt", "it"), ("es", "cs", "it", "pl")
-    shelf = Shelf.of(PARENT, [module(f"{s}-en") for s in sources] + [module(f"fr-{t}") for t in targets])
-    pairs = [str(recipe.pair) for recipe in shelf.zero_shots()]
+    resolver = RecipeResolver.of(PARENT, [module(f"{s}-en") for s in sources] + [module(f"fr-{t}") for t in targets])
+    pairs = [str(recipe.pair) for recipe in resolver.zero_shots()]
     assert pairs == sorted(f"{s}-{t}" for s in sources for t in targets if s != t)
-    best = [str(recipe.pair) for recipe in shelf.pairs()]
+    best = [str(recipe.pair) for recipe in resolver.pairs()]
     assert len(best) == len(set(best)) == 1 + 3 + 4 + 3 * 4 - 1
 
 
@@ -109,7 +109,10 @@ def test_what_a_scope_takes_part_in(scope: Scope, expected: list[tuple[str, ...]
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_zero_shot_by_the_target_modules_scope(scope: Scope) -> None:
-    found = [row(recipe) for recipe in Shelf.of(PARENT, [module("de-en"), module("fr-es", scope=scope)]).zero_shots()]
+    found = [
+        row(recipe)
+        for recipe in RecipeResolver.of(PARENT, [module("de-en"), module("fr-es", scope=scope)]).zero_shots()
+    ]
     cross_attention = None if scope == "embeddings" else "fr-es:1"
     assert found == ([] if scope == "scratch" else [("zero-shot", "de-es", "de-en:1", cross_attention, "fr-es:1")])
 
@@ -122,42 +125,42 @@ def test_a_baseline_from_scratch_does_not_hide_what_was_there() -> None:
 
 
 def test_an_unknown_pair_lists_those_that_can_be_run() -> None:
-    shelf = Shelf.of(PARENT, [module("de-en"), module("fr-es")])
+    resolver = RecipeResolver.of(PARENT, [module("de-en"), module("fr-es")])
     with pytest.raises(UnknownNameError) as caught:
-        shelf.choose(Pair("es", "de"))
+        resolver.choose(Pair("es", "de"))
     assert "there is no pair 'es-de'" in str(caught.value)
     assert str(caught.value).endswith("there is: de-en, de-es, fr-en, fr-es")
     with pytest.raises(UnknownNameError, match=r"there is no zero-shot pair 'de-en'.*; there is: de-es$"):
-        shelf.choose(Pair("de", "en"), "zero-shot")
+        resolver.choose(Pair("de", "en"), "zero-shot")
 
 
 def test_another_cross_attention() -> None:
     de, es, pt = module("de-en"), module("fr-es"), module("pt-en")
-    shelf = Shelf.of(PARENT, [de, es, pt])
-    zero_shot = shelf.choose(Pair("de", "es"))
-    assert row(shelf.through(zero_shot, de)) == ("zero-shot", "de-es", "de-en:1", "de-en:1", "fr-es:1")
-    assert row(shelf.through(zero_shot, pt)) == ("zero-shot", "de-es", "de-en:1", "pt-en:1", "fr-es:1")
-    assert row(shelf.through(zero_shot, None)) == ("zero-shot", "de-es", "de-en:1", None, "fr-es:1")
-    assert row(shelf.through(shelf.original(), de)) == ("retention", "fr-en", None, "de-en:1", None)
-    assert shelf.through(shelf.original(), None) == shelf.original()
+    resolver = RecipeResolver.of(PARENT, [de, es, pt])
+    zero_shot = resolver.choose(Pair("de", "es"))
+    assert row(resolver.through(zero_shot, de)) == ("zero-shot", "de-es", "de-en:1", "de-en:1", "fr-es:1")
+    assert row(resolver.through(zero_shot, pt)) == ("zero-shot", "de-es", "de-en:1", "pt-en:1", "fr-es:1")
+    assert row(resolver.through(zero_shot, None)) == ("zero-shot", "de-es", "de-en:1", None, "fr-es:1")
+    assert row(resolver.through(resolver.original(), de)) == ("retention", "fr-en", None, "de-en:1", None)
+    assert resolver.through(resolver.original(), None) == resolver.original()
 
 
 def test_a_supervised_pair_through_another_module() -> None:
     """Its own sides, and what stands between them from elsewhere: so earlier additions are forgotten, too."""
     de, es = module("de-en"), module("fr-es")
-    shelf = Shelf.of(PARENT, [de, es])
-    supervised = shelf.choose(Pair("de", "en"))
-    found = shelf.through(supervised, es)
+    resolver = RecipeResolver.of(PARENT, [de, es])
+    supervised = resolver.choose(Pair("de", "en"))
+    found = resolver.through(supervised, es)
     assert (found.kind, found.source, found.cross_attention, found.target) == ("retention", de.key, es.key, None)
-    assert shelf.through(supervised, None).cross_attention is None
-    assert shelf.through(supervised, de) == supervised
+    assert resolver.through(supervised, None).cross_attention is None
+    assert resolver.through(supervised, de) == supervised
 
 
 def test_a_cross_attention_that_cannot_be_lent() -> None:
     de, es = module("de-en"), module("fr-es")
-    shelf = Shelf.of(PARENT, [de, es])
-    zero_shot = shelf.choose(Pair("de", "es"))
+    resolver = RecipeResolver.of(PARENT, [de, es])
+    zero_shot = resolver.choose(Pair("de", "es"))
     with pytest.raises(IncompatibleError, match=r"base/fr-es:1 was trained from scratch.*fits no pair but fr-es"):
-        shelf.through(zero_shot, replace(es, scope="scratch"))
+        resolver.through(zero_shot, replace(es, scope="scratch"))
     with pytest.raises(IncompatibleError, match=r"base/fr-es:1 has no cross-attention of its own \(scope embeddings\)"):
-        shelf.through(zero_shot, replace(es, scope="embeddings"))
+        resolver.through(zero_shot, replace(es, scope="embeddings"))

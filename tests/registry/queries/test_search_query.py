@@ -17,7 +17,7 @@ from continual_mt.errors import SpecError
 from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, ModuleRecord, ParentRecord, Registry, ScoreRecord
 from registry.database import schema
-from registry.queries.recipe_resolver import Shelf
+from registry.queries.recipe_resolver import RecipeResolver
 from registry.records.entities import now
 from tests.registry.conftest import MakeModule, MakeParent
 
@@ -33,8 +33,10 @@ Record = ParentRecord | ModuleRecord
 
 
 def scored(registry: Registry, record: Record, test: str, metric: str, value: float) -> ScoreRecord:
-    shelf = Shelf.of(registry.parent(record.parent if isinstance(record, ModuleRecord) else record.name), [])
-    recipe = shelf.supervised(record) if isinstance(record, ModuleRecord) else shelf.original()
+    resolver = RecipeResolver.of(
+        registry.parent(record.parent if isinstance(record, ModuleRecord) else record.name), []
+    )
+    recipe = resolver.supervised(record) if isinstance(record, ModuleRecord) else resolver.original()
     return ScoreRecord.of(
         recipe,
         test=test,
@@ -95,7 +97,7 @@ def named(record: Record) -> str:
 
 def fields_of(registry: Registry, record: Record) -> dict[str, Any]:
     """Every field's value; a set where there may be several."""
-    remarks, lineage, pair = registry.remarks(record), record.lineage, record.pair
+    annotations, lineage, pair = registry.annotations(record), record.lineage, record.pair
     module = record if isinstance(record, ModuleRecord) else None
     short = f"{pair}:{module.version}" if module else named(record)
     return {
@@ -110,8 +112,8 @@ def fields_of(registry: Registry, record: Record) -> dict[str, Any]:
         "scope": module.scope if module else None,
         "shared": str(module.shared).lower() if module else None,
         "version": module.version if module else None,
-        "tag": set(remarks.tags),
-        "alias": set(remarks.aliases),
+        "tag": set(annotations.tags),
+        "alias": set(annotations.aliases),
         "corpus": {corpus.name for _, corpus in lineage.corpora},
         "licence": {corpus.licence for _, corpus in lineage.corpora},
         "run": lineage.run,
@@ -211,14 +213,14 @@ def test_what_is_found_is_described(many: Registry) -> None:
     result = many.search("alias=champion parent=base")
     [found] = result.found
     assert found.record == many.module("base/de-en:2")
-    assert found.remarks.aliases == ("champion",)
+    assert found.annotations.aliases == ("champion",)
     as_json = result.to_json()
     assert as_json["total"] == 1
     assert found.to_json() == {
         **found.record.to_json(),
         "kind": "module",
         "aliases": ["champion"],
-        "tags": list(found.remarks.tags),
+        "tags": list(found.annotations.tags),
         "notes": [],
         "moves": [],
         "bleu": found.bleu,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import SCOPES, Scope
-from registry.queries.version_selection import NEWEST, Choice, standing
+from registry.queries.version_selection import NEWEST, SelectionPolicy, selected_modules
 
 DE, CS = Pair("de", "en"), Pair("cs", "en")
 
@@ -22,8 +22,8 @@ class Version(NamedTuple):
     scope: Scope = "xattn"
 
 
-def chosen(versions: list[Version], choice: Choice = NEWEST) -> list[int]:
-    return [version.version for version in standing(versions, choice)]
+def chosen(versions: list[Version], choice: SelectionPolicy = NEWEST) -> list[int]:
+    return [version.version for version in selected_modules(versions, choice)]
 
 
 THREE = [Version(DE, 1), Version(DE, 2), Version(DE, 3)]
@@ -33,33 +33,33 @@ THREE = [Version(DE, 1), Version(DE, 2), Version(DE, 3)]
     ("choice", "expected"),
     [
         (NEWEST, 3),
-        (Choice(scores={(DE, 1): 30.0, (DE, 2): 20.0}), 1),
-        (Choice(scores={(DE, 1): 30.0, (DE, 2): 30.0}), 2),
-        (Choice(scores={(CS, 1): 30.0}), 3),
-        (Choice(champions={DE: 2}, scores={(DE, 1): 30.0}), 2),
-        (Choice(pinned={DE: 1}, champions={DE: 2}, scores={(DE, 3): 30.0}), 1),
-        (Choice(pinned={CS: 1}, champions={CS: 1}), 3),
+        (SelectionPolicy(scores={(DE, 1): 30.0, (DE, 2): 20.0}), 1),
+        (SelectionPolicy(scores={(DE, 1): 30.0, (DE, 2): 30.0}), 2),
+        (SelectionPolicy(scores={(CS, 1): 30.0}), 3),
+        (SelectionPolicy(champions={DE: 2}, scores={(DE, 1): 30.0}), 2),
+        (SelectionPolicy(pinned={DE: 1}, champions={DE: 2}, scores={(DE, 3): 30.0}), 1),
+        (SelectionPolicy(pinned={CS: 1}, champions={CS: 1}), 3),
     ],
 )
-def test_pin_before_champion_before_score_before_newest(choice: Choice, expected: int) -> None:
+def test_pin_before_champion_before_score_before_newest(choice: SelectionPolicy, expected: int) -> None:
     assert chosen(THREE, choice) == [expected]
 
 
 def test_scratch_lets_the_first_of_the_others_take_part() -> None:
     versions = [Version(DE, 1), Version(DE, 2), Version(DE, 3, "scratch")]
     assert chosen(versions) == [3, 2]
-    assert chosen(versions, Choice(scores={(DE, 1): 30.0, (DE, 3): 40.0})) == [3, 1]
-    assert chosen(versions, Choice(scores={(DE, 1): 30.0})) == [1]
+    assert chosen(versions, SelectionPolicy(scores={(DE, 1): 30.0, (DE, 3): 40.0})) == [3, 1]
+    assert chosen(versions, SelectionPolicy(scores={(DE, 1): 30.0})) == [1]
 
 
 def test_a_version_that_was_fixed_stands_alone() -> None:
     versions = [Version(DE, 1), Version(DE, 2, "scratch")]
-    assert chosen(versions, Choice(pinned={DE: 2})) == [2]
-    assert chosen(versions, Choice(champions={DE: 2})) == [2]
+    assert chosen(versions, SelectionPolicy(pinned={DE: 2})) == [2]
+    assert chosen(versions, SelectionPolicy(champions={DE: 2})) == [2]
 
 
 def test_a_version_that_is_gone_stands_for_nothing() -> None:
-    assert chosen(THREE, Choice(pinned={DE: 9})) == []
+    assert chosen(THREE, SelectionPolicy(pinned={DE: 9})) == []
 
 
 versions_of_two_pairs = st.lists(
@@ -72,12 +72,12 @@ versions_of_two_pairs = st.lists(
 def test_the_order_in_which_versions_come_does_not_matter(versions: list[Version], order: random.Random) -> None:
     mixed = list(versions)
     order.shuffle(mixed)
-    assert standing(mixed) == standing(versions)
+    assert selected_modules(mixed) == selected_modules(versions)
 
 
 @given(versions_of_two_pairs)
 def test_every_trained_pair_is_stood_for(versions: list[Version]) -> None:
-    found = standing(versions)
+    found = selected_modules(versions)
     assert {version.pair for version in found} == {version.pair for version in versions}
     for pair in (DE, CS):
         of_pair = [version for version in found if version.pair == pair]

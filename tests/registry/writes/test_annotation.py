@@ -96,18 +96,18 @@ def test_tags_and_notes(versions: Registry) -> None:
     versions.tag("de-en:1", "checked", "v2.1")
     versions.note("de-en:1", "Numbers are wrong.\nLong sentences, too.", who="ada")
     versions.note("base", "from the web")
-    said = versions.remarks(versions.module("de-en:1"))
+    said = versions.annotations(versions.module("de-en:1"))
     assert said.tags == ("checked", "news", "v2.1")
     assert [(note.text, note.who) for note in said.notes] == [("Numbers are wrong.\nLong sentences, too.", "ada")]
-    [note] = versions.remarks(versions.parent()).notes
+    [note] = versions.annotations(versions.parent()).notes
     assert "@" in note.who
     with pytest.raises(UnknownNameError, match=r"base/de-en:1 has no tag 'new'; it has: checked, news, v2\.1"):
         versions.untag("de-en:1", "checked", "new")
     with pytest.raises(UnknownNameError, match="base has no tag 'new'; it has none"):
         versions.untag("base", "new")
     versions.untag("de-en:1", "checked", "news")
-    assert versions.remarks(versions.module("de-en:1")).tags == ("v2.1",)
-    assert set(versions.all_remarks("base")) == {"base", "base/de-en:1"}
+    assert versions.annotations(versions.module("de-en:1")).tags == ("v2.1",)
+    assert set(versions.all_annotations("base")) == {"base", "base/de-en:1"}
 
 
 def test_deletion_and_restoring(versions: Registry, make_module: MakeModule, lineage: Lineage) -> None:
@@ -125,7 +125,7 @@ def test_deletion_and_restoring(versions: Registry, make_module: MakeModule, lin
     assert again.version == 4
     assert versions.restore("de-en:3") == "base/de-en:3"
     assert versions.module("de-en:3") == kept
-    assert versions.remarks(kept).tags == ("news",)
+    assert versions.annotations(kept).tags == ("news",)
     with pytest.raises(IncompatibleError, match="base/de-en:3 is not deleted"):
         versions.restore("base/de-en:3")
     with pytest.raises(UnknownNameError, match="there is no deleted parent or module 'base/de-en:9'"):

@@ -93,14 +93,14 @@ def test_tags_and_notes_are_kept_as_they_are_or_refused(filled: Registry, tag: s
     except SpecError:
         pass
     else:
-        assert tag in filled.remarks(filled.parent()).tags
+        assert tag in filled.annotations(filled.parent()).tags
         assert filled.search(f"tag={tag}").total == 1
     try:
         filled.note("base", note, who=who)
     except SpecError:
         pass
     else:
-        kept = filled.remarks(filled.parent()).notes[-1]
+        kept = filled.annotations(filled.parent()).notes[-1]
         assert (kept.text, kept.who) == (note, who)
 
 
@@ -131,4 +131,4 @@ def test_somebody_without_a_name_is_known_by_number(filled: Registry, monkeypatc
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 7_654_321)  # whom no password file knows
     filled.note("base", "text")
-    assert filled.remarks(filled.parent()).notes[0].who == f"7654321@{socket.gethostname()}"
+    assert filled.annotations(filled.parent()).notes[0].who == f"7654321@{socket.gethostname()}"

@@ -9,7 +9,7 @@ import django
 import polib
 import pytest
 
-from continual_mt.data.corpora import catalog_entries as entries_module
+from continual_mt.data.corpora import catalog_entries
 from continual_mt.data.corpora.catalog_entries import Entry, read_entries
 from continual_mt.errors import CorruptionError
 
@@ -139,14 +139,14 @@ def test_damaged_archives(tmp_path: Path) -> None:
 
 
 def test_a_catalog_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries_module, "MAXIMUM_CATALOG_BYTES", 1_000)
+    monkeypatch.setattr(catalog_entries, "MAXIMUM_CATALOG_BYTES", 1_000)
     wheel = make_zip(tmp_path, {"x/locale/de/LC_MESSAGES/django.po": "#" * 1_001})
     with pytest.raises(CorruptionError, match=r"django\.po unpacks to more than 1,000 bytes"):
         list(read_entries(wheel))
 
 
 def test_all_catalogs_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries_module, "MAXIMUM_TOTAL_BYTES", 1_000)
+    monkeypatch.setattr(catalog_entries, "MAXIMUM_TOTAL_BYTES", 1_000)
     names = [f"x{number}/locale/de/LC_MESSAGES/django.po" for number in range(3)]
     wheel = make_zip(tmp_path, dict.fromkeys(names, "#" * 400))
     with pytest.raises(CorruptionError, match=r"x2/.* unpacks to more than 200 bytes"):

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.data.corpora import line_reader as lines_module
+from continual_mt.data.corpora import line_reader
 from continual_mt.data.corpora.corpus import Corpus, SentencePair, inspect
 from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -141,7 +141,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 
 
 def test_a_file_without_line_breaks_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines_module, "MAXIMUM_LINE_BYTES", 100)
+    monkeypatch.setattr(line_reader, "MAXIMUM_LINE_BYTES", 100)
     path = write(tmp_path / "text", ["x" * 99, "x" * 101])
     with pytest.raises(CorpusError, match=r"line 2: longer than 100 bytes; is this text"):
         list(read_lines(path))

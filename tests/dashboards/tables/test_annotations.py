@@ -2,38 +2,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dashboards.tables.artifacts import storage_table
-from dashboards.tables.remarks import (
+from dashboards.tables.annotations import (
     RECIPES_SHOWN,
+    annotation_facts,
     dependents_table,
     found_table,
     module_tables,
     module_title,
     moves_table,
-    remark_facts,
 )
+from dashboards.tables.artifacts import storage_table
 from dashboards.tables.table import plain
-from registry import Registry, Relation, Relations, Remarks
+from registry import Annotations, Registry, Relation, Relations
 
 
-def described(filled: Registry) -> Remarks:
+def described(filled: Registry) -> Annotations:
     filled.set_alias("de-en@champion", 1, who="ada")
     filled.tag("de-en:1", "news")
     filled.note("de-en:1", "Numbers are wrong.", who="ada")
-    return filled.remarks(filled.module("de-en:1"))
+    return filled.annotations(filled.module("de-en:1"))
 
 
 def test_what_was_said_of_a_module(filled: Registry) -> None:
-    remarks, module = described(filled), filled.module("de-en:1")
-    assert module_title(module, remarks) == "base/de-en:1: new source de, xattn; @champion; news"
-    assert module_title(module, Remarks()) == "base/de-en:1: new source de, xattn"
-    facts = remark_facts(remarks)
+    annotations, module = described(filled), filled.module("de-en:1")
+    assert module_title(module, annotations) == "base/de-en:1: new source de, xattn; @champion; news"
+    assert module_title(module, Annotations()) == "base/de-en:1: new source de, xattn"
+    facts = annotation_facts(annotations)
     assert facts[:2] == [("aliases", "champion"), ("tags", "news")]
     assert facts[2][1].startswith("Numbers are wrong. (ada, 20")
-    assert remark_facts(Remarks()) == []
-    [row] = moves_table(remarks.moves).rows
+    assert annotation_facts(Annotations()) == []
+    [row] = moves_table(annotations.moves).rows
     assert list(row[:4]) == ["base/de-en@champion", "-", "1", "ada"]
-    tables = dict(module_tables(module, remarks, filled.lineages([module])["base/de-en:1"]))
+    tables = dict(module_tables(module, annotations, filled.lineages([module])["base/de-en:1"]))
     assert list(tables) == ["corpora", "depends on it", "alias history"]
     rows = [list(row) for row in tables["depends on it"].rows]
     assert rows[0] == ["alias", "base/de-en@champion", "-", "yes"]
@@ -61,10 +61,10 @@ def test_what_a_search_found(filled: Registry) -> None:
 
 def test_aliases_and_tags_get_a_column_where_there_are_any(filled: Registry) -> None:
     described(filled)
-    table = storage_table(filled.parents(), filled.modules(), remarks=filled.all_remarks("base"))
+    table = storage_table(filled.parents(), filled.modules(), annotations=filled.all_annotations("base"))
     assert [column.name for column in table.columns][-2:] == ["aliases", "tags"]
     assert [list(row[-2:]) for row in table.rows] == [["-", "-"], ["champion", "news"], ["-", "-"]]
-    untagged = {"base/de-en:1": replace(filled.all_remarks("base")["base/de-en:1"], tags=())}
-    assert [c.name for c in storage_table(filled.parents(), filled.modules(), remarks=untagged).columns][
+    untagged = {"base/de-en:1": replace(filled.all_annotations("base")["base/de-en:1"], tags=())}
+    assert [c.name for c in storage_table(filled.parents(), filled.modules(), annotations=untagged).columns][
         -1
     ] == "aliases"

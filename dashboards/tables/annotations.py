@@ -7,32 +7,32 @@ from datetime import datetime
 
 from dashboards.tables.artifacts import corpora_table, size, what_is
 from dashboards.tables.table import NOTHING, Column, Table
-from registry import AliasMove, Found, ModuleRecord, NoteRecord, Relation, Relations, Remarks
+from registry import AliasMove, Annotations, Found, ModuleRecord, NoteRecord, Relation, Relations
 
 RECIPES_SHOWN = 10
 
 
-def remark_facts(remarks: Remarks) -> list[tuple[str, str]]:
+def annotation_facts(annotations: Annotations) -> list[tuple[str, str]]:
     """Aliases, tags and notes, as far as there are any."""
-    facts = [("aliases", ", ".join(remarks.aliases)), ("tags", ", ".join(remarks.tags))]
-    facts += [("note", f"{note.text} ({_signed(note)})") for note in remarks.notes]
+    facts = [("aliases", ", ".join(annotations.aliases)), ("tags", ", ".join(annotations.tags))]
+    facts += [("note", f"{note.text} ({_signed(note)})") for note in annotations.notes]
     return [(name, text) for name, text in facts if text]
 
 
-def module_title(module: ModuleRecord, remarks: Remarks) -> str:
+def module_title(module: ModuleRecord, annotations: Annotations) -> str:
     """``base/de-en:1: new source de, xattn; @champion; newswire``."""
-    aliases = " ".join(f"@{alias}" for alias in remarks.aliases)
-    return "; ".join(filter(None, (f"{module.full_name}: {what_is(module)}", aliases, " ".join(remarks.tags))))
+    aliases = " ".join(f"@{alias}" for alias in annotations.aliases)
+    return "; ".join(filter(None, (f"{module.full_name}: {what_is(module)}", aliases, " ".join(annotations.tags))))
 
 
-def module_tables(module: ModuleRecord, remarks: Remarks, relations: Relations) -> list[tuple[str, Table]]:
+def module_tables(module: ModuleRecord, annotations: Annotations, relations: Relations) -> list[tuple[str, Table]]:
     """What a module was made from, what depends on it and how aliases moved, with titles; those that have a row."""
     with_others = [relation for relation in relations.made_from if relation.role in ("start", "replayed")]
     tables = [
         ("corpora", corpora_table(module.lineage)),
         ("modules that it was trained with", origins_table(with_others)),
         ("depends on it", dependents_table(relations, RECIPES_SHOWN)),
-        ("alias history", moves_table(remarks.moves)),
+        ("alias history", moves_table(annotations.moves)),
     ]
     return [(title, table) for title, table in tables if table.rows]
 
@@ -69,7 +69,7 @@ def found_table(found: Sequence[Found]) -> Table:
     """What a search found, with its own pair's best BLEU; a column says when and by whom it was deleted, if it was."""
     rows = []
     for one in found:
-        said = (", ".join(words) or NOTHING for words in (one.remarks.aliases, one.remarks.tags))
+        said = (", ".join(words) or NOTHING for words in (one.annotations.aliases, one.annotations.tags))
         about = one.name, what_is(one.record), f"{one.record.parameters:,}", size(one.record.bytes)
         deleted = f"{moment(one.deletion.moment)}, {one.deletion.who}" if one.deletion else NOTHING
         bleu = NOTHING if one.bleu is None else f"{one.bleu:.1f}"

@@ -69,7 +69,7 @@ class NoteRecord:
 
 
 @dataclass(frozen=True)
-class Remarks:
+class Annotations:
     """All that was said of a parent or module; ``moves`` are those of aliases to it and away from it, oldest first."""
 
     aliases: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class Found:
     """
 
     record: ParentRecord | ModuleRecord
-    remarks: Remarks
+    annotations: Annotations
     deletion: Deletion | None
     bleu: float | None = None
 
@@ -115,7 +115,7 @@ class Found:
         return {
             **self.record.to_json(),
             "kind": "parent" if isinstance(self.record, ParentRecord) else "module",
-            **self.remarks.to_json(),
+            **self.annotations.to_json(),
             "bleu": self.bleu,
             "deleted": self.deletion.to_json() if self.deletion else None,
         }

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from registry.database import schema
 from registry.database.row_mapping import alias_move
 from registry.queries.catalog import parent_id
+from registry.records.annotations import AliasMove, Annotations, NoteRecord
 from registry.records.names import full_name
-from registry.records.remarks import AliasMove, NoteRecord, Remarks
 
 
-def remarks_of(session: Session, parent: str) -> dict[str, Remarks]:
+def annotations_of(session: Session, parent: str) -> dict[str, Annotations]:
     """By full name, and the parent's own name; nothing of those of which nothing was said."""
     names = _names(session, parent)
     own = parent_id(parent)
@@ -30,15 +30,15 @@ def remarks_of(session: Session, parent: str) -> dict[str, Remarks]:
         for version in {move.from_version, move.to_version}:
             if version is not None:
                 moves[full_name(parent, move.pair.source, move.pair.target, version)].append(move)
-    found = remarks_by_id(session, of_parent)
-    by_name = {names[key]: remarks for key, remarks in found.items()}
+    found = annotations_by_id(session, of_parent)
+    by_name = {names[key]: annotations for key, annotations in found.items()}
     for name, history in moves.items():
-        known = by_name.get(name, Remarks())
-        by_name[name] = Remarks(known.aliases, known.tags, known.notes, tuple(history))
+        known = by_name.get(name, Annotations())
+        by_name[name] = Annotations(known.aliases, known.tags, known.notes, tuple(history))
     return by_name
 
 
-def remarks_by_id(session: Session, ids: Collection[int] | Select[tuple[int]]) -> dict[int, Remarks]:
+def annotations_by_id(session: Session, ids: Collection[int] | Select[tuple[int]]) -> dict[int, Annotations]:
     """Aliases, tags and notes of artifacts by their keys."""
     alias, tag, note = schema.Alias, schema.Tag, schema.Note
     aliases: dict[int, list[str]] = defaultdict(list)
@@ -56,7 +56,9 @@ def remarks_by_id(session: Session, ids: Collection[int] | Select[tuple[int]]) -
         select(note.artifact_id, note.text, note.who, note.moment).where(note.artifact_id.in_(ids)).order_by(note.id)
     ):
         notes[key].append(NoteRecord(text, who, moment))
-    return {key: Remarks(tuple(aliases[key]), tuple(tags[key]), tuple(notes[key])) for key in {*aliases, *tags, *notes}}
+    return {
+        key: Annotations(tuple(aliases[key]), tuple(tags[key]), tuple(notes[key])) for key in {*aliases, *tags, *notes}
+    }
 
 
 def _names(session: Session, parent: str) -> dict[int, str]:
