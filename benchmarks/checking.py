@@ -34,7 +34,7 @@ def measure_verify(gigabytes: float) -> dict[str, float]:
         bytes_ = sum(path.stat().st_size for path in files)
         reading = _timed(files, lambda: _read_all(files))
         hashing = _timed(files, lambda: _hash_all(files))
-        _forget(files)
+        _drop_from_page_cache(files)
         command = [sys.executable, "-m", "benchmarks.checking", folder]
         answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return {
@@ -48,13 +48,13 @@ def measure_verify(gigabytes: float) -> dict[str, float]:
 
 
 def _timed(files: Iterable[Path], work: Callable[[], None]) -> float:
-    _forget(files)
+    _drop_from_page_cache(files)
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def _forget(files: Iterable[Path]) -> None:
+def _drop_from_page_cache(files: Iterable[Path]) -> None:
     """Put files out of the system's cache, where that can be asked for."""
     if not hasattr(os, "posix_fadvise"):
         return
@@ -80,9 +80,9 @@ def _hash_all(files: Iterable[Path]) -> None:
 def main() -> None:
     with Registry.open(sys.argv[1]) as registry:
         before, started = peak_memory_mb(), time.perf_counter()
-        found = verify(registry)
+        report = verify(registry)
         seconds = time.perf_counter() - started
-    assert not found.problems
+    assert not report.problems
     print(json.dumps({"seconds": seconds, "megabytes": peak_memory_mb() - before}))
 
 

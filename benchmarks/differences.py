@@ -13,20 +13,20 @@ TIE = 1e-4
 """Nats a token by which two answers may differ and still be a matter of rounding."""
 
 
-def explained(
+def explain_differences(
     model: PairModel, sources: list[list[int]], ours: list[list[int]], theirs: list[list[int]]
 ) -> dict[str, int]:
     """How many sentences differ, and why, by the length-normalised score that the model itself gives both answers."""
     reasons: Counter[str] = Counter()
-    for source, first, second in zip(sources, ours, theirs, strict=True):
-        if first == second:
+    for source, our_tokens, their_tokens in zip(sources, ours, theirs, strict=True):
+        if our_tokens == their_tokens:
             continue
         # Their limit is that of a batch's longest sentence, so theirs may be longer.
         limit = min(2 * (len(source) + 1) + 20, model.maximum_tokens)
-        if len(first) >= limit:
+        if len(our_tokens) >= limit:
             reasons["ours is cut at its limit of length"] += 1
             continue
-        difference = score(model, source, first) - score(model, source, second)
+        difference = score(model, source, our_tokens) - score(model, source, their_tokens)
         if abs(difference) < TIE:
             reasons["a tie, by rounding"] += 1
         else:

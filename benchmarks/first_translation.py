@@ -12,7 +12,7 @@ from benchmarks.contestants.hugging_face import marian
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.inference.assembly import assemble
-from continual_mt.inference.ctranslate2_model import converted
+from continual_mt.inference.ctranslate2_model import load_or_convert
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
 
@@ -25,30 +25,32 @@ def first_translations(
     """Milliseconds, the median of some rounds. The converted model was converted before."""
     from transformers import MarianMTModel
 
-    pieces, rival = folder / "pieces", folder / "hugging-face"
-    pieces.mkdir()
+    parent_folder, hugging_face_folder = folder / "pieces", folder / "hugging-face"
+    parent_folder.mkdir()
     for name, content in parent.pieces().items():
-        (pieces / name).write_bytes(content)
+        (parent_folder / name).write_bytes(content)
     marian(model.source.tokenizer, model.target.tokenizer, model.transformer.state_dict(), "sdpa").save_pretrained(
-        rival
+        hugging_face_folder
     )
 
-    def ours() -> PairModel:
-        return assemble(recipe, Parent.from_pieces({path.name: path.read_bytes() for path in pieces.iterdir()}), {})
+    def assemble_model() -> PairModel:
+        return assemble(
+            recipe, Parent.from_pieces({path.name: path.read_bytes() for path in parent_folder.iterdir()}), {}
+        )
 
-    def torch_backend() -> None:
-        ours().search([source], Search(5))
+    def with_torch() -> None:
+        assemble_model().search([source], Search(5))
 
-    def fast_backend() -> None:
-        converted(model, folder / "cache").search([source], Search(5))
+    def with_ctranslate2() -> None:
+        load_or_convert(model, folder / "cache").search([source], Search(5))
 
-    def generate() -> None:
-        Generator(model, MarianMTModel.from_pretrained(rival))([source], 5, 1)
+    def with_generate() -> None:
+        Generator(model, MarianMTModel.from_pretrained(hugging_face_folder))([source], 5, 1)
 
     runs: dict[str, Callable[[], None]] = {
-        "ours, torch": torch_backend,
-        "ours, ctranslate2 int8": fast_backend,
-        "hugging face generate": generate,
+        "ours, torch": with_torch,
+        "ours, ctranslate2 int8": with_ctranslate2,
+        "hugging face generate": with_generate,
     }
     found = {}
     for name, run in runs.items():

@@ -37,7 +37,11 @@ from registry import Lineage, Registry
 
 PARENT = Pair("de", "en")
 MOMENTS = {"a worker is there": r"worker \d+ on \w+: starts", "first update": r"update 1 of 1 "}
-OWN, THERE, WITHOUT = "a cluster of its own", "a cluster that is there", "no Ray, from its imports on"
+NEW_CLUSTER, RUNNING_CLUSTER, WITHOUT_RAY = (
+    "a cluster of its own",
+    "a cluster that is there",
+    "no Ray, from its imports on",
+)
 # A token of this benchmark's own, so that it touches no other.
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -74,25 +78,25 @@ def spec(workload: Workload) -> dict[str, object]:
     }
 
 
-def job(path: Path, home: Path, address: str) -> dict[str, float]:
+def run_job(path: Path, home: Path, address: str) -> dict[str, float]:
     """Seconds from the start of a job's process to what it says."""
     command = [sys.executable, "-m", "ray_jobs.add_language", str(path), "--home", str(home), "--address", address]
-    started, found = time.perf_counter(), {}
+    started, seconds = time.perf_counter(), {}
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen([*command, "--again"], stdout=nothing, stderr=pipe, text=True, env=ENVIRONMENT) as process:
         assert process.stderr is not None
-        said = []
+        output = []
         for line in process.stderr:
-            said.append(line)
+            output.append(line)
             for moment, pattern in MOMENTS.items():
                 if re.search(pattern, line):
-                    found[moment] = time.perf_counter() - started
-    if process.returncode or len(found) < len(MOMENTS):
-        raise SystemExit(f"the job failed:\n{''.join(said)}")
-    return found
+                    seconds[moment] = time.perf_counter() - started
+    if process.returncode or len(seconds) < len(MOMENTS):
+        raise SystemExit(f"the job failed:\n{''.join(output)}")
+    return seconds
 
 
-def listens(port: int) -> bool:
+def port_in_use(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
@@ -100,13 +104,13 @@ def listens(port: int) -> bool:
 @contextmanager
 def cluster(port: int) -> Iterator[str]:
     """Of this machine, by Ray's own command line."""
-    if listens(port):
+    if port_in_use(port):
         raise SystemExit(f"something listens at port {port}; name another one with --port")
     options = [f"--port={port}", f"--node-ip-address={LOOPBACK}", "--include-dashboard=false", "--disable-usage-stats"]
     command = [RAY, "start", "--head", "--block", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT) as process:
         try:
-            while not listens(port):
+            while not port_in_use(port):
                 if process.poll() is not None:
                     raise SystemExit(f"Ray did not start at port {port}; name another one with --port")
                 time.sleep(0.5)
@@ -115,13 +119,13 @@ def cluster(port: int) -> Iterator[str]:
             process.terminate()
 
 
-def median(times: int, ask: Callable[[], dict[str, float]]) -> dict[str, float]:
-    rounds = [ask() for _ in range(times)]
+def median(times: int, measure_once: Callable[[], dict[str, float]]) -> dict[str, float]:
+    rounds = [measure_once() for _ in range(times)]
     return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 
 def measure(workload: Workload, folder: Path, port: int, times: int) -> dict[str, dict[str, float]]:
-    def without() -> dict[str, float]:
+    def without_ray() -> dict[str, float]:
         figures = run(contestants(None)[0], folder, ["--updates", str(WARM_UP + 1), "--scope", "xattn"])
         first = figures["seconds_to_first_update"]
         assert first is not None  # ours says so
@@ -130,11 +134,11 @@ def measure(workload: Workload, folder: Path, port: int, times: int) -> dict[str
     home, path = folder / "home", folder / "spec.json"
     write_parent(workload, home)
     path.write_text(json.dumps(spec(workload)))
-    job(path, home, "local")
-    found = {OWN: median(times, lambda: job(path, home, "local"))}
+    run_job(path, home, "local")
+    seconds = {NEW_CLUSTER: median(times, lambda: run_job(path, home, "local"))}
     with cluster(port) as address:
-        found[THERE] = median(times, lambda: job(path, home, address))
-    return found | {WITHOUT: median(times, without)}
+        seconds[RUNNING_CLUSTER] = median(times, lambda: run_job(path, home, address))
+    return seconds | {WITHOUT_RAY: median(times, without_ray)}
 
 
 def main() -> None:
@@ -152,12 +156,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         workload = Workload(name, options.pair, texts, texts, 2048, options.vocabulary, options.threads)
         workload.prepare()
-        found = measure(workload, Path(name), options.port, 1 if options.quick else options.times)
+        seconds = measure(workload, Path(name), options.port, 1 if options.quick else options.times)
     print(f"{machine()}, {options.threads} threads\n")
-    rows = [[how, *(f"{at[moment]:.1f}" if moment in at else "" for moment in MOMENTS)] for how, at in found.items()]
+    rows = [[how, *(f"{at[moment]:.1f}" if moment in at else "" for moment in MOMENTS)] for how, at in seconds.items()]
     print_table(["seconds, from the start of a process", *MOMENTS], rows)
     if options.json:
-        write_json(options.json, {"seconds": found})
+        write_json(options.json, {"seconds": seconds})
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from continual_mt.data.corpora.line_reader import read_lines
 SIZES = (10_000, 100_000, 1_000_000)
 
 
-def repeated(path: Path, count: int, folder: Path) -> str:
+def write_repeated(path: Path, count: int, folder: Path) -> str:
     """A file of ``count`` lines of the text."""
     lines = list(read_lines(path))
     written = folder / path.name.removesuffix(".gz").removesuffix(".zst")
@@ -36,7 +36,7 @@ def repeated(path: Path, count: int, folder: Path) -> str:
 def measure(options: argparse.Namespace, size: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source, target = (repeated(Path(path), size, folder) for path in options.train)
+        source, target = (write_repeated(Path(path), size, folder) for path in options.train)
         texts = source, target
         workload = Workload(name, options.pair, texts, texts, 2048, options.vocabulary, options.threads)
         workload.prepare()

@@ -48,12 +48,12 @@ def languages(count: int) -> list[str]:
     return chosen
 
 
-def populate(registry: Registry, modules: int, scores: int, over: int) -> None:
+def populate(registry: Registry, modules: int, scores: int, language_count: int) -> None:
     """Fill an empty registry with ``modules`` over ``over`` languages, and with ``scores``."""
     parent = ParentRecord(
         PARENT, PAIR, _digest("parent"), dict(Architecture().to_json()), 1, 1, {}, Lineage((), {}, "0"), _BEGINNING
     )
-    keys = list(_module_keys(modules, over))
+    keys = list(_module_keys(modules, language_count))
     rows = list(_module_rows(parent, keys))
     registry.database.write(lambda session: _add_artifacts(session, parent, rows))
     recipes = _recipes(parent, keys)
@@ -61,14 +61,14 @@ def populate(registry: Registry, modules: int, scores: int, over: int) -> None:
     registry.database.write(_analyse)
 
 
-def _module_keys(modules: int, over: int) -> Iterator[tuple[Pair, int, Scope, str]]:
+def _module_keys(modules: int, language_count: int) -> Iterator[tuple[Pair, int, Scope, str]]:
     """Pair, version, scope and digest of each module, the oldest versions first."""
     pairs = [
         Pair(language, PAIR.target) if number % 2 == 0 else Pair(PAIR.source, language)
-        for number, language in enumerate(languages(over))
+        for number, language in enumerate(languages(language_count))
     ]
     for number in range(modules):
-        pair, version = pairs[number % over], number // over + 1
+        pair, version = pairs[number % language_count], number // language_count + 1
         yield pair, version, _SCOPES[number % len(_SCOPES)], _digest(f"{pair}:{version}")
 
 

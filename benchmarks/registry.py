@@ -31,19 +31,19 @@ from registry.database.postgresql import SCHEMA
 SIZES = {100: 10_000, 1_000: 100_000, 10_000: 1_000_000}
 """Modules, and scores."""
 QUICK = {100: 10_000, 1_000: 100_000}
-OVER = 200
+LANGUAGE_COUNT = 200
 QUERY = "language={language} side=source scope=xattn bleu>30"
 GOALS = {"assemble resolves": 20.0, "pairs()": 300.0, "search": 100.0}
 """Milliseconds at most, with 10,000 modules."""
 
 
 def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object]]:
-    over = languages(min(OVER, modules))
-    sources, targets = over[0::2], over[1::2]
-    asked = iter(range(sys.maxsize))
+    tags_in_use = languages(min(LANGUAGE_COUNT, modules))
+    sources, targets = tags_in_use[0::2], tags_in_use[1::2]
+    counter = iter(range(sys.maxsize))
 
-    def next_of(tags: list[str]) -> str:
-        return tags[next(asked) * 7 % len(tags)]
+    def next_tag(tags: list[str]) -> str:
+        return tags[next(counter) * 7 % len(tags)]
 
     def by_key() -> object:
         with registry.database.read() as session:
@@ -51,12 +51,12 @@ def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object
 
     return {
         "floor: one row": by_key,
-        "assemble resolves": lambda: registry.recipe(next_of(sources), next_of(targets)),
-        "assemble resolves, supervised": lambda: registry.recipe(next_of(sources), PAIR.target),
-        "assemble resolves, by score": lambda: registry.recipe(next_of(sources), next_of(targets), test=TESTS[0]),
+        "assemble resolves": lambda: registry.recipe(next_tag(sources), next_tag(targets)),
+        "assemble resolves, supervised": lambda: registry.recipe(next_tag(sources), PAIR.target),
+        "assemble resolves, by score": lambda: registry.recipe(next_tag(sources), next_tag(targets), test=TESTS[0]),
         "pairs()": registry.pairs,
-        "search": lambda: registry.search(QUERY.format(language=next_of(sources))),
-        "module": lambda: registry.module(f"{next_of(sources)}-{PAIR.target}"),
+        "search": lambda: registry.search(QUERY.format(language=next_tag(sources))),
+        "module": lambda: registry.module(f"{next_tag(sources)}-{PAIR.target}"),
     }
 
 
@@ -79,7 +79,7 @@ def _milliseconds(ask: Callable[[], object]) -> float:
 def populated(location: str | Path, modules: int, scores: int) -> Iterator[Registry]:
     with Registry.open(location, create=True) as registry:
         started = time.perf_counter()
-        populate(registry, modules, scores, min(OVER, modules))
+        populate(registry, modules, scores, min(LANGUAGE_COUNT, modules))
         seconds = time.perf_counter() - started
         print(f"{modules:,} modules, {scores:,} scores written in {seconds:.0f} s", file=sys.stderr, flush=True)
         yield registry

@@ -22,18 +22,18 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from benchmarks.contestants.generate import Generator
-from benchmarks.differences import explained
+from benchmarks.differences import explain_differences
 from benchmarks.first_translation import first_translations
 from benchmarks.pairs import many_pairs, mixed_requests, resident_memory
 from benchmarks.report import machine, print_table, write_json
-from benchmarks.turns import by_turns, timed, times_as_fast
+from benchmarks.turns import interleaved, speedup, timed
 from benchmarks.workload import ARCHITECTURE, SEED, Workload
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.inference.assembly import assemble
-from continual_mt.inference.ctranslate2_model import ConvertedModel, Precision, converted
+from continual_mt.inference.ctranslate2_model import CTranslate2Model, Precision, load_or_convert
 from continual_mt.inference.mixed_batches import translate_mixed
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search, Translator
@@ -68,7 +68,7 @@ def train_parent(workload: Workload, updates: int) -> Parent:
     return Parent(pair, ARCHITECTURE, tensors, LanguageSide(pair.source, source), LanguageSide(pair.target, target))
 
 
-def best_size(name: str, sizes: Sequence[int], run: Run) -> tuple[int, list[list[int]]]:
+def fastest_batch_size(name: str, sizes: Sequence[int], run: Run) -> tuple[int, list[list[int]]]:
     """The fastest batch size, and what was answered with it."""
     trials = []
     for size in sizes:
@@ -79,7 +79,7 @@ def best_size(name: str, sizes: Sequence[int], run: Run) -> tuple[int, list[list
     return size, answer
 
 
-def searched(
+def search_tokens(
     model: Translator, sources: list[list[int]], beam: int, size: int, *, processes: int = 1
 ) -> list[list[int]]:
     search = Search(beam, batch_tokens=size * beam, scored=False, processes=processes)
@@ -87,20 +87,22 @@ def searched(
 
 
 def contestants(
-    model: PairModel, fast: dict[Precision, ConvertedModel], sources: list[list[int]], beam: int, threads: int
+    model: PairModel, converted: dict[Precision, CTranslate2Model], sources: list[list[int]], beam: int, threads: int
 ) -> dict[str, tuple[Sequence[int], Run]]:
     found: dict[str, tuple[Sequence[int], Run]] = {
-        "ours, torch": (TOKENS, partial(searched, model, sources, beam, processes=threads)),
-        "ours, torch, one process": (TOKENS, partial(searched, model, sources, beam)),
+        "ours, torch": (TOKENS, partial(search_tokens, model, sources, beam, processes=threads)),
+        "ours, torch, one process": (TOKENS, partial(search_tokens, model, sources, beam)),
         "hugging face generate": (SENTENCES, partial(Generator(model), sources, beam)),
     }
-    for precision, one in fast.items():
-        found[f"ours, ctranslate2 {precision}"] = TOKENS, partial(searched, one, sources, beam)
-        found[f"ctranslate2 {precision}, directly"] = TOKENS, partial(direct, one, sources, beam)
+    for precision, one in converted.items():
+        found[f"ours, ctranslate2 {precision}"] = TOKENS, partial(search_tokens, one, sources, beam)
+        found[f"ctranslate2 {precision}, directly"] = TOKENS, partial(call_ctranslate2_directly, one, sources, beam)
     return found
 
 
-def direct(model: ConvertedModel, sources: list[list[int]], beam: int, size: int) -> list[list[int]]:
+def call_ctranslate2_directly(
+    model: CTranslate2Model, sources: list[list[int]], beam: int, size: int
+) -> list[list[int]]:
     """CTranslate2 as its own documentation calls it: pieces in, pieces out."""
     pieces, end = model.source.tokenizer.pieces, model.source.tokenizer.end
     batch = [[*(pieces[token] for token in source), pieces[end]] for source in sources]
@@ -119,29 +121,30 @@ class Speeds(NamedTuple):
     differences: dict[str, int]
 
 
-def speeds(options: argparse.Namespace, model: PairModel, cache: Path, sources: list[list[int]]) -> Speeds:
-    fast = {
-        precision: converted(model, cache, precision=precision, threads=options.threads) for precision in PRECISIONS
+def measure_speeds(options: argparse.Namespace, model: PairModel, cache: Path, sources: list[list[int]]) -> Speeds:
+    converted = {
+        precision: load_or_convert(model, cache, precision=precision, threads=options.threads)
+        for precision in PRECISIONS
     }
     found = Speeds({}, {}, {})
     for beam in BEAMS:
         answers, best = {}, {}
-        for name, (sizes, run) in contestants(model, fast, sources, beam, options.threads).items():
+        for name, (sizes, run) in contestants(model, converted, sources, beam, options.threads).items():
             chosen = sizes[1::2] if options.quick else sizes
-            size, answers[name] = best_size(f"{name}, beam {beam}", chosen, run)
+            size, answers[name] = fastest_batch_size(f"{name}, beam {beam}", chosen, run)
             best[f"{name} · beam {beam}"] = partial(run, size)
-        found.seconds.update(by_turns(best, options.rounds))
+        found.seconds.update(interleaved(best, options.rounds))
         theirs = answers["hugging face generate"]
         for name, ours in answers.items():
             if ours and ours is not theirs:
                 equal = [first == second for first, second in zip(ours, theirs, strict=True)]
                 found.same[f"{name} · beam {beam}"] = sum(equal) / len(equal)
-        for reason, count in explained(model, sources, answers["ours, torch"], theirs).items():
+        for reason, count in explain_differences(model, sources, answers["ours, torch"], theirs).items():
             found.differences[f"beam {beam}, {reason}"] = count
     return found
 
 
-def many(options: argparse.Namespace, parent: Parent, sentences: list[str]) -> dict[str, float]:
+def measure_many_pairs(options: argparse.Namespace, parent: Parent, sentences: list[str]) -> dict[str, float]:
     """What resident pairs cost, switching among them, and a batch of eight pairs against a batch of one."""
     found: dict[str, float] = {}
     for count in RESIDENT:
@@ -156,10 +159,10 @@ def many(options: argparse.Namespace, parent: Parent, sentences: list[str]) -> d
         name: partial(translate_mixed, mixed_requests(chosen, sentences), beam=1)
         for name, chosen in (("one pair", pairs[:1]), ("eight pairs", pairs))
     }
-    seconds = by_turns(runs, options.rounds)
+    seconds = interleaved(runs, options.rounds)
     for name, taken in seconds.items():
         found[f"sentences/s, a mixed batch of {name}"] = len(sentences) / statistics.median(taken)
-    found["mixed batch of eight pairs / of one"] = times_as_fast(seconds["eight pairs"], seconds["one pair"])
+    found["mixed batch of eight pairs / of one"] = speedup(seconds["eight pairs"], seconds["one pair"])
     return found
 
 
@@ -172,10 +175,10 @@ def ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
             "ours, torch, one process",
             *(f"ours, ctranslate2 {precision}" for precision in PRECISIONS),
         ):
-            found[f"{name} / {rival}"] = times_as_fast(seconds[f"{name} · beam {beam}"], seconds[rival])
+            found[f"{name} / {rival}"] = speedup(seconds[f"{name} · beam {beam}"], seconds[rival])
         for precision in PRECISIONS:
             ours, theirs = f"ours, ctranslate2 {precision}", f"ctranslate2 {precision}, directly"
-            found[f"{ours} / directly · beam {beam}"] = times_as_fast(
+            found[f"{ours} / directly · beam {beam}"] = speedup(
                 seconds[f"{ours} · beam {beam}"], seconds[f"{theirs} · beam {beam}"]
             )
     return found
@@ -209,9 +212,9 @@ def main() -> None:
         recipe = Recipe("original", parent.pair, "parent", parent.fingerprint)
         model = assemble(recipe, parent, {})
         sources = [parent.source.tokenizer.encode(sentence) for sentence in sentences]
-        seconds, same, differences = speeds(options, model, folder / "cache", sources)
+        seconds, same, differences = measure_speeds(options, model, folder / "cache", sources)
         first = first_translations(model, recipe, parent, folder, sources[0])
-        pairs = many(options, parent, sentences)
+        pairs = measure_many_pairs(options, parent, sentences)
     figures = {name: len(sources) / statistics.median(taken) for name, taken in seconds.items()}
     found = ratios(seconds)
     print(f"{machine()}, {options.threads} threads, {len(sentences)} sentences\n")

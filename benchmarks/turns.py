@@ -16,7 +16,7 @@ def timed(run: Callable[[], Answer]) -> tuple[float, Answer]:
     return time.perf_counter() - started, answer
 
 
-def by_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each contestant in each round."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
@@ -25,6 +25,8 @@ def by_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str,
     return seconds
 
 
-def times_as_fast(ours: Sequence[float], theirs: Sequence[float]) -> float:
+def speedup(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """The median, over rounds, of how many times as fast ours was as theirs in the same round."""
-    return statistics.median(their / our for our, their in zip(ours, theirs, strict=True))
+    return statistics.median(
+        their_seconds / our_seconds for our_seconds, their_seconds in zip(ours, theirs, strict=True)
+    )

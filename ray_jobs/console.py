@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from continual_mt.training.progress import Report
+from continual_mt.training.progress import ProgressReport
 
 LINE_SECONDS = 30.0
 
@@ -25,13 +25,13 @@ class Display:
         self._console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
-    def training(self, title: str, updates: int) -> Iterator[Callable[[Report], None]]:
+    def training(self, title: str, updates: int) -> Iterator[Callable[[ProgressReport], None]]:
         """A bar over updates; development scores are lines of their own. Yields what takes the reports."""
         started = time.monotonic()
         spoken = started
         with self._bar(title, updates) as advance:
 
-            def show(report: Report) -> None:
+            def show(report: ProgressReport) -> None:
                 nonlocal spoken
                 advance(
                     report.update, f"loss {report.loss:.2f} · {report.tokens_per_second:,.0f} target tokens/s a worker"

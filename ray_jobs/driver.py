@@ -15,7 +15,7 @@ from continual_mt.artifacts.recipe import Recipe
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import IncompatibleError, RegistryError, StoppedError
 from continual_mt.home import Home
-from continual_mt.training.progress import Report
+from continual_mt.training.progress import ProgressReport
 from ray_jobs.cluster import connection
 from ray_jobs.cluster.evaluation_tasks import evaluate_as_tasks
 from ray_jobs.cluster.ray_trainer import Training
@@ -164,7 +164,7 @@ class Driver:
         if job.spec.resources.storage is None:
             connection.check_shared(len(connection.nodes()), [f"the checkpoints in {self.home.jobs}"])
 
-        def told(report: Report) -> None:
+        def told(report: ProgressReport) -> None:
             values = {
                 "loss": report.loss,
                 "lr": report.learning_rate,

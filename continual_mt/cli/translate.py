@@ -81,7 +81,7 @@ def translate(
     """
     import torch
 
-    from continual_mt.inference.backends import with_backend
+    from continual_mt.inference.backends import select_backend
     from continual_mt.inference.translator import Search
     from registry import Registry
 
@@ -94,7 +94,7 @@ def translate(
         assembled = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test)
     if assembled.recipe:
         say(f"{assembled.recipe}; digest {assembled.recipe.digest}")
-    model = with_backend(assembled, backend, place.cache)
+    model = select_backend(assembled, backend, place.cache)
     if model is assembled and assembled.transformer.device.type == "cpu":
         search = replace(search, processes=processes or min(MOST_PROCESSES, torch.get_num_threads()))
 

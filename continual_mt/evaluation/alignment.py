@@ -29,7 +29,7 @@ from continual_mt.languages import SideName
 RANKS = 5
 CSLS_NEIGHBOURS = 10
 # Similarities held at once: 16 MB in float32, whatever the vocabularies' sizes.
-_CELLS = 1 << 22
+_MAXIMUM_SIMILARITIES = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +131,8 @@ def word_probe(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon) 
 
     Words that hold a character which the vocabulary has not got are left out.
     """
-    queries = spelled(first.side.tokenizer, lexicon.translations)
-    found = spelled(second.side.tokenizer, (word for words in lexicon.translations.values() for word in words))
+    queries = encode_words(first.side.tokenizer, lexicon.translations)
+    found = encode_words(second.side.tokenizer, (word for words in lexicon.translations.values() for word in words))
     rows = {word: row for row, word in enumerate(found)}
     answers = {
         word: frozenset(rows[answer] for answer in lexicon.translations[word] if answer in rows) for word in queries
@@ -148,13 +148,13 @@ def measure(probe: Probe, method: Method) -> Alignment:
     if not probe.words:
         return Alignment(Precision(probe.unit, method, 0, len(probe.labels), None, None), {})
     hubs = hubness(probe.candidates, probe.population) if method == "csls" else None
-    found: list[list[int]] = neighbours(probe.queries, probe.candidates, hubs=hubs).tolist()
+    found: list[list[int]] = nearest_rows(probe.queries, probe.candidates, hubs=hubs).tolist()
     names = {word: tuple(probe.labels[row] for row in rows) for word, rows in zip(probe.words, found, strict=True)}
-    at_1, at_5 = (precision(found, probe.answers, rank) for rank in (1, RANKS))
+    at_1, at_5 = (precision_at(found, probe.answers, rank) for rank in (1, RANKS))
     return Alignment(Precision(probe.unit, method, len(names), len(probe.labels), at_1, at_5), names)
 
 
-def neighbours(queries: Tensor, candidates: Tensor, count: int = RANKS, *, hubs: Tensor | None = None) -> Tensor:
+def nearest_rows(queries: Tensor, candidates: Tensor, count: int = RANKS, *, hubs: Tensor | None = None) -> Tensor:
     """The rows of the ``count`` candidates nearest to each query, nearest first: [queries, count], or all there are.
 
     ``queries`` [queries, width] and ``candidates`` [candidates, width] have rows of length 1. By cosine; with ``hubs``,
@@ -163,7 +163,7 @@ def neighbours(queries: Tensor, candidates: Tensor, count: int = RANKS, *, hubs:
     """
     count = min(count, len(candidates))
     found = []
-    for chunk in torch.split(queries, _rows_at_once(len(candidates))):
+    for chunk in torch.split(queries, _chunk_size(len(candidates))):
         scores = chunk @ candidates.T
         if hubs is not None:
             scores.mul_(2).sub_(hubs)
@@ -177,11 +177,11 @@ def hubness(candidates: Tensor, population: Tensor, count: int = CSLS_NEIGHBOURS
     The mean cosine to its ``count`` nearest rows of ``population`` [any, width], which is the queries' table.
     """
     count = min(count, len(population))
-    chunks = torch.split(candidates, _rows_at_once(len(population)))
+    chunks = torch.split(candidates, _chunk_size(len(population)))
     return torch.cat([(chunk @ population.T).topk(count, sorted=False).values.mean(dim=1) for chunk in chunks])
 
 
-def precision(found: Sequence[Sequence[int]], answers: Sequence[frozenset[int]], rank: int) -> float:
+def precision_at(found: Sequence[Sequence[int]], answers: Sequence[frozenset[int]], rank: int) -> float:
     """The share of queries with a right answer among the first ``rank`` that were found."""
     hits = sum(not right.isdisjoint(rows[:rank]) for rows, right in zip(found, answers, strict=True))
     return hits / len(answers)
@@ -192,8 +192,8 @@ def one_piece_entries(first: Tokenizer, second: Tokenizer, lexicon: Lexicon) -> 
 
     The word, its id, and the ids of its one-piece translations.
     """
-    queries = _one_piece(spelled(first, lexicon.translations))
-    found = _one_piece(spelled(second, (word for words in lexicon.translations.values() for word in words)))
+    queries = _one_piece(encode_words(first, lexicon.translations))
+    found = _one_piece(encode_words(second, (word for words in lexicon.translations.values() for word in words)))
     entries = [
         (word, number, {answer: found[answer] for answer in lexicon.translations[word] if answer in found})
         for word, number in queries.items()
@@ -201,7 +201,7 @@ def one_piece_entries(first: Tokenizer, second: Tokenizer, lexicon: Lexicon) -> 
     return [entry for entry in entries if entry[2]]
 
 
-def spelled(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, list[int]]:
+def encode_words(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, list[int]]:
     """Each word, once, and the ids that write it at the beginning of a word; without those that have unknown parts."""
     distinct = list(dict.fromkeys(words))
     encoded = zip(distinct, tokenizer.encode_batch(distinct), strict=True)
@@ -230,5 +230,5 @@ def ordinary_ids(tokenizer: Tokenizer) -> list[int]:
     return [number for number in range(tokenizer.size) if number not in special]
 
 
-def _rows_at_once(width: int) -> int:
-    return max(1, _CELLS // max(1, width))
+def _chunk_size(width: int) -> int:
+    return max(1, _MAXIMUM_SIMILARITIES // max(1, width))

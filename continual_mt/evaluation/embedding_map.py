@@ -13,10 +13,10 @@ from continual_mt.errors import CorpusError
 from continual_mt.evaluation.alignment import EmbeddingTable, one_piece_entries, ordinary_ids, unit_rows
 from continual_mt.evaluation.lexicon import Lexicon
 
-MOST_WORDS = 100
+MAXIMUM_WORDS = 100
 # Shorter pieces that begin a word are in most languages a part of many words and none of their own.
-_LETTERS = 3
-_WORD_BEGINS = "▁"
+_MINIMUM_LENGTH = 3
+_WORD_START = "▁"
 _SEED = 0
 # More directions than the two that are drawn, and repeated passes, make the randomised method as good as exact.
 _DIRECTIONS, _PASSES = 32, 8
@@ -44,7 +44,9 @@ class JointMap:
         }
 
 
-def joint_map(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon, most: int = MOST_WORDS) -> JointMap:
+def joint_map(
+    first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon, maximum_words: int = MAXIMUM_WORDS
+) -> JointMap:
     """The ``most`` most frequent words that are one piece in ``first``, and the translations that are in ``second``.
 
     Frequent is what has a small id, since SentencePiece numbers its merges in the order in which it makes them. So a
@@ -60,45 +62,49 @@ def joint_map(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon, m
             f"no word of it is one piece of {first.side.language} with a translation that is one of "
             f"{second.side.language}, so there is nothing to draw; larger vocabularies have more whole words",
         )
-    words = {word: number for word, number, _ in entries[:most]}
-    answers = {answer: number for _, _, found in entries[:most] for answer, number in found.items()}
+    words = {word: number for word, number, _ in entries[:maximum_words]}
+    answers = {answer: number for _, _, found in entries[:maximum_words] for answer, number in found.items()}
     point = {answer: len(words) + row for row, answer in enumerate(answers)}
-    links = [(row, point[answer]) for row, (_, _, found) in enumerate(entries[:most]) for answer in found]
-    return _drawn([(first, words), (second, answers)], links)
+    links = [(row, point[answer]) for row, (_, _, found) in enumerate(entries[:maximum_words]) for answer in found]
+    return _build_map([(first, words), (second, answers)], links)
 
 
-def frequent_map(first: EmbeddingTable, second: EmbeddingTable, most: int = MOST_WORDS) -> JointMap:
+def frequent_map(first: EmbeddingTable, second: EmbeddingTable, maximum_words: int = MAXIMUM_WORDS) -> JointMap:
     """The ``most`` most frequent pieces of each table that can be words, by their ids, without links.
 
     Many of them only begin words: that there is such a word, only a lexicon could tell.
     """
-    shown = [(table, _frequent(table.side.tokenizer, most)) for table in (first, second)]
-    return _drawn(shown, links=())
+    words_by_table = [(table, _most_frequent(table.side.tokenizer, maximum_words)) for table in (first, second)]
+    return _build_map(words_by_table, links=())
 
 
-def _frequent(tokenizer: Tokenizer, most: int) -> dict[str, int]:
+def _most_frequent(tokenizer: Tokenizer, maximum_words: int) -> dict[str, int]:
     def rank(number: int) -> tuple[bool, int]:
         piece = tokenizer.pieces[number]
-        return not (piece.startswith(_WORD_BEGINS) and len(piece) > _LETTERS and piece[1:].isalpha()), number
+        return not (piece.startswith(_WORD_START) and len(piece) > _MINIMUM_LENGTH and piece[1:].isalpha()), number
 
     # What cannot be a word comes last, for scripts that are written without spaces.
-    chosen = sorted(ordinary_ids(tokenizer), key=rank)[:most]
-    return {tokenizer.pieces[number].removeprefix(_WORD_BEGINS): number for number in chosen}
+    chosen = sorted(ordinary_ids(tokenizer), key=rank)[:maximum_words]
+    return {tokenizer.pieces[number].removeprefix(_WORD_START): number for number in chosen}
 
 
-def _drawn(shown: Sequence[tuple[EmbeddingTable, Mapping[str, int]]], links: Iterable[tuple[int, int]]) -> JointMap:
+def _build_map(
+    words_by_table: Sequence[tuple[EmbeddingTable, Mapping[str, int]]], links: Iterable[tuple[int, int]]
+) -> JointMap:
     """Tables, each with the ids of those of its words that are shown; links count the points through all of them."""
-    xy, explained = plane(torch.cat([unit_rows(table.embedding[list(words.values())]) for table, words in shown]))
+    xy, explained = project_to_plane(
+        torch.cat([unit_rows(table.embedding[list(words.values())]) for table, words in words_by_table])
+    )
     return JointMap(
-        labels=tuple(word for _, words in shown for word in words),
-        languages=tuple(table.side.language for table, words in shown for _ in words),
+        labels=tuple(word for _, words in words_by_table for word in words),
+        languages=tuple(table.side.language for table, words in words_by_table for _ in words),
         xy=tuple(_pair(row) for row in xy.tolist()),
         links=tuple(links),
         explained=_pair(explained.tolist()),
     )
 
 
-def plane(vectors: Tensor) -> tuple[Tensor, Tensor]:
+def project_to_plane(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Principal components: places in the plane of most variance, [points, 2], and the shares of x and y in it, [2].
 
     ``vectors`` are [points, width], two at least of each. The same vectors give the same places: the randomised method

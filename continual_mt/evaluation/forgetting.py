@@ -117,7 +117,7 @@ def backward_transfer(matrix: Matrix, pairs: Collection[Pair] | None = None) -> 
     BWT of Lopez-Paz and Ranzato (NeurIPS 2017): negative where later additions made earlier pairs worse. ``pairs``
     takes others than `Matrix.earlier`. None when there is no such pair or a score is missing.
     """
-    return _negative(mean(forgetting(matrix, pair).since_first for pair in _chosen(matrix, pairs)))
+    return _negative(mean(forgetting(matrix, pair).since_first for pair in _pairs_or_earlier(matrix, pairs)))
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def mean_forgetting(matrix: Matrix, pairs: Collection[Pair] | None = None) -> tu
 
     The second is F of Chaudhry et al. (ECCV 2018). None as in `backward_transfer`.
     """
-    each = [forgetting(matrix, pair) for pair in _chosen(matrix, pairs)]
+    each = [forgetting(matrix, pair) for pair in _pairs_or_earlier(matrix, pairs)]
     return mean(one.since_first for one in each), mean(one.since_best for one in each)
 
 
@@ -211,11 +211,15 @@ def retention(matrix: Matrix) -> Retention:
     original = next((pair for pair in matrix.pairs if matrix.trained.get(pair) == 0), None)
     if original is None:
         raise InputError("retention is of the parent's own pair, which has no column in this matrix")
-    whole, *behind = matrix.column(original)
-    return Retention(tuple(100 * value / whole if whole and value is not None else None for value in behind))
+    original_score, *after_additions = matrix.column(original)
+    return Retention(
+        tuple(
+            100 * value / original_score if original_score and value is not None else None for value in after_additions
+        )
+    )
 
 
-def _chosen(matrix: Matrix, pairs: Collection[Pair] | None) -> Collection[Pair]:
+def _pairs_or_earlier(matrix: Matrix, pairs: Collection[Pair] | None) -> Collection[Pair]:
     return matrix.earlier if pairs is None else pairs
 
 

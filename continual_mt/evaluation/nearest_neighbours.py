@@ -9,11 +9,11 @@ from torch import Tensor
 from continual_mt.errors import InputError
 from continual_mt.evaluation.alignment import (
     EmbeddingTable,
+    encode_words,
     hubness,
-    neighbours,
+    nearest_rows,
     ordinary_ids,
     pool,
-    spelled,
     unit_rows,
 )
 
@@ -54,11 +54,11 @@ class Neighbourhood:
 
         Raises InputError for what the first table's vocabulary cannot write.
         """
-        spelling = list(spelled(self.first.side.tokenizer, [word]).values())
+        spelling = list(encode_words(self.first.side.tokenizer, [word]).values())
         if not spelling:
             raise InputError(f"{word[:80]!r} cannot be written with the pieces of {self.first.side.language}")
         query = unit_rows(pool(self.first.embedding, spelling))
-        rows = neighbours(query, self.candidates, count, hubs=self.hubs)[0]
+        rows = nearest_rows(query, self.candidates, count, hubs=self.hubs)[0]
         cosines = self.candidates[rows] @ query[0]
         return [
             Neighbour(self.labels[row], cosine) for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)

@@ -16,7 +16,7 @@ from sacrebleu.significance import PairedTest, Result
 from continual_mt.evaluation.metrics import METRICS, MetricName, bleu_tokenization, check_lines
 
 RESAMPLES = 1000
-LEVEL = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 Verdict = Literal["the first is better", "the second is better", "no difference beyond chance"]
 SEED = 12345
 _SEED_VARIABLE = "SACREBLEU_SEED"
@@ -43,7 +43,7 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """Which one is better, where chance alone would make such a difference less than once in twenty times."""
-        if self.p_value >= LEVEL or not self.difference:
+        if self.p_value >= SIGNIFICANCE_LEVEL or not self.difference:
             return "no difference beyond chance"
         return "the second is better" if self.difference > 0 else "the first is better"
 
@@ -75,24 +75,28 @@ def compare(
     """
     check_lines(first, references)
     check_lines(second, references)
-    kinds: Mapping[MetricName, Metric] = {"bleu": BLEU(tokenize=bleu_tokenization(language)), "chrf": CHRF()}
-    return [_compare(metric, kinds[metric], list(first), list(second), list(references)) for metric in metrics]
+    scorers: Mapping[MetricName, Metric] = {"bleu": BLEU(tokenize=bleu_tokenization(language)), "chrf": CHRF()}
+    return [_compare(metric, scorers[metric], list(first), list(second), list(references)) for metric in metrics]
 
 
-def _compare(name: MetricName, kind: Metric, first: list[str], second: list[str], references: list[str]) -> Comparison:
-    with _seeded():
-        test = PairedTest([("first", first), ("second", second)], {name: kind}, [references], "bs", RESAMPLES)
+def _compare(
+    name: MetricName, scorer: Metric, first: list[str], second: list[str], references: list[str]
+) -> Comparison:
+    with _fixed_seed():
+        test = PairedTest([("first", first), ("second", second)], {name: scorer}, [references], "bs", RESAMPLES)
         signatures, scores = test()
     (title, signature), *_ = signatures.items()
-    one, other = (result for result in scores[title] if isinstance(result, Result))
+    first_result, second_result = (result for result in scores[title] if isinstance(result, Result))
     # No difference is less than zero, so that each resample's is as large. sacreBLEU counts those that are larger, and
     # would give the least p-value there is to two that are the same.
-    p_value = 1.0 if one.score == other.score or other.p_value is None else other.p_value
-    return Comparison(name, one.score, other.score, p_value, RESAMPLES, str(signature))
+    p_value = (
+        1.0 if first_result.score == second_result.score or second_result.p_value is None else second_result.p_value
+    )
+    return Comparison(name, first_result.score, second_result.score, p_value, RESAMPLES, str(signature))
 
 
 @contextmanager
-def _seeded() -> Iterator[None]:
+def _fixed_seed() -> Iterator[None]:
     """sacreBLEU takes its seed from the environment, where ``none`` would give other p-values each time."""
     before = os.environ.get(_SEED_VARIABLE)
     os.environ[_SEED_VARIABLE] = str(SEED)

@@ -49,15 +49,15 @@ def order_transfer(later: Matrix, first: Matrix, pair: Pair) -> Points:
     """
     if later.metric != first.metric:
         raise IncompatibleError(f"{later.metric} and {first.metric} cannot be subtracted from each other")
-    place, start = later.trained.get(pair, 0), first.trained.get(pair, 0)
-    if place < 2 or start != 1:
+    later_position, first_position = later.trained.get(pair, 0), first.trained.get(pair, 0)
+    if later_position < 2 or first_position != 1:
         raise IncompatibleError(
             f"order transfer of {pair} needs a sequence in which it came later and one in which it came first; "
-            f"here it came {_place(place)} and {_place(start)}"
+            f"here it came {_describe_position(later_position)} and {_describe_position(first_position)}"
         )
-    if place > later.last or start > first.last:
+    if later_position > later.last or first_position > first.last:
         return None
-    return difference(later.column(pair)[place], first.column(pair)[start])
+    return difference(later.column(pair)[later_position], first.column(pair)[first_position])
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Coverage:
         return {"supervised": self.supervised, "zero_shot": self.zero_shot}
 
 
-def coverage(original: Pair, additions: Sequence[Pair], apart: Collection[Pair] = ()) -> tuple[Coverage, ...]:
+def coverage(original: Pair, additions: Sequence[Pair], from_scratch: Collection[Pair] = ()) -> tuple[Coverage, ...]:
     """The pairs that can be run at each position, from 0 to the last addition.
 
     Each new source language goes into each new target language. ``apart`` are the additions that were trained from
@@ -83,7 +83,7 @@ def coverage(original: Pair, additions: Sequence[Pair], apart: Collection[Pair] 
     for count, pair in enumerate(additions, start=1):
         if (pair.source == original.source) == (pair.target == original.target):
             raise IncompatibleError(f"{pair} is no addition to {original}: one of the two languages has to be its own")
-        if pair not in apart:
+        if pair not in from_scratch:
             new, language = (targets, pair.target) if pair.source == original.source else (sources, pair.source)
             new.add(language)
         zero_shot = sum(source != target for source in sources for target in targets)
@@ -91,5 +91,5 @@ def coverage(original: Pair, additions: Sequence[Pair], apart: Collection[Pair] 
     return tuple(found)
 
 
-def _place(position: int) -> str:
+def _describe_position(position: int) -> str:
     return f"at position {position}" if position else "at none"

@@ -26,7 +26,7 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
             f"the recipe {recipe} is for the parent {recipe.fingerprint[:12]}, not for {parent.fingerprint[:12]}"
         )
 
-    def chosen(key: ModuleKey | None, group: Group) -> Module | None:
+    def module_for(key: ModuleKey | None, group: Group) -> Module | None:
         if key is None:
             return None
         if key.name not in modules:
@@ -41,13 +41,13 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
             )
         return module
 
-    middle = chosen(recipe.cross_attention, "cross_attention")
+    cross_attention = module_for(recipe.cross_attention, "cross_attention")
     providers: dict[Group, Module | None] = {
-        "source": chosen(recipe.source, "source"),
-        "encoder": middle,
-        "cross_attention": middle,
-        "decoder": middle,
-        "target": chosen(recipe.target, "target"),
+        "source": module_for(recipe.source, "source"),
+        "encoder": cross_attention,
+        "cross_attention": cross_attention,
+        "decoder": cross_attention,
+        "target": module_for(recipe.target, "target"),
     }
     sides = {
         "source": _side(providers["source"], "source", parent),

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 
 from continual_mt.errors import InputError, StorageError
-from continual_mt.inference import ctranslate2_model as converted
+from continual_mt.inference import ctranslate2_model
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Translator
 
@@ -16,18 +16,18 @@ Backend = Literal["auto", "torch", "ctranslate2"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
-def with_backend(model: PairModel, backend: str, cache: Path) -> Translator:
+def select_backend(model: PairModel, backend: str, cache: Path) -> Translator:
     """``model`` as this back end runs it; ``auto`` is CTranslate2 where it is installed, else PyTorch.
 
     ``cache`` keeps converted models. Raises InputError for a back end that there is not, and what converting raises.
     """
     if backend not in BACKENDS:
         raise InputError(f"there is no back end {backend!r}; choose one of {', '.join(BACKENDS)}")
-    possible = converted.available() and model.recipe is not None
-    if backend == "torch" or (backend == "auto" and not possible):
+    usable = ctranslate2_model.is_available() and model.recipe is not None
+    if backend == "torch" or (backend == "auto" and not usable):
         return model
     try:
-        return converted.converted(model, cache, threads=torch.get_num_threads())
+        return ctranslate2_model.load_or_convert(model, cache, threads=torch.get_num_threads())
     except StorageError:
         if backend == "auto":  # a home that may only be read
             return model

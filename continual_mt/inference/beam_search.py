@@ -21,7 +21,7 @@ COMPACTION_THRESHOLD = 0.75
 """The share of running sentences below which those that ended are dropped: dropping them copies all others."""
 
 
-class Step(Protocol):
+class DecoderStep(Protocol):
     """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam).
 
     ``rows`` says which sentences of the batch those in ``memory`` are.
@@ -39,12 +39,12 @@ class EncodedBatch:
     """
 
     lengths: Tensor
-    starts: Tensor
-    ends: Tensor
+    start_ids: Tensor
+    end_ids: Tensor
     mask: Tensor
     cross_keys_values: list[KeysAndValues]
-    step: Step
-    longest: int
+    step: DecoderStep
+    maximum_positions: int
 
 
 @torch.inference_mode()
@@ -54,16 +54,16 @@ def encode(model: Transformer, source: Tensor, lengths: Tensor, start: int, end:
     encoded = model.encode(layout.tokens(source), layout)
     return EncodedBatch(
         lengths=lengths,
-        starts=torch.full_like(lengths, start),
-        ends=torch.full_like(lengths, end),
+        start_ids=torch.full_like(lengths, start),
+        end_ids=torch.full_like(lengths, end),
         mask=layout.mask,
         cross_keys_values=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
         step=lambda rows, last, memory: model.step(last, memory),
-        longest=model.architecture.maximum_positions,
+        maximum_positions=model.architecture.maximum_positions,
     )
 
 
-class _Running:
+class _ActiveSentences:
     """Sentences that are searched together: ``rows`` are their places in the batch.
 
     Those that have ended stay, and are computed for nothing, until so many have that dropping them pays: ``active``
@@ -73,8 +73,8 @@ class _Running:
     def __init__(self, batch: EncodedBatch, beam: int) -> None:
         self.rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
         # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
-        self.limits = (2 * batch.lengths + 20).clamp(max=batch.longest - 1)
-        self.ends, self.active = batch.ends, torch.ones_like(batch.lengths, dtype=torch.bool)
+        self.maximum_lengths = (2 * batch.lengths + 20).clamp(max=batch.maximum_positions - 1)
+        self.end_ids, self.active = batch.end_ids, torch.ones_like(batch.lengths, dtype=torch.bool)
         self.memory = Memory(batch.cross_keys_values, batch.mask, beam)
         self._step = batch.step
 
@@ -83,14 +83,18 @@ class _Running:
         self.memory.begin_step()
         return self._step(self.rows, last, self.memory).float()
 
-    def end(self, done: Tensor) -> Tensor | None:
+    def mark_finished(self, done: Tensor) -> Tensor | None:
         """Take note of sentences that have ended. Where some are dropped, the places of those that stay."""
         self.active &= ~done
         running = int(self.active.sum())
         if running > COMPACTION_THRESHOLD * len(self.active):
             return None
         chosen = self.active.nonzero().squeeze(1)
-        self.rows, self.limits, self.ends = self.rows[chosen], self.limits[chosen], self.ends[chosen]
+        self.rows, self.maximum_lengths, self.end_ids = (
+            self.rows[chosen],
+            self.maximum_lengths[chosen],
+            self.end_ids[chosen],
+        )
         self.active = self.active[chosen]
         self.memory.keep(chosen)
         return chosen
@@ -109,23 +113,23 @@ def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: b
 
     Where they are not wanted, they are not a number: they are a tenth of the work.
     """
-    running, last = _Running(batch, 1), batch.starts
-    tokens = torch.empty(len(last), int(running.limits.max()), dtype=torch.long, device=last.device)
+    running, last = _ActiveSentences(batch, 1), batch.start_ids
+    tokens = torch.empty(len(last), int(running.maximum_lengths.max()), dtype=torch.long, device=last.device)
     scores = last.new_full((len(last),), 0.0 if scored else torch.nan, dtype=torch.float32)
     lengths, ended = (last.new_zeros(len(last), dtype=dtype) for dtype in (torch.long, torch.bool))
     while len(rows := running.rows):
         logits = running.step(last[:, None])[:, 0]
-        last, position = _likeliest(logits), running.memory.position
+        last, position = _argmax(logits), running.memory.position
         if scored:
             best = logits.log_softmax(-1).gather(1, last[:, None])[:, 0]
             scores[rows] += best.where(running.active, 0.0)
         lengths[rows] += running.active
         tokens[rows, position] = last
-        at_end = last == running.ends
-        ended[rows] |= at_end & running.active
-        kept = running.end(at_end | (running.limits <= position + 1))
-        if kept is not None:
-            last = last[kept]
+        is_end = last == running.end_ids
+        ended[rows] |= is_end & running.active
+        remaining = running.mark_finished(is_end | (running.maximum_lengths <= position + 1))
+        if remaining is not None:
+            last = last[remaining]
     return [
         Hypothesis(found[: length - end], score / length**length_penalty)
         for found, score, length, end in zip(
@@ -134,7 +138,7 @@ def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: b
     ]
 
 
-def _likeliest(logits: Tensor) -> Tensor:
+def _argmax(logits: Tensor) -> Tensor:
     """The place of each row's highest, which NumPy finds ten times faster on CPUs."""
     return logits.argmax(-1) if logits.is_cuda else torch.from_numpy(logits.numpy().argmax(-1))
 
@@ -158,29 +162,29 @@ class _Beams:
         missing = tokens.shape[2] - self.finished_tokens.shape[2]
         padded = torch.nn.functional.pad(self.finished_tokens, (0, missing), value=-1)
         self.finished_scores, order = torch.cat([self.finished_scores, scores], dim=1).topk(beam, dim=1)
-        self.finished_tokens = _choose(torch.cat([padded, tokens], dim=1), order)
+        self.finished_tokens = _select(torch.cat([padded, tokens], dim=1), order)
 
 
-def _choose(tokens: Tensor, order: Tensor) -> Tensor:
+def _select(tokens: Tensor, order: Tensor) -> Tensor:
     return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2]))
 
 
-def _extend(beams: _Beams, logits: Tensor, ends: Tensor, penalty: float) -> Tensor:
+def _extend(beams: _Beams, logits: Tensor, end_ids: Tensor, penalty: float) -> Tensor:
     """Advance every hypothesis by one token; returns (sentences, beam): which hypothesis each new one continues."""
     beam, vocabulary = logits.shape[1:]
     # 2 × beam candidates always hold beam that do not end: each hypothesis can end in one way only. None that is not
     # among as many of its own hypothesis can be among them, so most of the vocabulary is looked at once.
-    few = min(2 * beam, vocabulary)
-    of_each, tokens_of_each = logits.log_softmax(2).topk(few, dim=2)
-    scores, flat = (of_each + beams.scores[..., None]).flatten(1).topk(min(2 * beam, beam * few), dim=1)
-    origin, token = flat // few, tokens_of_each.flatten(1).gather(1, flat)
-    tokens = torch.cat([_choose(beams.tokens, origin), token[..., None]], dim=2)
-    ended = token == ends[:, None]
-    among_best = torch.arange(scores.shape[1], device=token.device) < beam
+    per_hypothesis = min(2 * beam, vocabulary)
+    top_scores, top_tokens = logits.log_softmax(2).topk(per_hypothesis, dim=2)
+    scores, flat = (top_scores + beams.scores[..., None]).flatten(1).topk(min(2 * beam, beam * per_hypothesis), dim=1)
+    origin, token = flat // per_hypothesis, top_tokens.flatten(1).gather(1, flat)
+    tokens = torch.cat([_select(beams.tokens, origin), token[..., None]], dim=2)
+    ended = token == end_ids[:, None]
+    is_top = torch.arange(scores.shape[1], device=token.device) < beam
     normalised = scores / tokens.shape[2] ** penalty
-    beams.finish(tokens, normalised.masked_fill(~(ended & among_best), -torch.inf))
+    beams.finish(tokens, normalised.masked_fill(~(ended & is_top), -torch.inf))
     beams.scores, chosen = scores.masked_fill(ended, -torch.inf).topk(beam, dim=1)
-    beams.tokens = _choose(tokens, chosen)
+    beams.tokens = _select(tokens, chosen)
     return origin.gather(1, chosen)
 
 
@@ -188,41 +192,41 @@ def _extend(beams: _Beams, logits: Tensor, ends: Tensor, penalty: float) -> Tens
 def beam_search(batch: EncodedBatch, beam: int, length_penalty: float) -> list[list[Hypothesis]]:
     """The ``beam`` best hypotheses of each sentence, best first."""
     count, device = len(batch.lengths), batch.lengths.device
-    running = _Running(batch, beam)
+    running = _ActiveSentences(batch, beam)
     beams = _Beams(
         tokens=torch.empty(count, beam, 0, dtype=torch.long, device=device),
         scores=torch.tensor([0.0] + [-torch.inf] * (beam - 1), device=device).repeat(count, 1),
         finished_tokens=torch.empty(count, beam, 0, dtype=torch.long, device=device),
         finished_scores=torch.full((count, beam), -torch.inf, device=device),
     )
-    last = batch.starts[:, None].repeat(1, beam)
+    last = batch.start_ids[:, None].repeat(1, beam)
     results: list[list[Hypothesis]] = [[] for _ in range(count)]
     while len(running.rows):
-        running.memory.descend(_extend(beams, running.step(last), running.ends, length_penalty))
+        running.memory.descend(_extend(beams, running.step(last), running.end_ids, length_penalty))
         length = running.memory.position + 1
         attainable = beams.scores[:, 0] / length**length_penalty
-        at_limit = running.limits <= length
+        at_limit = running.maximum_lengths <= length
         done = running.active & (at_limit | (beams.finished_scores[:, -1] >= attainable))
         if done.any():
             unfinished = (beams.scores / length**length_penalty).masked_fill(~at_limit[:, None], -torch.inf)
             beams.finish(beams.tokens, unfinished)
             _collect(results, running, beams, done)
-            kept = running.end(done)
-            if kept is not None:
-                beams.keep(kept)
+            remaining = running.mark_finished(done)
+            if remaining is not None:
+                beams.keep(remaining)
         last = beams.tokens[:, :, -1]
     return results
 
 
-def _collect(results: list[list[Hypothesis]], running: _Running, beams: _Beams, done: Tensor) -> None:
+def _collect(results: list[list[Hypothesis]], running: _ActiveSentences, beams: _Beams, done: Tensor) -> None:
     for row, end, hypotheses, scores in zip(
         running.rows[done].tolist(),
-        running.ends[done].tolist(),
+        running.end_ids[done].tolist(),
         beams.finished_tokens[done].tolist(),
         beams.finished_scores[done].tolist(),
         strict=True,
     ):
         for hypothesis, score in zip(hypotheses, scores, strict=True):
             if score > -torch.inf:
-                kept = [token for token in hypothesis if token not in (end, -1)]
-                results[row].append(Hypothesis(kept, score))
+                tokens = [token for token in hypothesis if token not in (end, -1)]
+                results[row].append(Hypothesis(tokens, score))

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 PACKAGE = "ctranslate2"
-DIGEST = "continual-mt.sha256"
+DIGEST_FILE = "continual-mt.sha256"
 Precision = Literal["int8", "float32"]
 
 # CTranslate2 sorts and batches by itself; this much at a time shows progress.
-SENTENCES_AT_A_TIME = 2000
+CHUNK_SENTENCES = 2000
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether the package is installed."""
     return importlib.util.find_spec(PACKAGE) is not None
 
 
-class ConvertedModel(Translator):
+class CTranslate2Model(Translator):
     """A recipe that CTranslate2 runs."""
 
     def __init__(self, model: PairModel, engine: ctranslate2.Translator) -> None:
@@ -57,8 +57,8 @@ class ConvertedModel(Translator):
         self, sources: Sequence[list[int]], search: Search, progress: Callable[[int], None] | None = None
     ) -> list[list[Hypothesis]]:
         results: list[list[Hypothesis]] = []
-        for first in range(0, len(sources), SENTENCES_AT_A_TIME):
-            chosen = sources[first : first + SENTENCES_AT_A_TIME]
+        for first in range(0, len(sources), CHUNK_SENTENCES):
+            chosen = sources[first : first + CHUNK_SENTENCES]
             results += self._search(chosen, search)
             if progress:
                 progress(len(results))
@@ -91,13 +91,15 @@ class ConvertedModel(Translator):
         ]
 
 
-def converted(model: PairModel, cache: Path, *, precision: Precision = "int8", threads: int = 0) -> ConvertedModel:
+def load_or_convert(
+    model: PairModel, cache: Path, *, precision: Precision = "int8", threads: int = 0
+) -> CTranslate2Model:
     """``model`` for CTranslate2, from ``cache`` where its recipe is kept already.
 
     ``threads`` 0 leaves their number to CTranslate2. Raises IncompatibleError where CTranslate2 is not installed or
     would not compute this model, StorageError where the folder cannot be written.
     """
-    if not available():
+    if not is_available():
         raise IncompatibleError("CTranslate2 is not installed: pip install ctranslate2, or use torch")
     import ctranslate2
 
@@ -106,22 +108,22 @@ def converted(model: PairModel, cache: Path, *, precision: Precision = "int8", t
     folder = cache / PACKAGE / f"{model.recipe.digest}-{precision}-{FORMAT_VERSION}"
 
     try:
-        if not _is_whole(folder):
+        if not _is_complete(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(folder.with_suffix(".lock")):
-                if not _is_whole(folder):  # another process may have made it meanwhile
+                if not _is_complete(folder):  # another process may have made it meanwhile
                     _convert(model, folder, precision)
     except OSError as error:
         raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
     device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     engine = ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
-    return ConvertedModel(model, engine)
+    return CTranslate2Model(model, engine)
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     """Whether what was converted is there, to the bit: CTranslate2 computes with damaged weights without a word."""
     try:
-        return (folder / DIGEST).read_text(encoding="ascii") == _digest(folder)
+        return (folder / DIGEST_FILE).read_text(encoding="ascii") == _digest(folder)
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -129,7 +131,7 @@ def _is_whole(folder: Path) -> bool:
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.name != DIGEST:
+        if path.name != DIGEST_FILE:
             with path.open("rb") as file:
                 digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
@@ -147,18 +149,18 @@ def _convert(model: PairModel, folder: Path, precision: Precision) -> None:
     _remove(partial)
     partial.mkdir()
     try:
-        specification = _specification(model)
+        specification = _build_specification(model)
         specification.validate()
         specification.optimize(quantization=precision if precision == "int8" else None)
         specification.save(str(partial))
-        (partial / DIGEST).write_text(_digest(partial), encoding="ascii")
+        (partial / DIGEST_FILE).write_text(_digest(partial), encoding="ascii")
         _remove(folder)
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _specification(model: PairModel) -> Any:
+def _build_specification(model: PairModel) -> Any:
     from ctranslate2.specs import TransformerSpec
     from ctranslate2.specs.common_spec import Activation
 
@@ -181,10 +183,10 @@ def _specification(model: PairModel) -> Any:
         table = stack.embeddings[0] if side == "source" else stack.embeddings
         table.weight = tensors[f"{side}.embedding"]
     for i, layer in enumerate(specification.encoder.layer):
-        _layer(layer, tensors, f"encoder.{i}")
+        _fill_layer(layer, tensors, f"encoder.{i}")
     for i, layer in enumerate(specification.decoder.layer):
-        _layer(layer, tensors, f"decoder.{i}")
-        _attention(layer.attention, tensors, f"cross_attention.{i}", (("query",), ("key", "value")))
+        _fill_layer(layer, tensors, f"decoder.{i}")
+        _fill_attention(layer.attention, tensors, f"cross_attention.{i}", (("query",), ("key", "value")))
     specification.decoder.start_from_zero_embedding = False
     specification.decoder.projection.weight = tensors["target.embedding"]
     specification.decoder.projection.bias = tensors["target.bias"]
@@ -200,23 +202,25 @@ def _specification(model: PairModel) -> Any:
     return specification
 
 
-def _layer(layer: Any, tensors: Mapping[str, Tensor], name: str) -> None:
-    _attention(layer.self_attention, tensors, f"{name}.attention", (("query", "key", "value"),))
-    _linear(layer.ffn.linear_0, tensors, f"{name}.feed_forward", ("inner",))
-    _linear(layer.ffn.linear_1, tensors, f"{name}.feed_forward", ("outer",))
-    _norm(layer.ffn.layer_norm, tensors, f"{name}.feed_forward.norm")
+def _fill_layer(layer: Any, tensors: Mapping[str, Tensor], name: str) -> None:
+    _fill_attention(layer.self_attention, tensors, f"{name}.attention", (("query", "key", "value"),))
+    _fill_linear(layer.ffn.linear_0, tensors, f"{name}.feed_forward", ("inner",))
+    _fill_linear(layer.ffn.linear_1, tensors, f"{name}.feed_forward", ("outer",))
+    _fill_norm(layer.ffn.layer_norm, tensors, f"{name}.feed_forward.norm")
 
 
-def _attention(attention: Any, tensors: Mapping[str, Tensor], name: str, fused: tuple[tuple[str, ...], ...]) -> None:
+def _fill_attention(
+    attention: Any, tensors: Mapping[str, Tensor], name: str, fused: tuple[tuple[str, ...], ...]
+) -> None:
     for linear, parts in zip(attention.linear, (*fused, ("output",)), strict=True):
-        _linear(linear, tensors, name, parts)
-    _norm(attention.layer_norm, tensors, f"{name}.norm")
+        _fill_linear(linear, tensors, name, parts)
+    _fill_norm(attention.layer_norm, tensors, f"{name}.norm")
 
 
-def _linear(linear: Any, tensors: Mapping[str, Tensor], name: str, parts: tuple[str, ...]) -> None:
+def _fill_linear(linear: Any, tensors: Mapping[str, Tensor], name: str, parts: tuple[str, ...]) -> None:
     linear.weight = torch.cat([tensors[f"{name}.{part}.weight"] for part in parts])
     linear.bias = torch.cat([tensors[f"{name}.{part}.bias"] for part in parts])
 
 
-def _norm(norm: Any, tensors: Mapping[str, Tensor], name: str) -> None:
+def _fill_norm(norm: Any, tensors: Mapping[str, Tensor], name: str) -> None:
     norm.gamma, norm.beta = tensors[f"{name}.weight"], tensors[f"{name}.bias"]

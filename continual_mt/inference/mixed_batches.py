@@ -17,7 +17,7 @@ from continual_mt.data.batching import pad
 from continual_mt.data.segmentation import by_length, divided
 from continual_mt.inference.beam_search import EncodedBatch, search_batch
 from continual_mt.inference.torch_model import PairModel
-from continual_mt.inference.translator import BATCH_TOKENS, Hypothesis, Search, joined
+from continual_mt.inference.translator import BATCH_TOKENS, Hypothesis, Search, join_parts
 from continual_mt.model.kv_cache import KeysAndValues, Memory
 from continual_mt.model.linear import laid_out
 from continual_mt.model.packing import Grid, Packed, padding_mask
@@ -52,40 +52,40 @@ def translate_mixed(
     ]
     found: list[list[list[Hypothesis]]] = [[] for _ in requests]
     results: dict[int, list[Hypothesis]] = {}
-    for members in _by(range(len(parts)), lambda i: _decoder_of(parts[i].model.transformer)):
+    for members in _group_by(range(len(parts)), lambda i: _decoder_id(parts[i].model.transformer)):
         with laid_out(len(members) * beam):
             for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
-                together = sorted((members[i] for i in chosen), key=lambda i: _kinship(parts[i].model))
-                best = search_batch(_encode([parts[i] for i in together]), search)
-                results.update(zip(together, best, strict=True))
+                batch = sorted((members[i] for i in chosen), key=lambda i: _sort_key(parts[i].model))
+                best = search_batch(_encode([parts[i] for i in batch]), search)
+                results.update(zip(batch, best, strict=True))
     for i, part in enumerate(parts):
         found[part.request].append(results[i])
-    return [joined(sentence, model.target)[0].text for sentence, (model, _) in zip(found, requests, strict=True)]
+    return [join_parts(sentence, model.target)[0].text for sentence, (model, _) in zip(found, requests, strict=True)]
 
 
-def _by(items: Sequence[int], key: Callable[[int], int]) -> list[list[int]]:
+def _group_by(items: Sequence[int], key: Callable[[int], int]) -> list[list[int]]:
     return [list(members) for _, members in groupby(sorted(items, key=key), key)]
 
 
-def _decoder_of(model: Transformer) -> int:
+def _decoder_id(model: Transformer) -> int:
     """The same for models that share their decoder's weights."""
     return next(model.decoder.parameters()).data_ptr()
 
 
-def _kinship(model: PairModel) -> tuple[int, int, int]:
+def _sort_key(model: PairModel) -> tuple[int, int, int]:
     """Sorted by this, models with one target side stand together, and so do those with one cross-attention."""
-    return _target_of(model.transformer), _cross_attention_of(model.transformer), id(model)
+    return _target_id(model.transformer), _cross_attention_id(model.transformer), id(model)
 
 
-def _source_of(model: Transformer) -> int:
+def _source_id(model: Transformer) -> int:
     return model.source.embedding.data_ptr()
 
 
-def _target_of(model: Transformer) -> int:
+def _target_id(model: Transformer) -> int:
     return model.target.embedding.data_ptr()
 
 
-def _cross_attention_of(model: Transformer) -> int:
+def _cross_attention_id(model: Transformer) -> int:
     return next(model.cross_attention.parameters()).data_ptr()
 
 
@@ -113,47 +113,47 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
     models = [part.model.transformer for part in parts]
     device = models[0].device
     cross_keys_values: list[list[KeysAndValues]] = []
-    for model, part in _segments(models, _cross_attention_of):
+    for model, part in _segments(models, _cross_attention_id):
         rows, layout = states[part].flatten(0, 1), Grid(part.stop - part.start, longest, device)
         cross_keys_values.append([cross.keys_and_values(rows, layout) for cross in model.cross_attention])
     lengths = torch.tensor([len(part.tokens) + 1 for part in parts], device=device)
     return EncodedBatch(
         lengths=lengths,
-        starts=torch.tensor([part.model.target.tokenizer.start for part in parts], device=device),
-        ends=torch.tensor([part.model.target.tokenizer.end for part in parts], device=device),
+        start_ids=torch.tensor([part.model.target.tokenizer.start for part in parts], device=device),
+        end_ids=torch.tensor([part.model.target.tokenizer.end for part in parts], device=device),
         mask=padding_mask(lengths, longest),
         cross_keys_values=[
-            _joined([of_segment[i] for of_segment in cross_keys_values]) for i in range(len(cross_keys_values[0]))
+            _concatenate([of_segment[i] for of_segment in cross_keys_values]) for i in range(len(cross_keys_values[0]))
         ],
         step=_MixedStep(models),
-        longest=models[0].architecture.maximum_positions,
+        maximum_positions=models[0].architecture.maximum_positions,
     )
 
 
 def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     """(parts, longest, width): the encoder's states, and how long the longest source is."""
-    sources = [(_source_of(part.model.transformer), tuple(part.tokens)) for part in parts]
-    owners = {source: part.model for source, part in zip(sources, parts, strict=True)}
-    different = sorted(owners, key=lambda source: source[0])
-    places = {source: place for place, source in enumerate(different)}
+    sources = [(_source_id(part.model.transformer), tuple(part.tokens)) for part in parts]
+    model_of = {source: part.model for source, part in zip(sources, parts, strict=True)}
+    distinct = sorted(model_of, key=lambda source: source[0])
+    position_of = {source: place for place, source in enumerate(distinct)}
     transformer = parts[0].model.transformer
     device = transformer.device
     # What a source is padded with is never looked at.
-    padded, lengths = pad([[*source[1], owners[source].source.tokenizer.end] for source in different], 0)
+    padded, lengths = pad([[*source[1], model_of[source].source.tokenizer.end] for source in distinct], 0)
     layout = Packed.of(lengths.to(device))
     tokens = layout.tokens(padded.to(device))
-    ends = [0, *lengths.cumsum(0).tolist()]
-    ends[-1] = len(tokens)  # the filler goes with the last
+    offsets = [0, *lengths.cumsum(0).tolist()]
+    offsets[-1] = len(tokens)  # the filler goes with the last
     embedded = []
-    for model, part in _segments([owners[source].transformer for source in different], _source_of):
-        rows = slice(ends[part.start], ends[part.stop])
+    for model, part in _segments([model_of[source].transformer for source in distinct], _source_id):
+        rows = slice(offsets[part.start], offsets[part.stop])
         embedded.append(model.embed(model.source.embedding, tokens[rows], layout.places[rows]))
     encoded = transformer.encode_embedded(torch.cat(embedded), layout)
     grid = layout.spread(encoded, 1)[:, 0]
-    return grid[torch.tensor([places[source] for source in sources], device=device)], layout.positions
+    return grid[torch.tensor([position_of[source] for source in sources], device=device)], layout.positions
 
 
-def _joined(cross_keys_values: Sequence[KeysAndValues]) -> KeysAndValues:
+def _concatenate(cross_keys_values: Sequence[KeysAndValues]) -> KeysAndValues:
     return torch.cat([keys for keys, _ in cross_keys_values]), torch.cat([values for _, values in cross_keys_values])
 
 
@@ -162,20 +162,20 @@ class _MixedStep:
 
     def __init__(self, models: Sequence[Transformer]) -> None:
         self._models = models
-        self._divided: tuple[Tensor, list[_Segment], list[_Segment]] | None = None
+        self._cached_segments: tuple[Tensor, list[_Segment], list[_Segment]] | None = None
 
     def _segments(self, rows: Tensor) -> tuple[list[_Segment], list[_Segment]]:
         """By target side and by cross-attention; divided anew only when sentences were dropped."""
-        if self._divided is None or self._divided[0] is not rows:
+        if self._cached_segments is None or self._cached_segments[0] is not rows:
             models = [self._models[row] for row in rows.tolist()]
-            self._divided = rows, _segments(models, _target_of), _segments(models, _cross_attention_of)
-        return self._divided[1:]
+            self._cached_segments = rows, _segments(models, _target_id), _segments(models, _cross_attention_id)
+        return self._cached_segments[1:]
 
     def __call__(self, rows: Tensor, last: Tensor, memory: Memory) -> Tensor:
         by_target, by_cross_attention = self._segments(rows)
         count, beam = last.shape
         layout = Grid(count, beam, last.device)
-        states = torch.cat([_embedded(model, last[part].flatten(), memory.position) for model, part in by_target])
+        states = torch.cat([_embed(model, last[part].flatten(), memory.position) for model, part in by_target])
         for i, layer in enumerate(self._models[0].decoder):
             so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
             states = layer.attention(states, layout, so_far, memory.beam_ancestry_mask, 0.0)
@@ -183,11 +183,13 @@ class _MixedStep:
                 (cast(Attention, model.cross_attention[i]), slice(part.start * beam, part.stop * beam))
                 for model, part in by_cross_attention
             ]
-            states = layer.feed_forward(_looked(states, by_rows, layout, memory.cross_keys_values[i], memory.mask), 0.0)
-        return _projected(states.view(count, beam, -1), by_target)
+            states = layer.feed_forward(
+                _cross_attend(states, by_rows, layout, memory.cross_keys_values[i], memory.mask), 0.0
+            )
+        return _project(states.view(count, beam, -1), by_target)
 
 
-def _looked(
+def _cross_attend(
     states: Tensor,
     by_rows: Sequence[tuple[Attention, slice]],
     layout: Grid,
@@ -196,19 +198,19 @@ def _looked(
 ) -> Tensor:
     """What ``Attention.forward`` makes of each one's rows; only products with weights are not taken of all at once."""
     mixed = by_rows[0][0].mix(
-        torch.cat([one.query(states[rows]) for one, rows in by_rows]), layout, cross_keys_values, mask
+        torch.cat([attention.query(states[rows]) for attention, rows in by_rows]), layout, cross_keys_values, mask
     )
-    added = states + torch.cat([one.output(mixed[rows]) for one, rows in by_rows])
-    return torch.cat([one.norm(added[rows]) for one, rows in by_rows])
+    added = states + torch.cat([attention.output(mixed[rows]) for attention, rows in by_rows])
+    return torch.cat([attention.norm(added[rows]) for attention, rows in by_rows])
 
 
-def _embedded(model: Transformer, tokens: Tensor, position: int) -> Tensor:
+def _embed(model: Transformer, tokens: Tensor, position: int) -> Tensor:
     table = model.target.embedding
     # A beam wider than a small vocabulary has hypotheses without hope, of types that it has not got.
     return model.embed(table, tokens.clamp(max=len(table) - 1), torch.full_like(tokens, position))
 
 
-def _projected(states: Tensor, segments: Sequence[_Segment]) -> Tensor:
+def _project(states: Tensor, segments: Sequence[_Segment]) -> Tensor:
     """Logits over the largest vocabulary; a smaller one has no more types to offer."""
     if len(segments) == 1:
         return segments[0].model.project(states)

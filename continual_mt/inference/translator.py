@@ -113,10 +113,10 @@ class Translator(ABC):
             for number, sentence in enumerate(sentences, start=1)
         ]
         found = iter(self.search([part for sentence in parts for part in sentence], search, progress))
-        return [joined([next(found) for _ in sentence], self.target) for sentence in parts]
+        return [join_parts([next(found) for _ in sentence], self.target) for sentence in parts]
 
 
-def joined(parts: Sequence[Sequence[Hypothesis]], target: LanguageSide) -> list[Translation]:
+def join_parts(parts: Sequence[Sequence[Hypothesis]], target: LanguageSide) -> list[Translation]:
     """Translations of a sentence from those of its parts, rank by rank."""
     if not parts:
         return [Translation("", 0.0)]

@@ -16,9 +16,9 @@ class Workers:
     """
 
     def __init__(self) -> None:
-        connected = distributed.is_available() and distributed.is_initialized()
-        self.rank = distributed.get_rank() if connected else 0
-        self.size = distributed.get_world_size() if connected else 1
+        initialized = distributed.is_available() and distributed.is_initialized()
+        self.rank = distributed.get_rank() if initialized else 0
+        self.size = distributed.get_world_size() if initialized else 1
 
     def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Replace every gradient by its sum over the workers."""
@@ -39,7 +39,7 @@ class Workers:
         distributed.all_reduce(total)
         return float(total)
 
-    def gather(self, tensor: Tensor, device: torch.device) -> list[Tensor]:
+    def all_gather(self, tensor: Tensor, device: torch.device) -> list[Tensor]:
         """Every worker's tensor (all of one shape), in the order of ranks."""
         if self.size == 1:
             return [tensor]

@@ -23,9 +23,9 @@ from continual_mt.model.packing import Packed
 from continual_mt.model.transformer import Transformer
 
 FORMAT_VERSION = 1
-ENCODED_TOKENS = 4096
+BATCH_TOKENS = 4096
 DIGEST_BYTES = 32
-_ZEROS = bytes(1 << 20)
+_ZERO_BLOCK = bytes(1 << 20)
 
 
 class EncodedSources:
@@ -33,28 +33,28 @@ class EncodedSources:
 
     def __init__(self, path: Path, corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> None:
         self._path, self._dtype = path, dtype
-        self._places = _Places(corpus)
-        self._states = np.memmap(path, np.uint8, "r", shape=(self._places.rows, width * dtype.itemsize))
+        self._index = _RowIndex(corpus)
+        self._states = np.memmap(path, np.uint8, "r", shape=(self._index.total, width * dtype.itemsize))
 
     def rows(self, indices: Indices, layout: Packed) -> Tensor:
         """(rows, width): the states of these sentences in their batch's source layout, zero in its filler."""
-        states = torch.from_numpy(np.take(self._states, self._places.of(indices), axis=0)).view(self._dtype)
+        states = torch.from_numpy(np.take(self._states, self._index.rows_of(indices), axis=0)).view(self._dtype)
         return functional.pad(states, (0, 0, 0, len(layout.places) - layout.real))
 
     def delete(self) -> None:
         self._path.unlink(missing_ok=True)
 
 
-class _Places:
+class _RowIndex:
     """Which rows belong to which sentence."""
 
     def __init__(self, corpus: TokenizedCorpus) -> None:
         self.lengths = corpus.source_lengths.astype(np.int64) + 1
-        self._starts = np.cumsum(self.lengths) - self.lengths
-        self.rows = int(self.lengths.sum())
+        self._first_rows = np.cumsum(self.lengths) - self.lengths
+        self.total = int(self.lengths.sum())
 
-    def of(self, indices: Indices) -> Indices:
-        return flat_places(self._starts[indices], self.lengths[indices])
+    def rows_of(self, indices: Indices) -> Indices:
+        return flat_places(self._first_rows[indices], self.lengths[indices])
 
 
 def encoded_bytes(corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> int:
@@ -68,11 +68,11 @@ def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenize
     Of several processes on a node one works and the others wait. Raises StorageError where they cannot be written.
     """
     width, dtype = model.architecture.width, model.computation
-    path = cache / "encoded" / _key(model, corpus)
+    path = cache / "encoded" / _cache_key(model, corpus)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            if not _is_whole(path, encoded_bytes(corpus, width, dtype)):
+            if not _is_complete(path, encoded_bytes(corpus, width, dtype)):
                 _write(model, corpus, source, path)
             return EncodedSources(path, corpus, width, dtype)
     except OSError as error:
@@ -82,7 +82,7 @@ def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenize
         ) from error
 
 
-def _key(model: Transformer, corpus: TokenizedCorpus) -> str:
+def _cache_key(model: Transformer, corpus: TokenizedCorpus) -> str:
     digest = hashlib.sha256(f"{FORMAT_VERSION} {corpus.key} {model.computation} {model.architecture}".encode())
     for name, tensor in model.state_dict().items():
         if name.startswith(("source.", "encoder.")):
@@ -92,22 +92,22 @@ def _key(model: Transformer, corpus: TokenizedCorpus) -> str:
 
 @torch.no_grad()
 def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path: Path) -> None:
-    places, partial = _Places(corpus), path.with_suffix(".partial")
+    index, partial = _RowIndex(corpus), path.with_suffix(".partial")
     size = encoded_bytes(corpus, model.architecture.width, model.computation)
     _allocate(partial, size)
-    states = np.memmap(partial, np.uint8, "r+", shape=(places.rows, size // places.rows))
+    states = np.memmap(partial, np.uint8, "r+", shape=(index.total, size // index.total))
     # Sorted, so that attention pads little, in an order that only the corpus decides, so that bytes are the same again.
-    order = np.argsort(places.lengths, kind="stable")
-    ends = np.cumsum(places.lengths[order])
-    first = 0
-    while first < len(order):
-        before = int(ends[first - 1]) if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, before + ENCODED_TOKENS)))
-        indices = order[first:last]
+    order = np.argsort(index.lengths, kind="stable")
+    ends = np.cumsum(index.lengths[order])
+    start = 0
+    while start < len(order):
+        encoded_tokens = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, encoded_tokens + BATCH_TOKENS)))
+        indices = order[start:stop]
         tokens, layout = source_rows(corpus, indices, source)
         rows = model.encode(tokens.to(model.device), layout.to(model.device))[: layout.real]
-        states[places.of(indices)] = rows.cpu().view(torch.uint8).numpy()
-        first = last
+        states[index.rows_of(indices)] = rows.cpu().view(torch.uint8).numpy()
+        start = stop
     states.flush()
     digest = _digest(partial, size)
     with partial.open("ab") as file:
@@ -120,8 +120,8 @@ def _allocate(path: Path, size: int) -> None:
     path.unlink(missing_ok=True)
     with path.open("wb") as file:
         try:
-            for first in range(0, size, len(_ZEROS)):
-                file.write(_ZEROS[: size - first])
+            for start in range(0, size, len(_ZERO_BLOCK)):
+                file.write(_ZERO_BLOCK[: size - start])
             file.flush()
         except OSError:
             path.unlink(missing_ok=True)
@@ -132,13 +132,13 @@ def _digest(path: Path, size: int) -> bytes:
     """SHA-256 of the first ``size`` bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while size and (block := file.read(min(size, len(_ZEROS)))):
+        while size and (block := file.read(min(size, len(_ZERO_BLOCK)))):
             digest.update(block)
             size -= len(block)
     return digest.digest()
 
 
-def _is_whole(path: Path, size: int) -> bool:
+def _is_complete(path: Path, size: int) -> bool:
     """Whether the file holds so many bytes and, behind them, their digest."""
     if not path.exists() or path.stat().st_size != size + DIGEST_BYTES:
         return False

@@ -26,16 +26,16 @@ class PairLoss:
     encoder_frozen: bool
     encoded: EncodedSources | None = None
 
-    def tokens(self, indices: Indices) -> int:
+    def count_tokens(self, indices: Indices) -> int:
         """The target tokens of these sentences, their ends included."""
         return int(self.corpus.target_lengths[indices].sum()) + len(indices)
 
-    def of(self, indices: Indices, label_smoothing: float) -> Tensor:
+    def loss(self, indices: Indices, label_smoothing: float) -> Tensor:
         """The summed loss of these sentences, in nats, which gradients go back from."""
         batch = make_batch(self.corpus, indices, self.source, self.target).to(self.model.device)
-        return token_loss(self.model, batch, label_smoothing, self._encoded(batch, indices))
+        return token_loss(self.model, batch, label_smoothing, self._encoder_states(batch, indices))
 
-    def _encoded(self, batch: Batch, indices: Indices) -> Tensor | None:
+    def _encoder_states(self, batch: Batch, indices: Indices) -> Tensor | None:
         """A frozen encoder's states, which have no dropout, so that they are always the same; None where it trains."""
         if not self.encoder_frozen:
             return None

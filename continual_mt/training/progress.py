@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Report:
+class ProgressReport:
     """What training says of itself: every few updates, and with ``development`` (BLEU) after a validation."""
 
     update: int

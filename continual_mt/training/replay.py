@@ -36,9 +36,9 @@ class Replay:
     share: float = 0.0
     pairs: tuple[EarlierPair, ...] = ()
 
-    def beside(self, own: int) -> int:
+    def replayed_batches(self, new_batches: int) -> int:
         """How many batches have been replayed when ``own`` of the new pair were taken: the nearest whole number."""
-        return int(own * self.share / (1 - self.share) + 0.5) if self.pairs else 0
+        return int(new_batches * self.share / (1 - self.share) + 0.5) if self.pairs else 0
 
 
 class ReplayStream:
@@ -64,7 +64,7 @@ class ReplayStream:
             )
             for place, pair in enumerate(replay.pairs, start=1)
         ]
-        self._update = self._replayed = 0
+        self._update = self._replayed_count = 0
         for _ in range(update):  # what was replayed before is passed by, which is cheap
             next(self)
 
@@ -73,11 +73,11 @@ class ReplayStream:
 
     def __next__(self) -> list[tuple[PairLoss, Indices]]:
         self._update += 1
-        count = self._replay.beside(self._update * self._accumulate) - self._replayed
-        return [self._draw() for _ in range(count)]
+        count = self._replay.replayed_batches(self._update * self._accumulate) - self._replayed_count
+        return [self._next_batch() for _ in range(count)]
 
-    def _draw(self) -> tuple[PairLoss, Indices]:
-        pair, stream = self._pairs[self._replayed % len(self._pairs)]
-        self._replayed += 1
+    def _next_batch(self) -> tuple[PairLoss, Indices]:
+        pair_loss, stream = self._pairs[self._replayed_count % len(self._pairs)]
+        self._replayed_count += 1
         (indices,) = next(stream)
-        return pair, indices
+        return pair_loss, indices

@@ -21,7 +21,7 @@ from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.distributed import Workers
 from continual_mt.training.encoder_cache import EncodedSources
 from continual_mt.training.pair_loss import PairLoss
-from continual_mt.training.progress import Report
+from continual_mt.training.progress import ProgressReport
 from continual_mt.training.replay import Replay, ReplayStream
 
 BETAS = (0.9, 0.98)
@@ -80,8 +80,8 @@ class Trainer:
         self.dtype = computation_dtype(self.device, task.settings.precision)
         # What is frozen is cast once, and what trains once an update. A token's gradients are many, and lose too much
         # when they are summed in bfloat16: embeddings stay as they are.
-        kept = {name for name in task.trainable if name.endswith(".embedding") or self.dtype == torch.float32}
-        self.model = task.model.computing_in(self.dtype, kept)
+        uncast = {name for name in task.trainable if name.endswith(".embedding") or self.dtype == torch.float32}
+        self.model = task.model.computing_in(self.dtype, uncast)
         self.workers = Workers()
         if self.settings.accumulate % self.workers.size:
             raise TrainingError(
@@ -90,12 +90,12 @@ class Trainer:
         self.model.dropout = self.settings.dropout
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in task.trainable)
-        frozen = encoder_frozen(task.trainable)
-        self.pair = PairLoss(self.model, task.corpus, task.source, task.target, frozen, task.encoded)
+        is_frozen = encoder_frozen(task.trainable)
+        self.pair_loss = PairLoss(self.model, task.corpus, task.source, task.target, is_frozen, task.encoded)
         # The optimizer moves the task's own float32 values.
-        own, computing = dict(task.model.named_parameters()), dict(self.model.named_parameters())
-        self.trained = {name: computing[name] if name in kept else own[name] for name in task.trainable}
-        self._cast = [(own[name], computing[name]) for name in task.trainable if name not in kept]
+        master, compute = dict(task.model.named_parameters()), dict(self.model.named_parameters())
+        self.trained = {name: compute[name] if name in uncast else master[name] for name in task.trainable}
+        self._master_and_compute = [(master[name], compute[name]) for name in task.trainable if name not in uncast]
         self.optimizer = self._make_optimizer()
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
@@ -112,8 +112,10 @@ class Trainer:
             self.progress.consumed,
         )
         # An earlier pair's sides are frozen, whichever side trains here.
-        frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
-        self.replayed = ReplayStream(task.replay, self.model, frozen, self.settings, task.seed, self.progress.update)
+        replay_encoder_frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
+        self.replay_stream = ReplayStream(
+            task.replay, self.model, replay_encoder_frozen, self.settings, task.seed, self.progress.update
+        )
 
     def _make_optimizer(self) -> torch.optim.AdamW:
         rates: dict[float, list[Tensor]] = {}
@@ -126,12 +128,12 @@ class Trainer:
     def update(self) -> tuple[float, int]:
         """One update; returns this worker's summed loss (nats) and its number of target tokens."""
         self.progress.update += 1
-        batches = [(self.pair, indices) for indices in next(self.stream)] + next(self.replayed)
+        batches = [(self.pair_loss, indices) for indices in next(self.stream)] + next(self.replay_stream)
         self.progress.epoch, self.progress.consumed = self.stream.epoch, self.stream.consumed
-        tokens = sum(pair.tokens(indices) for pair, indices in batches)
-        mine = batches[self.workers.rank :: self.workers.size]
+        tokens = sum(pair_loss.count_tokens(indices) for pair_loss, indices in batches)
+        local_batches = batches[self.workers.rank :: self.workers.size]
         self.model.train()
-        loss = sum(self._accumulate(pair, indices, tokens) for pair, indices in mine)
+        loss = sum(self._accumulate(pair_loss, indices, tokens) for pair_loss, indices in local_batches)
         parameters = list(self.trained.values())
         self.workers.sum_gradients(parameters)
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -147,24 +149,24 @@ class Trainer:
             group["lr"] = group["peak"] * factor
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._refresh()
-        return loss, sum(pair.tokens(indices) for pair, indices in mine)
+        self._copy_master_weights()
+        return loss, sum(pair_loss.count_tokens(indices) for pair_loss, indices in local_batches)
 
-    def _accumulate(self, pair: PairLoss, indices: Indices, update_tokens: int) -> float:
-        loss = pair.of(indices, self.settings.label_smoothing)
+    def _accumulate(self, pair_loss: PairLoss, indices: Indices, update_tokens: int) -> float:
+        loss = pair_loss.loss(indices, self.settings.label_smoothing)
         (loss / update_tokens).backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
-        for own, computing in self._cast:
-            if computing.grad is not None:
-                gradient, computing.grad = computing.grad.to(own.dtype), None
-                own.grad = gradient if own.grad is None else own.grad.add_(gradient)
+        for master, compute in self._master_and_compute:
+            if compute.grad is not None:
+                gradient, compute.grad = compute.grad.to(master.dtype), None
+                master.grad = gradient if master.grad is None else master.grad.add_(gradient)
         return float(loss.detach())
 
     @torch.no_grad()
-    def _refresh(self) -> None:
-        for own, computing in self._cast:
-            computing.copy_(own)
+    def _copy_master_weights(self) -> None:
+        for master, compute in self._master_and_compute:
+            compute.copy_(master)
 
-    def validated(self, score: float) -> bool:
+    def record_validation(self, score: float) -> bool:
         """Take note of a development score; True when it is the best so far."""
         best = self.progress.best_score is None or score > self.progress.best_score
         if best:
@@ -180,7 +182,7 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """The whole state. Every worker calls this; rank 0 saves what it gets, before the next update changes it."""
-        states = self.workers.gather(_generator_state(self.device), self.device)
+        states = self.workers.all_gather(_generator_state(self.device), self.device)
         moments: dict[str, Tensor] = {}
         for name, parameter in self.trained.items():
             state = self.optimizer.state.get(parameter)
@@ -208,7 +210,7 @@ class Trainer:
                     "exp_avg": checkpoint.optimizer[f"{name}/first"].to(self.device),
                     "exp_avg_sq": checkpoint.optimizer[f"{name}/second"].to(self.device),
                 }
-        self._refresh()
+        self._copy_master_weights()
         _set_generator_state(checkpoint.generators[str(self.workers.rank)], self.device)
 
 
@@ -241,7 +243,7 @@ def train(
     checkpoint: Checkpoint | None,
     development: Callable[[Transformer], float],
     save: Callable[[Trainer], None],
-    report: Callable[[Report], None],
+    report: Callable[[ProgressReport], None],
     stop: Callable[[], bool],
 ) -> Progress:
     """Train until the updates are done, patience is exhausted or ``stop`` says so; returns where the run stands.
@@ -266,10 +268,10 @@ def train(
             score, best = None, False
             if validating:
                 score = _development_score(trainer, development)
-                best = trainer.validated(score)
+                best = trainer.record_validation(score)
                 save(trainer)
             rate = max(group["lr"] for group in trainer.optimizer.param_groups)
-            report(Report(update, trainer.progress.epoch, mean, rate, total / seconds, score, best))
+            report(ProgressReport(update, trainer.progress.epoch, mean, rate, total / seconds, score, best))
             losses, tokens, started = 0.0, 0, time.perf_counter()
         if not trainer.progress.finished and workers.sum(float(stop()), trainer.device):
             if not validating:

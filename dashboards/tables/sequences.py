@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from continual_mt.evaluation.forgetting import Matrix
-from continual_mt.evaluation.significance import LEVEL, Comparison
+from continual_mt.evaluation.significance import SIGNIFICANCE_LEVEL, Comparison
 from continual_mt.languages import Pair
 from dashboards.tables.artifacts import METRICS, percent, points, short_name, size
 from dashboards.tables.table import NOTHING, Column, Table
@@ -142,7 +142,7 @@ def _named(pairs: Collection[Pair]) -> str:
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """A row a metric. A difference has its p-value beside it, without which it would say nothing."""
     columns = [Column("metric"), *(Column(name, True) for name in ("first", "second", "difference", "p-value"))]
-    columns += [Column(f"at p < {LEVEL}")]
+    columns += [Column(f"at p < {SIGNIFICANCE_LEVEL}")]
     rows = [
         (
             METRICS[one.metric],

@@ -9,7 +9,7 @@ import ray
 from ray.actor import ActorHandle
 
 from continual_mt.errors import ContinualMTError
-from continual_mt.training.progress import Report
+from continual_mt.training.progress import ProgressReport
 
 if TYPE_CHECKING:  # the mailbox is a process of its own, which needs no PyTorch
     from continual_mt.training.environment import Environment
@@ -22,7 +22,7 @@ class ProgressUpdate:
     ``environment`` is what the first worker last said that it computes in.
     """
 
-    reports: list[Report] = field(default_factory=list)
+    reports: list[ProgressReport] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: ContinualMTError | None = None
     environment: Environment = field(default_factory=dict)
@@ -32,13 +32,13 @@ class Mailbox:
     """Runs as an actor that lives and dies with the driver, on the driver's machine."""
 
     def __init__(self) -> None:
-        self._reports: list[Report] = []
+        self._reports: list[ProgressReport] = []
         self._notes: list[str] = []
         self._error: ContinualMTError | None = None
         self._environment: Environment = {}
         self._stopping = False
 
-    def report(self, report: Report) -> None:
+    def report(self, report: ProgressReport) -> None:
         self._reports.append(report)
 
     def note(self, text: str) -> None:
@@ -82,7 +82,7 @@ class Channel:
     def __reduce__(self) -> tuple[type[Channel], tuple[ActorHandle[Mailbox]]]:
         return Channel, (self._mailbox,)
 
-    def report(self, report: Report) -> None:
+    def report(self, report: ProgressReport) -> None:
         self._mailbox.report.remote(report)
 
     def note(self, text: str) -> None:

@@ -12,7 +12,7 @@ from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.languages import new_side_of
 from continual_mt.training.environment import Environment
-from continual_mt.training.progress import Report
+from continual_mt.training.progress import ProgressReport
 from ray_jobs.cluster import connection
 from ray_jobs.cluster.progress_actor import ProgressUpdate
 from ray_jobs.cluster.ray_trainer import Training
@@ -39,7 +39,7 @@ def make(
     blobs: BlobStore,
     cache: Path,
     display: Display,
-    told: Callable[[Report], None],
+    told: Callable[[ProgressReport], None],
 ) -> Generator[Training, None, Made]:
     """Make it on the cluster that this process is connected to. Yields the training, to go on once that has ended.
 

@@ -5,13 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
-from continual_mt.training.progress import Report
+from continual_mt.training.progress import ProgressReport
 from ray_jobs import console as display
 from ray_jobs.console import Display
 
 
-def report(update: int, development: float | None = None, best: bool = False) -> Report:
-    return Report(update, 0, 5.254, 0.001, 1234.5, development, best)
+def report(update: int, development: float | None = None, best: bool = False) -> ProgressReport:
+    return ProgressReport(update, 0, 5.254, 0.001, 1234.5, development, best)
 
 
 @pytest.fixture

@@ -44,22 +44,22 @@ def hugging_face_names(architecture: Architecture) -> dict[str, str]:
     }
     for i in range(architecture.encoder_layers):
         layer = f"model.encoder.layers.{i}"
-        names |= _attention(f"encoder.{i}.attention", layer, "self_attn")
-        names |= _linears(f"encoder.{i}.feed_forward", layer, _FEED_FORWARD)
+        names |= _map_attention(f"encoder.{i}.attention", layer, "self_attn")
+        names |= _map_linear(f"encoder.{i}.feed_forward", layer, _FEED_FORWARD)
     for i in range(architecture.decoder_layers):
         layer = f"model.decoder.layers.{i}"
-        names |= _attention(f"decoder.{i}.attention", layer, "self_attn")
-        names |= _attention(f"cross_attention.{i}", layer, "encoder_attn")
-        names |= _linears(f"decoder.{i}.feed_forward", layer, _FEED_FORWARD)
+        names |= _map_attention(f"decoder.{i}.attention", layer, "self_attn")
+        names |= _map_attention(f"cross_attention.{i}", layer, "encoder_attn")
+        names |= _map_linear(f"decoder.{i}.feed_forward", layer, _FEED_FORWARD)
     return names
 
 
-def _attention(ours: str, layer: str, theirs: str) -> dict[str, str]:
-    projections = _linears(ours, f"{layer}.{theirs}", _PROJECTIONS)
-    return projections | _linears(ours, layer, {"norm": f"{theirs}_layer_norm"})
+def _map_attention(ours: str, layer: str, theirs: str) -> dict[str, str]:
+    projections = _map_linear(ours, f"{layer}.{theirs}", _PROJECTIONS)
+    return projections | _map_linear(ours, layer, {"norm": f"{theirs}_layer_norm"})
 
 
-def _linears(ours: str, theirs: str, parts: dict[str, str]) -> dict[str, str]:
+def _map_linear(ours: str, theirs: str, parts: dict[str, str]) -> dict[str, str]:
     return {
         f"{ours}.{part}.{kind}": f"{theirs}.{name}.{kind}"
         for part, name in parts.items()

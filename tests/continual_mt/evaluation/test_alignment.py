@@ -17,14 +17,14 @@ from continual_mt.evaluation.alignment import (
     EmbeddingTable,
     Probe,
     align,
+    encode_words,
     hubness,
     measure,
-    neighbours,
+    nearest_rows,
     ordinary_ids,
     piece_probe,
     pool,
-    precision,
-    spelled,
+    precision_at,
     unit_rows,
     word_probe,
 )
@@ -173,7 +173,7 @@ def test_csls_ranks_like_its_formula(queries: Tensor, candidates: Tensor, popula
 
     hubs = hubness(candidates, population)
     assert hubs.tolist() == pytest.approx([nearest(candidate, population) for candidate in candidates], abs=1e-5)
-    found = neighbours(queries, candidates, hubs=hubs).tolist()
+    found = nearest_rows(queries, candidates, hubs=hubs).tolist()
     for query, rows in zip(queries, found, strict=True):
         ahead = nearest(query, candidates)
         scores = [
@@ -186,11 +186,11 @@ def test_csls_ranks_like_its_formula(queries: Tensor, candidates: Tensor, popula
 
 @given(rows_of_length_1(st.integers(1, 30)), rows_of_length_1(st.integers(6, 30)), st.integers(1, 64))
 def test_chunks_of_any_size_give_the_same(queries: Tensor, candidates: Tensor, cells: int) -> None:
-    whole = hubness(candidates, queries), neighbours(queries, candidates)
+    whole = hubness(candidates, queries), nearest_rows(queries, candidates)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alignment_module, "_CELLS", cells)
+        patch.setattr(alignment_module, "_MAXIMUM_SIMILARITIES", cells)
         torch.testing.assert_close(hubness(candidates, queries), whole[0])
-        rows = neighbours(queries, candidates)
+        rows = nearest_rows(queries, candidates)
     # Sums over other chunks are other floats, so two candidates that are equally near may change places.
     cosines = queries @ candidates.T
     torch.testing.assert_close(cosines.gather(1, rows), cosines.gather(1, whole[1]))
@@ -202,7 +202,7 @@ def test_precision_grows_with_the_rank(data: st.DataObject, queries: int) -> Non
     found = data.draw(st.lists(rows, min_size=queries, max_size=queries))
     sets = st.frozensets(st.integers(0, 9), min_size=1)
     answers = data.draw(st.lists(sets, min_size=queries, max_size=queries))
-    shares = [precision(found, answers, rank) for rank in range(1, 6)]
+    shares = [precision_at(found, answers, rank) for rank in range(1, 6)]
     assert shares == sorted(shares)
     assert shares[0] == sum(row[0] in right for row, right in zip(found, answers, strict=True)) / queries
 
@@ -216,7 +216,7 @@ def test_pooling_is_the_mean_of_the_pieces() -> None:
 
 def test_words_are_spelt_as_at_the_beginning_of_a_word_and_only_as_given(german: EmbeddingTable) -> None:
     tokenizer = german.side.tokenizer
-    found = spelled(tokenizer, ["Haus", "haus", "Haus", "Ziege"])
+    found = encode_words(tokenizer, ["Haus", "haus", "Haus", "Ziege"])
     assert list(found) == ["Haus", "haus"]
     assert [tokenizer.pieces[number] for number in found["Haus"]] == ["▁Haus"]
     assert len(found["haus"]) > 1

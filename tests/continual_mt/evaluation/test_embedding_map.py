@@ -11,7 +11,7 @@ from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
 from continual_mt.errors import CorpusError
 from continual_mt.evaluation.alignment import EmbeddingTable
-from continual_mt.evaluation.embedding_map import frequent_map, joint_map, plane
+from continual_mt.evaluation.embedding_map import frequent_map, joint_map, project_to_plane
 from continual_mt.evaluation.lexicon import Lexicon
 
 
@@ -35,7 +35,7 @@ def lexicon(tables: tuple[EmbeddingTable, EmbeddingTable]) -> Lexicon:
 def test_a_word_and_its_translation_have_the_place_of_their_vectors(
     tables: tuple[EmbeddingTable, EmbeddingTable], lexicon: Lexicon
 ) -> None:
-    found = joint_map(*tables, lexicon, most=12)
+    found = joint_map(*tables, lexicon, maximum_words=12)
     assert found.languages == ("en",) * 12 + ("es",) * 12
     assert found.links == tuple((i, 12 + i) for i in range(12))
     for start, end in found.links:
@@ -47,10 +47,10 @@ def test_a_word_and_its_translation_have_the_place_of_their_vectors(
 
 def test_the_most_frequent_words_are_shown(tables: tuple[EmbeddingTable, EmbeddingTable], lexicon: Lexicon) -> None:
     tokenizer = tables[0].side.tokenizer
-    every = joint_map(*tables, lexicon, most=10_000).labels
+    every = joint_map(*tables, lexicon, maximum_words=10_000).labels
     ids = [tokenizer.encode(word)[0] for word in every[: len(every) // 2]]
     assert ids == sorted(ids)
-    assert joint_map(*tables, lexicon, most=5).labels[:5] == every[:5]
+    assert joint_map(*tables, lexicon, maximum_words=5).labels[:5] == every[:5]
 
 
 def test_a_translation_of_two_words_is_one_point(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:
@@ -73,14 +73,14 @@ def test_the_map_is_the_same_again_and_leaves_the_generator_alone(
 @given(st.integers(2, 60), st.integers(2, 40), st.integers(0, 10_000))
 def test_the_plane_has_the_most_variance(points: int, width: int, seed: int) -> None:
     vectors = torch.randn(points, width, generator=torch.Generator().manual_seed(seed)).double()
-    xy, explained = plane(vectors)
+    xy, explained = project_to_plane(vectors)
     values = torch.linalg.svdvals(vectors - vectors.mean(dim=0)).square()
     torch.testing.assert_close(explained, values[:2] / values.sum(), atol=1e-3, rtol=0)
     torch.testing.assert_close(xy.mean(dim=0), torch.zeros(2, dtype=torch.double), atol=1e-9, rtol=0)
 
 
 def test_points_that_are_all_the_same() -> None:
-    xy, explained = plane(torch.ones(4, 6))
+    xy, explained = project_to_plane(torch.ones(4, 6))
     assert torch.equal(xy, torch.zeros(4, 2))
     assert torch.equal(explained, torch.zeros(2))
 
@@ -100,7 +100,7 @@ def test_json(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:
 def test_without_a_lexicon_the_most_frequent_pieces_that_can_be_words_are_shown(
     tables: tuple[EmbeddingTable, EmbeddingTable],
 ) -> None:
-    found = frequent_map(*tables, most=12)
+    found = frequent_map(*tables, maximum_words=12)
     assert found.languages == ("en",) * 12 + ("es",) * 12
     assert found.links == ()
     pieces = tables[0].side.tokenizer.pieces
@@ -118,7 +118,7 @@ def test_a_script_without_spaces_has_a_map_as_well() -> None:
     table = EmbeddingTable(
         LanguageSide("zh", tokenizer), torch.randn(30, 8, generator=torch.Generator().manual_seed(1))
     )
-    assert {"一個", "我的", "測試"} < set(frequent_map(table, table, most=10).labels)
+    assert {"一個", "我的", "測試"} < set(frequent_map(table, table, maximum_words=10).labels)
 
 
 def test_nothing_to_draw(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:

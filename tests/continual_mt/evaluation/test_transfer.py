@@ -54,7 +54,7 @@ def test_coverage_counts_every_source_into_every_target() -> None:
 
 
 def test_what_was_trained_from_scratch_is_combined_with_nothing() -> None:
-    assert coverage(ES_EN, [PT_EN, ES_DE], apart=[PT_EN])[-1] == Coverage(2, 0)
+    assert coverage(ES_EN, [PT_EN, ES_DE], from_scratch=[PT_EN])[-1] == Coverage(2, 0)
 
 
 @pytest.mark.parametrize("pair", ["fr-de", "es-en"])

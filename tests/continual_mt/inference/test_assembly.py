@@ -78,8 +78,8 @@ def test_a_supervised_pair_of_every_scope(
     parts = [module if group in groups else None for group in ("source", "cross_attention", "target")]
     model = assemble(make_recipe(parent, modules, "supervised", pair, *parts), parent, modules)
     for name, parameter in model.transformer.named_parameters():
-        own = name.partition(".")[0] in groups
-        assert parameter.data_ptr() == (modules[module].tensors if own else parent.tensors)[name].data_ptr()
+        from_module = name.partition(".")[0] in groups
+        assert parameter.data_ptr() == (modules[module].tensors if from_module else parent.tensors)[name].data_ptr()
     assert model.source.language == pair[:2]
     assert model.target.language == pair[3:]
     assert model.source.tokenizer.size == len(model.transformer.source.embedding)

@@ -47,7 +47,7 @@ def marian(seed: int, end_bias: float = 0.0, deviation: float = 1.0) -> MarianMT
     return model
 
 
-def ours(model: MarianMTModel) -> Transformer:
+def to_transformer(model: MarianMTModel) -> Transformer:
     return Transformer.pointing_at(*from_hugging_face(model))
 
 
@@ -87,7 +87,7 @@ def test_greedy_search_is_that_of_transformers(seed: int, end_bias: float) -> No
     model = marian(seed, end_bias)
     tokens, lengths = sources(seed)
     expected = [hypotheses[0] for hypotheses in generate(model, tokens, lengths, 1, 1.0)]
-    found = greedy_search(encode(ours(model), tokens, lengths, START, END))
+    found = greedy_search(encode(to_transformer(model), tokens, lengths, START, END))
     assert [hypothesis.tokens for hypothesis in found] == expected
 
 
@@ -97,7 +97,7 @@ def test_the_greedy_cases_include_ends_and_limits() -> None:
         len(hypothesis.tokens)
         for seed in range(4)
         for bias in (0.0, 4.0)
-        for hypothesis in greedy_search(encode(ours(marian(seed, bias)), *sources(seed), START, END))
+        for hypothesis in greedy_search(encode(to_transformer(marian(seed, bias)), *sources(seed), START, END))
     }
     assert 30 in lengths_found
     assert len(lengths_found) > 5
@@ -110,7 +110,7 @@ def test_beam_search_is_that_of_transformers(seed: int, penalty: float, end_bias
     model = marian(seed, end_bias)
     tokens, lengths = sources(seed)
     expected = generate(model, tokens, lengths, BEAM, penalty)
-    found = beam_search(encode(ours(model), tokens, lengths, START, END), BEAM, penalty)
+    found = beam_search(encode(to_transformer(model), tokens, lengths, START, END), BEAM, penalty)
     assert [[hypothesis.tokens for hypothesis in hypotheses] for hypotheses in found] == expected
 
 
@@ -130,7 +130,7 @@ def teacher_forced(model: Transformer, source: list[int], hypothesis: Hypothesis
 @pytest.mark.parametrize("end_bias", [0.0, 4.0])
 def test_greedy_tokens_and_scores_are_those_of_teacher_forcing(end_bias: float) -> None:
     """So keys and values that are cached are those that would be computed anew."""
-    model = ours(marian(1, end_bias))
+    model = to_transformer(marian(1, end_bias))
     rows, tokens, lengths = ragged()
     for row, hypothesis in zip(rows, greedy_search(encode(model, tokens, lengths, START, END)), strict=True):
         ended = len(hypothesis.tokens) < min(2 * len(row) + 20, 63)
@@ -142,7 +142,7 @@ def test_greedy_tokens_and_scores_are_those_of_teacher_forcing(end_bias: float) 
 
 @pytest.mark.parametrize("penalty", [1.0, 0.6])
 def test_beam_scores_are_those_of_teacher_forcing(penalty: float) -> None:
-    model = ours(marian(2, 4.0))
+    model = to_transformer(marian(2, 4.0))
     rows, tokens, lengths = ragged()
     for row, hypotheses in zip(
         rows, beam_search(encode(model, tokens, lengths, START, END), BEAM, penalty), strict=True
@@ -159,19 +159,19 @@ def test_beam_scores_are_those_of_teacher_forcing(penalty: float) -> None:
 
 
 def test_results_do_not_depend_on_the_rest_of_the_batch() -> None:
-    model = ours(marian(3, 4.0))
+    model = to_transformer(marian(3, 4.0))
     rows, tokens, lengths = ragged()
-    together = beam_search(encode(model, tokens, lengths, START, END), BEAM, 1.0)
-    greedy_together = greedy_search(encode(model, tokens, lengths, START, END))
+    batched = beam_search(encode(model, tokens, lengths, START, END), BEAM, 1.0)
+    greedy_batched = greedy_search(encode(model, tokens, lengths, START, END))
     for number, row in enumerate(rows):
         alone = beam_search(encode(model, *pad([row], PAD), START, END), BEAM, 1.0)[0]
-        assert [h.tokens for h in together[number]] == [h.tokens for h in alone]
-        assert [h.score for h in together[number]] == pytest.approx([h.score for h in alone], abs=1e-4)
-        assert greedy_together[number].tokens == greedy_search(encode(model, *pad([row], PAD), START, END))[0].tokens
+        assert [h.tokens for h in batched[number]] == [h.tokens for h in alone]
+        assert [h.score for h in batched[number]] == pytest.approx([h.score for h in alone], abs=1e-4)
+        assert greedy_batched[number].tokens == greedy_search(encode(model, *pad([row], PAD), START, END))[0].tokens
 
 
 def test_a_beam_of_one_is_greedy_search() -> None:
-    model = ours(marian(4, 4.0))
+    model = to_transformer(marian(4, 4.0))
     _, tokens, lengths = ragged()
     beams = beam_search(encode(model, tokens, lengths, START, END), 1, 1.0)
     assert [hypotheses[0].tokens for hypotheses in beams] == [
@@ -181,12 +181,12 @@ def test_a_beam_of_one_is_greedy_search() -> None:
 
 def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_two_tokens() -> None:
     """With every first token in the beam, nothing that ends within two tokens can be missed."""
-    model = ours(marian(5, 12.0))
+    model = to_transformer(marian(5, 12.0))
     source = [4, 5, END]
     found = beam_search(encode(model, *pad([source], PAD), START, END), 30, 1.0)[0]
-    possible = [Hypothesis([], 0.0), *(Hypothesis([token], 0.0) for token in range(30) if token != END)]
+    candidates = [Hypothesis([], 0.0), *(Hypothesis([token], 0.0) for token in range(30) if token != END)]
     scores = {}
-    for hypothesis in possible:
+    for hypothesis in candidates:
         log_probabilities = teacher_forced(model, source, hypothesis, ended=True)
         labels = torch.tensor([*hypothesis.tokens, END])
         scores[tuple(hypothesis.tokens)] = float(log_probabilities.gather(1, labels[:, None]).mean())
@@ -197,7 +197,7 @@ def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_two_tokens() -> None:
 
 
 def test_no_hypothesis_is_longer_than_its_limit() -> None:
-    model = ours(marian(6, -20.0))
+    model = to_transformer(marian(6, -20.0))
     rows, tokens, lengths = ragged()
     limits = [min(2 * len(row) + 20, 63) for row in rows]
     assert 63 in limits
@@ -207,7 +207,7 @@ def test_no_hypothesis_is_longer_than_its_limit() -> None:
 
 
 def test_greedy_search_without_scores_finds_the_same_tokens() -> None:
-    model, (tokens, lengths) = ours(marian(3, 0.0)), sources(3)
+    model, (tokens, lengths) = to_transformer(marian(3, 0.0)), sources(3)
     scored = greedy_search(encode(model, tokens, lengths, START, END))
     bare = greedy_search(encode(model, tokens, lengths, START, END), scored=False)
     assert [hypothesis.tokens for hypothesis in bare] == [hypothesis.tokens for hypothesis in scored]

@@ -14,10 +14,10 @@ from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.errors import IncompatibleError, InputError, StorageError
-from continual_mt.inference import ctranslate2_model as converted_module
+from continual_mt.inference import ctranslate2_model
 from continual_mt.inference.assembly import assemble
-from continual_mt.inference.backends import with_backend
-from continual_mt.inference.ctranslate2_model import ConvertedModel, Precision, converted
+from continual_mt.inference.backends import select_backend
+from continual_mt.inference.ctranslate2_model import CTranslate2Model, Precision, load_or_convert
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
 from continual_mt.languages import Pair
@@ -28,14 +28,14 @@ MakeModule = Callable[..., Module]
 
 
 @pytest.fixture(scope="module")
-def loud_parent(parent: Parent) -> Parent:
+def peaked_parent(parent: Parent) -> Parent:
     """Its weights are so large that it prefers one token clearly to the next."""
     architecture = replace(parent.architecture, width=32, encoder_layers=2, decoder_layers=3)
     sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size}
     tensors = initial_tensors(architecture, parameter_names(architecture), sizes, seed=4)
-    loud = {name: tensor * 6 if tensor.dim() == 2 else tensor for name, tensor in tensors.items()}
-    loud["target.bias"] = torch.randn(len(loud["target.bias"]), generator=torch.Generator().manual_seed(1))
-    return replace(parent, architecture=architecture, tensors=loud)
+    scaled = {name: tensor * 6 if tensor.dim() == 2 else tensor for name, tensor in tensors.items()}
+    scaled["target.bias"] = torch.randn(len(scaled["target.bias"]), generator=torch.Generator().manual_seed(1))
+    return replace(parent, architecture=architecture, tensors=scaled)
 
 
 def original(parent: Parent) -> PairModel:
@@ -50,11 +50,11 @@ def sentences(django_catalogs: dict[str, list[str]]) -> list[str]:
 @pytest.mark.parametrize("activation", ["relu", "swish"])
 @pytest.mark.parametrize("scale", [True, False])
 def test_greedy_search_says_what_the_reference_says(
-    loud_parent: Parent, sentences: list[str], tmp_path: Path, activation: Activation, scale: bool
+    peaked_parent: Parent, sentences: list[str], tmp_path: Path, activation: Activation, scale: bool
 ) -> None:
-    architecture = replace(loud_parent.architecture, activation=activation, scale_embedding=scale)
-    model = original(replace(loud_parent, architecture=architecture))
-    fast = converted(model, tmp_path, precision="float32")
+    architecture = replace(peaked_parent.architecture, activation=activation, scale_embedding=scale)
+    model = original(replace(peaked_parent, architecture=architecture))
+    fast = load_or_convert(model, tmp_path, precision="float32")
     sources = [parent_tokens for text in sentences if (parent_tokens := model.source.tokenizer.encode(text))]
     for ours, theirs in zip(model.search(sources, Search(beam=1)), fast.search(sources, Search(beam=1)), strict=True):
         # Such a model seldom ends a sentence, and one limit of length holds for all of CTranslate2's.
@@ -65,46 +65,48 @@ def test_a_new_side_brings_its_own_vocabulary(parent: Parent, make_module: MakeM
     module = make_module("es-de")
     key = ModuleKey("es-de", module.digest)
     recipe = Recipe("supervised", Pair("es", "de"), "base", parent.fingerprint, None, key, key)
-    fast = converted(assemble(recipe, parent, {"es-de": module}), tmp_path, precision="float32")
+    fast = load_or_convert(assemble(recipe, parent, {"es-de": module}), tmp_path, precision="float32")
     assert (fast.pair, fast.recipe) == (Pair("es", "de"), recipe)
     assert len(fast.translate(["Hola", "", "Buenos días"], beam=2)) == 3
 
 
-def test_lines_stay_lines_and_long_ones_are_divided(loud_parent: Parent, tmp_path: Path) -> None:
-    fast = converted(original(loud_parent), tmp_path)
+def test_lines_stay_lines_and_long_ones_are_divided(peaked_parent: Parent, tmp_path: Path) -> None:
+    fast = load_or_convert(original(peaked_parent), tmp_path)
     translated = fast.translate(["uno", "", " ", "una palabra " * 60, "dos"], beam=2)
     assert len(translated) == 5
     assert translated[1:3] == ["", ""]
     assert translated[3]
 
 
-def test_the_best_translations(loud_parent: Parent, tmp_path: Path, sentences: list[str]) -> None:
-    found = converted(original(loud_parent), tmp_path).translations(sentences[:4], Search(beam=4, best=3))
+def test_the_best_translations(peaked_parent: Parent, tmp_path: Path, sentences: list[str]) -> None:
+    found = load_or_convert(original(peaked_parent), tmp_path).translations(sentences[:4], Search(beam=4, best=3))
     for translations in found:
         scores = [translation.score for translation in translations]
         assert len(scores) == 3
         assert scores == sorted(scores, reverse=True)
 
 
-def test_a_recipe_is_converted_once(loud_parent: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = original(loud_parent)
-    expected = converted(model, tmp_path).translate(["Hola"], beam=1)
-    monkeypatch.setattr(converted_module, "_convert", None)  # a second conversion would fail
-    assert converted(model, tmp_path).translate(["Hola"], beam=1) == expected
+def test_a_recipe_is_converted_once(peaked_parent: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = original(peaked_parent)
+    expected = load_or_convert(model, tmp_path).translate(["Hola"], beam=1)
+    monkeypatch.setattr(ctranslate2_model, "_convert", None)  # a second conversion would fail
+    assert load_or_convert(model, tmp_path).translate(["Hola"], beam=1) == expected
     assert not [path for path in (tmp_path / "ctranslate2").iterdir() if path.is_dir() and "int8" not in path.name]
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
-def test_converting_leaves_the_shared_weights_alone(loud_parent: Parent, tmp_path: Path, precision: Precision) -> None:
-    before = {name: tensor.clone() for name, tensor in loud_parent.tensors.items()}
-    converted(original(loud_parent), tmp_path, precision=precision)
-    assert all(torch.equal(before[name], tensor) for name, tensor in loud_parent.tensors.items())
+def test_converting_leaves_the_shared_weights_alone(
+    peaked_parent: Parent, tmp_path: Path, precision: Precision
+) -> None:
+    before = {name: tensor.clone() for name, tensor in peaked_parent.tensors.items()}
+    load_or_convert(original(peaked_parent), tmp_path, precision=precision)
+    assert all(torch.equal(before[name], tensor) for name, tensor in peaked_parent.tensors.items())
 
 
 @pytest.mark.parametrize("damage", ["truncate", "delete", "empty", "flip a weight", "flip the header", "a file"])
-def test_a_damaged_conversion_is_made_again(loud_parent: Parent, tmp_path: Path, damage: str) -> None:
-    model = original(loud_parent)
-    expected = converted(model, tmp_path).translate(["Hola"], beam=1)
+def test_a_damaged_conversion_is_made_again(peaked_parent: Parent, tmp_path: Path, damage: str) -> None:
+    model = original(peaked_parent)
+    expected = load_or_convert(model, tmp_path).translate(["Hola"], beam=1)
     (folder,) = (path for path in (tmp_path / "ctranslate2").iterdir() if path.is_dir())
     if damage == "truncate":
         os.truncate(folder / "model.bin", 1000)
@@ -116,21 +118,21 @@ def test_a_damaged_conversion_is_made_again(loud_parent: Parent, tmp_path: Path,
         shutil.rmtree(folder)
         folder.touch()
         folder.with_suffix(".partial").touch()
-        assert converted(model, tmp_path).translate(["Hola"], beam=1) == expected
+        assert load_or_convert(model, tmp_path).translate(["Hola"], beam=1) == expected
         return
     for path in folder.iterdir():
         if damage == "empty" or (damage == "delete" and path.name.startswith("target")):
             path.unlink()
-    assert converted(model, tmp_path).translate(["Hola"], beam=1) == expected
+    assert load_or_convert(model, tmp_path).translate(["Hola"], beam=1) == expected
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
-def test_a_translation_may_be_empty(loud_parent: Parent, tmp_path: Path, penalty: float) -> None:
+def test_a_translation_may_be_empty(peaked_parent: Parent, tmp_path: Path, penalty: float) -> None:
     """CTranslate2's own default rules the end out at the first step, and gives its probability to the rest."""
-    bias = loud_parent.tensors["target.bias"].clone()
-    bias[loud_parent.target.tokenizer.end] = 200.0
-    model = original(replace(loud_parent, tensors={**loud_parent.tensors, "target.bias": bias}))
-    fast = converted(model, tmp_path, precision="float32")
+    bias = peaked_parent.tensors["target.bias"].clone()
+    bias[peaked_parent.target.tokenizer.end] = 200.0
+    model = original(replace(peaked_parent, tensors={**peaked_parent.tensors, "target.bias": bias}))
+    fast = load_or_convert(model, tmp_path, precision="float32")
     search = Search(4, penalty)
     (ours,), (theirs,) = (one.search([[5, 6, 7]], search) for one in (model, fast))
     assert ours[0].tokens == theirs[0].tokens == []
@@ -140,41 +142,41 @@ def test_a_translation_may_be_empty(loud_parent: Parent, tmp_path: Path, penalty
 def test_no_part_of_a_long_source_is_dropped(parent: Parent, tmp_path: Path) -> None:
     """CTranslate2 alone would cut sources at 1,024 tokens."""
     architecture = replace(parent.architecture, maximum_positions=3000)
-    fast = converted(original(replace(parent, architecture=architecture)), tmp_path, precision="float32")
+    fast = load_or_convert(original(replace(parent, architecture=architecture)), tmp_path, precision="float32")
     first = [10 + number % 200 for number in range(1500)]
     second = first[:1100] + [10 + number % 90 for number in range(400)]
     found = fast.search([first, second], Search(beam=1))
     assert found[0][0].score != found[1][0].score
 
 
-def test_what_cannot_be_converted(parent: Parent, loud_parent: Parent, tmp_path: Path) -> None:
-    nameless = replace(original(loud_parent), recipe=None)
+def test_what_cannot_be_converted(parent: Parent, peaked_parent: Parent, tmp_path: Path) -> None:
+    without_recipe = replace(original(peaked_parent), recipe=None)
     with pytest.raises(IncompatibleError, match="only a model assembled from a recipe can be converted"):
-        converted(nameless, tmp_path)
+        load_or_convert(without_recipe, tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written: Not a directory"):
-        converted(original(loud_parent), tmp_path / "file")
+        load_or_convert(original(peaked_parent), tmp_path / "file")
 
 
-def test_choosing(loud_parent: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = original(loud_parent)
-    assert with_backend(model, "torch", tmp_path) is model
-    assert isinstance(with_backend(model, "ctranslate2", tmp_path), ConvertedModel)
-    assert isinstance(with_backend(model, "auto", tmp_path), ConvertedModel)
+def test_choosing(peaked_parent: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = original(peaked_parent)
+    assert select_backend(model, "torch", tmp_path) is model
+    assert isinstance(select_backend(model, "ctranslate2", tmp_path), CTranslate2Model)
+    assert isinstance(select_backend(model, "auto", tmp_path), CTranslate2Model)
     with pytest.raises(InputError, match="there is no back end 'onnx'; choose one of auto, torch, ctranslate2"):
-        with_backend(model, "onnx", tmp_path)
+        select_backend(model, "onnx", tmp_path)
     (tmp_path / "file").write_text("")
-    assert with_backend(model, "auto", tmp_path / "file") is model
-    assert with_backend(nameless := replace(model, recipe=None), "auto", tmp_path) is nameless
-    monkeypatch.setattr(converted_module, "available", lambda: False)
-    assert with_backend(model, "auto", tmp_path) is model
+    assert select_backend(model, "auto", tmp_path / "file") is model
+    assert select_backend(without_recipe := replace(model, recipe=None), "auto", tmp_path) is without_recipe
+    monkeypatch.setattr(ctranslate2_model, "is_available", lambda: False)
+    assert select_backend(model, "auto", tmp_path) is model
     with pytest.raises(IncompatibleError, match="CTranslate2 is not installed: pip install ctranslate2, or use torch"):
-        with_backend(model, "ctranslate2", tmp_path)
+        select_backend(model, "ctranslate2", tmp_path)
 
 
-def test_scores_that_nobody_wants_are_no_numbers(loud_parent: Parent, sentences: list[str], tmp_path: Path) -> None:
-    model = original(loud_parent)
-    fast = converted(model, tmp_path, precision="float32")
+def test_scores_that_nobody_wants_are_no_numbers(peaked_parent: Parent, sentences: list[str], tmp_path: Path) -> None:
+    model = original(peaked_parent)
+    fast = load_or_convert(model, tmp_path, precision="float32")
     sources = [model.source.tokenizer.encode(text) for text in sentences[:5]]
     bare = fast.search(sources, Search(beam=1, scored=False))
     scored = fast.search(sources, Search(beam=1))

@@ -65,11 +65,11 @@ def test_processes_that_share_the_batches_find_the_same(
     pair_model: PairModel, sentences: list[str], beam: int, processes: int
 ) -> None:
     shared = pair_model.translations(sentences, Search(beam, best=beam, processes=processes))
-    alone = pair_model.translations(sentences, Search(beam, best=beam))
-    for ours, theirs in zip(shared, alone, strict=True):
-        assert [text for text, _ in ours] == [text for text, _ in theirs]
-        assert [score for _, score in ours] == pytest.approx([score for _, score in theirs], abs=1e-5)
-    assert pair_model.translate(["", sentences[0]], beam=beam, processes=processes) == ["", alone[0][0].text]
+    single = pair_model.translations(sentences, Search(beam, best=beam))
+    for shared_results, single_results in zip(shared, single, strict=True):
+        assert [text for text, _ in shared_results] == [text for text, _ in single_results]
+        assert [score for _, score in shared_results] == pytest.approx([score for _, score in single_results], abs=1e-5)
+    assert pair_model.translate(["", sentences[0]], beam=beam, processes=processes) == ["", single[0][0].text]
     assert pair_model.translate([], beam=beam, processes=processes) == []
 
 

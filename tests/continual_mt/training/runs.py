@@ -11,7 +11,7 @@ from continual_mt.data.batching import epoch_batches, make_batch
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.pair_loss import token_loss
-from continual_mt.training.progress import Report
+from continual_mt.training.progress import ProgressReport
 from continual_mt.training.trainer import Task, Trainer, train
 
 
@@ -37,7 +37,7 @@ def run(
     folder: Path | None = None,
     development: Callable[[Transformer], float] | None = None,
     stop: Callable[[], bool] = lambda: False,
-    report: Callable[[Report], None] = lambda report: None,
+    report: Callable[[ProgressReport], None] = lambda report: None,
 ) -> Progress:
     """Train, from the checkpoint in ``folder`` when there is one, and leave checkpoints there."""
 
@@ -56,25 +56,25 @@ def run(
     )
 
 
-def at(update: int, raised: type[Exception] | None = None) -> Callable[[], bool]:
+def stop_at(update: int, raised: type[Exception] | None = None) -> Callable[[], bool]:
     """Asked after every update: says stop, or dies, when it is asked for the ``update``-th time."""
-    asked = 0
+    calls = 0
 
     def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        if asked == update and raised is not None:
+        nonlocal calls
+        calls += 1
+        if calls == update and raised is not None:
             raise raised
-        return asked == update
+        return calls == update
 
     return stop
 
 
 def assert_bit_equal(found: Path, expected: Path) -> None:
     """Whole checkpoints, the state of the generators too."""
-    ours, theirs = Checkpoint.load(found), Checkpoint.load(expected)
-    assert ours.progress == theirs.progress
+    left, right = Checkpoint.load(found), Checkpoint.load(expected)
+    assert left.progress == right.progress
     for kind in ("trained", "best", "optimizer", "generators"):
-        assert set(getattr(ours, kind)) == set(getattr(theirs, kind))
-        for name, tensor in getattr(theirs, kind).items():
-            assert torch.equal(getattr(ours, kind)[name], tensor), f"{kind} of {name}"
+        assert set(getattr(left, kind)) == set(getattr(right, kind))
+        for name, tensor in getattr(right, kind).items():
+            assert torch.equal(getattr(left, kind)[name], tensor), f"{kind} of {name}"

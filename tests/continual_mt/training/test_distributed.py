@@ -104,7 +104,7 @@ def test_one_worker_alone_needs_no_group() -> None:
     assert (workers.rank, workers.size) == (0, 1)
     assert workers.sum(2.5, device) == 2.5
     state = torch.arange(3)
-    assert [member.tolist() for member in workers.gather(state, device)] == [[0, 1, 2]]
+    assert [member.tolist() for member in workers.all_gather(state, device)] == [[0, 1, 2]]
     parameter = torch.nn.Parameter(torch.ones(2))
     parameter.grad = torch.tensor([1.0, 2.0])
     workers.sum_gradients([parameter])

@@ -39,8 +39,8 @@ def test_a_pair_makes_its_own_batches(make_task: MakeTask) -> None:
     pair = PairLoss(task.model, task.corpus, task.source, task.target, encoder_frozen=False)
     indices = epoch_batches(task.corpus, 300, 0, 0)[0]
     batch = make_batch(task.corpus, indices, task.source, task.target)
-    assert torch.equal(pair.of(indices, 0.1), token_loss(task.model, batch, 0.1))
-    assert pair.tokens(indices) == len(batch.labels)
+    assert torch.equal(pair.loss(indices, 0.1), token_loss(task.model, batch, 0.1))
+    assert pair.count_tokens(indices) == len(batch.labels)
 
 
 def test_a_frozen_encoder_has_no_dropout_and_no_gradient(make_task: MakeTask, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_frozen_encoder_has_no_dropout_and_no_gradient(make_task: MakeTask, tm
         (False, None),
     ):
         torch.manual_seed(1)
-        loss = PairLoss(task.model, task.corpus, task.source, task.target, frozen, encoded).of(indices, 0.1)
+        loss = PairLoss(task.model, task.corpus, task.source, task.target, frozen, encoded).loss(indices, 0.1)
         loss.backward()
         losses.append(float(loss.detach()))
         gradients.append(task.model.source.embedding.grad is not None)

@@ -21,7 +21,7 @@ from continual_mt.model.transformer import Transformer, initial_tensors
 from continual_mt.training.pair_loss import PairLoss, token_loss
 from continual_mt.training.replay import EarlierPair, Replay, ReplayStream
 from continual_mt.training.trainer import Task, Trainer, trainable_copy
-from tests.continual_mt.training.runs import KilledError, assert_bit_equal, at, run
+from tests.continual_mt.training.runs import KilledError, assert_bit_equal, run, stop_at
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 MakeTask = Callable[..., Task]
@@ -30,19 +30,19 @@ MakeAddition = Callable[..., Task]
 BATCH_TOKENS, SEED = 300, 3
 
 
-def own_sides(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def side_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in tensors.items() if group_of(name) in ("source", "target")}
 
 
 @pytest.fixture
-def earlier(parent: Parent, make_module: MakeModule, tokenize_files: TokenizeFiles) -> tuple[EarlierPair, ...]:
+def earlier_pairs(parent: Parent, make_module: MakeModule, tokenize_files: TokenizeFiles) -> tuple[EarlierPair, ...]:
     """The parent's own pair es-en, and pt-en, which a module brought."""
     module, tensors = make_module("pt-en"), dict(parent.tensors)
     english = parent.target.tokenizer
     return (
-        EarlierPair(tokenize_files("es", "en"), parent.source.tokenizer, english, own_sides(tensors)),
+        EarlierPair(tokenize_files("es", "en"), parent.source.tokenizer, english, side_tensors(tensors)),
         EarlierPair(
-            tokenize_files("pt", "en"), module.new_side.tokenizer, english, own_sides({**tensors, **module.tensors})
+            tokenize_files("pt", "en"), module.new_side.tokenizer, english, side_tensors({**tensors, **module.tensors})
         ),
     )
 
@@ -84,10 +84,10 @@ def make_addition(
 
 def mean_loss(model: Transformer, pair: EarlierPair) -> float:
     """Of a pair's whole text, in nats a token."""
-    whole = PairLoss(model.between(pair.sides), pair.corpus, pair.source, pair.target, encoder_frozen=True)
+    pair_loss = PairLoss(model.between(pair.sides), pair.corpus, pair.source, pair.target, encoder_frozen=True)
     batches = epoch_batches(pair.corpus, 1000, 0, 0)
     with torch.no_grad():
-        return sum(float(whole.of(batch, 0.0)) for batch in batches) / sum(map(whole.tokens, batches))
+        return sum(float(pair_loss.loss(batch, 0.0)) for batch in batches) / sum(map(pair_loss.count_tokens, batches))
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def mean_loss(model: Transformer, pair: EarlierPair) -> float:
     ],
 )
 def test_the_share_is_that_of_batches(
-    earlier: tuple[EarlierPair, ...], model: Transformer, share: float, accumulate: int, counts: list[int]
+    earlier_pairs: tuple[EarlierPair, ...], model: Transformer, share: float, accumulate: int, counts: list[int]
 ) -> None:
     settings = TrainingSettings(batch_tokens=BATCH_TOKENS, accumulate=accumulate)
-    stream = ReplayStream(Replay(share, earlier), model, True, settings, SEED, 0)
+    stream = ReplayStream(Replay(share, earlier_pairs), model, True, settings, SEED, 0)
     assert [len(next(stream)) for _ in counts] == counts
-    replayed = Replay(share, earlier).beside(1000 * accumulate)
+    replayed = Replay(share, earlier_pairs).replayed_batches(1000 * accumulate)
     assert replayed / (replayed + 1000 * accumulate) == pytest.approx(share, abs=1e-3)
 
 
@@ -115,11 +115,13 @@ def test_without_pairs_nothing_is_replayed(model: Transformer) -> None:
     assert [next(stream) for _ in range(3)] == [[], [], []]
 
 
-def test_pairs_take_turns_and_go_through_their_texts(earlier: tuple[EarlierPair, ...], model: Transformer) -> None:
+def test_pairs_take_turns_and_go_through_their_texts(
+    earlier_pairs: tuple[EarlierPair, ...], model: Transformer
+) -> None:
     settings = TrainingSettings(batch_tokens=BATCH_TOKENS, accumulate=3)
-    stream = ReplayStream(Replay(0.5, earlier), model, True, settings, SEED, 0)
+    stream = ReplayStream(Replay(0.5, earlier_pairs), model, True, settings, SEED, 0)
     drawn = [batch for _ in range(20) for batch in next(stream)]
-    for place, pair in enumerate(earlier):
+    for place, pair in enumerate(earlier_pairs):
         mine = [indices.tolist() for _, indices in drawn[place::2]]
         expected = [
             batch.tolist()
@@ -131,32 +133,32 @@ def test_pairs_take_turns_and_go_through_their_texts(earlier: tuple[EarlierPair,
         assert {loss.corpus.key for loss, _ in drawn[place::2]} == {pair.corpus.key}
 
 
-def test_a_stream_goes_on_where_it_was(earlier: tuple[EarlierPair, ...], model: Transformer) -> None:
+def test_a_stream_goes_on_where_it_was(earlier_pairs: tuple[EarlierPair, ...], model: Transformer) -> None:
     settings = TrainingSettings(batch_tokens=BATCH_TOKENS, accumulate=1)
-    replay = Replay(0.6, earlier)
-    whole = ReplayStream(replay, model, True, settings, SEED, 0)
-    updates = [[indices.tolist() for _, indices in next(whole)] for _ in range(50)]
+    replay = Replay(0.6, earlier_pairs)
+    pair_loss = ReplayStream(replay, model, True, settings, SEED, 0)
+    updates = [[indices.tolist() for _, indices in next(pair_loss)] for _ in range(50)]
     later = ReplayStream(replay, model, True, settings, SEED, 37)
     assert [[indices.tolist() for _, indices in next(later)] for _ in range(13)] == updates[37:]
 
 
 @pytest.mark.parametrize(("pair", "scope", "frozen"), [("de-en", "xattn", True), ("es-de", "body", False)])
 def test_dropout_is_that_of_training(
-    make_addition: MakeAddition, earlier: tuple[EarlierPair, ...], pair: str, scope: Scope, frozen: bool
+    make_addition: MakeAddition, earlier_pairs: tuple[EarlierPair, ...], pair: str, scope: Scope, frozen: bool
 ) -> None:
     """A frozen encoder has none, as ever: the side that trains is no part of an earlier pair."""
-    trainer = Trainer(make_addition(pair, scope, Replay(0.5, earlier), dropout=0.5))
-    ((replayed, indices),) = next(trainer.replayed)
+    trainer = Trainer(make_addition(pair, scope, Replay(0.5, earlier_pairs), dropout=0.5))
+    ((replayed, indices),) = next(trainer.replay_stream)
     assert replayed.encoder_frozen == frozen
-    first, second = (float(replayed.of(indices, 0.1).detach()) for _ in range(2))
+    first, second = (float(replayed.loss(indices, 0.1).detach()) for _ in range(2))
     assert first != second
 
 
 def test_each_pair_goes_between_its_own_sides(
-    make_addition: MakeAddition, earlier: tuple[EarlierPair, ...], parent: Parent, make_module: MakeModule
+    make_addition: MakeAddition, earlier_pairs: tuple[EarlierPair, ...], parent: Parent, make_module: MakeModule
 ) -> None:
     """The loss of an update is that of whole models, put together from parent and module."""
-    task = make_addition("es-de", replay=Replay(2 / 3, earlier))
+    task = make_addition("es-de", replay=Replay(2 / 3, earlier_pairs))
     expected = 0.0
     module = make_module("pt-en")
     original = Recipe("original", Pair("es", "en"), "p", parent.fingerprint, None, None, None)
@@ -164,23 +166,23 @@ def test_each_pair_goes_between_its_own_sides(
     portuguese = replace(original, kind="supervised", pair=Pair("pt", "en"), source=key)
     models = [assemble(recipe, parent, {"m": module}).transformer for recipe in (original, portuguese)]
     own = EarlierPair(task.corpus, task.source, task.target, {})
-    for place, (model, pair) in enumerate(zip([task.model, *models], [own, *earlier], strict=True)):
+    for place, (model, pair) in enumerate(zip([task.model, *models], [own, *earlier_pairs], strict=True)):
         indices = epoch_batches(pair.corpus, BATCH_TOKENS, SEED + place, 0)[0]
         batch = make_batch(pair.corpus, indices, pair.source, pair.target)
         expected += float(token_loss(model, batch, task.settings.label_smoothing))
     loss, tokens = Trainer(task).update()
     assert loss == pytest.approx(expected, rel=1e-5)
-    assert tokens > max(len(pair.corpus.target_lengths) for pair in earlier) / 10
+    assert tokens > max(len(pair.corpus.target_lengths) for pair in earlier_pairs) / 10
 
 
 @pytest.mark.parametrize("groups", [("cross_attention",), ("encoder", "decoder", "cross_attention")])
 def test_to_replay_the_pair_itself_changes_nothing(
-    make_task: MakeTask, earlier: tuple[EarlierPair, ...], parent: Parent, groups: tuple[Group, ...]
+    make_task: MakeTask, earlier_pairs: tuple[EarlierPair, ...], parent: Parent, groups: tuple[Group, ...]
 ) -> None:
     """Gradients of both halves flow into the same parameters: twice the sum over twice the tokens."""
     names = tuple(name for group in groups for name in group_names(parent.architecture, group))
     tasks = [make_task(names, batch_tokens=100_000, updates=3) for _ in range(2)]
-    tasks[1] = replace(tasks[1], replay=Replay(0.5, earlier[:1]))
+    tasks[1] = replace(tasks[1], replay=Replay(0.5, earlier_pairs[:1]))
     trainers = [Trainer(task) for task in tasks]
     for _ in range(3):
         (once, tokens), (twice, twice_tokens) = (trainer.update() for trainer in trainers)
@@ -194,15 +196,15 @@ def test_to_replay_the_pair_itself_changes_nothing(
 @pytest.mark.parametrize(("pair", "scope"), [("de-en", "xattn"), ("es-de", "xattn"), ("es-de", "body")])
 def test_only_what_is_added_trains(
     make_addition: MakeAddition,
-    earlier: tuple[EarlierPair, ...],
+    earlier_pairs: tuple[EarlierPair, ...],
     parent: Parent,
     pair: str,
     scope: Scope,
     precision: str,
 ) -> None:
-    task = make_addition(pair, scope, Replay(0.5, earlier), updates=3, dropout=0.1, precision=precision)
+    task = make_addition(pair, scope, Replay(0.5, earlier_pairs), updates=3, dropout=0.1, precision=precision)
     before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
-    sides = [{name: tensor.clone() for name, tensor in earlier_pair.sides.items()} for earlier_pair in earlier]
+    sides = [{name: tensor.clone() for name, tensor in earlier_pair.sides.items()} for earlier_pair in earlier_pairs]
     run(task, development=lambda model: 0.0)
     for name, parameter in task.model.named_parameters():
         if name not in task.trainable:
@@ -210,18 +212,18 @@ def test_only_what_is_added_trains(
             assert parameter.grad is None
         elif not name.endswith("key.bias"):
             assert not torch.equal(parameter, before[name]), name
-    for earlier_pair, copies in zip(earlier, sides, strict=True):
+    for earlier_pair, copies in zip(earlier_pairs, sides, strict=True):
         assert all(torch.equal(tensor, copies[name]) for name, tensor in earlier_pair.sides.items())
     assert Parent.from_pieces(parent.pieces()).fingerprint == parent.fingerprint
 
 
 def test_what_is_replayed_is_forgotten_less(
-    make_task: MakeTask, make_addition: MakeAddition, earlier: tuple[EarlierPair, ...]
+    make_task: MakeTask, make_addition: MakeAddition, earlier_pairs: tuple[EarlierPair, ...]
 ) -> None:
     grown = make_task(updates=80, learning_rate=0.01)
     run(grown, development=lambda model: 0.0)
     tensors = {name: tensor.clone() for name, tensor in grown.model.state_dict().items()}
-    original = replace(earlier[0], sides=own_sides(tensors))
+    original = replace(earlier_pairs[0], sides=side_tensors(tensors))
     lost = {}
     for share in (0.0, 0.5):
         task = make_addition("es-de", "xattn", Replay(share, (original,)), tensors, updates=60, learning_rate=0.01)
@@ -234,19 +236,19 @@ def test_what_is_replayed_is_forgotten_less(
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_killed_run_goes_on_exactly(
-    make_addition: MakeAddition, earlier: tuple[EarlierPair, ...], tmp_path: Path, precision: str
+    make_addition: MakeAddition, earlier_pairs: tuple[EarlierPair, ...], tmp_path: Path, precision: str
 ) -> None:
     """The addition begins its text anew three times, the replayed ones theirs once."""
 
     def task() -> Task:
         settings = {"updates": 20, "accumulate": 2, "validate_every": 7, "warmup": 5, "learning_rate": 0.01}
-        return make_addition("es-de", "xattn", Replay(0.6, earlier), dropout=0.2, precision=precision, **settings)
+        return make_addition("es-de", "xattn", Replay(0.6, earlier_pairs), dropout=0.2, precision=precision, **settings)
 
     run(task(), tmp_path / "whole")
     with pytest.raises(KilledError):
-        run(task(), tmp_path / "run", stop=at(10, KilledError))
+        run(task(), tmp_path / "run", stop=stop_at(10, KilledError))
     torch.manual_seed(99)
-    assert not run(task(), tmp_path / "run", stop=at(5)).finished
+    assert not run(task(), tmp_path / "run", stop=stop_at(5)).finished
     torch.manual_seed(98)
     assert run(task(), tmp_path / "run").finished
     assert_bit_equal(tmp_path / "run", tmp_path / "whole")

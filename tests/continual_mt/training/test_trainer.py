@@ -33,7 +33,7 @@ from continual_mt.model.architecture import (
 from continual_mt.model.transformer import Transformer, initial_tensors
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.trainer import (
-    Report,
+    ProgressReport,
     Task,
     Trainer,
     computation_dtype,
@@ -69,7 +69,7 @@ def test_learning_rate(warmup: int, updates: int, factors: list[float]) -> None:
 
 
 def test_the_learning_rate_is_reported(make_task: MakeTask) -> None:
-    reports: list[Report] = []
+    reports: list[ProgressReport] = []
     task = make_task(updates=8, warmup=4, learning_rate=0.008, validate_every=2)
     run(task, report=reports.append)
     assert [report.learning_rate for report in reports] == pytest.approx([0.004, 0.008, 0.006, 0.002])
@@ -215,7 +215,7 @@ def test_a_small_model_learns_a_small_corpus_by_heart(django_catalogs: dict[str,
     )
     corpus = tokenize_corpus(files, inspect(files).digest, *tokenizers, tmp_path)
     pair_model = PairModel(files.pair, model, LanguageSide("es", tokenizers[0]), LanguageSide("en", tokenizers[1]))
-    reports: list[Report] = []
+    reports: list[ProgressReport] = []
     progress = run(
         Task(model, names, corpus, *tokenizers, settings, seed=1),
         development=lambda _: metrics.bleu(pair_model.translate(sources, beam=1), references, "en"),

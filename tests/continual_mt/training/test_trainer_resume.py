@@ -13,8 +13,8 @@ from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint, Progress
-from continual_mt.training.trainer import Report, Task
-from tests.continual_mt.training.runs import KilledError, assert_bit_equal, at, run
+from continual_mt.training.trainer import ProgressReport, Task
+from tests.continual_mt.training.runs import KilledError, assert_bit_equal, run, stop_at
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 MakeTask = Callable[..., Task]
@@ -25,7 +25,7 @@ RESUMED = {"updates": 20, "accumulate": 2, "dropout": 0.2, "warmup": 5, "validat
 
 
 @pytest.fixture(scope="module")
-def whole(
+def uninterrupted(
     parent: Parent, tokenize_files: TokenizeFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[MakeTask, str], Path]:
     """An uninterrupted run, once for each precision."""
@@ -43,16 +43,16 @@ def whole(
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_killed_run_goes_on_exactly(
-    make_task: MakeTask, whole: Callable[[MakeTask, str], Path], tmp_path: Path, seed: int, precision: str
+    make_task: MakeTask, uninterrupted: Callable[[MakeTask, str], Path], tmp_path: Path, seed: int, precision: str
 ) -> None:
     """Killed up to three times at random updates, every other time told to stop instead, which leaves a checkpoint."""
-    expected = whole(make_task, precision)
+    expected = uninterrupted(make_task, precision)
     chance = random.Random(seed)
     folder = tmp_path / "run"
     for attempt in range(3):
         torch.manual_seed(chance.randrange(2**31))
         torch.rand(chance.randrange(1, 100))
-        interruption = at(chance.randint(1, 9), None if attempt % 2 else KilledError)
+        interruption = stop_at(chance.randint(1, 9), None if attempt % 2 else KilledError)
         try:
             run(make_task(precision=precision, **RESUMED), folder, stop=interruption)
         except KilledError:
@@ -95,7 +95,7 @@ def test_a_finished_run_does_nothing_more(make_task: MakeTask, tmp_path: Path) -
 
 
 def test_stop_leaves_a_checkpoint_of_that_update(make_task: MakeTask, tmp_path: Path) -> None:
-    progress = run(make_task(), tmp_path / "run", stop=at(5))
+    progress = run(make_task(), tmp_path / "run", stop=stop_at(5))
     assert (progress.update, progress.finished) == (5, False)
     assert Checkpoint.load(tmp_path / "run").progress == progress
 
@@ -110,7 +110,7 @@ def test_patience(make_task: MakeTask, tmp_path: Path) -> None:
         seen.append(model.target.embedding.detach().clone())
         return next(scores)
 
-    reports: list[Report] = []
+    reports: list[ProgressReport] = []
     progress = run(task, tmp_path / "run", development, report=reports.append)
     assert progress == Progress(
         update=8, epoch=0, consumed=8, best_score=3.0, best_update=4, validations_without_gain=2, finished=True
@@ -127,7 +127,7 @@ def test_patience(make_task: MakeTask, tmp_path: Path) -> None:
 def test_patience_and_the_best_parameters_survive_a_kill(make_task: MakeTask, tmp_path: Path) -> None:
     settings = {"updates": 100, "validate_every": 2, "patience": 3}
     with pytest.raises(KilledError):
-        run(make_task(**settings), tmp_path / "run", lambda model: 1.0, stop=at(7, KilledError))
+        run(make_task(**settings), tmp_path / "run", lambda model: 1.0, stop=stop_at(7, KilledError))
     best = Checkpoint.load(tmp_path / "run").best
     assert set(best) == set(parameter_names(make_task().model.architecture))
     progress = run(make_task(**settings), tmp_path / "run", lambda model: 1.0)

@@ -23,7 +23,7 @@ from continual_mt.training.pair_loss import token_loss
 from continual_mt.training.replay import EarlierPair, Replay
 from continual_mt.training.trainer import Task, Trainer, train
 
-UPDATES, VALIDATE_EVERY, KILLED_AT = 12, 4, 10
+UPDATES, VALIDATE_EVERY, KILL_AT = 12, 4, 10
 
 
 class KilledError(Exception):
@@ -49,7 +49,7 @@ def main(rank: int, folder: Path) -> None:
     (folder / f"seed.{rank}").write_text(str(torch.initial_seed()))
     run(folder / "whole", rank, parent, corpus, dropout=0.2)
     try:
-        run(folder / "killed", rank, parent, corpus, dropout=0.2, killed_at=KILLED_AT)
+        run(folder / "killed", rank, parent, corpus, dropout=0.2, kill_at=KILL_AT)
     except KilledError:
         torch.manual_seed(99)
         torch.rand(rank + 1)
@@ -83,7 +83,7 @@ def run(
     corpus: TokenizedCorpus,
     *,
     dropout: float,
-    killed_at: int | None = None,
+    kill_at: int | None = None,
     replay: Replay | None = None,
 ) -> None:
     """Train, or go on from the checkpoint in ``folder``; ``killed_at`` ends everything in the middle of an interval."""
@@ -99,12 +99,12 @@ def run(
         precision="float32",
     )
     task = replace(make_task(parent, corpus, settings), replay=replay or Replay())
-    asked = 0
+    calls = 0
 
     def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        if asked == killed_at:
+        nonlocal calls
+        calls += 1
+        if calls == kill_at:
             raise KilledError
         return False
 

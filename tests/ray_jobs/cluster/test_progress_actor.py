@@ -9,12 +9,12 @@ import pytest
 import ray
 
 from continual_mt.errors import CorpusError, TrainingError
-from continual_mt.training.progress import Report
+from continual_mt.training.progress import ProgressReport
 from ray_jobs.cluster.progress_actor import Channel, ProgressUpdate
 
 pytestmark = pytest.mark.slow
 
-REPORT = Report(update=20, epoch=0, loss=5.5, learning_rate=0.1, tokens_per_second=1000.0)
+REPORT = ProgressReport(update=20, epoch=0, loss=5.5, learning_rate=0.1, tokens_per_second=1000.0)
 
 
 def work(arguments: dict[str, Channel]) -> None:
