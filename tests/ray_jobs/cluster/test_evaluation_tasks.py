@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from continual_mt.errors import CorruptionError
+from ray_jobs.cluster import connection
 from ray_jobs.cluster.evaluation_tasks import TranslationOrder, threads_for, translate, translate_all
 from registry import Registry
 from tests.ray_jobs.heads import Head
@@ -34,5 +35,12 @@ def test_an_error_comes_back_as_itself(registry: Registry, ray_cluster: Head) ->
         list(translate_all([good, bad], lambda done: None))
 
 
-def test_threads_are_shared(ray_cluster: Head) -> None:
-    assert threads_for(1) >= threads_for(2) >= threads_for(1000) == 1
+@pytest.mark.parametrize(("tasks", "threads"), [(1, 8), (2, 6), (5, 2), (12, 1), (1000, 1)])
+def test_tasks_share_the_processors_of_all_nodes(monkeypatch: pytest.MonkeyPatch, tasks: int, threads: int) -> None:
+    """A task runs on one node, so that it has no more threads than the largest node has processors."""
+    monkeypatch.setattr(connection, "nodes", lambda: [{"CPU": 4.0}, {"CPU": 8.0}, {"memory": 1e9}])
+    assert threads_for(tasks) == threads
+
+
+def test_tasks_share_the_processors_of_a_real_cluster(ray_cluster: Head) -> None:
+    assert [threads_for(tasks) for tasks in (1, 2, 1000)] == [4, 2, 1]
