@@ -1,1 +1,1 @@
-"""Scores and what is computed from them: metrics, significance, forgetting, transfer, alignment."""
+"""Evaluation: metrics, significance tests, forgetting and transfer over a sequence, alignment of embeddings."""

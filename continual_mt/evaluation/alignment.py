@@ -1,12 +1,11 @@
-"""Alignment: how near words of one meaning lie in two embedding tables of one side.
+"""Alignment of two embedding tables of the same side (source or target): bilingual lexicon induction as a probe.
 
-Bilingual lexicon induction, as a probe only: a word of one table is looked up among the words of the other, and a gold
-lexicon says whether what lies nearest translates it. By cosine, as Gheini, Ren and May (2021) do, and by CSLS, which
-takes from hubs, which are near to everything, what that puts them ahead (Conneau et al., *Word Translation Without
-Parallel Data*, 2018, arXiv 1710.04087).
+Each word's nearest neighbours are retrieved from the other table and compared with a gold lexicon. Two similarities are
+used: cosine, as Gheini, Ren and May (EMNLP 2021) do, and CSLS, which corrects for hubs, the vectors that are close to
+many others (Conneau et al., *Word Translation Without Parallel Data*, ICLR 2018, arXiv 1710.04087).
 
-A word is looked up as SentencePiece writes it at the beginning of a word, in the lexicon's own spelling: where that is
-lower case and the corpus knows only a capital, the word has not got one piece, and no other spelling is tried.
+Words are encoded by SentencePiece as at the start of a word, in the lexicon's spelling. No other casing is tried: a
+noun that the lexicon has in lower case and the corpus only capitalised is usually split into several pieces.
 """
 
 from __future__ import annotations
@@ -28,36 +27,40 @@ from continual_mt.languages import SideName
 
 RANKS = 5
 CSLS_NEIGHBOURS = 10
-# Similarities held at once: 16 MB in float32, whatever the vocabularies' sizes.
+# The most similarities computed at once: 16 MB in float32, for vocabularies of any size.
 _MAXIMUM_SIMILARITIES = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingTable:
-    """The embeddings of a side, [types, width], and the side whose tokenizer says what its rows stand for."""
+    """A side's embeddings, (types, width); the side's tokenizer names the piece of each row."""
 
     side: LanguageSide
     embedding: Tensor
 
     @classmethod
     def from_pieces(cls, side: SideName, language: str, pieces: Mapping[str, bytes]) -> EmbeddingTable:
-        """From those pieces of a parent or module that hold one side. Raises CorruptionError, naming the piece."""
+        """Read the table from the stored pieces of a parent or module.
+
+        Raises CorruptionError if a piece is missing or damaged, or its embeddings do not fit the tokenizer.
+        """
         tokenizer = Tokenizer(require_piece(pieces, f"{side}.model"))
         embedding = read_tensors(pieces, [side]).get(f"{side}.embedding")
         if embedding is None or embedding.shape[:1] != (tokenizer.size,):
             raise CorruptionError(
-                f"{side}.safetensors holds no embeddings of the {tokenizer.size:,} types of {language}"
+                f"{side}.safetensors: contains no embeddings of {language}; expected one row for each of the "
+                f"{tokenizer.size:,} types of its tokenizer"
             )
         return cls(LanguageSide(language, tokenizer), embedding)
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What is looked up, and where. All rows have length 1.
+    """A retrieval task. All vectors have length 1.
 
-    ``queries`` [queries, width] are the ``words``; ``candidates`` [candidates, width] are called ``labels``;
-    ``population`` [any, width] is what stands beside the queries in their table, by which CSLS knows a hub; ``answers``
-    are, for each query, the rows of the candidates that are right.
+    ``queries`` (queries, width) are the vectors of ``words``, ``candidates`` (candidates, width) those of ``labels``.
+    ``population`` (any, width) are vectors of the queries' table, from which CSLS estimates which candidates are hubs.
+    ``answers`` has, for each query, the rows of the correct candidates.
     """
 
     unit: Unit
@@ -71,7 +74,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Alignment:
-    """What one method found. ``neighbours`` gives, for each query, the up to 5 nearest candidates."""
+    """The result of a probe with one method. ``neighbours`` maps each query to its (at most 5) nearest candidates."""
 
     precision: Precision
     neighbours: Mapping[str, tuple[str, ...]]
@@ -84,33 +87,34 @@ class Alignment:
 
 
 def align(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon) -> list[Alignment]:
-    """Look the lexicon's words up from the first table to the second, by each unit and method.
+    """Retrieve the lexicon's words of the first table in the second, with each unit and each method.
 
-    Raises IncompatibleError for tables of different widths, CorpusError when no entry of the lexicon can be written
+    Raises IncompatibleError if the tables have different widths, CorpusError if no entry of the lexicon can be encoded
     with both vocabularies.
     """
     widths = first.embedding.shape[1], second.embedding.shape[1]
     if widths[0] != widths[1]:
         raise IncompatibleError(
-            f"the embeddings of {first.side.language} and {second.side.language} have widths {widths[0]} and "
-            f"{widths[1]}; only those on one parent lie in one space"
+            f"embeddings: {first.side.language} and {second.side.language} have widths {widths[0]} and {widths[1]}; "
+            "expected tables of the same parent, which share one space"
         )
     by_word = word_probe(first, second, lexicon)
     if not by_word.words:
         raise CorpusError(
             lexicon.path,
-            f"none of its {len(lexicon.translations):,} words can be written with the pieces of {first.side.language} "
-            f"and its translation with those of {second.side.language}; is this the lexicon of these languages?",
+            f"no entry (of {len(lexicon.translations):,} words) can be encoded with the vocabularies of "
+            f"{first.side.language} and {second.side.language}. Fix: use a lexicon from {first.side.language} to "
+            f"{second.side.language}",
         )
-    # Every one-piece entry is an entry of the other kind as well, so that one alone may be empty.
+    # Every one-piece entry is in the word probe as well, so only the piece probe can be empty from here on.
     probes = (piece_probe(first, second, lexicon), by_word)
     return [measure(probe, method) for probe in probes for method in METHODS]
 
 
 def piece_probe(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon) -> Probe:
-    """Words that are one piece of ``first`` and have a translation that is one of ``second``, among all its pieces.
+    """Build the probe of words that are a single piece of ``first`` and have a translation that is one of ``second``.
 
-    The special pieces are no candidates.
+    The candidates are all pieces of ``second`` except special ones.
     """
     entries = one_piece_entries(first.side.tokenizer, second.side.tokenizer, lexicon)
     candidates = ordinary_ids(second.side.tokenizer)
@@ -127,9 +131,9 @@ def piece_probe(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon)
 
 
 def word_probe(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon) -> Probe:
-    """Words of any number of pieces, each the mean of their embeddings, among all translations in the lexicon.
+    """Build the probe of words of any number of pieces; a word's vector is the mean of its pieces' embeddings.
 
-    Words that hold a character which the vocabulary has not got are left out.
+    The candidates are all translations in the lexicon. Words with unknown characters are left out.
     """
     queries = encode_words(first.side.tokenizer, lexicon.translations)
     found = encode_words(second.side.tokenizer, (word for words in lexicon.translations.values() for word in words))
@@ -144,7 +148,7 @@ def word_probe(first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon) 
 
 
 def measure(probe: Probe, method: Method) -> Alignment:
-    """Look up all queries of a probe."""
+    """Retrieve all queries of a probe and compare them with its answers."""
     if not probe.words:
         return Alignment(Precision(probe.unit, method, 0, len(probe.labels), None, None), {})
     hubs = hubness(probe.candidates, probe.population) if method == "csls" else None
@@ -155,11 +159,11 @@ def measure(probe: Probe, method: Method) -> Alignment:
 
 
 def nearest_rows(queries: Tensor, candidates: Tensor, count: int = RANKS, *, hubs: Tensor | None = None) -> Tensor:
-    """The rows of the ``count`` candidates nearest to each query, nearest first: [queries, count], or all there are.
+    """Return the rows of the ``count`` candidates nearest to each query, nearest first: (queries, count) or fewer.
 
-    ``queries`` [queries, width] and ``candidates`` [candidates, width] have rows of length 1. By cosine; with ``hubs``,
-    which ``hubness`` gives, by CSLS. That is 2·cos(x, y) − r(x) − r(y), but r(x) moves no candidate of a query past
-    another, so it is never computed.
+    ``queries`` (queries, width) and ``candidates`` (candidates, width) have rows of length 1. The similarity is cosine,
+    or CSLS if ``hubs`` is given (see `hubness`). CSLS is 2·cos(x, y) − r(x) − r(y); r(x) is left out, since it is the
+    same for all candidates of a query and does not change their order.
     """
     count = min(count, len(candidates))
     found = []
@@ -172,9 +176,9 @@ def nearest_rows(queries: Tensor, candidates: Tensor, count: int = RANKS, *, hub
 
 
 def hubness(candidates: Tensor, population: Tensor, count: int = CSLS_NEIGHBOURS) -> Tensor:
-    """How near each candidate is to what is nearest to it: r of Conneau et al. (2018), section 2.3. [candidates]
+    """Return each candidate's mean cosine to its ``count`` nearest rows of ``population``: (candidates,).
 
-    The mean cosine to its ``count`` nearest rows of ``population`` [any, width], which is the queries' table.
+    This is r of Conneau et al. (2018), section 2.3. ``population`` (any, width) are vectors of the queries' table.
     """
     count = min(count, len(population))
     chunks = torch.split(candidates, _chunk_size(len(population)))
@@ -182,15 +186,15 @@ def hubness(candidates: Tensor, population: Tensor, count: int = CSLS_NEIGHBOURS
 
 
 def precision_at(found: Sequence[Sequence[int]], answers: Sequence[frozenset[int]], rank: int) -> float:
-    """The share of queries with a right answer among the first ``rank`` that were found."""
+    """Return the share (0 to 1) of queries with a correct answer among their first ``rank`` results."""
     hits = sum(not right.isdisjoint(rows[:rank]) for rows, right in zip(found, answers, strict=True))
     return hits / len(answers)
 
 
 def one_piece_entries(first: Tokenizer, second: Tokenizer, lexicon: Lexicon) -> list[tuple[str, int, dict[str, int]]]:
-    """Each word that is one piece and has a translation that is, in the lexicon's order.
+    """Return the words that are a single piece and have a translation that is one, in the lexicon's order.
 
-    The word, its id, and the ids of its one-piece translations.
+    Each entry is the word, its id, and its single-piece translations with their ids.
     """
     queries = _one_piece(encode_words(first, lexicon.translations))
     found = _one_piece(encode_words(second, (word for words in lexicon.translations.values() for word in words)))
@@ -202,7 +206,7 @@ def one_piece_entries(first: Tokenizer, second: Tokenizer, lexicon: Lexicon) -> 
 
 
 def encode_words(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, list[int]]:
-    """Each word, once, and the ids that write it at the beginning of a word; without those that have unknown parts."""
+    """Return each distinct word's ids, encoded as at the start of a word; leave out words with unknown pieces."""
     distinct = list(dict.fromkeys(words))
     encoded = zip(distinct, tokenizer.encode_batch(distinct), strict=True)
     return {word: ids for word, ids in encoded if ids and tokenizer.unknown not in ids}
@@ -213,19 +217,19 @@ def _one_piece(spellings: Mapping[str, Sequence[int]]) -> dict[str, int]:
 
 
 def pool(embedding: Tensor, spellings: Sequence[Sequence[int]]) -> Tensor:
-    """The mean of the rows of ``embedding`` [types, width] that each word is spelt with: [words, width]."""
+    """Return the mean of the rows of ``embedding`` (types, width) that encode each word: (words, width)."""
     lengths = torch.tensor([0, *map(len, spellings)])
     ids = torch.tensor([number for ids in spellings for number in ids], dtype=torch.long)
     return functional.embedding_bag(ids, embedding.detach().float(), lengths.cumsum(0)[:-1], mode="mean")
 
 
 def unit_rows(vectors: Tensor) -> Tensor:
-    """The same rows with length 1, in float32; one of zeros stays so."""
+    """Return the rows scaled to length 1, in float32; a zero row stays zero."""
     return functional.normalize(vectors.detach().float(), dim=1)
 
 
 def ordinary_ids(tokenizer: Tokenizer) -> list[int]:
-    """All ids but the special ones."""
+    """Return all ids except those of special tokens."""
     special = {tokenizer.pad, tokenizer.unknown, tokenizer.start, tokenizer.end}
     return [number for number in range(tokenizer.size) if number not in special]
 

@@ -1,4 +1,4 @@
-"""What a look-up in a lexicon found: how often it was right. `alignment` does it."""
+"""The precision of an alignment probe, without the code that computes it (see `alignment`)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal, get_args
 from pydantic import TypeAdapter
 
 Unit = Literal["piece", "word"]
-"""``piece``: words that are one piece in both vocabularies, among all pieces. ``word``: words of any number of pieces,
-each the mean of their embeddings, among all translations in the lexicon."""
+"""``piece``: words that are a single piece in both vocabularies, retrieved among all pieces. ``word``: words of any
+number of pieces, as the mean of their embeddings, retrieved among all translations in the lexicon."""
 Method = Literal["cosine", "csls"]
 METHODS: tuple[Method, ...] = get_args(Method)
 _PREFIX = "precision_"
@@ -18,9 +18,9 @@ _PREFIX = "precision_"
 
 @dataclass(frozen=True)
 class Precision:
-    """How often one method was right: shares (0 to 1) of the queries with a right translation among the first 1 and 5.
+    """Precision at 1 and at 5: the share (0 to 1) of queries with a correct translation among the nearest 1 and 5.
 
-    They are None where there are no queries.
+    Both are None if there are no queries.
     """
 
     unit: Unit
@@ -42,6 +42,6 @@ class Precision:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Precision:
-        """The reverse of ``to_json``. Raises ValueError for anything else."""
+        """Read what `to_json` returns. Raises ValueError for anything else."""
         named = {name.removeprefix(_PREFIX): value for name, value in values.items()}
         return TypeAdapter(cls).validate_python(named)

@@ -1,4 +1,4 @@
-"""A map of the space that two embedding tables share: words and their translations as points of a plane."""
+"""Two-dimensional maps of the space that two embedding tables share, for plots of words and their translations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from continual_mt.evaluation.alignment import EmbeddingTable, one_piece_entries,
 from continual_mt.evaluation.lexicon import Lexicon
 
 MAXIMUM_WORDS = 100
-# Shorter pieces that begin a word are in most languages a part of many words and none of their own.
+# In most languages shorter pieces at the start of a word are rarely whole words. The word-start mark counts as one.
 _MINIMUM_LENGTH = 3
 _WORD_START = "▁"
 _SEED = 0
-# More directions than the two that are drawn, and repeated passes, make the randomised method as good as exact.
+# Extra directions and power iterations make the randomised method as accurate as the exact one.
 _DIRECTIONS, _PASSES = 32, 8
 
 
 @dataclass(frozen=True)
 class JointMap:
-    """Points of a plane, one a word: its label, its language and its place. ``links`` join a word to its translation.
+    """Words as points in a plane: ``labels``, ``languages`` and coordinates ``xy``, one entry per word.
 
-    ``explained`` are the shares of the points' variance that lie along x and y: what they leave is not on the map.
+    ``links`` are pairs of indices, a word and its translation. ``explained`` are the shares (0 to 1) of the variance
+    along x and y.
     """
 
     labels: tuple[str, ...]
@@ -47,11 +48,11 @@ class JointMap:
 def joint_map(
     first: EmbeddingTable, second: EmbeddingTable, lexicon: Lexicon, maximum_words: int = MAXIMUM_WORDS
 ) -> JointMap:
-    """The ``most`` most frequent words that are one piece in ``first``, and the translations that are in ``second``.
+    """Map the most frequent single-piece words of ``first`` and their single-piece translations in ``second``.
 
-    Frequent is what has a small id, since SentencePiece numbers its merges in the order in which it makes them. So a
-    letter that many words begin with counts as frequent, where the lexicon has it as a word. Raises CorpusError when no
-    entry of the lexicon is one piece in both.
+    Frequency is judged by id, since SentencePiece numbers its merges in the order in which it makes them, most frequent
+    first. A first letter of many words therefore counts as frequent if the lexicon has it as a word. Raises CorpusError
+    if no entry of the lexicon is a single piece in both vocabularies.
     """
     entries = sorted(
         one_piece_entries(first.side.tokenizer, second.side.tokenizer, lexicon), key=lambda entry: entry[1]
@@ -59,8 +60,8 @@ def joint_map(
     if not entries:
         raise CorpusError(
             lexicon.path,
-            f"no word of it is one piece of {first.side.language} with a translation that is one of "
-            f"{second.side.language}, so there is nothing to draw; larger vocabularies have more whole words",
+            f"no entry is a single piece in the vocabularies of both {first.side.language} and "
+            f"{second.side.language}. Fix: use a larger vocabulary, which has more whole words",
         )
     words = {word: number for word, number, _ in entries[:maximum_words]}
     answers = {answer: number for _, _, found in entries[:maximum_words] for answer, number in found.items()}
@@ -70,9 +71,9 @@ def joint_map(
 
 
 def frequent_map(first: EmbeddingTable, second: EmbeddingTable, maximum_words: int = MAXIMUM_WORDS) -> JointMap:
-    """The ``most`` most frequent pieces of each table that can be words, by their ids, without links.
+    """Map the most frequent pieces of each table, by id, that look like words. There are no links.
 
-    Many of them only begin words: that there is such a word, only a lexicon could tell.
+    Some of them are only the start of words: without a lexicon the two cannot be distinguished.
     """
     words_by_table = [(table, _most_frequent(table.side.tokenizer, maximum_words)) for table in (first, second)]
     return _build_map(words_by_table, links=())
@@ -83,7 +84,7 @@ def _most_frequent(tokenizer: Tokenizer, maximum_words: int) -> dict[str, int]:
         piece = tokenizer.pieces[number]
         return not (piece.startswith(_WORD_START) and len(piece) > _MINIMUM_LENGTH and piece[1:].isalpha()), number
 
-    # What cannot be a word comes last, for scripts that are written without spaces.
+    # Other pieces come last instead of being left out: scripts without spaces have no pieces that start a word.
     chosen = sorted(ordinary_ids(tokenizer), key=rank)[:maximum_words]
     return {tokenizer.pieces[number].removeprefix(_WORD_START): number for number in chosen}
 
@@ -91,7 +92,7 @@ def _most_frequent(tokenizer: Tokenizer, maximum_words: int) -> dict[str, int]:
 def _build_map(
     words_by_table: Sequence[tuple[EmbeddingTable, Mapping[str, int]]], links: Iterable[tuple[int, int]]
 ) -> JointMap:
-    """Tables, each with the ids of those of its words that are shown; links count the points through all of them."""
+    """Project the words of each table (label to id); ``links`` are indices over the words of all tables in order."""
     xy, explained = project_to_plane(
         torch.cat([unit_rows(table.embedding[list(words.values())]) for table, words in words_by_table])
     )
@@ -105,10 +106,11 @@ def _build_map(
 
 
 def project_to_plane(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Principal components: places in the plane of most variance, [points, 2], and the shares of x and y in it, [2].
+    """Project vectors on their first two principal components.
 
-    ``vectors`` are [points, width], two at least of each. The same vectors give the same places: the randomised method
-    (Halko, Martinsson and Tropp, 2011) runs from a fixed seed, and each axis points to where its largest weight is.
+    ``vectors`` (points, width) need at least two rows and two columns. Returns coordinates, (points, 2), and the shares
+    of the variance along x and y, (2,). The result is deterministic: the randomised method (Halko, Martinsson and
+    Tropp, 2011) has a fixed seed, and each axis is oriented so that its largest weight is positive.
     """
     centred = vectors - vectors.mean(dim=0)
     with torch.random.fork_rng(devices=[]):
@@ -117,7 +119,7 @@ def project_to_plane(vectors: Tensor) -> tuple[Tensor, Tensor]:
     axes = directions[:, :2]
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
     xy = centred @ (axes * largest.sign())
-    # Where all points are the same there is no variance to share.
+    # Identical points have no variance; avoid 0 / 0.
     total = centred.square().sum().clamp(min=torch.finfo(centred.dtype).tiny)
     return xy, xy.square().sum(dim=0) / total
 

@@ -1,7 +1,7 @@
-"""What a sequence of additions forgets, keeps and gains: score × position, and the measures that are cited.
+"""Measures of forgetting over a sequence of additions, computed from a matrix of scores (position × pair).
 
-Position 0 is the parent before any addition, position k stands behind the k-th. A measure over several pairs is over
-just these pairs: where a score that it needs was not measured it is None, and never a mean over fewer.
+Position 0 is the parent before any addition; position k is the state after the k-th addition. A measure over several
+pairs is None if any score that it needs is missing; it is never a mean over fewer pairs.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from continual_mt.evaluation.metrics import MetricName
 from continual_mt.languages import Pair
 
 Points = float | None
-"""A score of 0 to 100 or a difference of two; None where it was not measured or is not defined."""
+"""A score in points (0 to 100) or a difference of two; None if it was not measured or is undefined."""
 
 
 def metric_for(pairs: Iterable[Pair]) -> MetricName:
-    """The metric that a set of pairs is averaged in: BLEU where all have one target language, else chrF.
+    """Return the metric for averages over ``pairs``: BLEU if all have the same target language, else chrF.
 
-    BLEU counts words, so that its points mean another thing in each target language; the characters that chrF counts
-    (Popović, 2015) depend less on how a language makes its words. Raises InputError for no pairs.
+    BLEU counts words, so its points are not comparable between target languages. chrF (Popović, 2015) counts
+    characters and depends less on a language's morphology. Raises InputError if there are no pairs.
     """
     targets = {pair.target for pair in pairs}
     if not targets:
-        raise InputError("there is no pair, so there is nothing to average")
+        raise InputError("pairs: is empty; expected at least one pair to average over")
     return "bleu" if len(targets) == 1 else "chrf"
 
 
 @dataclass(frozen=True)
 class PairSet:
-    """Pairs under a name, which stay the same at every position. Raises InputError for none, or one named twice."""
+    """A named set of pairs, the same at every position. Raises InputError if it is empty or lists a pair twice."""
 
     name: str
     pairs: tuple[Pair, ...]
 
     def __post_init__(self) -> None:
         if not self.pairs or len(set(self.pairs)) != len(self.pairs):
-            raise InputError(f"the set {self.name!r} has no pair, or one twice: {', '.join(map(str, self.pairs))}")
+            raise InputError(
+                f"pair set {self.name!r}: is [{', '.join(map(str, self.pairs))}]; expected one or more different pairs"
+            )
 
     @property
     def metric(self) -> MetricName:
@@ -48,10 +50,11 @@ class PairSet:
 
 @dataclass(frozen=True)
 class Matrix:
-    """One metric: a row a position (row 0 before the first addition), a column a pair.
+    """The scores of a sequence in one metric: one row per position (row 0 is the parent), one column per pair.
 
-    None stands where a pair could not be run or was not measured. ``trained`` has the position of each pair that was
-    trained, 0 for the parent's own; zero-shot pairs are not in it. Raises InputError for rows that do not fit.
+    A score is None if the pair could not be run or was not measured. ``trained`` maps each trained pair to its
+    position, 0 for the parent's own pair; it has no zero-shot pairs. Raises InputError if there is no row, a pair is
+    listed twice, or a row has another length than ``pairs``.
     """
 
     metric: MetricName
@@ -61,12 +64,15 @@ class Matrix:
 
     def __post_init__(self) -> None:
         if not self.rows:
-            raise InputError("a matrix of scores needs a row for position 0, before the first addition")
+            raise InputError("score matrix: has no rows; expected one for position 0, before the first addition")
         if len(set(self.pairs)) != len(self.pairs):
-            raise InputError(f"a matrix of scores has one column a pair, not {', '.join(map(str, self.pairs))}")
+            raise InputError(f"score matrix: has columns {', '.join(map(str, self.pairs))}; expected each pair once")
         for position, row in enumerate(self.rows):
             if len(row) != len(self.pairs):
-                raise InputError(f"position {position} has {len(row)} scores for {len(self.pairs)} pairs")
+                raise InputError(
+                    f"score matrix, position {position}: has {len(row)} scores; "
+                    f"expected {len(self.pairs)}, one per pair"
+                )
 
     @property
     def last(self) -> int:
@@ -75,19 +81,19 @@ class Matrix:
 
     @property
     def earlier(self) -> tuple[Pair, ...]:
-        """The pairs that were trained before the last position, and so can have been forgotten there."""
+        """The pairs that were trained before the last position, which later additions may have made worse."""
         return tuple(pair for pair in self.pairs if self.trained.get(pair, self.last) < self.last)
 
     def column(self, pair: Pair) -> tuple[Points, ...]:
-        """A pair's score at every position. Raises UnknownNameError for a pair that has no column."""
+        """Return a pair's score at every position. Raises UnknownNameError if the matrix has no such pair."""
         if pair not in self.pairs:
             listed = ", ".join(map(str, self.pairs)) or "none"
-            raise UnknownNameError(f"no score of {pair} is in this matrix; there is: {listed}")
+            raise UnknownNameError(f"score matrix: unknown pair {pair}; expected one of: {listed}")
         place = self.pairs.index(pair)
         return tuple(row[place] for row in self.rows)
 
     def learned(self, pair: Pair) -> int | None:
-        """Where a pair was trained; of a zero-shot pair where it was measured first, None if it never was."""
+        """Return where a pair was trained; for a zero-shot pair, where it was first measured (None if never)."""
         if pair in self.trained:
             return self.trained[pair]
         return next((position for position, value in enumerate(self.column(pair)) if value is not None), None)
@@ -102,27 +108,27 @@ class Matrix:
 
 
 def averages(matrix: Matrix, pairs: PairSet) -> tuple[Points, ...]:
-    """The mean score of a set of pairs at each position; None where one of them has none.
+    """Return the mean score of a set of pairs at each position; None where a pair's score is missing.
 
-    At the last position, over all pairs that were trained, it is the average accuracy (ACC) of Lopez-Paz and Ranzato,
-    *Gradient Episodic Memory for Continual Learning*, NeurIPS 2017, with a score in the place of accuracy.
+    The value at the last position over all trained pairs is the average accuracy (ACC) of Lopez-Paz and Ranzato,
+    *Gradient Episodic Memory for Continual Learning*, NeurIPS 2017, with a translation score for accuracy.
     """
     columns = [matrix.column(pair) for pair in pairs.pairs]
     return tuple(mean(values) for values in zip(*columns, strict=True))
 
 
 def backward_transfer(matrix: Matrix, pairs: Collection[Pair] | None = None) -> Points:
-    """The mean, over pairs trained before the last position, of last score − score where the pair was trained.
+    """Return the mean over pairs of last score − score where the pair was trained, in points.
 
-    BWT of Lopez-Paz and Ranzato (NeurIPS 2017): negative where later additions made earlier pairs worse. ``pairs``
-    takes others than `Matrix.earlier`. None when there is no such pair or a score is missing.
+    This is BWT of Lopez-Paz and Ranzato (NeurIPS 2017); it is negative if later additions made earlier pairs worse.
+    ``pairs`` defaults to `Matrix.earlier`. None if there are no pairs or a score is missing.
     """
     return _negative(mean(forgetting(matrix, pair).since_first for pair in _pairs_or_earlier(matrix, pairs)))
 
 
 @dataclass(frozen=True)
 class Forgetting:
-    """One pair: its score where it was learned, the best one before the last position, and the last one."""
+    """A pair's score where it was learned, its best score before the last position, and its last score."""
 
     pair: Pair
     learned: int | None
@@ -132,12 +138,12 @@ class Forgetting:
 
     @property
     def since_first(self) -> Points:
-        """First − last: how much worse than when it was learned; negative where it got better."""
+        """First − last score, in points; negative if the pair improved after it was learned."""
         return difference(self.first, self.last)
 
     @property
     def since_best(self) -> Points:
-        """Best − last (Chaudhry et al., 2018); never less than first − last."""
+        """Best − last score, in points (Chaudhry et al., 2018); at least first − last."""
         return difference(self.best, self.last)
 
     def to_json(self) -> dict[str, object]:
@@ -153,12 +159,12 @@ class Forgetting:
 
 
 def forgetting(matrix: Matrix, pair: Pair) -> Forgetting:
-    """How much of a pair is forgotten at the last position, in both forms that are in use.
+    """Return how much of a pair is forgotten at the last position, in both forms that the literature uses.
 
-    First − last is the term of backward transfer with its sign turned. Best − last is the forgetting of Chaudhry,
-    Dokania, Ajanthan and Torr, *Riemannian Walk for Incremental Learning*, ECCV 2018: the maximum over the positions
-    before the last, of those that were measured. A pair that was learned at the last position, or was not measured
-    where it was trained, has neither.
+    First − last is the negated term of backward transfer. Best − last is the forgetting of Chaudhry, Dokania, Ajanthan
+    and Torr, *Riemannian Walk for Incremental Learning*, ECCV 2018; best is the maximum over all measured positions
+    before the last. Both are None if the pair was learned at the last position or not measured where it was trained.
+    Raises UnknownNameError if the matrix has no such pair.
     """
     column, learned = matrix.column(pair), matrix.learned(pair)
     last = column[-1]
@@ -169,9 +175,9 @@ def forgetting(matrix: Matrix, pair: Pair) -> Forgetting:
 
 
 def mean_forgetting(matrix: Matrix, pairs: Collection[Pair] | None = None) -> tuple[Points, Points]:
-    """First − last and best − last in the mean over the pairs that were trained before the last position.
+    """Return the means over pairs of first − last and of best − last, in points.
 
-    The second is F of Chaudhry et al. (ECCV 2018). None as in `backward_transfer`.
+    The second is F of Chaudhry et al. (ECCV 2018). ``pairs`` and None are as in `backward_transfer`.
     """
     each = [forgetting(matrix, pair) for pair in _pairs_or_earlier(matrix, pairs)]
     return mean(one.since_first for one in each), mean(one.since_best for one in each)
@@ -179,7 +185,7 @@ def mean_forgetting(matrix: Matrix, pairs: Collection[Pair] | None = None) -> tu
 
 @dataclass(frozen=True)
 class Retention:
-    """Percent of the original pair's BLEU, at positions 1 to the last; mean and worst of those that were measured."""
+    """The original pair's BLEU in percent of the parent's, at positions 1 to the last; None where not measured."""
 
     values: tuple[Points, ...]
 
@@ -200,17 +206,17 @@ class Retention:
 
 
 def retention(matrix: Matrix) -> Retention:
-    """100 × BLEU of the original pair behind each addition / its BLEU at position 0, where the recipe is ``original``.
+    """Return 100 × BLEU of the original pair after each addition / its BLEU at position 0 (recipe ``original``).
 
-    In a matrix of scores through the cross-attention that was trained last this is the relative form of the forgetting
-    of Gheini, Ren and May (EMNLP 2021), who put the parent's embeddings back into a child. All None where position 0
-    has no score or 0. Raises InputError for another metric than BLEU and where no column is the parent's own pair.
+    If the matrix has scores through the cross-attention trained last, this is the relative form of the forgetting of
+    Gheini, Ren and May (EMNLP 2021), who put the parent's embeddings back into a child. All values are None if the
+    score at position 0 is missing or 0. Raises InputError if the metric is not BLEU or no column is the parent's pair.
     """
     if matrix.metric != "bleu":
-        raise InputError(f"retention is a share of BLEU, and this is a matrix of {matrix.metric}")
+        raise InputError(f"retention: the matrix has metric {matrix.metric}; expected bleu")
     original = next((pair for pair in matrix.pairs if matrix.trained.get(pair) == 0), None)
     if original is None:
-        raise InputError("retention is of the parent's own pair, which has no column in this matrix")
+        raise InputError("retention: the matrix has no column for the parent's own pair")
     original_score, *after_additions = matrix.column(original)
     return Retention(
         tuple(
@@ -224,7 +230,7 @@ def _pairs_or_earlier(matrix: Matrix, pairs: Collection[Pair] | None) -> Collect
 
 
 def mean(values: Iterable[Points]) -> Points:
-    """None for no values, or where one is missing."""
+    """Return the mean; None if there are no values or one is None."""
     known: list[float] = []
     for value in values:
         if value is None:
@@ -234,6 +240,7 @@ def mean(values: Iterable[Points]) -> Points:
 
 
 def difference(minuend: Points, subtrahend: Points) -> Points:
+    """Return minuend − subtrahend; None if one of them is None."""
     return None if minuend is None or subtrahend is None else minuend - subtrahend
 
 

@@ -1,4 +1,4 @@
-"""A bilingual lexicon: what counts as a right translation of a word where two embedding tables are compared."""
+"""Bilingual lexicons: the gold translations of words, for the alignment of embedding tables."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from pathlib import Path
 from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.errors import CorpusError
 
+_EXPECTED = "expected a word, a tab or spaces, and a translation on each line"
+
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Words of one language, each with every translation that counts as right, in the order of the file.
+    """Words of one language, each with all its correct translations, in the order of the file.
 
-    Nothing is ever trained or initialised with it.
+    It is used for evaluation only, never to train or initialise a model.
     """
 
     path: Path | str
     translations: Mapping[str, tuple[str, ...]]
 
     def lines(self) -> list[str]:
-        """An entry a line, sorted, so that the same entries are the same text in whatever order a file has them."""
+        """Return one line per entry, sorted, so that the lines do not depend on the order of the file."""
         return sorted(f"{word}\t{answer}" for word, answers in self.translations.items() for answer in answers)
 
 
 def read_lexicon(path: Path) -> Lexicon:
-    """The lexicon in a file. Raises CorpusError for what cannot be read; see ``read_lines`` and ``parse_lexicon``."""
+    """Read a lexicon file. Raises CorpusError if it cannot be read; see `read_lines` and `parse_lexicon`."""
     return parse_lexicon(read_lines(path), path)
 
 
 def parse_lexicon(lines: Iterable[str], path: Path | str) -> Lexicon:
-    """Read a word and one of its translations a line, divided by a tab or by space; a word may have several lines.
+    """Parse lines of a word and one translation, separated by a tab or by spaces; a word may have several lines.
 
-    That is how MUSE's dictionaries are written (Conneau et al., 2018). Between tabs, spaces belong to the words. Empty
-    lines are skipped and the spelling stays as it is. Raises CorpusError, naming ``path``, with the line for one that
-    holds anything but two words, and where there is no entry.
+    This is the format of MUSE's dictionaries (Conneau et al., 2018). In a line with a tab, spaces are part of the
+    words. Empty lines are skipped, and spelling is kept. Raises CorpusError if a line has another format or there is no
+    entry; ``path`` is named in the error.
     """
     found: dict[str, dict[str, None]] = {}
     for number, line in enumerate(lines, start=1):
@@ -43,9 +45,9 @@ def parse_lexicon(lines: Iterable[str], path: Path | str) -> Lexicon:
             continue
         words = [word.strip() for word in (line.split("\t") if "\t" in line else line.split())]
         if len(words) != 2 or not all(words):
-            problem = f"{line.strip()[:80]!r} is no entry; a line is a word, a tab or a space, and a translation"
+            problem = f"{line.strip()[:80]!r} is not an entry; {_EXPECTED}"
             raise CorpusError(path, problem, number)
         found.setdefault(words[0], {})[words[1]] = None
     if not found:
-        raise CorpusError(path, "there is no entry; a line is a word, a tab or a space, and a translation")
+        raise CorpusError(path, f"contains no entries; {_EXPECTED}")
     return Lexicon(path, {word: tuple(translations) for word, translations in found.items()})

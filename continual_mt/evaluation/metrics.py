@@ -1,4 +1,4 @@
-"""BLEU and chrF by sacreBLEU, each with the signature that makes it comparable."""
+"""BLEU and chrF by sacreBLEU, with sacreBLEU's signatures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from continual_mt.errors import InputError, MisuseError
 MetricName = Literal["bleu", "chrf"]
 METRICS: tuple[MetricName, ...] = ("bleu", "chrf")
 
-# Languages written without spaces need another tokenization; sacreBLEU's flores and spm ones would download files.
+# Languages without spaces between words need another tokenization. sacreBLEU's flores and spm would download files.
 _TOKENIZATIONS = {"zh": "zh", "ja": "ja-mecab", "th": "char", "lo": "char", "km": "char", "my": "char"}
 
 
 @dataclass(frozen=True)
 class MetricValue:
-    """``value`` is in points, 0 to 100."""
+    """A corpus-level score in points (0 to 100), with sacreBLEU's signature."""
 
     metric: MetricName
     value: float
@@ -29,17 +29,20 @@ class MetricValue:
 
 
 def bleu_tokenization(language: str) -> str:
-    """sacreBLEU's tokenization for a target language. Raises MisuseError when a package for it is not installed."""
+    """Return sacreBLEU's tokenization for a target language. Raises MisuseError if its package is not installed."""
     tokenization = _TOKENIZATIONS.get(language.split("_")[0], "13a")
     if tokenization == "ja-mecab" and importlib.util.find_spec("MeCab") is None:
-        raise MisuseError("BLEU for Japanese needs a morphological analyser; run: pip install 'sacrebleu[ja]'")
+        raise MisuseError(
+            "BLEU for Japanese: needs the MeCab tokenizer, which is not installed. Fix: pip install 'sacrebleu[ja]'"
+        )
     return tokenization
 
 
 def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -> list[MetricValue]:
-    """BLEU and chrF of translations into ``language``, cased and detokenised, one reference each.
+    """Return corpus BLEU and chrF of translations into ``language``: cased, detokenised, one reference per sentence.
 
-    Raises InputError when the numbers of lines differ or there are none.
+    Raises InputError if the numbers of hypotheses and references differ or are 0, and MisuseError as
+    `bleu_tokenization` does.
     """
     check_lines(hypotheses, references)
     values: list[MetricValue] = []
@@ -50,12 +53,16 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> float:
-    """BLEU alone, for choosing checkpoints. Raises as ``score`` does."""
+    """Return corpus BLEU alone, in points, as for choosing checkpoints. Raises as `score` does."""
     check_lines(hypotheses, references)
     metric = BLEU(tokenize=bleu_tokenization(language))
     return float(metric.corpus_score(list(hypotheses), [list(references)]).score)
 
 
 def check_lines(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    """Raise InputError unless there are as many hypotheses as references, and at least one."""
     if len(hypotheses) != len(references) or not references:
-        raise InputError(f"{len(hypotheses)} hypotheses cannot be scored against {len(references)} references")
+        raise InputError(
+            f"scoring: {len(hypotheses)} hypotheses and {len(references)} references; "
+            "expected equal numbers, and at least one"
+        )

@@ -1,4 +1,4 @@
-"""The pieces of one embedding table that lie nearest to a word of another, by CSLS; no lexicon is needed."""
+"""Nearest neighbours of a word of one embedding table among the pieces of another, by CSLS, without a lexicon."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEAREST = 10
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A piece, ``▁`` where it begins a word, and its cosine to what was looked up."""
+    """A piece (with ``▁`` at the start of a word) and its cosine to the query."""
 
     piece: str
     cosine: float
@@ -30,10 +30,10 @@ class Neighbour:
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
-    """All ordinary pieces of a table, seen from another one.
+    """A search index over the pieces of a table, special ones excluded, for words of the table ``first``.
 
-    ``candidates`` [pieces, width] have rows of length 1. ``hubs`` [pieces] say how near each is to what is nearest to
-    it in ``first``, which takes a product of both tables and is the same for every word.
+    ``candidates`` (pieces, width) have rows of length 1, named by ``labels``. ``hubs`` (pieces,) is their `hubness`
+    with respect to ``first``; it is computed once, because it is the same for every word.
     """
 
     first: EmbeddingTable
@@ -43,6 +43,7 @@ class Neighbourhood:
 
     @classmethod
     def of(cls, first: EmbeddingTable, second: EmbeddingTable) -> Neighbourhood:
+        """Index the pieces of ``second`` for words of ``first``."""
         ids = ordinary_ids(second.side.tokenizer)
         candidates = unit_rows(second.embedding[ids])
         population = unit_rows(first.embedding[ordinary_ids(first.side.tokenizer)])
@@ -50,13 +51,14 @@ class Neighbourhood:
         return cls(first, [pieces[number] for number in ids], candidates, hubness(candidates, population))
 
     def nearest(self, word: str, count: int = NEAREST) -> list[Neighbour]:
-        """The ``count`` pieces nearest to a word, or to the mean of several, nearest first by CSLS.
+        """Return the ``count`` pieces nearest to a word or phrase, nearest first by CSLS.
 
-        Raises InputError for what the first table's vocabulary cannot write.
+        The query is the mean of the embeddings of all its pieces. Raises InputError if the first table's vocabulary
+        cannot encode it.
         """
         spelling = list(encode_words(self.first.side.tokenizer, [word]).values())
         if not spelling:
-            raise InputError(f"{word[:80]!r} cannot be written with the pieces of {self.first.side.language}")
+            raise InputError(f"{word[:80]!r}: cannot be encoded with the vocabulary of {self.first.side.language}")
         query = unit_rows(pool(self.first.embedding, spelling))
         rows = nearest_rows(query, self.candidates, count, hubs=self.hubs)[0]
         cosines = self.candidates[rows] @ query[0]

@@ -1,4 +1,4 @@
-"""Whether one recipe is better than another, or only luckier: sacreBLEU's paired bootstrap."""
+"""Significance tests between two translations of the same text: sacreBLEU's paired bootstrap resampling."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SEED_VARIABLE = "SACREBLEU_SEED"
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of two translations of the same text, in points; ``difference`` is second − first.
+    """The scores of two translations of the same text in one metric, in points; ``difference`` is second − first.
 
-    ``p_value`` is two-sided: how often a difference as large would come about by the choice of sentences alone.
+    ``p_value`` is two-sided: the probability of a difference at least this large if the translations were equally good.
     """
 
     metric: MetricName
@@ -42,7 +42,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Which one is better, where chance alone would make such a difference less than once in twenty times."""
+        """Which translation is better, if the difference is significant (p < 0.05)."""
         if self.p_value >= SIGNIFICANCE_LEVEL or not self.difference:
             return "no difference beyond chance"
         return "the second is better" if self.difference > 0 else "the first is better"
@@ -67,11 +67,11 @@ def compare(
     language: str,
     metrics: Sequence[MetricName] = METRICS,
 ) -> list[Comparison]:
-    """Paired bootstrap (Koehn, *Statistical Significance Tests for Machine Translation Evaluation*, EMNLP 2004).
+    """Compare two translations into ``language`` by paired bootstrap resampling, in each metric.
 
-    It is sacreBLEU's, with 1,000 resamples and a fixed seed, so that it says the same again; the signatures have both.
-    Where there is no difference the p-value is 1. Raises InputError when the numbers of lines differ or there are
-    none.
+    The test (Koehn, *Statistical Significance Tests for Machine Translation Evaluation*, EMNLP 2004) is sacreBLEU's,
+    with 1,000 resamples and a fixed seed, so that results are reproducible; signatures contain both. The p-value is 1
+    if the scores are equal. Raises InputError if the numbers of sentences differ or are 0.
     """
     check_lines(first, references)
     check_lines(second, references)
@@ -87,8 +87,8 @@ def _compare(
         signatures, scores = test()
     (title, signature), *_ = signatures.items()
     first_result, second_result = (result for result in scores[title] if isinstance(result, Result))
-    # No difference is less than zero, so that each resample's is as large. sacreBLEU counts those that are larger, and
-    # would give the least p-value there is to two that are the same.
+    # sacreBLEU counts the resamples with a strictly larger difference, which would give equal translations the smallest
+    # possible p-value.
     p_value = (
         1.0 if first_result.score == second_result.score or second_result.p_value is None else second_result.p_value
     )
@@ -97,7 +97,7 @@ def _compare(
 
 @contextmanager
 def _fixed_seed() -> Iterator[None]:
-    """sacreBLEU takes its seed from the environment, where ``none`` would give other p-values each time."""
+    """Set the environment variable that sacreBLEU takes its seed from, and restore it afterwards."""
     before = os.environ.get(_SEED_VARIABLE)
     os.environ[_SEED_VARIABLE] = str(SEED)
     try:

@@ -1,4 +1,4 @@
-"""What additions gain: from their parent, from those that came before them, and in pairs that can be run."""
+"""Transfer and coverage: what additions gain from their parent and from earlier additions, and which pairs can run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from continual_mt.languages import Pair
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a pair gains over a reference, pair by pair, in points of one metric; the mean is None for no pairs."""
+    """The gain of each pair over a reference, in points of one metric; the mean is None if there are no pairs."""
 
     metric: MetricName
     values: Mapping[Pair, float]
@@ -31,29 +31,31 @@ class Transfer:
 
 
 def forward_transfer(metric: MetricName, scores: Mapping[Pair, float], scratch: Mapping[Pair, float]) -> Transfer:
-    """What the parent is worth to each pair: an addition's score − that of the scope ``scratch`` on the same test.
+    """Return the gain from the parent: each addition's score − the score of scope ``scratch`` on the same test set.
 
-    The comparison of Table 2 of Gheini, Ren and May (EMNLP 2021); a reference that is trained alone is also that of
-    Wołczyk et al., *Continual World*, NeurIPS 2021. It is not the FWT of Lopez-Paz and Ranzato (NeurIPS 2017), which
-    scores a task before it is trained. Pairs without a scratch score are left out; those that are in are named.
+    This is the comparison of Table 2 of Gheini, Ren and May (EMNLP 2021). Wołczyk et al., *Continual World*, NeurIPS
+    2021, use a model trained alone as the reference, too. It is not FWT of Lopez-Paz and Ranzato (NeurIPS 2017), which
+    scores a task before it is trained. Pairs without a scratch score are left out.
     """
     return Transfer(metric, {pair: value - scratch[pair] for pair, value in scores.items() if pair in scratch})
 
 
 def order_transfer(later: Matrix, first: Matrix, pair: Pair) -> Points:
-    """What coming later is worth to a pair: its score where it was trained k-th − where it was trained first.
+    """Return the gain from earlier additions: a pair's score trained k-th (k > 1) − its score trained first, in points.
 
-    Both are scores where the pair was trained, from two sequences in the mode ``shared``, in which an addition starts
-    from what the ones before it left. None when one of them was not measured. Raises IncompatibleError when the
-    metrics differ, or the pair did not come later in the one and first in the other.
+    Each score is from the position where the pair was trained. The two sequences are in the mode ``shared``, in which
+    an addition starts from the parameters that earlier ones trained. None if a score is missing. Raises
+    IncompatibleError if the metrics differ, or the pair is not later in the one sequence and first in the other.
     """
     if later.metric != first.metric:
-        raise IncompatibleError(f"{later.metric} and {first.metric} cannot be subtracted from each other")
+        raise IncompatibleError(
+            f"order transfer of {pair}: the matrices have metrics {later.metric} and {first.metric}; expected the same"
+        )
     later_position, first_position = later.trained.get(pair, 0), first.trained.get(pair, 0)
     if later_position < 2 or first_position != 1:
         raise IncompatibleError(
-            f"order transfer of {pair} needs a sequence in which it came later and one in which it came first; "
-            f"here it came {_describe_position(later_position)} and {_describe_position(first_position)}"
+            f"order transfer of {pair}: it was trained {_describe_position(later_position)} and "
+            f"{_describe_position(first_position)}; expected position 2 or later in one sequence and 1 in the other"
         )
     if later_position > later.last or first_position > first.last:
         return None
@@ -62,7 +64,7 @@ def order_transfer(later: Matrix, first: Matrix, pair: Pair) -> Points:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many pairs can be run besides the original one: those that were trained, and those that nobody trained."""
+    """The number of pairs that can be run, without the original one: trained (``supervised``) and ``zero_shot``."""
 
     supervised: int
     zero_shot: int
@@ -72,17 +74,18 @@ class Coverage:
 
 
 def coverage(original: Pair, additions: Sequence[Pair], from_scratch: Collection[Pair] = ()) -> tuple[Coverage, ...]:
-    """The pairs that can be run at each position, from 0 to the last addition.
+    """Count the pairs that can be run at each position, from 0 to the last addition.
 
-    Each new source language goes into each new target language. ``apart`` are the additions that were trained from
-    scratch, which fit no other's pieces. Raises IncompatibleError for an addition that shares no side with the parent.
+    Each new source language can be translated into each new target language. ``from_scratch`` are additions of scope
+    ``scratch``, which cannot be combined with others. Raises IncompatibleError for an addition that does not have
+    exactly one language of ``original``, on the same side.
     """
     found = [Coverage(0, 0)]
     sources: set[str] = set()
     targets: set[str] = set()
     for count, pair in enumerate(additions, start=1):
         if (pair.source == original.source) == (pair.target == original.target):
-            raise IncompatibleError(f"{pair} is no addition to {original}: one of the two languages has to be its own")
+            raise IncompatibleError(f"{pair}: is not an addition to {original}; expected exactly one new language")
         if pair not in from_scratch:
             new, language = (targets, pair.target) if pair.source == original.source else (sources, pair.source)
             new.add(language)
@@ -92,4 +95,4 @@ def coverage(original: Pair, additions: Sequence[Pair], from_scratch: Collection
 
 
 def _describe_position(position: int) -> str:
-    return f"at position {position}" if position else "at none"
+    return f"at position {position}" if position else "at no position"

@@ -1,1 +1,1 @@
-"""Models of other libraries, in and out."""
+"""Interchange with other libraries: importing their models."""

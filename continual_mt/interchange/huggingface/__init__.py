@@ -1,1 +1,1 @@
-"""Reading models of other libraries into our names: one small file a family."""
+"""Importing models of Hugging Face's transformers: one module per model family."""

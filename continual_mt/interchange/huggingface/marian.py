@@ -1,6 +1,6 @@
-"""Marian models of Hugging Face's transformers, read into our names.
+"""Importing Marian models of Hugging Face's transformers under our tensor names.
 
-Only models with a vocabulary a side are read: one whose two tables are the same tensor has to be untied first.
+Only models with separate source and target embeddings are accepted; shared embeddings must be untied first.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _FEED_FORWARD = {"inner": "fc1", "outer": "fc2", "norm": "final_layer_norm"}
 
 
 def from_hugging_face(model: MarianMTModel) -> tuple[Architecture, dict[str, Tensor]]:
-    """The architecture and copies of all parameters, in float32 on the CPU, under our names.
+    """Return the architecture and copies of all parameters, in float32 on the CPU, under our names.
 
-    Raises IncompatibleError, naming every reason, for a model that our engine would not compute exactly.
+    Raises IncompatibleError if our engine would not compute the model exactly; it lists all differences in the
+    configuration.
     """
     architecture = _architecture(model)
     theirs = model.state_dict()
@@ -36,7 +37,7 @@ def from_hugging_face(model: MarianMTModel) -> tuple[Architecture, dict[str, Ten
 
 
 def hugging_face_names(architecture: Architecture) -> dict[str, str]:
-    """Our name of every parameter to Hugging Face's."""
+    """Map our name of each parameter to Hugging Face's."""
     names = {
         "source.embedding": "model.encoder.embed_tokens.weight",
         "target.embedding": "model.decoder.embed_tokens.weight",
@@ -71,7 +72,7 @@ def _architecture(model: MarianMTModel) -> Architecture:
     config = model.config
     problems = list(_problems(config))
     if problems:
-        raise IncompatibleError(f"this {config.model_type} model cannot be read: {'; '.join(problems)}")
+        raise IncompatibleError(f"{config.model_type} model: cannot be imported: {'; '.join(problems)}")
     try:
         architecture = Architecture(
             family="marian",
@@ -85,19 +86,19 @@ def _architecture(model: MarianMTModel) -> Architecture:
             maximum_positions=config.max_position_embeddings,
         )
     except ValueError as error:
-        raise IncompatibleError(f"this marian model cannot be read: {error}") from error
+        raise IncompatibleError(f"marian model: cannot be imported: {error}") from error
     _check_weights(model, architecture)
     return architecture
 
 
 def _problems(config: MarianConfig) -> list[str]:
     if config.model_type != "marian":
-        return ["only models of the type marian are read here"]
+        return ["expected model_type 'marian'"]
     problems = []
     if config.share_encoder_decoder_embeddings:
-        problems.append("its embeddings are shared by both sides; untie them first")
+        problems.append("source and target share their embeddings; expected separate ones. Fix: untie them first")
     if config.activation_function not in _ACTIVATIONS:
-        problems.append(f"its activation is {config.activation_function!r}, not one of {', '.join(_ACTIVATIONS)}")
+        problems.append(f"its activation is {config.activation_function!r}; expected one of {', '.join(_ACTIVATIONS)}")
     if config.encoder_attention_heads != config.decoder_attention_heads:
         problems.append("its encoder and decoder have different numbers of attention heads")
     if config.encoder_ffn_dim != config.decoder_ffn_dim:
@@ -106,18 +107,20 @@ def _problems(config: MarianConfig) -> list[str]:
 
 
 def _check_weights(model: MarianMTModel, architecture: Architecture) -> None:
-    """What the configuration does not say: a tied output projection, sinusoidal positions, no other tensors."""
+    """Check what the configuration does not state: tied output projection, sinusoidal positions, no other tensors."""
     theirs = model.state_dict()
     if not torch.equal(theirs["lm_head.weight"], theirs["model.decoder.embed_tokens.weight"]):
-        raise IncompatibleError("this marian model cannot be read: its output projection is not its target embedding")
+        raise IncompatibleError(
+            "marian model: cannot be imported: its output projection differs from its target embedding"
+        )
     expected = sinusoidal_positions(architecture.maximum_positions, architecture.width, torch.device("cpu"))
     positions = [f"model.{part}.embed_positions.weight" for part in ("encoder", "decoder")]
     for name in positions:
         found = cast(Tensor, theirs[name]).detach().to("cpu", torch.float32)
         if not torch.allclose(found, expected, atol=1e-3):
-            raise IncompatibleError(f"this marian model cannot be read: {name} is not sinusoidal")
+            raise IncompatibleError(f"marian model: cannot be imported: {name} is not sinusoidal")
     read = {*hugging_face_names(architecture).values(), "lm_head.weight", *positions}
     if set(theirs) != read:
         raise IncompatibleError(
-            f"this marian model cannot be read: its tensors are not Marian's: {', '.join(sorted(set(theirs) ^ read))}"
+            f"marian model: cannot be imported: missing or unexpected tensors: {', '.join(sorted(set(theirs) ^ read))}"
         )

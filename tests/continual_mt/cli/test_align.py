@@ -200,9 +200,12 @@ def test_a_module_of_another_parent(align: Any, home: Path, parent: Parent, make
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("casa\tcasa\ncasa\n", "line 2: 'casa' is no entry; a line is a word, a tab or a space, and a translation"),
-        ("", "there is no entry"),
-        ("犬\t개\n", "none of its 1 words can be written with the pieces of pt and its translation with those of es"),
+        (
+            "casa\tcasa\ncasa\n",
+            "line 2: 'casa' is not an entry; expected a word, a tab or spaces, and a translation on each line",
+        ),
+        ("", "contains no entries"),
+        ("犬\t개\n", "no entry (of 1 words) can be encoded with the vocabularies of pt and es"),
     ],
 )
 def test_a_lexicon_that_cannot_be_used(align: Any, lexicon: Path, text: str, message: str) -> None:

@@ -32,7 +32,7 @@ from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.evaluation.lexicon import Lexicon
 
 WIDTH = 24
-# Words that come often enough to be one piece each, and letters to spell others with.
+# Frequent words, which become single pieces, and letters, of which other words are composed.
 GERMAN = ["Haus Hund Tür Haus Hund Tür rot"] * 20 + ["s t a u b h"] * 5
 FRENCH = ["maison chien porte maison chien porte rouge foyer"] * 20 + ["p o u d r e"] * 5
 ENTRIES = {
@@ -60,7 +60,7 @@ def german() -> EmbeddingTable:
 
 @pytest.fixture(scope="module")
 def french(german: EmbeddingTable) -> EmbeddingTable:
-    """Words of one piece lie exactly where what they translate lies in ``german``; all the rest is random."""
+    """Single-piece translations have the direction of their word in ``german``; all other rows are random."""
     tokenizer = train_tokenizer(lambda: FRENCH, 55)
     embedding = random_rows(tokenizer.size, 2)
     for word, answers in ENTRIES.items():
@@ -76,7 +76,7 @@ def rows_of_length_1(count: st.SearchStrategy[int]) -> st.SearchStrategy[Tensor]
     return st.builds(lambda rows, seed: unit_rows(random_rows(rows, seed, width=6)), count, st.integers(0, 10_000))
 
 
-def test_words_of_one_piece_are_looked_up_among_all_pieces(german: EmbeddingTable, french: EmbeddingTable) -> None:
+def test_the_piece_probe_retrieves_among_all_ordinary_pieces(german: EmbeddingTable, french: EmbeddingTable) -> None:
     probe = piece_probe(german, french, LEXICON)
     assert probe.words == ["Haus", "Hund", "Tür", "rot"]
     assert [{probe.labels[row] for row in rows} for rows in probe.answers] == [
@@ -90,9 +90,7 @@ def test_words_of_one_piece_are_looked_up_among_all_pieces(german: EmbeddingTabl
     assert not {"<pad>", "<unk>", "<s>", "</s>"} & set(probe.labels)
 
 
-def test_words_of_any_length_are_looked_up_among_all_translations(
-    german: EmbeddingTable, french: EmbeddingTable
-) -> None:
+def test_the_word_probe_retrieves_among_all_translations(german: EmbeddingTable, french: EmbeddingTable) -> None:
     probe = word_probe(german, french, LEXICON)
     assert probe.words == ["Haus", "Hund", "Tür", "rot", "staub", "haus"]
     assert probe.labels == ["maison", "foyer", "chien", "porte", "rouge", "poudre"]
@@ -118,14 +116,14 @@ def test_tables_with_known_answers(german: EmbeddingTable, french: EmbeddingTabl
     assert all(found.precision.candidates == 6 for found in pooled)
 
 
-def test_a_table_beside_itself_is_aligned_whatever_the_method(
+def test_a_table_is_aligned_with_itself_by_every_method(
     django_tokenizers: dict[str, Tokenizer], django_catalogs: dict[str, list[str]]
 ) -> None:
     tokenizer = django_tokenizers["en"]
     table = EmbeddingTable(LanguageSide("en", tokenizer), random_rows(tokenizer.size, 3))
     words = {word: (word,) for sentence in django_catalogs["en"][:40] for word in sentence.split()}
     results = align(table, table, Lexicon("en-en.tsv", words))
-    # Words that are spelt with the same pieces in another order pool to the same place, and one cannot be told apart.
+    # Words with the same pieces in another order have the same mean vector, so that precision at 1 may be below 1.
     assert [found.precision.at_1 for found in results[:2]] == [1.0, 1.0]
     assert all(found.precision.at_5 == 1.0 for found in results)
     assert results[0].precision.queries > 10
@@ -145,7 +143,7 @@ def test_unrelated_tables_are_not_aligned(django_tokenizers: dict[str, Tokenizer
     assert max(by_cosine.precision.at_1, by_csls.precision.at_1) < 0.1
 
 
-def test_csls_passes_over_a_hub_that_cosine_falls_for() -> None:
+def test_csls_ignores_a_hub_that_cosine_retrieves() -> None:
     count = 20
     own, common = torch.eye(count + 1)[:count], torch.eye(count + 1)[count:]
     queries = unit_rows(0.9 * own + common)
@@ -191,7 +189,7 @@ def test_chunks_of_any_size_give_the_same(queries: Tensor, candidates: Tensor, c
         patch.setattr(alignment_module, "_MAXIMUM_SIMILARITIES", cells)
         torch.testing.assert_close(hubness(candidates, queries), whole[0])
         rows = nearest_rows(queries, candidates)
-    # Sums over other chunks are other floats, so two candidates that are equally near may change places.
+    # Chunks change the order of summation and so the rounding: two equally near candidates may swap.
     cosines = queries @ candidates.T
     torch.testing.assert_close(cosines.gather(1, rows), cosines.gather(1, whole[1]))
 
@@ -214,7 +212,7 @@ def test_pooling_is_the_mean_of_the_pieces() -> None:
     torch.testing.assert_close(pool(embedding, spellings), expected)
 
 
-def test_words_are_spelt_as_at_the_beginning_of_a_word_and_only_as_given(german: EmbeddingTable) -> None:
+def test_words_are_encoded_as_at_the_start_of_a_word_in_the_given_case(german: EmbeddingTable) -> None:
     tokenizer = german.side.tokenizer
     found = encode_words(tokenizer, ["Haus", "haus", "Haus", "Ziege"])
     assert list(found) == ["Haus", "haus"]
@@ -222,13 +220,13 @@ def test_words_are_spelt_as_at_the_beginning_of_a_word_and_only_as_given(german:
     assert len(found["haus"]) > 1
 
 
-def test_special_pieces_are_no_candidates(german: EmbeddingTable) -> None:
+def test_ordinary_ids_leave_out_special_tokens(german: EmbeddingTable) -> None:
     tokenizer = german.side.tokenizer
     special = {tokenizer.pad, tokenizer.unknown, tokenizer.start, tokenizer.end}
     assert set(ordinary_ids(tokenizer)) == set(range(tokenizer.size)) - special
 
 
-def test_without_words_of_one_piece_the_others_are_measured(german: EmbeddingTable, french: EmbeddingTable) -> None:
+def test_the_word_probe_works_without_single_piece_words(german: EmbeddingTable, french: EmbeddingTable) -> None:
     by_cosine, by_csls, pooled, _ = align(german, french, Lexicon("de-fr.tsv", {"staub": ("poudre",)}))
     for found in (by_cosine, by_csls):
         assert (found.precision.queries, found.precision.at_1, found.precision.at_5) == (0, None, None)
@@ -239,14 +237,16 @@ def test_a_lexicon_of_other_languages_is_refused(german: EmbeddingTable, french:
     with pytest.raises(CorpusError) as caught:
         align(german, french, Lexicon("ja-ko.tsv", {"犬": ("개",), "家": ("집",)}))
     assert str(caught.value) == (
-        "ja-ko.tsv: none of its 2 words can be written with the pieces of de and its translation with those of fr; "
-        "is this the lexicon of these languages?"
+        "ja-ko.tsv: no entry (of 2 words) can be encoded with the vocabularies of de and fr. "
+        "Fix: use a lexicon from de to fr"
     )
 
 
 def test_tables_of_different_widths_are_refused(german: EmbeddingTable, french: EmbeddingTable) -> None:
     narrow = replace(french, embedding=french.embedding[:, :6])
-    with pytest.raises(IncompatibleError, match="the embeddings of de and fr have widths 24 and 6; only those on one"):
+    with pytest.raises(
+        IncompatibleError, match=r"^embeddings: de and fr have widths 24 and 6; expected tables of the same parent"
+    ):
         align(german, narrow, LEXICON)
 
 

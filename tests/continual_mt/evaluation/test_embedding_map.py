@@ -17,7 +17,7 @@ from continual_mt.evaluation.lexicon import Lexicon
 
 @pytest.fixture(scope="module")
 def tables(django_tokenizers: dict[str, Tokenizer]) -> tuple[EmbeddingTable, EmbeddingTable]:
-    """The same table twice, under two names."""
+    """The same table as two languages; the second is scaled by 2."""
     tokenizer = django_tokenizers["en"]
     embedding = torch.randn(tokenizer.size, 16, generator=torch.Generator().manual_seed(1))
     return EmbeddingTable(LanguageSide("en", tokenizer), embedding), EmbeddingTable(
@@ -27,12 +27,12 @@ def tables(django_tokenizers: dict[str, Tokenizer]) -> tuple[EmbeddingTable, Emb
 
 @pytest.fixture(scope="module")
 def lexicon(tables: tuple[EmbeddingTable, EmbeddingTable]) -> Lexicon:
-    """Every whole word beside itself, the rarest first."""
+    """Each word-start piece translated by itself, the rarest first."""
     pieces = reversed(tables[0].side.tokenizer.pieces)
     return Lexicon("en-es.tsv", {piece[1:]: (piece[1:],) for piece in pieces if piece[:1] == "▁" and piece[1:]})
 
 
-def test_a_word_and_its_translation_have_the_place_of_their_vectors(
+def test_equal_directions_have_equal_coordinates(
     tables: tuple[EmbeddingTable, EmbeddingTable], lexicon: Lexicon
 ) -> None:
     found = joint_map(*tables, lexicon, maximum_words=12)
@@ -53,14 +53,14 @@ def test_the_most_frequent_words_are_shown(tables: tuple[EmbeddingTable, Embeddi
     assert joint_map(*tables, lexicon, maximum_words=5).labels[:5] == every[:5]
 
 
-def test_a_translation_of_two_words_is_one_point(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:
+def test_a_shared_translation_is_one_point(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:
     found = joint_map(*tables, Lexicon("x.tsv", {"the": ("of", "the"), "of": ("of",)}))
     assert sorted(found.labels) == ["of", "of", "the", "the"]
     named = {(found.labels[start], found.labels[end]) for start, end in found.links}
     assert named == {("the", "of"), ("the", "the"), ("of", "of")}
 
 
-def test_the_map_is_the_same_again_and_leaves_the_generator_alone(
+def test_the_map_is_deterministic_and_restores_the_random_state(
     tables: tuple[EmbeddingTable, EmbeddingTable], lexicon: Lexicon
 ) -> None:
     before = torch.random.get_rng_state()
@@ -79,7 +79,7 @@ def test_the_plane_has_the_most_variance(points: int, width: int, seed: int) -> 
     torch.testing.assert_close(xy.mean(dim=0), torch.zeros(2, dtype=torch.double), atol=1e-9, rtol=0)
 
 
-def test_points_that_are_all_the_same() -> None:
+def test_identical_points() -> None:
     xy, explained = project_to_plane(torch.ones(4, 6))
     assert torch.equal(xy, torch.zeros(4, 2))
     assert torch.equal(explained, torch.zeros(2))
@@ -97,7 +97,7 @@ def test_json(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:
     }
 
 
-def test_without_a_lexicon_the_most_frequent_pieces_that_can_be_words_are_shown(
+def test_frequent_map_shows_the_most_frequent_pieces_that_look_like_words(
     tables: tuple[EmbeddingTable, EmbeddingTable],
 ) -> None:
     found = frequent_map(*tables, maximum_words=12)
@@ -107,13 +107,13 @@ def test_without_a_lexicon_the_most_frequent_pieces_that_can_be_words_are_shown(
     ids = [pieces.index(f"▁{label}") for label in found.labels[:12]]
     assert ids == sorted(ids)
     assert all(len(label) >= 3 and label.isalpha() for label in found.labels)
-    # The second table is the first one, longer.
+    # The second table is the first one, scaled.
     assert [dist(start, end) for start, end in zip(found.xy[:12], found.xy[12:], strict=True)] == pytest.approx(
         [0.0] * 12, abs=1e-5
     )
 
 
-def test_a_script_without_spaces_has_a_map_as_well() -> None:
+def test_frequent_map_of_a_script_without_spaces() -> None:
     tokenizer = train_tokenizer(lambda: ["這是一個測試", "這是我的書", "我的一個書"] * 20, 30)
     table = EmbeddingTable(
         LanguageSide("zh", tokenizer), torch.randn(30, 8, generator=torch.Generator().manual_seed(1))
@@ -121,10 +121,10 @@ def test_a_script_without_spaces_has_a_map_as_well() -> None:
     assert {"一個", "我的", "測試"} < set(frequent_map(table, table, maximum_words=10).labels)
 
 
-def test_nothing_to_draw(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:
+def test_a_lexicon_without_single_piece_entries_is_refused(tables: tuple[EmbeddingTable, EmbeddingTable]) -> None:
     with pytest.raises(CorpusError) as caught:
         joint_map(*tables, Lexicon("x.tsv", {"xylophone": ("the",)}))
     assert str(caught.value) == (
-        "x.tsv: no word of it is one piece of en with a translation that is one of es, so there is nothing to draw; "
-        "larger vocabularies have more whole words"
+        "x.tsv: no entry is a single piece in the vocabularies of both en and es. "
+        "Fix: use a larger vocabulary, which has more whole words"
     )

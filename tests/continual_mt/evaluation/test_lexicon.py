@@ -27,7 +27,7 @@ def test_a_word_may_have_several_translations_and_keeps_its_spelling(tmp_path: P
     assert lexicon.translations == {"Haus": ("maison", "foyer"), "haus": ("foyer",)}
 
 
-def test_space_divides_where_there_is_no_tab(tmp_path: Path) -> None:
+def test_spaces_separate_in_lines_without_a_tab(tmp_path: Path) -> None:
     path = written(tmp_path, "Haus maison\n  Hund   chien  \nzum Beispiel\t par exemple\r\n")
     assert read_lexicon(path).translations == {
         "Haus": ("maison",),
@@ -43,11 +43,11 @@ def test_a_compressed_lexicon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["Haus", "Haus\t", "\tmaison", "Haus\tmaison\tfoyer", "Haus la maison"])
-def test_a_line_that_is_no_entry_is_named(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, line: str) -> None:
     path = written(tmp_path, f"Hund\tchien\n\n{line}\n")
     with pytest.raises(CorpusError) as caught:
         read_lexicon(path)
-    problem = f"{line.strip()!r} is no entry; a line is a word, a tab or a space, and a translation"
+    problem = f"{line.strip()!r} is not an entry; expected a word, a tab or spaces, and a translation on each line"
     assert str(caught.value) == f"{path}, line 3: {problem}"
 
 
@@ -63,11 +63,14 @@ def test_a_file_without_entries(tmp_path: Path, text: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(CorpusError) as caught:
         read_lexicon(path)
-    assert str(caught.value) == f"{path}: there is no entry; a line is a word, a tab or a space, and a translation"
+    assert (
+        str(caught.value)
+        == f"{path}: contains no entries; expected a word, a tab or spaces, and a translation on each line"
+    )
 
 
 @given(st.dictionaries(WORDS, st.lists(WORDS, min_size=1, max_size=3, unique=True), min_size=1), st.sampled_from("\t "))
-def test_what_was_written_is_read_in_its_order(
+def test_entries_are_read_in_the_order_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, entries: dict[str, list[str]], divider: str
 ) -> None:
     lines = [f"{word}{divider}{answer}\n" for word, answers in entries.items() for answer in answers]
@@ -77,7 +80,7 @@ def test_what_was_written_is_read_in_its_order(
 
 
 @given(st.dictionaries(WORDS, st.sets(WORDS, min_size=1, max_size=3), min_size=1, max_size=5), st.randoms())
-def test_the_same_entries_are_the_same_lines_and_come_back(entries: dict[str, set[str]], random: Random) -> None:
+def test_lines_do_not_depend_on_the_order_and_can_be_parsed_again(entries: dict[str, set[str]], random: Random) -> None:
     lexicon = Lexicon("de-fr.tsv", {word: tuple(answers) for word, answers in entries.items()})
     lines = lexicon.lines()
     shuffled = random.sample(lines, len(lines))

@@ -36,10 +36,10 @@ def test_case_counts() -> None:
 @pytest.mark.parametrize(
     ("hypotheses", "references", "message"),
     [
-        (HYPOTHESES, REFERENCES[:1], "2 hypotheses cannot be scored against 1 references"),
-        (HYPOTHESES[:1], REFERENCES, "1 hypotheses cannot be scored against 2 references"),
-        ([], REFERENCES, "0 hypotheses cannot be scored against 2 references"),
-        ([], [], "0 hypotheses cannot be scored against 0 references"),
+        (HYPOTHESES, REFERENCES[:1], "^scoring: 2 hypotheses and 1 references; expected equal numbers"),
+        (HYPOTHESES[:1], REFERENCES, "^scoring: 1 hypotheses and 2 references; expected equal numbers"),
+        ([], REFERENCES, "^scoring: 0 hypotheses and 2 references; expected equal numbers"),
+        ([], [], "^scoring: 0 hypotheses and 0 references; expected equal numbers, and at least one"),
     ],
 )
 def test_lines_must_match(hypotheses: list[str], references: list[str], message: str) -> None:
@@ -63,7 +63,7 @@ def test_text_without_spaces_is_scored() -> None:
     assert 0 < values[0].value < 100
 
 
-def test_japanese_without_its_analyser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "MeCab", None)  # as if it were not installed
-    with pytest.raises(MisuseError, match=r"run: pip install 'sacrebleu\[ja\]'"):
+def test_japanese_without_mecab_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "MeCab", None)  # makes the package look uninstalled
+    with pytest.raises(MisuseError, match=r"Fix: pip install 'sacrebleu\[ja\]'"):
         score(["はい"], ["はい"], "ja")

@@ -16,7 +16,7 @@ def table(tokenizer: Tokenizer, language: str, seed: int) -> EmbeddingTable:
     return EmbeddingTable(LanguageSide(language, tokenizer), embedding)
 
 
-def test_the_neighbours_are_those_that_an_alignment_finds(django_tokenizers: dict[str, Tokenizer]) -> None:
+def test_the_neighbours_equal_those_of_align(django_tokenizers: dict[str, Tokenizer]) -> None:
     first, second = table(django_tokenizers["en"], "en", 1), table(django_tokenizers["es"], "es", 2)
     words = [piece[1:] for piece in django_tokenizers["en"].pieces if piece.startswith("▁") and len(piece) > 3]
     by_csls = align(first, second, Lexicon("en-es.tsv", dict.fromkeys(words, ("de",))))[1]
@@ -29,7 +29,7 @@ def test_the_neighbours_are_those_that_an_alignment_finds(django_tokenizers: dic
     assert len(neighbourhood.nearest(words[0])) == 10
 
 
-def test_a_word_of_several_pieces_is_their_mean(django_tokenizers: dict[str, Tokenizer]) -> None:
+def test_a_word_of_several_pieces_is_the_mean_of_their_embeddings(django_tokenizers: dict[str, Tokenizer]) -> None:
     tokenizer = django_tokenizers["en"]
     same = table(tokenizer, "en", 1)
     pieces = tokenizer.encode("unthinkable")
@@ -42,7 +42,7 @@ def test_a_word_of_several_pieces_is_their_mean(django_tokenizers: dict[str, Tok
         assert by_piece[tokenizer.pieces[number]] == pytest.approx(float(cosines[number]), abs=1e-5)
 
 
-def test_a_word_that_cannot_be_written(django_tokenizers: dict[str, Tokenizer]) -> None:
+def test_a_word_with_unknown_characters_is_refused(django_tokenizers: dict[str, Tokenizer]) -> None:
     same = table(django_tokenizers["en"], "en", 1)
-    with pytest.raises(InputError, match="'犬' cannot be written with the pieces of en"):
+    with pytest.raises(InputError, match=r"^'犬': cannot be encoded with the vocabulary of en"):
         Neighbourhood.of(same, same).nearest("犬")

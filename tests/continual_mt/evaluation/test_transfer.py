@@ -26,7 +26,7 @@ def test_order_transfer_is_later_minus_first() -> None:
     assert order_transfer(LATER, FIRST, FR_EN) == 2.5
 
 
-def test_order_transfer_of_what_was_not_measured() -> None:
+def test_order_transfer_is_none_without_a_score() -> None:
     unmeasured = Matrix("bleu", (FR_EN,), ((None,), (None,)), {FR_EN: 1})
     begun = Matrix("bleu", (FR_EN,), ((None,),), {FR_EN: 1})
     assert order_transfer(LATER, unmeasured, FR_EN) is None
@@ -36,9 +36,21 @@ def test_order_transfer_of_what_was_not_measured() -> None:
 @pytest.mark.parametrize(
     ("later", "first", "message"),
     [
-        (FIRST, LATER, r"order transfer of fr-en needs.*here it came at position 1 and at position 2"),
-        (LATER, Matrix("bleu", (PT_EN,), ((1.0,),), {PT_EN: 1}), "here it came at position 2 and at none"),
-        (LATER, Matrix("chrf", FIRST.pairs, FIRST.rows, FIRST.trained), "bleu and chrf cannot be subtracted"),
+        (
+            FIRST,
+            LATER,
+            r"^order transfer of fr-en: it was trained at position 1 and at position 2; expected position 2 or later",
+        ),
+        (
+            LATER,
+            Matrix("bleu", (PT_EN,), ((1.0,),), {PT_EN: 1}),
+            "it was trained at position 2 and at no position; expected",
+        ),
+        (
+            LATER,
+            Matrix("chrf", FIRST.pairs, FIRST.rows, FIRST.trained),
+            "^order transfer of fr-en: the matrices have metrics bleu and chrf; expected the same",
+        ),
     ],
 )
 def test_order_transfer_needs_two_orders(later: Matrix, first: Matrix, message: str) -> None:
@@ -53,13 +65,15 @@ def test_coverage_counts_every_source_into_every_target() -> None:
     assert counted[2].to_json() == {"supervised": 2, "zero_shot": 1}
 
 
-def test_what_was_trained_from_scratch_is_combined_with_nothing() -> None:
+def test_additions_from_scratch_make_no_zero_shot_pairs() -> None:
     assert coverage(ES_EN, [PT_EN, ES_DE], from_scratch=[PT_EN])[-1] == Coverage(2, 0)
 
 
 @pytest.mark.parametrize("pair", ["fr-de", "es-en"])
 def test_additions_share_one_side_with_the_parent(pair: str) -> None:
-    with pytest.raises(IncompatibleError, match=f"{pair} is no addition to es-en"):
+    with pytest.raises(
+        IncompatibleError, match=f"^{pair}: is not an addition to es-en; expected exactly one new language"
+    ):
         coverage(ES_EN, [Pair.parse(pair)])
 
 

@@ -106,7 +106,7 @@ def test_alignment(opened: Browser, filled_home: Path) -> None:
         word for rank, one in enumerate(expected, start=1) for word in (f"{rank}", one.piece, f"{one.cosine:.2f}")
     ]
     opened.find("#word").send_keys("犬\n")
-    opened.text("#neighbours .problem", "'der犬' cannot be written with the pieces of de")
+    opened.text("#neighbours .problem", "'der犬': cannot be encoded with the vocabulary of de")
 
 
 def test_storage_and_modules(opened: Browser, filled_home: Path) -> None:
