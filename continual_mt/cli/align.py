@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, say
+from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.errors import InputError, StorageError
 from continual_mt.home import Home
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, say
+from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.home import Home
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_text, say
+from continual_mt.cli.support.console import print_text, say
 from continual_mt.errors import UnknownNameError
 from continual_mt.home import TRACKING_VARIABLE, Home
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, print_text, say
-from continual_mt.cli.support.progress import counting
+from continual_mt.cli.support.console import counting, print_json, print_table, print_text, say
 from continual_mt.cli.support.spec_options import ORIGIN
 from continual_mt.errors import SpecError
 from continual_mt.home import Home

@@ -21,7 +21,7 @@ from continual_mt.cli.registry import bundle as registry_bundle
 from continual_mt.cli.registry import maintenance as registry_care
 from continual_mt.cli.registry import registry, reproduce
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import drop_output, print_text, reader_is_gone, say
+from continual_mt.cli.support.console import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
 
 FAILURE, MISUSE = 1, 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, say
+from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.home import Home
 
 EPILOG = options.examples(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import say
+from continual_mt.cli.support.console import say
 from continual_mt.errors import StorageError
 from continual_mt.home import Home
 

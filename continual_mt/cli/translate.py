@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import say
-from continual_mt.cli.support.progress import counting
+from continual_mt.cli.support.console import counting, say
 from continual_mt.cli.support.text_io import Input, Output
 from continual_mt.home import Home
 

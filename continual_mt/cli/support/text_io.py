@@ -12,7 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Self
 
-from continual_mt.cli.support.output import print_text
+from continual_mt.cli.support.console import print_text
 from continual_mt.data.corpora.line_reader import MAXIMUM_LINE_BYTES, decode_line, read_lines
 from continual_mt.errors import CorpusError, InputError, StorageError
 
