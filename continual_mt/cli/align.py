@@ -69,9 +69,9 @@ def align(
         results = look_up(*tables, gold)
         figures = [result.precision for result in results]
         if map_file and drawn:
-            from dashboards.charts.alignment_map import draw
+            from dashboards.charts.pictures import joint_map_picture
 
-            _write(map_file, draw(drawn, title))
+            _write(map_file, joint_map_picture(drawn, title))
             say(f"{map_file} shows {len(drawn.labels):,} words")
         if keep:
             registry.register_alignment(*ends, gold, figures)
