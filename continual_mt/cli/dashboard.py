@@ -40,14 +40,14 @@ def dashboard(
     if mlflow:
         _print_mlflow(place)
         return
-    from dashboards.page.app import page
+    from dashboards.page.app import create_app
     from dashboards.page.server import serve
     from registry import Registry
 
     with suppress(UnknownNameError):
         _print_mlflow(place)
     with suppress(KeyboardInterrupt):  # which is how a page that is served ends
-        serve(page(lambda: Registry.open(place.path)), host, port, _started)
+        serve(create_app(lambda: Registry.open(place.path)), host, port, _started)
 
 
 def _started(address: str) -> None:

@@ -16,9 +16,9 @@ import typer
 from typer.main import get_command
 
 from continual_mt.cli import add, align, compare, dashboard, demo, evaluate, pairs, parent, report, sequence, translate
-from continual_mt.cli.registry import backup as registry_copy
+from continual_mt.cli.registry import backup as registry_backup
 from continual_mt.cli.registry import bundle as registry_bundle
-from continual_mt.cli.registry import maintenance as registry_care
+from continual_mt.cli.registry import maintenance as registry_maintenance
 from continual_mt.cli.registry import registry, reproduce
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import drop_output, print_text, reader_is_gone, say
@@ -54,8 +54,8 @@ app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=align.EPILOG)(align.align)
 app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
-for care in (registry_care, registry_copy, registry_bundle):
-    care.add_to(registry.app)
+for group in (registry_maintenance, registry_backup, registry_bundle):
+    group.add_to(registry.app)
 registry.app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.add_typer(registry.app, name="registry")
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)

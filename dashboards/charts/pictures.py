@@ -16,12 +16,12 @@ from continual_mt.evaluation.embedding_map import JointMap
 from dashboards.tables.artifacts import METRICS, points
 from dashboards.views.views import CURVES, PairMatrix, SequenceSheet, Storage
 
-LETTERED_CELLS = 400
+MAX_LABELLED_CELLS = 400
 MAP_INCHES = 10.0
 MAP_DOTS_PER_INCH = 150
 _DOTS_PER_INCH = 100
 _MEGABYTE = 1e6
-_WIDEST, _TALLEST = 30.0, 40.0
+_MAX_WIDTH, _MAX_HEIGHT = 30.0, 40.0
 
 
 def matrix_picture(matrix: PairMatrix, title: str) -> bytes:
@@ -57,15 +57,15 @@ def storage_picture(storage: Storage) -> bytes:
     names = ["full copies", "parent and modules", "parent", *(name for name, _ in storage.modules)]
     stored = [storage.parent_bytes, *(stored for _, stored in storage.modules)]
     values = [storage.copies_bytes, sum(stored), *stored]
-    figure, (axes,) = _figure(1, 8.0, min(_TALLEST, 1.5 + 0.25 * len(names)))
+    figure, (axes,) = _figure(1, 8.0, min(_MAX_HEIGHT, 1.5 + 0.25 * len(names)))
     axes.barh(names, [value / _MEGABYTE for value in values], color=["#bbbbbb", "#4477aa", "#777777"])
     axes.invert_yaxis()
     axes.set_xlabel("MB")
-    axes.set_title(storage.words, fontsize=9)
+    axes.set_title(storage.summary, fontsize=9)
     return _png(figure)
 
 
-def joint_map_picture(drawn: JointMap, title: str) -> bytes:
+def joint_map_picture(joint_map: JointMap, title: str) -> bytes:
     """A PNG: a colour a language, each point with its word, a line from each word to its translation.
 
     Letters that matplotlib's own font has not got become boxes.
@@ -74,45 +74,45 @@ def joint_map_picture(drawn: JointMap, title: str) -> bytes:
     figure = Figure(figsize=(MAP_INCHES, MAP_INCHES), dpi=MAP_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    lines = [[drawn.xy[start], drawn.xy[end]] for start, end in drawn.links]
+    lines = [[joint_map.xy[start], joint_map.xy[end]] for start, end in joint_map.links]
     axes.add_collection(LineCollection(lines, colors="0.8", linewidths=0.8, zorder=1))
-    for number, language in enumerate(dict.fromkeys(drawn.languages)):
+    for number, language in enumerate(dict.fromkeys(joint_map.languages)):
         colour = f"C{number}"
-        points = [i for i, spoken in enumerate(drawn.languages) if spoken == language]
-        xs, ys = ([drawn.xy[i][axis] for i in points] for axis in (0, 1))
+        points = [i for i, its_language in enumerate(joint_map.languages) if its_language == language]
+        xs, ys = ([joint_map.xy[i][axis] for i in points] for axis in (0, 1))
         axes.scatter(xs, ys, s=12, color=colour, label=language, zorder=2)
         for i in points:
             text = axes.annotate(
-                drawn.labels[i], drawn.xy[i], (3, 3), textcoords="offset points", fontsize=7, color=colour
+                joint_map.labels[i], joint_map.xy[i], (3, 3), textcoords="offset points", fontsize=7, color=colour
             )
             text.set_parse_math(False)  # a dollar sign is a word
     axes.set_title(title, parse_math=False)
-    for name, share in zip(("x", "y"), drawn.explained, strict=True):
+    for name, share in zip(("x", "y"), joint_map.explained, strict=True):
         axes.set(**{f"{name}label": f"{share:.1%} of the variance"})
     axes.legend(loc="upper right")  # "best" takes long with many points
-    written = io.BytesIO()
+    content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(written, format="png")
-    return written.getvalue()
+        figure.savefig(content, format="png")
+    return content.getvalue()
 
 
 def _heatmap(
     values: Sequence[Sequence[float | None]], columns: Sequence[str], rows: Sequence[str], title: str, metric: str
 ) -> bytes:
-    figure, (axes,) = _figure(1, min(_WIDEST, 4 + 0.8 * len(columns)), min(_TALLEST, 2 + 0.3 * len(rows)))
+    figure, (axes,) = _figure(1, min(_MAX_WIDTH, 4 + 0.8 * len(columns)), min(_MAX_HEIGHT, 2 + 0.3 * len(rows)))
     numbers = np.array([[np.nan if value is None else value for value in row] for row in values], dtype=float)
     image = axes.imshow(np.ma.masked_invalid(numbers), aspect="auto", cmap="viridis")
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.set_title(title, fontsize=9)
     figure.colorbar(image, ax=axes, label=metric)
-    if numbers.size <= LETTERED_CELLS and not np.isnan(numbers).all():
-        _letter(axes, numbers)
+    if numbers.size <= MAX_LABELLED_CELLS and not np.isnan(numbers).all():
+        _label_cells(axes, numbers)
     return _png(figure)
 
 
-def _letter(axes: Axes, numbers: np.ndarray) -> None:
+def _label_cells(axes: Axes, numbers: np.ndarray) -> None:
     middle = (np.nanmax(numbers) + np.nanmin(numbers)) / 2
     for (row, column), value in np.ndenumerate(numbers):
         if not np.isnan(value):
@@ -121,7 +121,7 @@ def _letter(axes: Axes, numbers: np.ndarray) -> None:
 
 
 def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(min(_WIDEST, width), height), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(min(_MAX_WIDTH, width), height), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
 

@@ -29,7 +29,7 @@ def graph(figure: go.Figure, name: str) -> Component:
     return dcc.Graph(figure=figure, id=name, config=figures.CONFIG)
 
 
-def chooser(name: str, label: str, options: Sequence[str] | Mapping[str, str], value: str | None = None) -> Component:
+def dropdown(name: str, label: str, options: Sequence[str] | Mapping[str, str], value: str | None = None) -> Component:
     """A list to choose from; the choice outlives a reload of the page, but not the tab."""
     labels = options if isinstance(options, Mapping) else {option: option for option in options}
     return html.Label(
@@ -62,7 +62,7 @@ def table(content: Table) -> Component:
     return html.Table([html.Thead(head), html.Tbody(rows)])
 
 
-def sampled(samples: Samples) -> Component:
+def sample_sentences(samples: Samples) -> Component:
     """Sample sentences under the recipe that translated them."""
     parts = [html.H4(samples.title), note(samples.note)]
     return html.Div([*parts, table(samples.table)] if samples.sentences else parts)

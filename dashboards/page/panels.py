@@ -11,15 +11,24 @@ from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 from dashboards.charts import figures
 from dashboards.page import components
-from dashboards.page.translate import CHARACTERS
+from dashboards.page.translate import MAX_CHARACTERS
 from dashboards.tables.artifacts import METRICS
-from dashboards.views import alignment as aligning
+from dashboards.views.alignment import (
+    EXPLAINED,
+    MAX_WORD_CHARACTERS,
+    NOTHING_KEPT,
+    Neighbourhoods,
+    alignments_table,
+    map_of,
+    name_of,
+    neighbours_table,
+)
 from dashboards.views.samples import samples_of
 from dashboards.views.views import pair_matrix, sequence_sheets, storage
 from registry import Annotations, EmbeddingRecord, ParentRecord, Registry
 from registry.queries.embeddings import check_comparable, embeddings_of
 
-MODULES_SHOWN = 20
+MODULES_PER_PAGE = 20
 SAMPLES = 10
 
 
@@ -33,8 +42,8 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
             components.graph(figures.matrix_figure(matrix, title), "pairs"),
             html.Div(
                 [
-                    components.chooser("source", "source", matrix.sources),
-                    components.chooser("target", "target", matrix.targets),
+                    components.dropdown("source", "source", matrix.sources),
+                    components.dropdown("target", "target", matrix.targets),
                 ],
                 className="controls",
             ),
@@ -48,7 +57,7 @@ def samples(registry: Registry, parent: ParentRecord, source: str, target: str) 
     recipe = registry.recipe(source, target, parent=parent.name)
     scores = registry.scores(Pair(source, target), parent=parent.name)
     corpora = {corpus.digest: corpus for corpus in registry.corpora()}
-    return components.sampled(samples_of(registry, recipe, scores, corpora, SAMPLES))
+    return components.sample_sentences(samples_of(registry, recipe, scores, corpora, SAMPLES))
 
 
 def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Component:
@@ -61,8 +70,8 @@ def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Componen
         [
             html.Div(
                 [
-                    components.chooser("sequence", "sequence", found, list(found)[-1]),
-                    components.chooser("language", "only pairs with", sorted({*sources, *targets})),
+                    components.dropdown("sequence", "sequence", found, list(found)[-1]),
+                    components.dropdown("language", "only pairs with", sorted({*sources, *targets})),
                 ],
                 className="controls",
             ),
@@ -86,16 +95,16 @@ def sequence(registry: Registry, digest: str | None, language: str | None, metri
 def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """What was kept, and a choice of two tables; ``joint-map`` and ``neighbours`` belong to those that are chosen."""
     kept = registry.alignments(parent.name)
-    table = [components.table(aligning.alignments_table(kept)), components.note(aligning.EXPLAINED)]
+    table = [components.table(alignments_table(kept)), components.note(EXPLAINED)]
     names = list(_embeddings(registry, parent))
-    word = dcc.Input(id="word", type="text", maxLength=aligning.CHARACTERS)
+    word = dcc.Input(id="word", type="text", maxLength=MAX_WORD_CHARACTERS)
     return html.Div(
         [
-            *(table if kept else [components.note(aligning.NOTHING_KEPT)]),
+            *(table if kept else [components.note(NOTHING_KEPT)]),
             html.Div(
                 [
-                    components.chooser("first-table", "first table", names),
-                    components.chooser("second-table", "second table", names),
+                    components.dropdown("first-table", "first table", names),
+                    components.dropdown("second-table", "second table", names),
                     html.Label(["a word of the first", word]),
                     html.Button("Look up", id="look-up"),
                 ],
@@ -112,7 +121,7 @@ def joint_map(registry: Registry, parent: ParentRecord, first: str | None, secon
     """The map of two tables that were chosen."""
     if not first or not second:
         return components.note("Choose two embedding tables of one side for a map of the space that they share.")
-    shown = aligning.map_of(registry, *_chosen(registry, parent, first, second))
+    shown = map_of(registry, *_selected_tables(registry, parent, first, second))
     return html.Div(
         [components.graph(figures.joint_map_figure(shown.drawn, shown.title), "map"), components.note(shown.note)]
     )
@@ -124,22 +133,22 @@ def neighbours(
     first: str | None,
     second: str | None,
     word: str | None,
-    neighbourhoods: aligning.Neighbourhoods,
+    neighbourhoods: Neighbourhoods,
 ) -> Component:
     """What lies nearest to a word. Raises InputError while something is missing."""
     if not first or not second or not (word or "").strip():
         raise InputError("Choose two embedding tables and write a word of the first.")
-    tables = _chosen(registry, parent, first, second)
+    tables = _selected_tables(registry, parent, first, second)
     found = neighbourhoods.nearest(registry, *tables, (word or "").strip())
     return html.Div(
         [
-            components.note(f"Nearest to {word} in {aligning.name_of(tables[1])}, by CSLS; ▁ begins a word."),
-            components.table(aligning.neighbours_table(found)),
+            components.note(f"Nearest to {word} in {name_of(tables[1])}, by CSLS; ▁ begins a word."),
+            components.table(neighbours_table(found)),
         ]
     )
 
 
-def _chosen(
+def _selected_tables(
     registry: Registry, parent: ParentRecord, first: str, second: str
 ) -> tuple[EmbeddingRecord, EmbeddingRecord]:
     """Raises InputError for tables that are not there, which was so when another parent was chosen."""
@@ -152,31 +161,31 @@ def _chosen(
 
 def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, EmbeddingRecord]:
     """By what the page calls them."""
-    return {f"{table.side} {aligning.name_of(table)}": table for table in embeddings_of(registry, parent)}
+    return {f"{table.side} {name_of(table)}": table for table in embeddings_of(registry, parent)}
 
 
-def stored(registry: Registry, parent: ParentRecord, metric: str) -> Component:
+def storage_panel(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Bytes of the parent and its modules beside full copies."""
     kept = storage(parent, registry.modules(parent.name))
     return components.graph(figures.storage_figure(kept), "storage")
 
 
 def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """The modules, MODULES_SHOWN at a time."""
+    """The modules, MODULES_PER_PAGE at a time."""
     count = len(registry.modules(parent.name))
     if not count:
         return components.note("This parent has no module yet; 'continual-mt add' makes one.")
     choices = {
-        str(first): f"{first + 1} to {min(first + MODULES_SHOWN, count)} of {count}"
-        for first in range(0, count, MODULES_SHOWN)
+        str(first): f"{first + 1} to {min(first + MODULES_PER_PAGE, count)} of {count}"
+        for first in range(0, count, MODULES_PER_PAGE)
     }
-    chosen = html.Div(components.chooser("modules-chosen", "modules", choices, "0"), className="controls")
+    chosen = html.Div(components.dropdown("modules-chosen", "modules", choices, "0"), className="controls")
     return html.Div([chosen, html.Div(id="modules")])
 
 
-def modules_from(registry: Registry, parent: ParentRecord, first: int) -> Component:
+def modules_page(registry: Registry, parent: ParentRecord, first: int) -> Component:
     """The modules behind the first ones."""
-    shown = registry.modules(parent.name)[first : first + MODULES_SHOWN]
+    shown = registry.modules(parent.name)[first : first + MODULES_PER_PAGE]
     annotations, relations = registry.all_annotations(parent.name), registry.lineages(shown)
     return html.Div(
         [
@@ -195,12 +204,12 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
         [
             html.Div(
                 [
-                    components.chooser("translate-source", "from", sources, parent.pair.source),
-                    components.chooser("translate-target", "to", targets, parent.pair.target),
+                    components.dropdown("translate-source", "from", sources, parent.pair.source),
+                    components.dropdown("translate-target", "to", targets, parent.pair.target),
                 ],
                 className="controls",
             ),
-            dcc.Textarea(id="text", placeholder="A sentence", rows=3, maxLength=CHARACTERS),
+            dcc.Textarea(id="text", placeholder="A sentence", rows=3, maxLength=MAX_CHARACTERS),
             html.Div(html.Button("Translate", id="translate")),
             dcc.Loading(html.Div(id="translation")),
         ]
@@ -219,7 +228,7 @@ PANELS: dict[str, Callable[[Registry, ParentRecord, str], Component]] = {
     "pairs": pairs,
     "sequences": sequences,
     "alignment": alignment,
-    "storage": stored,
+    "storage": storage_panel,
     "modules": modules,
     "translate": translate,
 }

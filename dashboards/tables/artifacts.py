@@ -12,8 +12,8 @@ from dashboards.tables.table import NOTHING, Column, Table
 from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
-LOOKED_UP: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
-METHODS: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
+UNIT_NAMES: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
+METHOD_NAMES: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
 METRICS = {"bleu": "BLEU", "chrf": "chrF"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -39,20 +39,24 @@ def results_table(scores: Sequence[ScoreRecord]) -> Table:
     would look alike without it.
     """
     measured = sorted(_measured(scores), key=lambda row: (KINDS.index(row.about.kind), row.about.pair))
-    heads = [(str(row.about.pair), kind_of(row.about)) for row in measured]
+    row_names = [(str(row.about.pair), kind_of(row.about)) for row in measured]
     details = {
         "parent": [row.about.parent for row in measured],
         "modules": [_modules_of(row.about) for row in measured],
         "test set": [row.about.test for row in measured],
         "beam": [str(row.about.beam) for row in measured],
     }
-    telling = {
-        name: values for name, values in details.items() if len(set(zip(heads, values, strict=True))) > len(set(heads))
+    distinguishing = {
+        name: values
+        for name, values in details.items()
+        if len(set(zip(row_names, values, strict=True))) > len(set(row_names))
     }
     figures = [(row.value("bleu"), row.value("chrf"), row.copy("bleu"), f"{row.about.sentences:,}") for row in measured]
-    columns = [Column("pair"), Column("recipe"), *map(Column, telling)]
+    columns = [Column("pair"), Column("recipe"), *map(Column, distinguishing)]
     columns += [Column(name, number=True) for name in ("BLEU", "chrF", "BLEU of a copy", "sentences")]
-    rows = [(*head, *(values[i] for values in telling.values()), *figures[i]) for i, head in enumerate(heads)]
+    rows = [
+        (*head, *(values[i] for values in distinguishing.values()), *figures[i]) for i, head in enumerate(row_names)
+    ]
     return Table(columns, rows)
 
 
@@ -90,8 +94,8 @@ def alignment_table(alignments: Sequence[Precision]) -> Table:
     columns += [Column(name, number=True) for name in ("precision@1", "precision@5", "queries", "candidates")]
     rows = [
         (
-            LOOKED_UP[found.unit],
-            METHODS[found.method],
+            UNIT_NAMES[found.unit],
+            METHOD_NAMES[found.method],
             *(NOTHING if share is None else percent(share) for share in (found.at_1, found.at_5)),
             f"{found.queries:,}",
             f"{found.candidates:,}",

@@ -9,31 +9,31 @@ from continual_mt.errors import CorpusError, InputError
 from continual_mt.evaluation.alignment_result import METHODS, Precision, Unit
 from continual_mt.evaluation.embedding_map import JointMap, frequent_map, joint_map
 from continual_mt.evaluation.nearest_neighbours import Neighbour, Neighbourhood
-from dashboards.tables import artifacts as tables
+from dashboards.tables.artifacts import METHOD_NAMES, UNIT_NAMES, percent, short_name
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import AlignmentRecord, EmbeddingRecord, Registry
 
-CHARACTERS = 100
-TABLES_KEPT = 4
+MAX_WORD_CHARACTERS = 100
+MAX_CACHED_PAIRS = 4
 NOTHING_KEPT = "No alignment was kept yet; 'continual-mt align FIRST SECOND --lexicon FILE --keep' keeps one."
 EXPLAINED = (
     "Words of the first table are looked up in the second. @1 and @5 are precision: the share whose nearest neighbour, "
     "or one of whose five nearest, is a translation that the lexicon knows."
 )
-_FREQUENT = "The most frequent pieces that can be words; nothing says what translates what"
+_FREQUENT_PIECES = "The most frequent pieces that can be words; nothing says what translates what"
 _UNITS: tuple[Unit, ...] = ("piece", "word")
 
 
 def name_of(record: EmbeddingRecord) -> str:
     """``de (de-en:1)``; ``fr (parent)``."""
-    return f"{record.language} ({tables.short_name(record.module) if record.module else 'parent'})"
+    return f"{record.language} ({short_name(record.module) if record.module else 'parent'})"
 
 
 def alignments_table(records: Sequence[AlignmentRecord]) -> Table:
     """Two rows an alignment: words of one piece, and words of any length."""
     columns = [Column(name) for name in ("side", "first", "second", "lexicon")]
     columns += [Column("entries", True), Column("words of"), Column("queries", True), Column("candidates", True)]
-    columns += [Column(f"{tables.METHODS[method]} @{rank}", True) for method in METHODS for rank in (1, 5)]
+    columns += [Column(f"{METHOD_NAMES[method]} @{rank}", True) for method in METHODS for rank in (1, 5)]
     return Table(columns, [_row(record, unit) for record in records for unit in _UNITS])
 
 
@@ -42,12 +42,12 @@ def _row(record: AlignmentRecord, unit: Unit) -> tuple[str, ...]:
     counts = next(((f"{one.queries:,}", f"{one.candidates:,}") for one in found.values()), (NOTHING, NOTHING))
     about = (record.first.side, name_of(record.first), name_of(record.second), record.lexicon, f"{record.entries:,}")
     shares = (share for method in METHODS for share in _shares(found.get(method)))
-    return (*about, tables.LOOKED_UP[unit].removeprefix("words of "), *counts, *shares)
+    return (*about, UNIT_NAMES[unit].removeprefix("words of "), *counts, *shares)
 
 
 def _shares(found: Precision | None) -> list[str]:
     return [
-        NOTHING if share is None else tables.percent(share)
+        NOTHING if share is None else percent(share)
         for share in ((None, None) if found is None else (found.at_1, found.at_5))
     ]
 
@@ -67,7 +67,7 @@ def map_of(registry: Registry, first: EmbeddingRecord, second: EmbeddingRecord) 
     if kept:
         return kept_map(registry, max(kept, key=lambda record: record.created))
     drawn = frequent_map(registry.load_embedding(first), registry.load_embedding(second))
-    return ShownMap(_title(first, second), f"{_FREQUENT}, since no alignment of these tables was kept.", drawn)
+    return ShownMap(_title(first, second), f"{_FREQUENT_PIECES}, since no alignment of these tables was kept.", drawn)
 
 
 def kept_map(registry: Registry, kept: AlignmentRecord) -> ShownMap:
@@ -79,7 +79,7 @@ def kept_map(registry: Registry, kept: AlignmentRecord) -> ShownMap:
         drawn = joint_map(*both, lexicon)
     except CorpusError:
         return ShownMap(
-            title, f"{_FREQUENT}, since no entry of {kept.lexicon} is one piece in both.", frequent_map(*both)
+            title, f"{_FREQUENT_PIECES}, since no entry of {kept.lexicon} is one piece in both.", frequent_map(*both)
         )
     return ShownMap(title, f"Frequent words of {kept.lexicon}, each joined to its translations.", drawn)
 
@@ -89,24 +89,24 @@ def _title(first: EmbeddingRecord, second: EmbeddingRecord) -> str:
 
 
 class Neighbourhoods:
-    """Looks words up, and keeps the last TABLES_KEPT pairs of tables, since the first word of a pair takes long."""
+    """Looks up words and caches the last MAX_CACHED_PAIRS pairs of tables: the first look-up in a pair is slow."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[EmbeddingRecord, EmbeddingRecord], Neighbourhood] = {}
+        self._cached: dict[tuple[EmbeddingRecord, EmbeddingRecord], Neighbourhood] = {}
 
     def nearest(
         self, registry: Registry, first: EmbeddingRecord, second: EmbeddingRecord, word: str
     ) -> list[Neighbour]:
         """Raises InputError for a word that is too long, or that the first table's vocabulary cannot write."""
-        if len(word) > CHARACTERS:
-            raise InputError(f"the word has {len(word):,} characters; the page looks up to {CHARACTERS:,} up")
+        if len(word) > MAX_WORD_CHARACTERS:
+            raise InputError(f"the word has {len(word):,} characters; the page looks up to {MAX_WORD_CHARACTERS:,} up")
         # Taken out and put back, so that the pair that was asked for longest ago is the first to go.
-        found = self._kept.pop((first, second), None)
+        found = self._cached.pop((first, second), None)
         if found is None:
             found = Neighbourhood.of(registry.load_embedding(first), registry.load_embedding(second))
-        self._kept[first, second] = found
-        for oldest in list(self._kept)[:-TABLES_KEPT]:
-            self._kept.pop(oldest, None)
+        self._cached[first, second] = found
+        for oldest in list(self._cached)[:-MAX_CACHED_PAIRS]:
+            self._cached.pop(oldest, None)
         return found.nearest(word)
 
 

@@ -57,8 +57,8 @@ def samples_of(
     if not kept:
         return Samples(recipe, "No translations were kept for this recipe; scoring it keeps them.")
     chosen, texts = max(kept, key=lambda found: (found[0].sentences, found[0].created))
-    alike = [score for score, found in kept if found == texts]
-    figures = ", ".join(f"{METRICS.get(score.metric, score.metric)} {points(score.value)}" for score in alike)
+    same_texts = [score for score, found in kept if found == texts]
+    figures = ", ".join(f"{METRICS.get(score.metric, score.metric)} {points(score.value)}" for score in same_texts)
     note = f"{chosen.test}, {chosen.sentences:,} sentences, beam {chosen.beam}: {figures}"
     return Samples(recipe, note, tuple(_spread([registry.lines(blob) for blob in texts], count)))
 
@@ -78,6 +78,6 @@ def _texts(score: ScoreRecord, corpora: Mapping[str, CorpusRecord]) -> tuple[str
 
 def _spread(texts: Sequence[Sequence[str]], count: int) -> Iterator[Sample]:
     total = min(map(len, texts))
-    wanted = min(count, total)
-    for i in range(wanted):
-        yield Sample(*(text[i * total // wanted] for text in texts))
+    shown = min(count, total)
+    for i in range(shown):
+        yield Sample(*(text[i * total // shown] for text in texts))

@@ -25,7 +25,7 @@ CURVES = 30
 
 @dataclass(frozen=True)
 class PairCell:
-    """A pair in the matrix. ``recipe`` and ``test`` are words; ``value`` is None where nothing was scored."""
+    """A pair in the matrix. ``recipe`` and ``test`` are summary; ``value`` is None where nothing was scored."""
 
     pair: Pair
     kind: RecipeKind
@@ -150,14 +150,14 @@ def sequence_sheets(
     positions = [position_name(sequence, position) for position in range(last + 1)]
     sheets = []
     for view in VIEWS:
-        there = [
+        scored = [
             _measurement(row, labels[i], view, last)
             for i, row in enumerate(rows)
             if any(seen == view for seen, _ in row.cells)
         ]
-        if there:
+        if scored:
             sheets.append(
-                SequenceSheet(view, metric, tuple(positions), tuple(there[:limit]), max(0, len(there) - limit))
+                SequenceSheet(view, metric, tuple(positions), tuple(scored[:limit]), max(0, len(scored) - limit))
             )
     return tuple(sheets)
 
@@ -209,7 +209,7 @@ class Storage:
         return self.parent_bytes * (1 + len(self.modules))
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         stored = self.parent_bytes + self.modules_bytes
         return (
             f"{self.parent}: {size(stored)} for the parent and {len(self.modules)} modules; "
@@ -224,7 +224,7 @@ def storage(parent: ParentRecord, modules: Sequence[ModuleRecord]) -> Storage:
 
 
 def module_facts(module: ModuleRecord, whole: int) -> list[tuple[str, str]]:
-    """A module and its lineage in words; ``whole`` is the number of its parent's parameters."""
+    """A module and its lineage in summary; ``whole`` is the number of its parent's parameters."""
     lineage = module.lineage
     return [
         ("parent", f"{module.parent} ({module.parent_fingerprint})"),

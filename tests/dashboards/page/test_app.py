@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from continual_mt.evaluation.nearest_neighbours import Neighbourhood
-from dashboards.page.panels import MODULES_SHOWN
+from dashboards.page.panels import MODULES_PER_PAGE
 from registry import Lineage, Registry
 from registry.queries.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_page
@@ -162,14 +162,14 @@ def test_more_modules_than_fit_are_shown_in_parts(
 ) -> None:
     with Registry.open(home) as registry:
         parent = registry.load_parent()
-        for seed in range(MODULES_SHOWN):
+        for seed in range(MODULES_PER_PAGE):
             module = make_module(parent, "pt-en", seed=seed + 10)
             registry.register_module("base", module, lineage=replace(lineage, job=f"{seed:064}"))
     browser.open(start_page(home).address)
     browser.click("#tab-modules")
-    assert browser.text("#modules", "base/de-en:1").count("base/") == MODULES_SHOWN
-    browser.choose("modules-chosen", f"{MODULES_SHOWN + 1} to {MODULES_SHOWN + 2} of {MODULES_SHOWN + 2}")
-    assert browser.text("#modules", f"base/pt-en:{MODULES_SHOWN}").count("base/") == 2
+    assert browser.text("#modules", "base/de-en:1").count("base/") == MODULES_PER_PAGE
+    browser.choose("modules-chosen", f"{MODULES_PER_PAGE + 1} to {MODULES_PER_PAGE + 2} of {MODULES_PER_PAGE + 2}")
+    assert browser.text("#modules", f"base/pt-en:{MODULES_PER_PAGE}").count("base/") == 2
 
 
 def test_an_error_of_the_page_itself_is_shown_in_words_and_the_page_goes_on(

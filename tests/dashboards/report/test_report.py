@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from continual_mt.evaluation.lexicon import Lexicon
-from dashboards.report import report as report_module
 from dashboards.report.report import report
 from registry import Registry
 from tests.dashboards.programs import Browser
@@ -72,7 +71,7 @@ def test_the_report_shows_aliases_tags_notes_and_what_depends_on_a_module(filled
 
 
 def test_samples_are_bounded_and_the_report_says_so(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_module, "PAIRS_WITH_SAMPLES", 1)
+    monkeypatch.setattr("dashboards.report.report.PAIRS_WITH_SAMPLES", 1)
     text = Loads(report(filled)).text
     assert "Of 1 of the 3 pairs whose translations were kept." in text
     assert "fr-en original: source" in text
@@ -80,7 +79,7 @@ def test_samples_are_bounded_and_the_report_says_so(filled: Registry, monkeypatc
 
 
 def test_maps_are_bounded_and_the_report_says_so(filled: Registry, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_module, "MAPS", 1)
+    monkeypatch.setattr("dashboards.report.report.MAPS", 1)
     [kept] = filled.alignments()
     filled.register_alignment(kept.first, kept.second, Lexicon("other.tsv", {"de": ("de",)}), kept.results)
     text = Loads(report(filled)).text

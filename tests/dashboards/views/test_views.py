@@ -89,7 +89,7 @@ def test_storage_beside_full_copies(filled: Registry) -> None:
     assert [name for name, _ in stored.modules] == ["de-en:1", "fr-es:1"]
     assert stored.modules_bytes == sum(module.bytes for module in filled.modules())
     assert stored.copies_bytes == 3 * filled.parent().bytes
-    assert stored.words.startswith("base: ")
+    assert stored.summary.startswith("base: ")
     assert storage(replace(filled.parent(), name="other"), filled.modules()).modules == ()
 
 
