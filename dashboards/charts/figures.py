@@ -1,4 +1,4 @@
-"""The views as plotly figures, for the page, the report and the artifacts."""
+"""The views as plotly figures, for the page, the report and the artifacts of an MLflow run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from continual_mt.evaluation.embedding_map import JointMap
 from dashboards.tables.artifacts import METRICS, percent, points, size
 from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
-MAX_LABELLED_CELLS = 400  # of more cells than this the words in them could not be read
+MAX_LABELLED_CELLS = 400  # text in the cells of a larger heatmap would be too small to read
 MARKERS = {"original": "star", "supervised": "square-open"}
 _COLOUR_SCALE = "Viridis"
 _LANGUAGE_COLOURS = ("#1f77b4", "#c0392b")
 _CANNOT_RUN_COLOUR, _NO_SCORE_COLOUR = "#f1f1f1", "#c9c9c9"
-# Plotly's button that sends a chart to its makers' site is left out: what is shown stays here.
+# Without the buttons that upload a chart to plotly's site: the data must stay on this machine.
 CONFIG: Any = {
     "displaylogo": False,
     "responsive": True,
@@ -27,9 +27,10 @@ CONFIG: Any = {
 
 
 def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
-    """One heatmap, whose colour is the score. Kinds are words in the cells, in large matrices marks on them.
+    """Draw one heatmap, coloured by score, with the kind of recipe in each cell.
 
-    What lies above and below it takes no hover and no click.
+    In a matrix of more than MAX_LABELLED_CELLS cells, a marker shows the kind instead. Only the heatmap reacts to the
+    pointer; the background and the markers do not.
     """
     rows = matrix.rows()
     labelled = len(matrix.sources) * len(matrix.targets) <= MAX_LABELLED_CELLS
@@ -55,7 +56,7 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         title += "; a cell without a mark is zero-shot"
     height = 170 + max(3, len(matrix.sources)) * (44 if labelled else 8)
     figure.update_layout(plot_bgcolor=_CANNOT_RUN_COLOUR)
-    # Ranges of our own: marks would make plotly leave room around the cells.
+    # Fixed ranges: with markers, plotly would add a margin around the cells.
     figure.update_xaxes(type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5])
     figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5])
     return _with_title(figure, title, min(height, 1100))
@@ -66,7 +67,7 @@ def _label(cell: PairCell) -> str:
 
 
 def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]]) -> go.Heatmap:
-    """Grey below pairs that can be run and have no score."""
+    """Colour the cells of pairs that can be run but have no score."""
     return go.Heatmap(
         x=matrix.targets,
         y=matrix.sources,
@@ -93,7 +94,7 @@ def _marks(matrix: PairMatrix, kind: str) -> go.Scatter:
 
 
 def sheet_figure(sheet: SequenceSheet) -> go.Figure:
-    """A heatmap of score × position, a row a pair."""
+    """Draw a heatmap of scores: one row per pair, one column per position."""
     figure = go.Figure(
         go.Heatmap(
             x=sheet.positions,
@@ -113,7 +114,7 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
         )
     )
     figure.update_layout(plot_bgcolor=_CANNOT_RUN_COLOUR)
-    figure.update_xaxes(type="category", title="position in the sequence, and the last addition", side="top")
+    figure.update_xaxes(type="category", title="position in the sequence and last addition", side="top")
     figure.update_yaxes(type="category", autorange="reversed")
     return _with_title(figure, sheet.title + _row_count(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
 
@@ -123,7 +124,7 @@ def _cells(row: Measurement) -> list[tuple[float | None, str]]:
 
 
 def curves_figure(sheets: Sequence[SequenceSheet]) -> go.Figure:
-    """A curve a pair over the positions, a panel a view; a pair has the same colour in all of them."""
+    """Draw one panel per view and one curve per pair over the positions; a pair has the same colour in every panel."""
     figure = make_subplots(rows=1, cols=len(sheets), shared_yaxes=True, subplot_titles=[sheet.view for sheet in sheets])
     colours: dict[str, str] = {}
     for column, sheet in enumerate(sheets, start=1):
@@ -145,24 +146,24 @@ def curves_figure(sheets: Sequence[SequenceSheet]) -> go.Figure:
     most = max(sheets, key=lambda sheet: len(sheet.rows) + sheet.left_out)
     shown = len(most.shown(CURVES))
     hidden = len(most.rows) + most.left_out - shown
-    title = f"{METRICS[sheets[0].metric]} of each pair over the positions{_row_count(shown, hidden)}"
+    title = f"{METRICS[sheets[0].metric]} of each pair by position{_row_count(shown, hidden)}"
     return _with_title(figure, title, 480)
 
 
 def _colour(number: int) -> str:
-    # The golden angle: neighbours in the list are never neighbours in colour.
+    # Steps of the golden angle: curves next to each other in the legend get clearly different hues.
     return f"hsl({number * 137.5 % 360:.0f},65%,{45 if number % 2 else 60}%)"
 
 
 def storage_figure(storage: Storage) -> go.Figure:
-    """Left the whole beside full copies, right the parent beside each module."""
-    figure = make_subplots(rows=1, cols=2, column_widths=[0.3, 0.7], subplot_titles=["together", "each"])
-    together = {
+    """Draw two panels: the total compared with full copies, and the parent and each module."""
+    figure = make_subplots(rows=1, cols=2, column_widths=[0.3, 0.7], subplot_titles=["total", "parent and each module"])
+    totals = {
         "parent": (storage.parent_bytes, 0),
         "modules": (storage.modules_bytes, 0),
         "full copies": (0, storage.copies_bytes),
     }
-    for name, values in together.items():
+    for name, values in totals.items():
         places = ["parent and modules", "full copies"]
         text = [size(value) if value else "" for value in values]
         figure.add_trace(go.Bar(x=places, y=values, name=name, text=text, hoverinfo="name+text"), row=1, col=1)
@@ -182,7 +183,7 @@ def storage_figure(storage: Storage) -> go.Figure:
 
 
 def joint_map_figure(joint_map: JointMap, title: str) -> go.Figure:
-    """A point a word, a colour a language, a line from each word to its translation."""
+    """Draw one point per word, one colour per language, and a line from each word to its translation."""
     figure = go.Figure(_links(joint_map))
     for number, language in enumerate(dict.fromkeys(joint_map.languages)):
         colour = _LANGUAGE_COLOURS[number % len(_LANGUAGE_COLOURS)]
@@ -206,7 +207,7 @@ def joint_map_figure(joint_map: JointMap, title: str) -> go.Figure:
 
 
 def _links(joint_map: JointMap) -> go.Scatter:
-    """All lines as one: a gap ends each of them."""
+    """Return all lines as one trace, with a gap after each line."""
     places: list[tuple[float | None, float | None]] = []
     for start, end in joint_map.links:
         places += [joint_map.xy[start], joint_map.xy[end], (None, None)]
@@ -236,5 +237,5 @@ def _with_title(figure: go.Figure, title: str, height: int) -> go.Figure:
 
 
 def fragment(figure: go.Figure) -> str:
-    """HTML that draws a figure once plotly.js is there."""
+    """Return an HTML fragment that draws the figure; the page has to load plotly.js."""
     return str(figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG))

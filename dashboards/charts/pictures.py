@@ -1,4 +1,4 @@
-"""The views as PNG pictures, drawn by matplotlib without a window or a browser."""
+"""The views as PNG pictures, drawn by matplotlib; neither a display nor a browser is needed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _MAX_WIDTH, _MAX_HEIGHT = 30.0, 40.0
 
 
 def matrix_picture(matrix: PairMatrix, title: str) -> bytes:
-    """Source × target, coloured by score, with the values where they can be read."""
+    """Draw source × target languages, coloured by score; a small matrix shows the values, too."""
     values = [[None if cell is None else cell.value for cell in row] for row in matrix.rows()]
     return _heatmap(values, matrix.targets, matrix.sources, title, METRICS[matrix.metric])
 
 
 def sheet_picture(sheet: SequenceSheet) -> bytes:
-    """Score × position, a row a pair."""
+    """Draw a heatmap of scores: one row per pair, one column per position."""
     labels = [row.label for row in sheet.rows]
     return _heatmap([row.values for row in sheet.rows], sheet.positions, labels, sheet.title, METRICS[sheet.metric])
 
 
 def curves_picture(sheets: Sequence[SequenceSheet]) -> bytes:
-    """A curve a pair over the positions, a panel a view."""
+    """Draw one panel per view and one curve per pair over the positions."""
     figure, panels = _figure(len(sheets), 5.0 * len(sheets) + 3, 5.0)
     colours: dict[str, str] = {}
     for axes, sheet in zip(panels, sheets, strict=True):
@@ -53,7 +53,7 @@ def curves_picture(sheets: Sequence[SequenceSheet]) -> bytes:
 
 
 def storage_picture(storage: Storage) -> bytes:
-    """The whole beside full copies, and each module."""
+    """Draw the total size compared with full copies, and the size of the parent and each module."""
     names = ["full copies", "parent and modules", "parent", *(name for name, _ in storage.modules)]
     stored = [storage.parent_bytes, *(stored for _, stored in storage.modules)]
     values = [storage.copies_bytes, sum(stored), *stored]
@@ -66,11 +66,11 @@ def storage_picture(storage: Storage) -> bytes:
 
 
 def joint_map_picture(joint_map: JointMap, title: str) -> bytes:
-    """A PNG: a colour a language, each point with its word, a line from each word to its translation.
+    """Draw one labelled point per word, one colour per language, and a line from each word to its translation.
 
-    Letters that matplotlib's own font has not got become boxes.
+    Letters missing from matplotlib's default font are drawn as boxes.
     """
-    # Not pyplot, which would look for a screen and keep the figure.
+    # Without pyplot, which would look for a display and keep the figure in memory.
     figure = Figure(figsize=(MAP_INCHES, MAP_INCHES), dpi=MAP_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -85,11 +85,11 @@ def joint_map_picture(joint_map: JointMap, title: str) -> bytes:
             text = axes.annotate(
                 joint_map.labels[i], joint_map.xy[i], (3, 3), textcoords="offset points", fontsize=7, color=colour
             )
-            text.set_parse_math(False)  # a dollar sign is a word
+            text.set_parse_math(False)  # show dollar signs as they are
     axes.set_title(title, parse_math=False)
     for name, share in zip(("x", "y"), joint_map.explained, strict=True):
         axes.set(**{f"{name}label": f"{share:.1%} of the variance"})
-    axes.legend(loc="upper right")  # "best" takes long with many points
+    axes.legend(loc="upper right")  # loc="best" is slow with many points
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

@@ -1,4 +1,4 @@
-"""The local page. Every answer is read from the registry at that moment; the page writes nothing."""
+"""The web page as a Dash application. It reads the registry for each request and never writes to it."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _INDEX = (
 
 
 def create_app(open_registry: OpenRegistry) -> Dash:
-    """The page as an application. ``open_registry`` is called anew for everything that is shown.
+    """Create the application. It calls ``open_registry`` for each request.
 
-    What keeps the registry from being read (it is missing, empty, lost since) is said on the page.
+    A registry that is missing, empty or unreadable gives a message on the page, not an exception.
     """
     app = Dash(
         __name__,
         title="continual_mt",
         update_title="",
         index_string=_INDEX,
-        suppress_callback_exceptions=True,  # what a view holds is there only while it is shown
+        suppress_callback_exceptions=True,  # the elements of a tab exist only while that tab is open
     )
     app.layout = lambda: _layout(open_registry)
     _register_views(app, open_registry)
@@ -50,7 +50,7 @@ def create_app(open_registry: OpenRegistry) -> Dash:
 
 
 def _errors_as_text(shown: Callable[_Parameters, Component]) -> Callable[_Parameters, Component]:
-    """What an error says, in the place of what cannot be shown. One that nobody raised on purpose is logged as well."""
+    """Decorate a callback to show the message of an error; unexpected errors are also logged with their traceback."""
 
     @wraps(shown)
     def answer(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> Component:
@@ -59,10 +59,10 @@ def _errors_as_text(shown: Callable[_Parameters, Component]) -> Callable[_Parame
         except ContinualMTError as error:
             return components.problem(f"{error}")
         except Exception as error:
-            # Not by way of Dash's logger, which writes to standard output.
+            # Dash's logger would write to standard output.
             traceback.print_exc()
             what = f"{type(error).__name__}: {error}"
-            return components.problem(f"the page met an error of its own ({what}); the server's log has the rest")
+            return components.problem(f"internal error: {what}. The server's log has the traceback.")
 
     return answer
 
@@ -75,7 +75,7 @@ def _layout(open_registry: OpenRegistry) -> Component:
         return _controls_and_tabs(parents) if parents else components.problem(NO_PARENT)
 
     heading = html.H1("What continual_mt can translate, and how well")
-    read = components.note(f"Read at {now():%Y-%m-%d %H:%M:%S UTC}; reload the page for what was added since.")
+    read = components.note(f"Read at {now():%Y-%m-%d %H:%M:%S UTC}; reload the page to see later additions.")
     return html.Div([heading, read, body()])
 
 
@@ -96,7 +96,7 @@ def _controls_and_tabs(parents: list[str]) -> Component:
         persistence_type="session",
     )
     controls = html.Div([components.dropdown("parent", "parent", parents, parents[0]), metrics], className="controls")
-    # What is inside of a view waits on its own, and hides nothing else meanwhile.
+    # Only a change of the whole tab shows this spinner; elements inside a tab have their own.
     whole = dcc.Loading(
         html.Div(id="view"),
         target_components={"view": "children"},  # type: ignore[arg-type]  # declared as a mapping without keys
@@ -105,7 +105,7 @@ def _controls_and_tabs(parents: list[str]) -> Component:
 
 
 def _register_views(app: Dash, open_registry: OpenRegistry) -> None:
-    """What is shown for each choice."""
+    """Register the callbacks of the tabs for pairs, sequences and modules, and the choice of the tab."""
 
     @app.callback(
         Output("view", "children"), Input("view-chosen", "value"), Input("parent", "value"), Input("metric", "value")
@@ -130,7 +130,7 @@ def _register_views(app: Dash, open_registry: OpenRegistry) -> None:
     @_errors_as_text
     def samples(source: str | None, target: str | None, parent: str | None) -> Component:
         if not source or not target:
-            return components.note("Click a pair, or choose its languages, to see what it translated.")
+            return components.note("Click a pair, or choose its languages, to see sample translations.")
         with open_registry() as registry:
             return panels.samples(registry, registry.parent(parent), source, target)
 
@@ -208,7 +208,7 @@ def _register_translation(app: Dash, sentences: SentenceTranslator) -> None:
         if not clicks:
             return html.Div()
         if not source or not target or not (text or "").strip():
-            return components.problem("Choose the languages of a pair and write a sentence.")
+            return components.problem("Choose both languages and enter a sentence.")
         translated = sentences.translate(source, target, parent, text or "")
         return html.Div(
             [

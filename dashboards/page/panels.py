@@ -1,4 +1,4 @@
-"""The views of the page, one function each: from a registry to HTML elements."""
+"""The tabs of the page, one function each: from a registry to HTML elements."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SAMPLES = 10
 
 
 def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """The matrix of pairs; ``samples`` below it belongs to the pair that is chosen."""
+    """Return the matrix of pairs; the element ``samples`` below it shows the selected pair."""
     entries = registry.pairs(parent.name)
     matrix = pair_matrix(entries, registry.scores(parent=parent.name, metric=metric), metric)
     title = f"{METRICS[metric]} of the {len(entries):,} pairs that can be run"
@@ -53,7 +53,7 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
 
 
 def samples(registry: Registry, parent: ParentRecord, source: str, target: str) -> Component:
-    """What a pair's recipe translated. Raises UnknownNameError for a pair that cannot be run."""
+    """Return sample translations of a pair. Raises UnknownNameError for a pair that cannot be run."""
     recipe = registry.recipe(source, target, parent=parent.name)
     scores = registry.scores(Pair(source, target), parent=parent.name)
     corpora = {corpus.digest: corpus for corpus in registry.corpora()}
@@ -61,17 +61,17 @@ def samples(registry: Registry, parent: ParentRecord, source: str, target: str) 
 
 
 def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """A choice of sequences; ``sequence-figures`` belongs to the one that is chosen."""
+    """Return a list of sequences; the element ``sequence-figures`` shows the selected one."""
     found = {record.digest: f"{record.name} ({record.mode})" for record in registry.sequences(parent.name)}
     if not found:
-        return components.note("There is no sequence on this parent yet; 'continual-mt sequence run' makes one.")
+        return components.note("This parent has no sequence yet; 'continual-mt sequence run' trains one.")
     sources, targets = _languages(registry, parent)
     return html.Div(
         [
             html.Div(
                 [
                     components.dropdown("sequence", "sequence", found, list(found)[-1]),
-                    components.dropdown("language", "only pairs with", sorted({*sources, *targets})),
+                    components.dropdown("language", "pairs that include", sorted({*sources, *targets})),
                 ],
                 className="controls",
             ),
@@ -81,19 +81,22 @@ def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
 
 def sequence(registry: Registry, digest: str | None, language: str | None, metric: str) -> Component:
-    """A sequence's heatmaps, one a view, and its curves."""
+    """Return the charts of a sequence: one heatmap per view, and the curves."""
     for record in registry.sequences():
         if record.digest == digest:
             sheets = sequence_sheets(record, registry.cells(record.digest, metric=metric), metric, language=language)
             drawn = [components.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
             if sheets:
                 return html.Div([*drawn, components.graph(figures.curves_figure(sheets), "curves")])
-            return components.note(f"Nothing was scored along this sequence in {METRICS[metric]} yet.")
+            return components.note(f"This sequence has no {METRICS[metric]} scores yet.")
     return components.note("Choose a sequence.")
 
 
 def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """What was kept, and a choice of two tables; ``joint-map`` and ``neighbours`` belong to those that are chosen."""
+    """Return the stored alignments and two lists of embedding tables.
+
+    The elements ``joint-map`` and ``neighbours`` show the two selected tables.
+    """
     kept = registry.alignments(parent.name)
     table = [components.table(alignments_table(kept)), components.note(EXPLAINED)]
     names = list(_embeddings(registry, parent))
@@ -105,7 +108,7 @@ def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Componen
                 [
                     components.dropdown("first-table", "first table", names),
                     components.dropdown("second-table", "second table", names),
-                    html.Label(["a word of the first", word]),
+                    html.Label(["word of the first table", word]),
                     html.Button("Look up", id="look-up"),
                 ],
                 className="controls tables",
@@ -118,9 +121,9 @@ def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
 
 def joint_map(registry: Registry, parent: ParentRecord, first: str | None, second: str | None) -> Component:
-    """The map of two tables that were chosen."""
+    """Return the map of the two selected tables."""
     if not first or not second:
-        return components.note("Choose two embedding tables of one side for a map of the space that they share.")
+        return components.note("Choose two embedding tables of the same side to see a map of their shared space.")
     shown = map_of(registry, *_selected_tables(registry, parent, first, second))
     return html.Div(
         [components.graph(figures.joint_map_figure(shown.drawn, shown.title), "map"), components.note(shown.note)]
@@ -135,14 +138,14 @@ def neighbours(
     word: str | None,
     neighbourhoods: Neighbourhoods,
 ) -> Component:
-    """What lies nearest to a word. Raises InputError while something is missing."""
+    """Return the nearest neighbours of a word. Raises InputError if a table or the word is missing."""
     if not first or not second or not (word or "").strip():
-        raise InputError("Choose two embedding tables and write a word of the first.")
+        raise InputError("Choose two embedding tables and enter a word of the first one.")
     tables = _selected_tables(registry, parent, first, second)
     found = neighbourhoods.nearest(registry, *tables, (word or "").strip())
     return html.Div(
         [
-            components.note(f"Nearest to {word} in {name_of(tables[1])}, by CSLS; ▁ begins a word."),
+            components.note(f"Nearest to {word} in {name_of(tables[1])}, by CSLS. ▁ marks the start of a word."),
             components.table(neighbours_table(found)),
         ]
     )
@@ -151,30 +154,35 @@ def neighbours(
 def _selected_tables(
     registry: Registry, parent: ParentRecord, first: str, second: str
 ) -> tuple[EmbeddingRecord, EmbeddingRecord]:
-    """Raises InputError for tables that are not there, which was so when another parent was chosen."""
+    """Return the records of the two selected tables.
+
+    Raises InputError if the parent does not have them, as happens just after another parent was selected.
+    """
     tables = _embeddings(registry, parent)
     if first not in tables or second not in tables:
-        raise InputError(f"{parent.name} has no embedding table {first if first not in tables else second}")
+        raise InputError(
+            f"unknown embedding table '{first if first not in tables else second}' on parent {parent.name}"
+        )
     check_comparable(tables[first], tables[second])
     return tables[first], tables[second]
 
 
 def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, EmbeddingRecord]:
-    """By what the page calls them."""
+    """Return the embedding tables of a parent and its modules by their name on the page."""
     return {f"{table.side} {name_of(table)}": table for table in embeddings_of(registry, parent)}
 
 
 def storage_panel(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """Bytes of the parent and its modules beside full copies."""
+    """Return the chart of the bytes of the parent and its modules, compared with full copies."""
     kept = storage(parent, registry.modules(parent.name))
     return components.graph(figures.storage_figure(kept), "storage")
 
 
 def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """The modules, MODULES_PER_PAGE at a time."""
+    """Return a list of pages of modules; the element ``modules`` shows the selected page."""
     count = len(registry.modules(parent.name))
     if not count:
-        return components.note("This parent has no module yet; 'continual-mt add' makes one.")
+        return components.note("This parent has no module yet; 'continual-mt add' trains one.")
     choices = {
         str(first): f"{first + 1} to {min(first + MODULES_PER_PAGE, count)} of {count}"
         for first in range(0, count, MODULES_PER_PAGE)
@@ -184,7 +192,7 @@ def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
 
 
 def modules_page(registry: Registry, parent: ParentRecord, first: int) -> Component:
-    """The modules behind the first ones."""
+    """Return up to MODULES_PER_PAGE modules from number ``first``, counted from 0."""
     shown = registry.modules(parent.name)[first : first + MODULES_PER_PAGE]
     annotations, relations = registry.all_annotations(parent.name), registry.lineages(shown)
     return html.Div(
@@ -198,7 +206,7 @@ def modules_page(registry: Registry, parent: ParentRecord, first: int) -> Compon
 
 
 def translate(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """A box for a sentence."""
+    """Return the form to translate a sentence."""
     sources, targets = _languages(registry, parent)
     return html.Div(
         [
@@ -217,7 +225,7 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
 
 def _languages(registry: Registry, parent: ParentRecord) -> tuple[list[str], list[str]]:
-    """Source and target languages: the parent's and those that modules brought."""
+    """Return the source and the target languages of a parent and its modules."""
     modules = registry.modules(parent.name)
     sources = {parent.pair.source, *(module.language for module in modules if module.side == "source")}
     targets = {parent.pair.target, *(module.language for module in modules if module.side == "target")}

@@ -1,4 +1,4 @@
-"""Serving the page on this machine."""
+"""The server of the page."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def serve(app: Dash, host: str, port: int, on_start: Callable[[str], None]) -> None:
-    """Serve until interrupted. ``on_start`` is told the page's address; port 0 takes any that is free.
+    """Serve until interrupted; port 0 selects a free port. ``on_start`` is called with the address of the page.
 
-    On this machine's own address only requests that name it are answered, so that no other site's name can be made
-    to lead here. Raises AddressError when the address cannot be used.
+    On a loopback address, requests with another machine's name in their Host header are rejected, which prevents DNS
+    rebinding. Raises AddressError if the address cannot be used.
     """
     with _listening_socket(host, port) as listener:
         if _is_loopback(host):
@@ -35,7 +35,7 @@ def serve(app: Dash, host: str, port: int, on_start: Callable[[str], None]) -> N
 
 
 def _reject_other_hosts(app: Dash, names: set[str]) -> None:
-    """Refuse requests that name another machine. Flask has a setting for this, which knows no IPv6."""
+    """Reject requests whose Host header names another machine. Flask's own setting for this does not support IPv6."""
 
     def reject() -> None:
         if urlsplit(f"//{request.host}").hostname not in names:
@@ -45,7 +45,7 @@ def _reject_other_hosts(app: Dash, names: set[str]) -> None:
 
 
 def _server(app: Dash, host: str, listener: socket.socket) -> BaseWSGIServer:
-    # A line for each request would bury what was said at the start.
+    # A line for each request would hide the messages printed at startup.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     return make_server(host, listener.getsockname()[1], app.server, threaded=True, fd=listener.fileno())
 
@@ -55,9 +55,11 @@ def _listening_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        # Python adds the address to the system's words.
+        # Python appends the address to the system's message.
         reason = f"{error.strerror or error}".partition(" (while")[0]
-        raise AddressError(f"cannot serve on {host} port {port}: {reason}; give another --host or --port") from error
+        raise AddressError(
+            f"cannot serve on {host} port {port}: {reason}. Fix: use another --host or --port"
+        ) from error
 
 
 def _in_url(host: str) -> str:

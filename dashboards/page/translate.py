@@ -1,4 +1,4 @@
-"""Translating a sentence for the page."""
+"""Translation of single sentences for the page."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Translation:
 
 
 class SentenceTranslator:
-    """Translates one sentence at a time and keeps the weights of the pairs that were asked for last.
+    """Translates one sentence at a time and caches the weights that it used.
 
-    What can be run is asked of a registry that is opened anew for each sentence; only weights are kept, and they are
-    known by their digest. With more than MAX_CACHED_MODULES modules, or after an error, they are read again.
+    Recipes are looked up in a registry opened for each sentence, so a new module is seen at once. Only weights are
+    cached, by digest. The cache is emptied when it exceeds MAX_CACHED_MODULES modules, and after an error.
     """
 
     def __init__(self, open_registry: Callable[[], Registry]) -> None:
@@ -35,9 +35,9 @@ class SentenceTranslator:
         self._lock = Lock()
 
     def translate(self, source: str, target: str, parent: str, text: str) -> Translation:
-        """Raises InputError for text that is too long, and what the registry raises."""
+        """Translate one sentence. Raises InputError for text that is too long, and the registry's errors."""
         if len(text) > MAX_CHARACTERS:
-            raise InputError(f"the text has {len(text):,} characters; the page translates up to {MAX_CHARACTERS:,}")
+            raise InputError(f"text: {len(text):,} characters; expected at most {MAX_CHARACTERS:,}")
         with self._open_registry() as registry:
             recipe = registry.recipe(source, target, parent=parent)
         sentence = " ".join(text.split())
@@ -45,12 +45,12 @@ class SentenceTranslator:
             try:
                 return self._run(recipe, sentence)
             except ContinualMTError:
-                # What was kept may be of another registry that was in this place before.
+                # The cache may belong to another registry that was at the same location before.
                 self.close()
                 return self._run(recipe, sentence)
 
     def close(self) -> None:
-        """Forget the weights."""
+        """Empty the cache."""
         if self._cached is not None:
             self._cached.close()
         self._cached, self._cached_modules = None, set()

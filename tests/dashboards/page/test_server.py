@@ -39,7 +39,10 @@ def test_only_names_of_this_machine_are_answered_and_an_interruption_ends_it(hom
 def test_an_address_that_is_taken_is_named(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(AddressError, match=rf"cannot serve on 127.0.0.1 port {port}: Address already in use; give"):
+        with pytest.raises(
+            AddressError,
+            match=rf"cannot serve on 127.0.0.1 port {port}: Address already in use\. Fix: use another --host or --port",
+        ):
             serve(create_app(lambda: Registry.open(home)), "127.0.0.1", port, print)
 
 

@@ -24,7 +24,7 @@ def test_a_sentence_and_its_recipe(filled: Registry, home: Path) -> None:
 
 def test_what_cannot_be_translated_is_said(home: Path) -> None:
     sentences = SentenceTranslator(lambda: Registry.open(home))
-    with pytest.raises(InputError, match=r"the text has 2,001 characters; the page translates up to 2,000"):
+    with pytest.raises(InputError, match=r"text: 2,001 characters; expected at most 2,000"):
         sentences.translate("fr", "en", "base", "a" * (MAX_CHARACTERS + 1))
     with pytest.raises(UnknownNameError, match="there is no pair 'en-fr'"):
         sentences.translate("en", "fr", "base", "a")

@@ -64,7 +64,7 @@ def test_a_sheet_a_view_with_a_row_a_pair_and_a_column_a_position(filled: Regist
     ]
     assert routed.rows[0].values == (50.25, 50.25, 50.25)
     assert routed.rows[1].kinds == ("", "supervised", "supervised")
-    assert routed.title == "BLEU, routed: every pair by its own recipe"
+    assert routed.title == "BLEU, routed: every pair uses its own recipe"
 
 
 @pytest.mark.parametrize(
