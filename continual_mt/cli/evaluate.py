@@ -37,13 +37,13 @@ def evaluate(
     by_test: options.ByTest = None,
     parent: options.OfParent = None,
     beam: options.Beam = 5,
-    name: Annotated[str, typer.Option(help="What the test set is called.")] = options.TEST,
+    name: Annotated[str, typer.Option(help="Name of the test set.")] = options.TEST,
     logits: Annotated[
         bool,
         typer.Option(
             "--logits",
-            help="Score nothing; print the SHA-256 of the float32 logits on these sentences. Where it is the same "
-            "again, the model is the same to the bit.",
+            help="Print the SHA-256 of the float32 logits on these sentences instead of scores. Equal digests show "
+            "that two models compute exactly the same.",
         ),
     ] = False,
     home: options.Home = None,
@@ -51,7 +51,7 @@ def evaluate(
 ) -> None:
     """Score a pair on a test set and register the scores.
 
-    BLEU and chrF are sacreBLEU's, beside those of copying the source.
+    BLEU and chrF are computed by sacreBLEU, also for an unchanged copy of the source.
     """
     from continual_mt.languages import Pair
     from registry import Registry

@@ -1,4 +1,4 @@
-"""``continual-mt``: the verbs, and what becomes of their errors."""
+"""``continual-mt``: the verbs, and the exit codes of their errors."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ app.command(epilog=report.EPILOG)(report.report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, 1 for a failure, 2 for misuse; what nobody foresaw is raised, with its traceback."""
+    """Run one command. Returns 0 for success, 1 for a failure, 2 for misuse. Unexpected exceptions are not caught."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
     try:
@@ -88,29 +88,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    # Not typer's own main(), which hides KeyboardInterrupt and every broken pipe from us.
+    # Not typer's own main(), which handles KeyboardInterrupt and broken pipes itself.
     command = get_command(app)
     try:
         context = command.make_context(options.PROGRAM, arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
-    except OSError as error:  # help that cannot be written
+    except OSError as error:  # while printing the help
         drop_output()
-        raise StorageError(f"standard output cannot be written to: {error.strerror or error}") from error
+        raise StorageError(f"standard output: write failed: {error.strerror or error}") from error
     with context:
         command.invoke(context)
 
 
 def _open_closed_streams() -> None:
-    """A stream that the shell closed (``>&-``) is one that nobody reads, or that has nothing to read."""
+    """Replace standard streams that the shell closed (``>&-``) by the null device."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # to the end
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # open until the end
 
 
 def _verb(arguments: Sequence[str]) -> str:
-    """The words that name the verb, as far as there is one."""
+    """Return the program's name and the words that form the verb, as far as they are valid."""
     command, words = get_command(app), [options.PROGRAM]
     for word in arguments:
         below = getattr(command, "commands", {}).get(word)
@@ -122,7 +122,7 @@ def _verb(arguments: Sequence[str]) -> str:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds the program as Ctrl-C does, so that leases are given back and files hold whole lines."""
+    """Handle SIGTERM like Ctrl-C, so that leases are released and output files end in a complete line."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What goes where: data to standard output, everything that is said to standard error."""
+"""Console output: data to standard output, messages and progress bars to standard error."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
+    """Print a message on standard error."""
     print(text, file=sys.stderr)
 
 
 def print_text(text: str) -> None:
-    """Text as UTF-8, whatever the terminal's encoding is called: what is piped into files has to be the same anywhere.
+    """Print text as UTF-8, whatever the encoding of the terminal: piped output has to be the same everywhere.
 
-    Raises StorageError when it cannot be written.
+    Raises StorageError if writing fails.
     """
     with _writing():
         sys.stdout.flush()
@@ -32,11 +33,12 @@ def print_text(text: str) -> None:
 
 
 def print_json(value: object) -> None:
+    """Print a value as indented JSON."""
     print_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def print_table(table: Table) -> None:
-    """Fitted to a terminal; elsewhere plain lines."""
+    """Print a table, fitted to the terminal; into a file or pipe, as plain lines."""
     from rich.console import Console
 
     from dashboards.tables.table import for_terminal, plain
@@ -49,7 +51,7 @@ def print_table(table: Table) -> None:
 
 
 def reader_is_gone() -> bool:
-    """Whether standard output is a pipe that nobody reads any more. It is dropped then: nothing can be said there."""
+    """Return whether standard output is a pipe whose reader has ended; if so, discard further output."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     gone = any(event & select.POLLERR for _, event in poll.poll(0))
@@ -66,19 +68,22 @@ def _writing() -> Iterator[None]:
         raise
     except OSError as error:
         drop_output()
-        raise StorageError(f"standard output cannot be written to: {error.strerror or error}") from error
+        raise StorageError(f"standard output: write failed: {error.strerror or error}") from error
 
 
 def drop_output() -> None:
-    """Send what is still buffered to nowhere, or Python complains about it at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Redirect standard output to the null device; otherwise Python reports the unwritten buffer at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 @contextmanager
 def counting(title: str, total: int | None, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Yields what takes the number done so far; ``total`` is None where nobody knows it."""
+    """Show a progress bar if standard error is a terminal; yields a function that takes the number done so far.
+
+    ``total`` is None if it is unknown.
+    """
     if not shown or not sys.stderr.isatty():
         yield lambda done: None
         return
