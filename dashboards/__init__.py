@@ -1,1 +1,1 @@
-"""Tables, pictures, report and page, drawn from the registry's records and from what was measured."""
+"""Tables, charts, the HTML report and the web page, built from the registry's records."""

@@ -76,7 +76,7 @@ def _page(browser: Browser, address: str, asked: argparse.Namespace) -> None:
         _choose(browser, "sequence", asked.sequence)
     if asked.language:
         _choose(browser, "language", asked.language)
-    browser.text("#curves", "over the positions")
+    browser.text("#curves", "by position")
     _take(browser, asked.out / "sequences.png")
 
     browser.click("#tab-alignment")
@@ -92,7 +92,7 @@ def _page(browser: Browser, address: str, asked: argparse.Namespace) -> None:
     _take(browser, asked.out / "alignment.png")
 
     browser.click("#tab-storage")
-    browser.text("#storage", "as full copies")
+    browser.text("#storage", "full copies would take")
     _take(browser, asked.out / "storage.png")
 
     browser.click("#tab-modules")

@@ -1,4 +1,4 @@
-"""The command line: one small file a verb. It may import everything, nothing imports it.
+"""The command line: one small file per verb. It may import every package; no package imports it.
 
-Starting up stays quick: what loads slowly (torch, Ray, MLflow) is imported inside the handlers.
+Slow imports (torch, Ray, MLflow) are inside the handlers, so that the program starts quickly.
 """

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, say
+from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.errors import InputError, StorageError
 from continual_mt.home import Home
 
@@ -17,39 +17,43 @@ EPILOG = options.examples(
     "continual-mt align de fr --lexicon de-fr.tsv --map de-fr.png --json",
     "continual-mt align de-en:1 fr --lexicon de-fr.tsv --keep",
 )
-WHAT = "A language, or one version of a module that brings it: de, de-en:1, de-en@champion."
+LANGUAGE = "A language, or a module that adds one: de, de-en:1, de-en@champion."
 
-_FEW = 100
-# Half of a 95 % interval around a share of one half is this over the root of the queries: 1.96 · √¼.
-_HALF_WIDTH = 0.98
+_FEW_QUERIES = 100
+# The 95 % margin of error of a share p over n queries is 1.96 · √(p(1 - p) / n): at most 0.98 / √n, where p is 1/2.
+_MARGIN = 0.98
 
 
 def align(
-    first: Annotated[str, typer.Argument(metavar="FIRST", help=WHAT)],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help=WHAT)],
+    first: Annotated[str, typer.Argument(metavar="FIRST", help=LANGUAGE)],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help=LANGUAGE)],
     lexicon: Annotated[
         Path,
-        typer.Option("--lexicon", metavar="FILE", help="A word of FIRST and one of SECOND a line, plain, .gz or .zst."),
+        typer.Option(
+            "--lexicon",
+            metavar="FILE",
+            help="Lexicon: a word of FIRST, a tab or space, a word of SECOND per line; plain, .gz or .zst.",
+        ),
     ],
     side: Annotated[
         Literal["source", "target"] | None,
-        typer.Option("--side", help="Whose embeddings.  [default: the side that both languages are on]"),
+        typer.Option("--side", help="Side of the embeddings.  [default: the side that has both languages]"),
     ] = None,
     parent: options.OfParent = None,
     map_file: Annotated[
         Path | None,
-        typer.Option("--map", metavar="FILE", help="Draw frequent words and their translations, a PNG."),
+        typer.Option("--map", metavar="FILE", help="Also draw a map of frequent words and their translations, as PNG."),
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the result in the registry, for the page and the report.")
+        bool, typer.Option("--keep", help="Store the result in the registry, for the dashboard and the report.")
     ] = False,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure how well the embeddings of two languages align.
 
-    Words of FIRST are looked up among those of SECOND, and the lexicon says what is right. A language is the parent's
-    where the parent has it, else that of the module that stands for the pair that brings it.
+    Looks up words of FIRST among the words of SECOND and checks the result against the lexicon. Reports precision@1 and
+    precision@5. If the parent has a language, its embeddings are used, else those of the module that adds the language.
     """
     from continual_mt.evaluation.alignment import align as look_up
     from continual_mt.evaluation.embedding_map import joint_map
@@ -69,13 +73,13 @@ def align(
         results = look_up(*tables, gold)
         figures = [result.precision for result in results]
         if map_file and drawn:
-            from dashboards.charts.alignment_map import draw
+            from dashboards.charts.pictures import joint_map_picture
 
-            _write(map_file, draw(drawn, title))
-            say(f"{map_file} shows {len(drawn.labels):,} words")
+            _write(map_file, joint_map_picture(drawn, title))
+            say(f"wrote {map_file}: a map of {len(drawn.labels):,} words")
         if keep:
             registry.register_alignment(*ends, gold, figures)
-            say("kept; 'continual-mt dashboard' and 'continual-mt report' show it")
+            say("stored; 'continual-mt dashboard' and 'continual-mt report' show it")
     if as_json:
         about = {
             "parent": ends[0].parent,
@@ -87,21 +91,21 @@ def align(
         print_json({**about, "lexicon": str(lexicon), "words": len(gold.translations), **found})
     else:
         print_table(alignment_table(figures))
-    for queries in sorted({figure.queries for figure in figures if 0 < figure.queries < _FEW}):
-        off = _HALF_WIDTH / queries**0.5
-        say(f"{queries} queries are few: by their choice alone a precision may be {off:.0%} off (95 %)")
+    for queries in sorted({figure.queries for figure in figures if 0 < figure.queries < _FEW_QUERIES}):
+        margin = _MARGIN / queries**0.5
+        say(f"warning: only {queries} queries; the margin of error of a precision is up to ±{margin:.0%} (95 %)")
 
 
 def _check_map(path: Path | None) -> None:
-    """Before anything is computed. Raises InputError."""
+    """Check the file name before anything is computed. Raises InputError."""
     if path is not None and path.suffix.lower() != ".png":
-        raise InputError(f"{path}: a map is a PNG; give it a name that ends in .png")
+        raise InputError(f"{path}: unsupported file type; expected a name that ends in .png")
     if path is not None and not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+        raise InputError(f"{path}: the folder {path.parent} does not exist. Fix: create it")
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{path}: write failed: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, say
+from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ EPILOG = options.examples(
     "continual-mt compare fr-en original retention:de-en",
     "continual-mt compare de-en de-en:1 de-en:2 --test newstest --metric bleu",
 )
-# continual_mt.evaluation.metrics's MetricName, which would bring all of sacreBLEU into every verb's start.
+# The same as continual_mt.evaluation.metrics.MetricName, whose import would load sacreBLEU for every verb.
 Metric = Literal["bleu", "chrf"]
 
 RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as de-en:1 or de-en@champion."
@@ -27,20 +27,20 @@ RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as
 def compare(
     pair: Annotated[str, typer.Argument(metavar="PAIR")],
     first: Annotated[str, typer.Argument(metavar="FIRST", help=RECIPE)],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another of these.")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="The other recipe, written the same way.")],
     test: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The test set.  [default: the largest that both were scored on]"),
+        typer.Option(metavar="NAME", help="Test set.  [default: the largest one with scores of both]"),
     ] = None,
-    metric: Annotated[Metric | None, typer.Option(help="One metric.  [default: all]")] = None,
+    metric: Annotated[Metric | None, typer.Option(help="Metric.  [default: all]")] = None,
     parent: options.OfParent = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say whether one recipe of a pair is better than another, or only luckier.
+    """Test whether the difference between two recipes of a pair is significant.
 
-    Takes the translations that 'evaluate' and training kept, and sacreBLEU's paired bootstrap with 1,000 resamples. The
-    difference is second - first.
+    Applies sacreBLEU's paired bootstrap test with 1,000 resamples to the translations stored by 'evaluate' and by
+    training. The difference is second - first.
     """
     from continual_mt.evaluation.metrics import METRICS
     from continual_mt.evaluation.significance import compare as bootstrap

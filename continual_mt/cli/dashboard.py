@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_text, say
+from continual_mt.cli.support.console import print_text, say
 from continual_mt.errors import UnknownNameError
 from continual_mt.home import TRACKING_VARIABLE, Home
 
@@ -24,48 +24,50 @@ MLFLOW_PORT = 5000
 
 
 def dashboard(
-    host: Annotated[str, typer.Option(help="Address to serve on; another one lets other machines in.")] = LOOPBACK,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes one that is free.")] = PORT,
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; 0.0.0.0 also allows access from other machines.")
+    ] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve on; 0 selects a free port.")] = PORT,
     mlflow: Annotated[
-        bool, typer.Option("--mlflow", help="Print the command that opens MLflow's pages, and end.")
+        bool, typer.Option("--mlflow", help="Print the command that starts the MLflow UI, and exit.")
     ] = False,
     home: options.Home = None,
 ) -> None:
-    """Serve a page of what the registry holds.
+    """Serve a web page that shows the registry.
 
-    Pairs and their scores, sequences, alignments, storage, modules, and a box to translate a sentence. The curves of
-    every run are in MLflow's pages, which a command opens that is printed at the start.
+    The page has pairs and their scores, sequences, alignments, storage and modules, and translates sentences. Training
+    curves are in the MLflow UI; the command that starts it is printed at startup.
     """
     place = Home.resolve(home)
     if mlflow:
         _print_mlflow(place)
         return
-    from dashboards.page.app import page
+    from dashboards.page.app import create_app
     from dashboards.page.server import serve
     from registry import Registry
 
     with suppress(UnknownNameError):
         _print_mlflow(place)
-    with suppress(KeyboardInterrupt):  # which is how a page that is served ends
-        serve(page(lambda: Registry.open(place.path)), host, port, _started)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is the normal way to stop the server
+        serve(create_app(lambda: Registry.open(place.path)), host, port, _started)
 
 
 def _started(address: str) -> None:
-    say(f"the page is at {address}; Ctrl-C ends it")
+    say(f"the page is at {address}; press Ctrl-C to stop")
 
 
 def _print_mlflow(place: Home) -> None:
-    """Raises UnknownNameError when nothing was tracked."""
+    """Print the command that starts the MLflow UI. Raises UnknownNameError if there are no MLflow runs."""
     given = os.environ.get(TRACKING_VARIABLE)
     if given and given.startswith(("http://", "https://")):
-        say(f"runs are tracked by the server that {TRACKING_VARIABLE} names; open its address in a browser")
+        say(f"runs are tracked by the MLflow server in {TRACKING_VARIABLE}; open that address in a browser")
         return
     if given:
-        # Not spelt out: the URL of a database may hold a password.
+        # Print the variable's name, not its value: the URL of a database may contain a password.
         store = f'"${TRACKING_VARIABLE}"'
     elif (place.path / "mlflow.db").is_file():
         store = shlex.quote(place.tracking)
     else:
-        raise UnknownNameError(f"nothing has been tracked in {place.path}; train a parent, or give the right --home")
+        raise UnknownNameError(f"{place.path}: no MLflow runs found. Fix: train a parent, or use another --home")
     print_text(f"mlflow ui --backend-store-uri {store} --host {LOOPBACK} --port {MLFLOW_PORT}\n")
-    say(f"run it for the curves of every run, then open http://{LOOPBACK}:{MLFLOW_PORT}")
+    say(f"run this command to see the training curves at http://{LOOPBACK}:{MLFLOW_PORT}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.console import print_json, print_table, print_text, say
 from continual_mt.errors import CorruptionError, FailureError, StorageError
 from continual_mt.home import Home
 from continual_mt.languages import Pair

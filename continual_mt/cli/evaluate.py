@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, print_text, say
-from continual_mt.cli.support.progress import counting
+from continual_mt.cli.support.console import counting, print_json, print_table, print_text, say
 from continual_mt.cli.support.spec_options import ORIGIN
 from continual_mt.errors import SpecError
 from continual_mt.home import Home
@@ -38,13 +37,13 @@ def evaluate(
     by_test: options.ByTest = None,
     parent: options.OfParent = None,
     beam: options.Beam = 5,
-    name: Annotated[str, typer.Option(help="What the test set is called.")] = options.TEST,
+    name: Annotated[str, typer.Option(help="Name of the test set.")] = options.TEST,
     logits: Annotated[
         bool,
         typer.Option(
             "--logits",
-            help="Score nothing; print the SHA-256 of the float32 logits on these sentences. Where it is the same "
-            "again, the model is the same to the bit.",
+            help="Print the SHA-256 of the float32 logits on these sentences instead of scores. Equal digests show "
+            "that two models compute exactly the same.",
         ),
     ] = False,
     home: options.Home = None,
@@ -52,7 +51,7 @@ def evaluate(
 ) -> None:
     """Score a pair on a test set and register the scores.
 
-    BLEU and chrF are sacreBLEU's, beside those of copying the source.
+    BLEU and chrF are computed by sacreBLEU, also for an unchanged copy of the source.
     """
     from continual_mt.languages import Pair
     from registry import Registry

@@ -1,4 +1,4 @@
-"""``continual-mt``: the verbs, and what becomes of their errors."""
+"""``continual-mt``: the verbs, and the exit codes of their errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import typer
 from typer.main import get_command
 
 from continual_mt.cli import add, align, compare, dashboard, demo, evaluate, pairs, parent, report, sequence, translate
-from continual_mt.cli.registry import backup as registry_copy
+from continual_mt.cli.registry import backup as registry_backup
 from continual_mt.cli.registry import bundle as registry_bundle
-from continual_mt.cli.registry import maintenance as registry_care
+from continual_mt.cli.registry import maintenance as registry_maintenance
 from continual_mt.cli.registry import registry, reproduce
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import drop_output, print_text, reader_is_gone, say
+from continual_mt.cli.support.console import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
 
 FAILURE, MISUSE = 1, 2
@@ -54,8 +54,8 @@ app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=align.EPILOG)(align.align)
 app.command(epilog=translate.EPILOG)(translate.translate)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
-for care in (registry_care, registry_copy, registry_bundle):
-    care.add_to(registry.app)
+for group in (registry_maintenance, registry_backup, registry_bundle):
+    group.add_to(registry.app)
 registry.app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.add_typer(registry.app, name="registry")
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
@@ -63,7 +63,7 @@ app.command(epilog=report.EPILOG)(report.report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, 1 for a failure, 2 for misuse; what nobody foresaw is raised, with its traceback."""
+    """Run one command. Returns 0 for success, 1 for a failure, 2 for misuse. Unexpected exceptions are not caught."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
     try:
@@ -88,29 +88,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    # Not typer's own main(), which hides KeyboardInterrupt and every broken pipe from us.
+    # Not typer's own main(), which handles KeyboardInterrupt and broken pipes itself.
     command = get_command(app)
     try:
         context = command.make_context(options.PROGRAM, arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
-    except OSError as error:  # help that cannot be written
+    except OSError as error:  # while printing the help
         drop_output()
-        raise StorageError(f"standard output cannot be written to: {error.strerror or error}") from error
+        raise StorageError(f"standard output: write failed: {error.strerror or error}") from error
     with context:
         command.invoke(context)
 
 
 def _open_closed_streams() -> None:
-    """A stream that the shell closed (``>&-``) is one that nobody reads, or that has nothing to read."""
+    """Replace standard streams that the shell closed (``>&-``) by the null device."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # to the end
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # open until the end
 
 
 def _verb(arguments: Sequence[str]) -> str:
-    """The words that name the verb, as far as there is one."""
+    """Return the program's name and the words that form the verb, as far as they are valid."""
     command, words = get_command(app), [options.PROGRAM]
     for word in arguments:
         below = getattr(command, "commands", {}).get(word)
@@ -122,7 +122,7 @@ def _verb(arguments: Sequence[str]) -> str:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds the program as Ctrl-C does, so that leases are given back and files hold whole lines."""
+    """Handle SIGTERM like Ctrl-C, so that leases are released and output files end in a complete line."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

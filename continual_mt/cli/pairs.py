@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, say
+from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.home import Home
 
 EPILOG = options.examples(
@@ -20,9 +20,9 @@ def pairs(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show every pair that can be translated.
+    """List every pair that can be translated.
 
-    How it is assembled, and how well it scores: its best BLEU, and chrF on the same test set.
+    Shows the recipe of each pair, its best BLEU, and chrF on the same test set.
     """
     from dashboards.tables.artifacts import pairs_table
     from registry import Registry
@@ -35,4 +35,4 @@ def pairs(
     elif entries:
         print_table(pairs_table(entries, scores))
     else:
-        say("there is no pair yet; train a parent with 'continual-mt parent train'")
+        say("no pairs yet; train a parent with 'continual-mt parent train'")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import say
+from continual_mt.cli.support.console import say
 from continual_mt.errors import StorageError
 from continual_mt.home import Home
 
@@ -18,9 +18,10 @@ EPILOG = options.examples("continual-mt report report.html", "continual-mt repor
 def report(
     path: Annotated[Path, typer.Argument(metavar="OUT.html", help="File to write.")], home: options.Home = None
 ) -> None:
-    """Write what the dashboard shows to one HTML file.
+    """Write the content of the dashboard to one HTML file.
 
-    It loads nothing from outside, so that it can be kept and sent. Samples are shown of some pairs; it says of which.
+    The file works offline and can be archived and sent. It has sample translations of a limited number of pairs, which
+    it names.
     """
     from dashboards.report.report import report as content_of
     from registry import Registry
@@ -30,5 +31,5 @@ def report(
     try:
         path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StorageError(f"{path}: write failed: {error.strerror or error}") from error
     say(f"wrote {path}")

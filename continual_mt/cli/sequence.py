@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.console import print_json, print_table, print_text, say
 from continual_mt.cli.support.run_job import Job
 from continual_mt.home import Home
 
@@ -79,8 +79,15 @@ def show(
 
 
 def _print(history: History, summary: Summary) -> None:
-    from dashboards.tables import sequences as tables
     from dashboards.tables.artifacts import METRICS
+    from dashboards.tables.sequences import (
+        additions_table,
+        averages_table,
+        forgetting_table,
+        matrix_table,
+        measures_table,
+        scored_on_table,
+    )
 
     sequence, last = history.sequence, history.last
     count = len(sequence.additions)
@@ -92,13 +99,13 @@ def _print(history: History, summary: Summary) -> None:
         say("nothing was scored along it yet; its pairs need test sets, and 'continual-mt sequence run' scores them")
         return
     print_text(f"scored: up to position {last} of {count}\n")
-    named = [(f"{METRICS[m.metric]}, {view}", tables.matrix_table(m, sequence)) for view, m in history.matrices()]
+    named = [(f"{METRICS[m.metric]}, {view}", matrix_table(m, sequence)) for view, m in history.matrices()]
     named += [
-        ("test sets", tables.scored_on_table(summary)),
-        ("additions", tables.additions_table(summary)),
-        ("averages", tables.averages_table(summary)),
-        ("forgetting, in BLEU", tables.forgetting_table(summary)),
-        ("measures", tables.measures_table(summary)),
+        ("test sets", scored_on_table(summary)),
+        ("additions", additions_table(summary)),
+        ("averages", averages_table(summary)),
+        ("forgetting, in BLEU", forgetting_table(summary)),
+        ("measures", measures_table(summary)),
     ]
     for title, table in named:
         if table.rows:

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import say
-from continual_mt.cli.support.progress import counting
+from continual_mt.cli.support.console import counting, say
 from continual_mt.cli.support.text_io import Input, Output
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from continual_mt.inference.translator import Translation
 
-MOST_PROCESSES = 8  # unless more are asked for: each needs memory for what it translates
+MAX_DEFAULT_PROCESSES = 8  # each process needs memory for its batches
 _DIGEST = re.compile(r"[0-9a-f]+")
 EPILOG = options.examples(
     "continual-mt translate de-en < letter.de > letter.en",
@@ -35,27 +34,28 @@ EPILOG = options.examples(
 def translate(
     pair: Annotated[str, typer.Argument(metavar="PAIR", help=options.PAIR_OR_DIGEST)],
     source: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE", help="UTF-8, plain, .gz or .zst.  [default: stdin]")
+        Path | None,
+        typer.Option("--input", metavar="FILE", help="Input file in UTF-8, plain, .gz or .zst.  [default: stdin]"),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="[default: stdout]")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Output file.  [default: stdout]")
+    ] = None,
     beam: options.Beam = 5,
     length_penalty: Annotated[
-        float, typer.Option(min=0.0, max=10.0, help="Exponent of the length that a score is divided by.")
+        float, typer.Option(min=0.0, max=10.0, help="Exponent a in score / length^a; 0 prefers short translations.")
     ] = 1.0,
     best: Annotated[
         int,
-        typer.Option(min=1, max=64, help="Translations of each sentence; over 1 they are numbered and have scores."),
+        typer.Option(min=1, max=64, help="Translations per sentence; above 1, lines have number and score."),
     ] = 1,
     scores: Annotated[
         bool, typer.Option("--scores", help="Write the score and a tab before each translation.")
     ] = False,
-    batch_tokens: Annotated[
-        int, typer.Option(min=1, help="Source tokens times beam that are translated together.")
-    ] = 8192,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Batch size in source tokens times beam.")] = 8192,
     backend: Annotated[
         str,
         typer.Option(
-            help="torch, the reference; ctranslate2, faster, with weights rounded to int8; auto: what there is."
+            help="Engine: torch (reference), ctranslate2 (faster, int8 weights), auto (ctranslate2 if installed)."
         ),
     ] = "auto",
     processes: Annotated[
@@ -63,8 +63,8 @@ def translate(
         typer.Option(
             min=1,
             max=256,
-            help="That share the work, each with one thread, where torch computes on CPUs.  "
-            f"[default: one for each thread that torch would use, at most {MOST_PROCESSES}]",
+            help="Worker processes with one thread each, for torch on CPUs.  "
+            f"[default: the number of threads of torch, at most {MAX_DEFAULT_PROCESSES}]",
         ),
     ] = None,
     recipe: options.RecipeText = None,
@@ -75,9 +75,9 @@ def translate(
 ) -> None:
     """Translate text, one sentence a line.
 
-    As many lines come out as went in, unless --best asks for more; an empty one stays empty. A sentence over the
-    model's limit is translated in parts. Standard error says which recipe was taken, and its digest, which gives the
-    same model again.
+    Writes one line per input line, or --best lines; empty lines stay empty. A sentence above the model's length limit
+    is translated in parts. The recipe and its digest are printed to standard error; the digest selects the same model
+    again.
     """
     import torch
 
@@ -96,7 +96,7 @@ def translate(
         say(f"{assembled.recipe}; digest {assembled.recipe.digest}")
     model = select_backend(assembled, backend, place.cache)
     if model is assembled and assembled.transformer.device.type == "cpu":
-        search = replace(search, processes=processes or min(MOST_PROCESSES, torch.get_num_threads()))
+        search = replace(search, processes=processes or min(MAX_DEFAULT_PROCESSES, torch.get_num_threads()))
 
     shown = output is not None or not sys.stdout.isatty()
     with destination as out, counting(str(assembled.pair), total, shown=shown) as progress:
@@ -107,7 +107,7 @@ def translate(
 
 
 def _ends(text: str) -> tuple[str, str | None]:
-    """Source and target of a pair; of a recipe's digest, which has no hyphen, itself and nothing."""
+    """Return source and target of a pair, or the digest of a recipe and None."""
     from continual_mt.languages import Pair
 
     if _DIGEST.fullmatch(text):

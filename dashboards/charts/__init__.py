@@ -1,1 +1,1 @@
-"""Charts: interactive ones for the page, pictures for files."""
+"""Charts: interactive figures for the page and the report, PNG pictures for files."""

@@ -1,4 +1,4 @@
-"""The views as plotly figures, for the page, the report and the artifacts."""
+"""The views as plotly figures, for the page, the report and the artifacts of an MLflow run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from continual_mt.evaluation.embedding_map import JointMap
 from dashboards.tables.artifacts import METRICS, percent, points, size
 from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
-LETTERED_CELLS = 400  # of more cells than this the words in them could not be read
-MARKS = {"original": "star", "supervised": "square-open"}
-_COLOURS = "Viridis"
-_LANGUAGES = ("#1f77b4", "#c0392b")
-_CANNOT_RUN, _NO_SCORE = "#f1f1f1", "#c9c9c9"
-# Plotly's button that sends a chart to its makers' site is left out: what is shown stays here.
+MAX_LABELLED_CELLS = 400  # text in the cells of a larger heatmap would be too small to read
+MARKERS = {"original": "star", "supervised": "square-open"}
+_COLOUR_SCALE = "Viridis"
+_LANGUAGE_COLOURS = ("#1f77b4", "#c0392b")
+_CANNOT_RUN_COLOUR, _NO_SCORE_COLOUR = "#f1f1f1", "#c9c9c9"
+# Without the buttons that upload a chart to plotly's site: the data must stay on this machine.
 CONFIG: Any = {
     "displaylogo": False,
     "responsive": True,
@@ -27,51 +27,52 @@ CONFIG: Any = {
 
 
 def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
-    """One heatmap, whose colour is the score. Kinds are words in the cells, in large matrices marks on them.
+    """Draw one heatmap, coloured by score, with the kind of recipe in each cell.
 
-    What lies above and below it takes no hover and no click.
+    In a matrix of more than MAX_LABELLED_CELLS cells, a marker shows the kind instead. Only the heatmap reacts to the
+    pointer; the background and the markers do not.
     """
     rows = matrix.rows()
-    lettered = len(matrix.sources) * len(matrix.targets) <= LETTERED_CELLS
+    labelled = len(matrix.sources) * len(matrix.targets) <= MAX_LABELLED_CELLS
     name = METRICS[matrix.metric]
-    figure = go.Figure(_ground(matrix, rows))
+    figure = go.Figure(_background(matrix, rows))
     figure.add_heatmap(
         x=matrix.targets,
         y=matrix.sources,
         z=[[None if cell is None else cell.value for cell in row] for row in rows],
-        text=[["" if cell is None else _letters(cell) for cell in row] for row in rows] if lettered else None,
-        texttemplate="%{text}" if lettered else None,
+        text=[["" if cell is None else _label(cell) for cell in row] for row in rows] if labelled else None,
+        texttemplate="%{text}" if labelled else None,
         hovertext=[["cannot be run" if cell is None else hover(cell, matrix.metric) for cell in row] for row in rows],
         hoverinfo="text",
         hoverongaps=True,
-        colorscale=_COLOURS,
+        colorscale=_COLOUR_SCALE,
         colorbar={"title": name},
         xgap=1,
         ygap=1,
         name=name,
     )
-    if not lettered:
-        figure.add_traces([_marked(matrix, kind) for kind in MARKS])
+    if not labelled:
+        figure.add_traces([_marks(matrix, kind) for kind in MARKERS])
         title += "; a cell without a mark is zero-shot"
-    height = 170 + max(3, len(matrix.sources)) * (44 if lettered else 8)
-    figure.update_layout(plot_bgcolor=_CANNOT_RUN)
-    # Ranges of our own: marks would make plotly leave room around the cells.
+    height = 170 + max(3, len(matrix.sources)) * (44 if labelled else 8)
+    figure.update_layout(plot_bgcolor=_CANNOT_RUN_COLOUR)
+    # Fixed ranges: with markers, plotly would add a margin around the cells.
     figure.update_xaxes(type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5])
     figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5])
-    return _titled(figure, title, min(height, 1100))
+    return _with_title(figure, title, min(height, 1100))
 
 
-def _letters(cell: PairCell) -> str:
+def _label(cell: PairCell) -> str:
     return f"{'no score' if cell.value is None else points(cell.value)}<br>{cell.kind}"
 
 
-def _ground(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]]) -> go.Heatmap:
-    """Grey below pairs that can be run and have no score."""
+def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]]) -> go.Heatmap:
+    """Colour the cells of pairs that can be run but have no score."""
     return go.Heatmap(
         x=matrix.targets,
         y=matrix.sources,
         z=[[None if cell is None else 0 for cell in row] for row in rows],
-        colorscale=[[0, _NO_SCORE], [1, _NO_SCORE]],
+        colorscale=[[0, _NO_SCORE_COLOUR], [1, _NO_SCORE_COLOUR]],
         showscale=False,
         hoverinfo="skip",
         xgap=1,
@@ -79,13 +80,13 @@ def _ground(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]]) -> go
     )
 
 
-def _marked(matrix: PairMatrix, kind: str) -> go.Scatter:
+def _marks(matrix: PairMatrix, kind: str) -> go.Scatter:
     chosen = [cell.pair for cell in matrix.cells.values() if cell.kind == kind]
     return go.Scatter(
         x=[pair.target for pair in chosen],
         y=[pair.source for pair in chosen],
         mode="markers",
-        marker={"symbol": MARKS[kind], "size": 7, "color": "#d62728"},
+        marker={"symbol": MARKERS[kind], "size": 7, "color": "#d62728"},
         name=kind,
         hoverinfo="skip",
         showlegend=True,
@@ -93,29 +94,29 @@ def _marked(matrix: PairMatrix, kind: str) -> go.Scatter:
 
 
 def sheet_figure(sheet: SequenceSheet) -> go.Figure:
-    """A heatmap of score × position, a row a pair."""
+    """Draw a heatmap of scores: one row per pair, one column per position."""
     figure = go.Figure(
         go.Heatmap(
             x=sheet.positions,
             y=[html.escape(row.label) for row in sheet.rows],
             z=[list(row.values) for row in sheet.rows],
             text=[[points(value) if value is not None else "" for value in row.values] for row in sheet.rows],
-            texttemplate="%{text}" if len(sheet.rows) * len(sheet.positions) <= LETTERED_CELLS else None,
+            texttemplate="%{text}" if len(sheet.rows) * len(sheet.positions) <= MAX_LABELLED_CELLS else None,
             hovertext=[
                 [f"{html.escape(row.label)}<br>{kind}<br>{points(value)}" for value, kind in _cells(row)]
                 for row in sheet.rows
             ],
             hoverinfo="text",
-            colorscale=_COLOURS,
+            colorscale=_COLOUR_SCALE,
             colorbar={"title": METRICS[sheet.metric]},
             xgap=1,
             ygap=1,
         )
     )
-    figure.update_layout(plot_bgcolor=_CANNOT_RUN)
-    figure.update_xaxes(type="category", title="position in the sequence, and the last addition", side="top")
+    figure.update_layout(plot_bgcolor=_CANNOT_RUN_COLOUR)
+    figure.update_xaxes(type="category", title="position in the sequence and last addition", side="top")
     figure.update_yaxes(type="category", autorange="reversed")
-    return _titled(figure, sheet.title + _left_out(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
+    return _with_title(figure, sheet.title + _row_count(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
 
 
 def _cells(row: Measurement) -> list[tuple[float | None, str]]:
@@ -123,19 +124,19 @@ def _cells(row: Measurement) -> list[tuple[float | None, str]]:
 
 
 def curves_figure(sheets: Sequence[SequenceSheet]) -> go.Figure:
-    """A curve a pair over the positions, a panel a view; a pair has the same colour in all of them."""
+    """Draw one panel per view and one curve per pair over the positions; a pair has the same colour in every panel."""
     figure = make_subplots(rows=1, cols=len(sheets), shared_yaxes=True, subplot_titles=[sheet.view for sheet in sheets])
     colours: dict[str, str] = {}
     for column, sheet in enumerate(sheets, start=1):
         for row in sheet.shown(CURVES):
-            known = row.label in colours
+            in_legend = row.label in colours
             colour = colours.setdefault(row.label, _colour(len(colours)))
             curve = go.Scatter(
                 x=sheet.positions,
                 y=list(row.values),
                 name=html.escape(row.label),
                 legendgroup=row.label,
-                showlegend=not known,
+                showlegend=not in_legend,
                 mode="lines+markers",
                 line={"color": colour},
             )
@@ -145,24 +146,24 @@ def curves_figure(sheets: Sequence[SequenceSheet]) -> go.Figure:
     most = max(sheets, key=lambda sheet: len(sheet.rows) + sheet.left_out)
     shown = len(most.shown(CURVES))
     hidden = len(most.rows) + most.left_out - shown
-    title = f"{METRICS[sheets[0].metric]} of each pair over the positions{_left_out(shown, hidden)}"
-    return _titled(figure, title, 480)
+    title = f"{METRICS[sheets[0].metric]} of each pair by position{_row_count(shown, hidden)}"
+    return _with_title(figure, title, 480)
 
 
 def _colour(number: int) -> str:
-    # The golden angle: neighbours in the list are never neighbours in colour.
+    # Steps of the golden angle: curves next to each other in the legend get clearly different hues.
     return f"hsl({number * 137.5 % 360:.0f},65%,{45 if number % 2 else 60}%)"
 
 
 def storage_figure(storage: Storage) -> go.Figure:
-    """Left the whole beside full copies, right the parent beside each module."""
-    figure = make_subplots(rows=1, cols=2, column_widths=[0.3, 0.7], subplot_titles=["together", "each"])
-    together = {
+    """Draw two panels: the total compared with full copies, and the parent and each module."""
+    figure = make_subplots(rows=1, cols=2, column_widths=[0.3, 0.7], subplot_titles=["total", "parent and each module"])
+    totals = {
         "parent": (storage.parent_bytes, 0),
         "modules": (storage.modules_bytes, 0),
         "full copies": (0, storage.copies_bytes),
     }
-    for name, values in together.items():
+    for name, values in totals.items():
         places = ["parent and modules", "full copies"]
         text = [size(value) if value else "" for value in values]
         figure.add_trace(go.Bar(x=places, y=values, name=name, text=text, hoverinfo="name+text"), row=1, col=1)
@@ -178,19 +179,19 @@ def storage_figure(storage: Storage) -> go.Figure:
     figure.update_layout(barmode="stack")
     figure.update_xaxes(type="category")
     figure.update_yaxes(title="bytes", rangemode="tozero")
-    return _titled(figure, storage.words, 480)
+    return _with_title(figure, storage.summary, 480)
 
 
-def joint_map_figure(drawn: JointMap, title: str) -> go.Figure:
-    """A point a word, a colour a language, a line from each word to its translation."""
-    figure = go.Figure(_links(drawn))
-    for number, language in enumerate(dict.fromkeys(drawn.languages)):
-        colour = _LANGUAGES[number % len(_LANGUAGES)]
-        rows = [row for row, spoken in enumerate(drawn.languages) if spoken == language]
-        words = [html.escape(drawn.labels[row]) for row in rows]
+def joint_map_figure(joint_map: JointMap, title: str) -> go.Figure:
+    """Draw one point per word, one colour per language, and a line from each word to its translation."""
+    figure = go.Figure(_links(joint_map))
+    for number, language in enumerate(dict.fromkeys(joint_map.languages)):
+        colour = _LANGUAGE_COLOURS[number % len(_LANGUAGE_COLOURS)]
+        rows = [row for row, its_language in enumerate(joint_map.languages) if its_language == language]
+        words = [html.escape(joint_map.labels[row]) for row in rows]
         figure.add_scatter(
-            x=[drawn.xy[row][0] for row in rows],
-            y=[drawn.xy[row][1] for row in rows],
+            x=[joint_map.xy[row][0] for row in rows],
+            y=[joint_map.xy[row][1] for row in rows],
             mode="markers+text",
             text=words,
             textposition="top center",
@@ -200,16 +201,16 @@ def joint_map_figure(drawn: JointMap, title: str) -> go.Figure:
             hovertext=[f"{word} ({language})" for word in words],
             hoverinfo="text",
         )
-    for axis, share in zip((figure.update_xaxes, figure.update_yaxes), drawn.explained, strict=True):
+    for axis, share in zip((figure.update_xaxes, figure.update_yaxes), joint_map.explained, strict=True):
         axis(title=f"{percent(share)} of the variance", zeroline=False)
-    return _titled(figure, title, 700).update_layout(margin={"t": 50})
+    return _with_title(figure, title, 700).update_layout(margin={"t": 50})
 
 
-def _links(drawn: JointMap) -> go.Scatter:
-    """All lines as one: a gap ends each of them."""
+def _links(joint_map: JointMap) -> go.Scatter:
+    """Return all lines as one trace, with a gap after each line."""
     places: list[tuple[float | None, float | None]] = []
-    for start, end in drawn.links:
-        places += [drawn.xy[start], drawn.xy[end], (None, None)]
+    for start, end in joint_map.links:
+        places += [joint_map.xy[start], joint_map.xy[end], (None, None)]
     return go.Scatter(
         x=[x for x, _ in places],
         y=[y for _, y in places],
@@ -220,11 +221,11 @@ def _links(drawn: JointMap) -> go.Scatter:
     )
 
 
-def _left_out(shown: int, left_out: int) -> str:
+def _row_count(shown: int, left_out: int) -> str:
     return f" ({shown:,} of {shown + left_out:,} rows)" if left_out else ""
 
 
-def _titled(figure: go.Figure, title: str, height: int) -> go.Figure:
+def _with_title(figure: go.Figure, title: str, height: int) -> go.Figure:
     figure.update_layout(
         title={"text": html.escape(title), "font": {"size": 15}, "yref": "container", "y": 0.98, "yanchor": "top"},
         height=height,
@@ -236,5 +237,5 @@ def _titled(figure: go.Figure, title: str, height: int) -> go.Figure:
 
 
 def fragment(figure: go.Figure) -> str:
-    """HTML that draws a figure once plotly.js is there."""
+    """Return an HTML fragment that draws the figure; the page has to load plotly.js."""
     return str(figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG))

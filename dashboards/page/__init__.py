@@ -1,1 +1,1 @@
-"""The page: a Dash application and its server."""
+"""The web page: a Dash application and its server."""

@@ -1,4 +1,4 @@
-"""The local page. Every answer is read from the registry at that moment; the page writes nothing."""
+"""The web page as a Dash application. It reads the registry for each request and never writes to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from continual_mt.errors import ContinualMTError
 from dashboards.page import components, panels
-from dashboards.page.translate import Sentences
+from dashboards.page.translate import SentenceTranslator
 from dashboards.report.document import STYLE
 from dashboards.report.report import NO_PARENT
 from dashboards.tables.artifacts import METRICS
@@ -30,27 +30,27 @@ _INDEX = (
 )
 
 
-def page(open_registry: OpenRegistry) -> Dash:
-    """The page as an application. ``open_registry`` is called anew for everything that is shown.
+def create_app(open_registry: OpenRegistry) -> Dash:
+    """Create the application. It calls ``open_registry`` for each request.
 
-    What keeps the registry from being read (it is missing, empty, lost since) is said on the page.
+    A registry that is missing, empty or unreadable gives a message on the page, not an exception.
     """
     app = Dash(
         __name__,
         title="continual_mt",
         update_title="",
         index_string=_INDEX,
-        suppress_callback_exceptions=True,  # what a view holds is there only while it is shown
+        suppress_callback_exceptions=True,  # the elements of a tab exist only while that tab is open
     )
     app.layout = lambda: _layout(open_registry)
-    _answer(app, open_registry)
-    _answer_alignment(app, open_registry)
-    _answer_translation(app, Sentences(open_registry))
+    _register_views(app, open_registry)
+    _register_alignment(app, open_registry)
+    _register_translation(app, SentenceTranslator(open_registry))
     return app
 
 
-def in_words(shown: Callable[_Parameters, Component]) -> Callable[_Parameters, Component]:
-    """What an error says, in the place of what cannot be shown. One that nobody raised on purpose is logged as well."""
+def _errors_as_text(shown: Callable[_Parameters, Component]) -> Callable[_Parameters, Component]:
+    """Decorate a callback to show the message of an error; unexpected errors are also logged with their traceback."""
 
     @wraps(shown)
     def answer(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> Component:
@@ -59,27 +59,27 @@ def in_words(shown: Callable[_Parameters, Component]) -> Callable[_Parameters, C
         except ContinualMTError as error:
             return components.problem(f"{error}")
         except Exception as error:
-            # Not by way of Dash's logger, which writes to standard output.
+            # Dash's logger would write to standard output.
             traceback.print_exc()
             what = f"{type(error).__name__}: {error}"
-            return components.problem(f"the page met an error of its own ({what}); the server's log has the rest")
+            return components.problem(f"internal error: {what}. The server's log has the traceback.")
 
     return answer
 
 
 def _layout(open_registry: OpenRegistry) -> Component:
-    @in_words
+    @_errors_as_text
     def body() -> Component:
         with open_registry() as registry:
             parents = [parent.name for parent in registry.parents()]
-        return _frame(parents) if parents else components.problem(NO_PARENT)
+        return _controls_and_tabs(parents) if parents else components.problem(NO_PARENT)
 
     heading = html.H1("What continual_mt can translate, and how well")
-    read = components.note(f"Read at {now():%Y-%m-%d %H:%M:%S UTC}; reload the page for what was added since.")
+    read = components.note(f"Read at {now():%Y-%m-%d %H:%M:%S UTC}; reload the page to see later additions.")
     return html.Div([heading, read, body()])
 
 
-def _frame(parents: list[str]) -> Component:
+def _controls_and_tabs(parents: list[str]) -> Component:
     metrics = dcc.RadioItems(
         id="metric",
         options=[{"value": metric, "label": name} for metric, name in METRICS.items()],
@@ -95,8 +95,8 @@ def _frame(parents: list[str]) -> Component:
         persistence=True,
         persistence_type="session",
     )
-    controls = html.Div([components.chooser("parent", "parent", parents, parents[0]), metrics], className="controls")
-    # What is inside of a view waits on its own, and hides nothing else meanwhile.
+    controls = html.Div([components.dropdown("parent", "parent", parents, parents[0]), metrics], className="controls")
+    # Only a change of the whole tab shows this spinner; elements inside a tab have their own.
     whole = dcc.Loading(
         html.Div(id="view"),
         target_components={"view": "children"},  # type: ignore[arg-type]  # declared as a mapping without keys
@@ -104,13 +104,13 @@ def _frame(parents: list[str]) -> Component:
     return html.Div([controls, tabs, whole])
 
 
-def _answer(app: Dash, open_registry: OpenRegistry) -> None:
-    """What is shown for each choice."""
+def _register_views(app: Dash, open_registry: OpenRegistry) -> None:
+    """Register the callbacks of the tabs for pairs, sequences and modules, and the choice of the tab."""
 
     @app.callback(
         Output("view", "children"), Input("view-chosen", "value"), Input("parent", "value"), Input("metric", "value")
     )
-    @in_words
+    @_errors_as_text
     def view(chosen: str, parent: str | None, metric: str) -> Component:
         with open_registry() as registry:
             return panels.PANELS[chosen](registry, registry.parent(parent), metric)
@@ -127,10 +127,10 @@ def _answer(app: Dash, open_registry: OpenRegistry) -> None:
     @app.callback(
         Output("samples", "children"), Input("source", "value"), Input("target", "value"), State("parent", "value")
     )
-    @in_words
+    @_errors_as_text
     def samples(source: str | None, target: str | None, parent: str | None) -> Component:
         if not source or not target:
-            return components.note("Click a pair, or choose its languages, to see what it translated.")
+            return components.note("Click a pair, or choose its languages, to see sample translations.")
         with open_registry() as registry:
             return panels.samples(registry, registry.parent(parent), source, target)
 
@@ -140,19 +140,19 @@ def _answer(app: Dash, open_registry: OpenRegistry) -> None:
         Input("language", "value"),
         State("metric", "value"),
     )
-    @in_words
+    @_errors_as_text
     def sequence(digest: str | None, language: str | None, metric: str) -> Component:
         with open_registry() as registry:
             return panels.sequence(registry, digest, language, metric)
 
     @app.callback(Output("modules", "children"), Input("modules-chosen", "value"), State("parent", "value"))
-    @in_words
+    @_errors_as_text
     def modules(first: str | None, parent: str | None) -> Component:
         with open_registry() as registry:
-            return panels.modules_from(registry, registry.parent(parent), int(first or 0))
+            return panels.modules_page(registry, registry.parent(parent), int(first or 0))
 
 
-def _answer_alignment(app: Dash, open_registry: OpenRegistry) -> None:
+def _register_alignment(app: Dash, open_registry: OpenRegistry) -> None:
     neighbourhoods = Neighbourhoods()
 
     @app.callback(
@@ -161,7 +161,7 @@ def _answer_alignment(app: Dash, open_registry: OpenRegistry) -> None:
         Input("second-table", "value"),
         State("parent", "value"),
     )
-    @in_words
+    @_errors_as_text
     def joint_map(first: str | None, second: str | None, parent: str | None) -> Component:
         with open_registry() as registry:
             return panels.joint_map(registry, registry.parent(parent), first, second)
@@ -176,7 +176,7 @@ def _answer_alignment(app: Dash, open_registry: OpenRegistry) -> None:
         State("parent", "value"),
         prevent_initial_call=True,
     )
-    @in_words
+    @_errors_as_text
     def neighbours(
         clicks: int | None,
         entered: int | None,
@@ -191,7 +191,7 @@ def _answer_alignment(app: Dash, open_registry: OpenRegistry) -> None:
             return panels.neighbours(registry, registry.parent(parent), first, second, word, neighbourhoods)
 
 
-def _answer_translation(app: Dash, sentences: Sentences) -> None:
+def _register_translation(app: Dash, sentences: SentenceTranslator) -> None:
     @app.callback(
         Output("translation", "children"),
         Input("translate", "n_clicks"),
@@ -201,14 +201,14 @@ def _answer_translation(app: Dash, sentences: Sentences) -> None:
         State("parent", "value"),
         prevent_initial_call=True,
     )
-    @in_words
+    @_errors_as_text
     def translation(
         clicks: int | None, source: str | None, target: str | None, text: str | None, parent: str
     ) -> Component:
         if not clicks:
             return html.Div()
         if not source or not target or not (text or "").strip():
-            return components.problem("Choose the languages of a pair and write a sentence.")
+            return components.problem("Choose both languages and enter a sentence.")
         translated = sentences.translate(source, target, parent, text or "")
         return html.Div(
             [

@@ -1,4 +1,4 @@
-"""What the page is put together from: records as HTML elements."""
+"""The building blocks of the page: texts, tables, charts and records as HTML elements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def note(text: str) -> Component:
 
 
 def problem(text: str) -> Component:
-    """Why something cannot be shown, in words."""
+    """Return a message that explains why something cannot be shown."""
     return html.P(text, className="problem", role="alert")
 
 
@@ -29,8 +29,8 @@ def graph(figure: go.Figure, name: str) -> Component:
     return dcc.Graph(figure=figure, id=name, config=figures.CONFIG)
 
 
-def chooser(name: str, label: str, options: Sequence[str] | Mapping[str, str], value: str | None = None) -> Component:
-    """A list to choose from; the choice outlives a reload of the page, but not the tab."""
+def dropdown(name: str, label: str, options: Sequence[str] | Mapping[str, str], value: str | None = None) -> Component:
+    """Return a dropdown list; the browser keeps its value when the page is reloaded, until the tab is closed."""
     labels = options if isinstance(options, Mapping) else {option: option for option in options}
     return html.Label(
         [
@@ -49,7 +49,7 @@ def chooser(name: str, label: str, options: Sequence[str] | Mapping[str, str], v
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> Component:
-    """Names and what they stand for."""
+    """Return a table of names and values."""
     return html.Table(html.Tbody([html.Tr([html.Td(text, className="wide") for text in row]) for row in rows]))
 
 
@@ -62,14 +62,17 @@ def table(content: Table) -> Component:
     return html.Table([html.Thead(head), html.Tbody(rows)])
 
 
-def sampled(samples: Samples) -> Component:
-    """Sample sentences under the recipe that translated them."""
+def sample_sentences(samples: Samples) -> Component:
+    """Return the recipe and its sample translations."""
     parts = [html.H4(samples.title), note(samples.note)]
     return html.Div([*parts, table(samples.table)] if samples.sentences else parts)
 
 
 def module(record: ModuleRecord, whole: int, annotations: Annotations, relations: Relations) -> Component:
-    """A module, closed; inside is its lineage, both ways. ``whole`` is the number of its parent's parameters."""
+    """Return a collapsed element with a module's lineage: what it was made from and what depends on it.
+
+    ``whole`` is the number of parameters of its parent.
+    """
     tables = [(title, table(content)) for title, content in module_tables(record, annotations, relations)]
     return html.Details(
         [

@@ -1,4 +1,4 @@
-"""The views of the page, one function each: from a registry to HTML elements."""
+"""The tabs of the page, one function each: from a registry to HTML elements."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 from dashboards.charts import figures
 from dashboards.page import components
-from dashboards.page.translate import CHARACTERS
+from dashboards.page.translate import MAX_CHARACTERS
 from dashboards.tables.artifacts import METRICS
-from dashboards.views import alignment as aligning
+from dashboards.views.alignment import (
+    EXPLAINED,
+    MAX_WORD_CHARACTERS,
+    NOTHING_KEPT,
+    Neighbourhoods,
+    alignments_table,
+    map_of,
+    name_of,
+    neighbours_table,
+)
 from dashboards.views.samples import samples_of
 from dashboards.views.views import pair_matrix, sequence_sheets, storage
 from registry import Annotations, EmbeddingRecord, ParentRecord, Registry
 from registry.queries.embeddings import check_comparable, embeddings_of
 
-MODULES_SHOWN = 20
+MODULES_PER_PAGE = 20
 SAMPLES = 10
 
 
 def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """The matrix of pairs; ``samples`` below it belongs to the pair that is chosen."""
+    """Return the matrix of pairs; the element ``samples`` below it shows the selected pair."""
     entries = registry.pairs(parent.name)
     matrix = pair_matrix(entries, registry.scores(parent=parent.name, metric=metric), metric)
     title = f"{METRICS[metric]} of the {len(entries):,} pairs that can be run"
@@ -33,8 +42,8 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
             components.graph(figures.matrix_figure(matrix, title), "pairs"),
             html.Div(
                 [
-                    components.chooser("source", "source", matrix.sources),
-                    components.chooser("target", "target", matrix.targets),
+                    components.dropdown("source", "source", matrix.sources),
+                    components.dropdown("target", "target", matrix.targets),
                 ],
                 className="controls",
             ),
@@ -44,25 +53,25 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
 
 
 def samples(registry: Registry, parent: ParentRecord, source: str, target: str) -> Component:
-    """What a pair's recipe translated. Raises UnknownNameError for a pair that cannot be run."""
+    """Return sample translations of a pair. Raises UnknownNameError for a pair that cannot be run."""
     recipe = registry.recipe(source, target, parent=parent.name)
     scores = registry.scores(Pair(source, target), parent=parent.name)
     corpora = {corpus.digest: corpus for corpus in registry.corpora()}
-    return components.sampled(samples_of(registry, recipe, scores, corpora, SAMPLES))
+    return components.sample_sentences(samples_of(registry, recipe, scores, corpora, SAMPLES))
 
 
 def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """A choice of sequences; ``sequence-figures`` belongs to the one that is chosen."""
+    """Return a list of sequences; the element ``sequence-figures`` shows the selected one."""
     found = {record.digest: f"{record.name} ({record.mode})" for record in registry.sequences(parent.name)}
     if not found:
-        return components.note("There is no sequence on this parent yet; 'continual-mt sequence run' makes one.")
+        return components.note("This parent has no sequence yet; 'continual-mt sequence run' trains one.")
     sources, targets = _languages(registry, parent)
     return html.Div(
         [
             html.Div(
                 [
-                    components.chooser("sequence", "sequence", found, list(found)[-1]),
-                    components.chooser("language", "only pairs with", sorted({*sources, *targets})),
+                    components.dropdown("sequence", "sequence", found, list(found)[-1]),
+                    components.dropdown("language", "pairs that include", sorted({*sources, *targets})),
                 ],
                 className="controls",
             ),
@@ -72,31 +81,34 @@ def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
 
 def sequence(registry: Registry, digest: str | None, language: str | None, metric: str) -> Component:
-    """A sequence's heatmaps, one a view, and its curves."""
+    """Return the charts of a sequence: one heatmap per view, and the curves."""
     for record in registry.sequences():
         if record.digest == digest:
             sheets = sequence_sheets(record, registry.cells(record.digest, metric=metric), metric, language=language)
             drawn = [components.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
             if sheets:
                 return html.Div([*drawn, components.graph(figures.curves_figure(sheets), "curves")])
-            return components.note(f"Nothing was scored along this sequence in {METRICS[metric]} yet.")
+            return components.note(f"This sequence has no {METRICS[metric]} scores yet.")
     return components.note("Choose a sequence.")
 
 
 def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """What was kept, and a choice of two tables; ``joint-map`` and ``neighbours`` belong to those that are chosen."""
+    """Return the stored alignments and two lists of embedding tables.
+
+    The elements ``joint-map`` and ``neighbours`` show the two selected tables.
+    """
     kept = registry.alignments(parent.name)
-    table = [components.table(aligning.alignments_table(kept)), components.note(aligning.EXPLAINED)]
+    table = [components.table(alignments_table(kept)), components.note(EXPLAINED)]
     names = list(_embeddings(registry, parent))
-    word = dcc.Input(id="word", type="text", maxLength=aligning.CHARACTERS)
+    word = dcc.Input(id="word", type="text", maxLength=MAX_WORD_CHARACTERS)
     return html.Div(
         [
-            *(table if kept else [components.note(aligning.NOTHING_KEPT)]),
+            *(table if kept else [components.note(NOTHING_KEPT)]),
             html.Div(
                 [
-                    components.chooser("first-table", "first table", names),
-                    components.chooser("second-table", "second table", names),
-                    html.Label(["a word of the first", word]),
+                    components.dropdown("first-table", "first table", names),
+                    components.dropdown("second-table", "second table", names),
+                    html.Label(["word of the first table", word]),
                     html.Button("Look up", id="look-up"),
                 ],
                 className="controls tables",
@@ -109,10 +121,10 @@ def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
 
 def joint_map(registry: Registry, parent: ParentRecord, first: str | None, second: str | None) -> Component:
-    """The map of two tables that were chosen."""
+    """Return the map of the two selected tables."""
     if not first or not second:
-        return components.note("Choose two embedding tables of one side for a map of the space that they share.")
-    shown = aligning.map_of(registry, *_chosen(registry, parent, first, second))
+        return components.note("Choose two embedding tables of the same side to see a map of their shared space.")
+    shown = map_of(registry, *_selected_tables(registry, parent, first, second))
     return html.Div(
         [components.graph(figures.joint_map_figure(shown.drawn, shown.title), "map"), components.note(shown.note)]
     )
@@ -124,59 +136,64 @@ def neighbours(
     first: str | None,
     second: str | None,
     word: str | None,
-    neighbourhoods: aligning.Neighbourhoods,
+    neighbourhoods: Neighbourhoods,
 ) -> Component:
-    """What lies nearest to a word. Raises InputError while something is missing."""
+    """Return the nearest neighbours of a word. Raises InputError if a table or the word is missing."""
     if not first or not second or not (word or "").strip():
-        raise InputError("Choose two embedding tables and write a word of the first.")
-    tables = _chosen(registry, parent, first, second)
+        raise InputError("Choose two embedding tables and enter a word of the first one.")
+    tables = _selected_tables(registry, parent, first, second)
     found = neighbourhoods.nearest(registry, *tables, (word or "").strip())
     return html.Div(
         [
-            components.note(f"Nearest to {word} in {aligning.name_of(tables[1])}, by CSLS; ▁ begins a word."),
-            components.table(aligning.neighbours_table(found)),
+            components.note(f"Nearest to {word} in {name_of(tables[1])}, by CSLS. ▁ marks the start of a word."),
+            components.table(neighbours_table(found)),
         ]
     )
 
 
-def _chosen(
+def _selected_tables(
     registry: Registry, parent: ParentRecord, first: str, second: str
 ) -> tuple[EmbeddingRecord, EmbeddingRecord]:
-    """Raises InputError for tables that are not there, which was so when another parent was chosen."""
+    """Return the records of the two selected tables.
+
+    Raises InputError if the parent does not have them, as happens just after another parent was selected.
+    """
     tables = _embeddings(registry, parent)
     if first not in tables or second not in tables:
-        raise InputError(f"{parent.name} has no embedding table {first if first not in tables else second}")
+        raise InputError(
+            f"unknown embedding table '{first if first not in tables else second}' on parent {parent.name}"
+        )
     check_comparable(tables[first], tables[second])
     return tables[first], tables[second]
 
 
 def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, EmbeddingRecord]:
-    """By what the page calls them."""
-    return {f"{table.side} {aligning.name_of(table)}": table for table in embeddings_of(registry, parent)}
+    """Return the embedding tables of a parent and its modules by their name on the page."""
+    return {f"{table.side} {name_of(table)}": table for table in embeddings_of(registry, parent)}
 
 
-def stored(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """Bytes of the parent and its modules beside full copies."""
+def storage_panel(registry: Registry, parent: ParentRecord, metric: str) -> Component:
+    """Return the chart of the bytes of the parent and its modules, compared with full copies."""
     kept = storage(parent, registry.modules(parent.name))
     return components.graph(figures.storage_figure(kept), "storage")
 
 
 def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """The modules, MODULES_SHOWN at a time."""
+    """Return a list of pages of modules; the element ``modules`` shows the selected page."""
     count = len(registry.modules(parent.name))
     if not count:
-        return components.note("This parent has no module yet; 'continual-mt add' makes one.")
+        return components.note("This parent has no module yet; 'continual-mt add' trains one.")
     choices = {
-        str(first): f"{first + 1} to {min(first + MODULES_SHOWN, count)} of {count}"
-        for first in range(0, count, MODULES_SHOWN)
+        str(first): f"{first + 1} to {min(first + MODULES_PER_PAGE, count)} of {count}"
+        for first in range(0, count, MODULES_PER_PAGE)
     }
-    chosen = html.Div(components.chooser("modules-chosen", "modules", choices, "0"), className="controls")
+    chosen = html.Div(components.dropdown("modules-chosen", "modules", choices, "0"), className="controls")
     return html.Div([chosen, html.Div(id="modules")])
 
 
-def modules_from(registry: Registry, parent: ParentRecord, first: int) -> Component:
-    """The modules behind the first ones."""
-    shown = registry.modules(parent.name)[first : first + MODULES_SHOWN]
+def modules_page(registry: Registry, parent: ParentRecord, first: int) -> Component:
+    """Return up to MODULES_PER_PAGE modules from number ``first``, counted from 0."""
+    shown = registry.modules(parent.name)[first : first + MODULES_PER_PAGE]
     annotations, relations = registry.all_annotations(parent.name), registry.lineages(shown)
     return html.Div(
         [
@@ -189,18 +206,18 @@ def modules_from(registry: Registry, parent: ParentRecord, first: int) -> Compon
 
 
 def translate(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """A box for a sentence."""
+    """Return the form to translate a sentence."""
     sources, targets = _languages(registry, parent)
     return html.Div(
         [
             html.Div(
                 [
-                    components.chooser("translate-source", "from", sources, parent.pair.source),
-                    components.chooser("translate-target", "to", targets, parent.pair.target),
+                    components.dropdown("translate-source", "from", sources, parent.pair.source),
+                    components.dropdown("translate-target", "to", targets, parent.pair.target),
                 ],
                 className="controls",
             ),
-            dcc.Textarea(id="text", placeholder="A sentence", rows=3, maxLength=CHARACTERS),
+            dcc.Textarea(id="text", placeholder="A sentence", rows=3, maxLength=MAX_CHARACTERS),
             html.Div(html.Button("Translate", id="translate")),
             dcc.Loading(html.Div(id="translation")),
         ]
@@ -208,7 +225,7 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
 
 def _languages(registry: Registry, parent: ParentRecord) -> tuple[list[str], list[str]]:
-    """Source and target languages: the parent's and those that modules brought."""
+    """Return the source and the target languages of a parent and its modules."""
     modules = registry.modules(parent.name)
     sources = {parent.pair.source, *(module.language for module in modules if module.side == "source")}
     targets = {parent.pair.target, *(module.language for module in modules if module.side == "target")}
@@ -219,7 +236,7 @@ PANELS: dict[str, Callable[[Registry, ParentRecord, str], Component]] = {
     "pairs": pairs,
     "sequences": sequences,
     "alignment": alignment,
-    "storage": stored,
+    "storage": storage_panel,
     "modules": modules,
     "translate": translate,
 }

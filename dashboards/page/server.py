@@ -1,4 +1,4 @@
-"""Serving the page on this machine."""
+"""The server of the page."""
 
 from __future__ import annotations
 
@@ -17,47 +17,49 @@ from continual_mt.errors import AddressError
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-def serve(app: Dash, host: str, port: int, started: Callable[[str], None]) -> None:
-    """Serve until interrupted. ``started`` is told the page's address; port 0 takes any that is free.
+def serve(app: Dash, host: str, port: int, on_start: Callable[[str], None]) -> None:
+    """Serve until interrupted; port 0 selects a free port. ``on_start`` is called with the address of the page.
 
-    On this machine's own address only requests that name it are answered, so that no other site's name can be made
-    to lead here. Raises AddressError when the address cannot be used.
+    On a loopback address, requests with another machine's name in their Host header are rejected, which prevents DNS
+    rebinding. Raises AddressError if the address cannot be used.
     """
-    with _listening(host, port) as listening:
+    with _listening_socket(host, port) as listener:
         if _is_loopback(host):
-            _answer_only(app, {*LOOPBACK_NAMES, host})
-        server = _server(app, host, listening)
-        started(f"http://{_in_url(host)}:{server.port}")
+            _reject_other_hosts(app, {*LOOPBACK_NAMES, host})
+        server = _server(app, host, listener)
+        on_start(f"http://{_in_url(host)}:{server.port}")
         try:
             server.serve_forever()
         finally:
             server.server_close()
 
 
-def _answer_only(app: Dash, names: set[str]) -> None:
-    """Refuse requests that name another machine. Flask has a setting for this, which knows no IPv6."""
+def _reject_other_hosts(app: Dash, names: set[str]) -> None:
+    """Reject requests whose Host header names another machine. Flask's own setting for this does not support IPv6."""
 
-    def refuse() -> None:
+    def reject() -> None:
         if urlsplit(f"//{request.host}").hostname not in names:
             abort(400)
 
-    app.server.before_request(refuse)
+    app.server.before_request(reject)
 
 
-def _server(app: Dash, host: str, listening: socket.socket) -> BaseWSGIServer:
-    # A line for each request would bury what was said at the start.
+def _server(app: Dash, host: str, listener: socket.socket) -> BaseWSGIServer:
+    # A line for each request would hide the messages printed at startup.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    return make_server(host, listening.getsockname()[1], app.server, threaded=True, fd=listening.fileno())
+    return make_server(host, listener.getsockname()[1], app.server, threaded=True, fd=listener.fileno())
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        # Python adds the address to the system's words.
+        # Python appends the address to the system's message.
         reason = f"{error.strerror or error}".partition(" (while")[0]
-        raise AddressError(f"cannot serve on {host} port {port}: {reason}; give another --host or --port") from error
+        raise AddressError(
+            f"cannot serve on {host} port {port}: {reason}. Fix: use another --host or --port"
+        ) from error
 
 
 def _in_url(host: str) -> str:

@@ -1,4 +1,4 @@
-"""Translating a sentence for the page."""
+"""Translation of single sentences for the page."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import ContinualMTError, InputError
 from registry import Registry
 
-CHARACTERS = 2000
+MAX_CHARACTERS = 2000
 BEAM = 5
-MODULES_KEPT = 16
+MAX_CACHED_MODULES = 16
 
 
 @dataclass(frozen=True)
-class Translated:
+class Translation:
     recipe: Recipe
     text: str
 
 
-class Sentences:
-    """Translates one sentence at a time and keeps the weights of the pairs that were asked for last.
+class SentenceTranslator:
+    """Translates one sentence at a time and caches the weights that it used.
 
-    What can be run is asked of a registry that is opened anew for each sentence; only weights are kept, and they are
-    known by their digest. With more than MODULES_KEPT modules, or after an error, they are read again.
+    Recipes are looked up in a registry opened for each sentence, so a new module is seen at once. Only weights are
+    cached, by digest. The cache is emptied when it exceeds MAX_CACHED_MODULES modules, and after an error.
     """
 
     def __init__(self, open_registry: Callable[[], Registry]) -> None:
-        self._open = open_registry
-        self._kept: Registry | None = None
-        self._modules: set[str] = set()
+        self._open_registry = open_registry
+        self._cached: Registry | None = None
+        self._cached_modules: set[str] = set()
         self._lock = Lock()
 
-    def translate(self, source: str, target: str, parent: str, text: str) -> Translated:
-        """Raises InputError for text that is too long, and what the registry raises."""
-        if len(text) > CHARACTERS:
-            raise InputError(f"the text has {len(text):,} characters; the page translates up to {CHARACTERS:,}")
-        with self._open() as registry:
+    def translate(self, source: str, target: str, parent: str, text: str) -> Translation:
+        """Translate one sentence. Raises InputError for text that is too long, and the registry's errors."""
+        if len(text) > MAX_CHARACTERS:
+            raise InputError(f"text: {len(text):,} characters; expected at most {MAX_CHARACTERS:,}")
+        with self._open_registry() as registry:
             recipe = registry.recipe(source, target, parent=parent)
         sentence = " ".join(text.split())
         with self._lock:
             try:
-                return self._translated(recipe, sentence)
+                return self._run(recipe, sentence)
             except ContinualMTError:
-                # What was kept may be of another registry that was in this place before.
+                # The cache may belong to another registry that was at the same location before.
                 self.close()
-                return self._translated(recipe, sentence)
+                return self._run(recipe, sentence)
 
     def close(self) -> None:
-        """Forget the weights."""
-        if self._kept is not None:
-            self._kept.close()
-        self._kept, self._modules = None, set()
+        """Empty the cache."""
+        if self._cached is not None:
+            self._cached.close()
+        self._cached, self._cached_modules = None, set()
 
-    def _translated(self, recipe: Recipe, sentence: str) -> Translated:
-        self._modules |= {key.name for key in recipe.modules}
-        if len(self._modules) > MODULES_KEPT:
+    def _run(self, recipe: Recipe, sentence: str) -> Translation:
+        self._cached_modules |= {key.name for key in recipe.modules}
+        if len(self._cached_modules) > MAX_CACHED_MODULES:
             self.close()
-        if self._kept is None:
-            self._kept = self._open()
-        return Translated(recipe, self._kept.run(recipe).translate([sentence], beam=BEAM)[0])
+        if self._cached is None:
+            self._cached = self._open_registry()
+        return Translation(recipe, self._cached.run(recipe).translate([sentence], beam=BEAM)[0])

@@ -1,1 +1,1 @@
-"""Reports in files: the HTML report and what is attached to an MLflow run."""
+"""Reports in files: the HTML report and the artifacts of an MLflow run."""

@@ -1,4 +1,4 @@
-"""Tables of what people decided and said: aliases and their history, notes, lineage, and what a search found."""
+"""Tables of aliases and their history, tags, notes, lineage and search results."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ RECIPES_SHOWN = 10
 
 
 def annotation_facts(annotations: Annotations) -> list[tuple[str, str]]:
-    """Aliases, tags and notes, as far as there are any."""
+    """Return aliases, tags and notes as (name, text); empty ones are left out."""
     facts = [("aliases", ", ".join(annotations.aliases)), ("tags", ", ".join(annotations.tags))]
     facts += [("note", f"{note.text} ({_signed(note)})") for note in annotations.notes]
     return [(name, text) for name, text in facts if text]
 
 
 def module_title(module: ModuleRecord, annotations: Annotations) -> str:
-    """``base/de-en:1: new source de, xattn; @champion; newswire``."""
+    """Return a one-line title: ``base/de-en:1: new source de, xattn; @champion; newswire``."""
     aliases = " ".join(f"@{alias}" for alias in annotations.aliases)
     return "; ".join(filter(None, (f"{module.full_name}: {what_is(module)}", aliases, " ".join(annotations.tags))))
 
 
 def module_tables(module: ModuleRecord, annotations: Annotations, relations: Relations) -> list[tuple[str, Table]]:
-    """What a module was made from, what depends on it and how aliases moved, with titles; those that have a row."""
-    with_others = [relation for relation in relations.made_from if relation.role in ("start", "replayed")]
+    """Return (title, table) for corpora, other modules used in training, dependents and alias history.
+
+    Empty tables are left out.
+    """
+    trained_with = [relation for relation in relations.made_from if relation.role in ("start", "replayed")]
     tables = [
         ("corpora", corpora_table(module.lineage)),
-        ("modules that it was trained with", origins_table(with_others)),
-        ("depends on it", dependents_table(relations, RECIPES_SHOWN)),
+        ("modules used in training", origins_table(trained_with)),
+        ("dependents", dependents_table(relations, RECIPES_SHOWN)),
         ("alias history", moves_table(annotations.moves)),
     ]
     return [(title, table) for title, table in tables if table.rows]
 
 
 def moves_table(moves: Sequence[AliasMove]) -> Table:
-    """The history of an alias, or of those of a module, oldest first."""
+    """Show the moves of an alias, or of all aliases of a module, oldest first."""
     columns = [Column("alias"), Column("from", True), Column("to", True), Column("who"), Column("when")]
     return Table(
         columns,
@@ -50,30 +53,36 @@ def moves_table(moves: Sequence[AliasMove]) -> Table:
 
 
 def origins_table(made_from: Sequence[Relation]) -> Table:
-    """What something was made from."""
+    """Show what an artifact was made from, by role."""
     rows = [(relation.role, relation.name, relation.detail or NOTHING) for relation in made_from]
     return Table((Column("role"), Column("name"), Column("detail")), rows)
 
 
 def dependents_table(relations: Relations, recipes: int | None = None) -> Table:
-    """What depends on something; what holds it keeps it from being deleted. ``recipes`` is how many of them to show."""
-    run = [relation for relation in relations.dependents if relation.role == "recipe"]
-    shown = [relation for relation in relations.dependents if relation.role != "recipe"] + run[:recipes]
+    """Show what depends on an artifact and whether that blocks its deletion.
+
+    ``recipes`` limits the number of recipes shown; None shows all.
+    """
+    in_recipes = [relation for relation in relations.dependents if relation.role == "recipe"]
+    shown = [relation for relation in relations.dependents if relation.role != "recipe"] + in_recipes[:recipes]
     rows = [(one.role, one.name, one.detail or NOTHING, "yes" if one.holds else "no") for one in shown]
-    if recipes is not None and len(run) > recipes:
-        rows.append(("recipe", f"and {len(run) - recipes:,} more", NOTHING, "no"))
-    return Table((Column("role"), Column("name"), Column("detail"), Column("holds it")), rows)
+    if recipes is not None and len(in_recipes) > recipes:
+        rows.append(("recipe", f"and {len(in_recipes) - recipes:,} more", NOTHING, "no"))
+    return Table((Column("role"), Column("name"), Column("detail"), Column("blocks deletion")), rows)
 
 
 def found_table(found: Sequence[Found]) -> Table:
-    """What a search found, with its own pair's best BLEU; a column says when and by whom it was deleted, if it was."""
+    """Show search results; a module has the best BLEU of the pair it was trained on.
+
+    If a result is deleted, a last column shows when it was deleted and by whom.
+    """
     rows = []
     for one in found:
-        said = (", ".join(words) or NOTHING for words in (one.annotations.aliases, one.annotations.tags))
+        labels = (", ".join(names) or NOTHING for names in (one.annotations.aliases, one.annotations.tags))
         about = one.name, what_is(one.record), f"{one.record.parameters:,}", size(one.record.bytes)
         deleted = f"{moment(one.deletion.moment)}, {one.deletion.who}" if one.deletion else NOTHING
         bleu = NOTHING if one.bleu is None else f"{one.bleu:.1f}"
-        rows.append((*about, bleu, *said, moment(one.record.created), deleted))
+        rows.append((*about, bleu, *labels, moment(one.record.created), deleted))
     columns = [Column("name"), Column("what"), Column("parameters", True), Column("stored", True)]
     columns += [Column("BLEU", True), Column("aliases"), Column("tags"), Column("created"), Column("deleted")]
     table = Table(columns, rows)

@@ -1,4 +1,4 @@
-"""The tables that the registry's records are shown in."""
+"""Tables of parents, modules, pairs, scores, alignments and corpora."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dashboards.tables.table import NOTHING, Column, Table
 from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
-LOOKED_UP: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
-METHODS: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
+UNIT_NAMES: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
+METHOD_NAMES: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
 METRICS = {"bleu": "BLEU", "chrf": "chrF"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @dataclass
 class _Measured:
-    """All metrics of one recipe on one test set."""
+    """All metrics of one recipe on one test set; ``about`` is any of its scores."""
 
     about: ScoreRecord
     metrics: dict[str, ScoreRecord] = field(default_factory=dict)
@@ -33,26 +33,30 @@ class _Measured:
 
 
 def results_table(scores: Sequence[ScoreRecord]) -> Table:
-    """How well each recipe translates each test set; original pairs first, then supervised, zero-shot and retention.
+    """Show how well each recipe translates each test set: original pairs first, then supervised, zero-shot, retention.
 
-    Of a measurement that is there twice the last counts. Parent, modules, test set and beam get a column where two rows
-    would look alike without it.
+    If a measurement was repeated, the last one is shown. Parent, modules, test set and beam get a column only if two
+    rows would be equal without it.
     """
     measured = sorted(_measured(scores), key=lambda row: (KINDS.index(row.about.kind), row.about.pair))
-    heads = [(str(row.about.pair), kind_of(row.about)) for row in measured]
+    row_names = [(str(row.about.pair), kind_of(row.about)) for row in measured]
     details = {
         "parent": [row.about.parent for row in measured],
         "modules": [_modules_of(row.about) for row in measured],
         "test set": [row.about.test for row in measured],
         "beam": [str(row.about.beam) for row in measured],
     }
-    telling = {
-        name: values for name, values in details.items() if len(set(zip(heads, values, strict=True))) > len(set(heads))
+    distinguishing = {
+        name: values
+        for name, values in details.items()
+        if len(set(zip(row_names, values, strict=True))) > len(set(row_names))
     }
     figures = [(row.value("bleu"), row.value("chrf"), row.copy("bleu"), f"{row.about.sentences:,}") for row in measured]
-    columns = [Column("pair"), Column("recipe"), *map(Column, telling)]
+    columns = [Column("pair"), Column("recipe"), *map(Column, distinguishing)]
     columns += [Column(name, number=True) for name in ("BLEU", "chrF", "BLEU of a copy", "sentences")]
-    rows = [(*head, *(values[i] for values in telling.values()), *figures[i]) for i, head in enumerate(heads)]
+    rows = [
+        (*head, *(values[i] for values in distinguishing.values()), *figures[i]) for i, head in enumerate(row_names)
+    ]
     return Table(columns, rows)
 
 
@@ -65,7 +69,7 @@ def _measured(scores: Sequence[ScoreRecord]) -> list[_Measured]:
 
 
 def kind_of(score: ScoreRecord) -> str:
-    """The kind of recipe that was scored; a retention names the module that it goes through."""
+    """Return the kind of recipe that was scored; a retention includes the module whose cross-attention it uses."""
     if score.kind == "retention" and score.cross_attention is not None:
         return f"retention through {short_name(score.cross_attention)}"
     return score.kind
@@ -77,7 +81,7 @@ def _modules_of(score: ScoreRecord) -> str:
 
 
 def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
-    """One recipe on one test set, a row a metric, with the signatures that make the figures comparable."""
+    """Show one recipe on one test set: one row per metric, with the sacreBLEU signature."""
     columns = (Column("metric"), Column("value", True), Column("copy of the source", True), Column("signature"))
     return Table(
         columns, [(score.metric, points(score.value), points(score.copy_value), score.signature) for score in scores]
@@ -85,13 +89,13 @@ def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
 
 
 def alignment_table(alignments: Sequence[Precision]) -> Table:
-    """How often a translation is the nearest, or among the five nearest; a row for each kind of word and method."""
+    """Show precision@1 and precision@5 of an alignment: one row per kind of word and method."""
     columns = [Column("looked up"), Column("method")]
     columns += [Column(name, number=True) for name in ("precision@1", "precision@5", "queries", "candidates")]
     rows = [
         (
-            LOOKED_UP[found.unit],
-            METHODS[found.method],
+            UNIT_NAMES[found.unit],
+            METHOD_NAMES[found.method],
             *(NOTHING if share is None else percent(share) for share in (found.at_1, found.at_5)),
             f"{found.queries:,}",
             f"{found.candidates:,}",
@@ -102,7 +106,10 @@ def alignment_table(alignments: Sequence[Precision]) -> Table:
 
 
 def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> Table:
-    """What can be run, how, and how well: BLEU on the largest test set, and chrF on the same, from ``scores``."""
+    """Show each pair with its recipe and scores: BLEU on its largest test set, and chrF on the same one.
+
+    The chrF figures are taken from ``scores``.
+    """
     chrf = {(score.recipe, score.test_digest, score.beam): score.value for score in scores if score.metric == "chrf"}
     several = len({entry.recipe.parent for entry in entries}) > 1
     rows: list[tuple[str, ...]] = []
@@ -124,7 +131,7 @@ def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> 
 
 
 def parts_of(recipe: Recipe) -> str:
-    """Where a recipe's pieces come from, in the order source, cross-attention, target."""
+    """Return where the parts of a recipe come from: ``source de-en:1, xattn fr-es:1, target fr-es:1``."""
     parts = (("source", recipe.source), ("xattn", recipe.cross_attention), ("target", recipe.target))
     return ", ".join(f"{part} {short_name(key.name) if key else 'parent'}" for part, key in parts)
 
@@ -136,16 +143,16 @@ def storage_table(
     created: bool = False,
     annotations: Mapping[str, Annotations] | None = None,
 ) -> Table:
-    """What each parent and module stores; a module's share is of its parent's parameters, a full copy's number.
+    """Show what each parent and module stores; the share is relative to the parameters of the parent.
 
-    Aliases and tags, from ``annotations`` by full name, get a column where there are any.
+    ``annotations`` maps full names to aliases and tags, which get a column each unless all are empty.
     """
     whole = {parent.name: parent.parameters for parent in parents}
     belonging = {name: list(group) for name, group in groupby(_by_parent(modules), lambda module: module.parent)}
     records = [record for parent in parents for record in (parent, *belonging.get(parent.name, ()))]
-    said = [(annotations or {}).get(name_of(record), Annotations()) for record in records]
-    words = {"aliases": [one.aliases for one in said], "tags": [one.tags for one in said]}
-    used = {name: values for name, values in words.items() if any(values)}
+    found = [(annotations or {}).get(name_of(record), Annotations()) for record in records]
+    labels = {"aliases": [one.aliases for one in found], "tags": [one.tags for one in found]}
+    used = {name: values for name, values in labels.items() if any(values)}
     rows = [
         (
             *_stored(record, whole),
@@ -170,18 +177,19 @@ def _stored(record: ParentRecord | ModuleRecord, whole: dict[str, int]) -> tuple
 
 
 def name_of(record: ParentRecord | ModuleRecord) -> str:
-    """A parent's name, a module's full name."""
+    """Return the name of a parent or the full name of a module."""
     return record.name if isinstance(record, ParentRecord) else record.full_name
 
 
 def what_is(record: ParentRecord | ModuleRecord) -> str:
+    """Describe a record in a few words: ``parent fr-en``; ``new source de, xattn``."""
     if isinstance(record, ParentRecord):
         return f"parent {record.pair}"
     return f"new {record.side} {record.language}, {record.scope}{', shared' if record.shared else ''}"
 
 
 def corpora_table(lineage: Lineage) -> Table:
-    """The corpora that something was made from, with their licences."""
+    """Show the corpora that an artifact was trained on, with their licences."""
     columns = (Column("role"), Column("corpus"), Column("sentences", True), Column("skipped", True), Column("licence"))
     return Table(
         columns,
@@ -193,12 +201,12 @@ def corpora_table(lineage: Lineage) -> Table:
 
 
 def short_name(module: str) -> str:
-    """A module's name without its parent's."""
+    """Return a module's name without its parent: ``de-en:1``."""
     return module.rpartition("/")[2]
 
 
 def points(value: float | None) -> str:
-    """A score of 0 to 100 with one decimal."""
+    """Format a score of 0 to 100 with one decimal."""
     return NOTHING if value is None else f"{value:z.1f}"
 
 
@@ -207,7 +215,7 @@ def percent(share: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units."""
+    """Format a number of bytes in decimal units: ``1.2 MB``."""
     for unit in _UNITS[:-1]:
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

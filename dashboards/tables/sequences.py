@@ -1,4 +1,4 @@
-"""The tables of a sequence's history, and of two recipes that are compared."""
+"""Tables of the history of a sequence, and of the comparison of two recipes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ _Row = tuple[str, ...]
 
 
 def matrix_table(matrix: Matrix, sequence: SequenceRecord) -> Table:
-    """A row a position, with what was added there, and a column a pair."""
+    """Show one row per position with the pair added there, and one column per pair."""
     columns = [Column("position", True), Column("added"), *(Column(str(pair), True) for pair in matrix.pairs)]
     rows = [(str(position), _added(sequence, position), *map(points, row)) for position, row in enumerate(matrix.rows)]
     return Table(columns, rows)
 
 
 def scored_on_table(summary: Summary) -> Table:
-    """What each pair was scored on."""
+    """Show the test set and beam of each pair."""
     columns = [Column("pair"), Column("test set"), Column("text"), Column("beam", True)]
     tests = sorted(summary.tests.items())
     return Table(columns, [(str(pair), test.name, test.digest[:12], str(test.beam)) for pair, test in tests])
 
 
 def additions_table(summary: Summary) -> Table:
-    """A row a position: what its module stores, and how many pairs can be run from there on, the original one apart."""
+    """Show one row per position: what its module stores, and how many pairs can be run from there on.
+
+    The original pair is not counted.
+    """
     names = ("parameters", "stored", "supervised", "zero-shot")
     columns = [Column("position", True), Column("added"), Column("module"), Column("scope")]
     rows: list[_Row] = []
@@ -55,7 +58,7 @@ def _added(sequence: SequenceRecord, position: int) -> str:
 
 
 def averages_table(summary: Summary) -> Table:
-    """The mean score of fixed sets of pairs, a column a position."""
+    """Show the mean score of fixed sets of pairs, one column per position."""
     positions = range(len(summary.coverage))
     columns = [Column("view"), Column("mean over"), Column("pairs", True), Column("metric")]
     rows = [
@@ -73,7 +76,7 @@ def averages_table(summary: Summary) -> Table:
 
 
 def forgetting_table(summary: Summary) -> Table:
-    """BLEU of each pair that something was added after: where it was learned, at its best, and at the last position."""
+    """Show BLEU of each pair that later additions could affect: when learned, at its best, and at the last position."""
     columns = [Column("view"), Column("pair"), Column("learned at", True)]
     names = ("first", "best", "last", "first - last", "best - last")
     rows = [
@@ -90,7 +93,7 @@ def forgetting_table(summary: Summary) -> Table:
 
 
 def measures_table(summary: Summary) -> Table:
-    """Every measure that is one figure, a row each."""
+    """Show every measure that is a single figure, one row each."""
     rows = [row for view in summary.views for row in _view_rows(view)]
     rows += _gain_rows("forward transfer", summary.forward_transfer)
     rows += _gain_rows("order transfer", summary.order_transfer)
@@ -135,12 +138,12 @@ def _storage_rows(summary: Summary) -> Iterator[_Row]:
 
 
 def _named(pairs: Collection[Pair]) -> str:
-    """A few by name, or how many there are."""
+    """Return up to three pairs by name, or the number of pairs."""
     return ", ".join(map(str, pairs)) if len(pairs) <= 3 else f"{len(pairs)} pairs"
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """A row a metric. A difference has its p-value beside it, without which it would say nothing."""
+    """Show one row per metric: both scores, their difference and its p-value."""
     columns = [Column("metric"), *(Column(name, True) for name in ("first", "second", "difference", "p-value"))]
     columns += [Column(f"at p < {SIGNIFICANCE_LEVEL}")]
     rows = [

@@ -1,4 +1,4 @@
-"""A table of text, and the two ways to draw one: for a terminal, and as plain lines that can be searched and piped."""
+"""A table of text, drawn for a terminal or as plain lines that can be searched and piped."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ NOTHING = "-"
 
 @dataclass(frozen=True)
 class Column:
-    """``number`` columns stand to the right."""
+    """One column; ``number`` columns are right-aligned."""
 
     name: str
     number: bool = False
 
     @property
     def kind(self) -> str:
-        """What styles of HTML call such a column: text is wrapped anywhere, a number never."""
+        """The CSS class in HTML: text may be wrapped anywhere, a number is never wrapped."""
         return "number" if self.number else "wide"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Every row has one text a column."""
+    """Columns and rows; each row has one text per column."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
 
 
 def plain(table: Table) -> str:
-    """A line of names and a line a row, in columns at least two spaces apart; never wrapped."""
+    """Return one line of column names and one line per row; columns are at least two spaces apart, no line wraps."""
     lines = [[column.name for column in table.columns], *(list(row) for row in table.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
     return "".join(GAP.join(_aligned(table, line, widths)).rstrip() + "\n" for line in lines)
@@ -49,7 +49,7 @@ def _aligned(table: Table, line: Sequence[str], widths: Sequence[int]) -> list[s
 
 
 def for_terminal(table: Table) -> RichTable:
-    """The same for Rich, which fits it to the terminal's width: long texts are folded, numbers never."""
+    """Return the table for Rich, which fits it to the terminal: long texts are folded, numbers are not."""
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
         drawn.add_column(

@@ -1,1 +1,1 @@
-"""The registry's records as the plain data that tables and charts show."""
+"""The registry's records as plain data for tables and charts."""

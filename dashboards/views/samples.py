@@ -1,4 +1,4 @@
-"""Sample translations from the text that scores rest on."""
+"""Sample translations from the scored test sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from registry import CorpusRecord, Registry, ScoreRecord
 
 @dataclass(frozen=True)
 class Sample:
-    """A sentence as a recipe translates it."""
+    """A source sentence, its translation by a recipe, and its reference."""
 
     source: str
     hypothesis: str
@@ -22,7 +22,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """Sentences of the largest test set whose translations by a recipe were kept; ``note`` says which, or why none."""
+    """Sample sentences from the largest test set for which the translations of a recipe are stored.
+
+    ``note`` names the test set and its scores, or the reason why there are no sentences.
+    """
 
     recipe: Recipe
     note: str
@@ -45,9 +48,9 @@ def samples_of(
     corpora: Mapping[str, CorpusRecord],
     count: int,
 ) -> Samples:
-    """At most ``count`` sentences, spread evenly over the test set. ``corpora`` are found by their digest.
+    """Return at most ``count`` sentences, spread evenly over the test set; ``corpora`` maps digests to corpora.
 
-    Raises CorruptionError for text that is damaged or missing.
+    Raises CorruptionError if a text is damaged or missing.
     """
     kept = [
         (score, texts)
@@ -55,21 +58,21 @@ def samples_of(
         if score.recipe == recipe.digest and (texts := _texts(score, corpora)) is not None
     ]
     if not kept:
-        return Samples(recipe, "No translations were kept for this recipe; scoring it keeps them.")
+        return Samples(recipe, "No translations of this recipe are stored; 'continual-mt evaluate' stores them.")
     chosen, texts = max(kept, key=lambda found: (found[0].sentences, found[0].created))
-    alike = [score for score, found in kept if found == texts]
-    figures = ", ".join(f"{METRICS.get(score.metric, score.metric)} {points(score.value)}" for score in alike)
+    same_texts = [score for score, found in kept if found == texts]
+    figures = ", ".join(f"{METRICS.get(score.metric, score.metric)} {points(score.value)}" for score in same_texts)
     note = f"{chosen.test}, {chosen.sentences:,} sentences, beam {chosen.beam}: {figures}"
     return Samples(recipe, note, tuple(_spread([registry.lines(blob) for blob in texts], count)))
 
 
 def with_samples(scores: Sequence[ScoreRecord], corpora: Mapping[str, CorpusRecord]) -> set[str]:
-    """The digests of the recipes that samples can be shown of."""
+    """Return the digests of the recipes that have stored translations."""
     return {score.recipe for score in scores if _texts(score, corpora) is not None}
 
 
 def _texts(score: ScoreRecord, corpora: Mapping[str, CorpusRecord]) -> tuple[str, str, str] | None:
-    """The blobs of sources, hypotheses and references; None unless all three were kept."""
+    """Return the blobs of sources, hypotheses and references; None unless all three are stored."""
     corpus = corpora.get(score.test_digest)
     if corpus is None or corpus.sources is None or corpus.references is None or score.hypotheses is None:
         return None
@@ -78,6 +81,6 @@ def _texts(score: ScoreRecord, corpora: Mapping[str, CorpusRecord]) -> tuple[str
 
 def _spread(texts: Sequence[Sequence[str]], count: int) -> Iterator[Sample]:
     total = min(map(len, texts))
-    wanted = min(count, total)
-    for i in range(wanted):
-        yield Sample(*(text[i * total // wanted] for text in texts))
+    shown = min(count, total)
+    for i in range(shown):
+        yield Sample(*(text[i * total // shown] for text in texts))

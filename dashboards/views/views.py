@@ -1,4 +1,4 @@
-"""What the page, the report and the artifacts show, computed from records: plain data that no drawing library knows."""
+"""What the page, the report and the MLflow artifacts show, computed from records, independent of any chart library."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dashboards.tables.table import NOTHING
 from registry import CellRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord, SequenceRecord
 
 VIEWS = {
-    "routed": "routed: every pair by its own recipe",
-    "through": "through: every pair by the cross-attention that was trained last",
-    "shared": "shared: one cross-attention for every pair",
+    "routed": "routed: every pair uses its own recipe",
+    "through": "through: every pair uses the cross-attention trained last",
+    "shared": "shared: every pair uses one shared cross-attention",
 }
 ROWS = 150
 CURVES = 30
@@ -25,7 +25,7 @@ CURVES = 30
 
 @dataclass(frozen=True)
 class PairCell:
-    """A pair in the matrix. ``recipe`` and ``test`` are words; ``value`` is None where nothing was scored."""
+    """One pair in the matrix; ``recipe`` and ``test`` are text to show; ``value`` is None without a score."""
 
     pair: Pair
     kind: RecipeKind
@@ -36,7 +36,7 @@ class PairCell:
 
 @dataclass(frozen=True)
 class PairMatrix:
-    """Source languages × target languages; a pair that cannot be run has no cell."""
+    """Scores by source and target language; a pair that cannot be run has no cell."""
 
     metric: str
     sources: tuple[str, ...]
@@ -45,7 +45,7 @@ class PairMatrix:
 
     @classmethod
     def of(cls, metric: str, cells: Iterable[PairCell]) -> PairMatrix:
-        """The original pair's languages come first, the others by name."""
+        """Arrange cells in a matrix: the languages of the original pair first, the others by name."""
         found = {(cell.pair.source, cell.pair.target): cell for cell in cells}
         first = {language for cell in found.values() if cell.kind == "original" for language in _languages(cell.pair)}
 
@@ -63,7 +63,10 @@ def _languages(pair: Pair) -> tuple[str, str]:
 
 
 def pair_matrix(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord], metric: str) -> PairMatrix:
-    """Every pair of one parent that can be run: its best BLEU, or another metric of the same translations."""
+    """Return all pairs of one parent that can be run, with their best BLEU or another metric of the same translations.
+
+    ``entries`` and ``scores`` have to be of one parent.
+    """
     values = {(score.recipe, score.test_digest, score.beam): score.value for score in scores if score.metric == metric}
     cells = []
     for entry in entries:
@@ -75,7 +78,7 @@ def pair_matrix(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord], met
 
 
 def zero_shot_matrix(cells: Sequence[CellRecord], metric: str) -> PairMatrix | None:
-    """The zero-shot pairs behind the last addition of a sequence; None where none was scored."""
+    """Return the zero-shot pairs after the last addition of a sequence; None if none was scored."""
     chosen = [cell for cell in cells if cell.metric == metric and cell.kind == "zero-shot"]
     for view in ("routed", "shared", "through"):
         seen = [cell for cell in chosen if cell.view == view]
@@ -92,7 +95,10 @@ def _pair_cell(cell: CellRecord) -> PairCell:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A row of a sequence's heatmap, and a curve: a pair on a test set. ``kinds`` are those of its cells."""
+    """The scores of one pair on one test set, by position: a row of the heatmap and one curve.
+
+    ``kinds`` are the kinds of recipe, by position; empty without a score.
+    """
 
     label: str
     pair: Pair
@@ -102,7 +108,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class SequenceSheet:
-    """One view of a sequence in one metric: rows × positions. ``left_out`` rows are not shown."""
+    """One view of a sequence in one metric: rows × positions. ``left_out`` is the number of rows not shown."""
 
     view: str
     metric: str
@@ -139,9 +145,9 @@ def sequence_sheets(
     language: str | None = None,
     limit: int = ROWS,
 ) -> tuple[SequenceSheet, ...]:
-    """A sheet a view that was scored: the original pair first, then supervised and zero-shot ones.
+    """Return one sheet per scored view, with the original pair first, then supervised and zero-shot pairs.
 
-    ``language`` leaves only the pairs that have it; of more rows than ``limit`` the rest is left out and counted.
+    ``language`` selects the pairs that include it. At most ``limit`` rows are kept; the others are counted.
     """
     chosen = [cell for cell in cells if cell.metric == metric]
     rows = _rows(cell for cell in chosen if language is None or language in _languages(cell.pair))
@@ -150,14 +156,14 @@ def sequence_sheets(
     positions = [position_name(sequence, position) for position in range(last + 1)]
     sheets = []
     for view in VIEWS:
-        there = [
+        scored = [
             _measurement(row, labels[i], view, last)
             for i, row in enumerate(rows)
             if any(seen == view for seen, _ in row.cells)
         ]
-        if there:
+        if scored:
             sheets.append(
-                SequenceSheet(view, metric, tuple(positions), tuple(there[:limit]), max(0, len(there) - limit))
+                SequenceSheet(view, metric, tuple(positions), tuple(scored[:limit]), max(0, len(scored) - limit))
             )
     return tuple(sheets)
 
@@ -170,7 +176,7 @@ def _rows(cells: Iterable[CellRecord]) -> list[_Row]:
 
 
 def _labels(rows: Sequence[_Row]) -> list[str]:
-    """Pair and kind; test set and beam where two rows would look alike without them."""
+    """Label rows by pair and kind; equal labels also get test set and beam."""
     labels = [f"{row.pair} {KINDS[row.rank]}" for row in rows]
     times = Counter(labels)
     return [
@@ -186,7 +192,7 @@ def _measurement(row: _Row, label: str, view: str, last: int) -> Measurement:
 
 
 def position_name(sequence: SequenceRecord, position: int) -> str:
-    """``0`` before any addition, then the number of additions and the last one."""
+    """Return the number of additions and the last one, ``2 fr-es``; ``0`` before any addition."""
     return (
         f"{position} {sequence.additions[position - 1]}" if 0 < position <= len(sequence.additions) else f"{position}"
     )
@@ -194,7 +200,7 @@ def position_name(sequence: SequenceRecord, position: int) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """Bytes that a parent and modules take, beside those of a full copy for every one of them."""
+    """Bytes of a parent and its modules; ``copies_bytes`` is the size of full copies of all these models instead."""
 
     parent: str
     parent_bytes: int
@@ -209,27 +215,27 @@ class Storage:
         return self.parent_bytes * (1 + len(self.modules))
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         stored = self.parent_bytes + self.modules_bytes
         return (
             f"{self.parent}: {size(stored)} for the parent and {len(self.modules)} modules; "
-            f"as full copies {size(self.copies_bytes)}"
+            f"full copies would take {size(self.copies_bytes)}"
         )
 
 
 def storage(parent: ParentRecord, modules: Sequence[ModuleRecord]) -> Storage:
-    """What a parent's modules store; those of other parents do not count."""
+    """Return the bytes of a parent and its modules; modules of other parents are ignored."""
     own = [(short_name(module.full_name), module.bytes) for module in modules if module.parent == parent.name]
     return Storage(parent.name, parent.bytes, tuple(own))
 
 
 def module_facts(module: ModuleRecord, whole: int) -> list[tuple[str, str]]:
-    """A module and its lineage in words; ``whole`` is the number of its parent's parameters."""
+    """Return a module and its lineage as (name, text); ``whole`` is the number of parameters of its parent."""
     lineage = module.lineage
     return [
         ("parent", f"{module.parent} ({module.parent_fingerprint})"),
         ("new side", f"{module.side} {module.language}"),
-        ("scope", f"{module.scope}, of a sequence that shares one cross-attention" if module.shared else module.scope),
+        ("scope", f"{module.scope}, in a sequence that shares one cross-attention" if module.shared else module.scope),
         ("parameters", f"{module.parameters:,} ({percent(module.parameters / whole)} of a full copy)"),
         ("stored", size(module.bytes)),
         ("created", time_of(module)),
@@ -244,6 +250,6 @@ def spec_text(module: ModuleRecord) -> str:
 
 
 def hover(cell: PairCell, metric: str) -> str:
-    """What is said of a pair in the matrix, in the few tags that plotly knows; names are escaped."""
+    """Return the hover text of a pair as HTML that plotly accepts; names are escaped."""
     lines = (f"{cell.pair} {cell.kind}", cell.recipe, f"{METRICS[metric]} {points(cell.value)}", cell.test)
     return "<br>".join(map(html.escape, lines))

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, say
-from continual_mt.cli.support.progress import counting
+from continual_mt.cli.support.console import counting, print_json, print_table, say
 from continual_mt.home import Home, expanded
 
 

@@ -10,7 +10,7 @@ import yaml
 from continual_mt.cli.registry import names as registry_names
 from continual_mt.cli.registry import search as registry_search
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.console import print_json, print_table, print_text, say
 from continual_mt.home import Home
 
 if TYPE_CHECKING:

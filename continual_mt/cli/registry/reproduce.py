@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.console import print_json, print_table, print_text, say
 from continual_mt.cli.support.run_job import ADDRESS_VARIABLE
 from continual_mt.errors import SpecError
 from continual_mt.home import Home, expanded

@@ -8,7 +8,7 @@ import typer
 
 from continual_mt.cli.registry.names import Name
 from continual_mt.cli.support import options
-from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.console import print_json, print_table, print_text, say
 from continual_mt.home import Home
 
 SEARCH_EPILOG = options.examples(

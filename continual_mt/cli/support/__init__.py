@@ -1,1 +1,1 @@
-"""What several verbs share: options, specs, text input and output, the console, running a job."""
+"""Code that several verbs share: options, specs, text input and output, the console, running a job."""

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the shape that all verbs have."""
+"""Options that several verbs share, and helpers for the help of all verbs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ TEST = "test"
 
 Home = Annotated[
     Path | None,
-    typer.Option(help=f"Folder that holds everything.  [default: {HOME_VARIABLE}, else ./{DEFAULT_HOME}]"),
+    typer.Option(
+        help=f"Home folder: registry, weights and MLflow runs.  [default: {HOME_VARIABLE}, else ./{DEFAULT_HOME}]"
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
-OfParent = Annotated[str | None, typer.Option("--parent", help="The parent; may be left out while there is one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
+OfParent = Annotated[str | None, typer.Option("--parent", help="Parent; required only if there are several.")]
 RecipeText = Annotated[
     str | None,
     typer.Option(
         "--recipe",
         metavar="RECIPE",
-        help="original, supervised, zero-shot or retention:MODULE.  [default: the best there is]",
+        help="original, supervised, zero-shot or retention:MODULE.  [default: the first of these that the pair has]",
     ),
 ]
 Modules = Annotated[
@@ -31,58 +33,58 @@ Modules = Annotated[
     typer.Option(
         "--module",
         metavar="MODULE",
-        help="The version that stands for its pair: de-en:2, de-en@candidate. May be repeated.  "
+        help="Module version to use for its pair: de-en:2, de-en@candidate. May be repeated.  "
         "[default: the alias champion, else the best on --by-test, else the newest]",
     ),
 ]
 ByTest = Annotated[
     str | None,
-    typer.Option("--by-test", metavar="NAME", help="Of several versions take the best in BLEU on this test set."),
+    typer.Option("--by-test", metavar="NAME", help="Use the module versions with the best BLEU on this test set."),
 ]
-PAIR_OR_DIGEST = "A pair, or the digest of a recipe that was run or scored, or its first 8 digits or more."
-Beam = Annotated[int, typer.Option(min=1, max=64, help="Width of the beam; 1 is greedy search.")]
+PAIR_OR_DIGEST = "A pair such as de-en, or at least 8 digits of the digest of a recipe that was run or scored."
+Beam = Annotated[int, typer.Option(min=1, max=64, help="Beam size; 1 is greedy search.")]
 
 SpecFile = Annotated[
-    Path | None, typer.Option("--spec", metavar="FILE", help="A YAML spec; other options override its keys.")
+    Path | None, typer.Option("--spec", metavar="FILE", help="YAML spec; other options override its keys.")
 ]
 Train = Annotated[
     tuple[Path, Path] | None,
-    typer.Option("--train", metavar="SOURCE TARGET", help="Aligned text files, plain, .gz or .zst."),
+    typer.Option("--train", metavar="SOURCE TARGET", help="Training text: two aligned files, plain, .gz or .zst."),
 ]
 TrainTsv = Annotated[
-    Path | None, typer.Option("--train-tsv", metavar="FILE", help="The same as one file: source, tab, target.")
+    Path | None, typer.Option("--train-tsv", metavar="FILE", help="Training text in one file: source, tab, target.")
 ]
 Dev = Annotated[
     tuple[Path, Path] | None,
-    typer.Option("--dev", metavar="SOURCE TARGET", help="Development text, which chooses the checkpoint."),
+    typer.Option("--dev", metavar="SOURCE TARGET", help="Development text, used to select the best checkpoint."),
 ]
-DevTsv = Annotated[Path | None, typer.Option("--dev-tsv", metavar="FILE", help="The same as one file.")]
+DevTsv = Annotated[Path | None, typer.Option("--dev-tsv", metavar="FILE", help="Development text in one file.")]
 Test = Annotated[
     tuple[Path, Path] | None,
-    typer.Option("--test", metavar="SOURCE TARGET", help="Test text; every recipe for the pair is scored on it."),
+    typer.Option("--test", metavar="SOURCE TARGET", help="Test text, on which every recipe of the pair is scored."),
 ]
-TestTsv = Annotated[Path | None, typer.Option("--test-tsv", metavar="FILE", help="The same as one file.")]
+TestTsv = Annotated[Path | None, typer.Option("--test-tsv", metavar="FILE", help="Test text in one file.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any key of the spec, such as training.updates=2000 or resources.workers=2. May be repeated.",
+        help="Set any key of the spec: training.updates=2000, resources.workers=2. May be repeated.",
     ),
 ]
-Again = Annotated[bool, typer.Option("--again", help="Train finished work anew.")]
+Again = Annotated[bool, typer.Option("--again", help="Train again even if this job is finished.")]
 Address = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="A Ray cluster: auto, HOST:PORT or ray://… to drive it from here, http://HOST:8265 to submit a job to it."
-        "  [default: RAY_ADDRESS, else Ray is started here]",
+        help="Ray cluster: auto, HOST:PORT or ray://… to run the driver here, http://HOST:8265 to submit a job."
+        "  [default: RAY_ADDRESS, else start Ray on this machine]",
     ),
 ]
 
 
 def group(help_text: str) -> typer.Typer:
-    """A command that holds verbs."""
+    """Return a command group, to which verbs are added."""
     return typer.Typer(
         help=help_text,
         rich_markup_mode=None,
@@ -93,5 +95,5 @@ def group(help_text: str) -> typer.Typer:
 
 
 def examples(*commands: str) -> str:
-    """The last paragraph of a verb's help: commands that work as they stand, which a test parses."""
+    """Return the last paragraph of a verb's help. A test parses each command with the verb's options."""
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from continual_mt.cli.support.output import print_json, print_table, print_text, say
+from continual_mt.cli.support.console import print_json, print_table, print_text, say
 from continual_mt.cli.support.spec_options import ORIGIN
 from continual_mt.errors import SpecError, StoppedError
 from continual_mt.home import HOME_VARIABLE, Home, expanded

@@ -1,4 +1,4 @@
-"""Lines in and lines out for translating: as they come, in bounded memory, and only whole lines at any time."""
+"""Line-by-line input and output for translation, in bounded memory; the output always ends in a complete line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Self
 
-from continual_mt.cli.support.output import print_text
+from continual_mt.cli.support.console import print_text
 from continual_mt.data.corpora.line_reader import MAXIMUM_LINE_BYTES, decode_line, read_lines
 from continual_mt.errors import CorpusError, InputError, StorageError
 
@@ -23,7 +23,7 @@ CHUNK_CHARACTERS = 200_000
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some lines of the input; ``first`` is the number of the first one, from 1."""
+    """Consecutive lines of the input; ``first`` is the number of the first one, from 1."""
 
     first: int
     lines: list[str]
@@ -31,7 +31,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Input:
-    """A text file (plain, ``.gz`` or ``.zst``), or standard input where ``path`` is None. Lines end at ``\\n`` only."""
+    """A text file (plain, ``.gz`` or ``.zst``), or standard input if ``path`` is None. Lines end at ``\\n`` only."""
 
     path: Path | None
 
@@ -40,15 +40,15 @@ class Input:
         return STANDARD_INPUT if self.path is None else str(self.path)
 
     def is_file(self, path: Path) -> bool:
-        """Whether the text comes from this file, also where the shell opened it as standard input."""
+        """Return whether the text comes from this file, directly or as standard input opened by the shell."""
         if self.path is not None:
             return self.path.exists() and path.samefile(self.path)
         return path.is_file() and os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno()))
 
     def check(self) -> int | None:
-        """Count the lines, and raise CorpusError for what cannot be read, before anything is written.
+        """Return the number of lines, or None if the text can be read only once.
 
-        None where the text can be read only once.
+        Raises CorpusError if the text cannot be read; call it before anything is written.
         """
         if self.path is None or (self.path.exists() and not self.path.is_file() and not self.path.is_dir()):
             return None
@@ -58,9 +58,9 @@ class Input:
         return _standard_input() if self.path is None else read_lines(self.path)
 
     def chunks(self, processes: int = 1) -> Iterator[Chunk]:
-        """All lines in order, enough of them at once for so many processes. Whoever types gets an answer line by line.
+        """Yield all lines in order, in chunks large enough for a number of processes; one by one from a terminal.
 
-        Raises CorpusError at a line that is not text, after the lines before it.
+        Raises CorpusError for an invalid line, after the lines before it were yielded.
         """
         if self.path is None and sys.stdin.isatty():
             return _chunks(self.lines(), 1, CHUNK_CHARACTERS)
@@ -92,7 +92,7 @@ def _standard_input() -> Iterator[str]:
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
-    """Whole lines, as many as go into a pipe at once: what interrupts a write then leaves all of a block or nothing."""
+    """Join lines into blocks that a pipe takes in one atomic write: an interruption never cuts a line."""
     block, size = "", 0
     for line in lines:
         length = len(line.encode("utf-8", "backslashreplace"))
@@ -105,10 +105,10 @@ def _blocks(lines: Iterable[str]) -> Iterator[str]:
 
 
 class Output:
-    """A file, or standard output where ``path`` is None. Whatever ends the work, the file holds whole lines.
+    """An output file, or standard output if ``path`` is None. However the program ends, the file has complete lines.
 
-    Use as a context manager. Raises InputError where it would overwrite the input or its folder is missing,
-    StorageError where it cannot be written.
+    Use as a context manager. Raises InputError if it would overwrite the input or its folder does not exist,
+    StorageError if writing fails.
     """
 
     def __init__(self, path: Path | None, text: Input) -> None:
@@ -119,11 +119,11 @@ class Output:
             return
         with self._storing():
             if not path.parent.is_dir():
-                raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+                raise InputError(f"{path}: the folder {path.parent} does not exist. Fix: create it")
             if path.suffix in (".gz", ".zst"):
-                raise InputError(f"{path}: the output is plain text; give it another name, and compress it afterwards")
+                raise InputError(f"{path}: the output cannot be compressed; expected a name without {path.suffix}")
             if path.exists() and text.is_file(path):
-                raise InputError(f"{path} is the input as well; name another file for the output")
+                raise InputError(f"{path}: input and output are the same file. Fix: use another --output")
 
     def __enter__(self) -> Self:
         if self._path is not None:
@@ -139,7 +139,7 @@ class Output:
                 self._file.truncate(self._whole)
 
     def write(self, lines: Sequence[str]) -> None:
-        # A piece of a vocabulary may stand for a line break; a line stays a line.
+        # A vocabulary may contain a line break as a piece; each translation has to stay on one line.
         whole = [line.replace("\n", " ") + "\n" for line in lines]
         if self._file is None:
             for block in _blocks(whole):
@@ -159,4 +159,4 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise StorageError(f"{self._path} cannot be written: {error.strerror or error}") from error
+            raise StorageError(f"{self._path}: write failed: {error.strerror or error}") from error

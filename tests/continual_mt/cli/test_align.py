@@ -51,8 +51,11 @@ def test_a_table_of_both_kinds_of_word_and_both_methods(align: Any) -> None:
     few = {int(row[4]) for row in rows if int(row[4]) < 100}
     assert few
     for queries in few:
-        off = round(98 / queries**0.5)
-        assert f"{queries} queries are few: by their choice alone a precision may be {off}% off (95 %)" in result.err
+        margin = round(98 / queries**0.5)
+        assert (
+            f"warning: only {queries} queries; the margin of error of a precision is up to ±{margin}% (95 %)"
+            in result.err
+        )
 
 
 def test_embeddings_that_are_the_same_are_aligned(
@@ -109,7 +112,7 @@ def test_a_map_is_drawn(align: Any, tmp_path: Path) -> None:
     data = json.loads(result.out)["map"]
     assert {point["language"] for point in data["points"]} == {"pt", "es"}
     assert data["links"]
-    assert f"{picture} shows {len(data['points'])} words\n" in result.err
+    assert f"wrote {picture}: a map of {len(data['points'])} words\n" in result.err
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "precision@1" in align("pt", "es", "--map", picture).out
 
@@ -121,7 +124,7 @@ def test_a_result_is_kept_when_told_to(align: Any, home: Path, lexicon: Path) ->
         for _ in range(2):
             result = align("pt", "es", "--keep")
             assert result.code == 0
-            assert "kept; 'continual-mt dashboard' and 'continual-mt report' show it\n" in result.err
+            assert "stored; 'continual-mt dashboard' and 'continual-mt report' show it\n" in result.err
         [kept] = registry.alignments()
         assert (kept.first.to_json(), kept.second.to_json()) == (data["first"], data["second"])
         assert (kept.lexicon, kept.entries) == (lexicon.name, data["words"])
@@ -170,8 +173,8 @@ def test_a_language_on_both_sides_needs_a_side_where_the_other_is_as_well(
         (["pt-en:9", "es"], "there is no module 'pt-en:9'"),
         (["pt", "es", "--parent", "other"], "there is no parent 'other'"),
         (["pt", "es", "--side", "left"], "see 'continual-mt align --help'"),
-        (["pt", "es", "--map", "map.jpg"], "map.jpg: a map is a PNG; give it a name that ends in .png"),
-        (["pt", "es", "--map", "no/map.png"], "no/map.png: there is no folder no; make it first"),
+        (["pt", "es", "--map", "map.jpg"], "map.jpg: unsupported file type; expected a name that ends in .png"),
+        (["pt", "es", "--map", "no/map.png"], "no/map.png: the folder no does not exist. Fix: create it"),
         (["pt", "es", "--lexicon", "no.tsv"], "no.tsv: no such file"),
     ],
 )
@@ -219,4 +222,4 @@ def test_a_map_that_cannot_be_written(align: Any, tmp_path: Path) -> None:
     (tmp_path / "map.png").mkdir()
     result = align("pt", "es", "--map", tmp_path / "map.png")
     assert (result.code, result.out) == (1, "")
-    assert "map.png cannot be written: Is a directory" in result.err
+    assert "map.png: write failed: Is a directory" in result.err

@@ -173,4 +173,4 @@ def test_a_full_disk_behind_standard_output_is_named(shared_home: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: standard output cannot be written to: No space left on device\n"
+    assert done.stderr == "error: standard output: write failed: No space left on device\n"

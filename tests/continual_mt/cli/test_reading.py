@@ -148,5 +148,5 @@ def test_report(run: Any, home: Path, tmp_path: Path) -> None:
     failed = run("report", tmp_path / "missing" / "report.html", "--home", home)
     assert (failed.code, failed.err) == (
         1,
-        f"error: cannot write {tmp_path}/missing/report.html: No such file or directory\n",
+        f"error: {tmp_path}/missing/report.html: write failed: No such file or directory\n",
     )

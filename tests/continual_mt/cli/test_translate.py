@@ -115,7 +115,7 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
             [*command, "--output", str(text)], stdin=given, capture_output=True, text=True, check=False
         )
     assert done.returncode == 2
-    assert f"{text} is the input as well; name another file for the output" in done.stderr
+    assert f"{text}: input and output are the same file. Fix: use another --output" in done.stderr
     assert text.read_text(encoding="utf-8") == "Hola\n"
 
 
@@ -134,7 +134,7 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
         (["--input", "/"], "es-en", "is a folder"),
         (["--backend", "onnx"], "es-en", "there is no back end 'onnx'; choose one of auto, torch, ctranslate2"),
         (["--best", "6"], "es-en", "best is 6, but a beam of 1 finds no more than 1"),
-        (["--output", "nowhere/out"], "es-en", "nowhere/out: there is no folder nowhere; make it first"),
+        (["--output", "nowhere/out"], "es-en", "nowhere/out: the folder nowhere does not exist. Fix: create it"),
     ],
 )
 def test_misuse(translate: Any, words: list[str], pair: str, message: str) -> None:
@@ -165,14 +165,14 @@ def test_the_output_may_not_be_the_input(translate: Any, tmp_path: Path) -> None
     (tmp_path / "in").write_text("Hola\n", encoding="utf-8")
     result = translate("--input", tmp_path / "in", "--output", "./in")
     assert result.code == 2
-    assert "is the input as well" in result.err
+    assert "in: input and output are the same file" in result.err
     assert (tmp_path / "in").read_text(encoding="utf-8") == "Hola\n"
 
 
 def test_an_output_that_cannot_be_written_is_a_failure(translate: Any, tmp_path: Path) -> None:
     result = translate("--output", tmp_path / ("long" * 100), stdin="Hola\n")
     assert (result.code, result.out) == (1, "")
-    assert "cannot be written: File name too long" in result.err
+    assert "write failed: File name too long" in result.err
 
 
 def test_an_interrupted_output_holds_whole_lines(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_an_interrupted_output_holds_whole_lines(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named() -> None:
     full = Output(Path("/dev/full"), Input(None))
-    with pytest.raises(StorageError, match="/dev/full cannot be written: No space left"), full as out:
+    with pytest.raises(StorageError, match="/dev/full: write failed: No space left"), full as out:
         out.write(["eins"])
 
 

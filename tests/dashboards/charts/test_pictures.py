@@ -4,11 +4,28 @@ import io
 
 from matplotlib.image import imread
 
+from continual_mt.evaluation.embedding_map import JointMap
 from continual_mt.languages import Pair
-from dashboards.charts.pictures import curves_picture, matrix_picture, sheet_picture, storage_picture
+from dashboards.charts.pictures import (
+    MAP_DOTS_PER_INCH,
+    MAP_INCHES,
+    curves_picture,
+    joint_map_picture,
+    matrix_picture,
+    sheet_picture,
+    storage_picture,
+)
 from dashboards.views.views import PairCell, PairMatrix, pair_matrix, sequence_sheets, storage
 from registry import Registry
 from tests.dashboards.conftest import SEPARATE
+
+MAP = JointMap(
+    labels=("Haus", "5 $ und 6 $", "maison", "犬"),
+    languages=("de", "de", "fr", "fr"),
+    xy=((0.0, 0.0), (1.0, 0.5), (0.1, 0.0), (-1.0, 0.4)),
+    links=((0, 2), (1, 3)),
+    explained=(0.4, 0.1),
+)
 
 
 def colours(picture: bytes) -> int:
@@ -37,3 +54,16 @@ def test_a_matrix_without_any_score() -> None:
 def test_the_same_picture_each_time(filled: Registry) -> None:
     stored = storage(filled.parent(), filled.modules())
     assert storage_picture(stored) == storage_picture(stored)
+
+
+def test_a_png_of_the_size_that_was_asked_for_with_a_colour_a_language() -> None:
+    drawn = joint_map_picture(MAP, "de to fr, 3 $ and 4 $")
+    assert drawn.startswith(b"\x89PNG\r\n")
+    pixels = imread(io.BytesIO(drawn), format="png")
+    assert pixels.shape[:2] == (MAP_INCHES * MAP_DOTS_PER_INCH,) * 2
+    colours = {tuple((pixel[:3] * 255).round().astype(int)) for row in pixels[::2, ::2] for pixel in row}
+    assert {(31, 119, 180), (255, 127, 14)} <= colours
+
+
+def test_the_same_map_is_the_same_picture() -> None:
+    assert joint_map_picture(MAP, "de to fr") == joint_map_picture(MAP, "de to fr")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from continual_mt.evaluation.nearest_neighbours import Neighbourhood
-from dashboards.page.panels import MODULES_SHOWN
+from dashboards.page.panels import MODULES_PER_PAGE
 from registry import Lineage, Registry
 from registry.queries.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_page
@@ -51,7 +51,7 @@ def test_a_pair_that_is_chosen_shows_samples_or_why_there_are_none(opened: Brows
     opened.choose("target", "en")
     opened.text("#samples", "fr-en original: source parent, xattn parent, target parent")
     opened.choose("target", "es")
-    opened.text("#samples", "No translations were kept for this recipe")
+    opened.text("#samples", "No translations of this recipe are stored")
 
 
 def test_hovering_shows_the_recipe(opened: Browser) -> None:
@@ -76,9 +76,9 @@ def test_sequences(opened: Browser) -> None:
     opened.click("#tab-sequences")
     opened.text("#sheet-shared", "47.8")
     opened.choose("sequence", "in turn (separate)")
-    opened.text("#sheet-routed", "routed: every pair by its own recipe")
+    opened.text("#sheet-routed", "routed: every pair uses its own recipe")
     assert "45.2" in opened.text("#sheet-through", "de-es zero-shot")
-    opened.text("#curves", "BLEU of each pair over the positions")
+    opened.text("#curves", "BLEU of each pair by position")
     opened.choose("language", "de")
     opened.text_without("#sheet-through", "fr-es supervised")
 
@@ -87,14 +87,14 @@ def test_alignment(opened: Browser, filled_home: Path) -> None:
     opened.click("#tab-alignment")
     shown = opened.text("#view table", "de (de-en:1)")
     assert "CSLS @5" in shown
-    opened.text("#joint-map", "Choose two embedding tables of one side")
+    opened.text("#joint-map", "Choose two embedding tables of the same side")
     opened.click("#look-up")
-    opened.text("#neighbours .problem", "Choose two embedding tables and write a word of the first.")
+    opened.text("#neighbours .problem", "Choose two embedding tables and enter a word of the first one.")
     opened.choose("first-table", "source de (de-en:1)")
     opened.choose("second-table", "target en (parent)")
     opened.text("#joint-map .problem", "only embeddings of one side of one parent lie in one space")
     opened.choose("second-table", "source fr (parent)")
-    opened.text("#joint-map", "Frequent words of de-fr.tsv, each joined to its translations.")
+    opened.text("#joint-map", "Frequent words of de-fr.tsv; lines connect translations.")
     opened.text("#map", "of the variance")
     opened.find("#word").send_keys("der")
     opened.click("#look-up")
@@ -111,7 +111,7 @@ def test_alignment(opened: Browser, filled_home: Path) -> None:
 
 def test_storage_and_modules(opened: Browser, filled_home: Path) -> None:
     opened.click("#tab-storage")
-    opened.text("#storage", "for the parent and 2 modules; as full copies")
+    opened.text("#storage", "for the parent and 2 modules; full copies would take")
     opened.click("#tab-modules")
     opened.text("#modules", "base/de-en:1: new source de, xattn")
     opened.click("#modules details summary")
@@ -133,7 +133,7 @@ def test_a_module_shows_what_was_said_of_it_and_its_lineage_both_ways(
     browser.click("#tab-modules")
     browser.text("#modules", "base/de-en:1: new source de, xattn; @champion; news")
     browser.click("#modules details summary")
-    shown = browser.text("#modules", "depends on it").replace("\t", " ")
+    shown = browser.text("#modules", "dependents").replace("\t", " ")
     for words in ("<b>Numbers</b> are wrong. (ada, ", "alias base/de-en@champion", "sequence in turn", "alias history"):
         assert words in shown
 
@@ -145,7 +145,7 @@ def test_a_sentence_is_translated_and_its_recipe_shown(opened: Browser, filled_h
     opened.click("#tab-translate")
     opened.choose("translate-source", "de")
     opened.click("#translate")
-    opened.text("#translation", "Choose the languages of a pair and write a sentence.")
+    opened.text("#translation", "Choose both languages and enter a sentence.")
     opened.choose("translate-target", "es")
     opened.find("#text").send_keys("Guten Tag")
     opened.click("#translate")
@@ -162,14 +162,14 @@ def test_more_modules_than_fit_are_shown_in_parts(
 ) -> None:
     with Registry.open(home) as registry:
         parent = registry.load_parent()
-        for seed in range(MODULES_SHOWN):
+        for seed in range(MODULES_PER_PAGE):
             module = make_module(parent, "pt-en", seed=seed + 10)
             registry.register_module("base", module, lineage=replace(lineage, job=f"{seed:064}"))
     browser.open(start_page(home).address)
     browser.click("#tab-modules")
-    assert browser.text("#modules", "base/de-en:1").count("base/") == MODULES_SHOWN
-    browser.choose("modules-chosen", f"{MODULES_SHOWN + 1} to {MODULES_SHOWN + 2} of {MODULES_SHOWN + 2}")
-    assert browser.text("#modules", f"base/pt-en:{MODULES_SHOWN}").count("base/") == 2
+    assert browser.text("#modules", "base/de-en:1").count("base/") == MODULES_PER_PAGE
+    browser.choose("modules-chosen", f"{MODULES_PER_PAGE + 1} to {MODULES_PER_PAGE + 2} of {MODULES_PER_PAGE + 2}")
+    assert browser.text("#modules", f"base/pt-en:{MODULES_PER_PAGE}").count("base/") == 2
 
 
 def test_an_error_of_the_page_itself_is_shown_in_words_and_the_page_goes_on(
@@ -183,15 +183,15 @@ def test_an_error_of_the_page_itself_is_shown_in_words_and_the_page_goes_on(
     browser.open(page.address)
     browser.text("#pairs", "zero-shot")
     browser.click("#tab-sequences")
-    said = browser.text("#sequence-figures .problem", "the server's log has the rest")
+    said = browser.text("#sequence-figures .problem", "The server's log has the traceback.")
     assert said == (
-        "the page met an error of its own (TypeError: '<' not supported between instances of 'str' and 'int'); "
-        "the server's log has the rest"
+        "internal error: TypeError: '<' not supported between instances of 'str' and 'int'. "
+        "The server's log has the traceback."
     )
     browser.click("#tab-alignment")
-    browser.text("#view", "'continual-mt align FIRST SECOND --lexicon FILE --keep' keeps one.")
+    browser.text("#view", "'continual-mt align FIRST SECOND --lexicon FILE --keep' measures and stores one.")
     browser.click("#tab-storage")
-    browser.text("#storage", "as full copies")
+    browser.text("#storage", "full copies would take")
     assert browser.console() == []
     log = page.log.read_text()
     assert log.count("Traceback") == 1

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from continual_mt.errors import AddressError
-from dashboards.page.app import page
+from dashboards.page.app import create_app
 from dashboards.page.server import serve
 from registry import Registry
 from tests.dashboards.programs import Page
@@ -39,10 +39,13 @@ def test_only_names_of_this_machine_are_answered_and_an_interruption_ends_it(hom
 def test_an_address_that_is_taken_is_named(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(AddressError, match=rf"cannot serve on 127.0.0.1 port {port}: Address already in use; give"):
-            serve(page(lambda: Registry.open(home)), "127.0.0.1", port, print)
+        with pytest.raises(
+            AddressError,
+            match=rf"cannot serve on 127.0.0.1 port {port}: Address already in use\. Fix: use another --host or --port",
+        ):
+            serve(create_app(lambda: Registry.open(home)), "127.0.0.1", port, print)
 
 
 def test_an_address_that_is_not_ours_is_named(home: Path) -> None:
     with pytest.raises(AddressError, match=r"cannot serve on 192.0.2.1 port 0: Cannot assign requested address"):
-        serve(page(lambda: Registry.open(home)), "192.0.2.1", 0, print)
+        serve(create_app(lambda: Registry.open(home)), "192.0.2.1", 0, print)

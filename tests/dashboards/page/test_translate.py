@@ -7,13 +7,13 @@ import pytest
 
 from continual_mt.errors import InputError, UnknownNameError
 from dashboards.page import translate
-from dashboards.page.translate import CHARACTERS, Sentences
+from dashboards.page.translate import MAX_CHARACTERS, SentenceTranslator
 from registry import Lineage, Registry
 from tests.registry.conftest import MakeModule, MakeParent
 
 
 def test_a_sentence_and_its_recipe(filled: Registry, home: Path) -> None:
-    sentences = Sentences(lambda: Registry.open(home))
+    sentences = SentenceTranslator(lambda: Registry.open(home))
     for pair in ("de-es", "fr-en", "de-es"):
         source, target = pair.split("-")
         translated = sentences.translate(source, target, "base", " Guten\nTag ")
@@ -23,9 +23,9 @@ def test_a_sentence_and_its_recipe(filled: Registry, home: Path) -> None:
 
 
 def test_what_cannot_be_translated_is_said(home: Path) -> None:
-    sentences = Sentences(lambda: Registry.open(home))
-    with pytest.raises(InputError, match=r"the text has 2,001 characters; the page translates up to 2,000"):
-        sentences.translate("fr", "en", "base", "a" * (CHARACTERS + 1))
+    sentences = SentenceTranslator(lambda: Registry.open(home))
+    with pytest.raises(InputError, match=r"text: 2,001 characters; expected at most 2,000"):
+        sentences.translate("fr", "en", "base", "a" * (MAX_CHARACTERS + 1))
     with pytest.raises(UnknownNameError, match="there is no pair 'en-fr'"):
         sentences.translate("en", "fr", "base", "a")
     sentences.close()
@@ -34,7 +34,7 @@ def test_what_cannot_be_translated_is_said(home: Path) -> None:
 def test_another_registry_in_the_same_place_is_noticed(
     home: Path, empty_home: Path, make_parent: MakeParent, make_module: MakeModule, lineage: Lineage
 ) -> None:
-    sentences = Sentences(lambda: Registry.open(home))
+    sentences = SentenceTranslator(lambda: Registry.open(home))
     sentences.translate("de", "en", "base", "Guten Tag")
     shutil.rmtree(home)
     shutil.copytree(empty_home, home)
@@ -49,7 +49,7 @@ def test_another_registry_in_the_same_place_is_noticed(
 
 
 def test_weights_of_many_modules_are_forgotten(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translate, "MODULES_KEPT", 1)
-    sentences = Sentences(lambda: Registry.open(home))
+    monkeypatch.setattr(translate, "MAX_CACHED_MODULES", 1)
+    sentences = SentenceTranslator(lambda: Registry.open(home))
     assert sentences.translate("de", "es", "base", "Guten Tag") == sentences.translate("de", "es", "base", "Guten Tag")
     sentences.close()

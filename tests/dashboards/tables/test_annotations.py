@@ -34,8 +34,8 @@ def test_what_was_said_of_a_module(filled: Registry) -> None:
     [row] = moves_table(annotations.moves).rows
     assert list(row[:4]) == ["base/de-en@champion", "-", "1", "ada"]
     tables = dict(module_tables(module, annotations, filled.lineages([module])["base/de-en:1"]))
-    assert list(tables) == ["corpora", "depends on it", "alias history"]
-    rows = [list(row) for row in tables["depends on it"].rows]
+    assert list(tables) == ["corpora", "dependents", "alias history"]
+    rows = [list(row) for row in tables["dependents"].rows]
     assert rows[0] == ["alias", "base/de-en@champion", "-", "yes"]
     assert [row[0] for row in rows] == ["alias", "sequence", "sequence", "alignment", "recipe", "recipe"]
 

@@ -5,8 +5,14 @@ import pytest
 from continual_mt.errors import InputError
 from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.evaluation.lexicon import Lexicon
-from dashboards.views import alignment as aligning
-from dashboards.views.alignment import CHARACTERS, Neighbourhoods, alignments_table, kept_map, map_of, neighbours_table
+from dashboards.views.alignment import (
+    MAX_WORD_CHARACTERS,
+    Neighbourhoods,
+    alignments_table,
+    kept_map,
+    map_of,
+    neighbours_table,
+)
 from registry import AlignmentRecord, EmbeddingRecord, Registry
 from registry.queries.embeddings import two_embeddings
 
@@ -42,7 +48,7 @@ def test_the_map_of_what_was_kept_shows_its_words(filled: Registry) -> None:
     [kept] = filled.alignments()
     shown = map_of(filled, kept.first, kept.second)
     assert shown.title == "de (de-en:1) and fr (parent), source side"
-    assert shown.note == "Frequent words of de-fr.tsv, each joined to its translations."
+    assert shown.note == "Frequent words of de-fr.tsv; lines connect translations."
     assert len(shown.drawn.links) == len(shown.drawn.labels) / 2 > 5
     other = filled.register_alignment(kept.first, kept.second, Lexicon("one.tsv", {"de": ("de",)}), kept.results)
     assert map_of(filled, kept.first, kept.second).drawn == kept_map(filled, other).drawn
@@ -53,17 +59,17 @@ def test_without_words_of_one_piece_or_anything_kept_the_map_shows_frequent_piec
     [kept] = filled.alignments()
     long = Lexicon("long.tsv", {"Donaudampfschifffahrt": ("anticonstitutionnellement",)})
     shown = kept_map(filled, filled.register_alignment(kept.first, kept.second, long, kept.results))
-    assert shown.note.endswith("since no entry of long.tsv is one piece in both.")
+    assert shown.note.endswith("no entry of long.tsv is one piece in both tables.")
     assert (len(shown.drawn.labels) > 20, shown.drawn.links) == (True, ())
     turned = map_of(filled, kept.second, kept.first)
-    assert turned.note.endswith("nothing says what translates what, since no alignment of these tables was kept.")
+    assert turned.note.endswith("without translations: no alignment of these tables is stored.")
     assert len(turned.drawn.labels) == len(shown.drawn.labels)
 
 
 def test_neighbours_of_a_word_are_the_same_again_and_few_tables_are_kept(
     filled: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aligning, "TABLES_KEPT", 1)
+    monkeypatch.setattr("dashboards.views.alignment.MAX_CACHED_PAIRS", 1)
     neighbourhoods = Neighbourhoods()
     sources = two_embeddings(filled, filled.parent(), ("de", "fr"))
     found = neighbourhoods.nearest(filled, *sources, "der")
@@ -71,8 +77,8 @@ def test_neighbours_of_a_word_are_the_same_again_and_few_tables_are_kept(
     targets = two_embeddings(filled, filled.parent(), ("es", "en"))
     assert neighbourhoods.nearest(filled, *targets, "el") != found
     assert neighbourhoods.nearest(filled, *sources, "der") == found
-    assert len(neighbourhoods._kept) == 1
+    assert len(neighbourhoods._cached) == 1
     first, *_ = neighbours_table(found).rows
     assert first == ("1", found[0].piece, f"{found[0].cosine:.2f}")
-    with pytest.raises(InputError, match="the word has 101 characters; the page looks up to 100 up"):
-        neighbourhoods.nearest(filled, *sources, "a" * (CHARACTERS + 1))
+    with pytest.raises(InputError, match="word: 101 characters; expected at most 100"):
+        neighbourhoods.nearest(filled, *sources, "a" * (MAX_WORD_CHARACTERS + 1))

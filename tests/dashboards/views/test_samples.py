@@ -33,7 +33,10 @@ def test_a_recipe_whose_translations_were_not_kept_says_so(
     filled: Registry, corpora: Mapping[str, CorpusRecord]
 ) -> None:
     found = samples_of(filled, filled.recipe("fr", "es"), filled.scores(), corpora, 3)
-    assert (found.sentences, found.note) == ((), "No translations were kept for this recipe; scoring it keeps them.")
+    assert (found.sentences, found.note) == (
+        (),
+        "No translations of this recipe are stored; 'continual-mt evaluate' stores them.",
+    )
     kept = with_samples(filled.scores(), corpora)
     assert {str(entry.pair) for entry in filled.pairs() if entry.recipe.digest in kept} == {"fr-en", "de-en", "de-es"}
     assert with_samples(filled.scores(), {}) == set()

@@ -64,7 +64,7 @@ def test_a_sheet_a_view_with_a_row_a_pair_and_a_column_a_position(filled: Regist
     ]
     assert routed.rows[0].values == (50.25, 50.25, 50.25)
     assert routed.rows[1].kinds == ("", "supervised", "supervised")
-    assert routed.title == "BLEU, routed: every pair by its own recipe"
+    assert routed.title == "BLEU, routed: every pair uses its own recipe"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_storage_beside_full_copies(filled: Registry) -> None:
     assert [name for name, _ in stored.modules] == ["de-en:1", "fr-es:1"]
     assert stored.modules_bytes == sum(module.bytes for module in filled.modules())
     assert stored.copies_bytes == 3 * filled.parent().bytes
-    assert stored.words.startswith("base: ")
+    assert stored.summary.startswith("base: ")
     assert storage(replace(filled.parent(), name="other"), filled.modules()).modules == ()
 
 

@@ -51,5 +51,7 @@ def test_an_interrupted_pipe_ends_in_a_whole_line(number: signal.Signals) -> Non
 
 @pytest.mark.parametrize("name", ["out.gz", "out.zst"])
 def test_what_is_written_is_plain_text(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=rf"{name}: the output is plain text; give it another name"):
+    with pytest.raises(
+        InputError, match=rf"{name}: the output cannot be compressed; expected a name without \{Path(name).suffix}"
+    ):
         Output(tmp_path / name, Input(None))
