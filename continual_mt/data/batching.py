@@ -12,7 +12,7 @@ from torch import Tensor
 
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.model.packing import Packed, Rounding
+from continual_mt.model.packing import PackedLayout, Rounding
 
 POOL = 5_000
 """Sentences sorted by length together: enough that attention pads little, few enough that batches differ each epoch."""
@@ -38,9 +38,9 @@ class Batch:
     """Tokens as rows: ``source`` and ``inputs`` with filler, ``labels``, one for each real row of inputs, without."""
 
     source: Tensor
-    source_layout: Packed
+    source_layout: PackedLayout
     inputs: Tensor
-    target_layout: Packed
+    target_layout: PackedLayout
     labels: Tensor
 
     def to(self, device: torch.device) -> Batch:
@@ -51,22 +51,22 @@ def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, tar
     """Source with its end; target inputs shifted right behind start; labels with the end."""
     sources, source_layout = source_rows(corpus, indices, source)
     targets, lengths = corpus.gather("target", indices)
-    target_layout = Packed.of(torch.from_numpy(lengths + 1), ROUNDING)
+    target_layout = PackedLayout.from_lengths(torch.from_numpy(lengths + 1), ROUNDING)
     ends = np.cumsum(lengths)
     return Batch(
         source=sources,
         source_layout=source_layout,
-        inputs=target_layout.fill(_with(targets, ends - lengths, target.start), target.pad),
+        inputs=target_layout.append_padding(_with(targets, ends - lengths, target.start), target.pad),
         target_layout=target_layout,
         labels=_with(targets, ends, target.end),
     )
 
 
-def source_rows(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer) -> tuple[Tensor, Packed]:
+def source_rows(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer) -> tuple[Tensor, PackedLayout]:
     """Source sentences with their ends, (rows,), and how they lie."""
     ids, lengths = corpus.gather("source", indices)
-    layout = Packed.of(torch.from_numpy(lengths + 1), ROUNDING)
-    return layout.fill(_with(ids, np.cumsum(lengths), source.end), source.pad), layout
+    layout = PackedLayout.from_lengths(torch.from_numpy(lengths + 1), ROUNDING)
+    return layout.append_padding(_with(ids, np.cumsum(lengths), source.end), source.pad), layout
 
 
 def _with(ids: Indices, places: Indices, special: int) -> Tensor:

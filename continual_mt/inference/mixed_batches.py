@@ -18,9 +18,9 @@ from continual_mt.data.segmentation import by_length, divided
 from continual_mt.inference.beam_search import EncodedBatch, search_batch
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import BATCH_TOKENS, Hypothesis, Search, joined
-from continual_mt.model.kv_cache import KeysAndValues, Memory
-from continual_mt.model.linear import laid_out
-from continual_mt.model.packing import Grid, Packed, padding_mask
+from continual_mt.model.kv_cache import KeysAndValues, KVCache
+from continual_mt.model.linear import prepacked_weights
+from continual_mt.model.packing import PackedLayout, PaddedLayout, padding_mask
 from continual_mt.model.transformer import Attention, Transformer
 
 
@@ -53,7 +53,7 @@ def translate_mixed(
     found: list[list[list[Hypothesis]]] = [[] for _ in requests]
     results: dict[int, list[Hypothesis]] = {}
     for members in _by(range(len(parts)), lambda i: _decoder_of(parts[i].model.transformer)):
-        with laid_out(len(members) * beam):
+        with prepacked_weights(len(members) * beam):
             for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
                 together = sorted((members[i] for i in chosen), key=lambda i: _kinship(parts[i].model))
                 best = search_batch(_encode([parts[i] for i in together]), search)
@@ -114,7 +114,7 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
     device = models[0].device
     cross_keys_values: list[list[KeysAndValues]] = []
     for model, part in _segments(models, _cross_attention_of):
-        rows, layout = states[part].flatten(0, 1), Grid(part.stop - part.start, longest, device)
+        rows, layout = states[part].flatten(0, 1), PaddedLayout(part.stop - part.start, longest, device)
         cross_keys_values.append([cross.keys_and_values(rows, layout) for cross in model.cross_attention])
     lengths = torch.tensor([len(part.tokens) + 1 for part in parts], device=device)
     return EncodedBatch(
@@ -140,17 +140,17 @@ def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     device = transformer.device
     # What a source is padded with is never looked at.
     padded, lengths = pad([[*source[1], owners[source].source.tokenizer.end] for source in different], 0)
-    layout = Packed.of(lengths.to(device))
-    tokens = layout.tokens(padded.to(device))
+    layout = PackedLayout.from_lengths(lengths.to(device))
+    tokens = layout.pack(padded.to(device))
     ends = [0, *lengths.cumsum(0).tolist()]
     ends[-1] = len(tokens)  # the filler goes with the last
     embedded = []
     for model, part in _segments([owners[source].transformer for source in different], _source_of):
         rows = slice(ends[part.start], ends[part.stop])
-        embedded.append(model.embed(model.source.embedding, tokens[rows], layout.places[rows]))
+        embedded.append(model.embed(model.source.embedding, tokens[rows], layout.position_ids[rows]))
     encoded = transformer.encode_embedded(torch.cat(embedded), layout)
-    grid = layout.spread(encoded, 1)[:, 0]
-    return grid[torch.tensor([places[source] for source in sources], device=device)], layout.positions
+    grid = layout.split_heads(encoded, 1)[:, 0]
+    return grid[torch.tensor([places[source] for source in sources], device=device)], layout.max_length
 
 
 def _joined(cross_keys_values: Sequence[KeysAndValues]) -> KeysAndValues:
@@ -171,31 +171,31 @@ class _MixedStep:
             self._divided = rows, _segments(models, _target_of), _segments(models, _cross_attention_of)
         return self._divided[1:]
 
-    def __call__(self, rows: Tensor, last: Tensor, memory: Memory) -> Tensor:
+    def __call__(self, rows: Tensor, last: Tensor, cache: KVCache) -> Tensor:
         by_target, by_cross_attention = self._segments(rows)
         count, beam = last.shape
-        layout = Grid(count, beam, last.device)
-        states = torch.cat([_embedded(model, last[part].flatten(), memory.position) for model, part in by_target])
+        layout = PaddedLayout(count, beam, last.device)
+        states = torch.cat([_embedded(model, last[part].flatten(), cache.position) for model, part in by_target])
         for i, layer in enumerate(self._models[0].decoder):
-            so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
-            states = layer.attention(states, layout, so_far, memory.beam_ancestry_mask, 0.0)
+            keys_values = cache.append(i, layer.attention.keys_and_values(states, layout))
+            states = layer.attention(states, layout, keys_values, cache.beam_ancestry_mask, 0.0)
             by_rows = [
                 (cast(Attention, model.cross_attention[i]), slice(part.start * beam, part.stop * beam))
                 for model, part in by_cross_attention
             ]
-            states = layer.feed_forward(_looked(states, by_rows, layout, memory.cross_keys_values[i], memory.mask), 0.0)
+            states = layer.feed_forward(_looked(states, by_rows, layout, cache.cross_keys_values[i], cache.mask), 0.0)
         return _projected(states.view(count, beam, -1), by_target)
 
 
 def _looked(
     states: Tensor,
     by_rows: Sequence[tuple[Attention, slice]],
-    layout: Grid,
+    layout: PaddedLayout,
     cross_keys_values: KeysAndValues,
     mask: Tensor,
 ) -> Tensor:
     """What ``Attention.forward`` makes of each one's rows; only products with weights are not taken of all at once."""
-    mixed = by_rows[0][0].mix(
+    mixed = by_rows[0][0].context(
         torch.cat([one.query(states[rows]) for one, rows in by_rows]), layout, cross_keys_values, mask
     )
     added = states + torch.cat([one.output(mixed[rows]) for one, rows in by_rows])

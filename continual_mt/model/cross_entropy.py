@@ -16,17 +16,17 @@ from torch.nn import functional
 CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
 
 
-def projected_loss(states: Tensor, embedding: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+def linear_cross_entropy(states: Tensor, embedding: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     """Summed loss, in nats, of ``labels`` under the softmax of ``states`` (rows, width) × ``embedding`` + bias.
 
     There may be fewer labels than rows: what is behind them is filler, and has no part in the loss. ``smoothing`` is
     the share of a label's weight that is spread over the whole vocabulary (Szegedy et al., 2016).
     """
-    loss: Tensor = _ProjectedLoss.apply(states, embedding, bias, labels, smoothing)  # type: ignore[no-untyped-call]
+    loss: Tensor = _LinearCrossEntropy.apply(states, embedding, bias, labels, smoothing)  # type: ignore[no-untyped-call]
     return loss
 
 
-class _ProjectedLoss(torch.autograd.Function):
+class _LinearCrossEntropy(torch.autograd.Function):
     """The loss is the last thing computed, so its gradient is made along with it, and only scaled afterwards."""
 
     @staticmethod

@@ -19,15 +19,15 @@ _INT64 = np.iinfo(np.int64)
 
 def dropout(values: Tensor, rate: float) -> Tensor:
     """Zero a share ``rate`` of ``values`` and scale the rest; the identity where the rate is 0."""
-    return _sum(None, values, rate)
+    return _residual_dropout(None, values, rate)
 
 
-def add_dropped(states: Tensor, values: Tensor, rate: float) -> Tensor:
+def dropout_add(states: Tensor, values: Tensor, rate: float) -> Tensor:
     """``states`` + ``dropout(values, rate)``, in one go."""
-    return _sum(states, values, rate)
+    return _residual_dropout(states, values, rate)
 
 
-def _sum(states: Tensor | None, values: Tensor, rate: float) -> Tensor:
+def _residual_dropout(states: Tensor | None, values: Tensor, rate: float) -> Tensor:
     # At least one byte in 256 is kept, so that there is something to scale.
     dropped = min(255, round(rate * 256))
     if dropped and not values.is_cuda:
@@ -40,19 +40,19 @@ def _sum(states: Tensor | None, values: Tensor, rate: float) -> Tensor:
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor | None, values: Tensor, dropped: int) -> Tensor:
-        kept = _kept(values, dropped)
+        kept = _keep_mask(values, dropped)
         ctx.save_for_backward(kept)
         ctx.scale = 256 / (256 - dropped)
-        return _scaled(states, values, kept, ctx.scale)
+        return _apply_mask(states, values, kept, ctx.scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
         (kept,) = ctx.saved_tensors
-        return gradient if ctx.needs_input_grad[0] else None, _scaled(None, gradient, kept, ctx.scale), None
+        return gradient if ctx.needs_input_grad[0] else None, _apply_mask(None, gradient, kept, ctx.scale), None
 
 
-def _kept(values: Tensor, dropped: int) -> Tensor:
+def _keep_mask(values: Tensor, dropped: int) -> Tensor:
     """Of the shape and dtype of ``values``: 1 where a value is kept, else 0."""
     seed = int(torch.randint(_INT64.max, ()))
     generator = np.random.Generator(np.random.SFC64(seed))
@@ -62,6 +62,6 @@ def _kept(values: Tensor, dropped: int) -> Tensor:
     return torch.from_numpy(kept).view(values.shape).to(values.dtype)
 
 
-def _scaled(states: Tensor | None, values: Tensor, kept: Tensor, scale: float) -> Tensor:
+def _apply_mask(states: Tensor | None, values: Tensor, kept: Tensor, scale: float) -> Tensor:
     # One pass: the scale is a full float32, which bfloat16 would round.
     return torch.addcmul(values.new_zeros(()) if states is None else states, values, kept, value=scale)

@@ -10,11 +10,11 @@ from torch import Tensor
 KeysAndValues = tuple[Tensor, Tensor]
 """What an attention looks at: keys and values, both (sentences, heads, positions, width of a head)."""
 
-ROOM = 16
+INITIAL_CAPACITY = 16
 """Positions that there is room for at first; whenever they are used up there will be twice as many."""
 
 
-class Memory:
+class KVCache:
     """The keys and values of ``position`` steps.
 
     All hypotheses of a sentence write to one row of cells, ``beam`` at each position, and what is written is never
@@ -27,43 +27,43 @@ class Memory:
         self.position = -1
         self.beam_ancestry_mask = None if beam == 1 else mask.new_empty(len(mask), 1, beam, 0)
         nothing = self.cross_keys_values[0][0][:, :, :0]
-        self._cells = [(nothing, nothing) for _ in self.cross_keys_values]
+        self._keys_values = [(nothing, nothing) for _ in self.cross_keys_values]
 
     def begin_step(self) -> None:
         """Make room for another position."""
         self.position += 1
-        if self.position * self.beam == self._cells[0][0].shape[2]:
-            self._cells = [(self._with_room(keys), self._with_room(values)) for keys, values in self._cells]
+        if self.position * self.beam == self._keys_values[0][0].shape[2]:
+            self._keys_values = [(self._grow(keys), self._grow(values)) for keys, values in self._keys_values]
         if self.beam_ancestry_mask is not None:
             itself = self.beam_ancestry_mask.new_full((self.beam, self.beam), -torch.inf).fill_diagonal_(0.0)
             self.beam_ancestry_mask = torch.cat(
                 [self.beam_ancestry_mask, itself.expand(len(self.beam_ancestry_mask), 1, -1, -1)], dim=3
             )
 
-    def remember(self, layer: int, new: KeysAndValues) -> KeysAndValues:
+    def append(self, layer: int, new: KeysAndValues) -> KeysAndValues:
         """Write a self-attention's keys and values (sentences, heads, beam, width); returns those up to now."""
         first, last = self.position * self.beam, (self.position + 1) * self.beam
-        keys, values = self._cells[layer]
+        keys, values = self._keys_values[layer]
         keys[:, :, first:last], values[:, :, first:last] = new
         return keys[:, :, :last], values[:, :, :last]
 
-    def descend(self, origin: Tensor) -> None:
+    def reorder(self, origin: Tensor) -> None:
         """``origin`` (sentences, beam) says which hypothesis each new one continues."""
         if self.beam_ancestry_mask is not None:
             self.beam_ancestry_mask = self.beam_ancestry_mask.gather(
                 2, origin[:, None, :, None].expand(-1, -1, -1, self.beam_ancestry_mask.shape[3])
             )
 
-    def keep(self, chosen: Tensor) -> None:
+    def select(self, chosen: Tensor) -> None:
         """Forget all sentences but those at the places ``chosen``."""
         self.mask = self.mask[chosen]
         self.cross_keys_values = [(keys[chosen], values[chosen]) for keys, values in self.cross_keys_values]
-        self._cells = [(keys[chosen], values[chosen]) for keys, values in self._cells]
+        self._keys_values = [(keys[chosen], values[chosen]) for keys, values in self._keys_values]
         if self.beam_ancestry_mask is not None:
             self.beam_ancestry_mask = self.beam_ancestry_mask[chosen]
 
-    def _with_room(self, cells: Tensor) -> Tensor:
+    def _grow(self, cells: Tensor) -> Tensor:
         sentences, heads, used, width = cells.shape
-        larger = cells.new_empty(sentences, heads, max(2 * used, ROOM * self.beam), width)
+        larger = cells.new_empty(sentences, heads, max(2 * used, INITIAL_CAPACITY * self.beam), width)
         larger[:, :, :used] = cells
         return larger

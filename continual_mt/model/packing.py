@@ -14,48 +14,48 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
-class Layout(Protocol):
+class BatchLayout(Protocol):
     """``places`` (rows,) says which position of its sentence each row is; ``positions`` is the longest sentence's.
 
     ``rounded`` layouts are of few shapes, so that kernels which are compiled for each new one pay.
     """
 
     @property
-    def places(self) -> Tensor: ...
+    def position_ids(self) -> Tensor: ...
 
     @property
-    def positions(self) -> int: ...
+    def max_length(self) -> int: ...
 
     @property
     def rounded(self) -> bool: ...
 
-    def spread(self, rows: Tensor, heads: int) -> Tensor:
+    def split_heads(self, rows: Tensor, heads: int) -> Tensor:
         """(rows, width) to (sentences, heads, positions, width of a head)."""
         ...
 
-    def collect(self, grid: Tensor) -> Tensor:
+    def merge_heads(self, grid: Tensor) -> Tensor:
         """Back from what ``spread`` gives."""
         ...
 
 
 @dataclass(frozen=True)
-class Grid:
+class PaddedLayout:
     """Rows that already lie as ``sentences`` times ``positions``."""
 
     sentences: int
-    positions: int
+    max_length: int
     device: torch.device
     rounded = False
 
     @property
-    def places(self) -> Tensor:
-        return torch.arange(self.positions, device=self.device).repeat(self.sentences)
+    def position_ids(self) -> Tensor:
+        return torch.arange(self.max_length, device=self.device).repeat(self.sentences)
 
-    def spread(self, rows: Tensor, heads: int) -> Tensor:
-        return rows.view(self.sentences, self.positions, heads, rows.shape[1] // heads).transpose(1, 2)
+    def split_heads(self, rows: Tensor, heads: int) -> Tensor:
+        return rows.view(self.sentences, self.max_length, heads, rows.shape[1] // heads).transpose(1, 2)
 
-    def collect(self, grid: Tensor) -> Tensor:
-        return grid.transpose(1, 2).reshape(self.sentences * self.positions, -1)
+    def merge_heads(self, grid: Tensor) -> Tensor:
+        return grid.transpose(1, 2).reshape(self.sentences * self.max_length, -1)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ EXACT = Rounding()
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedLayout:
     """The sentences one behind the other, then at least one row of filler. Sentences without a token are filler, too.
 
     ``places`` and ``sentences`` (rows,) say where each row belongs; ``rows`` (sentences, positions) which row each cell
@@ -80,18 +80,18 @@ class Packed:
     """
 
     lengths: Tensor
-    places: Tensor
-    sentences: Tensor
-    rows: Tensor
-    real: int
+    position_ids: Tensor
+    sentence_ids: Tensor
+    row_ids: Tensor
+    token_count: int
     rounded: bool
-    _routes: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
+    _head_indices_cache: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, lengths: Tensor, rounding: Rounding = EXACT) -> Packed:
+    def from_lengths(cls, lengths: Tensor, rounding: Rounding = EXACT) -> PackedLayout:
         """The layout of at least one sentence, of these ``lengths``, as small as ``rounding`` allows."""
-        real, longest = int(lengths.sum()), _up(int(lengths.max()), rounding.positions)
-        count = _up(real + 1, rounding.rows)
+        real, longest = int(lengths.sum()), _round_up(int(lengths.max()), rounding.positions)
+        count = _round_up(real + 1, rounding.rows)
         lengths = functional.pad(lengths, (0, -len(lengths) % rounding.sentences))
         position = torch.arange(longest, device=lengths.device)
         inside = position[None] < lengths[:, None]
@@ -100,50 +100,50 @@ class Packed:
         rows = torch.where(inside, starts[:, None] + position[None], count - 1)
         return cls(lengths, places.contiguous(), sentences.contiguous(), rows, real, rounding != EXACT)
 
-    def to(self, device: torch.device) -> Packed:
-        tensors = (tensor.to(device) for tensor in (self.lengths, self.places, self.sentences, self.rows))
+    def to(self, device: torch.device) -> PackedLayout:
+        tensors = (tensor.to(device) for tensor in (self.lengths, self.position_ids, self.sentence_ids, self.row_ids))
         lengths, places, sentences, rows = tensors
-        return Packed(lengths, places, sentences, rows, self.real, self.rounded)
+        return PackedLayout(lengths, places, sentences, rows, self.token_count, self.rounded)
 
     @property
-    def positions(self) -> int:
-        return self.rows.shape[1]
+    def max_length(self) -> int:
+        return self.row_ids.shape[1]
 
     @property
     def mask(self) -> Tensor:
-        return padding_mask(self.lengths, self.positions)
+        return padding_mask(self.lengths, self.max_length)
 
-    def tokens(self, padded: Tensor) -> Tensor:
+    def pack(self, padded: Tensor) -> Tensor:
         """(sentences, positions) ids to (rows,)."""
-        return padded[self.sentences, self.places]
+        return padded[self.sentence_ids, self.position_ids]
 
-    def fill(self, tokens: Tensor, filler: int) -> Tensor:
+    def append_padding(self, tokens: Tensor, filler: int) -> Tensor:
         """(real,) ids to (rows,)."""
-        return functional.pad(tokens, (0, len(self.places) - self.real), value=filler)
+        return functional.pad(tokens, (0, len(self.position_ids) - self.token_count), value=filler)
 
-    def _route(self, heads: int) -> tuple[Tensor, Tensor]:
+    def _head_indices(self, heads: int) -> tuple[Tensor, Tensor]:
         """For slices of a head's width: which one of the rows each of the grid takes, and the other way round."""
-        if heads not in self._routes:
-            head = torch.arange(heads, device=self.rows.device)
-            there = self.rows[:, None] * heads + head[:, None]
-            back = (self.sentences[:, None] * heads + head) * self.positions + self.places[:, None]
-            self._routes[heads] = there.flatten(), back.flatten()
-        return self._routes[heads]
+        if heads not in self._head_indices_cache:
+            head = torch.arange(heads, device=self.row_ids.device)
+            there = self.row_ids[:, None] * heads + head[:, None]
+            back = (self.sentence_ids[:, None] * heads + head) * self.max_length + self.position_ids[:, None]
+            self._head_indices_cache[heads] = there.flatten(), back.flatten()
+        return self._head_indices_cache[heads]
 
-    def spread(self, rows: Tensor, heads: int) -> Tensor:
-        there, back = self._route(heads)
-        slices = rows.reshape(len(self.places) * heads, -1)
-        grid: Tensor = _Take.apply(slices, there, back, self.real * heads)  # type: ignore[no-untyped-call]
-        return grid.view(len(self.lengths), heads, self.positions, -1)
+    def split_heads(self, rows: Tensor, heads: int) -> Tensor:
+        there, back = self._head_indices(heads)
+        slices = rows.reshape(len(self.position_ids) * heads, -1)
+        grid: Tensor = _Gather.apply(slices, there, back, self.token_count * heads)  # type: ignore[no-untyped-call]
+        return grid.view(len(self.lengths), heads, self.max_length, -1)
 
-    def collect(self, grid: Tensor) -> Tensor:
-        there, back = self._route(heads := grid.shape[1])
+    def merge_heads(self, grid: Tensor) -> Tensor:
+        there, back = self._head_indices(heads := grid.shape[1])
         slices = grid.reshape(len(there), -1)
-        rows: Tensor = _Take.apply(slices, back, there, len(slices))  # type: ignore[no-untyped-call]
-        return rows.view(len(self.places), heads * grid.shape[3])
+        rows: Tensor = _Gather.apply(slices, back, there, len(slices))  # type: ignore[no-untyped-call]
+        return rows.view(len(self.position_ids), heads * grid.shape[3])
 
 
-def _up(number: int, multiple: int) -> int:
+def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
@@ -156,7 +156,7 @@ def padding_mask(lengths: Tensor, positions: int) -> Tensor:
     return torch.where(inside, 0.0, -torch.inf)[:, None, None]
 
 
-class _Take(torch.autograd.Function):
+class _Gather(torch.autograd.Function):
     """``index_select``, whose gradient is another one: the stock gradient adds row by row, on one thread."""
 
     @staticmethod

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from continual_mt.model.architecture import Activation, Architecture
 from continual_mt.model.attention import attend
-from continual_mt.model.dropout import add_dropped, dropout
-from continual_mt.model.kv_cache import KeysAndValues, Memory
+from continual_mt.model.dropout import dropout, dropout_add
+from continual_mt.model.kv_cache import KeysAndValues, KVCache
 from continual_mt.model.linear import linear
-from continual_mt.model.packing import Grid, Layout, Packed
+from continual_mt.model.packing import BatchLayout, PackedLayout, PaddedLayout
 from continual_mt.model.replica import replica
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -74,29 +74,29 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.output = (Linear(width, width) for _ in range(4))
         self.norm = Norm(width, NORM_EPSILON)
 
-    def _split(self, rows: Tensor, layout: Layout) -> Tensor:
+    def _split_heads(self, rows: Tensor, layout: BatchLayout) -> Tensor:
         """(rows, width) to (sentences, heads, positions, width of a head), ready to be multiplied."""
-        heads = layout.spread(rows, self.heads)
+        heads = layout.split_heads(rows, self.heads)
         # On CPUs such small products are twice as fast in bfloat16, unless they are compiled for each new shape.
         return (
             heads if heads.is_cuda or layout.rounded else heads.to(torch.float32, memory_format=torch.contiguous_format)
         )
 
-    def keys_and_values(self, states: Tensor, layout: Layout) -> KeysAndValues:
+    def keys_and_values(self, states: Tensor, layout: BatchLayout) -> KeysAndValues:
         """Project (rows, width) once, for all the queries that will look at it."""
-        return self._split(self.key(states), layout), self._split(self.value(states), layout)
+        return self._split_heads(self.key(states), layout), self._split_heads(self.value(states), layout)
 
     def forward(
-        self, states: Tensor, layout: Layout, keys_values: KeysAndValues, mask: Tensor | None, rate: float
+        self, states: Tensor, layout: BatchLayout, keys_values: KeysAndValues, mask: Tensor | None, rate: float
     ) -> Tensor:
         """(rows, width) in and out. ``mask`` is added to the scores; ``rate`` is dropout's."""
-        mixed = self.mix(self.query(states), layout, keys_values, mask)
-        return cast(Tensor, self.norm(add_dropped(states, self.output(mixed), rate)))
+        mixed = self.context(self.query(states), layout, keys_values, mask)
+        return cast(Tensor, self.norm(dropout_add(states, self.output(mixed), rate)))
 
-    def mix(self, queries: Tensor, layout: Layout, keys_values: KeysAndValues, mask: Tensor | None) -> Tensor:
+    def context(self, queries: Tensor, layout: BatchLayout, keys_values: KeysAndValues, mask: Tensor | None) -> Tensor:
         """What queries (rows, width) take from what is keys_values; no weights take part in it."""
         keys, values = keys_values
-        return layout.collect(attend(self._split(queries, layout), keys, values, mask).to(queries.dtype))
+        return layout.merge_heads(attend(self._split_heads(queries, layout), keys, values, mask).to(queries.dtype))
 
 
 class FeedForward(nn.Module):
@@ -109,7 +109,7 @@ class FeedForward(nn.Module):
         self.activation = _ACTIVATIONS[activation]
 
     def forward(self, states: Tensor, rate: float) -> Tensor:
-        return cast(Tensor, self.norm(add_dropped(states, self.outer(self.activation(self.inner(states))), rate)))
+        return cast(Tensor, self.norm(dropout_add(states, self.outer(self.activation(self.inner(states))), rate)))
 
 
 class Stack(nn.ModuleList, Generic[Member]):
@@ -170,14 +170,14 @@ class Transformer(nn.Module):
 
         Raises ValueError for tensors that are not the architecture's, by name and shape.
         """
-        pattern, shapes = _pattern(architecture)
+        template, shapes = _template(architecture)
         rows = {f"{side}.embedding": len(tensors.get(f"{side}.embedding", ())) for side in ("source", "target")}
         rows["target.bias"] = rows["target.embedding"]
         wanted = {name: (rows.get(name, shape[0]), *shape[1:]) for name, shape in shapes.items()}
         given = {name: tensor.shape for name, tensor in tensors.items()}
         if wrong := sorted({name for name, _ in wanted.items() ^ given.items()}):
             raise ValueError(f"not the tensors of this architecture: {', '.join(wrong)}")
-        return replica(pattern, tensors)
+        return replica(template, tensors)
 
     def computing_in(self, dtype: torch.dtype, kept: Collection[str] = ()) -> Transformer:
         """A frozen model of the same values that computes in ``dtype``.
@@ -189,7 +189,7 @@ class Transformer(nn.Module):
         model.computation = dtype
         return model
 
-    def between(self, sides: Mapping[str, Tensor]) -> Transformer:
+    def with_sides(self, sides: Mapping[str, Tensor]) -> Transformer:
         """This model between other, frozen sides; body and cross-attention are the very same, gradients included."""
         given = {name: tensor.to(self.device, self.computation) for name, tensor in sides.items()}
         model = Transformer.pointing_at(self.architecture, {**self.state_dict(), **given})
@@ -202,7 +202,7 @@ class Transformer(nn.Module):
         return self.target.embedding.device
 
     @property
-    def _rate(self) -> float:
+    def _dropout_rate(self) -> float:
         # Where no gradient is wanted, what is computed is a value to keep.
         return self.dropout if self.training and torch.is_grad_enabled() else 0.0
 
@@ -211,45 +211,45 @@ class Transformer(nn.Module):
         scale = math.sqrt(self.architecture.width) if self.architecture.scale_embedding else 1.0
         positions = sinusoidal_positions(self.architecture.maximum_positions, self.architecture.width, tokens.device)
         embedded = functional.embedding(tokens, table) * scale + positions[places]
-        return dropout(embedded.to(self.computation), self._rate)
+        return dropout(embedded.to(self.computation), self._dropout_rate)
 
-    def encode(self, tokens: Tensor, layout: Packed) -> Tensor:
+    def encode(self, tokens: Tensor, layout: PackedLayout) -> Tensor:
         """Source tokens (rows,) to states (rows, width)."""
-        return self.encode_embedded(self.embed(self.source.embedding, tokens, layout.places), layout)
+        return self.encode_embedded(self.embed(self.source.embedding, tokens, layout.position_ids), layout)
 
-    def encode_embedded(self, states: Tensor, layout: Packed) -> Tensor:
+    def encode_embedded(self, states: Tensor, layout: PackedLayout) -> Tensor:
         """What the encoder makes of embedded rows, whosever tables they come from."""
         mask = layout.mask
         for layer in self.encoder:
             keys_values = layer.attention.keys_and_values(states, layout)
-            states = layer.attention(states, layout, keys_values, mask, self._rate)
-            states = layer.feed_forward(states, self._rate)
+            states = layer.attention(states, layout, keys_values, mask, self._dropout_rate)
+            states = layer.feed_forward(states, self._dropout_rate)
         return states
 
-    def decode(self, tokens: Tensor, layout: Layout, encoded: Tensor, source: Packed) -> Tensor:
+    def decode(self, tokens: Tensor, layout: BatchLayout, encoded: Tensor, source: PackedLayout) -> Tensor:
         """Teacher-forced decoder states (rows, width) for target inputs (rows,), over what ``encode`` gave."""
-        states, mask = self.embed(self.target.embedding, tokens, layout.places), source.mask
-        positions = layout.positions
+        states, mask = self.embed(self.target.embedding, tokens, layout.position_ids), source.mask
+        positions = layout.max_length
         # No padding mask here: a real token never looks to its right, where the padding is.
         causal = torch.full((positions, positions), -torch.inf, device=tokens.device).triu(1)
         for layer, cross in zip(self.decoder, self.cross_attention, strict=True):
             keys_values = layer.attention.keys_and_values(states, layout)
-            states = layer.attention(states, layout, keys_values, causal, self._rate)
-            states = cross(states, layout, cross.keys_and_values(encoded, source), mask, self._rate)
-            states = layer.feed_forward(states, self._rate)
+            states = layer.attention(states, layout, keys_values, causal, self._dropout_rate)
+            states = cross(states, layout, cross.keys_and_values(encoded, source), mask, self._dropout_rate)
+            states = layer.feed_forward(states, self._dropout_rate)
         return states
 
-    def step(self, last: Tensor, memory: Memory) -> Tensor:
+    def step(self, last: Tensor, cache: KVCache) -> Tensor:
         """Logits (sentences, beam, vocabulary) of what follows the tokens ``last`` (sentences, beam)."""
         count, beam = last.shape
         # The hypotheses of a sentence look at it, and at what they share, as so many queries.
-        layout = Grid(count, beam, last.device)
+        layout = PaddedLayout(count, beam, last.device)
         tokens = last.flatten()
-        states = self.embed(self.target.embedding, tokens, torch.full_like(tokens, memory.position))
+        states = self.embed(self.target.embedding, tokens, torch.full_like(tokens, cache.position))
         for i, (layer, cross) in enumerate(zip(self.decoder, self.cross_attention, strict=True)):
-            so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
-            states = layer.attention(states, layout, so_far, memory.beam_ancestry_mask, 0.0)
-            states = cross(states, layout, memory.cross_keys_values[i], memory.mask, 0.0)
+            keys_values = cache.append(i, layer.attention.keys_and_values(states, layout))
+            states = layer.attention(states, layout, keys_values, cache.beam_ancestry_mask, 0.0)
+            states = cross(states, layout, cache.cross_keys_values[i], cache.mask, 0.0)
             states = layer.feed_forward(states, 0.0)
         logits: Tensor = self.project(states).view(count, beam, -1)
         return logits
@@ -260,15 +260,15 @@ class Transformer(nn.Module):
 
     def forward(self, source: Tensor, source_lengths: Tensor, inputs: Tensor) -> Tensor:
         """Teacher-forced logits (sentences, target positions, target vocabulary) for padded tokens."""
-        packed = Packed.of(source_lengths)
-        layout = Grid(len(inputs), inputs.shape[1], inputs.device)
-        encoded = self.encode(packed.tokens(source), packed)
+        packed = PackedLayout.from_lengths(source_lengths)
+        layout = PaddedLayout(len(inputs), inputs.shape[1], inputs.device)
+        encoded = self.encode(packed.pack(source), packed)
         logits = self.project(self.decode(inputs.flatten(), layout, encoded, packed))
         return logits.view(len(inputs), inputs.shape[1], -1)
 
 
 @lru_cache(maxsize=32)
-def _pattern(architecture: Architecture) -> tuple[Transformer, dict[str, torch.Size]]:
+def _template(architecture: Architecture) -> tuple[Transformer, dict[str, torch.Size]]:
     """A model that is never run, of which others are replicas, and the shapes of its parameters; types it has none."""
     with torch.device("meta"):
         model = Transformer(architecture, 0, 0).eval()

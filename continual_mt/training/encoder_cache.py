@@ -19,7 +19,7 @@ from continual_mt.data.batching import Indices, source_rows
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_places
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import StorageError
-from continual_mt.model.packing import Packed
+from continual_mt.model.packing import PackedLayout
 from continual_mt.model.transformer import Transformer
 
 FORMAT_VERSION = 1
@@ -36,10 +36,10 @@ class EncodedSources:
         self._places = _Places(corpus)
         self._states = np.memmap(path, np.uint8, "r", shape=(self._places.rows, width * dtype.itemsize))
 
-    def rows(self, indices: Indices, layout: Packed) -> Tensor:
+    def rows(self, indices: Indices, layout: PackedLayout) -> Tensor:
         """(rows, width): the states of these sentences in their batch's source layout, zero in its filler."""
         states = torch.from_numpy(np.take(self._states, self._places.of(indices), axis=0)).view(self._dtype)
-        return functional.pad(states, (0, 0, 0, len(layout.places) - layout.real))
+        return functional.pad(states, (0, 0, 0, len(layout.position_ids) - layout.token_count))
 
     def delete(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path:
         last = max(first + 1, int(np.searchsorted(ends, before + ENCODED_TOKENS)))
         indices = order[first:last]
         tokens, layout = source_rows(corpus, indices, source)
-        rows = model.encode(tokens.to(model.device), layout.to(model.device))[: layout.real]
+        rows = model.encode(tokens.to(model.device), layout.to(model.device))[: layout.token_count]
         states[places.of(indices)] = rows.cpu().view(torch.uint8).numpy()
         first = last
     states.flush()

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.model.dropout import add_dropped, dropout
+from continual_mt.model.dropout import dropout, dropout_add
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.9, 0.999])
@@ -66,7 +66,7 @@ def test_adding_what_was_dropped(rate: float, dtype: torch.dtype) -> None:
     torch.manual_seed(5)
     expected = states.detach() + dropout(values.detach(), rate)
     torch.manual_seed(5)
-    found = add_dropped(states, values, rate)
+    found = dropout_add(states, values, rate)
     # It rounds once, where a sum of two rounds twice.
     torch.testing.assert_close(found.detach(), expected, atol=2 * torch.finfo(dtype).eps, rtol=torch.finfo(dtype).eps)
     found.backward(torch.ones_like(found))

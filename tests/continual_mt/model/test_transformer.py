@@ -10,7 +10,7 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import parameter_shapes
 from continual_mt.data.batching import pad
 from continual_mt.model.architecture import Architecture, parameter_names
-from continual_mt.model.packing import Packed
+from continual_mt.model.packing import PackedLayout
 from continual_mt.model.transformer import Transformer, initial_tensors, sinusoidal_positions
 
 SIZES = {"source": 40, "target": 30}
@@ -52,7 +52,7 @@ def test_between_other_sides_the_middle_is_the_same(model: Transformer) -> None:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("cross_attention"))
     model.dropout = 0.5
-    other = model.between(sides)
+    other = model.with_sides(sides)
     assert (other.dropout, other.training, model.training) == (0.5, False, False)
     source, lengths = pad([[5, 6, 7, 3], [8, 3]], 0)
     found = other(source, lengths, torch.tensor([[2, 20], [2, 21]]))
@@ -120,8 +120,8 @@ def test_bfloat16_is_close_and_keeps_its_dtype_between_layers(model: Transformer
     inputs = torch.tensor([[2, 20, 21], [2, 22, 23]])
     expected = model(source, lengths, inputs)
     half = model.computing_in(torch.bfloat16, kept=["encoder.0.attention.key.weight"])
-    layout = Packed.of(lengths)
-    states = half.encode(layout.tokens(source), layout)
+    layout = PackedLayout.from_lengths(lengths)
+    states = half.encode(layout.pack(source), layout)
     found = half(source, lengths, inputs)
     assert states.dtype == found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, atol=0.1, rtol=0.1)

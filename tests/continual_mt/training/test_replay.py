@@ -84,7 +84,7 @@ def make_addition(
 
 def mean_loss(model: Transformer, pair: EarlierPair) -> float:
     """Of a pair's whole text, in nats a token."""
-    whole = PairLoss(model.between(pair.sides), pair.corpus, pair.source, pair.target, encoder_frozen=True)
+    whole = PairLoss(model.with_sides(pair.sides), pair.corpus, pair.source, pair.target, encoder_frozen=True)
     batches = epoch_batches(pair.corpus, 1000, 0, 0)
     with torch.no_grad():
         return sum(float(whole.of(batch, 0.0)) for batch in batches) / sum(map(whole.tokens, batches))
