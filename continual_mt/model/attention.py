@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: who looks at what, and what it gets (Vaswani et al., 2017)."""
+"""Scaled dot-product attention (Vaswani et al., 2017)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from torch.nn import functional
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """(sentences, heads, queries, width): for each query the mean of ``values``, weighted by how it fits ``keys``.
+    """Compute softmax(query · keysᵀ / √width + mask) · values.
 
-    ``keys`` and ``values`` are (sentences, heads, positions, width); ``mask``, which is added to the scores, can be
-    expanded to (sentences, heads, queries, positions).
+    Args:
+        query: (sentences, heads, queries, width), where ``width`` is the width of one head.
+        keys: (sentences, heads, positions, width).
+        values: (sentences, heads, positions, width).
+        mask: is added to the scores; broadcastable to (sentences, heads, queries, positions).
+
+    Returns:
+        (sentences, heads, queries, width), in the dtype of ``query``.
     """
     if query.is_cuda:
         return functional.scaled_dot_product_attention(
             query, keys, values, attn_mask=None if mask is None else mask.to(query.dtype)
         )
-    # On CPUs the fused kernel is several times slower than these products, its backward most of all.
+    # On CPUs PyTorch's fused kernel is several times slower than separate products, above all in its backward pass.
     if not torch.is_grad_enabled():
         return _weighted_values(query, keys, values, mask)[0]
     result: Tensor = _AttentionFunction.apply(query, keys, values, mask)  # type: ignore[no-untyped-call]
@@ -28,7 +34,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
 
 
 def _weighted_values(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """What ``attend`` gives, and the share (sentences · heads, queries, positions) that each position has in it."""
+    """Return the result of ``attend`` and the attention weights (sentences · heads, queries, positions)."""
     sentences, heads, queries, width = query.shape
     scores = _scaled_bmm(query.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2), width**-0.5)
     if mask is not None:
@@ -38,7 +44,7 @@ def _weighted_values(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor |
 
 
 class _AttentionFunction(torch.autograd.Function):
-    """Written out so that scaling is a part of the products, and no gradient has to be laid out anew."""
+    """Attention with its own backward pass, which scales inside the products and keeps gradients contiguous."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -54,15 +60,17 @@ class _AttentionFunction(torch.autograd.Function):
         scale = q.shape[2] ** -0.5
         weights_gradient = torch.bmm(output_gradient, v.transpose(1, 2))
         scores_gradient = torch._softmax_backward_data(weights_gradient, weights, -1, weights.dtype)
-        found = (
+        gradients = (
             _scaled_bmm(scores_gradient, k, scale),
             _scaled_bmm(scores_gradient.transpose(1, 2), q, scale),
             torch.bmm(weights.transpose(1, 2), output_gradient),
         )
-        of_query, of_keys, of_values = (one.view(*gradient.shape[:2], *one.shape[1:]) for one in found)
-        return of_query, of_keys, of_values, None
+        query_gradient, key_gradient, value_gradient = (
+            one.view(*gradient.shape[:2], *one.shape[1:]) for one in gradients
+        )
+        return query_gradient, key_gradient, value_gradient, None
 
 
 def _scaled_bmm(left: Tensor, right: Tensor, scale: float) -> Tensor:
-    # With beta 0 what is added to is never read.
+    # With beta=0, baddbmm never reads its first argument.
     return torch.baddbmm(left.new_empty(()).expand(1, 1, 1), left, right, beta=0, alpha=scale)

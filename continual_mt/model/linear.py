@@ -1,6 +1,7 @@
-"""Products of rows with weights that stay as they are: on CPUs they pay for being laid out once as oneDNN wants them.
+"""Linear layers with constant weights, which are prepacked for oneDNN on CPUs.
 
-Laid out, weights take their memory a second time, so it is given back when the many products are done.
+oneDNN multiplies faster when a weight has been copied to its blocked memory format once. The copy takes as much memory
+as the weight, so copies are kept only inside ``prepacked_weights``.
 """
 
 from __future__ import annotations
@@ -14,20 +15,24 @@ from torch import Tensor
 from torch.nn import functional
 
 MIN_ROWS = 32
-"""Fewer than these are multiplied sooner than weights are laid out for them, and sooner by weights that are not."""
+"""Below this many rows, packing costs more than it saves, and the product itself is faster with the plain weight."""
 
-# torch lays weights out so for what it compiles, and has no public name for it.
+# PyTorch uses these operators for compiled models and offers no public name for them.
 CAN_PREPACK: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
     torch.ops.mkldnn, "_linear_pointwise"
 )
 
+# The id of a weight to the weight and its packed copy. A reference to the weight keeps its id from being reused.
 _Prepacked = dict[int, tuple[Tensor, Tensor]]
 _prepacked: ContextVar[_Prepacked | None] = ContextVar("prepacked", default=None)
 
 
 @contextmanager
 def prepacked_weights(rows: int) -> Iterator[None]:
-    """While this is open, weights are prepacked out when many rows first meet them, unless that is for few ``rows``."""
+    """Pack each weight at its first use inside this context, and free the copies at the end.
+
+    Nothing is packed if ``rows``, the number of rows per product to expect, is less than MIN_ROWS.
+    """
     token = _prepacked.set({} if CAN_PREPACK and rows >= MIN_ROWS else None)
     try:
         yield
@@ -36,7 +41,11 @@ def prepacked_weights(rows: int) -> Iterator[None]:
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """(…, in) to (…, out) in the dtype of ``rows``: rows · weightᵀ + bias."""
+    """Compute ``rows`` · ``weight``ᵀ + ``bias`` in the dtype of ``rows``: (…, in) to (…, out).
+
+    Inside ``prepacked_weights``, float32 products of at least MIN_ROWS rows on a CPU without gradients use the packed
+    weight.
+    """
     prepacked = _prepacked.get()
     if (
         prepacked is None
@@ -47,12 +56,11 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     ):
         return functional.linear(rows, weight.to(rows.dtype), bias.to(rows.dtype))
     if id(weight) not in prepacked:
-        # The weight is kept with its copy, so that no other tensor can get its id meanwhile.
         prepacked[id(weight)] = weight, _prepack(weight)
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, prepacked[id(weight)][1], bias, "none", [], "")
     return product
 
 
 def _prepack(weight: Tensor) -> Tensor:
-    prepacked: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
-    return prepacked
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+    return packed
