@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from continual_mt.data.batching import pad
-from continual_mt.data.segmentation import by_length, divided
+from continual_mt.data.segmentation import length_batches, segment
 from continual_mt.inference.beam_search import EncodedBatch, search_batch
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import BATCH_TOKENS, Hypothesis, Search, joined
@@ -48,13 +48,13 @@ def translate_mixed(
     parts = [
         _Part(number - 1, model, tokens)
         for number, (model, sentence) in enumerate(requests, start=1)
-        for tokens in divided(sentence, number, model.source.tokenizer, model.maximum_tokens)
+        for tokens in segment(sentence, number, model.source.tokenizer, model.maximum_tokens)
     ]
     found: list[list[list[Hypothesis]]] = [[] for _ in requests]
     results: dict[int, list[Hypothesis]] = {}
     for members in _by(range(len(parts)), lambda i: _decoder_of(parts[i].model.transformer)):
         with prepacked_weights(len(members) * beam):
-            for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
+            for chosen in length_batches([parts[i].tokens for i in members], search.batch_tokens // search.beam):
                 together = sorted((members[i] for i in chosen), key=lambda i: _kinship(parts[i].model))
                 best = search_batch(_encode([parts[i] for i in together]), search)
                 results.update(zip(together, best, strict=True))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.batching import pad
-from continual_mt.data.segmentation import by_length
+from continual_mt.data.segmentation import length_batches
 from continual_mt.inference.beam_search import encode, search_batch
 from continual_mt.inference.translator import Hypothesis, Search, Translator
 from continual_mt.inference.worker_processes import possible, shared_out
@@ -49,7 +49,7 @@ class PairModel(Translator):
         done = 0
         several = self.transformer.device.type == "cpu" and possible()
         processes = min(search.processes, len(sources)) if several else 1
-        batches = list(by_length(sources, search.batch_tokens // search.beam, processes))
+        batches = list(length_batches(sources, search.batch_tokens // search.beam, processes))
         work = partial(self._search_chosen, sources, search)
         found = shared_out(work, batches, processes) if processes > 1 else (work(batch) for batch in batches)
         # Closed at once when ``progress`` raises: nobody is left at work.

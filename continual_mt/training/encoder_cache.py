@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from continual_mt.data.batching import Indices, source_rows
-from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_places
+from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_indices
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import StorageError
 from continual_mt.model.packing import PackedLayout
@@ -54,7 +54,7 @@ class _Places:
         self.rows = int(self.lengths.sum())
 
     def of(self, indices: Indices) -> Indices:
-        return flat_places(self._starts[indices], self.lengths[indices])
+        return flat_indices(self._starts[indices], self.lengths[indices])
 
 
 def encoded_bytes(corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> int:

@@ -37,7 +37,7 @@ def test_an_epoch_holds_every_sentence_once_within_the_limit(
     corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int, pool: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "POOL", pool)
+        patch.setattr(batching, "POOL_SIZE", pool)
         batches = epoch_batches(corpus, batch_tokens, seed, epoch)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(corpus)))
     for lengths in (corpus.source_lengths, corpus.target_lengths):
