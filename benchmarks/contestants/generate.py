@@ -9,7 +9,7 @@ from transformers import GenerationConfig, MarianMTModel
 
 from benchmarks.contestants.hugging_face import marian
 from continual_mt.data.batching import pad
-from continual_mt.data.segmentation import by_length
+from continual_mt.data.segmentation import length_batches
 from continual_mt.inference.torch_model import PairModel
 
 
@@ -24,7 +24,7 @@ class Generator:
     @torch.inference_mode()
     def __call__(self, sources: Sequence[list[int]], beam: int, size: int) -> list[list[int]]:
         results: list[list[int]] = [[] for _ in sources]
-        order = [place for batch in by_length(sources, 1) for place in batch]
+        order = [place for batch in length_batches(sources, 1) for place in batch]
         for first in range(0, len(order), size):
             chosen = order[first : first + size]
             tokens, lengths = pad([[*sources[i], self._source.end] for i in chosen], self._source.pad)

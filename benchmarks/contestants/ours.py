@@ -45,7 +45,7 @@ def main() -> None:
     for indices in epoch_batches(corpus, workload.batch_tokens, options.seed, 0)[:PADDING_BATCHES]:
         batch = make_batch(corpus, indices, source, target)
         for layout in (batch.source_layout, batch.target_layout):
-            meter.count(layout.real, len(layout.places))
+            meter.count(layout.token_count, len(layout.position_ids))
     measured = Measured(
         meter.speed(),
         meter.padding(),

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.model.packing import Packed, Rounding
+from continual_mt.model.packing import PackedLayout, Rounding
 
-POOL = 5_000
+POOL_SIZE = 5_000
 """Sentences sorted by length together: enough that attention pads little, few enough that batches differ each epoch."""
 
 ROUNDING = Rounding(rows=64, positions=4, sentences=16)
@@ -38,9 +38,9 @@ class Batch:
     """Tokens as rows: ``source`` and ``inputs`` with filler, ``labels``, one for each real row of inputs, without."""
 
     source: Tensor
-    source_layout: Packed
+    source_layout: PackedLayout
     inputs: Tensor
-    target_layout: Packed
+    target_layout: PackedLayout
     labels: Tensor
 
     def to(self, device: torch.device) -> Batch:
@@ -51,25 +51,25 @@ def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, tar
     """Source with its end; target inputs shifted right behind start; labels with the end."""
     sources, source_layout = source_rows(corpus, indices, source)
     targets, lengths = corpus.gather("target", indices)
-    target_layout = Packed.of(torch.from_numpy(lengths + 1), ROUNDING)
+    target_layout = PackedLayout.from_lengths(torch.from_numpy(lengths + 1), ROUNDING)
     ends = np.cumsum(lengths)
     return Batch(
         source=sources,
         source_layout=source_layout,
-        inputs=target_layout.fill(_with(targets, ends - lengths, target.start), target.pad),
+        inputs=target_layout.append_padding(_insert(targets, ends - lengths, target.start), target.pad),
         target_layout=target_layout,
-        labels=_with(targets, ends, target.end),
+        labels=_insert(targets, ends, target.end),
     )
 
 
-def source_rows(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer) -> tuple[Tensor, Packed]:
+def source_rows(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer) -> tuple[Tensor, PackedLayout]:
     """Source sentences with their ends, (rows,), and how they lie."""
     ids, lengths = corpus.gather("source", indices)
-    layout = Packed.of(torch.from_numpy(lengths + 1), ROUNDING)
-    return layout.fill(_with(ids, np.cumsum(lengths), source.end), source.pad), layout
+    layout = PackedLayout.from_lengths(torch.from_numpy(lengths + 1), ROUNDING)
+    return layout.append_padding(_insert(ids, np.cumsum(lengths), source.end), source.pad), layout
 
 
-def _with(ids: Indices, places: Indices, special: int) -> Tensor:
+def _insert(ids: Indices, places: Indices, special: int) -> Tensor:
     """Flat ids with ``special`` before each of ``places``."""
     return torch.from_numpy(np.insert(ids, places, special))
 
@@ -84,14 +84,14 @@ def epoch_batches(corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: 
     sources, targets = corpus.source_lengths + 1, corpus.target_lengths + 1
     longer = np.maximum(sources, targets)
     batches: list[Indices] = []
-    for first in range(0, len(order), POOL):
-        pool = order[first : first + POOL]
+    for first in range(0, len(order), POOL_SIZE):
+        pool = order[first : first + POOL_SIZE]
         pool = pool[np.lexsort((sources[pool], targets[pool], longer[pool]))]
-        batches += _cut(pool, sources[pool], targets[pool], batch_tokens)
+        batches += _split_by_tokens(pool, sources[pool], targets[pool], batch_tokens)
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def _cut(pool: Indices, sources: Lengths, targets: Lengths, batch_tokens: int) -> Iterator[Indices]:
+def _split_by_tokens(pool: Indices, sources: Lengths, targets: Lengths, batch_tokens: int) -> Iterator[Indices]:
     """Cut a pool wherever another sentence would be too many tokens on either side."""
     first = in_source = in_target = 0
     for last, (source, target) in enumerate(zip(sources.tolist(), targets.tolist(), strict=True)):

@@ -8,7 +8,7 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import InputError
 
 
-def divided(sentence: str, number: int, tokenizer: Tokenizer, limit: int) -> list[list[int]]:
+def segment(sentence: str, number: int, tokenizer: Tokenizer, limit: int) -> list[list[int]]:
     """The ids of a sentence, in parts of at most ``limit``, divided at spaces if it has any; none for a blank one.
 
     Raises InputError, naming the sentence by its ``number``, for what is no text, and for a line break or half a
@@ -25,10 +25,10 @@ def divided(sentence: str, number: int, tokenizer: Tokenizer, limit: int) -> lis
     tokens = tokenizer.encode(sentence)
     if len(tokens) <= limit:
         return [tokens] if tokens else []
-    return list(_at_spaces(sentence, tokenizer, limit))
+    return list(_split_at_spaces(sentence, tokenizer, limit))
 
 
-def _at_spaces(sentence: str, tokenizer: Tokenizer, limit: int) -> Iterator[list[int]]:
+def _split_at_spaces(sentence: str, tokenizer: Tokenizer, limit: int) -> Iterator[list[int]]:
     kept: list[int] = []
     for word in sentence.split():
         tokens = tokenizer.encode(word)
@@ -43,14 +43,14 @@ def _at_spaces(sentence: str, tokenizer: Tokenizer, limit: int) -> Iterator[list
         yield kept
 
 
-def by_length(sequences: Sequence[Sequence[int]], batch_tokens: int, least: int = 1) -> Iterator[list[int]]:
+def length_batches(sequences: Sequence[Sequence[int]], batch_tokens: int, min_batches: int = 1) -> Iterator[list[int]]:
     """Batches of places, the longest sequences first, of at most ``batch_tokens`` tokens with padding and ends.
 
-    They are smaller where there would be fewer than ``least`` of them.
+    They are smaller where there would be fewer than ``min_batches`` of them.
     """
     order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
-    if least > 1:
-        batch_tokens = min(batch_tokens, sum(len(sequence) + 1 for sequence in sequences) // least)
+    if min_batches > 1:
+        batch_tokens = min(batch_tokens, sum(len(sequence) + 1 for sequence in sequences) // min_batches)
     first = 0
     while first < len(order):
         longest = len(sequences[order[first]]) + 1

@@ -65,7 +65,7 @@ class TokenizedCorpus:
         offsets = self._offsets[side]
         starts = offsets[indices].astype(np.int64)
         lengths = offsets[indices + 1].astype(np.int64) - starts
-        return self._ids[side][flat_places(starts, lengths)].astype(np.int64), lengths
+        return self._ids[side][flat_indices(starts, lengths)].astype(np.int64), lengths
 
     def _sequence(self, side: str, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
         if not 0 <= index < len(self):
@@ -74,7 +74,7 @@ class TokenizedCorpus:
         return self._ids[side][offsets[index] : offsets[index + 1]]
 
 
-def flat_places(starts: Ids, lengths: Ids) -> Ids:
+def flat_indices(starts: Ids, lengths: Ids) -> Ids:
     """The places of all elements of ragged sequences that lie in one array, sequence by sequence."""
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())

@@ -99,7 +99,7 @@ def train_tokenizer(
     count, characters = _measure(sentences)
     if not characters:
         raise CorpusError(origin, "there is no text to train a tokenizer on")
-    sample = _sampler(sentences, count, seed)
+    sample = _sampled(sentences, count, seed)
     try:
         if size is not None:
             return _train(sample, size)
@@ -109,7 +109,7 @@ def train_tokenizer(
                 continue
             with suppress(_TooManyTypesError):
                 tokenizer = _train(sample, candidate)
-                if _has_tokens(tokenizer, sentences, candidate * TOKENS_PER_TYPE):
+                if _has_at_least(tokenizer, sentences, candidate * TOKENS_PER_TYPE):
                     return tokenizer
     except _TooManyTypesError as error:
         problem = f"too small for a vocabulary of {size}; the largest possible is {error.most}"
@@ -150,7 +150,7 @@ def _train(sample: Sentences, size: int) -> Tokenizer:
     failures: list[BaseException] = []
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_guarded(sample, failures),
+            sentence_iterator=_keep_exception(sample, failures),
             model_writer=written,
             model_type="bpe",
             vocab_size=size,
@@ -176,7 +176,7 @@ def _train(sample: Sentences, size: int) -> Tokenizer:
     return Tokenizer(written.getvalue())
 
 
-def _guarded(sample: Sentences, failures: list[BaseException]) -> Iterator[str]:
+def _keep_exception(sample: Sentences, failures: list[BaseException]) -> Iterator[str]:
     """SentencePiece turns whatever its iterator raises into a RuntimeError; keep the original."""
     try:
         yield from sample()
@@ -196,7 +196,7 @@ def _measure(sentences: Sentences) -> tuple[int, int]:
     return count, characters
 
 
-def _sampler(sentences: Sentences, count: int, seed: int) -> Sentences:
+def _sampled(sentences: Sentences, count: int, seed: int) -> Sentences:
     """About TRAINING_SENTENCES of the sentences, the same ones each time; sampled here because SentencePiece's own
     sampling draws from a generator that is seeded once a process."""
     if count <= TRAINING_SENTENCES:
@@ -210,7 +210,7 @@ def _sampler(sentences: Sentences, count: int, seed: int) -> Sentences:
     return sampled
 
 
-def _has_tokens(tokenizer: Tokenizer, sentences: Sentences, wanted: int) -> bool:
+def _has_at_least(tokenizer: Tokenizer, sentences: Sentences, wanted: int) -> bool:
     stream = iter(sentences())
     while batch := list(islice(stream, _BATCH)):
         wanted -= sum(map(len, tokenizer.encode_batch(batch)))

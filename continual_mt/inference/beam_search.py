@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from continual_mt.inference.translator import Hypothesis, Search
-from continual_mt.model.kv_cache import KeysAndValues, Memory
-from continual_mt.model.packing import Packed
+from continual_mt.model.kv_cache import KeysAndValues, KVCache
+from continual_mt.model.packing import PackedLayout
 from continual_mt.model.transformer import Transformer
 
 COMPACTION_THRESHOLD = 0.75
@@ -24,10 +24,10 @@ COMPACTION_THRESHOLD = 0.75
 class DecoderStep(Protocol):
     """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam).
 
-    ``rows`` says which sentences of the batch those in ``memory`` are.
+    ``rows`` says which sentences of the batch those in ``cache`` are.
     """
 
-    def __call__(self, rows: Tensor, last: Tensor, memory: Memory) -> Tensor: ...
+    def __call__(self, rows: Tensor, last: Tensor, cache: KVCache) -> Tensor: ...
 
 
 @dataclass
@@ -50,15 +50,15 @@ class EncodedBatch:
 @torch.inference_mode()
 def encode(model: Transformer, source: Tensor, lengths: Tensor, start: int, end: int) -> EncodedBatch:
     """Encode sentences of one pair. ``source`` is (sentences, positions), padded; ``lengths`` counts the end token."""
-    layout = Packed.of(lengths)
-    encoded = model.encode(layout.tokens(source), layout)
+    layout = PackedLayout.from_lengths(lengths)
+    encoded = model.encode(layout.pack(source), layout)
     return EncodedBatch(
         lengths=lengths,
         start_ids=torch.full_like(lengths, start),
         end_ids=torch.full_like(lengths, end),
         mask=layout.mask,
         cross_keys_values=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
-        step=lambda rows, last, memory: model.step(last, memory),
+        step=lambda rows, last, cache: model.step(last, cache),
         maximum_positions=model.architecture.maximum_positions,
     )
 
@@ -75,13 +75,13 @@ class _ActiveSentences:
         # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
         self.maximum_lengths = (2 * batch.lengths + 20).clamp(max=batch.maximum_positions - 1)
         self.end_ids, self.active = batch.end_ids, torch.ones_like(batch.lengths, dtype=torch.bool)
-        self.memory = Memory(batch.cross_keys_values, batch.mask, beam)
+        self.cache = KVCache(batch.cross_keys_values, batch.mask, beam)
         self._step = batch.step
 
     def step(self, last: Tensor) -> Tensor:
         """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam)."""
-        self.memory.begin_step()
-        return self._step(self.rows, last, self.memory).float()
+        self.cache.begin_step()
+        return self._step(self.rows, last, self.cache).float()
 
     def mark_finished(self, done: Tensor) -> Tensor | None:
         """Take note of sentences that have ended. Where some are dropped, the places of those that stay."""
@@ -96,7 +96,7 @@ class _ActiveSentences:
             self.end_ids[chosen],
         )
         self.active = self.active[chosen]
-        self.memory.keep(chosen)
+        self.cache.select(chosen)
         return chosen
 
 
@@ -119,7 +119,7 @@ def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: b
     lengths, ended = (last.new_zeros(len(last), dtype=dtype) for dtype in (torch.long, torch.bool))
     while len(rows := running.rows):
         logits = running.step(last[:, None])[:, 0]
-        last, position = _argmax(logits), running.memory.position
+        last, position = _argmax(logits), running.cache.position
         if scored:
             best = logits.log_softmax(-1).gather(1, last[:, None])[:, 0]
             scores[rows] += best.where(running.active, 0.0)
@@ -202,8 +202,8 @@ def beam_search(batch: EncodedBatch, beam: int, length_penalty: float) -> list[l
     last = batch.start_ids[:, None].repeat(1, beam)
     results: list[list[Hypothesis]] = [[] for _ in range(count)]
     while len(running.rows):
-        running.memory.descend(_extend(beams, running.step(last), running.end_ids, length_penalty))
-        length = running.memory.position + 1
+        running.cache.reorder(_extend(beams, running.step(last), running.end_ids, length_penalty))
+        length = running.cache.position + 1
         attainable = beams.scores[:, 0] / length**length_penalty
         at_limit = running.maximum_lengths <= length
         done = running.active & (at_limit | (beams.finished_scores[:, -1] >= attainable))

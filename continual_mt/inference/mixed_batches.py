@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from continual_mt.data.batching import pad
-from continual_mt.data.segmentation import by_length, divided
+from continual_mt.data.segmentation import length_batches, segment
 from continual_mt.inference.beam_search import EncodedBatch, search_batch
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import BATCH_TOKENS, Hypothesis, Search, join_parts
-from continual_mt.model.kv_cache import KeysAndValues, Memory
-from continual_mt.model.linear import laid_out
-from continual_mt.model.packing import Grid, Packed, padding_mask
+from continual_mt.model.kv_cache import KeysAndValues, KVCache
+from continual_mt.model.linear import prepacked_weights
+from continual_mt.model.packing import PackedLayout, PaddedLayout, padding_mask
 from continual_mt.model.transformer import Attention, Transformer
 
 
@@ -48,13 +48,13 @@ def translate_mixed(
     parts = [
         _Part(number - 1, model, tokens)
         for number, (model, sentence) in enumerate(requests, start=1)
-        for tokens in divided(sentence, number, model.source.tokenizer, model.maximum_tokens)
+        for tokens in segment(sentence, number, model.source.tokenizer, model.maximum_tokens)
     ]
     found: list[list[list[Hypothesis]]] = [[] for _ in requests]
     results: dict[int, list[Hypothesis]] = {}
     for members in _group_by(range(len(parts)), lambda i: _decoder_id(parts[i].model.transformer)):
-        with laid_out(len(members) * beam):
-            for chosen in by_length([parts[i].tokens for i in members], search.batch_tokens // search.beam):
+        with prepacked_weights(len(members) * beam):
+            for chosen in length_batches([parts[i].tokens for i in members], search.batch_tokens // search.beam):
                 batch = sorted((members[i] for i in chosen), key=lambda i: _sort_key(parts[i].model))
                 best = search_batch(_encode([parts[i] for i in batch]), search)
                 results.update(zip(batch, best, strict=True))
@@ -114,7 +114,7 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
     device = models[0].device
     cross_keys_values: list[list[KeysAndValues]] = []
     for model, part in _segments(models, _cross_attention_id):
-        rows, layout = states[part].flatten(0, 1), Grid(part.stop - part.start, longest, device)
+        rows, layout = states[part].flatten(0, 1), PaddedLayout(part.stop - part.start, longest, device)
         cross_keys_values.append([cross.keys_and_values(rows, layout) for cross in model.cross_attention])
     lengths = torch.tensor([len(part.tokens) + 1 for part in parts], device=device)
     return EncodedBatch(
@@ -140,17 +140,17 @@ def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     device = transformer.device
     # What a source is padded with is never looked at.
     padded, lengths = pad([[*source[1], model_of[source].source.tokenizer.end] for source in distinct], 0)
-    layout = Packed.of(lengths.to(device))
-    tokens = layout.tokens(padded.to(device))
+    layout = PackedLayout.from_lengths(lengths.to(device))
+    tokens = layout.pack(padded.to(device))
     offsets = [0, *lengths.cumsum(0).tolist()]
     offsets[-1] = len(tokens)  # the filler goes with the last
     embedded = []
     for model, part in _segments([model_of[source].transformer for source in distinct], _source_id):
         rows = slice(offsets[part.start], offsets[part.stop])
-        embedded.append(model.embed(model.source.embedding, tokens[rows], layout.places[rows]))
+        embedded.append(model.embed(model.source.embedding, tokens[rows], layout.position_ids[rows]))
     encoded = transformer.encode_embedded(torch.cat(embedded), layout)
-    grid = layout.spread(encoded, 1)[:, 0]
-    return grid[torch.tensor([position_of[source] for source in sources], device=device)], layout.positions
+    grid = layout.split_heads(encoded, 1)[:, 0]
+    return grid[torch.tensor([position_of[source] for source in sources], device=device)], layout.max_length
 
 
 def _concatenate(cross_keys_values: Sequence[KeysAndValues]) -> KeysAndValues:
@@ -171,20 +171,20 @@ class _MixedStep:
             self._cached_segments = rows, _segments(models, _target_id), _segments(models, _cross_attention_id)
         return self._cached_segments[1:]
 
-    def __call__(self, rows: Tensor, last: Tensor, memory: Memory) -> Tensor:
+    def __call__(self, rows: Tensor, last: Tensor, cache: KVCache) -> Tensor:
         by_target, by_cross_attention = self._segments(rows)
         count, beam = last.shape
-        layout = Grid(count, beam, last.device)
-        states = torch.cat([_embed(model, last[part].flatten(), memory.position) for model, part in by_target])
+        layout = PaddedLayout(count, beam, last.device)
+        states = torch.cat([_embed(model, last[part].flatten(), cache.position) for model, part in by_target])
         for i, layer in enumerate(self._models[0].decoder):
-            so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
-            states = layer.attention(states, layout, so_far, memory.beam_ancestry_mask, 0.0)
+            keys_values = cache.append(i, layer.attention.keys_and_values(states, layout))
+            states = layer.attention(states, layout, keys_values, cache.beam_ancestry_mask, 0.0)
             by_rows = [
                 (cast(Attention, model.cross_attention[i]), slice(part.start * beam, part.stop * beam))
                 for model, part in by_cross_attention
             ]
             states = layer.feed_forward(
-                _cross_attend(states, by_rows, layout, memory.cross_keys_values[i], memory.mask), 0.0
+                _cross_attend(states, by_rows, layout, cache.cross_keys_values[i], cache.mask), 0.0
             )
         return _project(states.view(count, beam, -1), by_target)
 
@@ -192,12 +192,12 @@ class _MixedStep:
 def _cross_attend(
     states: Tensor,
     by_rows: Sequence[tuple[Attention, slice]],
-    layout: Grid,
+    layout: PaddedLayout,
     cross_keys_values: KeysAndValues,
     mask: Tensor,
 ) -> Tensor:
     """What ``Attention.forward`` makes of each one's rows; only products with weights are not taken of all at once."""
-    mixed = by_rows[0][0].mix(
+    mixed = by_rows[0][0].context(
         torch.cat([attention.query(states[rows]) for attention, rows in by_rows]), layout, cross_keys_values, mask
     )
     added = states + torch.cat([attention.output(mixed[rows]) for attention, rows in by_rows])

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.batching import pad
-from continual_mt.data.segmentation import by_length
+from continual_mt.data.segmentation import length_batches
 from continual_mt.inference.beam_search import encode, search_batch
 from continual_mt.inference.translator import Hypothesis, Search, Translator
 from continual_mt.inference.worker_processes import possible, shared_out
 from continual_mt.languages import Pair
-from continual_mt.model.linear import laid_out
+from continual_mt.model.linear import prepacked_weights
 from continual_mt.model.transformer import Transformer
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ class PairModel(Translator):
         done = 0
         several = self.transformer.device.type == "cpu" and possible()
         processes = min(search.processes, len(sources)) if several else 1
-        batches = list(by_length(sources, search.batch_tokens // search.beam, processes))
+        batches = list(length_batches(sources, search.batch_tokens // search.beam, processes))
         work = partial(self._search_chosen, sources, search)
         found = shared_out(work, batches, processes) if processes > 1 else (work(batch) for batch in batches)
         # Closed at once when ``progress`` raises: nobody is left at work.
-        with laid_out(len(sources) * search.beam), closing(found):
+        with prepacked_weights(len(sources) * search.beam), closing(found):
             for batch in found:
                 for i, hypotheses in batch:
                     results[i] = [Hypothesis(*hypothesis) for hypothesis in hypotheses]

@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.data.segmentation import divided
+from continual_mt.data.segmentation import segment
 from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 
@@ -109,7 +109,7 @@ class Translator(ABC):
         if isinstance(sentences, str):
             raise InputError("a text was given where a list of sentences is wanted; write translate([text])")
         parts = [
-            divided(sentence, number, self.source.tokenizer, self.maximum_tokens)
+            segment(sentence, number, self.source.tokenizer, self.maximum_tokens)
             for number, sentence in enumerate(sentences, start=1)
         ]
         found = iter(self.search([part for sentence in parts for part in sentence], search, progress))

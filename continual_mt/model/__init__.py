@@ -1,1 +1,1 @@
-"""The network: architecture, Transformer, attention, loss and the kernels that make them fast."""
+"""The network: architecture, Transformer, attention, loss, and the fast kernels that they use."""

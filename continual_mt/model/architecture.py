@@ -1,8 +1,9 @@
-"""What a model is made of, and which of its parameters belong to which of the paper's five groups.
+"""The architecture of a model, the names of its parameters, and the scopes that select which of them train.
 
-Tensor names are ours and stay as they are on disk, whatever the engine that computes with them becomes. A name's first
-word is its group: ``source`` is θ_src, ``encoder`` θ_enc, ``decoder`` θ_dec, ``cross_attention`` θ_xattn (its layer
-norm included) and ``target`` θ_tgt (Gheini, Ren and May, 2021, section 2).
+Parameters form the paper's five groups (Gheini, Ren and May, 2021, section 2). The first component of a parameter's
+name is its group: ``source`` (θ_src), ``encoder`` (θ_enc), ``decoder`` (θ_dec), ``cross_attention`` (θ_xattn, with its
+layer norms) and ``target`` (θ_tgt). These names are part of the stored format: they must not change when the
+implementation does.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ Activation = Literal["relu", "swish", "gelu"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """Our own small configuration schema: all that decides a model's behaviour besides its tensors and tokenizers.
+    """Hyper-parameters of the network: with the tensors and the tokenizers, they determine its output.
 
-    Vocabulary sizes are not in it: they belong to the sides, which change while the body stays. Raises
-    ValueError naming every field that is out of range.
+    Vocabulary sizes are not included: they belong to the sides, which can be exchanged while the body stays the same.
+
+    Raises:
+        ValueError: if fields are out of range; the message lists all of them.
     """
 
-    # Read by pydantic, which checks this class as a part of specs.
+    # Specs contain this class, and pydantic reads this attribute when it validates them.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     family: Literal["marian"] = "marian"
@@ -50,14 +53,16 @@ class Architecture:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name} is {getattr(self, name)}; it must be at least 1"
+            f"{name}: {getattr(self, name)} is too small; expected at least 1"
             for name in ("width", "heads", "encoder_layers", "decoder_layers", "feed_forward")
             if getattr(self, name) < 1
         ]
         if self.heads >= 1 and self.width % (2 * self.heads):
-            problems.append(f"width ({self.width}) must be an even multiple of heads ({self.heads})")
+            problems.append(
+                f"width: {self.width} does not fit {self.heads} heads; expected a multiple of {2 * self.heads}"
+            )
         if self.maximum_positions < 8:
-            problems.append(f"maximum_positions is {self.maximum_positions}; it must be at least 8")
+            problems.append(f"maximum_positions: {self.maximum_positions} is too small; expected at least 8")
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -66,17 +71,18 @@ class Architecture:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Architecture:
-        """Raises CorruptionError for fields or values that this version of the software does not know."""
+        """Read what ``to_json`` returned. Raises CorruptionError for unknown or missing fields and invalid values."""
         if values.get("family") != "marian" or set(values) != {field.name for field in fields(cls)}:
+            names = ", ".join(field.name for field in fields(cls))
             raise CorruptionError(
-                f"the architecture {dict(values)} is not one that this version of continual_mt knows; "
-                "it may have been written by a newer one"
+                f"architecture {dict(values)}: unknown family or fields; expected family marian and fields {names}. "
+                "Fix: upgrade continual_mt if a newer version wrote it"
             )
         try:
-            # Strict, through JSON: 256.0 or "256" for 256 would be another fingerprint.
+            # Strict: 256.0 or "256" instead of 256 would give another fingerprint.
             return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
         except (TypeError, ValueError) as error:
-            raise CorruptionError(f"the architecture {dict(values)} is none: {error}") from error
+            raise CorruptionError(f"invalid architecture {dict(values)}: {error}") from error
 
 
 def _linear(name: str) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ def _feed_forward(name: str) -> tuple[str, ...]:
 
 
 def group_names(architecture: Architecture, group: Group) -> tuple[str, ...]:
-    """Every parameter of one group, by its full name, in a fixed order."""
+    """Return the full names of all parameters of one group, in a fixed order."""
     match group:
         case "source":
             return ("source.embedding",)
@@ -116,13 +122,13 @@ def group_names(architecture: Architecture, group: Group) -> tuple[str, ...]:
 
 
 def parameter_names(architecture: Architecture) -> tuple[str, ...]:
-    """Every parameter of the model, group by group."""
+    """Return the full names of all parameters of the model, group by group."""
     return tuple(name for group in GROUPS for name in group_names(architecture, group))
 
 
 @cache
 def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
-    """The groups that an addition with this scope trains, and therefore stores, for a new language on this side."""
+    """Return the groups that an addition with this scope trains and stores when the new language is on ``side``."""
     match scope:
         case "embeddings":
             chosen: set[Group] = {side}
@@ -136,18 +142,20 @@ def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
 
 
 def trainable_names(architecture: Architecture, scope: Scope, side: SideName) -> tuple[str, ...]:
-    """The parameters that an addition with this scope trains, by their full names.
+    """Return the full names of the parameters that an addition with this scope trains.
 
-    The new language's side and θ_xattn for ``xattn`` and ``xattn-random``, the body besides for ``body``, everything
-    for ``scratch`` (the paper's section 3; ``embeddings`` is its ``{src,tgt}``).
+    ``embeddings`` trains the new language's side, ``xattn`` and ``xattn-random`` also θ_xattn, ``body`` also the body,
+    and ``scratch`` everything (Gheini, Ren and May, 2021, section 3, where ``embeddings`` is called ``{src,tgt}``).
     """
     return tuple(name for group in trained_groups(scope, side) for name in group_names(architecture, group))
 
 
 def group_of(name: str) -> Group:
-    """The group of a parameter, which is the first word of its name."""
+    """Return the group of a parameter. Raises CorruptionError for a name that starts with no group."""
     first = name.partition(".")[0]
     for group in GROUPS:
         if first == group:
             return group
-    raise CorruptionError(f"{name!r} is not the name of a parameter: it starts with none of {', '.join(GROUPS)}")
+    raise CorruptionError(
+        f"parameter {name!r}: unknown group; expected a name that starts with one of {', '.join(GROUPS)}"
+    )

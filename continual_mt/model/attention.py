@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: who looks at what, and what it gets (Vaswani et al., 2017)."""
+"""Scaled dot-product attention (Vaswani et al., 2017)."""
 
 from __future__ import annotations
 
@@ -11,58 +11,66 @@ from torch.nn import functional
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """(sentences, heads, queries, width): for each query the mean of ``values``, weighted by how it fits ``keys``.
+    """Compute softmax(query · keysᵀ / √width + mask) · values.
 
-    ``keys`` and ``values`` are (sentences, heads, positions, width); ``mask``, which is added to the scores, can be
-    expanded to (sentences, heads, queries, positions).
+    Args:
+        query: (sentences, heads, queries, width), where ``width`` is the width of one head.
+        keys: (sentences, heads, positions, width).
+        values: (sentences, heads, positions, width).
+        mask: is added to the scores; broadcastable to (sentences, heads, queries, positions).
+
+    Returns:
+        (sentences, heads, queries, width), in the dtype of ``query``.
     """
     if query.is_cuda:
         return functional.scaled_dot_product_attention(
             query, keys, values, attn_mask=None if mask is None else mask.to(query.dtype)
         )
-    # On CPUs the fused kernel is several times slower than these products, its backward most of all.
+    # On CPUs PyTorch's fused kernel is several times slower than separate products, above all in its backward pass.
     if not torch.is_grad_enabled():
-        return _mixed(query, keys, values, mask)[0]
-    result: Tensor = _Attend.apply(query, keys, values, mask)  # type: ignore[no-untyped-call]
+        return _weighted_values(query, keys, values, mask)[0]
+    result: Tensor = _AttentionFunction.apply(query, keys, values, mask)  # type: ignore[no-untyped-call]
     return result
 
 
-def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """What ``attend`` gives, and the share (sentences · heads, queries, positions) that each position has in it."""
+def _weighted_values(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the result of ``attend`` and the attention weights (sentences · heads, queries, positions)."""
     sentences, heads, queries, width = query.shape
-    scores = _product(query.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2), width**-0.5)
+    scores = _scaled_bmm(query.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2), width**-0.5)
     if mask is not None:
         scores.view(sentences, heads, queries, keys.shape[2]).add_(mask)
-    shares = scores.softmax(-1)
-    return torch.bmm(shares, values.flatten(0, 1)).view(sentences, heads, queries, width), shares
+    weights = scores.softmax(-1)
+    return torch.bmm(weights, values.flatten(0, 1)).view(sentences, heads, queries, width), weights
 
 
-class _Attend(torch.autograd.Function):
-    """Written out so that scaling is a part of the products, and no gradient has to be laid out anew."""
+class _AttentionFunction(torch.autograd.Function):
+    """Attention with its own backward pass, which scales inside the products and keeps gradients contiguous."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        mixed, shares = _mixed(query, keys, values, mask)
-        ctx.save_for_backward(query, keys, values, shares)
-        return mixed
+        output, weights = _weighted_values(query, keys, values, mask)
+        ctx.save_for_backward(query, keys, values, weights)
+        return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        *inputs, shares = ctx.saved_tensors
-        q, k, v, of_mixed = (tensor.flatten(0, 1) for tensor in (*inputs, gradient))
+        *inputs, weights = ctx.saved_tensors
+        q, k, v, output_gradient = (tensor.flatten(0, 1) for tensor in (*inputs, gradient))
         scale = q.shape[2] ** -0.5
-        of_shares = torch.bmm(of_mixed, v.transpose(1, 2))
-        of_scores = torch._softmax_backward_data(of_shares, shares, -1, shares.dtype)
-        found = (
-            _product(of_scores, k, scale),
-            _product(of_scores.transpose(1, 2), q, scale),
-            torch.bmm(shares.transpose(1, 2), of_mixed),
+        weights_gradient = torch.bmm(output_gradient, v.transpose(1, 2))
+        scores_gradient = torch._softmax_backward_data(weights_gradient, weights, -1, weights.dtype)
+        gradients = (
+            _scaled_bmm(scores_gradient, k, scale),
+            _scaled_bmm(scores_gradient.transpose(1, 2), q, scale),
+            torch.bmm(weights.transpose(1, 2), output_gradient),
         )
-        of_query, of_keys, of_values = (one.view(*gradient.shape[:2], *one.shape[1:]) for one in found)
-        return of_query, of_keys, of_values, None
+        query_gradient, key_gradient, value_gradient = (
+            one.view(*gradient.shape[:2], *one.shape[1:]) for one in gradients
+        )
+        return query_gradient, key_gradient, value_gradient, None
 
 
-def _product(left: Tensor, right: Tensor, scale: float) -> Tensor:
-    # With beta 0 what is added to is never read.
+def _scaled_bmm(left: Tensor, right: Tensor, scale: float) -> Tensor:
+    # With beta=0, baddbmm never reads its first argument.
     return torch.baddbmm(left.new_empty(()).expand(1, 1, 1), left, right, beta=0, alpha=scale)

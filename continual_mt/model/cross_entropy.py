@@ -1,7 +1,7 @@
-"""Label-smoothed cross-entropy of a projection onto a vocabulary, without ever holding all of its logits.
+"""Linear layer and label-smoothed cross-entropy in one operation.
 
-Logits are made for some rows at a time and turned into their own gradient while they are in the processor's cache; the
-stock way writes and reads them, in float32, half a dozen times.
+The loss and the gradient of the logits are computed for a chunk of rows at a time, while these are in the processor's
+cache, and the gradient overwrites the logits. PyTorch's separate operations write and read all logits several times.
 """
 
 from __future__ import annotations
@@ -14,53 +14,63 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
+"""Rows per chunk, by type of device."""
 
 
-def projected_loss(states: Tensor, embedding: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Summed loss, in nats, of ``labels`` under the softmax of ``states`` (rows, width) × ``embedding`` + bias.
+def linear_cross_entropy(states: Tensor, embedding: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Return the summed cross-entropy, in nats, of the logits ``states`` · ``embedding``ᵀ + ``bias``.
 
-    There may be fewer labels than rows: what is behind them is filler, and has no part in the loss. ``smoothing`` is
-    the share of a label's weight that is spread over the whole vocabulary (Szegedy et al., 2016).
+    Args:
+        states: (rows, width), in float32 or bfloat16; the products are computed in this dtype.
+        embedding: (vocabulary, width).
+        bias: (vocabulary,).
+        labels: (labels,), at most as many as rows. Rows after the last label are padding and are ignored.
+        smoothing: the probability mass that label smoothing distributes over the vocabulary (Szegedy et al., 2016).
+
+    Returns:
+        A float32 scalar. It can be differentiated once, with respect to ``states``, ``embedding`` and ``bias``.
     """
-    loss: Tensor = _ProjectedLoss.apply(states, embedding, bias, labels, smoothing)  # type: ignore[no-untyped-call]
+    loss: Tensor = _LinearCrossEntropy.apply(states, embedding, bias, labels, smoothing)  # type: ignore[no-untyped-call]
     return loss
 
 
-class _ProjectedLoss(torch.autograd.Function):
-    """The loss is the last thing computed, so its gradient is made along with it, and only scaled afterwards."""
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Computes the gradients in the forward pass, where the logits are at hand; the backward pass only scales them."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, embedding: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         table, offset = embedding.to(states.dtype), bias.to(states.dtype)
-        of_states, of_embedding, of_bias = ctx.needs_input_grad[:3]
-        wanted = of_states or of_embedding or of_bias
+        for_states, for_embedding, for_bias = ctx.needs_input_grad[:3]
+        needs_gradient = for_states or for_embedding or for_bias
         bias_gradient = torch.zeros_like(bias, dtype=torch.float32)
-        right = functional.pad(labels, (0, len(states) - len(labels)))[:, None]
-        # The mean of a row's logits is the logit of the mean type.
+        padded_labels = functional.pad(labels, (0, len(states) - len(labels)))[:, None]
+        # By linearity, the mean of a row's logits is the product with the mean embedding.
         means = states.float() @ table.float().mean(0) + offset.float().mean()
-        # Logits at first, their gradient at last.
-        of_logits = functional.linear(states, table, offset)
+        # The loop below overwrites the logits with their gradient.
+        logits = functional.linear(states, table, offset)
         losses = []
         for first in range(0, len(states), chunk := CHUNK_ROWS[states.device.type]):
-            rows, real = slice(first, first + chunk), max(0, len(labels) - first)
-            shares = of_logits[rows].float()  # in float32 the very same
-            highest = shares.amax(1, keepdim=True)
-            expected = (1 - smoothing) * shares.gather(1, right[rows]) + smoothing * means[rows, None]
-            total = shares.sub_(highest).exp_().sum(1, keepdim=True)
-            losses.append((highest + total.log() - expected)[:real].sum())
-            if wanted:
-                gradient = shares.mul_(total.reciprocal()).sub_(smoothing / len(table))
-                gradient.scatter_add_(1, right[rows], torch.full_like(total, smoothing - 1))
-                gradient[real:] = 0
+            rows, label_count = slice(first, first + chunk), max(0, len(labels) - first)
+            # In place from here on: a float32 chunk is a view of the logits.
+            chunk_logits = logits[rows].float()
+            maximum = chunk_logits.amax(1, keepdim=True)
+            expected = (1 - smoothing) * chunk_logits.gather(1, padded_labels[rows]) + smoothing * means[rows, None]
+            exponentials = chunk_logits.sub_(maximum).exp_()
+            total = exponentials.sum(1, keepdim=True)
+            losses.append((maximum + total.log() - expected)[:label_count].sum())
+            if needs_gradient:
+                gradient = exponentials.mul_(total.reciprocal()).sub_(smoothing / len(table))
+                gradient.scatter_add_(1, padded_labels[rows], torch.full_like(total, smoothing - 1))
+                gradient[label_count:] = 0
                 bias_gradient += gradient.sum(0)
-                if gradient.dtype != of_logits.dtype:
-                    of_logits[rows] = gradient
-        if wanted:
+                if gradient.dtype != logits.dtype:
+                    logits[rows] = gradient
+        if needs_gradient:
             ctx.save_for_backward(
-                of_logits @ table if of_states else None,
-                # The smaller of the two is the one that has to be laid out anew.
-                (states.T @ of_logits).T.to(embedding.dtype) if of_embedding else None,
-                bias_gradient.to(bias.dtype) if of_bias else None,
+                logits @ table if for_states else None,
+                # Of the two factors, the smaller one is transposed: the product copies it to make it contiguous.
+                (states.T @ logits).T.to(embedding.dtype) if for_embedding else None,
+                bias_gradient.to(bias.dtype) if for_bias else None,
             )
         return torch.stack(losses).sum()
 

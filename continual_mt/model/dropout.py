@@ -1,8 +1,9 @@
-"""Dropout with cheap randomness: one random byte decides each value.
+"""A fast dropout for CPUs that draws one random byte per value.
 
-On CPUs the stock dropout spends most of its time on a full random number a value. torch's own generator, five times
-slower than NumPy's fastest, only seeds that one: its state is still the whole state of a run's randomness. A byte gives
-rates in steps of 1/256: 0.1 becomes 26/256, and what is kept is scaled by the exact inverse.
+PyTorch's dropout draws a full random number per value, which takes most of its time on CPUs. Here NumPy's SFC64, five
+times faster than PyTorch's generator, draws the bytes. PyTorch's generator seeds it at every call, so its state still
+determines all randomness of a run. Rates are rounded to multiples of 1/256, for example 0.1 to 26/256, and the values
+that are kept are scaled by the exact inverse of the rounded rate.
 """
 
 from __future__ import annotations
@@ -18,42 +19,46 @@ _INT64 = np.iinfo(np.int64)
 
 
 def dropout(values: Tensor, rate: float) -> Tensor:
-    """Zero a share ``rate`` of ``values`` and scale the rest; the identity where the rate is 0."""
-    return _sum(None, values, rate)
+    """Zero each value with probability ``rate`` and scale the others, in any shape.
+
+    On CPUs the rate is rounded to a multiple of 1/256; if that is 0, ``values`` itself is returned. CUDA tensors go
+    through PyTorch's dropout.
+    """
+    return _residual_dropout(None, values, rate)
 
 
-def add_dropped(states: Tensor, values: Tensor, rate: float) -> Tensor:
-    """``states`` + ``dropout(values, rate)``, in one go."""
-    return _sum(states, values, rate)
+def dropout_add(residual: Tensor, values: Tensor, rate: float) -> Tensor:
+    """Return ``residual`` + ``dropout(values, rate)``, in a single pass on CPUs."""
+    return _residual_dropout(residual, values, rate)
 
 
-def _sum(states: Tensor | None, values: Tensor, rate: float) -> Tensor:
-    # At least one byte in 256 is kept, so that there is something to scale.
+def _residual_dropout(residual: Tensor | None, values: Tensor, rate: float) -> Tensor:
+    # At most 255 of 256, so that the scale stays finite.
     dropped = min(255, round(rate * 256))
     if dropped and not values.is_cuda:
-        result: Tensor = _Dropout.apply(states, values, dropped)  # type: ignore[no-untyped-call]
+        result: Tensor = _Dropout.apply(residual, values, dropped)  # type: ignore[no-untyped-call]
         return result
     kept = torch.dropout(values, rate, True) if dropped else values
-    return kept if states is None else states + kept
+    return kept if residual is None else residual + kept
 
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states: Tensor | None, values: Tensor, dropped: int) -> Tensor:
-        kept = _kept(values, dropped)
+    def forward(ctx: Any, residual: Tensor | None, values: Tensor, dropped: int) -> Tensor:
+        kept = _keep_mask(values, dropped)
         ctx.save_for_backward(kept)
         ctx.scale = 256 / (256 - dropped)
-        return _scaled(states, values, kept, ctx.scale)
+        return _apply_mask(residual, values, kept, ctx.scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
         (kept,) = ctx.saved_tensors
-        return gradient if ctx.needs_input_grad[0] else None, _scaled(None, gradient, kept, ctx.scale), None
+        return gradient if ctx.needs_input_grad[0] else None, _apply_mask(None, gradient, kept, ctx.scale), None
 
 
-def _kept(values: Tensor, dropped: int) -> Tensor:
-    """Of the shape and dtype of ``values``: 1 where a value is kept, else 0."""
+def _keep_mask(values: Tensor, dropped: int) -> Tensor:
+    """Draw a mask in the shape and dtype of ``values``: 1 with probability 1 - ``dropped`` / 256, else 0."""
     seed = int(torch.randint(_INT64.max, ()))
     generator = np.random.Generator(np.random.SFC64(seed))
     words = generator.integers(_INT64.min, _INT64.max, values.numel() // 8 + 1, np.int64, endpoint=True)
@@ -62,6 +67,6 @@ def _kept(values: Tensor, dropped: int) -> Tensor:
     return torch.from_numpy(kept).view(values.shape).to(values.dtype)
 
 
-def _scaled(states: Tensor | None, values: Tensor, kept: Tensor, scale: float) -> Tensor:
-    # One pass: the scale is a full float32, which bfloat16 would round.
-    return torch.addcmul(values.new_zeros(()) if states is None else states, values, kept, value=scale)
+def _apply_mask(residual: Tensor | None, values: Tensor, kept: Tensor, scale: float) -> Tensor:
+    # addcmul takes the scale as a number: as a bfloat16 tensor it would be rounded.
+    return torch.addcmul(values.new_zeros(()) if residual is None else residual, values, kept, value=scale)

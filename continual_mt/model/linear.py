@@ -1,6 +1,7 @@
-"""Products of rows with weights that stay as they are: on CPUs they pay for being laid out once as oneDNN wants them.
+"""Linear layers with constant weights, which are prepacked for oneDNN on CPUs.
 
-Laid out, weights take their memory a second time, so it is given back when the many products are done.
+oneDNN multiplies faster when a weight has been copied to its blocked memory format once. The copy takes as much memory
+as the weight, so copies are kept only inside ``prepacked_weights``.
 """
 
 from __future__ import annotations
@@ -13,46 +14,53 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-FEW_ROWS = 32
-"""Fewer than these are multiplied sooner than weights are laid out for them, and sooner by weights that are not."""
+MIN_ROWS = 32
+"""Below this many rows, packing costs more than it saves, and the product itself is faster with the plain weight."""
 
-# torch lays weights out so for what it compiles, and has no public name for it.
-HAS_LAYOUT: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
+# PyTorch uses these operators for compiled models and offers no public name for them.
+CAN_PREPACK: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
     torch.ops.mkldnn, "_linear_pointwise"
 )
 
-_Laid = dict[int, tuple[Tensor, Tensor]]
-_laid: ContextVar[_Laid | None] = ContextVar("laid", default=None)
+# The id of a weight to the weight and its packed copy. A reference to the weight keeps its id from being reused.
+_Prepacked = dict[int, tuple[Tensor, Tensor]]
+_prepacked: ContextVar[_Prepacked | None] = ContextVar("prepacked", default=None)
 
 
 @contextmanager
-def laid_out(rows: int) -> Iterator[None]:
-    """While this is open, weights are laid out when many rows first meet them, unless that is for few ``rows``."""
-    token = _laid.set({} if HAS_LAYOUT and rows >= FEW_ROWS else None)
+def prepacked_weights(rows: int) -> Iterator[None]:
+    """Pack each weight at its first use inside this context, and free the copies at the end.
+
+    Nothing is packed if ``rows``, the number of rows per product to expect, is less than MIN_ROWS.
+    """
+    token = _prepacked.set({} if CAN_PREPACK and rows >= MIN_ROWS else None)
     try:
         yield
     finally:
-        _laid.reset(token)
+        _prepacked.reset(token)
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """(…, in) to (…, out) in the dtype of ``rows``: rows · weightᵀ + bias."""
-    laid = _laid.get()
+    """Compute ``rows`` · ``weight``ᵀ + ``bias`` in the dtype of ``rows``: (…, in) to (…, out).
+
+    Inside ``prepacked_weights``, float32 products of at least MIN_ROWS rows on a CPU without gradients use the packed
+    weight.
+    """
+    prepacked = _prepacked.get()
     if (
-        laid is None
-        or rows.numel() < FEW_ROWS * rows.shape[-1]
+        prepacked is None
+        or rows.numel() < MIN_ROWS * rows.shape[-1]
         or {rows.dtype, weight.dtype} != {torch.float32}
         or rows.device.type != "cpu"
         or torch.is_grad_enabled()
     ):
         return functional.linear(rows, weight.to(rows.dtype), bias.to(rows.dtype))
-    if id(weight) not in laid:
-        # The weight is kept with its copy, so that no other tensor can get its id meanwhile.
-        laid[id(weight)] = weight, _lay(weight)
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, laid[id(weight)][1], bias, "none", [], "")
+    if id(weight) not in prepacked:
+        prepacked[id(weight)] = weight, _prepack(weight)
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, prepacked[id(weight)][1], bias, "none", [], "")
     return product
 
 
-def _lay(weight: Tensor) -> Tensor:
-    laid: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
-    return laid
+def _prepack(weight: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+    return packed

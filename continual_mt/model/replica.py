@@ -1,4 +1,4 @@
-"""A module again, around other parameters: pairs of one body differ in nothing but what their models point at."""
+"""Copies of a module that use other parameters: the models of different pairs share most of their tensors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def replica(module: _Module, tensors: Mapping[str, Tensor], prefix: str = "") -> _Module:
-    """``module`` with frozen parameters that *are* the given tensors, by full name; nothing is copied.
+    """Return a copy of ``module`` whose frozen parameters are ``tensors``, without copying any tensor.
 
-    Takes a fifth of the time that it takes to make a module anew: pairs are switched among while somebody waits.
+    ``tensors`` are looked up by ``prefix`` and the full name of the parameter. Copying the module's attributes takes a
+    fifth of the time of constructing it, which matters when an interactive user switches between pairs.
     """
-    made = module.__class__.__new__(module.__class__)
-    # Its own dictionaries and sets, so that a hook on one is on no other.
+    copy = module.__class__.__new__(module.__class__)
+    # Dictionaries and sets are copied, so that hooks registered on one module do not run in the others.
     state = {name: value.copy() if isinstance(value, dict | set) else value for name, value in module.__dict__.items()}
     state["_parameters"] = {
         name: nn.Parameter(tensors[f"{prefix}{name}"], requires_grad=False) for name in module._parameters
@@ -25,5 +26,5 @@ def replica(module: _Module, tensors: Mapping[str, Tensor], prefix: str = "") ->
         name: None if child is None else replica(child, tensors, f"{prefix}{name}.")
         for name, child in module._modules.items()
     }
-    made.__dict__.update(state)
-    return made
+    copy.__dict__.update(state)
+    return copy

@@ -1,7 +1,8 @@
-"""The encoder–decoder that computes. Its five children are the paper's five groups, so any of them can be exchanged.
+"""The encoder–decoder Transformer. Its five children are the paper's five groups, so each group can be exchanged.
 
-Layers are post-norm with sinusoidal positions, as in Marian (Junczys-Dowmunt et al., 2018). Masks are explicit and come
-from lengths: no side's special ids are known here. States are rows, one a token; their layout says whose they are.
+Layers are post-norm with sinusoidal positions, as in Marian (Junczys-Dowmunt et al., 2018). Masks are computed from
+lengths, so this module needs no special ids. Hidden states are rows, one per token; ``continual_mt.model.packing``
+describes how rows correspond to sentences and positions.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from torch.nn import functional
 
 from continual_mt.model.architecture import Activation, Architecture
 from continual_mt.model.attention import attend
-from continual_mt.model.dropout import add_dropped, dropout
-from continual_mt.model.kv_cache import KeysAndValues, Memory
+from continual_mt.model.dropout import dropout, dropout_add
+from continual_mt.model.kv_cache import KeysAndValues, KVCache
 from continual_mt.model.linear import linear
-from continual_mt.model.packing import Grid, Layout, Packed
+from continual_mt.model.packing import BatchLayout, PackedLayout, PaddedLayout
 from continual_mt.model.replica import replica
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -30,6 +31,8 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 
 MATRIX_GAIN = 0.32
+"""Scale of newly initialised matrices; see ``initialise``."""
+
 NORM_EPSILON = 1e-5
 
 Member = TypeVar("Member", bound=nn.Module)
@@ -37,7 +40,7 @@ Member = TypeVar("Member", bound=nn.Module)
 
 @lru_cache(maxsize=32)
 def sinusoidal_positions(positions: int, width: int, device: torch.device) -> Tensor:
-    """(positions, width): sines in the first half, cosines in the second, as Marian has them."""
+    """Return position embeddings (positions, width): sines in the first half, cosines in the second, as in Marian."""
     angles = torch.arange(positions, dtype=torch.float64)[:, None] / torch.pow(
         10000.0, torch.arange(0, width, 2, dtype=torch.float64) / width
     )
@@ -45,20 +48,20 @@ def sinusoidal_positions(positions: int, width: int, device: torch.device) -> Te
 
 
 class Linear(nn.Linear):
-    """Computes in the dtype of what comes in, whatever that of its weights."""
+    """A linear layer that computes in the dtype of its input."""
 
     def reset_parameters(self) -> None:
-        """Nothing: values come from ``initialise`` or from a piece, and drawing others would take time."""
+        """Do nothing: ``initialise`` or stored tensors set the values, and drawing random ones would take time."""
 
     def forward(self, states: Tensor) -> Tensor:
         return linear(states, self.weight, self.bias)
 
 
 class Norm(nn.LayerNorm):
-    """Layer norm, in the dtype of what comes in."""
+    """A layer norm that computes in the dtype of its input."""
 
     def reset_parameters(self) -> None:
-        """Nothing, as in ``Linear``."""
+        """Do nothing, as in ``Linear``."""
 
     def forward(self, states: Tensor) -> Tensor:
         weight, bias = self.weight.to(states.dtype), self.bias.to(states.dtype)
@@ -66,7 +69,7 @@ class Norm(nn.LayerNorm):
 
 
 class Attention(nn.Module):
-    """Multi-head attention with its residual connection and norm; self- and cross-attention alike."""
+    """Multi-head attention with residual connection and layer norm, used as self-attention and as cross-attention."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -74,33 +77,37 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.output = (Linear(width, width) for _ in range(4))
         self.norm = Norm(width, NORM_EPSILON)
 
-    def _split(self, rows: Tensor, layout: Layout) -> Tensor:
-        """(rows, width) to (sentences, heads, positions, width of a head), ready to be multiplied."""
-        heads = layout.spread(rows, self.heads)
-        # On CPUs such small products are twice as fast in bfloat16, unless they are compiled for each new shape.
+    def _split_heads(self, rows: Tensor, layout: BatchLayout) -> Tensor:
+        """Split heads and choose the dtype: (rows, width) to (sentences, heads, positions, width of a head)."""
+        heads = layout.split_heads(rows, self.heads)
+        # On CPUs, bfloat16 is twice as fast for products this small, but its kernels are compiled for each shape: where
+        # shapes keep changing, float32 is faster.
         return (
             heads if heads.is_cuda or layout.rounded else heads.to(torch.float32, memory_format=torch.contiguous_format)
         )
 
-    def keys_and_values(self, states: Tensor, layout: Layout) -> KeysAndValues:
-        """Project (rows, width) once, for all the queries that will look at it."""
-        return self._split(self.key(states), layout), self._split(self.value(states), layout)
+    def keys_and_values(self, states: Tensor, layout: BatchLayout) -> KeysAndValues:
+        """Project states (rows, width) to keys and values, both (sentences, heads, positions, width of a head)."""
+        return self._split_heads(self.key(states), layout), self._split_heads(self.value(states), layout)
 
     def forward(
-        self, states: Tensor, layout: Layout, keys_values: KeysAndValues, mask: Tensor | None, rate: float
+        self, states: Tensor, layout: BatchLayout, keys_values: KeysAndValues, mask: Tensor | None, rate: float
     ) -> Tensor:
-        """(rows, width) in and out. ``mask`` is added to the scores; ``rate`` is dropout's."""
-        mixed = self.mix(self.query(states), layout, keys_values, mask)
-        return cast(Tensor, self.norm(add_dropped(states, self.output(mixed), rate)))
+        """Attend to ``keys_values`` from ``states``: (rows, width) to (rows, width).
 
-    def mix(self, queries: Tensor, layout: Layout, keys_values: KeysAndValues, mask: Tensor | None) -> Tensor:
-        """What queries (rows, width) take from what is keys_values; no weights take part in it."""
+        ``mask`` is added to the attention scores; see ``attend``. ``rate`` is the dropout rate.
+        """
+        mixed = self.context(self.query(states), layout, keys_values, mask)
+        return cast(Tensor, self.norm(dropout_add(states, self.output(mixed), rate)))
+
+    def context(self, queries: Tensor, layout: BatchLayout, keys_values: KeysAndValues, mask: Tensor | None) -> Tensor:
+        """Return the context vectors (rows, width) of projected queries (rows, width), before the output projection."""
         keys, values = keys_values
-        return layout.collect(attend(self._split(queries, layout), keys, values, mask).to(queries.dtype))
+        return layout.merge_heads(attend(self._split_heads(queries, layout), keys, values, mask).to(queries.dtype))
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with an activation between them, residual connection and norm."""
+    """Two linear layers with an activation between them, residual connection and layer norm."""
 
     def __init__(self, width: int, inner: int, activation: Activation) -> None:
         super().__init__()
@@ -109,18 +116,18 @@ class FeedForward(nn.Module):
         self.activation = _ACTIVATIONS[activation]
 
     def forward(self, states: Tensor, rate: float) -> Tensor:
-        return cast(Tensor, self.norm(add_dropped(states, self.outer(self.activation(self.inner(states))), rate)))
+        return cast(Tensor, self.norm(dropout_add(states, self.outer(self.activation(self.inner(states))), rate)))
 
 
 class Stack(nn.ModuleList, Generic[Member]):
-    """A list of modules that says what they are."""
+    """A ``ModuleList`` whose iterator has the type of its members."""
 
     def __iter__(self) -> Iterator[Member]:
         return cast(Iterator[Member], super().__iter__())
 
 
 class Layer(nn.Module):
-    """Self-attention and feed-forward; a decoder layer's cross-attention lives apart, in its own group."""
+    """Self-attention and feed-forward network. Cross-attention is not included, because it is a group of its own."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -146,9 +153,10 @@ class Target(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The model of one pair. Parameters are named exactly as ``architecture.parameter_names`` lists them.
+    """The model of one pair. Its parameters have the names that ``architecture.parameter_names`` lists.
 
-    ``computation`` is the dtype of states, and of the products that they go through.
+    ``computation`` is the dtype of hidden states, and so of the matrix products; ``dropout`` is the dropout rate, which
+    applies in training mode only.
     """
 
     def __init__(self, architecture: Architecture, source_size: int, target_size: int) -> None:
@@ -166,31 +174,35 @@ class Transformer(nn.Module):
 
     @classmethod
     def pointing_at(cls, architecture: Architecture, tensors: Mapping[str, Tensor]) -> Transformer:
-        """A frozen model whose parameters *are* the given tensors: nothing is copied, so pairs share their body.
+        """Build a frozen model whose parameters are the given tensors, without copying: pairs share their body.
 
-        Raises ValueError for tensors that are not the architecture's, by name and shape.
+        Raises ValueError, listing their names, if tensors are missing, unknown or of the wrong shape.
         """
-        pattern, shapes = _pattern(architecture)
+        template, shapes = _template(architecture)
         rows = {f"{side}.embedding": len(tensors.get(f"{side}.embedding", ())) for side in ("source", "target")}
         rows["target.bias"] = rows["target.embedding"]
-        wanted = {name: (rows.get(name, shape[0]), *shape[1:]) for name, shape in shapes.items()}
+        expected = {name: (rows.get(name, shape[0]), *shape[1:]) for name, shape in shapes.items()}
         given = {name: tensor.shape for name, tensor in tensors.items()}
-        if wrong := sorted({name for name, _ in wanted.items() ^ given.items()}):
-            raise ValueError(f"not the tensors of this architecture: {', '.join(wrong)}")
-        return replica(pattern, tensors)
+        if wrong := sorted({name for name, _ in expected.items() ^ given.items()}):
+            raise ValueError(f"tensors do not match the architecture: {', '.join(wrong)}")
+        return replica(template, tensors)
 
     def computing_in(self, dtype: torch.dtype, kept: Collection[str] = ()) -> Transformer:
-        """A frozen model of the same values that computes in ``dtype``.
+        """Return a frozen model with the same weights that computes in ``dtype``.
 
-        Its weights are cast once; those of the names ``kept`` stay as they are and are shared with this one.
+        Weights are cast once. Those named in ``kept``, and those that have this dtype already, are shared.
         """
         tensors = {name: tensor if name in kept else tensor.to(dtype) for name, tensor in self.state_dict().items()}
         model = Transformer.pointing_at(self.architecture, tensors)
         model.computation = dtype
         return model
 
-    def between(self, sides: Mapping[str, Tensor]) -> Transformer:
-        """This model between other, frozen sides; body and cross-attention are the very same, gradients included."""
+    def with_sides(self, sides: Mapping[str, Tensor]) -> Transformer:
+        """Return a model with other, frozen sides that shares this model's body and cross-attention.
+
+        Gradients of the shared parameters accumulate in this model. ``sides`` maps full names, such as
+        ``source.embedding``, to tensors.
+        """
         given = {name: tensor.to(self.device, self.computation) for name, tensor in sides.items()}
         model = Transformer.pointing_at(self.architecture, {**self.state_dict(), **given})
         model.encoder, model.decoder, model.cross_attention = self.encoder, self.decoder, self.cross_attention
@@ -202,74 +214,87 @@ class Transformer(nn.Module):
         return self.target.embedding.device
 
     @property
-    def _rate(self) -> float:
-        # Where no gradient is wanted, what is computed is a value to keep.
+    def _dropout_rate(self) -> float:
+        # Without gradients, states are computed to be kept, for example in the encoder cache.
         return self.dropout if self.training and torch.is_grad_enabled() else 0.0
 
-    def embed(self, table: Tensor, tokens: Tensor, places: Tensor) -> Tensor:
-        """Rows of a table of embeddings, each with the position that its place in the sentence has."""
+    def embed(self, table: Tensor, tokens: Tensor, position_ids: Tensor) -> Tensor:
+        """Look up tokens and add position embeddings.
+
+        ``table`` is (vocabulary, width); ``tokens`` and ``position_ids`` are (rows,). Returns (rows, width).
+        """
         scale = math.sqrt(self.architecture.width) if self.architecture.scale_embedding else 1.0
         positions = sinusoidal_positions(self.architecture.maximum_positions, self.architecture.width, tokens.device)
-        embedded = functional.embedding(tokens, table) * scale + positions[places]
-        return dropout(embedded.to(self.computation), self._rate)
+        embedded = functional.embedding(tokens, table) * scale + positions[position_ids]
+        return dropout(embedded.to(self.computation), self._dropout_rate)
 
-    def encode(self, tokens: Tensor, layout: Packed) -> Tensor:
-        """Source tokens (rows,) to states (rows, width)."""
-        return self.encode_embedded(self.embed(self.source.embedding, tokens, layout.places), layout)
+    def encode(self, tokens: Tensor, layout: PackedLayout) -> Tensor:
+        """Encode source tokens: (rows,) to (rows, width)."""
+        return self.encode_embedded(self.embed(self.source.embedding, tokens, layout.position_ids), layout)
 
-    def encode_embedded(self, states: Tensor, layout: Packed) -> Tensor:
-        """What the encoder makes of embedded rows, whosever tables they come from."""
+    def encode_embedded(self, states: Tensor, layout: PackedLayout) -> Tensor:
+        """Encode embedded tokens: (rows, width) to (rows, width). The embeddings may come from several source sides."""
         mask = layout.mask
         for layer in self.encoder:
             keys_values = layer.attention.keys_and_values(states, layout)
-            states = layer.attention(states, layout, keys_values, mask, self._rate)
-            states = layer.feed_forward(states, self._rate)
+            states = layer.attention(states, layout, keys_values, mask, self._dropout_rate)
+            states = layer.feed_forward(states, self._dropout_rate)
         return states
 
-    def decode(self, tokens: Tensor, layout: Layout, encoded: Tensor, source: Packed) -> Tensor:
-        """Teacher-forced decoder states (rows, width) for target inputs (rows,), over what ``encode`` gave."""
-        states, mask = self.embed(self.target.embedding, tokens, layout.places), source.mask
-        positions = layout.positions
-        # No padding mask here: a real token never looks to its right, where the padding is.
+    def decode(self, tokens: Tensor, layout: BatchLayout, encoded: Tensor, source: PackedLayout) -> Tensor:
+        """Decode with teacher forcing: target inputs (rows,) to states (rows, width).
+
+        ``layout`` is that of the target; ``encoded`` is what ``encode`` returned, and ``source`` its layout.
+        """
+        states, mask = self.embed(self.target.embedding, tokens, layout.position_ids), source.mask
+        positions = layout.max_length
+        # A padding mask is not needed: padding is on the right, and the causal mask hides it from all tokens.
         causal = torch.full((positions, positions), -torch.inf, device=tokens.device).triu(1)
         for layer, cross in zip(self.decoder, self.cross_attention, strict=True):
             keys_values = layer.attention.keys_and_values(states, layout)
-            states = layer.attention(states, layout, keys_values, causal, self._rate)
-            states = cross(states, layout, cross.keys_and_values(encoded, source), mask, self._rate)
-            states = layer.feed_forward(states, self._rate)
+            states = layer.attention(states, layout, keys_values, causal, self._dropout_rate)
+            states = cross(states, layout, cross.keys_and_values(encoded, source), mask, self._dropout_rate)
+            states = layer.feed_forward(states, self._dropout_rate)
         return states
 
-    def step(self, last: Tensor, memory: Memory) -> Tensor:
-        """Logits (sentences, beam, vocabulary) of what follows the tokens ``last`` (sentences, beam)."""
+    def step(self, last: Tensor, cache: KVCache) -> Tensor:
+        """Decode one step: tokens ``last`` (sentences, beam) to logits of the next (sentences, beam, vocabulary).
+
+        The caller has called ``cache.begin_step()``; the keys and values of this step are appended to the cache.
+        """
         count, beam = last.shape
-        # The hypotheses of a sentence look at it, and at what they share, as so many queries.
-        layout = Grid(count, beam, last.device)
+        # All hypotheses of a sentence are queries to the same keys; the ancestry mask tells them apart.
+        layout = PaddedLayout(count, beam, last.device)
         tokens = last.flatten()
-        states = self.embed(self.target.embedding, tokens, torch.full_like(tokens, memory.position))
+        states = self.embed(self.target.embedding, tokens, torch.full_like(tokens, cache.position))
         for i, (layer, cross) in enumerate(zip(self.decoder, self.cross_attention, strict=True)):
-            so_far = memory.remember(i, layer.attention.keys_and_values(states, layout))
-            states = layer.attention(states, layout, so_far, memory.beam_ancestry_mask, 0.0)
-            states = cross(states, layout, memory.cross_keys_values[i], memory.mask, 0.0)
+            keys_values = cache.append(i, layer.attention.keys_and_values(states, layout))
+            states = layer.attention(states, layout, keys_values, cache.beam_ancestry_mask, 0.0)
+            states = cross(states, layout, cache.cross_keys_values[i], cache.mask, 0.0)
             states = layer.feed_forward(states, 0.0)
         logits: Tensor = self.project(states).view(count, beam, -1)
         return logits
 
     def project(self, states: Tensor) -> Tensor:
-        """(…, width) → logits (…, target vocabulary)."""
+        """Project states (…, width) to logits (…, target vocabulary)."""
         return linear(states, self.target.embedding, self.target.bias)
 
     def forward(self, source: Tensor, source_lengths: Tensor, inputs: Tensor) -> Tensor:
-        """Teacher-forced logits (sentences, target positions, target vocabulary) for padded tokens."""
-        packed = Packed.of(source_lengths)
-        layout = Grid(len(inputs), inputs.shape[1], inputs.device)
-        encoded = self.encode(packed.tokens(source), packed)
+        """Compute teacher-forced logits (sentences, target positions, target vocabulary).
+
+        ``source`` is (sentences, source positions), padded on the right to ``source_lengths`` (sentences,); ``inputs``
+        is (sentences, target positions), padded on the right.
+        """
+        packed = PackedLayout.from_lengths(source_lengths)
+        layout = PaddedLayout(len(inputs), inputs.shape[1], inputs.device)
+        encoded = self.encode(packed.pack(source), packed)
         logits = self.project(self.decode(inputs.flatten(), layout, encoded, packed))
         return logits.view(len(inputs), inputs.shape[1], -1)
 
 
 @lru_cache(maxsize=32)
-def _pattern(architecture: Architecture) -> tuple[Transformer, dict[str, torch.Size]]:
-    """A model that is never run, of which others are replicas, and the shapes of its parameters; types it has none."""
+def _template(architecture: Architecture) -> tuple[Transformer, dict[str, torch.Size]]:
+    """Return a model on the meta device, with empty vocabularies, to copy from, and the shapes of its parameters."""
     with torch.device("meta"):
         model = Transformer(architecture, 0, 0).eval()
     return model, {name: parameter.shape for name, parameter in model.named_parameters()}
@@ -277,10 +302,11 @@ def _pattern(architecture: Architecture) -> tuple[Transformer, dict[str, torch.S
 
 @torch.no_grad()
 def initialise(tensor: Tensor, name: str, generator: torch.Generator) -> None:
-    """Fill a new parameter in place: norms with 1, biases with 0, embeddings and matrices with scaled noise.
+    """Initialise a parameter in place: norm weights with 1, biases with 0, others from a normal distribution.
 
-    Embeddings have deviation width^-½ (Vaswani et al., 2017). Matrices have a third of that, 0.02 at width 256:
-    a layer begins near the identity, and a post-norm model learns much faster than from Glorot's values.
+    The standard deviation of embeddings is width^-½ (Vaswani et al., 2017). That of matrices is MATRIX_GAIN times
+    the smaller dimension^-½, for example 0.02 at width 256: a layer then begins near the identity, and a post-norm
+    model learns much faster than with Glorot initialisation.
     """
     if name.endswith(".bias"):
         tensor.zero_()
@@ -295,7 +321,10 @@ def initialise(tensor: Tensor, name: str, generator: torch.Generator) -> None:
 def initial_tensors(
     architecture: Architecture, names: tuple[str, ...], sizes: Mapping[str, int], seed: int
 ) -> dict[str, Tensor]:
-    """Fresh tensors for the named parameters; ``sizes`` gives the vocabularies of ``source`` and ``target``."""
+    """Return newly initialised float32 tensors for the named parameters; equal seeds give equal tensors.
+
+    ``sizes`` has the vocabulary sizes of ``source`` and ``target``.
+    """
     with torch.device("meta"):
         shapes = Transformer(architecture, sizes["source"], sizes["target"]).state_dict()
     generator = torch.Generator().manual_seed(seed)

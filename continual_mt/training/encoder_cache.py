@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from continual_mt.data.batching import Indices, source_rows
-from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_places
+from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_indices
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import StorageError
-from continual_mt.model.packing import Packed
+from continual_mt.model.packing import PackedLayout
 from continual_mt.model.transformer import Transformer
 
 FORMAT_VERSION = 1
@@ -36,10 +36,10 @@ class EncodedSources:
         self._index = _RowIndex(corpus)
         self._states = np.memmap(path, np.uint8, "r", shape=(self._index.total, width * dtype.itemsize))
 
-    def rows(self, indices: Indices, layout: Packed) -> Tensor:
+    def rows(self, indices: Indices, layout: PackedLayout) -> Tensor:
         """(rows, width): the states of these sentences in their batch's source layout, zero in its filler."""
         states = torch.from_numpy(np.take(self._states, self._index.rows_of(indices), axis=0)).view(self._dtype)
-        return functional.pad(states, (0, 0, 0, len(layout.places) - layout.real))
+        return functional.pad(states, (0, 0, 0, len(layout.position_ids) - layout.token_count))
 
     def delete(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -54,7 +54,7 @@ class _RowIndex:
         self.total = int(self.lengths.sum())
 
     def rows_of(self, indices: Indices) -> Indices:
-        return flat_places(self._first_rows[indices], self.lengths[indices])
+        return flat_indices(self._first_rows[indices], self.lengths[indices])
 
 
 def encoded_bytes(corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> int:
@@ -105,7 +105,7 @@ def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path:
         stop = max(start + 1, int(np.searchsorted(ends, encoded_tokens + BATCH_TOKENS)))
         indices = order[start:stop]
         tokens, layout = source_rows(corpus, indices, source)
-        rows = model.encode(tokens.to(model.device), layout.to(model.device))[: layout.real]
+        rows = model.encode(tokens.to(model.device), layout.to(model.device))[: layout.token_count]
         states[index.rows_of(indices)] = rows.cpu().view(torch.uint8).numpy()
         start = stop
     states.flush()

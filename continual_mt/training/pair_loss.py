@@ -10,7 +10,7 @@ from torch import Tensor
 from continual_mt.data.batching import Batch, Indices, make_batch
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.model.cross_entropy import projected_loss
+from continual_mt.model.cross_entropy import linear_cross_entropy
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.encoder_cache import EncodedSources
 
@@ -50,4 +50,4 @@ def token_loss(model: Transformer, batch: Batch, label_smoothing: float, encoded
     if encoded is None:
         encoded = model.encode(batch.source, batch.source_layout)
     states = model.decode(batch.inputs, batch.target_layout, encoded, batch.source_layout)
-    return projected_loss(states, model.target.embedding, model.target.bias, batch.labels, label_smoothing)
+    return linear_cross_entropy(states, model.target.embedding, model.target.bias, batch.labels, label_smoothing)

@@ -59,7 +59,7 @@ class ReplayStream:
         self._replay, self._accumulate = replay, settings.accumulate
         self._pairs = [
             (
-                PairLoss(model.between(pair.sides).train(), pair.corpus, pair.source, pair.target, encoder_frozen),
+                PairLoss(model.with_sides(pair.sides).train(), pair.corpus, pair.source, pair.target, encoder_frozen),
                 UpdateStream(pair.corpus, settings.batch_tokens, 1, seed + place),
             )
             for place, pair in enumerate(replay.pairs, start=1)

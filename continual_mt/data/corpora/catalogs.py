@@ -119,22 +119,22 @@ def open_catalogs(cache: Path, progress: Progress | None = None, plan: CatalogPl
     """
     parent = cache / "catalogs"
     catalogs = Catalogs(plan, cache, parent / plan.digest)
-    if _is_whole(catalogs.folder):
+    if _is_intact(catalogs.folder):
         return catalogs
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with FileLock(parent / f"{plan.digest}.lock"):
-            if not _is_whole(catalogs.folder):
+            if not _is_intact(catalogs.folder):
                 _extract(catalogs, progress or (lambda sentence: None))
     except OSError as error:
         raise StorageError(f"catalogs cannot be kept in {parent}: {error.strerror or error}") from error
     return catalogs
 
 
-def _extract(catalogs: Catalogs, say: Progress) -> None:
+def _extract(catalogs: Catalogs, report: Progress) -> None:
     plan, folder = catalogs.plan, catalogs.folder
-    wheels = fetch_all(plan.wheels, catalogs.cache, say)
-    say("reading the catalogs")
+    wheels = fetch_all(plan.wheels, catalogs.cache, report)
+    report("reading the catalogs")
     rows = join_entries(entry for wheel in wheels for entry in read_entries(wheel))
     splits = split_rows(rows, plan.dev, plan.test, "the catalogs")
     partial = folder.with_name(f"{folder.name}.partial")
@@ -148,14 +148,14 @@ def _extract(catalogs: Catalogs, say: Progress) -> None:
         digests[split] = hashlib.sha256(content).hexdigest()
     (partial / "digests.json").write_text(json.dumps(digests), encoding="utf-8")
     partial.replace(folder)
-    say(f"{len(splits['train']):,} segments to train on, {plan.dev:,} to develop, {plan.test:,} to test")
+    report(f"{len(splits['train']):,} segments to train on, {plan.dev:,} to develop, {plan.test:,} to test")
 
 
 def _format(row: Row) -> str:
     return "\t".join(row.get(language, "") for language in LANGUAGES)
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_intact(folder: Path) -> bool:
     try:
         digests = json.loads((folder / "digests.json").read_text(encoding="utf-8"))
         found = {split: hashlib.sha256((folder / f"{split}.tsv").read_bytes()).hexdigest() for split in SPLITS}

@@ -75,7 +75,7 @@ def fetch_all(wheels: Sequence[Wheel], cache: Path, progress: Progress | None = 
     this early ends the downloads too.
     """
     folder = cache / "wheels"
-    say = progress or (lambda sentence: None)
+    report = progress or (lambda sentence: None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
@@ -84,11 +84,11 @@ def fetch_all(wheels: Sequence[Wheel], cache: Path, progress: Progress | None = 
                 if (folder / wheel.filename).exists():
                     _verify(wheel, folder / wheel.filename)
                 else:
-                    say(f"downloading {wheel.name} {wheel.version}")
+                    report(f"downloading {wheel.name} {wheel.version}")
                     downloads.append(stack.enter_context(_Download(wheel, folder)))
             for download in downloads:
                 download.finish()
-                say(f"downloaded {download.wheel.name} {download.wheel.version}")
+                report(f"downloaded {download.wheel.name} {download.wheel.version}")
     except OSError as error:
         raise StorageError(f"wheels cannot be kept in {folder}: {error.strerror or error}") from error
     return [folder / wheel.filename for wheel in wheels]

@@ -125,7 +125,7 @@ colour: red
     assert "dev: give exactly one of: source and target, tsv, catalogs" in found
     assert any(re.match("training.speed: unknown key; there is: updates, batch_tokens, ", one) for one in found)
     assert any(re.match("colour: unknown key; there is: pair, train, dev, tests, ", one) for one in found)
-    assert "architecture: width (100) must be an even multiple of heads (3)" in found
+    assert "architecture: width: 100 does not fit 3 heads; expected a multiple of 6" in found
     assert "pair: 'de_en' is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en" in found
 
 

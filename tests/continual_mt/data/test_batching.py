@@ -37,7 +37,7 @@ def test_an_epoch_holds_every_sentence_once_within_the_limit(
     corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int, pool: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "POOL", pool)
+        patch.setattr(batching, "POOL_SIZE", pool)
         batches = epoch_batches(corpus, batch_tokens, seed, epoch)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(corpus)))
     for lengths in (corpus.source_lengths, corpus.target_lengths):
@@ -121,7 +121,7 @@ def test_make_batch(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokeni
     ):
         flat = list(chain.from_iterable(expected))
         assert tokens.tolist() == flat + [filler] * (len(tokens) - len(flat))
-        assert len(tokens) == len(layout.places) == -(-(len(flat) + 1) // 64) * 64
+        assert len(tokens) == len(layout.position_ids) == -(-(len(flat) + 1) // 64) * 64
     assert batch.labels.tolist() == list(chain.from_iterable(labels))
     moved = batch.to(torch.device("cpu"))
     assert torch.equal(moved.labels, batch.labels)
@@ -132,7 +132,7 @@ def test_little_of_a_batch_is_filler(corpus: TokenizedCorpus, django_tokenizers:
     for indices in epoch_batches(corpus, 2048, 1, 0)[:20]:
         batch = make_batch(corpus, indices, django_tokenizers["es"], django_tokenizers["en"])
         for layout in (batch.source_layout, batch.target_layout):
-            real, rows = real + layout.real, rows + len(layout.places)
+            real, rows = real + layout.token_count, rows + len(layout.position_ids)
     assert 0.95 < real / rows < 1
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.data.segmentation import divided
+from continual_mt.data.segmentation import segment
 from continual_mt.errors import InputError
 from continual_mt.inference.torch_model import LOGITS_BATCH, PairModel
 from continual_mt.inference.translator import Search
@@ -97,7 +97,7 @@ def test_progress_reaches_the_number_of_sentences(pair_model: PairModel, sentenc
 def test_a_long_line_is_translated_in_parts(pair_model: PairModel, sentences: list[str]) -> None:
     line = "  ".join(sentences)
     tokenizer = pair_model.source.tokenizer
-    parts = divided(line, 1, tokenizer, pair_model.maximum_tokens)
+    parts = segment(line, 1, tokenizer, pair_model.maximum_tokens)
     assert len(parts) > 2
     best = [hypotheses[0].tokens for hypotheses in pair_model.search(parts, Search(beam=2))]
     assert pair_model.translate([line], beam=2) == [" ".join(map(pair_model.target.tokenizer.decode, best))]

@@ -85,17 +85,17 @@ CROSS_ATTENTION = [
         ("scratch", "target", SOURCE + ENCODER + DECODER + CROSS_ATTENTION + TARGET),
     ],
 )
-def test_a_scope_trains_exactly_these_parameters(scope: Scope, side: SideName, names: list[str]) -> None:
+def test_trainable_names_of_each_scope(scope: Scope, side: SideName, names: list[str]) -> None:
     assert list(trainable_names(ONE_LAYER, scope, side)) == names
     assert set(trained_groups(scope, side)) == {name.partition(".")[0] for name in names}
 
 
-def test_all_scopes_are_known() -> None:
+def test_scopes_and_groups() -> None:
     assert SCOPES == ("embeddings", "xattn", "xattn-random", "body", "scratch")
     assert GROUPS == ("source", "encoder", "decoder", "cross_attention", "target")
 
 
-def test_parameter_names_are_the_five_groups() -> None:
+def test_parameter_names_cover_the_five_groups() -> None:
     assert list(parameter_names(ONE_LAYER)) == SOURCE + ENCODER + DECODER + CROSS_ATTENTION + TARGET
     deep = Architecture(encoder_layers=2, decoder_layers=3)
     assert len(group_names(deep, "encoder")) == 2 * len(ENCODER)
@@ -106,17 +106,17 @@ def test_parameter_names_are_the_five_groups() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "body.0.weight", "sources.embedding", "embedding"])
-def test_a_strange_name_has_no_group(name: str) -> None:
-    with pytest.raises(CorruptionError, match="is not the name of a parameter: it starts with none of source, encoder"):
+def test_group_of_rejects_unknown_names(name: str) -> None:
+    with pytest.raises(CorruptionError, match="unknown group; expected a name that starts with one of source, encoder"):
         group_of(name)
 
 
-def test_every_field_out_of_range_is_named() -> None:
-    with pytest.raises(ValueError, match="heads is 0") as raised:
+def test_the_error_lists_every_field_out_of_range() -> None:
+    with pytest.raises(ValueError, match="heads: 0 is too small; expected at least 1") as raised:
         Architecture(heads=0, encoder_layers=-1, maximum_positions=7)
-    assert "encoder_layers is -1" in str(raised.value)
-    assert "maximum_positions is 7" in str(raised.value)
-    with pytest.raises(ValueError, match=r"width \(100\) must be an even multiple of heads \(4\)"):
+    assert "encoder_layers: -1 is too small" in str(raised.value)
+    assert "maximum_positions: 7 is too small; expected at least 8" in str(raised.value)
+    with pytest.raises(ValueError, match="width: 100 does not fit 4 heads; expected a multiple of 8"):
         Architecture(width=100, heads=4)
 
 
@@ -140,13 +140,16 @@ def test_json_round_trip() -> None:
         {"learned_positions": True},
     ],
 )
-def test_json_that_this_version_cannot_read_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(CorruptionError, match="the architecture"):
+def test_from_json_rejects_unknown_fields_and_values(change: dict[str, object]) -> None:
+    with pytest.raises(CorruptionError, match=r"architecture \{"):
         Architecture.from_json({**Architecture().to_json(), **change})
 
 
-def test_json_without_a_field_is_refused() -> None:
+def test_from_json_rejects_a_missing_field() -> None:
     values = Architecture().to_json()
     del values["scale_embedding"]
-    with pytest.raises(CorruptionError, match="may have been written by a newer one"):
+    with pytest.raises(
+        CorruptionError,
+        match=r"unknown family or fields; expected .*, scale_embedding, .* Fix: upgrade",
+    ):
         Architecture.from_json(values)

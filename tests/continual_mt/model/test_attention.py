@@ -14,10 +14,10 @@ SENTENCES, HEADS, QUERIES, POSITIONS, WIDTH = 3, 2, 4, 5, 8
 def inputs() -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(2)
 
-    def drawn(length: int) -> Tensor:
+    def random(length: int) -> Tensor:
         return torch.randn(SENTENCES, HEADS, length, WIDTH, generator=generator)
 
-    return drawn(QUERIES), drawn(POSITIONS), drawn(POSITIONS)
+    return random(QUERIES), random(POSITIONS), random(POSITIONS)
 
 
 def _masks() -> dict[str, Tensor | None]:
@@ -25,12 +25,12 @@ def _masks() -> dict[str, Tensor | None]:
     causal = torch.full((QUERIES, POSITIONS), -torch.inf).triu(1)
     padding = torch.zeros(SENTENCES, 1, 1, POSITIONS)
     padding[1, ..., 3:] = -torch.inf
-    each = torch.randn(SENTENCES, 1, QUERIES, POSITIONS, generator=generator)
-    return {"none": None, "causal": causal, "padding": padding, "each query's own": each}
+    per_query = torch.randn(SENTENCES, 1, QUERIES, POSITIONS, generator=generator)
+    return {"none": None, "causal": causal, "padding": padding, "per query": per_query}
 
 
 @pytest.mark.parametrize("name", _masks())
-def test_value_and_gradients_are_those_of_torch(inputs: tuple[Tensor, Tensor, Tensor], name: str) -> None:
+def test_output_and_gradients_equal_those_of_pytorch(inputs: tuple[Tensor, Tensor, Tensor], name: str) -> None:
     mask = _masks()[name]
     ours, theirs = ([tensor.clone().requires_grad_() for tensor in inputs] for _ in range(2))
     found = attend(*ours, mask)
@@ -43,13 +43,13 @@ def test_value_and_gradients_are_those_of_torch(inputs: tuple[Tensor, Tensor, Te
         torch.testing.assert_close(our.grad, their.grad)
 
 
-def test_inputs_that_lie_otherwise(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_non_contiguous_inputs(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
     expected = attend(*inputs, None)
-    elsewhere = (tensor.transpose(1, 2).contiguous().transpose(1, 2) for tensor in inputs)
-    torch.testing.assert_close(attend(*elsewhere, None), expected)
+    non_contiguous = (tensor.transpose(1, 2).contiguous().transpose(1, 2) for tensor in inputs)
+    torch.testing.assert_close(attend(*non_contiguous, None), expected)
 
 
-def test_it_computes_in_the_dtype_of_what_comes_in(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_bfloat16_inputs_give_bfloat16_outputs_and_gradients(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
     halves = [tensor.bfloat16().requires_grad_() for tensor in inputs]
     found = attend(*halves, _masks()["padding"])
     found.sum().backward()
@@ -58,6 +58,6 @@ def test_it_computes_in_the_dtype_of_what_comes_in(inputs: tuple[Tensor, Tensor,
     assert all(half.grad is not None and half.grad.dtype == torch.bfloat16 for half in halves)
 
 
-def test_of_no_sentences_nothing_comes(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_an_empty_batch(inputs: tuple[Tensor, Tensor, Tensor]) -> None:
     found = attend(*(tensor[:0] for tensor in inputs), torch.zeros(0, 1, 1, POSITIONS))
     assert found.shape == (0, HEADS, QUERIES, WIDTH)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from continual_mt.model import cross_entropy
-from continual_mt.model.cross_entropy import projected_loss
+from continual_mt.model.cross_entropy import linear_cross_entropy
 
 ROWS, WIDTH, VOCABULARY = 37, 8, 30
 
@@ -22,13 +22,13 @@ def tensors() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("chunk", [1, 16, 1000])
-def test_value_and_gradients_are_those_of_cross_entropy(
+def test_loss_and_gradients_equal_those_of_pytorch(
     tensors: tuple[Tensor, Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, smoothing: float, chunk: int
 ) -> None:
     monkeypatch.setitem(cross_entropy.CHUNK_ROWS, "cpu", chunk)
     *inputs, labels = tensors
     ours, theirs = ([tensor.clone().requires_grad_() for tensor in inputs] for _ in range(2))
-    found = projected_loss(*ours, labels, smoothing)
+    found = linear_cross_entropy(*ours, labels, smoothing)
     logits = functional.linear(*theirs)
     expected = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
     torch.testing.assert_close(found, expected)
@@ -38,46 +38,46 @@ def test_value_and_gradients_are_those_of_cross_entropy(
         torch.testing.assert_close(our.grad, their.grad)
 
 
-def test_filler_rows_have_no_part_in_it(
+def test_padding_rows_are_ignored(
     tensors: tuple[Tensor, Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(cross_entropy.CHUNK_ROWS, "cpu", 8)
     *inputs, labels = tensors
-    real = 21
+    label_count = 21
     ours, theirs = ([tensor.clone().requires_grad_() for tensor in inputs] for _ in range(2))
-    found = projected_loss(*ours, labels[:real], 0.1)
-    expected = projected_loss(theirs[0][:real], *theirs[1:], labels[:real], 0.1)
+    found = linear_cross_entropy(*ours, labels[:label_count], 0.1)
+    expected = linear_cross_entropy(theirs[0][:label_count], *theirs[1:], labels[:label_count], 0.1)
     torch.testing.assert_close(found, expected)
     found.backward()
     expected.backward()
     assert ours[0].grad is not None
-    assert not ours[0].grad[real:].any()
+    assert not ours[0].grad[label_count:].any()
     for our, their in zip(ours, theirs, strict=True):
         torch.testing.assert_close(our.grad, their.grad)
 
 
-def test_only_what_trains_gets_a_gradient(tensors: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+def test_frozen_inputs_get_no_gradient(tensors: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     states, embedding, bias, labels = tensors
     states.requires_grad_()
-    projected_loss(states, embedding, bias, labels, 0.1).backward()
+    linear_cross_entropy(states, embedding, bias, labels, 0.1).backward()
     assert states.grad is not None
     assert embedding.grad is None
     assert bias.grad is None
 
 
-def test_no_gradient_is_made_where_none_is_wanted(tensors: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+def test_loss_without_gradients(tensors: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     states, embedding, bias, labels = tensors
     expected = functional.cross_entropy(functional.linear(states, embedding, bias), labels, reduction="sum")
-    assert not projected_loss(states, embedding, bias, labels, 0.0).requires_grad
+    assert not linear_cross_entropy(states, embedding, bias, labels, 0.0).requires_grad
     with torch.inference_mode():
-        torch.testing.assert_close(projected_loss(states, embedding, bias, labels, 0.0), expected)
+        torch.testing.assert_close(linear_cross_entropy(states, embedding, bias, labels, 0.0), expected)
 
 
 def test_bfloat16_states_with_float32_weights(tensors: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     states, embedding, bias, labels = tensors
     half = states.bfloat16().requires_grad_()
     embedding.requires_grad_()
-    found = projected_loss(half, embedding, bias, labels, 0.1)
+    found = linear_cross_entropy(half, embedding, bias, labels, 0.1)
     expected = functional.cross_entropy(
         functional.linear(states, embedding, bias), labels, reduction="sum", label_smoothing=0.1
     )
@@ -89,6 +89,8 @@ def test_bfloat16_states_with_float32_weights(tensors: tuple[Tensor, Tensor, Ten
     assert (half.grad.dtype, embedding.grad.dtype) == (torch.bfloat16, torch.float32)
 
 
-def test_loss_of_a_certain_answer_is_nothing() -> None:
+def test_the_loss_of_a_certain_prediction_is_zero() -> None:
     states, embedding = torch.eye(4) * 100, torch.eye(4)
-    assert float(projected_loss(states, embedding, torch.zeros(4), torch.arange(4), 0.0)) == pytest.approx(0, abs=1e-6)
+    assert float(linear_cross_entropy(states, embedding, torch.zeros(4), torch.arange(4), 0.0)) == pytest.approx(
+        0, abs=1e-6
+    )

@@ -4,27 +4,27 @@ from torch import nn
 from continual_mt.model.replica import replica
 
 
-def small() -> nn.Sequential:
+def small_model() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 2), nn.ModuleList(), nn.LayerNorm(2)).eval()
 
 
-def test_a_replica_computes_with_what_it_points_at() -> None:
-    given = nn.Sequential(nn.Linear(3, 2), nn.Identity(), nn.LayerNorm(2))
-    tensors = {name: tensor.clone() for name, tensor in given.state_dict().items()}
+def test_a_replica_uses_the_given_tensors() -> None:
+    expected = nn.Sequential(nn.Linear(3, 2), nn.Identity(), nn.LayerNorm(2))
+    tensors = {name: tensor.clone() for name, tensor in expected.state_dict().items()}
     with torch.device("meta"):
-        pattern = nn.Sequential(nn.Linear(3, 2), nn.Identity(), nn.LayerNorm(2)).eval()
-    made = replica(pattern, tensors)
+        template = nn.Sequential(nn.Linear(3, 2), nn.Identity(), nn.LayerNorm(2)).eval()
+    copy = replica(template, tensors)
     states = torch.randn(4, 3)
-    assert torch.equal(made(states), given(states))
-    assert [name for name, _ in made.named_parameters()] == list(tensors)
-    assert all(parameter.data_ptr() == tensors[name].data_ptr() for name, parameter in made.named_parameters())
-    assert not any(parameter.requires_grad for parameter in made.parameters())
-    assert pattern[0].weight.is_meta
+    assert torch.equal(copy(states), expected(states))
+    assert [name for name, _ in copy.named_parameters()] == list(tensors)
+    assert all(parameter.data_ptr() == tensors[name].data_ptr() for name, parameter in copy.named_parameters())
+    assert not any(parameter.requires_grad for parameter in copy.parameters())
+    assert template[0].weight.is_meta
 
 
-def test_what_is_done_to_one_is_done_to_no_other() -> None:
-    pattern = small()
-    one, other = (replica(pattern, dict(pattern.named_parameters())) for _ in range(2))
+def test_changes_to_one_replica_do_not_affect_others() -> None:
+    template = small_model()
+    one, other = (replica(template, dict(template.named_parameters())) for _ in range(2))
     called: list[nn.Module] = []
     for module in one.modules():
         module.register_forward_hook(lambda module, given, found: called.append(module))
@@ -32,7 +32,7 @@ def test_what_is_done_to_one_is_done_to_no_other() -> None:
     one[1].append(nn.Linear(1, 1))
     one.register_buffer("counted", torch.zeros(1), persistent=False)
     one[0].weight = nn.Parameter(torch.zeros(2, 3))
-    for untouched in (pattern, other):
+    for untouched in (template, other):
         assert not any(module.training for module in untouched.modules())
         assert len(untouched[1]) == 0
         assert not list(untouched.buffers())

@@ -10,13 +10,13 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import parameter_shapes
 from continual_mt.data.batching import pad
 from continual_mt.model.architecture import Architecture, parameter_names
-from continual_mt.model.packing import Packed
+from continual_mt.model.packing import PackedLayout
 from continual_mt.model.transformer import Transformer, initial_tensors, sinusoidal_positions
 
 SIZES = {"source": 40, "target": 30}
 
 
-def test_parameters_are_the_named_ones_in_the_named_shapes() -> None:
+def test_parameter_names_and_shapes() -> None:
     architecture = Architecture(width=16, heads=2, encoder_layers=2, decoder_layers=3, feed_forward=24)
     model = Transformer(architecture, 40, 30)
     found = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
@@ -24,7 +24,7 @@ def test_parameters_are_the_named_ones_in_the_named_shapes() -> None:
     assert set(found) == set(parameter_names(architecture)) == set(model.state_dict())
 
 
-def test_pointing_at_copies_nothing_and_freezes(parent: Parent) -> None:
+def test_pointing_at_shares_and_freezes_the_tensors(parent: Parent) -> None:
     model = Transformer.pointing_at(parent.architecture, parent.tensors)
     for name, parameter in model.named_parameters():
         assert parameter.data_ptr() == parent.tensors[name].data_ptr()
@@ -32,27 +32,33 @@ def test_pointing_at_copies_nothing_and_freezes(parent: Parent) -> None:
     assert not model.training
 
 
-def test_pointing_at_wants_every_tensor(parent: Parent) -> None:
+def test_pointing_at_rejects_other_tensors(parent: Parent) -> None:
     name = "encoder.0.attention.norm.bias"
     missing = {other: tensor for other, tensor in parent.tensors.items() if other != name}
     short = {**parent.tensors, name: parent.tensors[name][1:]}
-    more = {**parent.tensors, "encoder.9.attention.norm.bias": parent.tensors[name]}
     no_source = {other: tensor for other, tensor in parent.tensors.items() if other != "source.embedding"}
-    wrongs = ((missing, name), (short, name), (more, "encoder.9.attention.norm.bias"), (no_source, "source.embedding"))
-    for given, wrong in wrongs:
-        with pytest.raises(ValueError, match=f"^not the tensors of this architecture: {re.escape(wrong)}$"):
+    surplus_name = "encoder.9.attention.norm.bias"
+    surplus = {**parent.tensors, surplus_name: parent.tensors[name]}
+    cases = (
+        (missing, name),
+        (short, name),
+        (surplus, surplus_name),
+        (no_source, "source.embedding"),
+    )
+    for given, wrong in cases:
+        with pytest.raises(ValueError, match=f"^tensors do not match the architecture: {re.escape(wrong)}$"):
             Transformer.pointing_at(parent.architecture, given)
 
 
-def test_between_other_sides_the_middle_is_the_same(model: Transformer) -> None:
-    """Gradients reach it, and neither set of sides."""
+def test_with_sides_shares_the_body_and_cross_attention(model: Transformer) -> None:
+    """Gradients reach the shared parameters, and neither the old nor the new sides."""
     names = [name for name in parameter_names(model.architecture) if name.startswith(("source", "target"))]
     sides = initial_tensors(model.architecture, tuple(names), SIZES, seed=5)
     whole = Transformer.pointing_at(model.architecture, {**model.state_dict(), **sides})
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("cross_attention"))
     model.dropout = 0.5
-    other = model.between(sides)
+    other = model.with_sides(sides)
     assert (other.dropout, other.training, model.training) == (0.5, False, False)
     source, lengths = pad([[5, 6, 7, 3], [8, 3]], 0)
     found = other(source, lengths, torch.tensor([[2, 20], [2, 21]]))
@@ -73,14 +79,14 @@ def test_logits_do_not_depend_on_the_rest_of_the_batch(model: Transformer) -> No
         torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_the_filler_does_not_matter(model: Transformer) -> None:
+def test_the_pad_id_does_not_matter(model: Transformer) -> None:
     inputs = torch.tensor([[2, 20], [2, 21]])
     sources = [[5, 3], [6, 7, 8, 3]]
-    first, second = (model(*pad(sources, filler), inputs) for filler in (0, 9))
+    first, second = (model(*pad(sources, pad_id), inputs) for pad_id in (0, 9))
     assert torch.equal(first, second)
 
 
-def test_a_target_position_sees_nothing_to_its_right(model: Transformer) -> None:
+def test_decoder_attention_is_causal(model: Transformer) -> None:
     source, lengths = pad([[5, 6, 7, 3]], 0)
     first = model(source, lengths, torch.tensor([[2, 20, 21, 22]]))
     second = model(source, lengths, torch.tensor([[2, 20, 9, 10]]))
@@ -94,8 +100,8 @@ def test_positions_are_sines_then_cosines() -> None:
     torch.testing.assert_close(table, torch.cat([angles.sin(), angles.cos()], 1).float())
 
 
-def test_positions_made_while_translating_serve_training(parent: Parent) -> None:
-    """They are cached: made inside inference mode, they must not refuse a backward pass later."""
+def test_positions_cached_in_inference_mode_can_be_used_in_training(parent: Parent) -> None:
+    """Tensors created in inference mode cannot be used in autograd, but the cached positions must be."""
     sinusoidal_positions.cache_clear()
     model = copy.deepcopy(Transformer.pointing_at(parent.architecture, parent.tensors))
     source, lengths = pad([[5, 6, 3]], 0)
@@ -120,8 +126,8 @@ def test_bfloat16_is_close_and_keeps_its_dtype_between_layers(model: Transformer
     inputs = torch.tensor([[2, 20, 21], [2, 22, 23]])
     expected = model(source, lengths, inputs)
     half = model.computing_in(torch.bfloat16, kept=["encoder.0.attention.key.weight"])
-    layout = Packed.of(lengths)
-    states = half.encode(layout.tokens(source), layout)
+    layout = PackedLayout.from_lengths(lengths)
+    states = half.encode(layout.pack(source), layout)
     found = half(source, lengths, inputs)
     assert states.dtype == found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, atol=0.1, rtol=0.1)
@@ -132,7 +138,7 @@ def test_bfloat16_is_close_and_keeps_its_dtype_between_layers(model: Transformer
     assert not any(parameter.requires_grad for parameter in half.parameters())
 
 
-def test_in_its_own_dtype_nothing_is_copied(model: Transformer) -> None:
+def test_computing_in_the_same_dtype_copies_nothing(model: Transformer) -> None:
     same = model.computing_in(torch.float32)
     for first, second in zip(model.parameters(), same.parameters(), strict=True):
         assert first.data_ptr() == second.data_ptr()
