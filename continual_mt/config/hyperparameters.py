@@ -17,21 +17,25 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    updates: Annotated[int, Field(ge=1, description="updates at most")] = 4000
-    batch_tokens: Annotated[int, Field(ge=64, description="tokens a batch at most, on either side")] = 2048
-    accumulate: Annotated[int, Field(ge=1, description="batches an update, over all workers")] = 2
-    learning_rate: Annotated[Rate, Field(description="at the end of the warm-up")] = 1e-3
-    learning_rates: Annotated[dict[Group, Rate], Field(description="by group, in place of learning_rate")] = Field(
-        default_factory=dict
+    updates: Annotated[int, Field(ge=1, description="most updates (steps of the optimizer)")] = 4000
+    batch_tokens: Annotated[int, Field(ge=64, description="most tokens in a batch, on either side")] = 2048
+    accumulate: Annotated[int, Field(ge=1, description="batches per update, over all workers")] = 2
+    learning_rate: Annotated[Rate, Field(description="step size at the end of the warm-up")] = 1e-3
+    learning_rates: Annotated[dict[Group, Rate], Field(description="step size by group, instead of learning_rate")] = (
+        Field(default_factory=dict)
     )
-    warmup: Annotated[int, Field(ge=0, description="updates of linear warm-up; then linear decay to zero")] = 400
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Annotated[int, Field(ge=0, description="updates of linear warm-up; linear decay to zero follows")] = 400
+    label_smoothing: Annotated[float, Field(ge=0, lt=1, description="probability spread over other tokens")] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1, description="probability that a value is dropped")] = 0.1
     clip: Annotated[float, Field(gt=0, description="largest norm of the gradient")] = 1.0
     validate_every: Annotated[int, Field(ge=1, description="updates between development scores")] = 250
-    patience: Annotated[int, Field(ge=0, description="validations without a better score; 0 never stops early")] = 8
-    development_sentences: Annotated[int, Field(ge=1, description="of the development corpus, from its start")] = 500
+    patience: Annotated[
+        int, Field(ge=0, description="development scores without a better one before training stops; 0: never")
+    ] = 8
+    development_sentences: Annotated[
+        int, Field(ge=1, description="sentences of the development text that are scored, from its start")
+    ] = 500
     encoder_cache_gb: Annotated[
-        float, Field(ge=0, description="disk for the states of a frozen encoder; where they are more, none is used")
+        float, Field(ge=0, description="GB of disk for the states of a frozen encoder; not used where they need more")
     ] = 8.0
-    precision: Annotated[Precision, Field(description="auto is bfloat16 where the machine has it")] = "auto"
+    precision: Annotated[Precision, Field(description="auto: bfloat16 where the machine computes in it")] = "auto"

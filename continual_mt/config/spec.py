@@ -63,13 +63,16 @@ class CorpusSpec(_Strict):
     Text may be plain, ``.gz`` or ``.zst``.
     """
 
-    source: FilePath | None = None
-    target: FilePath | None = None
-    tsv: FilePath | None = None
-    source_column: Annotated[int, Field(ge=0)] = 0
-    target_column: Annotated[int, Field(ge=0)] = 1
-    catalogs: Literal["train", "dev", "test"] | None = None
-    licence: str | None = None
+    source: Annotated[FilePath | None, Field(description="file of source sentences, one a line")] = None
+    target: Annotated[FilePath | None, Field(description="file of their translations, line by line")] = None
+    tsv: Annotated[FilePath | None, Field(description="tab-separated file, instead of source and target")] = None
+    source_column: Annotated[int, Field(ge=0, description="column of the source in tsv, counted from 0")] = 0
+    target_column: Annotated[int, Field(ge=0, description="column of the translation in tsv, counted from 0")] = 1
+    catalogs: Annotated[
+        Literal["train", "dev", "test"] | None,
+        Field(description="split of the demo's text (en, es, pt, de), instead of files"),
+    ] = None
+    licence: Annotated[str | None, Field(description="licence of the text, kept in the module's lineage")] = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> CorpusSpec:
@@ -94,8 +97,8 @@ class CorpusSpec(_Strict):
 class TestSpec(CorpusSpec):
     """A test set for one pair; every recipe for that pair is scored on it."""
 
-    pair: PairText
-    name: Name = "test"
+    pair: Annotated[PairText, Field(description="pair that the test set is for, such as de-en")]
+    name: Annotated[Name, Field(description="name of the test set, which scores are listed under")] = "test"
 
 
 URL = Annotated[str, AfterValidator(without_credentials)]
@@ -104,23 +107,29 @@ URL = Annotated[str, AfterValidator(without_credentials)]
 class Resources(_Strict):
     """What a job may use. Not part of the job's identity: the same work may go on elsewhere."""
 
-    workers: Annotated[int, Field(ge=1)] = 1
-    cpus: Annotated[int | None, Field(ge=1, description="a worker; all of the machine's, shared, by default")] = None
-    gpus: Annotated[float, Field(ge=0, description="a worker")] = 0
-    storage: Annotated[URL | None, Field(description="Ray's storage path; a folder in the home by default")] = None
-    wait_minutes: Annotated[float, Field(ge=0, description="how long an autoscaling cluster may take to grow")] = 0
+    workers: Annotated[int, Field(ge=1, description="processes that train together and share each update")] = 1
+    cpus: Annotated[
+        int | None, Field(ge=1, description="processors per worker; by default the workers share all of the machine's")
+    ] = None
+    gpus: Annotated[float, Field(ge=0, description="GPUs per worker")] = 0
+    storage: Annotated[
+        URL | None, Field(description="folder or URL of checkpoints; by default a folder in the home")
+    ] = None
+    wait_minutes: Annotated[float, Field(ge=0, description="minutes that an autoscaling cluster may take to grow")] = 0
     max_failures: Annotated[int, Field(ge=0, description="workers that may be lost before the job fails")] = 3
 
 
 class _TrainingSpec(_Strict):
-    pair: PairText
-    train: CorpusSpec
-    dev: CorpusSpec
-    tests: tuple[TestSpec, ...] = ()
-    training: TrainingSettings = Field(default_factory=TrainingSettings)
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
-    beam: Annotated[int, Field(ge=1, le=64, description="of the scores after training; 1 is greedy")] = 5
-    resources: Resources = Field(default_factory=Resources)
+    pair: Annotated[PairText, Field(description="SOURCE-TARGET, two language tags, such as de-en or pt_BR-en")]
+    train: Annotated[CorpusSpec, Field(description="text to train on")]
+    dev: Annotated[CorpusSpec, Field(description="text that chooses the checkpoint")]
+    tests: Annotated[tuple[TestSpec, ...], Field(description="test sets; all recipes of their pairs are scored")] = ()
+    training: Annotated[TrainingSettings, Field(description="hyper-parameters")] = Field(
+        default_factory=TrainingSettings
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 1
+    beam: Annotated[int, Field(ge=1, le=64, description="beam width of the scores after training; 1 is greedy")] = 5
+    resources: Annotated[Resources, Field(description="what the job may use")] = Field(default_factory=Resources)
 
     # A field's validator and not the model's: those run only when nothing else is wrong, and all problems are listed.
     @field_validator("resources")
@@ -138,24 +147,31 @@ class _TrainingSpec(_Strict):
 class VocabularySpec(_Strict):
     """Types a side; by default as many as leave 100 tokens of the corpus a type."""
 
-    source: Vocabulary | None = None
-    target: Vocabulary | None = None
+    source: Annotated[Vocabulary | None, Field(description="types of the source side")] = None
+    target: Annotated[Vocabulary | None, Field(description="types of the target side")] = None
 
 
 class ParentSpec(_TrainingSpec):
     """A parent to train: ``continual-mt parent train``."""
 
-    name: Name
-    architecture: Architecture = Field(default_factory=Architecture)
-    vocabulary: VocabularySpec = Field(default_factory=VocabularySpec)
+    name: Annotated[Name, Field(description="name of the parent; on the command line, by default, the pair")]
+    architecture: Annotated[Architecture, Field(description="shape of the network")] = Field(
+        default_factory=Architecture
+    )
+    vocabulary: Annotated[VocabularySpec, Field(description="sizes of the two vocabularies")] = Field(
+        default_factory=VocabularySpec
+    )
 
 
 class AdditionSpec(_TrainingSpec):
     """A language to add to a parent: ``continual-mt add``."""
 
-    parent: Name | None = None
-    scope: Scope = "xattn"
-    vocabulary: Vocabulary | None = None
+    parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
+    scope: Annotated[Scope, Field(description="which parameters are trained")] = "xattn"
+    vocabulary: Annotated[
+        Vocabulary | None,
+        Field(description="types of the new side; by default one for every 100 tokens of the corpus"),
+    ] = None
 
 
 class SequenceSpec(_Strict):
@@ -165,11 +181,15 @@ class SequenceSpec(_Strict):
     before, instead of with the parent's. There ``replay`` is the share of all batches that come from earlier pairs.
     """
 
-    name: Name
-    parent: Name
-    mode: Literal["separate", "shared"] = "separate"
-    replay: Annotated[float, Field(ge=0, lt=1)] = 0
-    additions: tuple[AdditionSpec, ...]
+    name: Annotated[Name, Field(description="name of the sequence")]
+    parent: Annotated[Name, Field(description="the parent of all additions")]
+    mode: Annotated[
+        Literal["separate", "shared"], Field(description="one cross-attention each, or one that all go on training")
+    ] = "separate"
+    replay: Annotated[
+        float, Field(ge=0, lt=1, description="share of batches from earlier pairs; only in the mode shared")
+    ] = 0
+    additions: Annotated[tuple[AdditionSpec, ...], Field(description="the additions, in order")]
 
     @model_validator(mode="before")
     @classmethod

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from continual_mt.errors import CorruptionError
 from continual_mt.languages import SideName
@@ -41,15 +41,15 @@ class Architecture:
     # Specs contain this class, and pydantic reads this attribute when it validates them.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    family: Literal["marian"] = "marian"
-    width: int = 256
-    heads: int = 4
-    encoder_layers: int = 3
-    decoder_layers: int = 3
-    feed_forward: int = 512
-    activation: Activation = "relu"
-    scale_embedding: bool = True
-    maximum_positions: int = 256
+    family: Annotated[Literal["marian"], Field(description="kind of network")] = "marian"
+    width: Annotated[int, Field(description="size of states and embeddings; an even multiple of heads")] = 256
+    heads: Annotated[int, Field(description="heads of each attention")] = 4
+    encoder_layers: Annotated[int, Field(description="layers of the encoder")] = 3
+    decoder_layers: Annotated[int, Field(description="layers of the decoder")] = 3
+    feed_forward: Annotated[int, Field(description="inner size of the feed-forward layers")] = 512
+    activation: Annotated[Activation, Field(description="function between the feed-forward layers")] = "relu"
+    scale_embedding: Annotated[bool, Field(description="multiply embeddings by the root of width")] = True
+    maximum_positions: Annotated[int, Field(description="most tokens of a sentence, at least 8")] = 256
 
     def __post_init__(self) -> None:
         problems = [
