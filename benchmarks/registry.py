@@ -51,11 +51,13 @@ def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object
 
     return {
         "floor: one row": by_key,
-        "assemble resolves": lambda: registry.recipe(next_of(sources), next_of(targets)),
-        "assemble resolves, supervised": lambda: registry.recipe(next_of(sources), PAIR.target),
-        "assemble resolves, by score": lambda: registry.recipe(next_of(sources), next_of(targets), test=TESTS[0]),
+        "assemble resolves": lambda: registry.recipe_catalog.recipe(next_of(sources), next_of(targets)),
+        "assemble resolves, supervised": lambda: registry.recipe_catalog.recipe(next_of(sources), PAIR.target),
+        "assemble resolves, by score": lambda: registry.recipe_catalog.recipe(
+            next_of(sources), next_of(targets), test=TESTS[0]
+        ),
         "pairs()": registry.pairs,
-        "search": lambda: registry.search(QUERY.format(language=next_of(sources))),
+        "search": lambda: registry.annotations.search(QUERY.format(language=next_of(sources))),
         "module": lambda: registry.module(f"{next_of(sources)}-{PAIR.target}"),
     }
 

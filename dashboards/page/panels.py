@@ -45,15 +45,15 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
 
 def samples(registry: Registry, parent: ParentRecord, source: str, target: str) -> Component:
     """What a pair's recipe translated. Raises UnknownNameError for a pair that cannot be run."""
-    recipe = registry.recipe(source, target, parent=parent.name)
+    recipe = registry.recipe_catalog.recipe(source, target, parent=parent.name)
     scores = registry.scores(Pair(source, target), parent=parent.name)
-    corpora = {corpus.digest: corpus for corpus in registry.corpora()}
+    corpora = {corpus.digest: corpus for corpus in registry.catalog.corpora()}
     return components.sampled(samples_of(registry, recipe, scores, corpora, SAMPLES))
 
 
 def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """A choice of sequences; ``sequence-figures`` belongs to the one that is chosen."""
-    found = {record.digest: f"{record.name} ({record.mode})" for record in registry.sequences(parent.name)}
+    found = {record.digest: f"{record.name} ({record.mode})" for record in registry.catalog.sequences(parent.name)}
     if not found:
         return components.note("There is no sequence on this parent yet; 'continual-mt sequence run' makes one.")
     sources, targets = _languages(registry, parent)
@@ -73,9 +73,11 @@ def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
 def sequence(registry: Registry, digest: str | None, language: str | None, metric: str) -> Component:
     """A sequence's heatmaps, one a view, and its curves."""
-    for record in registry.sequences():
+    for record in registry.catalog.sequences():
         if record.digest == digest:
-            sheets = sequence_sheets(record, registry.cells(record.digest, metric=metric), metric, language=language)
+            sheets = sequence_sheets(
+                record, registry.catalog.cells(record.digest, metric=metric), metric, language=language
+            )
             drawn = [components.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
             if sheets:
                 return html.Div([*drawn, components.graph(figures.curves_figure(sheets), "curves")])
@@ -85,7 +87,7 @@ def sequence(registry: Registry, digest: str | None, language: str | None, metri
 
 def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """What was kept, and a choice of two tables; ``joint-map`` and ``neighbours`` belong to those that are chosen."""
-    kept = registry.alignments(parent.name)
+    kept = registry.catalog.alignments(parent.name)
     table = [components.table(aligning.alignments_table(kept)), components.note(aligning.EXPLAINED)]
     names = list(_embeddings(registry, parent))
     word = dcc.Input(id="word", type="text", maxLength=aligning.CHARACTERS)
@@ -152,7 +154,7 @@ def _chosen(
 
 def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, EmbeddingRecord]:
     """By what the page calls them."""
-    return {f"{table.side} {aligning.name_of(table)}": table for table in embeddings_of(registry, parent)}
+    return {f"{table.side} {aligning.name_of(table)}": table for table in embeddings_of(registry.catalog, parent)}
 
 
 def stored(registry: Registry, parent: ParentRecord, metric: str) -> Component:
@@ -177,7 +179,7 @@ def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
 def modules_from(registry: Registry, parent: ParentRecord, first: int) -> Component:
     """The modules behind the first ones."""
     shown = registry.modules(parent.name)[first : first + MODULES_SHOWN]
-    annotations, relations = registry.all_annotations(parent.name), registry.lineages(shown)
+    annotations, relations = registry.annotations.of_parent(parent.name), registry.annotations.lineages(shown)
     return html.Div(
         [
             components.module(

@@ -39,7 +39,7 @@ class Sentences:
         if len(text) > CHARACTERS:
             raise InputError(f"the text has {len(text):,} characters; the page translates up to {CHARACTERS:,}")
         with self._open() as registry:
-            recipe = registry.recipe(source, target, parent=parent)
+            recipe = registry.recipe_catalog.recipe(source, target, parent=parent)
         sentence = " ".join(text.split())
         with self._lock:
             try:

@@ -132,7 +132,7 @@ def test_a_translation_may_be_empty(loud_parent: Parent, tmp_path: Path, penalty
     model = original(replace(loud_parent, tensors={**loud_parent.tensors, "target.bias": bias}))
     fast = converted(model, tmp_path, precision="float32")
     search = Search(4, penalty)
-    (ours,), (theirs,) = (one.search([[5, 6, 7]], search) for one in (model, fast))
+    (ours,), (theirs,) = (one.annotations.search([[5, 6, 7]], search) for one in (model, fast))
     assert ours[0].tokens == theirs[0].tokens == []
     assert theirs[0].score == pytest.approx(ours[0].score, abs=1e-4)
 
