@@ -22,7 +22,8 @@ from continual_mt.model.architecture import Architecture, Scope
 from registry import Registry
 from registry.database import schema
 from registry.queries.recipe_resolver import supervised
-from registry.records.entities import Lineage, ParentRecord
+from registry.records.artifacts import ParentRecord
+from registry.records.lineage import Lineage
 from registry.records.names import full_name
 from registry.records.pairs import BEST_METRIC
 

@@ -51,11 +51,13 @@ def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object
 
     return {
         "floor: one row": by_key,
-        "assemble resolves": lambda: registry.recipe(next_tag(sources), next_tag(targets)),
-        "assemble resolves, supervised": lambda: registry.recipe(next_tag(sources), PAIR.target),
-        "assemble resolves, by score": lambda: registry.recipe(next_tag(sources), next_tag(targets), test=TESTS[0]),
+        "assemble resolves": lambda: registry.recipe_catalog.recipe(next_tag(sources), next_tag(targets)),
+        "assemble resolves, supervised": lambda: registry.recipe_catalog.recipe(next_tag(sources), PAIR.target),
+        "assemble resolves, by score": lambda: registry.recipe_catalog.recipe(
+            next_tag(sources), next_tag(targets), test=TESTS[0]
+        ),
         "pairs()": registry.pairs,
-        "search": lambda: registry.search(QUERY.format(language=next_tag(sources))),
+        "search": lambda: registry.annotations.search(QUERY.format(language=next_tag(sources))),
         "module": lambda: registry.module(f"{next_tag(sources)}-{PAIR.target}"),
     }
 

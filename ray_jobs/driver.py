@@ -71,7 +71,7 @@ class Driver:
 
     def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:
         """A parent is frozen for ever: its name is never given to another, and it has no second name."""
-        self.registry.check_not_deleted(spec.name)
+        self.registry.catalog.check_not_deleted(spec.name)
         for parent in self.registry.parents():
             if parent.name == spec.name and (self.again or parent.lineage.job != job.digest):
                 raise IncompatibleError(
@@ -89,7 +89,7 @@ class Driver:
         """Hold a job; one that is finished is given back as it is, or made a new attempt where that was asked for."""
         held = lease.take(self.registry, digest, kind)
         if held.state == "finished" and self.again:
-            self.registry.again(digest)
+            self.registry.jobs.again(digest)
             held = lease.take(self.registry, digest, kind)
         return held
 
@@ -101,7 +101,7 @@ class Driver:
         run = tracker.start(held.run, experiment=experiment, name=name, tags=tags)
         new = run is not None and run != held.run
         if run is not None and new:
-            self.registry.set_job_run(held.digest, run)
+            self.registry.jobs.set_run(held.digest, run)
         try:
             yield new
         except BaseException as error:
@@ -191,7 +191,7 @@ class Driver:
             return
         self._stack.enter_context(connection.connected(self.address))
         self._connected = True
-        connection.check_shared(len(connection.nodes()), self.registry.local_parts)
+        connection.check_shared(len(connection.nodes()), self.registry.storage.local_parts)
 
     def _storage(self, job: ResolvedJob) -> str:
         return job.spec.resources.storage or str(self.home.jobs)
@@ -206,7 +206,7 @@ class Driver:
 
     def _register(self, job: ResolvedJob, held: JobRecord, made: Made, run: str | None) -> Registered:
         # Whoever lost the lease registers nothing: its new holder will.
-        self.registry.renew_job(job.digest, lease.holder_name(), lease.LEASE_SECONDS)
+        self.registry.jobs.renew(job.digest, lease.holder_name(), lease.LEASE_SECONDS)
         tests = [with_text(self.registry, test) for test in job.tests]
         lineage = describe.lineage(job, held, run, tests, made.environment)
         if isinstance(made.content, Parent):
@@ -234,7 +234,7 @@ class Driver:
         else:
             # What is new is scored also where an alias keeps its pair with another version.
             new = [record.full_name] if isinstance(record, ModuleRecord) else []
-            recipes, tests = self.registry.recipes(parent, modules=new), self.tests(job, parent)
+            recipes, tests = self.registry.recipe_catalog.recipes(parent, modules=new), self.tests(job, parent)
         work = scoring_work(self.registry, recipes, tests, job.spec.beam, only_missing=only_missing)
         return self.evaluate(work, job.spec.beam)
 

@@ -71,7 +71,7 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
 def _check_size(driver: Driver, jobs: Sequence[ResolvedJob]) -> None:
     """An addition that the cluster is too small for would be found only after all before it. Raises ClusterError."""
     for job in jobs:
-        known = driver.registry.job(job.digest)
+        known = driver.registry.jobs.get(job.digest)
         if known is None or known.state != "finished":
             connection.check_size(job.title, job.spec.resources)
 
@@ -149,10 +149,10 @@ class _Sequence:
         from dashboards.report.mlflow_artifacts import sequence_artifacts
 
         registry = self.driver.registry
-        (record,) = (known for known in registry.sequences(self.parent.name) if known.digest == self.digest)
-        history = History.read(registry, record)
+        (record,) = (known for known in registry.catalog.sequences(self.parent.name) if known.digest == self.digest)
+        history = History.read(registry.catalog, record)
         if history.last is not None:
-            summary = summarize(registry, history)
+            summary = summarize(registry.catalog, history)
             tracker.metrics(describe.metrics_of_summary(summary), len(self.jobs))
             tracker.text(json.dumps(summary.to_json(), indent=1), "summary.json")
             tracker.files(sequence_artifacts(registry, record), "figures")
@@ -164,10 +164,10 @@ class _Sequence:
         suppose it. What the addition itself measured a moment ago (``fresh``) is not measured twice.
         """
         position = len(modules)
-        cells = [cell for cell in self.driver.registry.cells(self.digest) if cell.position == position]
+        cells = [cell for cell in self.driver.registry.catalog.cells(self.digest) if cell.position == position]
         if not cells:
             cells = self._measure(modules, fresh)
-            self.driver.registry.set_cells(self.digest, position, cells)
+            self.driver.registry.register_cells(self.digest, position, cells)
         tracker.metrics(describe.metrics_of_cells(cells), position)
 
     def _measure(self, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> list[CellRecord]:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from registry.records.alignments import AlignmentRecord, EmbeddingRecord
 from registry.records.annotations import AliasMove, AliasRecord, Annotations, Deletion, Found, NoteRecord, SearchResult
-from registry.records.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
-from registry.records.lineage import Relation, Relations
+from registry.records.artifacts import ModuleRecord, ParentRecord
+from registry.records.corpora import CorpusRecord
+from registry.records.jobs import JobRecord
+from registry.records.lineage import Lineage, Relation, Relations
 from registry.records.pairs import BestScore, PairEntry
+from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 
 if TYPE_CHECKING:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
-from uuid import uuid4
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.recipe import Recipe
-from continual_mt.errors import CorruptionError, FailureError, IncompatibleError, InputError
-from continual_mt.evaluation.lexicon import Lexicon, parse_lexicon
+from continual_mt.errors import CorruptionError, FailureError, IncompatibleError
+from continual_mt.evaluation.lexicon import Lexicon
+from continual_mt.languages import Pair
 from registry.blobs import BlobStore, open_blobs
 from registry.database import schema
 from registry.database.database import Database
@@ -21,27 +21,26 @@ from registry.database.location import Location
 from registry.database.row_mapping import (
     alignment_record,
     corpus_record,
-    job_record,
     module_record,
     parent_record,
     score_record,
     sequence_record,
 )
+from registry.queries.catalog import Catalog
+from registry.queries.recipe_catalog import RecipeCatalog
 from registry.records.alignments import AlignmentRecord, EmbeddingRecord
-from registry.records.entities import (
-    CorpusRecord,
-    JobRecord,
-    JobState,
-    Lineage,
-    ModuleRecord,
-    ParentRecord,
-    ScoreRecord,
-)
+from registry.records.artifacts import ModuleRecord, ParentRecord
+from registry.records.corpora import CorpusRecord
+from registry.records.lineage import Lineage
 from registry.records.names import check_parent_name
+from registry.records.pairs import PairEntry
+from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
-from registry.writes import leases, registration, scoring
+from registry.writes import registration, scoring
 from registry.writes.curation import Curation
-from registry.writes.registration import StoredPiece
+from registry.writes.leases import Jobs
+from registry.writes.storage import Storage
+from registry.writes.texts import Texts
 
 # Torch takes longer to import than most questions take to answer: only verbs that read weights do it.
 if TYPE_CHECKING:
@@ -51,13 +50,15 @@ if TYPE_CHECKING:
     from continual_mt.evaluation.alignment_result import Precision
     from continual_mt.inference.torch_model import PairModel
 
-LEASE_SECONDS = 60.0
-_Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 
 
-class Registry(Curation):
-    """Everything that was made, and every pair that can be run with it. Open it with `Registry.open`.
+class Registry:
+    """Everything that was trained and measured, and every pair that can be run with it. Open it with `Registry.open`.
+
+    It offers what most callers need; the rest is reached through what it owns: ``catalog`` (what is on record),
+    ``recipe_catalog`` (what can be run), ``annotations`` (aliases, tags, notes, deletion, search), ``jobs`` (leases),
+    ``texts`` (kept text), ``storage`` (where records and blobs are).
 
     Besides the catalog's errors, verbs that write raise StorageError when the database or the blobs cannot be
     written to, and verbs that read weights CorruptionError for damaged or missing blobs. A verb that fails has changed
@@ -65,9 +66,14 @@ class Registry(Curation):
     """
 
     def __init__(self, database: Database, blobs: BlobStore) -> None:
-        super().__init__(database)
-        self.blobs = blobs
-        self._owned: str | None = None
+        self.name = database.name
+        self.database, self.blobs = database, blobs
+        self.storage = Storage(database, blobs)
+        self.catalog = Catalog(database)
+        self.recipe_catalog = RecipeCatalog(database, self.catalog)
+        self.annotations = Curation(database, self.catalog)
+        self.jobs = Jobs(database)
+        self.texts = Texts(self.storage)
         self._parents: dict[str, Parent] = {}
         self._modules: dict[tuple[str, str], Module] = {}
 
@@ -85,26 +91,15 @@ class Registry(Curation):
                 setting = session.get_one(schema.Setting, schema.BLOBS_SETTING)
             registry = cls(database, open_blobs(place.blobs_from(setting.value), place.cache))
             if database.upgraded_from:
-                registry.claim_blobs()
+                registry.storage.claim()
             return registry
         except BaseException:
             database.close()
             raise
 
-    @property
-    def database(self) -> Database:
-        """For `registry.maintenance`, which looks after records of every kind."""
-        return self._database
-
-    @property
-    def local_parts(self) -> tuple[str, ...]:
-        """What only this machine can use: records in a file, blobs in a folder."""
-        records = (f"the records in {self.name}",) if self._database.is_file else ()
-        return records + ((f"the blobs in {self.blobs.place}",) if self.blobs.is_local else ())
-
     def close(self) -> None:
         """Close the database and forget what was loaded."""
-        self._database.close()
+        self.database.close()
         self._parents.clear()
         self._modules.clear()
 
@@ -115,6 +110,48 @@ class Registry(Curation):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def pairs(
+        self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
+    ) -> list[PairEntry]:
+        """Every pair that can be run now, one entry a parent: its best recipe and that recipe's best BLEU.
+
+        ``modules`` pins versions, and ``test`` names the test set whose BLEU decides: see `SelectionPolicy`. The score
+        shown is the one on the test set with the most sentences, and the highest of those with different beams.
+        """
+        return self.recipe_catalog.pairs(parent, modules=modules, test=test)
+
+    def parents(self) -> list[ParentRecord]:
+        """All parents, by name."""
+        return self.catalog.parents()
+
+    def parent(self, name: str | None = None) -> ParentRecord:
+        """A parent; the name may be left out while there is exactly one. Raises UnknownNameError."""
+        return self.catalog.parent(name)
+
+    def modules(self, parent: str | None = None) -> list[ModuleRecord]:
+        """All modules, or those of one parent, by parent, pair and version."""
+        return self.catalog.modules(parent)
+
+    def module(self, name: str, *, parent: str | None = None) -> ModuleRecord:
+        """A module by name. ``parent`` is used where the name has no ``PARENT/`` in front. Raises UnknownNameError."""
+        return self.catalog.module(name, parent=parent)
+
+    def scores(
+        self,
+        pair: Pair | None = None,
+        *,
+        parent: str | None = None,
+        kind: str | None = None,
+        metric: str | None = None,
+        recipe: str | None = None,
+        module: str | None = None,
+    ) -> list[ScoreRecord]:
+        """Scores in the order in which they were measured; only those that match all that is given.
+
+        ``recipe`` is a recipe's digest, ``module`` the full name of a module that the scored recipe uses.
+        """
+        return self.catalog.scores(pair, parent=parent, kind=kind, metric=metric, recipe=recipe, module=module)
 
     def assemble(
         self,
@@ -129,14 +166,16 @@ class Registry(Curation):
     ) -> PairModel:
         """The model of a pair, or of a recipe's digest: ``assemble("de", "es")``, ``assemble("3f5a0c…")``.
 
-        For a pair, ``recipe`` is the kind, and the rest as in ``recipe()``. The digest of what is given back,
+        For a pair, ``recipe`` is the kind, and the rest as in `RecipeCatalog.recipe`. The digest of what is given back,
         ``.recipe.digest``, gives the same model at any later time. Models share the weights that they have in common.
         """
         if target is None:
             if parent or recipe or xattn or modules or test:
                 raise IncompatibleError("a recipe's digest says all; leave out parent, recipe, xattn, modules and test")
-            return self.run(self.recipe_of(source))
-        chosen = self.recipe(source, target, parent=parent, kind=recipe, xattn=xattn, modules=modules, test=test)
+            return self.run(self.recipe_catalog.recipe_of(source))
+        chosen = self.recipe_catalog.recipe(
+            source, target, parent=parent, kind=recipe, xattn=xattn, modules=modules, test=test
+        )
         self._remember(chosen)
         return self.run(chosen)
 
@@ -195,7 +234,7 @@ class Registry(Curation):
         the parent has another name.
         """
         check_parent_name(name)
-        return self._store(
+        return self.storage.store(
             parent.pieces(),
             lambda session, pieces: parent_record(registration.add_parent(session, name, parent, pieces, lineage)),
         )
@@ -206,7 +245,7 @@ class Registry(Curation):
         Raises IncompatibleError when the module was trained on another parent or shares no side with this one.
         """
         registration.check_module(self.parent(parent), module)
-        return self._store(
+        return self.storage.store(
             module.pieces(),
             lambda session, pieces: module_record(registration.add_module(session, parent, module, pieces, lineage)),
         )
@@ -218,7 +257,7 @@ class Registry(Curation):
             registration.check_noted(session, [corpus.sources, corpus.references])
             return corpus_record(registration.add_corpus(session, corpus))
 
-        return self._database.write(change)
+        return self.database.write(change)
 
     def register_scores(self, scores: Sequence[ScoreRecord]) -> list[ScoreRecord]:
         """Note scores, all of them or none. A measurement that was made before gets the new value."""
@@ -227,15 +266,15 @@ class Registry(Curation):
             registration.check_noted(session, [score.hypotheses for score in scores])
             return [score_record(scoring.add_score(session, score), score.parent) for score in scores]
 
-        return self._database.write(change)
+        return self.database.write(change)
 
     def register_sequence(self, sequence: SequenceRecord) -> SequenceRecord:
         """Note that a sequence was begun; the record there is, if its digest is known."""
-        return self._database.write(lambda session: sequence_record(scoring.add_sequence(session, sequence)))
+        return self.database.write(lambda session: sequence_record(scoring.add_sequence(session, sequence)))
 
-    def set_cells(self, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
+    def register_cells(self, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
         """Note what was scored at a position of a sequence, in the place of what was noted there before."""
-        self._database.write(lambda session: scoring.set_cells(session, sequence, position, cells))
+        self.database.write(lambda session: scoring.set_cells(session, sequence, position, cells))
 
     def register_alignment(
         self, first: EmbeddingRecord, second: EmbeddingRecord, lexicon: Lexicon, results: Sequence[Precision]
@@ -243,101 +282,16 @@ class Registry(Curation):
         """Keep how well two tables align, in the place of what the same tables and lexicon gave before."""
         entries = lexicon.lines()
         found = AlignmentRecord(
-            first, second, Path(lexicon.path).name, self.store_lines(entries), len(entries), tuple(results)
+            first, second, Path(lexicon.path).name, self.texts.store(entries), len(entries), tuple(results)
         )
-        return self._database.write(lambda session: alignment_record(scoring.add_alignment(session, found)))
-
-    def load_lexicon(self, alignment: AlignmentRecord) -> Lexicon:
-        """The lexicon that judged an alignment."""
-        return parse_lexicon(self.lines(alignment.lexicon_digest), alignment.lexicon)
-
-    def store_lines(self, lines: Sequence[str]) -> str:
-        """Keep text, a line a sentence, and return its blob. Raises InputError for a line that holds a line break."""
-        if any("\n" in line for line in lines):
-            raise InputError("a sentence holds a line break, so it cannot be kept as a line")
-        content = "".join(f"{line}\n" for line in lines).encode()
-
-        def note(session: Session, pieces: Sequence[StoredPiece]) -> str:
-            registration.note_blobs(session, {piece.digest: piece.bytes for piece in pieces})
-            return pieces[0].digest
-
-        return self._store({"lines": content}, note)
-
-    def lines(self, blob: str) -> list[str]:
-        """Text that ``store_lines`` kept."""
-        return self.blobs.get(blob).decode().split("\n")[:-1]
-
-    def hold_job(self, digest: str, kind: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
-        """Take the lease on a job for some seconds, also one that has expired; a finished job is returned as it is.
-
-        Raises JobHeldError, naming the holder, while another one holds it.
-        """
-        return self._database.write(lambda session: job_record(leases.hold(session, digest, kind, holder, seconds)))
-
-    def renew_job(self, digest: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
-        """Hold a job for some seconds from now. Raises JobHeldError when the lease was lost to another holder."""
-        return self._database.write(lambda session: job_record(leases.renew(session, digest, holder, seconds)))
-
-    def release_job(self, digest: str, holder: str, state: JobState) -> JobRecord:
-        """Give a job back: finished, failed or stopped. Raises JobHeldError when another holder has the lease."""
-        return self._database.write(lambda session: job_record(leases.release(session, digest, holder, state)))
-
-    def set_job_run(self, digest: str, run: str) -> JobRecord:
-        """Note the tracking run of a job, which stays the same through retries."""
-        return self._database.write(lambda session: job_record(leases.set_run(session, digest, run)))
-
-    def again(self, digest: str) -> JobRecord:
-        """Let finished work be done anew, as the next attempt of the job; a job that is not finished stays as it is."""
-        return self._database.write(lambda session: job_record(leases.again(session, digest)))
-
-    def claim_blobs(self) -> str:
-        """Note beside the blobs that this registry has some there; returns the identity by which it is known there."""
-        if self._owned is None:
-            identity = self.identity() or self._database.write(_identify)
-            self.blobs.claim(identity, self.name)
-            self._owned = identity
-        return self._owned
-
-    def identity(self) -> str | None:
-        """What tells this registry apart from others with blobs in the same place; None before it had any."""
-        with self._database.read() as session:
-            setting = session.get(schema.Setting, schema.IDENTITY_SETTING)
-            return None if setting is None else setting.value
-
-    def _store(
-        self, contents: Mapping[str, bytes], register: Callable[[Session, Sequence[StoredPiece]], _Result]
-    ) -> _Result:
-        """Store contents, then register them in one transaction, in which all of them are still there.
-
-        `registry gc` may have taken for an orphan what was stored and not yet registered: it is stored again then,
-        while this writer has its turn and nobody collects.
-        """
-        self.claim_blobs()
-        pieces = [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in contents.items()]
-
-        def change(session: Session) -> _Result:
-            for piece in pieces:
-                if not self.blobs.has(piece.digest):
-                    self.blobs.put(contents[piece.name])
-            return register(session, pieces)
-
-        return self._database.write(change)
+        return self.database.write(lambda session: alignment_record(scoring.add_alignment(session, found)))
 
     def _remember(self, recipe: Recipe) -> None:
         """Note what a recipe's digest stands for. What cannot be written to can still be read: then it is only said."""
-        with self._database.read() as session:
+        with self.database.read() as session:
             if session.get(schema.Recipe, recipe.digest) is not None:
                 return
         try:
-            self._database.write(lambda session: scoring.add_recipe(session, recipe))
+            self.database.write(lambda session: scoring.add_recipe(session, recipe))
         except FailureError as error:
             _logger.warning("the recipe %s can be run, but not be found by its digest later: %s", recipe, error)
-
-
-def _identify(session: Session) -> str:
-    """Give a registry an identity, unless another process just has."""
-    setting = session.get(schema.Setting, schema.IDENTITY_SETTING)
-    if setting is None:
-        setting = schema.Setting(key=schema.IDENTITY_SETTING, value=uuid4().hex)
-        session.add(setting)
-    return setting.value

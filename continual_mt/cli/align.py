@@ -65,7 +65,7 @@ def align(
     _check_map(map_file)
     with Registry.open(Home.resolve(home).path) as registry:
         gold = read_lexicon(lexicon)
-        ends = two_embeddings(registry, registry.parent(parent), (first, second), side)
+        ends = two_embeddings(registry.recipe_catalog, registry.parent(parent), (first, second), side)
         tables = registry.load_embedding(ends[0]), registry.load_embedding(ends[1])
         title = f"{ends[0]} to {ends[1]}, {ends[0].side} side"
         say(f"{title}: {len(gold.translations):,} words in {lexicon}")

@@ -50,8 +50,8 @@ def compare(
 
     translated = Pair.parse(pair)
     with Registry.open(Home.resolve(home).path) as registry:
-        recipes = [recipe_of(registry, translated, word, parent=parent) for word in (first, second)]
-        found = compared(registry, *recipes, test=test)
+        recipes = [recipe_of(registry.recipe_catalog, translated, word, parent=parent) for word in (first, second)]
+        found = compared(registry.catalog, registry.texts, *recipes, test=test)
     metrics = METRICS if metric is None else (metric,)
     results = bootstrap(found.first_lines, found.second_lines, found.references, translated.target, metrics)
     _print(found, results, as_json)

@@ -146,7 +146,7 @@ class Proof:
 def _report(registry: Registry, home: Home, proof: Proof, seconds: float, *, as_json: bool) -> None:
     from dashboards.tables.artifacts import results_table, storage_table
 
-    recipes = registry.recipes(PARENT)
+    recipes = registry.recipe_catalog.recipes(PARENT)
     current = {recipe.digest for recipe in recipes}
     scores = [score for score in registry.scores(parent=PARENT) if score.recipe in current]
     if as_json:
@@ -172,7 +172,7 @@ def _print_samples(registry: Registry, home: Home) -> None:
     from continual_mt.data.corpora.catalogs import open_catalogs
 
     rows = list(open_catalogs(home.cache).read_multiparallel("test"))[:SAMPLES]
-    for recipe in registry.recipes(PARENT):
+    for recipe in registry.recipe_catalog.recipes(PARENT):
         if recipe.kind == "retention":
             continue
         pair = recipe.pair

@@ -61,7 +61,7 @@ def evaluate(
     spec = _test_spec(translated, test, name)
     folder = Home.resolve(home)
     with Registry.open(folder.path) as registry:
-        chosen = registry.recipe(*ends, parent=parent, kind=recipe, modules=module or (), test=by_test)
+        chosen = registry.recipe_catalog.recipe(*ends, parent=parent, kind=recipe, modules=module or (), test=by_test)
         from ray_jobs.planning.resolve import read_test
 
         read = read_test(spec, folder.cache)

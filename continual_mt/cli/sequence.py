@@ -68,9 +68,9 @@ def show(
     from registry.analysis.summary import summarize
 
     with Registry.open(Home.resolve(home).path) as registry:
-        sequence = find_sequence(registry, name, parent=parent)
-        history = History.read(registry, sequence, test=test)
-        summary = summarize(registry, history)
+        sequence = find_sequence(registry.catalog, name, parent=parent)
+        history = History.read(registry.catalog, sequence, test=test)
+        summary = summarize(registry.catalog, history)
     if as_json:
         matrices = [{"view": view, **matrix.to_json()} for view, matrix in history.matrices()]
         print_json({"sequence": sequence.to_json(), "matrices": matrices, "summary": summary.to_json()})

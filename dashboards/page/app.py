@@ -18,7 +18,7 @@ from dashboards.report.report import NO_PARENT
 from dashboards.tables.artifacts import METRICS
 from dashboards.views.alignment import Neighbourhoods
 from registry import Registry
-from registry.records.entities import now
+from registry.records.values import now
 
 OpenRegistry = Callable[[], Registry]
 _Parameters = ParamSpec("_Parameters")

@@ -54,15 +54,15 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
 
 def samples(registry: Registry, parent: ParentRecord, source: str, target: str) -> Component:
     """Return sample translations of a pair. Raises UnknownNameError for a pair that cannot be run."""
-    recipe = registry.recipe(source, target, parent=parent.name)
+    recipe = registry.recipe_catalog.recipe(source, target, parent=parent.name)
     scores = registry.scores(Pair(source, target), parent=parent.name)
-    corpora = {corpus.digest: corpus for corpus in registry.corpora()}
+    corpora = {corpus.digest: corpus for corpus in registry.catalog.corpora()}
     return components.sample_sentences(samples_of(registry, recipe, scores, corpora, SAMPLES))
 
 
 def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Return a list of sequences; the element ``sequence-figures`` shows the selected one."""
-    found = {record.digest: f"{record.name} ({record.mode})" for record in registry.sequences(parent.name)}
+    found = {record.digest: f"{record.name} ({record.mode})" for record in registry.catalog.sequences(parent.name)}
     if not found:
         return components.note("This parent has no sequence yet; 'continual-mt sequence run' trains one.")
     sources, targets = _languages(registry, parent)
@@ -82,9 +82,11 @@ def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
 def sequence(registry: Registry, digest: str | None, language: str | None, metric: str) -> Component:
     """Return the charts of a sequence: one heatmap per view, and the curves."""
-    for record in registry.sequences():
+    for record in registry.catalog.sequences():
         if record.digest == digest:
-            sheets = sequence_sheets(record, registry.cells(record.digest, metric=metric), metric, language=language)
+            sheets = sequence_sheets(
+                record, registry.catalog.cells(record.digest, metric=metric), metric, language=language
+            )
             drawn = [components.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
             if sheets:
                 return html.Div([*drawn, components.graph(figures.curves_figure(sheets), "curves")])
@@ -97,7 +99,7 @@ def alignment(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 
     The elements ``joint-map`` and ``neighbours`` show the two selected tables.
     """
-    kept = registry.alignments(parent.name)
+    kept = registry.catalog.alignments(parent.name)
     table = [components.table(alignments_table(kept)), components.note(EXPLAINED)]
     names = list(_embeddings(registry, parent))
     word = dcc.Input(id="word", type="text", maxLength=MAX_WORD_CHARACTERS)
@@ -169,7 +171,7 @@ def _selected_tables(
 
 def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, EmbeddingRecord]:
     """Return the embedding tables of a parent and its modules by their name on the page."""
-    return {f"{table.side} {name_of(table)}": table for table in embeddings_of(registry, parent)}
+    return {f"{table.side} {name_of(table)}": table for table in embeddings_of(registry.catalog, parent)}
 
 
 def storage_panel(registry: Registry, parent: ParentRecord, metric: str) -> Component:
@@ -194,7 +196,7 @@ def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
 def modules_page(registry: Registry, parent: ParentRecord, first: int) -> Component:
     """Return up to MODULES_PER_PAGE modules from number ``first``, counted from 0."""
     shown = registry.modules(parent.name)[first : first + MODULES_PER_PAGE]
-    annotations, relations = registry.all_annotations(parent.name), registry.lineages(shown)
+    annotations, relations = registry.annotations.of_parent(parent.name), registry.annotations.lineages(shown)
     return html.Div(
         [
             components.module(

@@ -39,7 +39,7 @@ class SentenceTranslator:
         if len(text) > MAX_CHARACTERS:
             raise InputError(f"text: {len(text):,} characters; expected at most {MAX_CHARACTERS:,}")
         with self._open_registry() as registry:
-            recipe = registry.recipe(source, target, parent=parent)
+            recipe = registry.recipe_catalog.recipe(source, target, parent=parent)
         sentence = " ".join(text.split())
         with self._lock:
             try:

@@ -19,7 +19,7 @@ def sequence_artifacts(registry: Registry, sequence: SequenceRecord) -> dict[str
     For the metrics ``bleu`` and ``chrf``: ``routed-bleu`` and so on for each view, ``curves-bleu``,
     ``zero-shot-bleu``; and ``storage``; each as ``.html`` and ``.png``.
     """
-    cells = registry.cells(sequence.digest)
+    cells = registry.catalog.cells(sequence.digest)
     found: dict[str, bytes] = {}
     for metric in METRICS:
         for name, figure, picture in _drawn(sequence, cells, metric):

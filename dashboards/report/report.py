@@ -24,7 +24,7 @@ from registry import (
     ScoreRecord,
     SequenceRecord,
 )
-from registry.records.entities import now
+from registry.records.values import now
 
 PAIRS_WITH_SAMPLES = 40
 SAMPLES = 5
@@ -35,7 +35,7 @@ NO_PARENT = "There is no parent yet; 'continual-mt parent train' or 'continual-m
 def report(registry: Registry) -> str:
     """The report as HTML. Of each parent, samples of PAIRS_WITH_SAMPLES pairs and MAPS maps are shown, as it says."""
     parents = registry.parents()
-    corpora = {corpus.digest: corpus for corpus in registry.corpora()}
+    corpora = {corpus.digest: corpus for corpus in registry.catalog.corpora()}
     made = f"{registry.name}, {now():%Y-%m-%d %H:%M UTC}"
     parts = [f"<h1>What continual_mt can translate, and how well</h1>{_paragraph(made)}"]
     parts += ["".join(_of_parent(registry, parent, corpora)) for parent in parents]
@@ -50,12 +50,12 @@ def _of_parent(registry: Registry, parent: ParentRecord, corpora: Mapping[str, C
         title = f"{name} of the {len(entries):,} pairs that can be run"
         yield figures.fragment(figures.matrix_figure(pair_matrix(entries, scores, metric), title))
     yield from _samples(registry, entries, scores, corpora)
-    for sequence in registry.sequences(parent.name):
+    for sequence in registry.catalog.sequences(parent.name):
         yield from _sequence(registry, sequence)
     yield from _alignment(registry, parent)
     yield f"<h3>Storage</h3>{figures.fragment(figures.storage_figure(storage(parent, modules)))}"
     yield f"<h3>Modules</h3>{_paragraph(f'{len(modules):,} modules')}"
-    annotations, relations = registry.all_annotations(parent.name), registry.lineages(modules)
+    annotations, relations = registry.annotations.of_parent(parent.name), registry.annotations.lineages(modules)
     for module in modules:
         name = module.full_name
         yield _module(module, parent, annotations.get(name, Annotations()), relations[name])
@@ -89,7 +89,7 @@ def _sampled(samples: Samples) -> str:
 def _sequence(registry: Registry, sequence: SequenceRecord) -> Iterator[str]:
     additions = ", ".join(map(str, sequence.additions))
     yield f"<h3>Sequence {html.escape(sequence.name)}</h3>{_paragraph(f'{sequence.mode}: {additions}')}"
-    cells = registry.cells(sequence.digest)
+    cells = registry.catalog.cells(sequence.digest)
     if not cells:
         yield _paragraph("Nothing was scored along this sequence yet.")
     for metric in METRICS:
@@ -100,7 +100,7 @@ def _sequence(registry: Registry, sequence: SequenceRecord) -> Iterator[str]:
 
 
 def _alignment(registry: Registry, parent: ParentRecord) -> Iterator[str]:
-    kept = registry.alignments(parent.name)
+    kept = registry.catalog.alignments(parent.name)
     yield "<h3>Alignment</h3>"
     if not kept:
         yield _paragraph(NOTHING_KEPT)

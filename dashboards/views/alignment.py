@@ -65,7 +65,11 @@ class ShownMap:
 
 def map_of(registry: Registry, first: EmbeddingRecord, second: EmbeddingRecord) -> ShownMap:
     """Return the map of the last stored alignment of two tables; without one, of the most frequent pieces of each."""
-    kept = [record for record in registry.alignments(first.parent) if (record.first, record.second) == (first, second)]
+    kept = [
+        record
+        for record in registry.catalog.alignments(first.parent)
+        if (record.first, record.second) == (first, second)
+    ]
     if kept:
         return kept_map(registry, max(kept, key=lambda record: record.created))
     drawn = frequent_map(registry.load_embedding(first), registry.load_embedding(second))
@@ -79,7 +83,7 @@ def kept_map(registry: Registry, kept: AlignmentRecord) -> ShownMap:
     """
     title = _title(kept.first, kept.second)
     both = registry.load_embedding(kept.first), registry.load_embedding(kept.second)
-    lexicon = registry.load_lexicon(kept)
+    lexicon = registry.texts.load_lexicon(kept)
     try:
         drawn = joint_map(*both, lexicon)
     except CorpusError:

@@ -63,7 +63,7 @@ def samples_of(
     same_texts = [score for score, found in kept if found == texts]
     figures = ", ".join(f"{METRICS.get(score.metric, score.metric)} {points(score.value)}" for score in same_texts)
     note = f"{chosen.test}, {chosen.sentences:,} sentences, beam {chosen.beam}: {figures}"
-    return Samples(recipe, note, tuple(_spread([registry.lines(blob) for blob in texts], count)))
+    return Samples(recipe, note, tuple(_spread([registry.texts.read(blob) for blob in texts], count)))
 
 
 def with_samples(scores: Sequence[ScoreRecord], corpora: Mapping[str, CorpusRecord]) -> set[str]:

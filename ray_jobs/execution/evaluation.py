@@ -43,7 +43,7 @@ def evaluated(
     """Score translations, keep the text, so that any metric can be computed later, and register the scores."""
     copies = {value.metric: value.value for value in metrics.score(test.sources, test.references, test.pair.target)}
     registry.register_corpus(with_text(registry, test))
-    kept = registry.store_lines(hypotheses)
+    kept = registry.texts.store(hypotheses)
     records = registry.register_scores(
         [
             ScoreRecord.of(
@@ -69,7 +69,7 @@ def evaluated(
 
 def with_text(registry: Registry, test: ResolvedTest) -> CorpusRecord:
     """The record of a test set whose text is kept in the registry."""
-    sources, references = registry.store_lines(test.sources), registry.store_lines(test.references)
+    sources, references = registry.texts.store(test.sources), registry.texts.store(test.references)
     return replace(test.record, sources=sources, references=references)
 
 

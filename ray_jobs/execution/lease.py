@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from continual_mt.errors import ContinualMTError, JobHeldError, StoppedError
 from registry import JobRecord, Registry
-from registry.records.entities import JobState
+from registry.records.jobs import JobState
 
 LEASE_SECONDS = 60.0
 RENEW_SECONDS = 15.0
@@ -41,13 +41,13 @@ def _is_gone(holder: str) -> bool:
 def take(registry: Registry, digest: str, kind: str) -> JobRecord:
     """Hold a job, or get it as it is when it is finished. Raises JobHeldError naming another, living holder."""
     try:
-        return registry.hold_job(digest, kind, holder_name(), LEASE_SECONDS)
+        return registry.jobs.hold(digest, kind, holder_name(), LEASE_SECONDS)
     except JobHeldError:
-        held = registry.job(digest)
+        held = registry.jobs.get(digest)
         if held is None or held.holder is None or not _is_gone(held.holder):
             raise
-        registry.release_job(digest, held.holder, "stopped")
-        return registry.hold_job(digest, kind, holder_name(), LEASE_SECONDS)
+        registry.jobs.release(digest, held.holder, "stopped")
+        return registry.jobs.hold(digest, kind, holder_name(), LEASE_SECONDS)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def kept(registry: Registry, digest: str) -> Iterator[None]:
     def renew() -> None:
         while not ended.wait(RENEW_SECONDS):
             try:
-                registry.renew_job(digest, holder_name(), LEASE_SECONDS)
+                registry.jobs.renew(digest, holder_name(), LEASE_SECONDS)
             except JobHeldError:
                 return  # lost to another driver: registering the result will be refused
             except ContinualMTError:
@@ -83,8 +83,8 @@ def _release(
     ended.set()
     thread.join()
     if state == "finished":
-        registry.release_job(digest, holder_name(), state)
+        registry.jobs.release(digest, holder_name(), state)
         return
     # The error that ended the job is the one to be seen; a lease that cannot be given back expires by itself.
     with suppress(ContinualMTError):
-        registry.release_job(digest, holder_name(), state)
+        registry.jobs.release(digest, holder_name(), state)

@@ -30,7 +30,7 @@ from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.tracking import describe
 from ray_jobs.tracking.describe import Registered
 from registry import ParentRecord, Registry
-from registry.records.entities import JSON
+from registry.records.values import JSON
 
 Verdict = Literal["bit for bit", "by score", "different"]
 

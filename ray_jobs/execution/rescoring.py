@@ -72,15 +72,15 @@ def scored_tests(registry: Registry, record: Registered, beam: int) -> list[Scor
     for score in registry.scores(recipe=recipe.digest):
         if score.beam == beam:
             found.setdefault(score.test_digest, {})[score.metric] = score
-    texts = {corpus.digest: corpus for corpus in registry.corpora()}
+    texts = {corpus.digest: corpus for corpus in registry.catalog.corpora()}
     tests = []
     for digest, scores in found.items():
         text = texts.get(digest)
         if text is None or text.sources is None or text.references is None:
             continue
         kept = next((score.hypotheses for score in scores.values() if score.hypotheses), None)
-        sources, references = registry.lines(text.sources), registry.lines(text.references)
-        hypotheses = registry.lines(kept) if kept else None
+        sources, references = registry.texts.read(text.sources), registry.texts.read(text.references)
+        hypotheses = registry.texts.read(kept) if kept else None
         tests.append(ScoredTest(recipe.pair.target, beam, sources, references, scores, hypotheses))
     return tests
 

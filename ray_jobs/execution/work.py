@@ -13,7 +13,7 @@ from ray_jobs.planning.resolve import ResolvedJob, ResolvedTest
 from ray_jobs.tracking import describe
 from ray_jobs.tracking.describe import Registered
 from registry import ModuleRecord
-from registry.records.entities import JSONObject
+from registry.records.values import JSONObject
 
 
 @dataclass(frozen=True)

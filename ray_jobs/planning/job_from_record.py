@@ -106,7 +106,7 @@ class _Search:
 
     def _find(self, name: str) -> Registered | None:
         with suppress(UnknownNameError):
-            return self._registry.find(name)
+            return self._registry.catalog.find(name)
         return None
 
     def _module(self, name: str, why: str) -> ModuleRecord | None:

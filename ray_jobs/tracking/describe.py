@@ -18,7 +18,7 @@ from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import CellRecord, CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.analysis.summary import Summary
-from registry.records.entities import JSONObject
+from registry.records.values import JSONObject
 
 Registered = ParentRecord | ModuleRecord
 

@@ -59,7 +59,7 @@ class Tracker:
         """Log numbers at a step (an update, or a position in a sequence)."""
         from mlflow.entities import Metric
 
-        from registry.records.entities import now
+        from registry.records.values import now
 
         moment = int(now().timestamp() * 1000)
         logged = [Metric(key, value, moment, step) for key, value in values.items()]
@@ -102,7 +102,7 @@ class Tracker:
         """A logged model that stands for a registered module: it has scores and tags, and no copy of the weights."""
         from mlflow.entities import Metric
 
-        from registry.records.entities import now
+        from registry.records.values import now
 
         def log(client: MlflowClient, run: str) -> None:
             experiment = client.get_run(run).info.experiment_id

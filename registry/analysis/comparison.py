@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.languages import Pair
+from registry.queries.catalog import Catalog
 from registry.queries.recipe_catalog import RecipeCatalog
 from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
-from registry.records.entities import CorpusRecord, ScoreRecord
+from registry.records.corpora import CorpusRecord
 from registry.records.names import ModuleName, unknown
-from registry.registry import Registry
+from registry.records.scores import ScoreRecord
+from registry.writes.texts import Texts
 
 _RETENTION = "retention:"
 _Place = tuple[str, int]
@@ -32,13 +34,13 @@ class Compared:
     references: list[str]
 
 
-def recipe_of(catalog: RecipeCatalog, pair: Pair, word: str, *, parent: str | None = None) -> Recipe:
+def recipe_of(recipes: RecipeCatalog, pair: Pair, word: str, *, parent: str | None = None) -> Recipe:
     """A pair's recipe in the words of ``evaluate --recipe``, or the supervised one of a module such as ``de-en:1``.
 
     Raises UnknownNameError for other words, and IncompatibleError for a module of another pair.
     """
     if word in PREFERENCE or word.startswith(_RETENTION):
-        return catalog.recipe(pair.source, pair.target, parent=parent, kind=word)
+        return recipes.recipe(pair.source, pair.target, parent=parent, kind=word)
     try:
         ModuleName.parse(word)
     except (LanguageError, UnknownNameError):
@@ -46,13 +48,13 @@ def recipe_of(catalog: RecipeCatalog, pair: Pair, word: str, *, parent: str | No
             f"there is no recipe {word[:80]!r}; write {', '.join(PREFERENCE)}, retention:MODULE, or a module such as "
             f"{pair}:1 for the supervised recipe of just this version"
         ) from None
-    module = catalog.module(word, parent=parent)
+    module = recipes.catalog.module(word, parent=parent)
     if module.pair != pair:
         raise IncompatibleError(f"{module.full_name} was trained on {module.pair}, so it is no recipe of {pair}")
-    return RecipeResolver.of(catalog.parent(module.parent), [module]).supervised(module)
+    return RecipeResolver.of(recipes.catalog.parent(module.parent), [module]).supervised(module)
 
 
-def compared(registry: Registry, first: Recipe, second: Recipe, *, test: str | None = None) -> Compared:
+def compared(catalog: Catalog, texts: Texts, first: Recipe, second: Recipe, *, test: str | None = None) -> Compared:
     """What two recipes translated on the largest test set, with the widest beam, that both were scored on.
 
     ``test`` takes the test set of a name. Raises IncompatibleError when the recipes are the same or have no score in
@@ -60,7 +62,7 @@ def compared(registry: Registry, first: Recipe, second: Recipe, *, test: str | N
     """
     if first.digest == second.digest:
         raise IncompatibleError(f"both are the same model, so there is nothing to compare: {first}")
-    ours, theirs = _scores(registry, first), _scores(registry, second)
+    ours, theirs = _scores(catalog, first), _scores(catalog, second)
     common = [place for place in ours if place in theirs]
     again = f"run 'continual-mt evaluate {first.pair} --test SOURCE REFERENCE --recipe RECIPE'"
     if not common:
@@ -70,20 +72,20 @@ def compared(registry: Registry, first: Recipe, second: Recipe, *, test: str | N
     named = [place for place in common if test in (None, ours[place].test, theirs[place].test)]
     if test is not None and not named:
         raise unknown("common test set", test, (ours[place].test for place in common))
-    corpora = {corpus.digest: corpus for corpus in registry.corpora()}
+    corpora = {corpus.digest: corpus for corpus in catalog.corpora()}
     problems: list[str] = []
     for place in sorted(named, key=lambda place: (ours[place].sentences, place[1], place[0]), reverse=True):
         missing = _missing(ours[place], theirs[place], corpora.get(place[0]))
         if not missing:
-            return _read(registry, (first, ours[place]), (second, theirs[place]), corpora[place[0]])
+            return _read(texts, (first, ours[place]), (second, theirs[place]), corpora[place[0]])
         problems += missing
     raise InputError(f"{problems[0]}, as it was scored by an older version; {again} again")
 
 
-def _scores(registry: Registry, recipe: Recipe) -> Mapping[_Place, ScoreRecord]:
+def _scores(catalog: Catalog, recipe: Recipe) -> Mapping[_Place, ScoreRecord]:
     """By test set and beam; the last score whose translations were kept, else the last."""
     found: dict[_Place, ScoreRecord] = {}
-    for score in registry.scores(recipe=recipe.digest):
+    for score in catalog.scores(recipe=recipe.digest):
         place = (score.test_digest, score.beam)
         known = found.get(place)
         if known is None or score.hypotheses or not known.hypotheses:
@@ -104,9 +106,9 @@ def _missing(first: ScoreRecord, second: ScoreRecord, corpus: CorpusRecord | Non
 
 
 def _read(
-    registry: Registry, first: tuple[Recipe, ScoreRecord], second: tuple[Recipe, ScoreRecord], corpus: CorpusRecord
+    texts: Texts, first: tuple[Recipe, ScoreRecord], second: tuple[Recipe, ScoreRecord], corpus: CorpusRecord
 ) -> Compared:
     blobs = (first[1].hypotheses, second[1].hypotheses, corpus.references)
-    ours, theirs, references = (registry.lines(blob) if blob else [] for blob in blobs)
+    ours, theirs, references = (texts.read(blob) if blob else [] for blob in blobs)
     score = first[1]
     return Compared(first[0], second[0], score.test, score.test_digest, score.beam, ours, theirs, references)

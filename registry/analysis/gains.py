@@ -11,7 +11,7 @@ from continual_mt.evaluation.transfer import Transfer, forward_transfer, order_t
 from continual_mt.languages import Pair
 from registry.analysis.history import History
 from registry.queries.catalog import Catalog
-from registry.records.entities import ModuleRecord
+from registry.records.artifacts import ModuleRecord
 from registry.records.sequences import View
 
 

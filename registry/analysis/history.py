@@ -12,9 +12,9 @@ from continual_mt.evaluation.forgetting import Matrix
 from continual_mt.evaluation.metrics import METRICS, MetricName
 from continual_mt.languages import Pair
 from registry.queries.catalog import Catalog
-from registry.records.entities import JSONObject
 from registry.records.names import unknown
 from registry.records.sequences import CellRecord, SequenceRecord, View
+from registry.records.values import JSONObject
 
 VIEWS: tuple[View, ...] = ("routed", "through", "shared")
 

@@ -23,7 +23,7 @@ from continual_mt.languages import Pair
 from registry.analysis.gains import TransferResult, against_first, against_scratch, modules_of
 from registry.analysis.history import History, ScoredOn
 from registry.queries.catalog import Catalog
-from registry.records.entities import ModuleRecord
+from registry.records.artifacts import ModuleRecord
 from registry.records.sequences import SequenceRecord, View
 
 MatrixOf = Callable[[MetricName], Matrix]

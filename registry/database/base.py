@@ -14,8 +14,10 @@ from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.errors import InputError
 from continual_mt.languages import SideName
 from continual_mt.model.architecture import Scope
-from registry.records.entities import JobState, JSONObject, Role
+from registry.records.corpora import Role
+from registry.records.jobs import JobState
 from registry.records.sequences import SequenceMode, View
+from registry.records.values import JSONObject
 
 DIGEST_LENGTH = 64
 

@@ -7,7 +7,11 @@ from continual_mt.languages import Pair
 from registry.database import schema
 from registry.records.alignments import AlignmentRecord, EmbeddingRecord
 from registry.records.annotations import AliasMove, AliasRecord
-from registry.records.entities import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry.records.artifacts import ModuleRecord, ParentRecord
+from registry.records.corpora import CorpusRecord
+from registry.records.jobs import JobRecord
+from registry.records.lineage import Lineage
+from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Table, delete, func, insert, literal, select
+from sqlalchemy import URL, Table, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
-from continual_mt.errors import CorruptionError, IncompatibleError
-from registry.blobs import BlobStore
+from continual_mt.errors import CorruptionError, IncompatibleError, UnknownNameError
+from registry.blobs import BlobStore, blobs_place, open_blobs
 from registry.database import schema
 from registry.database.base import UTCDateTime
-from registry.database.location import BACKUP_SETTING
-from registry.maintenance.folders import open_folder
+from registry.database.database import Database
+from registry.database.location import BACKUP_SETTING, Location
 from registry.maintenance.references import is_referenced
 from registry.maintenance.results import Copied, Progress
 from registry.registry import Registry
@@ -61,6 +61,27 @@ def fill(registry: Registry, source: Registry, *, progress: Progress = lambda do
     return _copy(source, registry, check, _raise_counters, progress)
 
 
+def open_folder(folder: Path, *, create: bool = False) -> Registry:
+    """The registry whose records are in a folder's ``registry.db``; a new one has its blobs beside them.
+
+    Raises UnknownNameError when there is none, unless it is to be created.
+    """
+    folder = folder.absolute()
+    if not create and not (folder / "registry.db").is_file():
+        raise UnknownNameError(f"there is no registry in {folder}: it has no registry.db; name a backup or a home")
+    cache = folder / "cache" / "blobs"
+    location = Location(URL.create("sqlite", database=str(folder / "registry.db")), str(folder / "blobs"), cache)
+    database = Database(location, create=create)
+    try:
+        with database.read() as session:
+            setting = session.get_one(schema.Setting, schema.BLOBS_SETTING).value
+        place = setting if "://" in setting else str(folder / setting)
+        return Registry(database, open_blobs(blobs_place(place), cache))
+    except BaseException:
+        database.close()
+        raise
+
+
 def _copy(
     source: Registry,
     target: Registry,
@@ -79,7 +100,7 @@ def _copy(
             finish(writing)
             return records
 
-        target.claim_blobs()
+        target.storage.claim()
         if target.blobs.place == source.blobs.place:
             blobs = copied = size = 0
         else:

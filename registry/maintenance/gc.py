@@ -24,7 +24,7 @@ from registry.database import schema
 from registry.maintenance.references import is_referenced, referenced
 from registry.maintenance.results import Collection, Progress
 from registry.queries.catalog import name_of
-from registry.records.entities import now
+from registry.records.values import now
 from registry.registry import Registry
 
 GRACE = timedelta(days=7)
@@ -49,7 +49,7 @@ def collect(
     future, because a clock was put back, counts as young. Raises StorageError when something cannot be removed,
     IncompatibleError where another registry has blobs in the same place: what it needs would look like an orphan here.
     """
-    _check_alone(registry, registry.claim_blobs() if for_good else registry.identity())
+    _check_alone(registry, registry.storage.claim() if for_good else registry.storage.identity())
     forgotten, kept = _forget(registry, grace, for_good) if forget else ((), ())
     old, young = _split(registry, grace)
     leftovers = [found for found in registry.blobs.leftovers() if _age(found) >= max(grace, WRITING).total_seconds()]

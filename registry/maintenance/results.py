@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from registry.blobs import Leftover, StoredBlob
-from registry.records.entities import JSONObject
+from registry.records.values import JSONObject
 
 Progress = Callable[[int], None]
 """Is told how many blobs are done."""

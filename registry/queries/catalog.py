@@ -17,7 +17,6 @@ from registry.database.row_mapping import (
     alignment_record,
     cell_record,
     corpus_record,
-    job_record,
     module_record,
     parent_record,
     score_record,
@@ -25,8 +24,10 @@ from registry.database.row_mapping import (
 )
 from registry.queries.version_selection import CHAMPION
 from registry.records.alignments import AlignmentRecord
-from registry.records.entities import CorpusRecord, JobRecord, ModuleRecord, ParentOutline, ParentRecord, ScoreRecord
+from registry.records.artifacts import ModuleRecord, ParentOutline, ParentRecord
+from registry.records.corpora import CorpusRecord
 from registry.records.names import ModuleName, full_name, is_printable, unknown
+from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 
 _Parent = TypeVar("_Parent", bound=ParentOutline)
@@ -35,7 +36,7 @@ _DELETED = select(schema.Artifact.__table__.c.id).where(schema.Artifact.__table_
 
 
 class Catalog:
-    """The reading half of the registry.
+    """Parents, modules, corpora, scores, sequences and alignments, as they are on record.
 
     All verbs raise UnknownNameError for names that are not there and RegistryError when the database cannot be used.
     A module is found by ``de-en``, ``de-en:3`` or ``de-en@champion``, with or without ``PARENT/`` in front: without
@@ -58,7 +59,7 @@ class Catalog:
         """A parent; the name may be left out while there is exactly one."""
         return self._one_of(self.parents(), name)
 
-    def _owners(self) -> list[ParentOutline]:
+    def parent_outlines(self) -> list[ParentOutline]:
         """All parents, by name: what recipes and names need of them, without their pieces and corpora."""
         kind = schema.Parent
         query = select(kind.name, kind.source, kind.target, kind.fingerprint).where(kind.deleted.is_(None))
@@ -66,8 +67,9 @@ class Catalog:
             found = [ParentOutline(name, Pair(*pair), mark) for name, *pair, mark in session.execute(query)]
         return sorted(found, key=lambda parent: parent.name)
 
-    def _owner(self, name: str | None = None) -> ParentOutline:
-        return self._one_of(self._owners(), name)
+    def parent_outline(self, name: str | None = None) -> ParentOutline:
+        """As much of a parent as recipes and names need; the name may be left out while there is exactly one."""
+        return self._one_of(self.parent_outlines(), name)
 
     def _one_of(self, parents: Iterable[_Parent], name: str | None) -> _Parent:
         named = {parent.name: parent for parent in parents}
@@ -90,7 +92,7 @@ class Catalog:
         """All modules, or those of one parent, by parent, pair and version."""
         query = select(schema.Module).where(schema.Module.deleted.is_(None))
         if parent is not None:
-            query = query.where(schema.Module.parent_id == parent_id(self._owner(parent).name))
+            query = query.where(schema.Module.parent_id == parent_id(self.parent_outline(parent).name))
         with self._database.read() as session:
             records = [module_record(row) for row in session.scalars(query)]
         return sorted(records, key=lambda record: (record.parent, record.pair, record.version))
@@ -98,7 +100,7 @@ class Catalog:
     def module(self, name: str, *, parent: str | None = None) -> ModuleRecord:
         """A module by name. ``parent`` stands for the part before the slash where the name has none."""
         wanted = ModuleName.parse(name)
-        owner = self._owner(wanted.parent or parent).name
+        owner = self.parent_outline(wanted.parent or parent).name
         with self._database.read() as session:
             row = find_module(session, wanted, owner)
             raise_if_deleted(row)
@@ -142,7 +144,7 @@ class Catalog:
         if pair is not None:
             query = query.where(schema.Score.source == pair.source, schema.Score.target == pair.target)
         if parent is not None:
-            query = query.where(schema.Score.parent_id == parent_id(self._owner(parent).name))
+            query = query.where(schema.Score.parent_id == parent_id(self.parent_outline(parent).name))
         if kind is not None:
             query = query.where(schema.Score.kind == kind)
         if metric is not None:
@@ -159,7 +161,7 @@ class Catalog:
         """All sequences, or those of one parent, in the order in which they were begun; none of a deleted parent."""
         query = select(schema.Sequence).where(schema.Sequence.parent_id.not_in(_DELETED)).order_by(schema.Sequence.id)
         if parent is not None:
-            query = query.where(schema.Sequence.parent_id == parent_id(self._owner(parent).name))
+            query = query.where(schema.Sequence.parent_id == parent_id(self.parent_outline(parent).name))
         with self._database.read() as session:
             return [sequence_record(row) for row in session.scalars(query)]
 
@@ -179,7 +181,7 @@ class Catalog:
         """
         query = select(schema.Alignment).where(schema.Alignment.parent_id.not_in(_DELETED))
         if parent is not None:
-            query = query.where(schema.Alignment.parent_id == parent_id(self._owner(parent).name))
+            query = query.where(schema.Alignment.parent_id == parent_id(self.parent_outline(parent).name))
         with self._database.read() as session:
             records = [alignment_record(row) for row in session.scalars(query)]
             deleted = set(
@@ -189,12 +191,6 @@ class Catalog:
         return sorted(
             there, key=lambda record: (record.first.side, str(record.first), str(record.second), record.lexicon)
         )
-
-    def job(self, digest: str) -> JobRecord | None:
-        """A job and its lease; None when nobody ever held it."""
-        with self._database.read() as session:
-            row = session.get(schema.Job, digest)
-            return None if row is None else job_record(row)
 
 
 def parent_id(name: str) -> ScalarSelect[int]:

@@ -1,4 +1,4 @@
-"""What depends on parents and modules.
+"""What parents and modules were made from, and what depends on them.
 
 A module is *held* by the aliases that stand for it, and by modules that went on from it or replayed its pair while they
 were trained; a parent by its modules. What is held cannot be deleted. Scores, recipes that were run, alignments that
@@ -9,19 +9,40 @@ stand for themselves until the module is restored.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from registry.database import schema
 from registry.queries.catalog import parent_id
+from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.lineage import Relation, modules_in
 from registry.records.names import full_name
 
 _NAMED_AT_ONCE = 1000
 """Of more modules than this, what is said of all of them is read and the rest left out."""
 _Found = Mapping[str, list[Relation]]
+
+
+def made_from(record: ParentRecord | ModuleRecord) -> tuple[Relation, ...]:
+    """Parent, modules that it went on from or replayed, corpora with their licences, job and run."""
+    return tuple(_made_from(record))
+
+
+def _made_from(record: ParentRecord | ModuleRecord) -> Iterator[Relation]:
+    lineage = record.lineage
+    if isinstance(record, ModuleRecord):
+        yield Relation("parent", record.parent, record.parent_fingerprint)
+        for role, name in modules_in(lineage.spec):
+            if name != record.parent:
+                yield Relation(role, name)
+    for role, corpus in lineage.corpora:
+        yield Relation(role, corpus.name, f"{corpus.pair}, {corpus.sentences:,} sentences, {corpus.licence}")
+    if lineage.job is not None:
+        yield Relation("job", lineage.job, f"attempt {lineage.attempt}")
+    if lineage.run is not None:
+        yield Relation("run", lineage.run)
 
 
 def holding_parent(session: Session, parent: str) -> list[Relation]:

@@ -9,7 +9,7 @@ from continual_mt.languages import Pair, SideName, parse_language
 from registry.queries.catalog import Catalog
 from registry.queries.recipe_catalog import RecipeCatalog
 from registry.records.alignments import EmbeddingRecord
-from registry.records.entities import ModuleRecord, ParentRecord
+from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.names import unknown
 
 
@@ -19,7 +19,7 @@ def embeddings_of(catalog: Catalog, parent: ParentRecord) -> list[EmbeddingRecor
 
 
 def two_embeddings(
-    catalog: RecipeCatalog, parent: ParentRecord, names: tuple[str, str], side: SideName | None = None
+    recipes: RecipeCatalog, parent: ParentRecord, names: tuple[str, str], side: SideName | None = None
 ) -> tuple[EmbeddingRecord, EmbeddingRecord]:
     """The tables that two languages mean; ``side`` says which where both are on both.
 
@@ -27,7 +27,7 @@ def two_embeddings(
     (`registry.choice`); ``de-en:1`` is the one that this module brings. Raises UnknownNameError or LanguageError for
     names that stand for no table, IncompatibleError for two that do not belong together.
     """
-    places = _places(catalog, parent, names[0]), _places(catalog, parent, names[1])
+    places = _places(recipes, parent, names[0]), _places(recipes, parent, names[1])
     common = _common_side(places, names, side)
     first, second = (found[common] for found in places)
     check_comparable(first, second)
@@ -57,16 +57,16 @@ def _of_module(module: ModuleRecord) -> EmbeddingRecord:
     return EmbeddingRecord(module.parent, module.side, module.language, module.full_name, digest)
 
 
-def _places(catalog: RecipeCatalog, parent: ParentRecord, name: str) -> dict[SideName, EmbeddingRecord]:
+def _places(recipes: RecipeCatalog, parent: ParentRecord, name: str) -> dict[SideName, EmbeddingRecord]:
     """The sides that a language is on, each with its table there."""
     if ":" in name or "@" in name:
-        module = catalog.module(name, parent=parent.name)
+        module = recipes.catalog.module(name, parent=parent.name)
         if module.parent != parent.name:
             raise IncompatibleError(f"{name} belongs to the parent {module.parent}, not to {parent.name}")
         return {module.side: _of_module(module)}
     language = parse_language(name)
-    modules, own = catalog.selected_modules(parent.name), _own(parent)
-    tables = [_of_module(catalog.module(m.full_name)) for m in modules if m.language == language]
+    modules, own = recipes.selected_modules(parent.name), _own(parent)
+    tables = [_of_module(recipes.catalog.module(m.full_name)) for m in modules if m.language == language]
     # What comes last stays: the parent's own.
     places = {table.side: table for table in [*tables, *own] if table.language == language}
     if not places:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
@@ -13,11 +15,11 @@ from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
 from continual_mt.languages import Pair
 from registry.database import schema
+from registry.database.database import Database
 from registry.queries.catalog import Catalog, parent_id
-from registry.queries.garbage import not_collecting
 from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
 from registry.queries.version_selection import CHAMPION, SelectionPolicy
-from registry.records.entities import ModuleOutline, ModuleRecord, ParentOutline
+from registry.records.artifacts import ModuleOutline, ModuleRecord, ParentOutline
 from registry.records.names import ModuleName, full_name, unknown
 from registry.records.pairs import BEST_METRIC, BestScore, PairEntry
 
@@ -28,11 +30,15 @@ _DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
 _ROWS_AT_ONCE = 500  # of ten thousand, so that few are held beside the records that are made of them
 
 
-class RecipeCatalog(Catalog):
+class RecipeCatalog:
     """What can be run. `SelectionPolicy` chooses the module of each trained pair:
 
     ``modules`` pins versions (``de-en:2``, ``de-en@candidate``) and ``test`` names the test set whose BLEU decides.
     """
+
+    def __init__(self, database: Database, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._database = database
 
     def recipes(
         self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
@@ -42,7 +48,7 @@ class RecipeCatalog(Catalog):
 
     def selected_modules(self, parent: str | None = None) -> list[ModuleOutline]:
         """The module that stands for each trained pair of a parent, by pair."""
-        return list(self._resolver(self._owner(parent)).preferred)
+        return list(self._resolver(self.catalog.parent_outline(parent)).preferred)
 
     def pairs(
         self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
@@ -75,7 +81,7 @@ class RecipeCatalog(Catalog):
         Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit or
         have no part in the pair.
         """
-        pair, owner = Pair(source, target), self._owner(parent)
+        pair, owner = Pair(source, target), self.catalog.parent_outline(parent)
         recipe = self._chosen(pair, owner, kind, xattn, modules, test)
         idle = [
             record.full_name for record in self._pinned(owner, modules).values() if record.key not in recipe.modules
@@ -96,7 +102,7 @@ class RecipeCatalog(Catalog):
         if kind is not None and kind.startswith(_RETENTION):
             if xattn is not None:
                 raise IncompatibleError(f"{kind} says which cross-attention is taken; leave out xattn ({xattn})")
-            module = self.module(kind.removeprefix(_RETENTION), parent=owner.name)
+            module = self.catalog.module(kind.removeprefix(_RETENTION), parent=owner.name)
             resolver = RecipeResolver.of(owner, [])
             return resolver.through(resolver.choose(pair, "original"), module)
         if kind is not None and kind not in PREFERENCE:
@@ -109,7 +115,9 @@ class RecipeCatalog(Catalog):
         recipe = resolver.choose(pair, kind)
         if xattn is None:
             return recipe
-        return resolver.through(recipe, None if xattn == _PARENTS_OWN else self.module(xattn, parent=owner.name))
+        return resolver.through(
+            recipe, None if xattn == _PARENTS_OWN else self.catalog.module(xattn, parent=owner.name)
+        )
 
     def recipe_of(self, digest: str) -> Recipe:
         """The recipe of a digest, or of its first digits, that was run or scored before.
@@ -127,7 +135,7 @@ class RecipeCatalog(Catalog):
             ).all()
             if not rows:
                 raise UnknownNameError(
-                    f"no recipe {digest} was run or scored with the registry in {self.name}; "
+                    f"no recipe {digest} was run or scored with the registry in {self.catalog.name}; "
                     "it may be of another registry, from which its modules can be exported"
                 )
             if len(rows) > 1:
@@ -137,15 +145,16 @@ class RecipeCatalog(Catalog):
             names = found.source_module, found.cross_attention_module, found.target_module
             kind, whole = found.kind, found.digest
             candidates = [_candidates(session, owner, name) for name in names]
-        parent = self._owner(owner)
+        parent = self.catalog.parent_outline(owner)
         for keys in product(*candidates):
             recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys)
             if recipe.digest == whole:
                 return recipe
         for name in filter(None, names):
-            self.module(name)  # raises where one was deleted, and says so
+            self.catalog.module(name)  # raises where one was deleted, and says so
         raise RegistryError(
-            f"no modules of {self.name} have the contents of the recipe {whole}; its database was changed from outside"
+            f"no modules of {self.catalog.name} have the contents of the recipe {whole}; "
+            "its database was changed from outside"
         )
 
     def _best_scores(self, digests: Iterable[str]) -> dict[str, BestScore]:
@@ -160,7 +169,7 @@ class RecipeCatalog(Catalog):
             return {row[0]: BestScore._make(row[1:]) for rows in batches for row in rows}
 
     def _resolvers(self, name: str | None, modules: Sequence[str], test: str | None) -> list[RecipeResolver]:
-        parents = self._owners() if name is None else [self._owner(name)]
+        parents = self.catalog.parent_outlines() if name is None else [self.catalog.parent_outline(name)]
         if modules and len(parents) > 1:
             raise UnknownNameError(
                 f"say which parent {', '.join(modules)} are of: {', '.join(p.name for p in parents)}"
@@ -191,7 +200,7 @@ class RecipeCatalog(Catalog):
             raise InputError(f"modules is a text where a list of names is wanted; write modules=[{names[:80]!r}]")
         pinned: dict[Pair, ModuleRecord] = {}
         for name in names:
-            record = self.module(name, parent=parent.name)
+            record = self.catalog.module(name, parent=parent.name)
             if record.parent != parent.name:
                 raise IncompatibleError(f"{name} belongs to the parent {record.parent}, not to {parent.name}")
             other = pinned.setdefault(record.pair, record)
@@ -288,3 +297,15 @@ def _scores_on(
         if test not in (known := set(session.scalars(tests))):
             raise unknown("test set", test, known)
     return found
+
+
+@contextmanager
+def not_collecting() -> Iterator[None]:
+    """Pause Python's garbage collector, which would look through tens of thousands of records that all stay."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

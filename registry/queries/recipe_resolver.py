@@ -17,7 +17,7 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Group, Scope, trained_groups
 from registry.queries.version_selection import NEWEST, SelectionPolicy, selected_modules
-from registry.records.entities import ModuleOutline, ParentOutline
+from registry.records.artifacts import ModuleOutline, ParentOutline
 from registry.records.names import unknown
 
 PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")

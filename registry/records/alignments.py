@@ -7,7 +7,7 @@ from datetime import datetime
 
 from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.languages import SideName
-from registry.records.entities import JSONObject, now
+from registry.records.values import JSONObject, now
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from continual_mt.languages import Pair
-from registry.records.entities import JSONObject, ModuleRecord, ParentRecord
+from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.names import full_name
+from registry.records.values import JSONObject
 
 
 @dataclass(frozen=True)

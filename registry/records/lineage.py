@@ -1,11 +1,33 @@
-"""The records of lineage: what something was made from, and what depends on it."""
+"""Lineage: what a parent or module was made from, and what depends on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from registry.records.entities import JSONObject, ModuleRecord, ParentRecord
+from registry.records.corpora import CorpusRecord, Role
+from registry.records.values import JSONObject
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What something was made from. ``job`` and ``attempt`` are registered once; ``run`` is MLflow's."""
+
+    corpora: tuple[tuple[Role, CorpusRecord], ...]
+    spec: JSONObject
+    code_version: str
+    job: str | None = None
+    attempt: int = 1
+    run: str | None = None
+
+    def to_json(self) -> JSONObject:
+        return {
+            "corpora": [{"role": role, **corpus.to_json()} for role, corpus in self.corpora],
+            "spec": self.spec,
+            "code_version": self.code_version,
+            "job": self.job,
+            "attempt": self.attempt,
+            "run": self.run,
+        }
 
 
 @dataclass(frozen=True)
@@ -41,26 +63,6 @@ class Relations:
         }
 
 
-def made_from(record: ParentRecord | ModuleRecord) -> tuple[Relation, ...]:
-    """Parent, modules that it went on from or replayed, corpora with their licences, job and run."""
-    return tuple(_made_from(record))
-
-
-def _made_from(record: ParentRecord | ModuleRecord) -> Iterator[Relation]:
-    lineage = record.lineage
-    if isinstance(record, ModuleRecord):
-        yield Relation("parent", record.parent, record.parent_fingerprint)
-        for role, name in modules_in(lineage.spec):
-            if name != record.parent:
-                yield Relation(role, name)
-    for role, corpus in lineage.corpora:
-        yield Relation(role, corpus.name, f"{corpus.pair}, {corpus.sentences:,} sentences, {corpus.licence}")
-    if lineage.job is not None:
-        yield Relation("job", lineage.job, f"attempt {lineage.attempt}")
-    if lineage.run is not None:
-        yield Relation("run", lineage.run)
-
-
 def modules_in(spec: JSONObject) -> list[tuple[str, str]]:
     """What a spec says that training went on from and replayed, by full name; the parent's own pair by its name."""
     start, replayed = spec.get("start"), spec.get("replayed")
@@ -68,3 +70,8 @@ def modules_in(spec: JSONObject) -> list[tuple[str, str]]:
     return found + [
         ("replayed", name) for name in (replayed if isinstance(replayed, list) else []) if isinstance(name, str)
     ]
+
+
+def is_shared(spec: JSONObject) -> bool:
+    """Whether a module that was trained by this spec belongs to a sequence that shares one cross-attention."""
+    return not {"start", "replay"}.isdisjoint(spec)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from continual_mt.artifacts.recipe import Recipe, RecipeKind
 from continual_mt.languages import Pair
-from registry.records.entities import JSONObject
+from registry.records.values import JSONObject
 
 BEST_METRIC = "bleu"
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.languages import Pair
-from registry.records.entities import JSONObject, now
+from registry.records.values import JSONObject, now
 
 SequenceMode = Literal["separate", "shared"]
 View = Literal["routed", "through", "shared"]

@@ -8,28 +8,31 @@ from sqlalchemy import select
 
 from continual_mt.errors import UnknownNameError
 from registry.database import schema
+from registry.database.database import Database
 from registry.database.row_mapping import alias_move, alias_record
 from registry.queries.annotations import annotations_of
-from registry.queries.catalog import parent_id
-from registry.queries.dependents import holding_modules, holding_parent, naming_modules, naming_parent
-from registry.queries.recipe_catalog import RecipeCatalog
+from registry.queries.catalog import Catalog, parent_id
+from registry.queries.dependents import holding_modules, holding_parent, made_from, naming_modules, naming_parent
 from registry.queries.search_query import found_by
 from registry.queries.search_syntax import Query
 from registry.records.annotations import AliasMove, AliasRecord, Annotations, SearchResult
-from registry.records.entities import ModuleRecord, ParentRecord
-from registry.records.lineage import Relations, made_from
+from registry.records.artifacts import ModuleRecord, ParentRecord
+from registry.records.lineage import Relations
 from registry.records.names import AliasName, ModuleName, author, check_note, check_tag, full_name
-from registry.writes import annotation
+from registry.writes import curation_rows
 
 FOUND_AT_MOST = 50
 
 
-class Curation(RecipeCatalog):
+class Curation:
     """Aliases, tags, notes and deletion.
 
     ``name`` is a parent, or a module such as ``de-en:3``. ``who`` is ``user@host`` where it is not given. Besides the
     catalog's errors, verbs that write raise SpecError for text that is not allowed.
     """
+
+    def __init__(self, database: Database, catalog: Catalog) -> None:
+        self._database, self._catalog = database, catalog
 
     def set_alias(
         self, alias: str, version: int | str, *, who: str | None = None, expected: int | None = None
@@ -45,27 +48,27 @@ class Curation(RecipeCatalog):
             if isinstance(version, int)
             else version
         )
-        module = self.module(wanted, parent=name.parent)
-        self._database.write(lambda session: annotation.move_alias(session, name, module.full_name, by, expected))
+        module = self._catalog.module(wanted, parent=name.parent)
+        self._database.write(lambda session: curation_rows.move_alias(session, name, module.full_name, by, expected))
         return AliasRecord(module.parent, module.pair, name.alias, module.version)
 
     def remove_alias(self, alias: str, *, who: str | None = None, expected: int | None = None) -> None:
         """Let an alias stand for nothing; its history stays. Raises UnknownNameError for one that is not set."""
         name, by = self._alias(alias), author(who)
         self.alias(alias)
-        self._database.write(lambda session: annotation.move_alias(session, name, None, by, expected))
+        self._database.write(lambda session: curation_rows.move_alias(session, name, None, by, expected))
 
     def alias(self, alias: str) -> AliasRecord:
         """What an alias stands for. Raises UnknownNameError."""
         name = self._alias(alias)
-        module = self.module(str(name))
+        module = self._catalog.module(str(name))
         return AliasRecord(module.parent, module.pair, name.alias, module.version)
 
     def aliases(self, parent: str | None = None) -> list[AliasRecord]:
         """All aliases, or those of one parent's modules, by name."""
         query = select(schema.Alias)
         if parent is not None:
-            query = query.where(schema.Alias.parent_id == parent_id(self._owner(parent).name))
+            query = query.where(schema.Alias.parent_id == parent_id(self._catalog.parent_outline(parent).name))
         with self._database.read() as session:
             records = [alias_record(row) for row in session.scalars(query)]
         return sorted(records, key=lambda record: record.full_name)
@@ -87,26 +90,26 @@ class Curation(RecipeCatalog):
         for tag in tags:
             check_tag(tag)
         full = self._full_name(name)
-        self._database.write(lambda session: annotation.set_tags(session, full, tags))
+        self._database.write(lambda session: curation_rows.set_tags(session, full, tags))
 
     def untag(self, name: str, *tags: str) -> None:
         """Take tags away, all of them or none. Raises UnknownNameError for one that is not there."""
         full = self._full_name(name)
-        self._database.write(lambda session: annotation.remove_tags(session, full, tags))
+        self._database.write(lambda session: curation_rows.remove_tags(session, full, tags))
 
     def note(self, name: str, text: str, *, who: str | None = None) -> None:
         """Write something down about a parent or module. Notes are never changed."""
         check_note(text)
         full, by = self._full_name(name), author(who)
-        self._database.write(lambda session: annotation.add_note(session, full, text, by))
+        self._database.write(lambda session: curation_rows.add_note(session, full, text, by))
 
-    def annotations(self, record: ParentRecord | ModuleRecord) -> Annotations:
+    def of(self, record: ParentRecord | ModuleRecord) -> Annotations:
         """Aliases, tags and notes of one record, and the moves of aliases to and from it."""
-        return self.all_annotations(record.parent if isinstance(record, ModuleRecord) else record.name).get(
+        return self.of_parent(record.parent if isinstance(record, ModuleRecord) else record.name).get(
             _name(record), Annotations()
         )
 
-    def all_annotations(self, parent: str) -> dict[str, Annotations]:
+    def of_parent(self, parent: str) -> dict[str, Annotations]:
         """What was said of a parent and its modules, by full name; nothing of those of which nothing was said."""
         with self._database.read() as session:
             return annotations_of(session, parent)
@@ -117,7 +120,7 @@ class Curation(RecipeCatalog):
         Raises IncompatibleError, naming them, when aliases stand for it or other modules were made with it.
         """
         by, full = author(who), self._full_name(name, versioned=True)
-        self._database.write(lambda session: annotation.delete_artifact(session, full, by))
+        self._database.write(lambda session: curation_rows.delete_artifact(session, full, by))
         return full
 
     def restore(self, name: str) -> str:
@@ -129,14 +132,14 @@ class Curation(RecipeCatalog):
             full = name
         else:
             module = ModuleName.parse(name)
-            owner, pair = module.parent or self._owner().name, module.pair
+            owner, pair = module.parent or self._catalog.parent_outline().name, module.pair
             full = full_name(owner, pair.source, pair.target, module.version or _say_version(name))
-        self._database.write(lambda session: annotation.restore_artifact(session, full))
+        self._database.write(lambda session: curation_rows.restore_artifact(session, full))
         return full
 
     def lineage(self, name: str) -> Relations:
         """What something was made from, and what depends on it."""
-        record = self.find(name)
+        record = self._catalog.find(name)
         if isinstance(record, ModuleRecord):
             return self.lineages([record])[record.full_name]
         with self._database.read() as session:
@@ -169,10 +172,10 @@ class Curation(RecipeCatalog):
     def _alias(self, text: str) -> AliasName:
         """With the parent's name in it, whether or not the alias is set."""
         name = AliasName.parse(text)
-        return AliasName(self._owner(name.parent).name, name.pair, name.alias)
+        return AliasName(self._catalog.parent_outline(name.parent).name, name.pair, name.alias)
 
     def _full_name(self, name: str, *, versioned: bool = False) -> str:
-        record = self.find(name)
+        record = self._catalog.find(name)
         if versioned and isinstance(record, ModuleRecord) and ModuleName.parse(name).version is None:
             _say_version(name)
         return _name(record)

@@ -9,8 +9,49 @@ from sqlalchemy.orm import Session
 
 from continual_mt.errors import JobHeldError
 from registry.database import schema
-from registry.records.entities import JobState, now
+from registry.database.database import Database
+from registry.database.row_mapping import job_record
+from registry.records.jobs import JobRecord, JobState
 from registry.records.names import unknown
+from registry.records.values import now
+
+LEASE_SECONDS = 60.0
+
+
+class Jobs:
+    """Jobs, and which driver works on each. Verbs for a job that was never held raise UnknownNameError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, digest: str) -> JobRecord | None:
+        """A job and its lease; None if it was never held."""
+        with self._database.read() as session:
+            row = session.get(schema.Job, digest)
+            return None if row is None else job_record(row)
+
+    def hold(self, digest: str, kind: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
+        """Take the lease on a job for some seconds, also one that has expired; a finished job is returned as it is.
+
+        Raises JobHeldError, naming the holder, while another one holds it.
+        """
+        return self._database.write(lambda session: job_record(hold(session, digest, kind, holder, seconds)))
+
+    def renew(self, digest: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
+        """Hold a job for some seconds from now. Raises JobHeldError when the lease was lost to another holder."""
+        return self._database.write(lambda session: job_record(renew(session, digest, holder, seconds)))
+
+    def release(self, digest: str, holder: str, state: JobState) -> JobRecord:
+        """Give a job back: finished, failed or stopped. Raises JobHeldError when another holder has the lease."""
+        return self._database.write(lambda session: job_record(release(session, digest, holder, state)))
+
+    def set_run(self, digest: str, run: str) -> JobRecord:
+        """Note the tracking run of a job, which stays the same through retries."""
+        return self._database.write(lambda session: job_record(set_run(session, digest, run)))
+
+    def again(self, digest: str) -> JobRecord:
+        """Let a finished job run again as its next attempt; a job that is not finished stays as it is."""
+        return self._database.write(lambda session: job_record(again(session, digest)))
 
 
 def find(session: Session, digest: str) -> schema.Job | None:

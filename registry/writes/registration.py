@@ -17,8 +17,11 @@ from registry.database import schema
 from registry.database.row_mapping import parent_record
 from registry.queries.catalog import find_parent, raise_if_deleted
 from registry.queries.recipe_resolver import supervised
-from registry.records.entities import CorpusRecord, JSONObject, Lineage, ParentRecord, is_shared, now
+from registry.records.artifacts import ParentRecord
+from registry.records.corpora import CorpusRecord
+from registry.records.lineage import Lineage, is_shared
 from registry.records.names import unknown
+from registry.records.values import JSONObject, now
 
 if TYPE_CHECKING:
     from continual_mt.artifacts.module import Module

@@ -13,9 +13,9 @@ from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 from registry.database import schema
 from registry.records.alignments import AlignmentRecord
-from registry.records.entities import ScoreRecord
 from registry.records.names import unknown
 from registry.records.pairs import BEST_METRIC
+from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 from registry.writes.registration import parent_row
 

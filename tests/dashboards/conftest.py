@@ -61,7 +61,7 @@ def filled_home(
             registry.register_module(
                 "base", make_module(parent, pair, seed=seed), lineage=replace(lineage, run="run-7")
             )
-        for recipe in registry.recipes():
+        for recipe in registry.recipe_catalog.recipes():
             if recipe.kind != "retention":
                 registry.register_scores(scored(registry, recipe, django_catalogs, kept=str(recipe.pair) != "fr-es"))
         register_sequences(registry)
@@ -73,9 +73,9 @@ def scored(registry: Registry, recipe: Recipe, text: dict[str, list[str]], *, ke
     """Scores of real translations; their values are made up, since models that were never trained all score nothing."""
     sources, references = (text[language][:TESTED] for language in (recipe.pair.source, recipe.pair.target))
     digest = f"{recipe.pair}".encode().hex().ljust(64, "0")
-    blobs = [registry.store_lines(lines) for lines in (sources, references)]
+    blobs = [registry.texts.store(lines) for lines in (sources, references)]
     registry.register_corpus(CorpusRecord(digest, recipe.pair, "test", TESTED, 0, "BSD-3-Clause", *blobs))
-    hypotheses = registry.store_lines(registry.run(recipe).translate(sources, beam=1)) if kept else None
+    hypotheses = registry.texts.store(registry.run(recipe).translate(sources, beam=1)) if kept else None
     return [
         ScoreRecord.of(
             recipe,
@@ -99,7 +99,7 @@ def register_sequences(registry: Registry) -> None:
         registry.register_sequence(record)
     reached = [["fr-en"], ["fr-en", "de-en"], ["fr-en", "de-en", "fr-es", "de-es"]]
     for position, pairs in enumerate(reached):
-        registry.set_cells(
+        registry.register_cells(
             SEPARATE.digest,
             position,
             [
@@ -111,12 +111,12 @@ def register_sequences(registry: Registry) -> None:
         )
     for position, pairs in enumerate(reached[:2]):
         cells = [cell(registry, SHARED, position, "shared", pair, "bleu") for pair in pairs]
-        registry.set_cells(SHARED.digest, position, cells)
+        registry.register_cells(SHARED.digest, position, cells)
 
 
 def cell(registry: Registry, sequence: SequenceRecord, position: int, view: str, pair: str, metric: str) -> CellRecord:
     languages = Pair.parse(pair)
-    recipe = registry.recipe(languages.source, languages.target)
+    recipe = registry.recipe_catalog.recipe(languages.source, languages.target)
     lost = 0.0 if view == "routed" else 2.5 * position
     return CellRecord(
         sequence=sequence.digest,
@@ -136,7 +136,7 @@ def cell(registry: Registry, sequence: SequenceRecord, position: int, view: str,
 
 def keep_alignment(registry: Registry) -> AlignmentRecord:
     """German beside French, by words that both spell alike."""
-    tables = two_embeddings(registry, registry.parent(), ("de", "fr"))
+    tables = two_embeddings(registry.recipe_catalog, registry.parent(), ("de", "fr"))
     german, french = map(registry.load_embedding, tables)
     pieces = set(german.side.tokenizer.pieces) & set(french.side.tokenizer.pieces)
     words = [piece[1:] for piece in sorted(pieces) if piece.startswith("▁") and len(piece) > 1]

@@ -71,7 +71,7 @@ def assert_one_module(home: Path, run: str | None) -> None:
         assert module.full_name == "es-en/pt-en:1"
         assert module.lineage.run == run
         assert module.lineage.job is not None
-        job = registry.job(module.lineage.job)
+        job = registry.jobs.get(module.lineage.job)
         assert job is not None
         assert (job.state, job.run, job.holder) == ("finished", run, None)
 

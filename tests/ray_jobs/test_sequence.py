@@ -66,8 +66,8 @@ def home(
 
 def test_routed_and_through(home: Path) -> None:
     with Registry.open(home) as registry:
-        separate = registry.sequences()[0]
-        cells = registry.cells(separate.digest)
+        separate = registry.catalog.sequences()[0]
+        cells = registry.catalog.cells(separate.digest)
     assert (separate.name, separate.mode, separate.additions) == (
         "separate",
         "separate",
@@ -90,7 +90,7 @@ def test_routed_and_through(home: Path) -> None:
 
 def test_routed_nothing_is_forgotten(home: Path) -> None:
     with Registry.open(home) as registry:
-        cells = registry.cells(registry.sequences()[0].digest)
+        cells = registry.catalog.cells(registry.catalog.sequences()[0].digest)
     for pair in ("es-en", "pt-en"):
         values = {(c.metric, c.value) for c in cells if c.view == "routed" and str(c.pair) == pair}
         assert len(values) == 2, "one value of each metric, at every position"
@@ -98,8 +98,8 @@ def test_routed_nothing_is_forgotten(home: Path) -> None:
 
 def test_a_shared_cross_attention_is_trained_on(home: Path) -> None:
     with Registry.open(home) as registry:
-        shared = registry.sequences()[1]
-        cells = registry.cells(shared.digest)
+        shared = registry.catalog.sequences()[1]
+        cells = registry.catalog.cells(shared.digest)
         assert table(cells, "shared") == {
             "es-en": [(0, "original"), (1, "retention"), (2, "retention")],
             "pt-en": [(1, "supervised"), (2, "retention")],
@@ -107,7 +107,11 @@ def test_a_shared_cross_attention_is_trained_on(home: Path) -> None:
             "pt-de": [(2, "zero-shot")],
         }
         # The first addition is the same work in both modes, and is not done twice.
-        named = {cell.module for sequence in registry.sequences()[:2] for cell in registry.cells(sequence.digest)}
+        named = {
+            cell.module
+            for sequence in registry.catalog.sequences()[:2]
+            for cell in registry.catalog.cells(sequence.digest)
+        }
         assert named == {None, "es-en/pt-en:1", "es-en/es-de:1", "es-en/es-de:2"}
         second = registry.module("es-de:2")
         assert second.lineage.spec["start"] == "es-en/pt-en:1"
@@ -118,17 +122,17 @@ def test_a_shared_cross_attention_is_trained_on(home: Path) -> None:
         assert distances[0] < distances[1]
         # What forgets is never taken unless it is named.
         assert registry.module("es-de").full_name == "es-en/es-de:1"
-        taken = registry.recipe("es", "de").target
+        taken = registry.recipe_catalog.recipe("es", "de").target
         assert taken is not None
         assert taken.name == "es-en/es-de:1"
 
 
 def test_earlier_pairs_are_replayed(home: Path) -> None:
     with Registry.open(home) as registry:
-        shared, replayed = registry.sequences()[1:]
+        shared, replayed = registry.catalog.sequences()[1:]
         assert replayed.digest != shared.digest
-        cells = registry.cells(replayed.digest)
-        assert table(cells, "shared") == table(registry.cells(shared.digest), "shared")
+        cells = registry.catalog.cells(replayed.digest)
+        assert table(cells, "shared") == table(registry.catalog.cells(shared.digest), "shared")
         assert {cell.module for cell in cells} == {None, "es-en/pt-en:2", "es-en/es-de:3"}
         parent, first, second = registry.parent("es-en"), registry.module("pt-en:2"), registry.module("es-de:3")
         texts = [
@@ -165,7 +169,7 @@ def test_a_parents_text_that_is_gone_is_missed_before_anything_is_written(
     with Driver(Home(tmp_path / "other")) as driver:
         with pytest.raises(CorpusError, match=r"gone.es \+ gone.en: cannot be replayed .*put it back .* leave out rep"):
             add_sequence(driver, replaying(addition_values, tmp_path))
-        assert (driver.registry.sequences(), driver.registry.modules()) == ([], [])
+        assert (driver.registry.catalog.sequences(), driver.registry.modules()) == ([], [])
 
 
 def test_of_an_imported_parent_only_additions_are_replayed(
@@ -174,7 +178,7 @@ def test_of_an_imported_parent_only_additions_are_replayed(
     """That is said before the work begins, which another driver holds here."""
     spec, parent = replaying(addition_values, tmp_path), registry.parent("es-en")
     digest = sequence_digest(spec, [resolve(spec.additions[0], parent, tmp_path)])
-    registry.hold_job(digest, "sequence", "elsewhere:1:x", 60)
+    registry.jobs.hold(digest, "sequence", "elsewhere:1:x", 60)
     said = io.StringIO()
     with (
         Driver(Home(tmp_path / "home"), display=Display(Console(file=said))) as driver,
@@ -186,7 +190,7 @@ def test_of_an_imported_parent_only_additions_are_replayed(
 
 def test_hypotheses_and_test_sets_are_kept(home: Path) -> None:
     with Registry.open(home) as registry:
-        corpora = {corpus.digest: corpus for corpus in registry.corpora()}
+        corpora = {corpus.digest: corpus for corpus in registry.catalog.corpora()}
         scores = registry.scores()
         assert scores
         for score in scores:
@@ -194,19 +198,19 @@ def test_hypotheses_and_test_sets_are_kept(home: Path) -> None:
             assert score.hypotheses is not None
             assert corpus.sources is not None
             assert corpus.references is not None
-            lines = {len(registry.lines(blob)) for blob in (score.hypotheses, corpus.sources, corpus.references)}
+            lines = {len(registry.texts.read(blob)) for blob in (score.hypotheses, corpus.sources, corpus.references)}
             assert lines == {score.sentences}
 
 
 def test_a_finished_sequence_is_not_measured_again(home: Path, specs: dict[str, SequenceSpec]) -> None:
     with Registry.open(home) as registry:
-        separate = registry.sequences()[0]
-        before = registry.cells(separate.digest)
+        separate = registry.catalog.sequences()[0]
+        before = registry.catalog.cells(separate.digest)
     with Driver(Home(home)) as driver:
         outcomes = add_sequence(driver, specs["separate"])
     assert not any(outcome.trained_now for outcome in outcomes)
     with Registry.open(home) as registry:
-        assert registry.cells(separate.digest) == before
+        assert registry.catalog.cells(separate.digest) == before
 
 
 def test_what_trained_together_is_what_one_after_the_other_gives(
@@ -220,8 +224,8 @@ def test_what_trained_together_is_what_one_after_the_other_gives(
     with Registry.open(apart) as one, Registry.open(home) as other:
         for name in ("pt-en:1", "es-de:1"):
             assert one.module(name).digest == other.module(name).digest
-        (sequence,) = one.sequences()
-        assert one.cells(sequence.digest) == other.cells(sequence.digest) != []
+        (sequence,) = one.catalog.sequences()
+        assert one.catalog.cells(sequence.digest) == other.catalog.cells(sequence.digest) != []
 
 
 @pytest.mark.parametrize("mode", ["separate", "shared"])
@@ -235,7 +239,7 @@ def test_an_addition_that_another_driver_holds_fails_alone(
         job = resolve(held, driver.registry.parent(), driver.home.cache)
         if mode == "shared":
             job = dataclasses.replace(job, start=driver.registry.module("pt-en"))
-        driver.registry.hold_job(job.digest, "addition", "elsewhere:1:abcdefgh", 600)
+        driver.registry.jobs.hold(job.digest, "addition", "elsewhere:1:abcdefgh", 600)
         said = r"job \w+ \(addition\) is held by elsewhere:1:abcdefgh"
         expected: tuple[type[Exception], str] = {
             "separate": (AdditionsError, rf"sequence x: one addition failed:\n  - es-pt xattn: {said}"),
@@ -243,9 +247,9 @@ def test_an_addition_that_another_driver_holds_fails_alone(
         }[mode]
         with pytest.raises(expected[0], match=expected[1]):
             add_sequence(driver, spec)
-        *_, sequence = driver.registry.sequences()
-        assert {cell.position for cell in driver.registry.cells(sequence.digest)} == {0, 1}
-        held_sequence = driver.registry.job(sequence.digest)
+        *_, sequence = driver.registry.catalog.sequences()
+        assert {cell.position for cell in driver.registry.catalog.cells(sequence.digest)} == {0, 1}
+        held_sequence = driver.registry.jobs.get(sequence.digest)
     assert held_sequence is not None
     assert held_sequence.state == "failed"
 
@@ -257,7 +261,7 @@ def test_a_sequence_that_another_driver_holds_is_named(
     spec = SequenceSpec.model_validate({"name": "x", "parent": "es-en", "additions": (addition_spec("es-pt"),)})
     with Driver(Home(home)) as driver:
         jobs = [resolve(addition, driver.registry.parent(), driver.home.cache) for addition in spec.additions]
-        driver.registry.hold_job(sequence_digest(spec, jobs, None), "sequence", "elsewhere:1:abcdefgh", 600)
+        driver.registry.jobs.hold(sequence_digest(spec, jobs, None), "sequence", "elsewhere:1:abcdefgh", 600)
         with pytest.raises(
             JobHeldError, match=r"^the sequence x: job \w+ \(sequence\) is held by elsewhere:1:abcdefgh"
         ):
@@ -277,7 +281,7 @@ def test_what_the_cluster_is_too_small_for_is_told_of_before_anything_is_scored(
         ):
             add_sequence(driver, spec)
         assert driver.registry.scores() == before
-        assert "x" not in {sequence.name for sequence in driver.registry.sequences()}
+        assert "x" not in {sequence.name for sequence in driver.registry.catalog.sequences()}
 
 
 @pytest.mark.parametrize(("scopes", "named"), [(["scratch"], "scratch"), (["body", "xattn"], "body, xattn")])

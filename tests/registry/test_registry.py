@@ -90,7 +90,7 @@ def test_lineage_comes_back(registry: Registry, parent: Parent, corpus: CorpusRe
 
 
 def test_every_recipe_can_be_assembled(filled: Registry) -> None:
-    for recipe in filled.recipes():
+    for recipe in filled.recipe_catalog.recipes():
         model = filled.run(recipe)
         assert model.recipe == recipe
         translations = model.translate(["Guten Tag", ""], beam=1)
@@ -217,7 +217,7 @@ def test_a_damaged_piece_stops_only_what_needs_it(filled: Registry) -> None:
     for verb in (lambda: filled.load_module("fr-es"), lambda: filled.assemble("de", "es")):
         with pytest.raises(CorruptionError, match=f"blob {digest} is damaged: the 100 bytes in {path}"):
             verb()
-    assert filled.assemble("de", "en").recipe == filled.recipe("de", "en")
+    assert filled.assemble("de", "en").recipe == filled.recipe_catalog.recipe("de", "en")
 
 
 @only_sqlite
@@ -262,7 +262,7 @@ def test_blobs_elsewhere_are_found_again(
     with Registry.open(tmp_path / "home") as opened:
         assert opened.blobs.folder == tmp_path / "blobs"
         opened.load_parent()
-        assert opened.local_parts == (
+        assert opened.storage.local_parts == (
             f"the records in {tmp_path}/home/registry.db",
             f"the blobs in {tmp_path}/blobs",
         )
@@ -280,7 +280,7 @@ def test_a_registry_that_names_other_content_is_found_out(
     filled: Registry, make_parent: MakeParent, lineage: Lineage
 ) -> None:
     other = filled.register_parent("other", make_parent(seed=9), lineage=lineage)
-    filled._database.write(
+    filled.database.write(
         lambda session: session.execute(
             text("UPDATE pieces SET digest = :digest WHERE artifact_id = 1 AND name = 'encoder.safetensors'"),
             {"digest": other.pieces["encoder.safetensors"]},

@@ -54,8 +54,7 @@ def fill(
     to a place for the blobs, a registry moves there.
     """
     from registry import Registry
-    from registry.maintenance.backup import fill
-    from registry.maintenance.folders import open_folder
+    from registry.maintenance.backup import fill, open_folder
 
     with (
         open_folder(expanded(source)) as read,

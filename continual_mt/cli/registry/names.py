@@ -59,12 +59,12 @@ def alias(
         raise InputError(f"--if-at {if_at} says when {name} is moved; give the version, too, or --remove")
     with Registry.open(Home.resolve(home).path) as registry:
         if remove:
-            registry.remove_alias(name, who=who, expected=if_at)
+            registry.annotations.remove_alias(name, who=who, expected=if_at)
         elif version is not None:
             wanted = int(version) if version.isascii() and version.isdigit() else version
-            registry.set_alias(name, wanted, who=who, expected=if_at)
-        moves = registry.alias_history(name)
-        present = None if remove or (moves and moves[-1].to_version is None) else registry.alias(name)
+            registry.annotations.set_alias(name, wanted, who=who, expected=if_at)
+        moves = registry.annotations.alias_history(name)
+        present = None if remove or (moves and moves[-1].to_version is None) else registry.annotations.alias(name)
         shared = present is not None and registry.module(present.module).shared
     if shared and version is not None:
         say(f"{version} was trained in a sequence that shares one cross-attention; {name} stands for it all the same")
@@ -93,7 +93,7 @@ def tag(
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        (registry.untag if remove else registry.tag)(name, *tags)
+        (registry.annotations.untag if remove else registry.annotations.tag)(name, *tags)
         _print_remarks(registry, name, as_json)
 
 
@@ -108,7 +108,7 @@ def note(
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        registry.note(name, text, who=who)
+        registry.annotations.note(name, text, who=who)
         _print_remarks(registry, name, as_json)
 
 
@@ -120,7 +120,7 @@ def delete(name: Name, who: Who = None, home: options.Home = None, as_json: opti
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        full = registry.delete(name, who=who)
+        full = registry.annotations.delete(name, who=who)
     if as_json:
         print_json({"deleted": full})
     else:
@@ -132,7 +132,7 @@ def restore(name: Name, home: options.Home = None, as_json: options.Json = False
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        full = registry.restore(name)
+        full = registry.annotations.restore(name)
     if as_json:
         print_json({"restored": full})
     else:
@@ -143,9 +143,9 @@ def _print_remarks(registry: Registry, name: str, as_json: bool) -> None:
     from dashboards.tables.annotations import annotation_facts
     from registry import ParentRecord
 
-    record = registry.find(name)
+    record = registry.catalog.find(name)
     annotations, full = (
-        registry.annotations(record),
+        registry.annotations.of(record),
         record.name if isinstance(record, ParentRecord) else record.full_name,
     )
     if as_json:

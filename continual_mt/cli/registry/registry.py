@@ -42,7 +42,9 @@ def list_all(
         return
     with Registry.open(Home.resolve(home).path) as opened:
         parents, modules = opened.parents(), opened.modules()
-        annotations = {name: said for parent in parents for name, said in opened.all_annotations(parent.name).items()}
+        annotations = {
+            name: said for parent in parents for name, said in opened.annotations.of_parent(parent.name).items()
+        }
     if as_json:
         print_json(
             {
@@ -61,7 +63,7 @@ def _list_deleted(home: options.Home, as_json: bool) -> None:
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as opened:
-        found = opened.search("deleted=true", limit=None).found
+        found = opened.annotations.search("deleted=true", limit=None).found
     if as_json:
         print_json([one.to_json() for one in found])
     elif found:
@@ -89,8 +91,8 @@ def show(
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as opened:
-        record = opened.find(name)
-        scores, annotations = _scores_of(opened, record), opened.annotations(record)
+        record = opened.catalog.find(name)
+        scores, annotations = _scores_of(opened, record), opened.annotations.of(record)
     if as_json:
         print_json({**_described(record, annotations), "scores": [score.to_json() for score in scores]})
     else:

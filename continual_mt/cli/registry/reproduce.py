@@ -60,7 +60,7 @@ def reproduce(
 
     resources = _resources(settings or [], address or os.environ.get(ADDRESS_VARIABLE), corpora)
     with Driver(Home.resolve(home), address=address) as driver:
-        record = driver.registry.find(name)
+        record = driver.registry.catalog.find(name)
         found = train_again(driver, record, corpora=corpora and expanded(corpora), resources=resources)
     if as_json:
         print_json(found.to_json())

@@ -39,7 +39,7 @@ def search(
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        result = registry.search(" ".join(words or ()), limit=limit)
+        result = registry.annotations.search(" ".join(words or ()), limit=limit)
     if as_json:
         print_json(result.to_json())
         return
@@ -58,7 +58,7 @@ def lineage(name: Name, home: options.Home = None, as_json: options.Json = False
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        relations = registry.lineage(name)
+        relations = registry.annotations.lineage(name)
     if as_json:
         print_json(relations.to_json())
         return

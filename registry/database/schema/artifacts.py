@@ -14,7 +14,8 @@ from sqlalchemy.schema import SchemaItem
 from continual_mt.languages import SideName
 from continual_mt.model.architecture import Scope
 from registry.database.base import DIGEST_LENGTH, Base
-from registry.records.entities import JSONObject, Role
+from registry.records.corpora import Role
+from registry.records.values import JSONObject
 
 
 class Blob(Base):

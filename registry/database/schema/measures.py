@@ -12,8 +12,8 @@ from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.languages import SideName
 from registry.database.base import DIGEST_LENGTH, Base
 from registry.database.schema.artifacts import Parent
-from registry.records.entities import JSONObject
 from registry.records.sequences import SequenceMode, View
+from registry.records.values import JSONObject
 
 _BLEU = text("metric = 'bleu'")
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.schema import SchemaItem
 
 from registry.database.base import DIGEST_LENGTH, Base
-from registry.records.entities import JobState
+from registry.records.jobs import JobState
 
 BLOBS_SETTING = "blobs"
 IDENTITY_SETTING = "identity"

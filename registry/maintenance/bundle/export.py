@@ -17,7 +17,7 @@ from registry.maintenance.bundle import archive
 from registry.maintenance.bundle.manifest import CorpusEntry, Manifest, ModuleEntry, NoteEntry, ParentEntry, ScoreEntry
 from registry.maintenance.results import Progress
 from registry.queries.catalog import name_of
-from registry.records.entities import JSONObject, now
+from registry.records.values import JSONObject, now
 from registry.registry import Registry
 
 

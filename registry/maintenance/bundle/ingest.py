@@ -15,7 +15,10 @@ from continual_mt.model.architecture import Scope
 from registry.database import schema
 from registry.maintenance.bundle.manifest import ArtifactEntry, Manifest, ModuleEntry, ParentEntry, ScoreEntry
 from registry.queries.catalog import find_parent, name_of
-from registry.records.entities import CorpusRecord, JSONObject, Lineage, ScoreRecord, now
+from registry.records.corpora import CorpusRecord
+from registry.records.lineage import Lineage
+from registry.records.scores import ScoreRecord
+from registry.records.values import JSONObject, now
 from registry.writes import registration, scoring
 from registry.writes.registration import StoredPiece
 

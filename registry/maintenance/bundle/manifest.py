@@ -12,8 +12,9 @@ from pydantic.types import AwareDatetime
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
 from continual_mt.errors import ContinualMTError, CorruptionError
 from continual_mt.languages import Pair
-from registry.records.entities import Role, ScoreRecord
+from registry.records.corpora import Role
 from registry.records.names import ModuleName, author, check_note, check_parent_name, check_tag, is_free_alias
+from registry.records.scores import ScoreRecord
 
 FORMAT = 1
 MAXIMUM_BYTES = 64 << 20

@@ -60,7 +60,7 @@ def import_bundle(
                     registry.blobs.put(bundle.read(digest))
             return receive(session, bundle.manifest, contents, parent)
 
-        registry.claim_blobs()
+        registry.storage.claim()
         _check_room(registry.blobs, sum(sizes.values()))
         for digest in sizes:
             registry.blobs.put(bundle.read(digest))

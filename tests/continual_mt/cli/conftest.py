@@ -51,7 +51,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
 
 
 def score(registry: Registry, pair: str, metric: str, value: float, kind: str | None = None) -> ScoreRecord:
-    recipe = registry.recipe(*pair.split("-"), kind=kind)
+    recipe = registry.recipe_catalog.recipe(*pair.split("-"), kind=kind)
     return ScoreRecord.of(
         recipe,
         test="test",

@@ -12,7 +12,7 @@ import torch
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from registry import Lineage, Registry
-from registry.records.entities import JSONObject
+from registry.records.values import JSONObject
 
 LINEAGE = Lineage(corpora=(), spec={"seed": 1}, code_version="0.1.0")
 
@@ -120,12 +120,12 @@ def test_a_map_is_drawn(align: Any, tmp_path: Path) -> None:
 def test_a_result_is_kept_when_told_to(align: Any, home: Path, lexicon: Path) -> None:
     data = json.loads(align("pt", "es", "--json").out)
     with Registry.open(home) as registry:
-        assert registry.alignments() == []
+        assert registry.catalog.alignments() == []
         for _ in range(2):
             result = align("pt", "es", "--keep")
             assert result.code == 0
             assert "stored; 'continual-mt dashboard' and 'continual-mt report' show it\n" in result.err
-        [kept] = registry.alignments()
+        [kept] = registry.catalog.alignments()
         assert (kept.first.to_json(), kept.second.to_json()) == (data["first"], data["second"])
         assert (kept.lexicon, kept.entries) == (lexicon.name, data["words"])
         figures = [{name: value for name, value in one.items() if name != "neighbours"} for one in data["results"]]

@@ -46,7 +46,7 @@ def recorded(home: Path) -> Path:
                 for test, extra in (("books", 0.0), ("news", 1.0))
                 if position == place
             ]
-            registry.set_cells(LATIN.digest, place, cells)
+            registry.register_cells(LATIN.digest, place, cells)
     return home
 
 

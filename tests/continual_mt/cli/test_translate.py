@@ -43,7 +43,7 @@ def test_standard_input_to_standard_output(translate: Any, shared_home: Path, pa
     assert result.out == translated(shared_home, ["Hola a todos.", "Buenos días"], pair, recipe)
     source, target = pair.split("-")
     with Registry.open(shared_home) as registry:
-        taken = registry.recipe(source, target, kind=recipe)
+        taken = registry.recipe_catalog.recipe(source, target, kind=recipe)
     assert result.err == f"{taken}; digest {taken.digest}\n"
     assert translate(pair=taken.digest[:12], stdin="Hola a todos.\nBuenos días\n").out == result.out
 

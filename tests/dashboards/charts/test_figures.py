@@ -66,7 +66,7 @@ def test_a_large_matrix_has_marks_in_the_place_of_words() -> None:
 
 
 def test_a_sheet_and_curves(filled: Registry) -> None:
-    sheets = sequence_sheets(SEPARATE, filled.cells(SEPARATE.digest), "bleu")
+    sheets = sequence_sheets(SEPARATE, filled.catalog.cells(SEPARATE.digest), "bleu")
     heatmap = sheet_figure(sheets[1]).data[0]
     assert list(heatmap.x) == ["0", "1 de-en", "2 fr-es"]
     assert list(heatmap.z[1]) == [None, 35.5, 33.0]

@@ -35,7 +35,7 @@ def colours(picture: bytes) -> int:
 
 
 def test_every_view_is_a_picture(filled: Registry) -> None:
-    sheets = sequence_sheets(SEPARATE, filled.cells(SEPARATE.digest), "bleu")
+    sheets = sequence_sheets(SEPARATE, filled.catalog.cells(SEPARATE.digest), "bleu")
     matrix = pair_matrix(filled.pairs(), filled.scores(), "bleu")
     drawn = [
         matrix_picture(matrix, "BLEU"),

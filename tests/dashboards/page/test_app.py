@@ -100,7 +100,7 @@ def test_alignment(opened: Browser, filled_home: Path) -> None:
     opened.click("#look-up")
     nearest = opened.text("#neighbours", "Nearest to der in fr (parent), by CSLS")
     with Registry.open(filled_home) as registry:
-        tables = two_embeddings(registry, registry.parent(), ("de", "fr"))
+        tables = two_embeddings(registry.recipe_catalog, registry.parent(), ("de", "fr"))
         expected = Neighbourhood.of(*map(registry.load_embedding, tables)).nearest("der")
     assert nearest.split()[-30:] == [
         word for rank, one in enumerate(expected, start=1) for word in (f"{rank}", one.piece, f"{one.cosine:.2f}")
@@ -126,9 +126,9 @@ def test_a_module_shows_what_was_said_of_it_and_its_lineage_both_ways(
     home: Path, browser: Browser, start_page: Callable[[Path], Page]
 ) -> None:
     with Registry.open(home) as registry:
-        registry.set_alias("de-en@champion", 1, who="ada")
-        registry.tag("de-en:1", "news")
-        registry.note("de-en:1", "<b>Numbers</b> are wrong.", who="ada")
+        registry.annotations.set_alias("de-en@champion", 1, who="ada")
+        registry.annotations.tag("de-en:1", "news")
+        registry.annotations.note("de-en:1", "<b>Numbers</b> are wrong.", who="ada")
     browser.open(start_page(home).address)
     browser.click("#tab-modules")
     browser.text("#modules", "base/de-en:1: new source de, xattn; @champion; news")

@@ -17,7 +17,7 @@ def test_a_sentence_and_its_recipe(filled: Registry, home: Path) -> None:
     for pair in ("de-es", "fr-en", "de-es"):
         source, target = pair.split("-")
         translated = sentences.translate(source, target, "base", " Guten\nTag ")
-        assert translated.recipe == filled.recipe(source, target)
+        assert translated.recipe == filled.recipe_catalog.recipe(source, target)
         assert translated.text == filled.assemble(source, target).translate(["Guten Tag"])[0]
     sentences.close()
 

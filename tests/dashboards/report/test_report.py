@@ -57,9 +57,9 @@ def test_the_report_is_one_file_that_loads_nothing(filled: Registry) -> None:
 
 
 def test_the_report_shows_aliases_tags_notes_and_what_depends_on_a_module(filled: Registry) -> None:
-    filled.set_alias("de-en@champion", 1, who="ada")
-    filled.tag("de-en:1", "news")
-    filled.note("de-en:1", "<b>Numbers</b> are wrong.", who="ada")
+    filled.annotations.set_alias("de-en@champion", 1, who="ada")
+    filled.annotations.tag("de-en:1", "news")
+    filled.annotations.note("de-en:1", "<b>Numbers</b> are wrong.", who="ada")
     text = Loads(report(filled)).text
     for words in (
         "base/de-en:1: new source de, xattn; @champion; news",
@@ -80,7 +80,7 @@ def test_samples_are_bounded_and_the_report_says_so(filled: Registry, monkeypatc
 
 def test_maps_are_bounded_and_the_report_says_so(filled: Registry, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dashboards.report.report.MAPS", 1)
-    [kept] = filled.alignments()
+    [kept] = filled.catalog.alignments()
     filled.register_alignment(kept.first, kept.second, Lexicon("other.tsv", {"de": ("de",)}), kept.results)
     text = Loads(report(filled)).text
     assert "Maps of 1 of the 2." in text

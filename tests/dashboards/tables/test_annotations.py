@@ -17,10 +17,10 @@ from registry import Annotations, Registry, Relation, Relations
 
 
 def described(filled: Registry) -> Annotations:
-    filled.set_alias("de-en@champion", 1, who="ada")
-    filled.tag("de-en:1", "news")
-    filled.note("de-en:1", "Numbers are wrong.", who="ada")
-    return filled.annotations(filled.module("de-en:1"))
+    filled.annotations.set_alias("de-en@champion", 1, who="ada")
+    filled.annotations.tag("de-en:1", "news")
+    filled.annotations.note("de-en:1", "Numbers are wrong.", who="ada")
+    return filled.annotations.of(filled.module("de-en:1"))
 
 
 def test_what_was_said_of_a_module(filled: Registry) -> None:
@@ -33,7 +33,7 @@ def test_what_was_said_of_a_module(filled: Registry) -> None:
     assert annotation_facts(Annotations()) == []
     [row] = moves_table(annotations.moves).rows
     assert list(row[:4]) == ["base/de-en@champion", "-", "1", "ada"]
-    tables = dict(module_tables(module, annotations, filled.lineages([module])["base/de-en:1"]))
+    tables = dict(module_tables(module, annotations, filled.annotations.lineages([module])["base/de-en:1"]))
     assert list(tables) == ["corpora", "dependents", "alias history"]
     rows = [list(row) for row in tables["dependents"].rows]
     assert rows[0] == ["alias", "base/de-en@champion", "-", "yes"]
@@ -50,21 +50,21 @@ def test_many_recipes_are_counted() -> None:
 
 def test_what_a_search_found(filled: Registry) -> None:
     described(filled)
-    head, line = plain(found_table(filled.search("tag=news").found)).splitlines()
+    head, line = plain(found_table(filled.annotations.search("tag=news").found)).splitlines()
     assert head.split() == ["name", "what", "parameters", "stored", "BLEU", "aliases", "tags", "created"]
     assert line.startswith("base/de-en:1  new source de, xattn  ")
-    filled.delete("fr-es:1", who="eve")
-    table = found_table(filled.search("deleted=true").found)
+    filled.annotations.delete("fr-es:1", who="eve")
+    table = found_table(filled.annotations.search("deleted=true").found)
     assert table.columns[-1].name == "deleted"
     assert table.rows[0][-1].endswith(" UTC, eve")
 
 
 def test_aliases_and_tags_get_a_column_where_there_are_any(filled: Registry) -> None:
     described(filled)
-    table = storage_table(filled.parents(), filled.modules(), annotations=filled.all_annotations("base"))
+    table = storage_table(filled.parents(), filled.modules(), annotations=filled.annotations.of_parent("base"))
     assert [column.name for column in table.columns][-2:] == ["aliases", "tags"]
     assert [list(row[-2:]) for row in table.rows] == [["-", "-"], ["champion", "news"], ["-", "-"]]
-    untagged = {"base/de-en:1": replace(filled.all_annotations("base")["base/de-en:1"], tags=())}
+    untagged = {"base/de-en:1": replace(filled.annotations.of_parent("base")["base/de-en:1"], tags=())}
     assert [c.name for c in storage_table(filled.parents(), filled.modules(), annotations=untagged).columns][
         -1
     ] == "aliases"

@@ -45,7 +45,7 @@ def test_two_rows_an_alignment_with_a_dash_where_nothing_was_looked_up() -> None
 
 
 def test_the_map_of_what_was_kept_shows_its_words(filled: Registry) -> None:
-    [kept] = filled.alignments()
+    [kept] = filled.catalog.alignments()
     shown = map_of(filled, kept.first, kept.second)
     assert shown.title == "de (de-en:1) and fr (parent), source side"
     assert shown.note == "Frequent words of de-fr.tsv; lines connect translations."
@@ -56,7 +56,7 @@ def test_the_map_of_what_was_kept_shows_its_words(filled: Registry) -> None:
 
 
 def test_without_words_of_one_piece_or_anything_kept_the_map_shows_frequent_pieces(filled: Registry) -> None:
-    [kept] = filled.alignments()
+    [kept] = filled.catalog.alignments()
     long = Lexicon("long.tsv", {"Donaudampfschifffahrt": ("anticonstitutionnellement",)})
     shown = kept_map(filled, filled.register_alignment(kept.first, kept.second, long, kept.results))
     assert shown.note.endswith("no entry of long.tsv is one piece in both tables.")
@@ -71,10 +71,10 @@ def test_neighbours_of_a_word_are_the_same_again_and_few_tables_are_kept(
 ) -> None:
     monkeypatch.setattr("dashboards.views.alignment.MAX_CACHED_PAIRS", 1)
     neighbourhoods = Neighbourhoods()
-    sources = two_embeddings(filled, filled.parent(), ("de", "fr"))
+    sources = two_embeddings(filled.recipe_catalog, filled.parent(), ("de", "fr"))
     found = neighbourhoods.nearest(filled, *sources, "der")
     assert len(found) == 10
-    targets = two_embeddings(filled, filled.parent(), ("es", "en"))
+    targets = two_embeddings(filled.recipe_catalog, filled.parent(), ("es", "en"))
     assert neighbourhoods.nearest(filled, *targets, "el") != found
     assert neighbourhoods.nearest(filled, *sources, "der") == found
     assert len(neighbourhoods._cached) == 1

@@ -12,13 +12,13 @@ from registry import CorpusRecord, Registry
 
 @pytest.fixture
 def corpora(filled: Registry) -> Mapping[str, CorpusRecord]:
-    return {corpus.digest: corpus for corpus in filled.corpora()}
+    return {corpus.digest: corpus for corpus in filled.catalog.corpora()}
 
 
 def test_samples_are_spread_over_the_test_set(
     filled: Registry, corpora: Mapping[str, CorpusRecord], django_catalogs: dict[str, list[str]]
 ) -> None:
-    recipe = filled.recipe("de", "es")
+    recipe = filled.recipe_catalog.recipe("de", "es")
     found = samples_of(filled, recipe, filled.scores(), corpora, 3)
     assert found.title == "de-es zero-shot: source de-en:1, xattn fr-es:1, target fr-es:1"
     assert found.note == "test, 12 sentences, beam 1: BLEU 14.5, chrF 33.8"
@@ -32,7 +32,7 @@ def test_samples_are_spread_over_the_test_set(
 def test_a_recipe_whose_translations_were_not_kept_says_so(
     filled: Registry, corpora: Mapping[str, CorpusRecord]
 ) -> None:
-    found = samples_of(filled, filled.recipe("fr", "es"), filled.scores(), corpora, 3)
+    found = samples_of(filled, filled.recipe_catalog.recipe("fr", "es"), filled.scores(), corpora, 3)
     assert (found.sentences, found.note) == (
         (),
         "No translations of this recipe are stored; 'continual-mt evaluate' stores them.",
@@ -43,8 +43,8 @@ def test_a_recipe_whose_translations_were_not_kept_says_so(
 
 
 def test_text_that_is_missing_is_named(filled: Registry, corpora: Mapping[str, CorpusRecord]) -> None:
-    (score, _) = filled.scores(filled.recipe("de", "es").pair)
+    (score, _) = filled.scores(filled.recipe_catalog.recipe("de", "es").pair)
     path: Path = filled.blobs.path(str(score.hypotheses))
     path.unlink()
     with pytest.raises(CorruptionError, match=f"blob {score.hypotheses} is missing"):
-        samples_of(filled, filled.recipe("de", "es"), filled.scores(), corpora, 3)
+        samples_of(filled, filled.recipe_catalog.recipe("de", "es"), filled.scores(), corpora, 3)

@@ -45,15 +45,15 @@ def test_hover_escapes_names() -> None:
 
 
 def test_zero_shot_pairs_behind_the_last_addition(filled: Registry) -> None:
-    matrix = zero_shot_matrix(filled.cells(SEPARATE.digest), "bleu")
+    matrix = zero_shot_matrix(filled.catalog.cells(SEPARATE.digest), "bleu")
     assert matrix is not None
     assert {pair: cell.value for pair, cell in matrix.cells.items()} == {("de", "es"): 14.5}
     assert matrix.cells["de", "es"].recipe == "position 2, after fr-es:1"
-    assert zero_shot_matrix(filled.cells(SHARED.digest), "bleu") is None
+    assert zero_shot_matrix(filled.catalog.cells(SHARED.digest), "bleu") is None
 
 
 def test_a_sheet_a_view_with_a_row_a_pair_and_a_column_a_position(filled: Registry) -> None:
-    routed, through = sequence_sheets(SEPARATE, filled.cells(SEPARATE.digest), "bleu")
+    routed, through = sequence_sheets(SEPARATE, filled.catalog.cells(SEPARATE.digest), "bleu")
     assert (routed.view, through.view) == ("routed", "through")
     assert routed.positions == ("0", "1 de-en", "2 fr-es")
     assert [(row.label, row.values) for row in through.rows] == [
@@ -73,12 +73,12 @@ def test_a_sheet_a_view_with_a_row_a_pair_and_a_column_a_position(filled: Regist
 def test_rows_are_bounded_and_narrowed(
     filled: Registry, language: str | None, limit: int, shown: int, left_out: int
 ) -> None:
-    sheets = sequence_sheets(SEPARATE, filled.cells(SEPARATE.digest), "bleu", language=language, limit=limit)
+    sheets = sequence_sheets(SEPARATE, filled.catalog.cells(SEPARATE.digest), "bleu", language=language, limit=limit)
     assert [(len(sheet.rows), sheet.left_out) for sheet in sheets] == ([(shown, left_out)] * 2 if shown else [])
 
 
 def test_rows_that_look_alike_are_told_apart(filled: Registry) -> None:
-    cells = [cell for cell in filled.cells(SHARED.digest) if cell.position == 0]
+    cells = [cell for cell in filled.catalog.cells(SHARED.digest) if cell.position == 0]
     other = replace(cells[0], test="news", test_digest="d" * 64)
     (sheet,) = sequence_sheets(SHARED, [*cells, other], "bleu")
     assert [row.label for row in sheet.rows] == ["fr-en original, news, beam 1", "fr-en original, test, beam 1"]

@@ -15,7 +15,7 @@ SENTENCES = ("Chino simplificado", "", "Enero")
 
 
 def order(registry: Registry, beam: int = 1) -> TranslationOrder:
-    return TranslationOrder.of(registry, registry.recipe("es", "en"), SENTENCES, beam, threads=1)
+    return TranslationOrder.of(registry, registry.recipe_catalog.recipe("es", "en"), SENTENCES, beam, threads=1)
 
 
 def test_tasks_say_what_the_registry_says(registry: Registry, ray_cluster: Head) -> None:

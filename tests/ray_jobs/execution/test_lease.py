@@ -18,7 +18,7 @@ DIGEST = "d" * 64
 
 
 def job(registry: Registry) -> JobRecord:
-    found = registry.job(DIGEST)
+    found = registry.jobs.get(DIGEST)
     assert found is not None
     return found
 
@@ -26,13 +26,13 @@ def job(registry: Registry) -> JobRecord:
 def test_a_second_driver_is_refused_and_told_of_the_first(registry: Registry) -> None:
     # Process 1 is always there and never ours.
     first = f"{socket.gethostname()}:1:abcdefgh"
-    registry.hold_job(DIGEST, "addition", first, 60)
+    registry.jobs.hold(DIGEST, "addition", first, 60)
     with pytest.raises(JobHeldError, match=re.escape(first)):
         lease.take(registry, DIGEST, "addition")
 
 
 def test_another_machines_driver_is_waited_for_until_its_lease_ends(registry: Registry) -> None:
-    expires = registry.hold_job(DIGEST, "addition", "elsewhere:999999:abcdefgh", 2.0).expires
+    expires = registry.jobs.hold(DIGEST, "addition", "elsewhere:999999:abcdefgh", 2.0).expires
     assert expires is not None
     with pytest.raises(JobHeldError, match="elsewhere:999999"):
         lease.take(registry, DIGEST, "addition")
@@ -43,18 +43,18 @@ def test_another_machines_driver_is_waited_for_until_its_lease_ends(registry: Re
 def test_a_dead_driver_of_this_machine_is_succeeded_at_once(registry: Registry) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-        registry.hold_job(DIGEST, "addition", f"{socket.gethostname()}:{process.pid}:abcdefgh", 3600)
+        registry.jobs.hold(DIGEST, "addition", f"{socket.gethostname()}:{process.pid}:abcdefgh", 3600)
         assert lease.take(registry, DIGEST, "addition").holder == lease.holder_name()
 
 
 def test_a_process_that_got_a_dead_drivers_number_succeeds_it(registry: Registry) -> None:
-    registry.hold_job(DIGEST, "addition", f"{socket.gethostname()}:{os.getpid()}:abcdefgh", 3600)
+    registry.jobs.hold(DIGEST, "addition", f"{socket.gethostname()}:{os.getpid()}:abcdefgh", 3600)
     assert lease.take(registry, DIGEST, "addition").holder == lease.holder_name()
 
 
 def test_a_lease_is_renewed_while_work_goes_on(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
-    registry.hold_job(DIGEST, "addition", lease.holder_name(), 0.5)
+    registry.jobs.hold(DIGEST, "addition", lease.holder_name(), 0.5)
     with lease.kept(registry, DIGEST):
         time.sleep(0.7)
         expires = job(registry).expires
@@ -92,8 +92,8 @@ def test_a_lost_lease_is_seen_at_the_end(registry: Registry) -> None:
 
     def lose_it() -> None:
         with lease.kept(registry, DIGEST):
-            registry.release_job(DIGEST, lease.holder_name(), "stopped")
-            registry.hold_job(DIGEST, "addition", "elsewhere:1:abcdefgh", 60)
+            registry.jobs.release(DIGEST, lease.holder_name(), "stopped")
+            registry.jobs.hold(DIGEST, "addition", "elsewhere:1:abcdefgh", 60)
 
     with pytest.raises(JobHeldError, match="elsewhere:1:abcdefgh"):
         lose_it()

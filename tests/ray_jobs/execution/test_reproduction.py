@@ -60,7 +60,7 @@ def test_a_module_of_a_shared_sequence_is_the_same_bit_for_bit(
         record = driver.registry.parent()
         parent = driver.registry.load_parent()
         earlier = resolve(addition_spec("es-de"), record, home.cache)
-        held = driver.registry.hold_job(earlier.digest, earlier.kind, holder_name())
+        held = driver.registry.jobs.hold(earlier.digest, earlier.kind, holder_name())
         tensors = {name: parent.tensors[name] for name in trainable_names(parent.architecture, "xattn", "target")}
         module = Module.of(parent, earlier.pair, "xattn", tensors, parent.target.tokenizer)
         start = driver.registry.register_module("es-en", module, lineage=lineage(earlier, held, None, [], {}))
@@ -99,7 +99,7 @@ def test_slightly_other_weights_are_named_and_scored(
     with Registry.open(tmp_path / "home", create=True) as registry:
         registry.register_parent("es-en", perturbed, lineage=replace(record.lineage, spec=spec))
         (test,) = known_tests([spec], tmp_path, print)
-        evaluate(registry, registry.recipe("es", "en"), test, beam=1)
+        evaluate(registry, registry.recipe_catalog.recipe("es", "en"), test, beam=1)
     code = main(["registry", "reproduce", "es-en", "--home", str(tmp_path / "home"), "--json"])
     found = json.loads(capfdbinary.readouterr().out)
     assert (code, found["verdict"]) == (0, "by score")

@@ -91,8 +91,8 @@ def test_one_that_fails_is_told_of_and_the_others_go_on(
         (module,) = registry.modules()
         assert module.full_name == "es-en/es-de:1"
         assert {str(score.pair) for score in registry.scores()} == {"es-en", "es-de"}
-        (sequence,) = registry.sequences()
-        assert {cell.position for cell in registry.cells(sequence.digest)} == {0}
+        (sequence,) = registry.catalog.sequences()
+        assert {cell.position for cell in registry.catalog.cells(sequence.digest)} == {0}
 
     program = start("add_sequence", values, home, environment=here)
     outcomes = program.outcomes()
@@ -104,7 +104,7 @@ def test_one_that_fails_is_told_of_and_the_others_go_on(
     assert set(run_states(home).values()) == {"FINISHED"}
     with Registry.open(home) as registry:
         assert registry.module("es-de:1") == module
-        cells = [cell for cell in registry.cells(sequence.digest, metric="bleu") if cell.view == "routed"]
+        cells = [cell for cell in registry.catalog.cells(sequence.digest, metric="bleu") if cell.view == "routed"]
         assert [(cell.position, str(cell.pair)) for cell in cells] == [
             (0, "es-en"),
             (1, "es-en"),

@@ -20,7 +20,7 @@ from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
 from ray_jobs.tracking import describe
 from registry import JobRecord, Lineage, ModuleRecord, Registry
-from registry.records.entities import JSONObject, now
+from registry.records.values import JSONObject, now
 from tests.ray_jobs.programs import Values
 
 THREADS = 3

@@ -18,7 +18,7 @@ from continual_mt.languages import Pair
 from ray_jobs.planning.resolve import ReplayedPair, resolve
 from ray_jobs.tracking import describe
 from registry import CellRecord, JobRecord, Registry, ScoreRecord
-from registry.records.entities import now
+from registry.records.values import now
 
 
 def score(kind: str, pair: str, cross_attention: str | None = None, metric: str = "bleu") -> ScoreRecord:

@@ -70,4 +70,4 @@ def record(registry: Registry, of: SequenceRecord) -> None:
             for metric, factor in (("bleu", 1), ("chrf", 2))
             if place == position
         ]
-        registry.set_cells(of.digest, position, cells)
+        registry.register_cells(of.digest, position, cells)

@@ -28,7 +28,7 @@ def note(
     sentences: int = 2,
 ) -> None:
     """Scores of a recipe on a test set, as evaluation keeps them."""
-    blob = registry.store_lines(REFERENCES)
+    blob = registry.texts.store(REFERENCES)
     corpus = CorpusRecord(test.ljust(64, "d"), recipe.pair, test, sentences, 0, "CC0", *((blob, blob) if keep else ()))
     registry.register_corpus(corpus)
     registry.register_scores(
@@ -43,7 +43,7 @@ def note(
                 signature=metric,
                 sentences=sentences,
                 beam=beam,
-                hypotheses=None if lines is None else registry.store_lines(lines),
+                hypotheses=None if lines is None else registry.texts.store(lines),
             )
             for metric in ("bleu", "chrf")
         ]
@@ -52,47 +52,49 @@ def note(
 
 @pytest.fixture
 def original(filled: Registry) -> Recipe:
-    return recipe_of(filled, FR_EN, "original")
+    return recipe_of(filled.recipe_catalog, FR_EN, "original")
 
 
 @pytest.fixture
 def kept(filled: Registry) -> Recipe:
-    return recipe_of(filled, FR_EN, "retention:de-en")
+    return recipe_of(filled.recipe_catalog, FR_EN, "retention:de-en")
 
 
 def test_recipes_in_the_words_of_evaluate(filled: Registry) -> None:
-    assert recipe_of(filled, FR_EN, "original").kind == "original"
-    assert recipe_of(filled, FR_EN, "retention:de-en:1", parent="base").kind == "retention"
-    assert recipe_of(filled, DE_EN, "supervised") == recipe_of(filled, DE_EN, "base/de-en:1")
-    assert recipe_of(filled, Pair("de", "es"), "zero-shot").kind == "zero-shot"
+    assert recipe_of(filled.recipe_catalog, FR_EN, "original").kind == "original"
+    assert recipe_of(filled.recipe_catalog, FR_EN, "retention:de-en:1", parent="base").kind == "retention"
+    assert recipe_of(filled.recipe_catalog, DE_EN, "supervised") == recipe_of(
+        filled.recipe_catalog, DE_EN, "base/de-en:1"
+    )
+    assert recipe_of(filled.recipe_catalog, Pair("de", "es"), "zero-shot").kind == "zero-shot"
 
 
 def test_a_module_stands_for_the_supervised_recipe_of_its_version(
     filled: Registry, make_module: MakeModule, parent: Parent, lineage: Lineage
 ) -> None:
     filled.register_module("base", make_module(parent, "de-en", seed=4), lineage=lineage)
-    recipes = [recipe_of(filled, DE_EN, word) for word in ("de-en:1", "de-en:2")]
+    recipes = [recipe_of(filled.recipe_catalog, DE_EN, word) for word in ("de-en:1", "de-en:2")]
     assert [str(recipe) for recipe in recipes] == [
         f"supervised de-en: source base/de-en:{version}, xattn base/de-en:{version}, target base" for version in (1, 2)
     ]
-    assert recipe_of(filled, DE_EN, "supervised") == recipes[1]
+    assert recipe_of(filled.recipe_catalog, DE_EN, "supervised") == recipes[1]
 
 
 def test_words_that_are_no_recipe(filled: Registry) -> None:
     with pytest.raises(
         UnknownNameError, match=r"there is no recipe 'best'; write original, supervised, zero-shot, ret"
     ):
-        recipe_of(filled, FR_EN, "best")
+        recipe_of(filled.recipe_catalog, FR_EN, "best")
     with pytest.raises(IncompatibleError, match="base/fr-es:1 was trained on fr-es, so it is no recipe of de-en"):
-        recipe_of(filled, DE_EN, "fr-es:1")
+        recipe_of(filled.recipe_catalog, DE_EN, "fr-es:1")
     with pytest.raises(UnknownNameError, match=r"there is no module 'de-en:7'"):
-        recipe_of(filled, DE_EN, "de-en:7")
+        recipe_of(filled.recipe_catalog, DE_EN, "de-en:7")
 
 
 def test_what_both_translated_and_the_references(filled: Registry, original: Recipe, kept: Recipe) -> None:
     note(filled, original, ["a b", "c"])
     note(filled, kept, ["a", "c"])
-    found = compared(filled, original, kept)
+    found = compared(filled.catalog, filled.texts, original, kept)
     assert (found.first, found.second) == (original, kept)
     assert (found.test, found.beam, found.test_digest) == ("test", 5, "test".ljust(64, "d"))
     assert (found.first_lines, found.second_lines, found.references) == (["a b", "c"], ["a", "c"], REFERENCES)
@@ -106,10 +108,13 @@ def test_the_largest_test_set_and_the_widest_beam_unless_one_is_named(
         note(filled, recipe, ["", ""], test="large", beam=1, sentences=9)
         note(filled, recipe, ["", ""], test="large", beam=4, sentences=9)
     note(filled, original, ["", ""], test="own", sentences=99)
-    assert [compared(filled, original, kept).test, compared(filled, original, kept).beam] == ["large", 4]
-    assert compared(filled, original, kept, test="small").test == "small"
+    assert [
+        compared(filled.catalog, filled.texts, original, kept).test,
+        compared(filled.catalog, filled.texts, original, kept).beam,
+    ] == ["large", 4]
+    assert compared(filled.catalog, filled.texts, original, kept, test="small").test == "small"
     with pytest.raises(UnknownNameError, match=r"no common test set 'own'; there is: large, small"):
-        compared(filled, original, kept, test="own")
+        compared(filled.catalog, filled.texts, original, kept, test="own")
 
 
 def test_a_test_set_that_was_kept_comes_before_a_larger_one_that_was_not(
@@ -118,11 +123,11 @@ def test_a_test_set_that_was_kept_comes_before_a_larger_one_that_was_not(
     for recipe in (original, kept):
         note(filled, recipe, None, test="large", sentences=9)
         note(filled, recipe, ["", ""], test="small", sentences=1)
-    assert compared(filled, original, kept).test == "small"
+    assert compared(filled.catalog, filled.texts, original, kept).test == "small"
     with pytest.raises(
         InputError, match="'large' by the recipe original fr-en, beam 5, were not kept, as it was scored"
     ):
-        compared(filled, original, kept, test="large")
+        compared(filled.catalog, filled.texts, original, kept, test="large")
 
 
 def test_scores_of_an_older_version_have_to_be_made_again(filled: Registry, original: Recipe, kept: Recipe) -> None:
@@ -131,16 +136,16 @@ def test_scores_of_an_older_version_have_to_be_made_again(filled: Registry, orig
     with pytest.raises(
         InputError, match=r"recipe retention fr-en, beam 5, were not kept.*run 'continual-mt evaluate fr"
     ):
-        compared(filled, original, kept)
+        compared(filled.catalog, filled.texts, original, kept)
     note(filled, kept, ["a", "b"])
-    assert compared(filled, original, kept).second_lines == ["a", "b"]
+    assert compared(filled.catalog, filled.texts, original, kept).second_lines == ["a", "b"]
 
 
 def test_references_have_to_be_there(filled: Registry, original: Recipe, kept: Recipe) -> None:
     for recipe in (original, kept):
         note(filled, recipe, ["a", "b"], keep=False)
     with pytest.raises(InputError, match="the references of 'test' were not kept"):
-        compared(filled, original, kept)
+        compared(filled.catalog, filled.texts, original, kept)
 
 
 def test_recipes_have_to_have_a_score_in_common(filled: Registry, original: Recipe, kept: Recipe) -> None:
@@ -149,11 +154,11 @@ def test_recipes_have_to_have_a_score_in_common(filled: Registry, original: Reci
     with pytest.raises(
         IncompatibleError, match=r"no test set was translated with the same beam by both(.|\n)*retention"
     ):
-        compared(filled, original, kept)
+        compared(filled.catalog, filled.texts, original, kept)
 
 
 def test_a_recipe_is_not_compared_with_itself(filled: Registry, original: Recipe) -> None:
     with pytest.raises(
         IncompatibleError, match="both are the same model, so there is nothing to compare: original fr-en"
     ):
-        compared(filled, original, replace(original, kind="retention"))
+        compared(filled.catalog, filled.texts, original, replace(original, kind="retention"))

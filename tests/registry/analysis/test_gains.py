@@ -9,7 +9,7 @@ from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, ModuleRecord, Registry, ScoreRecord, SequenceRecord
 from registry.analysis.gains import TransferResult, against_first, against_scratch, modules_of
 from registry.analysis.history import History
-from registry.records.entities import JSONObject
+from registry.records.values import JSONObject
 from tests.registry.analysis.histories import cell, record, sequence
 from tests.registry.conftest import MakeModule
 
@@ -18,15 +18,15 @@ DE_EN, FR_ES = map(Pair.parse, ("de-en", "fr-es"))
 
 
 def scratch_gain(registry: Registry) -> TransferResult | None:
-    history = History.read(registry, LATIN)
-    return against_scratch(registry, history, modules_of(registry, history))
+    history = History.read(registry.catalog, LATIN)
+    return against_scratch(registry.catalog, history, modules_of(registry.catalog, history))
 
 
 def score_scratch(registry: Registry, module: ModuleRecord, value: float, *, beam: int = 5) -> None:
     """A module from scratch on the sequence's test set: all three pieces are its own."""
     test = cell(LATIN, 1, "routed", str(module.pair), 0.0)
     recipe = replace(
-        registry.recipe(module.pair.source, module.pair.target),
+        registry.recipe_catalog.recipe(module.pair.source, module.pair.target),
         source=module.key,
         cross_attention=module.key,
         target=module.key,
@@ -112,17 +112,17 @@ BEGUN = sequence("first", "shared", "fr-es", "de-en", digest="7" * 64)
 
 
 def order_gain(registry: Registry, of: SequenceRecord = SHARED) -> TransferResult | None:
-    history = History.read(registry, of)
-    return against_first(registry, history, modules_of(registry, history))
+    history = History.read(registry.catalog, of)
+    return against_first(registry.catalog, history, modules_of(registry.catalog, history))
 
 
 def fill_orders(registry: Registry, *, first_module: str = "base/fr-es:1", beam: int = 5) -> None:
     """fr-es comes second in one sequence and first in another."""
     for of in (SHARED, BEGUN):
         registry.register_sequence(of)
-    registry.set_cells(SHARED.digest, 2, [cell(SHARED, 2, "shared", "fr-es", 14.0)])
+    registry.register_cells(SHARED.digest, 2, [cell(SHARED, 2, "shared", "fr-es", 14.0)])
     begun = cell(BEGUN, 1, "shared", "fr-es", 12.5, module=first_module, beam=beam)
-    registry.set_cells(BEGUN.digest, 1, [begun, cell(BEGUN, 1, "shared", "fr-en", 1.0)])
+    registry.register_cells(BEGUN.digest, 1, [begun, cell(BEGUN, 1, "shared", "fr-en", 1.0)])
 
 
 def test_order_transfer_is_against_the_sequence_that_began_with_the_pair(filled: Registry) -> None:

@@ -17,7 +17,7 @@ FR_EN, DE_EN, FR_ES = map(Pair.parse, ("fr-en", "de-en", "fr-es"))
 
 
 def summary_of(registry: Registry) -> Summary:
-    return summarize(registry, History.read(registry, LATIN))
+    return summarize(registry.catalog, History.read(registry.catalog, LATIN))
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_is_stored_is_compared_with_full_copies(filled: Registry, summary: 
 
 def test_modules_that_the_cells_do_not_name_are_not_counted(filled: Registry) -> None:
     filled.register_sequence(LATIN)
-    filled.set_cells(LATIN.digest, 1, [cell(LATIN, 1, "routed", "fr-en", 40.0, module="base/de-en:9")])
+    filled.register_cells(LATIN.digest, 1, [cell(LATIN, 1, "routed", "fr-en", 40.0, module="base/de-en:9")])
     summary = summary_of(filled)
     assert (summary.modules, summary.storage, summary.last) == ({}, None, 1)
     assert len(summary.coverage) == 2
@@ -92,7 +92,7 @@ def test_before_anything_was_scored(filled: Registry) -> None:
 
 def test_before_the_first_addition(filled: Registry) -> None:
     filled.register_sequence(LATIN)
-    filled.set_cells(LATIN.digest, 0, [cell(LATIN, 0, "routed", "fr-en", 40.0)])
+    filled.register_cells(LATIN.digest, 0, [cell(LATIN, 0, "routed", "fr-en", 40.0)])
     (routed,) = summary_of(filled).views
     assert (routed.kept, routed.forgetting, routed.retention) == (None, (), None)
     assert [one.values for one in routed.averages] == [(40.0,)]

@@ -51,7 +51,7 @@ def test_pairs_are_assembled_and_translated(
         on_s3.register_module("base", make_module(parent, pair, seed=seed), lineage=lineage)
     records = [*on_s3.parents(), *on_s3.modules()]
     assert stored(s3_server, on_s3) == {digest for record in records for digest in record.pieces.values()}
-    assert on_s3.local_parts == ((f"the records in {home}/registry.db",) if backend.name == "sqlite" else ())
+    assert on_s3.storage.local_parts == ((f"the records in {home}/registry.db",) if backend.name == "sqlite" else ())
     assert [path.name for path in home.rglob("?" * 64)] == []
     said = on_s3.assemble("de", "es").translate(["Zwei Seiten."])
     s3_server.down()

@@ -85,7 +85,7 @@ def test_references_are_checked(database: Database) -> None:
 def test_writers_take_turns(database: Database, location: Location, start: Callable[..., Any]) -> None:
     """Each reads a number before it writes the next one, which nothing but taking turns makes right."""
     adding = """
-from registry import schema
+from registry.database import schema
 from registry.database.database import Database
 database = Database(location)
 def change(session):
@@ -121,8 +121,8 @@ def test_moments_come_back_in_utc(registry: Registry) -> None:
     there = timezone(timedelta(hours=-7))
     moment = datetime(2026, 3, 29, 18, 30, 0, 123_456, there)
     job = schema.Job(digest="d" * 64, kind="addition", state="stopped", attempt=1, created=moment, updated=moment)
-    registry._database.write(lambda session: session.add(job))
-    read = registry.job("d" * 64)
+    registry.database.write(lambda session: session.add(job))
+    read = registry.jobs.get("d" * 64)
     assert read is not None
     assert (read.created, read.created.tzinfo) == (moment, UTC)
     assert read.created.isoformat() == "2026-03-30T01:30:00.123456+00:00"

@@ -96,7 +96,7 @@ def prepare(home: Path) -> None:
 
 
 def test_the_migrated_schema_is_that_of_the_models(registry: Registry) -> None:
-    with registry._database.read() as session:
+    with registry.database.read() as session:
         context = MigrationContext.configure(
             session.connection(), opts={"version_table": migration.VERSION_TABLE, "compare_server_default": True}
         )
@@ -176,7 +176,11 @@ def test_an_older_registry_on_the_command_line(filled: Registry, home: Path, run
 
 def test_an_upgrade_finds_the_scores_that_pairs_are_shown_with(filled: Registry, home: Path) -> None:
     """Which registries before 0006 do not have beside them."""
-    recipes = filled.recipe("de", "en"), filled.recipe("fr", "es"), filled.recipe("de", "es")
+    recipes = (
+        filled.recipe_catalog.recipe("de", "en"),
+        filled.recipe_catalog.recipe("fr", "es"),
+        filled.recipe_catalog.recipe("de", "es"),
+    )
     measured = [
         ScoreRecord.of(
             recipe,

@@ -287,6 +287,6 @@ def test_the_server_is_restarted_while_modules_are_registered(
     assert [module.version for module in modules] == list(range(1, 42))
     assert [module.lineage.job for module in modules[1:]] == [f"{number:064}" for number in range(40)]
     assert {frozenset(module.pieces) for module in modules} == {frozenset(pieces)}
-    with filled._database.read() as session:
+    with filled.database.read() as session:
         artifacts = session.scalar(text("SELECT count(*) FROM artifacts"))
     assert artifacts == 1 + 41 + 1

@@ -100,22 +100,22 @@ def test_the_scores_that_pairs_are_listed_with_are_read_from_their_index_alone(t
     with Registry.open(tmp_path / "home", create=True) as registry:
         asked: list[str] = []
         event.listen(
-            registry._database._reader, "before_cursor_execute", lambda *call: asked.append(call[2]), named=False
+            registry.database._reader, "before_cursor_execute", lambda *call: asked.append(call[2]), named=False
         )
         registry._best_scores([])
         statement = next(words for words in asked if "json_each" in words)
-        with registry._database.read() as session:
+        with registry.database.read() as session:
             plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("[]",)).all()
     assert any("COVERING INDEX ix_scores_shown (recipe_digest=?)" in step[3] for step in plan)
 
 
 def test_nothing_is_written_to_a_file_that_was_replaced(tmp_path: Path) -> None:
     with Registry.open(tmp_path / "home", create=True) as registry:
-        registry.claim_blobs()
+        registry.storage.claim()
         (tmp_path / "home/registry.db").rename(tmp_path / "aside.db")
         for _ in range(2):
             with pytest.raises(RegistryError, match=r"registry.db was removed or replaced while it was in use"):
-                registry.again("0" * 64)
+                registry.jobs.again("0" * 64)
         assert not (tmp_path / "home/registry.db").exists()
         (tmp_path / "aside.db").rename(tmp_path / "home/registry.db")
-        assert registry.corpora() == []
+        assert registry.catalog.corpora() == []

@@ -21,7 +21,7 @@ from registry import Registry
 from registry.database import schema
 from registry.maintenance.gc import collect
 from registry.maintenance.verify import verify
-from registry.records.entities import now
+from registry.records.values import now
 
 MakeModule = Callable[..., Module]
 Start = Callable[..., Any]
@@ -57,7 +57,7 @@ with Registry.open(home) as registry:
     assert created < first.created - MONTH + timedelta(hours=1)
     assert [module.version for module in filled.modules() if module.pair == first.pair] == [1, 2]
     assert filled.module("de-en").version == 2
-    assert filled.recipe("de", "en").source.name == name  # type: ignore[union-attr]
+    assert filled.recipe_catalog.recipe("de", "en").source.name == name  # type: ignore[union-attr]
     assert verify(filled, fingerprints=True).problems == ()
 
 
@@ -66,15 +66,16 @@ def test_the_history_of_an_alias_is_in_the_order_of_its_moves(
 ) -> None:
     move = """
 with Registry.open(home) as registry:
-    registry.set_alias("de-en@champion", 2)
-    answers.send([(move.from_version, move.to_version) for move in registry.alias_history("de-en@champion")])
+    registry.annotations.set_alias("de-en@champion", 2)
+    moves = registry.annotations.alias_history("de-en@champion")
+    answers.send([(move.from_version, move.to_version) for move in moves])
 """
     first = filled.module("de-en")
     filled.register_module("base", make_module(parent, "de-en", seed=9), lineage=first.lineage)
-    filled.set_alias("de-en@champion", 1)
+    filled.annotations.set_alias("de-en@champion", 1)
     assert start(EARLIER + move, home=home, back=MONTH).answers() == [[(None, 1), (1, 2)]]
-    filled.remove_alias("de-en@champion")
-    moves = filled.alias_history("de-en@champion")
+    filled.annotations.remove_alias("de-en@champion")
+    moves = filled.annotations.alias_history("de-en@champion")
     assert [(move.from_version, move.to_version) for move in moves] == [(None, 1), (1, 2), (2, None)]
     assert moves[1].moment < moves[0].moment
 
@@ -84,19 +85,19 @@ def test_a_lease_has_one_holder(home: Path, filled: Registry, start: Start) -> N
     hold = """
 with Registry.open(home) as registry:
     try:
-        answers.send(registry.hold_job("d" * 64, "add", "earlier", 60).holder)
-        registry.renew_job("d" * 64, "earlier", 60)
+        answers.send(registry.jobs.hold("d" * 64, "add", "earlier", 60).holder)
+        registry.jobs.renew("d" * 64, "earlier", 60)
     except Exception as error:
         answers.send((type(error).__name__, str(error)))
 """
-    filled.hold_job("d" * 64, "add", "now", 60)
+    filled.jobs.hold("d" * 64, "add", "now", 60)
     [(kind, message)] = start(EARLIER + hold, home=home, back=MONTH).answers()
     assert (kind, "is held by now until" in message) == ("JobHeldError", True)
-    filled.release_job("d" * 64, "now", "stopped")
+    filled.jobs.release("d" * 64, "now", "stopped")
     assert start(EARLIER + hold, home=home, back=MONTH).answers() == ["earlier"]
-    assert filled.hold_job("d" * 64, "add", "now", 60).holder == "now"
+    assert filled.jobs.hold("d" * 64, "add", "now", 60).holder == "now"
     with pytest.raises(JobHeldError, match="is held by now until"):
-        filled.renew_job("d" * 64, "earlier", 60)
+        filled.jobs.renew("d" * 64, "earlier", 60)
 
 
 def test_nothing_young_is_collected(home: Path, filled: Registry, start: Start) -> None:
@@ -111,7 +112,7 @@ with Registry.open(home) as registry:
     answers.send((found.blobs, found.forgotten))
 """
     filled.database.write(delete)
-    filled.store_lines(["not referred to yet"])
+    filled.texts.store(["not referred to yet"])
     before = {blob.digest for blob in filled.blobs.digests()}
     assert start(EARLIER + gc, home=home, back=MONTH).answers() == [((), ())]
     assert {blob.digest for blob in filled.blobs.digests()} == before

@@ -19,13 +19,12 @@ from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from registry import Lineage, Registry
 from registry.database import schema
-from registry.maintenance.backup import backup
+from registry.maintenance.backup import backup, open_folder
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
-from registry.maintenance.folders import open_folder
 from registry.maintenance.gc import collect
 from registry.maintenance.verify import verify
-from registry.records.entities import now
+from registry.records.values import now
 from tests.registry.backends import Backend, only_sqlite
 from tests.registry.faults.killing import Run, Work
 
@@ -96,7 +95,7 @@ class Collecting:
             row.deleted = now() - timedelta(days=8)
 
         registry.database.write(delete)
-        registry.store_lines(["nobody's"])
+        registry.texts.store(["nobody's"])
 
     def act(self, registry: Registry, home: Path) -> str:
         return str(len(collect(registry, grace=timedelta(0), for_good=True, forget=True).blobs))
@@ -119,21 +118,23 @@ class MovingAnAlias:
     lineage: Lineage
 
     def prepare(self, registry: Registry, home: Path) -> None:
-        registry.set_alias("de-en@champion", 1)
+        registry.annotations.set_alias("de-en@champion", 1)
         registry.register_module("base", Module.from_pieces(self.module), lineage=self.lineage)
 
     def act(self, registry: Registry, home: Path) -> str:
-        return str(registry.set_alias("de-en@champion", 2))
+        return str(registry.annotations.set_alias("de-en@champion", 2))
 
     def check(self, home: Path, told: str | None) -> None:
         with Registry.open(home) as registry:
             checked(registry)
-            moves = [(move.from_version, move.to_version) for move in registry.alias_history("de-en@champion")]
+            moves = [
+                (move.from_version, move.to_version) for move in registry.annotations.alias_history("de-en@champion")
+            ]
             assert moves in ([[(None, 1)], [(None, 1), (1, 2)]] if told is None else [[(None, 1), (1, 2)]])
-            assert registry.alias("de-en@champion").version == moves[-1][1]
+            assert registry.annotations.alias("de-en@champion").version == moves[-1][1]
             self.act(registry, home)
             assert registry.module("de-en@champion").version == 2
-            assert len(registry.alias_history("de-en@champion")) == 2
+            assert len(registry.annotations.alias_history("de-en@champion")) == 2
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_neither_touches_the_others_tables(
         assert columns(server, name, "public") == theirs
     experiment = store.create_experiment("parent")
     with Registry.open(home) as registry:
-        registry.hold_job("d" * 64, "addition", "holder")
+        registry.jobs.hold("d" * 64, "addition", "holder")
         before = columns(server, name, "public"), counts(server, name, "public")
         assert before[1]["jobs"] == 0
         with changing(home) as connection:
@@ -65,6 +65,6 @@ def test_neither_touches_the_others_tables(
         with changing(home) as connection:
             migration.upgrade(connection)
         assert (columns(server, name, "public"), counts(server, name, "public")) == before
-        assert registry.job("d" * 64) is None
+        assert registry.jobs.get("d" * 64) is None
     assert store.get_experiment(experiment).name == "parent"
     store.engine.dispose()

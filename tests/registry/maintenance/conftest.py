@@ -20,9 +20,9 @@ from continual_mt.evaluation.lexicon import parse_lexicon
 from continual_mt.languages import Pair
 from registry import CellRecord, CorpusRecord, Lineage, Registry, ScoreRecord, SequenceRecord
 from registry.database import schema
-from registry.maintenance.folders import open_folder
+from registry.maintenance.backup import open_folder
 from registry.queries.embeddings import two_embeddings
-from registry.records.entities import now
+from registry.records.values import now
 
 ANSWERS = ["A man plays.", "Two men play."]
 SOURCES, REFERENCES = ["Ein Mann spielt.", "Zwei Männer spielen."], ["A man is playing.", "Two men are playing."]
@@ -30,15 +30,15 @@ SOURCES, REFERENCES = ["Ein Mann spielt.", "Zwei Männer spielen."], ["A man is 
 
 def enrich(registry: Registry) -> None:
     """Add to a parent ``base`` with de-en:1 and fr-es:1 what a registry gathers in use."""
-    sources, references = registry.store_lines(SOURCES), registry.store_lines(REFERENCES)
+    sources, references = registry.texts.store(SOURCES), registry.texts.store(REFERENCES)
     test = CorpusRecord("d" * 64, Pair("de", "en"), "flickr", 2, 0, "CC0-1.0", sources, references)
     registry.register_corpus(test)
-    answers = registry.store_lines(ANSWERS)
+    answers = registry.texts.store(ANSWERS)
     for number, (pair, kept) in enumerate((("de-en", answers), ("de-es", None), ("fr-en", None))):
         registry.register_scores(
             [
                 ScoreRecord.of(
-                    registry.recipe(*pair.split("-")),
+                    registry.recipe_catalog.recipe(*pair.split("-")),
                     test="flickr",
                     test_digest="d" * 64,
                     metric="bleu",
@@ -56,8 +56,8 @@ def enrich(registry: Registry) -> None:
     cell = CellRecord(
         "e" * 64, 1, "routed", score.pair, "supervised", score.recipe, score.source, "flickr", "d" * 64, "bleu", 20.5, 1
     )
-    registry.set_cells("e" * 64, 1, [cell])
-    german, french = two_embeddings(registry, registry.parent("base"), ("de", "fr"))
+    registry.register_cells("e" * 64, 1, [cell])
+    german, french = two_embeddings(registry.recipe_catalog, registry.parent("base"), ("de", "fr"))
     lexicon = parse_lexicon(["mann\thomme"], "de-fr.tsv")
     registry.register_alignment(german, french, lexicon, [Precision("word", "csls", 1, 200, 1.0, 1.0)])
 
@@ -115,7 +115,7 @@ lineage = Lineage(corpora=(), spec={}, code_version="0.1.0")
 with Registry.open(home) as registry:
     for number, module in enumerate(modules):
         registry.register_module("base", module, lineage=lineage)
-        registry.store_lines([f"line {number}"])
+        registry.texts.store([f"line {number}"])
         answers.send(number)
 """
 

@@ -14,10 +14,9 @@ from continual_mt.errors import CorruptionError, IncompatibleError, RegistryErro
 from continual_mt.home import DATABASE_VARIABLE
 from registry import Lineage, Registry
 from registry.database import schema
-from registry.maintenance.backup import backup, fill
-from registry.maintenance.folders import open_folder
+from registry.maintenance.backup import backup, fill, open_folder
 from registry.maintenance.verify import verify
-from registry.records.entities import now
+from registry.records.values import now
 
 
 def records(registry: Registry) -> dict[str, list[Any]]:
@@ -162,13 +161,13 @@ def test_a_backup_that_was_used_is_not_overwritten(rich: Registry, folder: Path,
     backup(rich, folder)
     with open_folder(folder) as made:
         if change == "tag":
-            made.tag("fr-es", "precious")
+            made.annotations.tag("fr-es", "precious")
         elif change == "untag":
-            made.untag("de-en", "small")
+            made.annotations.untag("de-en", "small")
         elif change == "delete":
-            made.delete("fr-es:1")
+            made.annotations.delete("fr-es:1")
         elif change == "alias":
-            made.set_alias("fr-es@candidate", 1)
+            made.annotations.set_alias("fr-es@candidate", 1)
         else:
             made.register_scores([replace(made.scores()[0], value=99.0, created=now())])
         before = records(made)

@@ -21,7 +21,7 @@ from registry.database.database import Database
 from registry.database.location import Location
 from registry.maintenance.gc import collect
 from registry.maintenance.verify import verify
-from registry.records.entities import now
+from registry.records.values import now
 
 MakeOld = Callable[[Registry], None]
 MakeModule = Callable[..., Module]
@@ -71,7 +71,7 @@ def test_temporary_files_go_when_nobody_can_be_writing_them(registry: Registry, 
 
 
 def test_a_row_that_was_left_by_a_killed_collection_goes(registry: Registry) -> None:
-    digest = registry.store_lines(["a line"])
+    digest = registry.texts.store(["a line"])
     registry.blobs.remove(digest)
     collect(registry, for_good=True)
     with registry.database.read() as session:
@@ -135,7 +135,7 @@ def test_a_blob_that_is_taken_before_it_is_registered_is_stored_again(
 
 def test_a_text_that_is_taken_before_it_is_referred_to_is_told_of(rich: Registry) -> None:
     score = rich.scores()[0]
-    digest = rich.store_lines(["gone soon"])
+    digest = rich.texts.store(["gone soon"])
     collect(rich, grace=timedelta(0), for_good=True)
     with pytest.raises(StorageError, match=f"the blob {digest} was removed by a `registry gc` whose grace period"):
         rich.register_scores([replace(score, hypotheses=digest)])
@@ -156,17 +156,17 @@ def test_blobs_of_two_registries_in_one_place_are_left_alone(rich: Registry, age
     needed = stored(rich)
     age(rich)
     place = rich.blobs.place
-    rich.claim_blobs()
+    rich.storage.claim()
     with Registry(Database(Location.resolve(f"sqlite:///{tmp_path}/other.db"), create=True), rich.blobs) as other:
         for for_good in (False, True):
             with pytest.raises(IncompatibleError) as caught:
                 collect(other, for_good=for_good)
             assert str(caught.value) == (
                 f"the registry in {rich.name} has blobs in {place}, too, and those that only it needs would be "
-                f"removed; if it is there no more, remove {place}/owners/{rich.identity()} and try again"
+                f"removed; if it is there no more, remove {place}/owners/{rich.storage.identity()} and try again"
             )
         assert stored(rich) == needed
         with pytest.raises(IncompatibleError, match=rf"the registry in {tmp_path}/other.db has blobs in .*, too"):
             collect(rich)
-        (Path(place) / "owners" / str(other.identity())).unlink()
+        (Path(place) / "owners" / str(other.storage.identity())).unlink()
     assert collect(rich).blobs == ()

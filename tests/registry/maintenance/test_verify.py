@@ -85,8 +85,8 @@ def test_a_truncated_and_a_missing_blob(rich: Registry) -> None:
 
 def test_texts_are_told_by_what_they_are_for(rich: Registry) -> None:
     score = next(score for score in rich.scores() if score.hypotheses)
-    (corpus,) = (corpus for corpus in rich.corpora() if corpus.sources)
-    (alignment,) = rich.alignments()
+    (corpus,) = (corpus for corpus in rich.catalog.corpora() if corpus.sources)
+    (alignment,) = rich.catalog.alignments()
     digests = {score.hypotheses, corpus.sources, corpus.references, alignment.lexicon_digest}
     for digest in digests:
         assert digest is not None
@@ -136,7 +136,7 @@ def test_records_that_were_changed_from_outside(rich: Registry) -> None:
 
 def test_a_pair_that_is_not_listed_with_its_best_score(rich: Registry) -> None:
     """As where an older version wrote to tables that had been upgraded; to score it again puts it right."""
-    recipe = rich.recipe("de", "en")
+    recipe = rich.recipe_catalog.recipe("de", "en")
     (best,) = [entry.score for entry in rich.pairs() if entry.recipe == recipe]
     assert best is not None
     rich.database.write(lambda session: session.execute(update(schema.Score).values(shown=False)))

@@ -40,14 +40,14 @@ def two_parents(filled: Registry, make_parent: MakeParent, make_module: MakeModu
 
 
 def test_an_empty_registry(registry: Registry) -> None:
-    assert (registry.parents(), registry.modules(), registry.corpora(), registry.scores()) == ([], [], [], [])
-    assert (registry.recipes(), registry.pairs()) == ([], [])
+    assert (registry.parents(), registry.modules(), registry.catalog.corpora(), registry.scores()) == ([], [], [], [])
+    assert (registry.recipe_catalog.recipes(), registry.pairs()) == ([], [])
     with pytest.raises(UnknownNameError, match=re.escape(f"there is no parent yet; train one (in {registry.name})")):
         registry.parent()
     with pytest.raises(UnknownNameError, match="there is no parent 'base'; there is none at all yet"):
         registry.parent("base")
     with pytest.raises(UnknownNameError, match="there is no parent yet; train one"):
-        registry.recipe("de", "en")
+        registry.recipe_catalog.recipe("de", "en")
 
 
 def test_names_of_modules(filled: Registry) -> None:
@@ -65,12 +65,16 @@ def test_names_of_modules(filled: Registry) -> None:
 
 
 def test_the_parents_name_may_be_left_out_while_there_is_one(two_parents: Registry) -> None:
-    for verb in (two_parents.parent, lambda: two_parents.module("de-en"), lambda: two_parents.recipe("de", "en")):
+    for verb in (
+        two_parents.parent,
+        lambda: two_parents.module("de-en"),
+        lambda: two_parents.recipe_catalog.recipe("de", "en"),
+    ):
         with pytest.raises(UnknownNameError, match=r"say which parent: base, other \(in "):
             verb()
     assert two_parents.module("other/de-en").full_name == "other/de-en:1"
     assert two_parents.module("de-en", parent="other").full_name == "other/de-en:1"
-    assert two_parents.recipe("de", "en", parent="base").parent == "base"
+    assert two_parents.recipe_catalog.recipe("de", "en", parent="base").parent == "base"
     assert [module.full_name for module in two_parents.modules("other")] == ["other/de-en:1"]
 
 
@@ -85,61 +89,61 @@ def test_pairs_of_two_parents_are_two_entries(two_parents: Registry) -> None:
         ("other", "de-en", "supervised"),
     ]
     assert len(two_parents.pairs("other")) == 2
-    assert {recipe.parent for recipe in two_parents.recipes("other")} == {"other"}
+    assert {recipe.parent for recipe in two_parents.recipe_catalog.recipes("other")} == {"other"}
 
 
 def test_the_recipe_of_a_pair(filled: Registry) -> None:
-    recipe = filled.recipe("de", "es")
+    recipe = filled.recipe_catalog.recipe("de", "es")
     assert str(recipe) == "zero-shot de-es: source base/de-en:1, xattn base/fr-es:1, target base/fr-es:1"
-    assert filled.recipe("de", "es", kind="zero-shot") == recipe
-    assert str(filled.recipe("de", "es", xattn="de-en")).startswith(
+    assert filled.recipe_catalog.recipe("de", "es", kind="zero-shot") == recipe
+    assert str(filled.recipe_catalog.recipe("de", "es", xattn="de-en")).startswith(
         "zero-shot de-es: source base/de-en:1, xattn base/de"
     )
-    assert filled.recipe("de", "es", xattn="parent").cross_attention is None
-    assert filled.recipe("fr", "en").kind == "original"
+    assert filled.recipe_catalog.recipe("de", "es", xattn="parent").cross_attention is None
+    assert filled.recipe_catalog.recipe("fr", "en").kind == "original"
 
 
 def test_retention_through_a_module(filled: Registry) -> None:
-    recipe = filled.recipe("fr", "en", kind="retention:de-en:1")
+    recipe = filled.recipe_catalog.recipe("fr", "en", kind="retention:de-en:1")
     assert str(recipe) == "retention fr-en: source base, xattn base/de-en:1, target base"
-    assert recipe == filled.recipe("fr", "en", xattn="base/de-en")
-    assert recipe in filled.recipes()
+    assert recipe == filled.recipe_catalog.recipe("fr", "en", xattn="base/de-en")
+    assert recipe in filled.recipe_catalog.recipes()
     with pytest.raises(UnknownNameError, match=r"there is no original pair 'de-en'.*; there is: fr-en$"):
-        filled.recipe("de", "en", kind="retention:de-en")
+        filled.recipe_catalog.recipe("de", "en", kind="retention:de-en")
     for kind in ("retention:", "retention:parent"):
         with pytest.raises(UnknownNameError, match="is not the name of a module"):
-            filled.recipe("fr", "en", kind=kind)
+            filled.recipe_catalog.recipe("fr", "en", kind=kind)
     with pytest.raises(
         IncompatibleError, match=r"retention:de-en says which cross-attention .* leave out xattn \(fr-es\)"
     ):
-        filled.recipe("fr", "en", kind="retention:de-en", xattn="fr-es")
+        filled.recipe_catalog.recipe("fr", "en", kind="retention:de-en", xattn="fr-es")
 
 
 def test_what_is_no_recipe(two_parents: Registry) -> None:
     with pytest.raises(UnknownNameError, match=r"there is no pair 'es-de'.*; there is: de-en, de-es, fr-en, fr-es"):
-        two_parents.recipe("es", "de", parent="base")
+        two_parents.recipe_catalog.recipe("es", "de", parent="base")
     with pytest.raises(LanguageError, match="a language is never paired with itself"):
-        two_parents.recipe("de", "de", parent="base")
+        two_parents.recipe_catalog.recipe("de", "de", parent="base")
     for kind in ("retention", "best"):
         with pytest.raises(
             UnknownNameError,
             match=f"no kind of recipe '{kind}'; there is: original, supervised, zero-shot, retention:MODULE",
         ):
-            two_parents.recipe("fr", "en", parent="base", kind=kind)
+            two_parents.recipe_catalog.recipe("fr", "en", parent="base", kind=kind)
     with pytest.raises(IncompatibleError, match="base/de-en:1 belongs to the parent base, not to other"):
-        two_parents.recipe("fr", "en", parent="other", kind="retention:base/de-en")
+        two_parents.recipe_catalog.recipe("fr", "en", parent="other", kind="retention:base/de-en")
 
 
 def test_corpora_are_noted_once(filled: Registry, corpus: CorpusRecord) -> None:
-    assert filled.corpora() == [corpus]
+    assert filled.catalog.corpora() == [corpus]
     assert filled.register_corpus(replace(corpus, name="another name")) == corpus
     other = replace(corpus, digest="b" * 64, name="a")
     assert filled.register_corpus(other) == other
-    assert filled.corpora() == [other, corpus]
+    assert filled.catalog.corpora() == [other, corpus]
 
 
 def test_scores_are_found_by_what_is_given(filled: Registry) -> None:
-    german, zero_shot = filled.recipe("de", "en"), filled.recipe("de", "es")
+    german, zero_shot = filled.recipe_catalog.recipe("de", "en"), filled.recipe_catalog.recipe("de", "es")
     written = [score(german, 30.0), score(german, 55.0, metric="chrf"), score(zero_shot, 20.0)]
     assert filled.register_scores(written) == written
     assert filled.scores() == written
@@ -152,7 +156,7 @@ def test_scores_are_found_by_what_is_given(filled: Registry) -> None:
 
 
 def test_a_measurement_made_again_replaces_the_value(filled: Registry) -> None:
-    recipe = filled.recipe("de", "en")
+    recipe = filled.recipe_catalog.recipe("de", "en")
     filled.register_scores([score(recipe, 30.0), score(recipe, 29.0, beam=1)])
     again = score(recipe, 31.0, copy_value=None)
     filled.register_scores([again])
@@ -164,15 +168,15 @@ def test_a_measurement_made_again_replaces_the_value(filled: Registry) -> None:
 
 
 def test_scores_are_noted_all_or_none(filled: Registry) -> None:
-    recipe = filled.recipe("de", "en")
+    recipe = filled.recipe_catalog.recipe("de", "en")
     with pytest.raises(UnknownNameError, match="there is no parent 'nobody'"):
         filled.register_scores([score(recipe, 30.0), score(recipe, 30.0, parent="nobody")])
     assert filled.scores() == []
 
 
 def test_pairs_show_their_best_bleu_on_the_largest_test_set(filled: Registry) -> None:
-    german = filled.recipe("de", "en")
-    retention = score(filled.recipe("fr", "en", kind="retention:de-en"), 40.0)
+    german = filled.recipe_catalog.recipe("de", "en")
+    retention = score(filled.recipe_catalog.recipe("fr", "en", kind="retention:de-en"), 40.0)
     few = score(german, 80.0, sentences=10, test_digest="d" * 64)
     others = [few, score(german, 20.0, beam=1), score(german, 90.0, metric="chrf"), retention]
     filled.register_scores([*others, score(german, 30.0)])
@@ -186,7 +190,11 @@ def test_pairs_show_their_best_bleu_on_the_largest_test_set(filled: Registry) ->
 
 def test_whatever_is_measured_again_the_best_is_shown(filled: Registry) -> None:
     """In any order, also when what was the best becomes worse: what is shown is what all scores say."""
-    recipe, other, random = filled.recipe("de", "en"), filled.recipe("fr", "es"), Random(1)
+    recipe, other, random = (
+        filled.recipe_catalog.recipe("de", "en"),
+        filled.recipe_catalog.recipe("fr", "es"),
+        Random(1),
+    )
     filled.register_scores([score(other, 50.0)])
     for _ in range(40):
         sentences, beam = random.choice([10, 100, 1000]), random.choice([1, 5])
@@ -206,7 +214,7 @@ def test_whatever_is_measured_again_the_best_is_shown(filled: Registry) -> None:
     "wrong", [{"sentences": 0}, {"sentences": -5}, {"sentences": 2**63}, {"beam": 0}, {"beam": 2**31}]
 )
 def test_sentences_and_beams_that_cannot_be(filled: Registry, wrong: dict[str, int]) -> None:
-    (name, count), recipe = next(iter(wrong.items())), filled.recipe("de", "en")
+    (name, count), recipe = next(iter(wrong.items())), filled.recipe_catalog.recipe("de", "en")
     with pytest.raises(InputError, match=rf"^{name} of bleu on django is {count}; it must be at least 1"):
         filled.register_scores([score(recipe, 30.0), score(recipe, 30.0, **wrong)])
     assert filled.scores() == []

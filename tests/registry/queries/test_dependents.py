@@ -29,7 +29,7 @@ def test_lineage_both_ways(filled: Registry, make_module: MakeModule, lineage: L
         run="run-7",
     )
     filled.register_module("base", make_module(filled.load_parent(), "fr-pt"), lineage=shared)
-    filled.set_alias("de-en@champion", 1)
+    filled.annotations.set_alias("de-en@champion", 1)
     score = scored(filled, german, "news", "bleu", 20.0)
     filled.register_scores([score])
     filled.register_sequence(SEQUENCE)
@@ -47,18 +47,18 @@ def test_lineage_both_ways(filled: Registry, make_module: MakeModule, lineage: L
         1.0,
         5,
     )
-    filled.set_cells(SEQUENCE.digest, 1, [cell])
-    ends = two_embeddings(filled, filled.parent(), ("de", "fr"))
+    filled.register_cells(SEQUENCE.digest, 1, [cell])
+    ends = two_embeddings(filled.recipe_catalog, filled.parent(), ("de", "fr"))
     filled.register_alignment(*ends, Lexicon("de-fr.tsv", {"a": ("b",)}), [Precision("piece", "csls", 1, 1, 1.0, 1.0)])
 
-    assert words(filled.lineage("de-en:1").dependents) == [
+    assert words(filled.annotations.lineage("de-en:1").dependents) == [
         "alias base/de-en@champion  True",
         "module base/fr-pt:1 went on from it and replayed it True",
         "sequence latin shared False",
         "alignment de-fr de-fr.tsv False",
         f"recipe supervised de-en {score.recipe} False",
     ]
-    made = filled.lineage("fr-pt:1")
+    made = filled.annotations.lineage("fr-pt:1")
     assert words(made.made_from) == [
         f"parent base {filled.parent().fingerprint} False",
         "start base/de-en:1  False",
@@ -68,27 +68,27 @@ def test_lineage_both_ways(filled: Registry, make_module: MakeModule, lineage: L
         "run run-7  False",
     ]
     assert made.dependents == ()
-    assert words(filled.lineage("base").dependents) == [
+    assert words(filled.annotations.lineage("base").dependents) == [
         "module base/de-en:1  True",
         "module base/fr-es:1  True",
         "module base/fr-pt:1  True",
         "sequence latin shared False",
     ]
-    assert filled.lineages(filled.modules())["base/de-en:1"] == filled.lineage("base/de-en:1")
+    assert filled.annotations.lineages(filled.modules())["base/de-en:1"] == filled.annotations.lineage("base/de-en:1")
     as_json = made.to_json()
     assert as_json["name"] == "base/fr-pt:1"
 
 
 def test_what_was_measured_is_out_of_sight_with_what_was_deleted(filled: Registry) -> None:
-    ends = two_embeddings(filled, filled.parent(), ("de", "fr"))
+    ends = two_embeddings(filled.recipe_catalog, filled.parent(), ("de", "fr"))
     filled.register_alignment(*ends, Lexicon("de-fr.tsv", {"a": ("b",)}), [])
     filled.register_sequence(SEQUENCE)
-    filled.delete("de-en:1")
-    assert filled.alignments() == []
-    filled.delete("fr-es:1")
-    filled.delete("base")
-    assert filled.sequences() == []
+    filled.annotations.delete("de-en:1")
+    assert filled.catalog.alignments() == []
+    filled.annotations.delete("fr-es:1")
+    filled.annotations.delete("base")
+    assert filled.catalog.sequences() == []
     for name in ("base", "base/de-en:1", "base/fr-es:1"):
-        filled.restore(name)
-    assert [record.name for record in filled.sequences()] == ["latin"]
-    assert len(filled.alignments()) == 1
+        filled.annotations.restore(name)
+    assert [record.name for record in filled.catalog.sequences()] == ["latin"]
+    assert len(filled.catalog.alignments()) == 1

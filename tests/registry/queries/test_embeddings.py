@@ -17,13 +17,13 @@ MakeModule = Callable[..., Module]
 
 
 def chosen(registry: Registry, first: str, second: str, side: str | None = None) -> list[str | None]:
-    tables = two_embeddings(registry, registry.parent("base"), (first, second), side)  # type: ignore[arg-type]
+    tables = two_embeddings(registry.recipe_catalog, registry.parent("base"), (first, second), side)  # type: ignore[arg-type]
     assert tables[0].side == tables[1].side == (side or tables[0].side)
     return [table.module for table in tables]
 
 
 def test_every_table_of_a_parent(filled: Registry) -> None:
-    tables = embeddings_of(filled, filled.parent())
+    tables = embeddings_of(filled.catalog, filled.parent())
     assert [(table.side, str(table)) for table in tables] == [
         ("source", "fr of base"),
         ("target", "en of base"),
@@ -34,7 +34,7 @@ def test_every_table_of_a_parent(filled: Registry) -> None:
 
 
 def test_a_table_is_read_without_the_rest(filled: Registry, parent: Parent, make_module: MakeModule) -> None:
-    own, _, of_module, target = embeddings_of(filled, filled.parent())
+    own, _, of_module, target = embeddings_of(filled.catalog, filled.parent())
     needed = {filled.parent().pieces[name] for name in ("source.safetensors", "source.model")}
     for digest in set(filled.parent().pieces.values()) - needed:
         filled.blobs.path(digest).unlink()
@@ -58,9 +58,9 @@ def test_a_language_is_the_parents_else_that_of_the_module_that_stands_for_its_p
     filled.register_module("base", make_module(parent, "de-en", seed=6), lineage=shared)
     assert chosen(filled, "de", "fr") == ["base/de-en:2", None]
     assert chosen(filled, "base/de-en:3", "fr") == ["base/de-en:3", None]
-    filled.set_alias("de-en@champion", 1)
+    filled.annotations.set_alias("de-en@champion", 1)
     assert chosen(filled, "de", "fr") == ["base/de-en:1", None]
-    filled.set_alias("de-en@candidate", 3)
+    filled.annotations.set_alias("de-en@candidate", 3)
     assert chosen(filled, "de-en@candidate", "fr") == ["base/de-en:3", None]
     assert chosen(filled, "en", "fr-es:1") == [None, "base/fr-es:1"]
 
@@ -90,7 +90,7 @@ def test_names_that_stand_for_no_two_tables(filled: Registry, make_parent: MakeP
 
 
 def test_tables_of_two_spaces_are_not_compared(filled: Registry) -> None:
-    source, target, *_ = embeddings_of(filled, filled.parent())
+    source, target, *_ = embeddings_of(filled.catalog, filled.parent())
     with pytest.raises(IncompatibleError) as caught:
         check_comparable(source, target)
     assert str(caught.value) == (

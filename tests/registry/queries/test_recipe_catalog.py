@@ -32,14 +32,14 @@ def versions(filled: Registry, parent: Parent, make_module: MakeModule, lineage:
 
 
 def parts(registry: Registry, source: str, target: str, **choice: object) -> tuple[str | None, ...]:
-    recipe = registry.recipe(source, target, **choice)  # type: ignore[arg-type]  # the test's own words
+    recipe = registry.recipe_catalog.recipe(source, target, **choice)  # type: ignore[arg-type]  # the test's own words
     keys = recipe.source, recipe.cross_attention, recipe.target
     return tuple(key.name.removeprefix("base/") if key else None for key in keys)
 
 
 def give_score(registry: Registry, module: str, value: float, test: str = "flickr") -> None:
     record = registry.module(module)
-    recipe = registry.recipe(record.pair.source, record.pair.target, modules=[module])
+    recipe = registry.recipe_catalog.recipe(record.pair.source, record.pair.target, modules=[module])
     measured = {"test": test, "test_digest": "e" * 64, "metric": "bleu", "value": value, "copy_value": None}
     registry.register_scores([ScoreRecord.of(recipe, **measured, signature="s", sentences=9, beam=5)])  # type: ignore[arg-type]
 
@@ -60,26 +60,26 @@ def test_a_version_is_pinned(versions: Registry) -> None:
 def test_a_pair_that_was_pinned_to_scratch_takes_part_in_no_other(versions: Registry) -> None:
     assert parts(versions, "fr", "es", modules=["fr-es:3"]) == ("fr-es:3", "fr-es:3", "fr-es:3")
     with pytest.raises(UnknownNameError, match=r"there is no pair 'de-es'.*; there is: de-en, fr-en, fr-es"):
-        versions.recipe("de", "es", modules=["fr-es:3"])
+        versions.recipe_catalog.recipe("de", "es", modules=["fr-es:3"])
 
 
 def test_pins_that_contradict_each_other_are_refused(versions: Registry) -> None:
     with pytest.raises(IncompatibleError, match="both base/de-en:1 and base/de-en:2 are given; say which one"):
-        versions.recipe("de", "es", modules=["de-en:1", "de-en:2"])
+        versions.recipe_catalog.recipe("de", "es", modules=["de-en:1", "de-en:2"])
 
 
 def test_a_pin_that_has_no_part_is_refused(versions: Registry) -> None:
     with pytest.raises(
         IncompatibleError, match=r"base/fr-es:1 has no part in the recipe supervised de-en: .*; leave it"
     ):
-        versions.recipe("de", "en", modules=["fr-es:1"])
+        versions.recipe_catalog.recipe("de", "en", modules=["fr-es:1"])
     with pytest.raises(IncompatibleError, match="base/de-en:1 has no part in the recipe original fr-en"):
         versions.assemble("fr", "en", modules=["de-en:1"])
 
 
 def test_the_champion_stands_for_its_pair(versions: Registry) -> None:
-    versions.set_alias("de-en@champion", 1)
-    versions.set_alias("de-en@candidate", 2)
+    versions.annotations.set_alias("de-en@champion", 1)
+    versions.annotations.set_alias("de-en@candidate", 2)
     give_score(versions, "de-en:3", 99.0)
     for choice in ({}, {"test": "flickr"}):
         assert parts(versions, "de", "en", **choice) == ("de-en:1", "de-en:1", None)
@@ -87,7 +87,7 @@ def test_the_champion_stands_for_its_pair(versions: Registry) -> None:
     assert parts(versions, "de", "en", modules=["de-en@candidate"]) == ("de-en:2", "de-en:2", None)
     assert parts(versions, "de", "en", modules=["de-en:3"]) == ("de-en:3", "de-en:3", None)
     assert versions.module("de-en").full_name == "base/de-en:1"
-    versions.remove_alias("de-en@champion")
+    versions.annotations.remove_alias("de-en@champion")
     assert versions.module("de-en").full_name == "base/de-en:3"
     assert parts(versions, "de", "en") == ("de-en:3", "de-en:3", None)
 
@@ -104,7 +104,7 @@ def test_the_best_on_a_named_test_set(versions: Registry) -> None:
     with pytest.raises(
         UnknownNameError, match=r"no test set 'flicker' \(did you mean flickr\?\); there is: flickr, other"
     ):
-        versions.recipe("de", "en", test="flicker")
+        versions.recipe_catalog.recipe("de", "en", test="flicker")
 
 
 def test_all_pairs_by_the_same_rules(versions: Registry) -> None:
@@ -112,7 +112,7 @@ def test_all_pairs_by_the_same_rules(versions: Registry) -> None:
     for choice in ({}, {"modules": ["de-en:2"]}, {"test": "flickr"}):
         for entry in versions.pairs(**choice):  # type: ignore[arg-type]
             used = choice if "de" in (entry.pair.source, entry.pair.target) or "test" in choice else {}
-            assert entry.recipe == versions.recipe(entry.pair.source, entry.pair.target, **used)  # type: ignore[arg-type]
+            assert entry.recipe == versions.recipe_catalog.recipe(entry.pair.source, entry.pair.target, **used)  # type: ignore[arg-type]
     shown = {str(entry.pair): entry.score.value for entry in versions.pairs(test="flickr") if entry.score}
     assert shown == {"de-en": 31.0}
 
@@ -120,7 +120,7 @@ def test_all_pairs_by_the_same_rules(versions: Registry) -> None:
 def test_what_was_deleted_stands_for_nothing(versions: Registry) -> None:
     row = schema.Artifact.__table__
     number = text("SELECT id FROM modules WHERE version = 3 AND source = 'de'").columns(row.c.id).scalar_subquery()
-    versions._database.write(
+    versions.database.write(
         lambda session: session.execute(
             update(row).where(row.c.id == number).values(deleted=versions.parent().created, deleted_by="me")
         )
@@ -128,7 +128,7 @@ def test_what_was_deleted_stands_for_nothing(versions: Registry) -> None:
     assert parts(versions, "de", "en") == ("de-en:2", "de-en:2", None)
     assert [module.version for module in versions.modules() if module.pair == Pair("de", "en")] == [1, 2]
     with pytest.raises(UnknownNameError, match="base/de-en:3 was deleted by me; bring it back with 'continual-mt regi"):
-        versions.recipe("de", "en", modules=["de-en:3"])
+        versions.recipe_catalog.recipe("de", "en", modules=["de-en:3"])
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_digests_that_give_no_model(versions: Registry) -> None:
     for wrong in ("de", "DE-EN", "3f5a", "F" * 64, "0" * 65, "../../etc", "x" * 10_000_000):
         with pytest.raises(UnknownNameError, match="is not the digest of a recipe: it has to be 8 to 64 hexadecimal"):
             versions.assemble(wrong)
-    digest = versions.recipe("de", "en").digest
+    digest = versions.recipe_catalog.recipe("de", "en").digest
     with pytest.raises(UnknownNameError, match="was run or scored"):
         versions.assemble(digest)
     versions.assemble("de", "en")
     with pytest.raises(IncompatibleError, match="a recipe's digest says all; leave out parent, recipe, xattn"):
         versions.assemble(digest, xattn="parent")
-    versions._database.write(lambda s: s.execute(update(schema.Recipe).values(source_module="base/fr-es:1")))
+    versions.database.write(lambda s: s.execute(update(schema.Recipe).values(source_module="base/fr-es:1")))
     with pytest.raises(RegistryError, match=f"have the contents of the recipe {digest}; its database was changed from"):
         versions.assemble(digest)
 
@@ -178,14 +178,14 @@ def test_a_digest_outlives_one_of_two_versions_of_the_same_content(
 ) -> None:
     digest = filled.assemble("de", "en").recipe.digest  # type: ignore[union-attr]
     filled.register_module("base", make_module(parent, "de-en", seed=1), lineage=lineage)
-    filled.delete("de-en:1")
+    filled.annotations.delete("de-en:1")
     recipe = filled.assemble(digest).recipe
     assert recipe is not None
     assert (recipe.digest, str(recipe)) == (
         digest,
         "supervised de-en: source base/de-en:2, xattn base/de-en:2, target base",
     )
-    filled.delete("de-en:2")
+    filled.annotations.delete("de-en:2")
     with pytest.raises(UnknownNameError, match="base/de-en:1 was deleted by"):
         filled.assemble(digest)
 
@@ -198,10 +198,10 @@ def test_a_text_is_no_list_of_modules(versions: Registry) -> None:
 
 
 def test_several_recipes_that_begin_alike(versions: Registry) -> None:
-    recipe = versions.recipe("de", "en")
+    recipe = versions.recipe_catalog.recipe("de", "en")
     versions.assemble("de", "en")
     twin = recipe.digest[:8] + "0" * 56
-    versions._database.write(
+    versions.database.write(
         lambda session: session.execute(
             text(
                 "INSERT INTO recipes (digest, parent_id, kind, source, target) "
@@ -216,8 +216,8 @@ def test_several_recipes_that_begin_alike(versions: Registry) -> None:
 
 def test_scores_make_a_recipe_known(versions: Registry) -> None:
     give_score(versions, "de-en:1", 31.0)
-    recipe = versions.recipe("de", "en", modules=["de-en:1"])
-    assert versions.recipe_of(recipe.digest) == recipe
+    recipe = versions.recipe_catalog.recipe("de", "en", modules=["de-en:1"])
+    assert versions.recipe_catalog.recipe_of(recipe.digest) == recipe
     assert [score.value for score in versions.scores(recipe=recipe.digest)] == [31.0]
     assert [score.value for score in versions.scores(module="base/de-en:1")] == [31.0]
     assert versions.scores(module="base/de-en:2") == []
@@ -230,7 +230,7 @@ def test_a_registry_that_cannot_be_written_to_still_assembles(
         "sqlite": "CREATE TRIGGER refuse BEFORE INSERT ON recipes BEGIN SELECT RAISE(ABORT, 'no'); END",
         "postgresql": "CREATE RULE refuse AS ON INSERT TO recipes DO INSTEAD SELECT 1 / 0",
     }
-    versions._database.write(lambda session: session.execute(text(refusing[backend.name])))
+    versions.database.write(lambda session: session.execute(text(refusing[backend.name])))
     with caplog.at_level(logging.WARNING):
         recipe = versions.assemble("de", "en").recipe
     assert recipe is not None
@@ -246,8 +246,8 @@ def test_a_module_knows_its_supervised_recipe(
 ) -> None:
     for pair in ("de-en", "fr-es"):
         record = filled.register_module("base", make_module(parent, pair, scope, 9), lineage=replace(lineage, run="r"))
-        recipe = filled.recipe(record.pair.source, record.pair.target, kind="supervised")
-        with filled._database.read() as session:
+        recipe = filled.recipe_catalog.recipe(record.pair.source, record.pair.target, kind="supervised")
+        with filled.database.read() as session:
             row = session.query(schema.Module).filter_by(digest=record.digest).one()
             assert row.recipe_digest == recipe.digest
             assert not row.shared

@@ -12,7 +12,7 @@ from continual_mt.languages import Pair
 from continual_mt.model.architecture import SCOPES, Scope
 from registry import Lineage, ModuleRecord, ParentRecord
 from registry.queries.recipe_resolver import RecipeResolver
-from registry.records.entities import now
+from registry.records.values import now
 
 LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
 PARENT = ParentRecord("base", Pair("fr", "en"), "f" * 64, {}, 1, 1, {}, LINEAGE, now())

@@ -18,7 +18,7 @@ from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, ModuleRecord, ParentRecord, Registry, ScoreRecord
 from registry.database import schema
 from registry.queries.recipe_resolver import RecipeResolver
-from registry.records.entities import now
+from registry.records.values import now
 from tests.registry.conftest import MakeModule, MakeParent
 
 OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -79,15 +79,15 @@ def many(filled: Registry, make_parent: MakeParent, make_module: MakeModule, cor
         ]
         filled.register_scores(scores)
         if number % 2:
-            filled.tag(named(record), "odd", *(["third"] if number % 3 == 0 else []))
-    filled.set_alias("base/de-en@champion", 2)
-    filled.set_alias("base/de-en@candidate", 3)
-    filled.set_alias("other/fr-es@champion", 1)
+            filled.annotations.tag(named(record), "odd", *(["third"] if number % 3 == 0 else []))
+    filled.annotations.set_alias("base/de-en@champion", 2)
+    filled.annotations.set_alias("base/de-en@candidate", 3)
+    filled.annotations.set_alias("other/fr-es@champion", 1)
     # Two days, so that there is something to tell apart.
     table = schema.Artifact.__table__
     yesterday = update(table).where(table.c.id > 5).values(created=now() - timedelta(days=1))
-    filled._database.write(lambda session: session.execute(yesterday))
-    filled.delete("other/fr-de:1", who="ada")
+    filled.database.write(lambda session: session.execute(yesterday))
+    filled.annotations.delete("other/fr-de:1", who="ada")
     return filled
 
 
@@ -97,7 +97,7 @@ def named(record: Record) -> str:
 
 def fields_of(registry: Registry, record: Record) -> dict[str, Any]:
     """Every field's value; a set where there may be several."""
-    annotations, lineage, pair = registry.annotations(record), record.lineage, record.pair
+    annotations, lineage, pair = registry.annotations.of(record), record.lineage, record.pair
     module = record if isinstance(record, ModuleRecord) else None
     short = f"{pair}:{module.version}" if module else named(record)
     return {
@@ -198,19 +198,19 @@ def test_the_same_is_found_as_by_a_plain_filter(many: Registry) -> None:
     def check(conditions: list[tuple[str, str, Any]], test: str | None) -> None:
         words = [f'{field}{comparison}"{value}"' for field, comparison, value in conditions]
         text = " ".join([*words, *([f"test={test}"] if test else [])])
-        found = many.search(text, limit=None)
+        found = many.annotations.search(text, limit=None)
         expected = sorted(plainly(table, conditions, test))
         assert sorted(one.name for one in found.found) == expected, text
         assert found.total == len(expected)
         if expected:
-            first = many.search(text, limit=1)
+            first = many.annotations.search(text, limit=1)
             assert (first.total, first.found) == (found.total, found.found[:1])
 
     check()
 
 
 def test_what_is_found_is_described(many: Registry) -> None:
-    result = many.search("alias=champion parent=base")
+    result = many.annotations.search("alias=champion parent=base")
     [found] = result.found
     assert found.record == many.module("base/de-en:2")
     assert found.annotations.aliases == ("champion",)
@@ -229,22 +229,22 @@ def test_what_is_found_is_described(many: Registry) -> None:
 
 
 def test_parents_come_before_modules_by_pair_and_version(many: Registry) -> None:
-    assert [one.name for one in many.search("", limit=5).found] == [
+    assert [one.name for one in many.annotations.search("", limit=5).found] == [
         "base",
         "other",
         "base/de-en:1",
         "base/de-en:2",
         "base/de-en:3",
     ]
-    assert many.search("").total == 9
+    assert many.annotations.search("").total == 9
 
 
 def test_what_was_deleted_is_found_where_it_is_asked_for(many: Registry) -> None:
-    [found] = many.search("deleted=true").found
+    [found] = many.annotations.search("deleted=true").found
     assert found.name == "other/fr-de:1"
     assert found.deletion is not None
     assert found.deletion.who == "ada"
-    assert many.search("language=de target=de").total == 0
+    assert many.annotations.search("language=de target=de").total == 0
 
 
 def test_a_metric_is_of_a_modules_own_pair(filled: Registry) -> None:
@@ -252,8 +252,8 @@ def test_a_metric_is_of_a_modules_own_pair(filled: Registry) -> None:
         scored(filled, filled.module("de-en"), "news", "bleu", 90.0), recipe="5" * 64, pair=Pair("de", "es")
     )
     filled.register_scores([zero_shot, scored(filled, filled.module("fr-es"), "news", "bleu", 20.0)])
-    assert [one.name for one in filled.search("bleu>10").found] == ["base/fr-es:1"]
-    assert filled.search("bleu>10 bleu<15").total == 0
+    assert [one.name for one in filled.annotations.search("bleu>10").found] == ["base/fr-es:1"]
+    assert filled.annotations.search("bleu>10 bleu<15").total == 0
 
 
 def test_what_is_found_says_the_bleu_of_its_own_pair(filled: Registry) -> None:
@@ -267,11 +267,11 @@ def test_what_is_found_says_the_bleu_of_its_own_pair(filled: Registry) -> None:
             replace(large, beam=5, value=13.0),
         ]
     )
-    assert [one.bleu for one in filled.search("name=fr-es:1").found] == [13.0]
-    assert [one.bleu for one in filled.search("name=fr-es:1 test=news").found] == [20.0]
-    assert [one.bleu for one in filled.search("name=de-en:1").found] == [None]
+    assert [one.bleu for one in filled.annotations.search("name=fr-es:1").found] == [13.0]
+    assert [one.bleu for one in filled.annotations.search("name=fr-es:1 test=news").found] == [20.0]
+    assert [one.bleu for one in filled.annotations.search("name=de-en:1").found] == [None]
 
 
 def test_what_cannot_be_read_is_refused(filled: Registry) -> None:
     with pytest.raises(SpecError, match=r"'lang=de': there is no field 'lang' \(did you mean language\?\)"):
-        filled.search("lang=de")
+        filled.annotations.search("lang=de")

@@ -24,19 +24,19 @@ Tables = tuple[EmbeddingRecord, EmbeddingRecord]
 
 @pytest.fixture
 def tables(filled: Registry) -> Tables:
-    return two_embeddings(filled, filled.parent(), ("de", "fr"))
+    return two_embeddings(filled.recipe_catalog, filled.parent(), ("de", "fr"))
 
 
 def test_what_is_kept_comes_back(filled: Registry, tables: Tables) -> None:
     kept = filled.register_alignment(*tables, LEXICON, RESULTS)
-    assert filled.alignments() == filled.alignments("base") == [kept]
+    assert filled.catalog.alignments() == filled.catalog.alignments("base") == [kept]
     assert (kept.first, kept.second, kept.results) == (*tables, tuple(RESULTS))
     assert (kept.lexicon, kept.entries) == ("de-fr.tsv", 3)
-    assert filled.lines(kept.lexicon_digest) == ["Haus\tfoyer", "Haus\tmaison", "zum Beispiel\tpar exemple"]
-    read = filled.load_lexicon(kept)
+    assert filled.texts.read(kept.lexicon_digest) == ["Haus\tfoyer", "Haus\tmaison", "zum Beispiel\tpar exemple"]
+    read = filled.texts.load_lexicon(kept)
     assert (read.path, read.lines()) == ("de-fr.tsv", LEXICON.lines())
     with pytest.raises(UnknownNameError, match="there is no parent 'other'"):
-        filled.alignments("other")
+        filled.catalog.alignments("other")
 
 
 def test_the_same_tables_and_lexicon_are_kept_once(filled: Registry, tables: Tables) -> None:
@@ -47,7 +47,7 @@ def test_the_same_tables_and_lexicon_are_kept_once(filled: Registry, tables: Tab
     turned = Lexicon("turned.tsv", {word: answers[::-1] for word, answers in reversed(LEXICON.translations.items())})
     changed = filled.register_alignment(*tables, turned, RESULTS[:1])
     assert (changed.lexicon_digest, changed.results) == (first.lexicon_digest, tuple(RESULTS[:1]))
-    assert filled.alignments() == [changed]
+    assert filled.catalog.alignments() == [changed]
 
 
 def test_another_lexicon_or_direction_is_kept_besides(filled: Registry, tables: Tables) -> None:
@@ -57,7 +57,7 @@ def test_another_lexicon_or_direction_is_kept_besides(filled: Registry, tables: 
         filled.register_alignment(*tables, LEXICON, RESULTS),
         filled.register_alignment(tables[1], tables[0], smaller, RESULTS),
     ]
-    assert filled.alignments() == [kept[1], kept[0], kept[2]]
+    assert filled.catalog.alignments() == [kept[1], kept[0], kept[2]]
 
 
 def test_every_field_is_in_the_json(filled: Registry, tables: Tables) -> None:
@@ -74,7 +74,7 @@ def test_results_that_were_changed_from_outside(filled: Registry, tables: Tables
     with changing(home) as connection:
         connection.execute(text("""UPDATE alignments SET results = '[{"unit": "letter"}]'"""))
     with pytest.raises(RegistryError, match=r"a record in .* cannot be read \(.* for Precision"):
-        filled.alignments()
+        filled.catalog.alignments()
 
 
 def test_a_registry_from_before_alignments_is_upgraded(filled: Registry, tables: Tables, home: Path) -> None:
@@ -87,5 +87,5 @@ def test_a_registry_from_before_alignments_is_upgraded(filled: Registry, tables:
         Registry.open(home)
     with Registry.open(home, upgrade=True) as opened:
         assert [module.full_name for module in opened.modules()] == names
-        assert opened.alignments() == []
+        assert opened.catalog.alignments() == []
         opened.register_alignment(*tables, LEXICON, RESULTS)

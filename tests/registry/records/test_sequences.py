@@ -40,40 +40,40 @@ def filled(registry: Registry, parent: Parent, lineage: Lineage) -> Registry:
 def test_a_sequence_is_noted_once(filled: Registry) -> None:
     assert filled.register_sequence(SEQUENCE) == SEQUENCE
     assert filled.register_sequence(replace(SEQUENCE, name="other")).name == "latin"
-    assert filled.sequences() == filled.sequences("base") == [SEQUENCE]
+    assert filled.catalog.sequences() == filled.catalog.sequences("base") == [SEQUENCE]
     with pytest.raises(UnknownNameError, match="there is no parent 'other'"):
-        filled.sequences("other")
+        filled.catalog.sequences("other")
 
 
 def test_a_position_is_noted_anew_as_a_whole(filled: Registry) -> None:
     filled.register_sequence(SEQUENCE)
     before = replace(CELL, position=0, view="routed", kind="original", module=None)
-    filled.set_cells(SEQUENCE.digest, 0, [before])
-    filled.set_cells(SEQUENCE.digest, 1, [CELL, replace(CELL, metric="chrf", value=40.25)])
-    filled.set_cells(SEQUENCE.digest, 1, [replace(CELL, value=11.0)])
-    assert filled.cells(SEQUENCE.digest) == [before, replace(CELL, value=11.0)]
-    assert filled.cells(SEQUENCE.digest, metric="chrf") == []
-    assert filled.cells("d" * 64) == []
+    filled.register_cells(SEQUENCE.digest, 0, [before])
+    filled.register_cells(SEQUENCE.digest, 1, [CELL, replace(CELL, metric="chrf", value=40.25)])
+    filled.register_cells(SEQUENCE.digest, 1, [replace(CELL, value=11.0)])
+    assert filled.catalog.cells(SEQUENCE.digest) == [before, replace(CELL, value=11.0)]
+    assert filled.catalog.cells(SEQUENCE.digest, metric="chrf") == []
+    assert filled.catalog.cells("d" * 64) == []
 
 
 def test_cells_want_their_sequence(filled: Registry) -> None:
     with pytest.raises(UnknownNameError, match="there is no sequence"):
-        filled.set_cells("d" * 64, 0, [])
+        filled.register_cells("d" * 64, 0, [])
 
 
 def test_text_is_kept_to_the_letter(filled: Registry) -> None:
     lines = ["Zwei Männer", "", " spielen\u2028Fußball\t", "\r"]
-    blob = filled.store_lines(lines)
-    assert filled.lines(blob) == lines
-    assert filled.store_lines(lines) == blob
-    assert filled.lines(filled.store_lines([])) == []
+    blob = filled.texts.store(lines)
+    assert filled.texts.read(blob) == lines
+    assert filled.texts.store(lines) == blob
+    assert filled.texts.read(filled.texts.store([])) == []
     with pytest.raises(InputError, match="a sentence holds a line break"):
-        filled.store_lines(["a\nb"])
+        filled.texts.store(["a\nb"])
 
 
 def test_a_corpus_that_becomes_a_test_set(filled: Registry, corpus: CorpusRecord) -> None:
     filled.register_corpus(corpus)
-    blob = filled.store_lines(["a"])
+    blob = filled.texts.store(["a"])
     tested = filled.register_corpus(replace(corpus, sources=blob, references=blob))
     assert (tested.sources, tested.references) == (blob, blob)
     assert filled.register_corpus(corpus) == tested
@@ -90,4 +90,4 @@ def test_an_older_registry_is_upgraded_when_told_to(filled: Registry, home: Path
         assert {record.name: record.fingerprint for record in opened.parents()} == parents
         opened.register_sequence(SEQUENCE)
     with Registry.open(home, upgrade=True) as opened:
-        assert [sequence.name for sequence in opened.sequences()] == ["latin"]
+        assert [sequence.name for sequence in opened.catalog.sequences()] == ["latin"]

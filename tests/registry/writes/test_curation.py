@@ -40,20 +40,20 @@ ON_ONE_REGISTRY = settings(
 
 def verbs(registry: Registry) -> list[Callable[[str], object]]:
     return [
-        registry.find,
+        registry.catalog.find,
         registry.parent,
         registry.module,
-        registry.lineage,
-        registry.delete,
-        registry.restore,
-        registry.alias_history,
-        registry.remove_alias,
-        registry.recipe_of,
-        lambda text: registry.set_alias(text, 1),
-        lambda text: registry.set_alias("de-en@x", text),
-        lambda text: registry.recipe(text, "en"),
-        lambda text: registry.recipe("de", "en", kind=text),
-        lambda text: registry.recipe("de", "en", modules=[text]),
+        registry.annotations.lineage,
+        registry.annotations.delete,
+        registry.annotations.restore,
+        registry.annotations.alias_history,
+        registry.annotations.remove_alias,
+        registry.recipe_catalog.recipe_of,
+        lambda text: registry.annotations.set_alias(text, 1),
+        lambda text: registry.annotations.set_alias("de-en@x", text),
+        lambda text: registry.recipe_catalog.recipe(text, "en"),
+        lambda text: registry.recipe_catalog.recipe("de", "en", kind=text),
+        lambda text: registry.recipe_catalog.recipe("de", "en", modules=[text]),
     ]
 
 
@@ -78,57 +78,57 @@ def test_no_name_gives_another_error(filled: Registry, text: str) -> None:
 @given(text=NEAR)
 def test_aliases_are_set_or_refused(filled: Registry, text: str) -> None:
     if is_alias(text) and text != "latest":
-        assert filled.set_alias(f"de-en@{text}", 1).alias == text
+        assert filled.annotations.set_alias(f"de-en@{text}", 1).alias == text
         assert filled.module(f"de-en@{text}").version == 1
     else:
         with pytest.raises(UnknownNameError):
-            filled.set_alias(f"de-en@{text}", 1)
+            filled.annotations.set_alias(f"de-en@{text}", 1)
 
 
 @ON_ONE_REGISTRY
 @given(tag=NEAR, note=NEAR, who=NEAR)
 def test_tags_and_notes_are_kept_as_they_are_or_refused(filled: Registry, tag: str, note: str, who: str) -> None:
     try:
-        filled.tag("base", tag)
+        filled.annotations.tag("base", tag)
     except SpecError:
         pass
     else:
-        assert tag in filled.annotations(filled.parent()).tags
-        assert filled.search(f"tag={tag}").total == 1
+        assert tag in filled.annotations.of(filled.parent()).tags
+        assert filled.annotations.search(f"tag={tag}").total == 1
     try:
-        filled.note("base", note, who=who)
+        filled.annotations.note("base", note, who=who)
     except SpecError:
         pass
     else:
-        kept = filled.annotations(filled.parent()).notes[-1]
+        kept = filled.annotations.of(filled.parent()).notes[-1]
         assert (kept.text, kept.who) == (note, who)
 
 
 @pytest.mark.parametrize("text", [*NASTY, "-x", "a b", "é"])
 def test_other_tags_are_refused(filled: Registry, text: str) -> None:
     with pytest.raises(SpecError, match="it has to be 1 to 64 letters") as caught:
-        filled.tag("base", text)
+        filled.annotations.tag("base", text)
     assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\x00", "a\x1b[2J", "\ud800", "a\r", "x" * 10_001])
 def test_other_notes_and_authors_are_refused(filled: Registry, text: str) -> None:
     with pytest.raises(SpecError, match="it has to be 1 to 10,000 characters; of control characters only tabs"):
-        filled.note("base", text)
+        filled.annotations.note("base", text)
     with pytest.raises(SpecError, match="it has to be 1 to 200 characters in one line"):
-        filled.note("base", "text", who=text)
+        filled.annotations.note("base", "text", who=text)
 
 
 def test_latest_is_no_alias(filled: Registry) -> None:
     with pytest.raises(UnknownNameError, match="'latest' cannot be an alias; name the newest version by its number"):
-        filled.set_alias("de-en@latest", 1)
+        filled.annotations.set_alias("de-en@latest", 1)
     with pytest.raises(UnknownNameError, match="'de-en:1' is not the name of an alias; write de-en@champion"):
-        filled.set_alias("de-en:1", 1)
+        filled.annotations.set_alias("de-en:1", 1)
 
 
 def test_somebody_without_a_name_is_known_by_number(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 7_654_321)  # whom no password file knows
-    filled.note("base", "text")
-    assert filled.annotations(filled.parent()).notes[0].who == f"7654321@{socket.gethostname()}"
+    filled.annotations.note("base", "text")
+    assert filled.annotations.of(filled.parent()).notes[0].who == f"7654321@{socket.gethostname()}"

@@ -14,80 +14,84 @@ JOB = "d" * 64
 
 
 def test_a_job_is_held_and_given_back(registry: Registry) -> None:
-    assert registry.job(JOB) is None
+    assert registry.jobs.get(JOB) is None
     before = datetime.now(UTC)
-    held = registry.hold_job(JOB, "addition", "first", seconds=60)
+    held = registry.jobs.hold(JOB, "addition", "first", seconds=60)
     assert (held.state, held.holder, held.attempt, held.kind, held.run) == ("running", "first", 1, "addition", None)
     assert held.expires is not None
     assert before + timedelta(seconds=60) <= held.expires <= datetime.now(UTC) + timedelta(seconds=60)
-    assert registry.job(JOB) == held
-    finished = registry.release_job(JOB, "first", "finished")
+    assert registry.jobs.get(JOB) == held
+    finished = registry.jobs.release(JOB, "first", "finished")
     assert (finished.state, finished.holder, finished.expires) == ("finished", None, None)
-    assert registry.hold_job(JOB, "addition", "second") == finished
+    assert registry.jobs.hold(JOB, "addition", "second") == finished
 
 
 def test_a_second_holder_is_told_of_the_first(registry: Registry) -> None:
-    held = registry.hold_job(JOB, "addition", "host-a:17")
+    held = registry.jobs.hold(JOB, "addition", "host-a:17")
     assert held.expires is not None
     until = f"{held.expires:%Y-%m-%d %H:%M:%S} UTC"
     with pytest.raises(JobHeldError, match=re.escape(f"(addition) is held by host-a:17 until {until}; wait for it")):
-        registry.hold_job(JOB, "addition", "host-b:18")
-    assert registry.job(JOB) == held
+        registry.jobs.hold(JOB, "addition", "host-b:18")
+    assert registry.jobs.get(JOB) == held
 
 
 def test_the_same_holder_may_hold_again(registry: Registry) -> None:
-    first = registry.hold_job(JOB, "addition", "first", seconds=1)
-    second = registry.hold_job(JOB, "addition", "first", seconds=60)
+    first = registry.jobs.hold(JOB, "addition", "first", seconds=1)
+    second = registry.jobs.hold(JOB, "addition", "first", seconds=60)
     assert first.expires is not None
     assert second.expires is not None
     assert second.expires > first.expires
 
 
 def test_a_stale_lease_is_taken_over(registry: Registry) -> None:
-    registry.hold_job(JOB, "addition", "first", seconds=0.05)
-    registry.set_job_run(JOB, "run-1")
+    registry.jobs.hold(JOB, "addition", "first", seconds=0.05)
+    registry.jobs.set_run(JOB, "run-1")
     time.sleep(0.06)
-    taken = registry.hold_job(JOB, "addition", "second")
+    taken = registry.jobs.hold(JOB, "addition", "second")
     assert (taken.holder, taken.attempt, taken.run) == ("second", 1, "run-1")
     with pytest.raises(JobHeldError, match="is held by second until"):
-        registry.renew_job(JOB, "first")
+        registry.jobs.renew(JOB, "first")
     with pytest.raises(JobHeldError, match="is held by second until"):
-        registry.release_job(JOB, "first", "finished")
-    assert registry.job(JOB) == taken
+        registry.jobs.release(JOB, "first", "finished")
+    assert registry.jobs.get(JOB) == taken
 
 
 def test_a_stale_lease_that_nobody_took_can_be_renewed(registry: Registry) -> None:
-    registry.hold_job(JOB, "addition", "first", seconds=0)
-    registry.renew_job(JOB, "first", seconds=60)
+    registry.jobs.hold(JOB, "addition", "first", seconds=0)
+    registry.jobs.renew(JOB, "first", seconds=60)
     with pytest.raises(JobHeldError):
-        registry.hold_job(JOB, "addition", "second")
+        registry.jobs.hold(JOB, "addition", "second")
 
 
 @pytest.mark.parametrize("state", ["failed", "stopped"])
 def test_work_that_did_not_finish_goes_on(registry: Registry, state: str) -> None:
-    registry.hold_job(JOB, "addition", "first")
-    registry.set_job_run(JOB, "run-1")
-    registry.release_job(JOB, "first", "failed" if state == "failed" else "stopped")
+    registry.jobs.hold(JOB, "addition", "first")
+    registry.jobs.set_run(JOB, "run-1")
+    registry.jobs.release(JOB, "first", "failed" if state == "failed" else "stopped")
     with pytest.raises(JobHeldError, match=f"is {state} and nobody holds it"):
-        registry.renew_job(JOB, "first")
-    held = registry.hold_job(JOB, "addition", "second")
+        registry.jobs.renew(JOB, "first")
+    held = registry.jobs.hold(JOB, "addition", "second")
     assert (held.state, held.holder, held.attempt, held.run) == ("running", "second", 1, "run-1")
 
 
 def test_finished_work_is_done_again_as_the_next_attempt(registry: Registry) -> None:
-    registry.hold_job(JOB, "addition", "first")
-    registry.set_job_run(JOB, "run-1")
-    running = registry.again(JOB)
+    registry.jobs.hold(JOB, "addition", "first")
+    registry.jobs.set_run(JOB, "run-1")
+    running = registry.jobs.again(JOB)
     assert (running.state, running.attempt, running.holder) == ("running", 1, "first")
-    registry.release_job(JOB, "first", "finished")
+    registry.jobs.release(JOB, "first", "finished")
     for _ in range(2):
-        reopened = registry.again(JOB)
+        reopened = registry.jobs.again(JOB)
         assert (reopened.state, reopened.attempt, reopened.run) == ("stopped", 2, None)
-    assert registry.hold_job(JOB, "addition", "second").attempt == 2
+    assert registry.jobs.hold(JOB, "addition", "second").attempt == 2
 
 
 def test_an_unknown_job(registry: Registry) -> None:
-    for verb in (registry.again, lambda job: registry.set_job_run(job, "r"), lambda job: registry.renew_job(job, "h")):
+    for verb in (
+        registry.jobs.again,
+        lambda job: registry.jobs.set_run(job, "r"),
+        lambda job: registry.jobs.renew(job, "h"),
+    ):
         with pytest.raises(UnknownNameError, match=f"there is no job '{JOB}'; there is none at all yet"):
             verb(JOB)
 
@@ -99,7 +103,7 @@ from registry import Registry
 with Registry.open(home) as registry:
     for number in range(40):
         try:
-            registry.hold_job(f"{number:064}", "addition", holder)
+            registry.jobs.hold(f"{number:064}", "addition", holder)
             answers.send(number)
         except JobHeldError as error:
             assert "is held by" in str(error)
@@ -108,6 +112,6 @@ with Registry.open(home) as registry:
     won = {holder: child.answers() for holder, child in children.items()}
     assert sorted(won["a"] + won["b"]) == list(range(40))
     for number in range(40):
-        record = registry.job(f"{number:064}")
+        record = registry.jobs.get(f"{number:064}")
         assert record is not None
         assert number in won[record.holder or ""]

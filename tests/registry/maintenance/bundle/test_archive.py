@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from continual_mt.errors import CorruptionError, InputError, StorageError, UnknownNameError
 from registry import Registry
+from registry.maintenance.backup import open_folder
 from registry.maintenance.bundle.archive import open_bundle
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
-from registry.maintenance.folders import open_folder
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -48,7 +48,7 @@ def refused(content: bytes, registry: Registry) -> str:
     with pytest.raises(CorruptionError) as caught:
         import_bundle(registry, path)
     assert list(registry.blobs.digests()) == []
-    assert (registry.parents(), registry.corpora()) == ([], [])
+    assert (registry.parents(), registry.catalog.corpora()) == ([], [])
     assert {entry.name for entry in folder.parent.iterdir()} == {"hostile.tar", folder.name}
     message = str(caught.value)
     assert message.startswith(f"the bundle {path} is refused, and nothing was changed: ")

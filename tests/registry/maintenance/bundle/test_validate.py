@@ -18,9 +18,9 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from registry import Lineage, Registry
 from registry.database import schema
+from registry.maintenance.backup import open_folder
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
-from registry.maintenance.folders import open_folder
 from registry.maintenance.verify import verify
 
 MakeModule = Callable[..., Module]
@@ -53,7 +53,7 @@ def test_all_of_it_arrives(rich: Registry, other: Registry, bundle: Path) -> Non
     assert other.parents() == rich.parents()
     assert other.modules() == rich.modules()
     assert sorted(other.scores(), key=repr) == sorted(rich.scores(), key=repr)
-    assert other.corpora() == rich.corpora()
+    assert other.catalog.corpora() == rich.catalog.corpora()
     assert verify(other, fingerprints=True).problems == verify(other).orphans == ()
     with rich.database.read() as there, other.database.read() as here:
         for table in (schema.Note, schema.Tag):
@@ -63,7 +63,7 @@ def test_all_of_it_arrives(rich: Registry, other: Registry, bundle: Path) -> Non
         assert (alias.name, alias.module.source) == ("champion", "de")
     score = next(score for score in other.scores() if score.hypotheses)
     assert score.hypotheses is not None
-    assert other.lines(score.hypotheses) == ["A man plays.", "Two men play."]
+    assert other.texts.read(score.hypotheses) == ["A man plays.", "Two men play."]
 
 
 def test_imported_twice_nothing_changes(rich: Registry, other: Registry, bundle: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import fields
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, ModuleRecord, Registry, ScoreRecord
-from registry.records.entities import JSONObject
+from registry.records.values import JSONObject
 
 RECIPE = Recipe("zero-shot", Pair("de", "es"), "base", "f" * 64, ModuleKey("s", "1"), None, ModuleKey("t", "2"))
 
@@ -38,8 +38,8 @@ def test_a_module_by_name(filled: Registry) -> None:
 
 
 def test_every_field_is_in_the_json(filled: Registry, corpus: CorpusRecord, lineage: Lineage) -> None:
-    filled.hold_job("d" * 64, "addition", "me")
-    job = filled.job("d" * 64)
+    filled.jobs.hold("d" * 64, "addition", "me")
+    job = filled.jobs.get("d" * 64)
     assert job is not None
     for record in (corpus, lineage, filled.parent(), score(), job):
         as_json: JSONObject = json.loads(json.dumps(record.to_json()))

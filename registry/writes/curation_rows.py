@@ -14,9 +14,9 @@ from continual_mt.errors import IncompatibleError, UnknownNameError
 from registry.database import schema
 from registry.queries.catalog import find_module, find_parent, name_of, raise_if_deleted
 from registry.queries.dependents import holding_modules, holding_parent
-from registry.records.entities import now
 from registry.records.lineage import Relation, modules_in
 from registry.records.names import AliasName, ModuleName, unknown
+from registry.records.values import now
 
 _LISTED = 10
 

@@ -1,0 +1,111 @@
+"""The records of parents and modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from continual_mt.artifacts.recipe import ModuleKey
+from continual_mt.languages import Pair, SideName
+from continual_mt.model.architecture import Scope
+from registry.records.lineage import Lineage, is_shared
+from registry.records.names import full_name
+from registry.records.values import JSONObject
+
+
+@dataclass(frozen=True)
+class ParentOutline:
+    """As much of a parent as recipes are made from."""
+
+    name: str
+    pair: Pair
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class ParentRecord(ParentOutline):
+    """A registered parent. ``pieces`` gives the blob of each of its files; ``bytes`` is their sum."""
+
+    architecture: JSONObject
+    parameters: int
+    bytes: int
+    pieces: Mapping[str, str]
+    lineage: Lineage
+    created: datetime
+
+    def to_json(self) -> JSONObject:
+        return {
+            "name": self.name,
+            "pair": str(self.pair),
+            "fingerprint": self.fingerprint,
+            "architecture": self.architecture,
+            "parameters": self.parameters,
+            "bytes": self.bytes,
+            "pieces": dict(self.pieces),
+            "lineage": self.lineage.to_json(),
+            "created": self.created.isoformat(),
+        }
+
+
+@dataclass(frozen=True)
+class ModuleOutline:
+    """As much of a module as recipes are made from. ``digest`` is its content's; ``side`` is the side that is new."""
+
+    parent: str
+    pair: Pair
+    version: int
+    side: SideName
+    scope: Scope
+    digest: str
+
+    @property
+    def full_name(self) -> str:
+        return full_name(self.parent, self.pair.source, self.pair.target, self.version)
+
+    @property
+    def language(self) -> str:
+        """The language that the module brings."""
+        return self.pair.language(self.side)
+
+    @property
+    def key(self) -> ModuleKey:
+        return ModuleKey(self.full_name, self.digest)
+
+
+@dataclass(frozen=True)
+class ModuleRecord(ModuleOutline):
+    """A registered module."""
+
+    parent_fingerprint: str
+    parameters: int
+    bytes: int
+    pieces: Mapping[str, str]
+    lineage: Lineage
+    created: datetime
+
+    @property
+    def shared(self) -> bool:
+        """Whether it went on with another module's cross-attention, or earlier pairs were replayed while it trained.
+
+        Such a module belongs to a sequence that shares one cross-attention, and is taken only where it is named.
+        """
+        return is_shared(self.lineage.spec)
+
+    def to_json(self) -> JSONObject:
+        return {
+            "name": self.full_name,
+            "parent": self.parent,
+            "parent_fingerprint": self.parent_fingerprint,
+            "pair": str(self.pair),
+            "version": self.version,
+            "side": self.side,
+            "scope": self.scope,
+            "shared": self.shared,
+            "digest": self.digest,
+            "parameters": self.parameters,
+            "bytes": self.bytes,
+            "pieces": dict(self.pieces),
+            "lineage": self.lineage.to_json(),
+            "created": self.created.isoformat(),
+        }

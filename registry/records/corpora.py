@@ -1,0 +1,40 @@
+"""The record of a parallel corpus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from continual_mt.languages import Pair
+from registry.records.values import JSONObject
+
+Role = Literal["train", "dev", "test"]
+
+
+@dataclass(frozen=True)
+class CorpusRecord:
+    """A parallel corpus by content. ``sentences`` counts pairs kept, ``skipped`` those left out.
+
+    ``sources`` and ``references`` are the blobs that hold a test set's text, a line a sentence; None of other corpora.
+    """
+
+    digest: str
+    pair: Pair
+    name: str
+    sentences: int
+    skipped: int
+    licence: str
+    sources: str | None = None
+    references: str | None = None
+
+    def to_json(self) -> JSONObject:
+        return {
+            "digest": self.digest,
+            "pair": str(self.pair),
+            "name": self.name,
+            "sentences": self.sentences,
+            "skipped": self.skipped,
+            "licence": self.licence,
+            "sources": self.sources,
+            "references": self.references,
+        }

@@ -1,0 +1,94 @@
+"""The record of a score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.languages import Pair
+from registry.records.values import JSONObject, now
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRecord:
+    """Recipe × test set × metric. ``metric`` is in small letters: ``bleu``, ``chrf``.
+
+    ``recipe`` is the recipe's digest; ``copy_value`` is the same metric when the source is copied unchanged;
+    ``source``, ``cross_attention`` and ``target`` name the recipe's modules, None for the parent's own piece.
+    ``hypotheses`` is the blob that holds what was scored, a line a sentence.
+    """
+
+    parent: str
+    kind: RecipeKind
+    pair: Pair
+    recipe: str
+    source: str | None
+    cross_attention: str | None
+    target: str | None
+    test: str
+    test_digest: str
+    metric: str
+    value: float
+    copy_value: float | None
+    signature: str
+    sentences: int
+    beam: int
+    hypotheses: str | None = None
+    created: datetime = field(default_factory=now)
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        *,
+        test: str,
+        test_digest: str,
+        metric: str,
+        value: float,
+        copy_value: float | None,
+        signature: str,
+        sentences: int,
+        beam: int,
+        hypotheses: str | None = None,
+    ) -> ScoreRecord:
+        """The score that a recipe reached on a test set."""
+        return cls(
+            parent=recipe.parent,
+            kind=recipe.kind,
+            pair=recipe.pair,
+            recipe=recipe.digest,
+            source=recipe.source.name if recipe.source else None,
+            cross_attention=recipe.cross_attention.name if recipe.cross_attention else None,
+            target=recipe.target.name if recipe.target else None,
+            test=test,
+            test_digest=test_digest,
+            metric=metric,
+            value=value,
+            copy_value=copy_value,
+            signature=signature,
+            sentences=sentences,
+            beam=beam,
+            hypotheses=hypotheses,
+        )
+
+    def to_json(self) -> JSONObject:
+        return {
+            "parent": self.parent,
+            "kind": self.kind,
+            "pair": str(self.pair),
+            "recipe": self.recipe,
+            "source": self.source,
+            "cross_attention": self.cross_attention,
+            "target": self.target,
+            "test": self.test,
+            "test_digest": self.test_digest,
+            "metric": self.metric,
+            "value": self.value,
+            "copy_value": self.copy_value,
+            "signature": self.signature,
+            "sentences": self.sentences,
+            "beam": self.beam,
+            "hypotheses": self.hypotheses,
+            "created": self.created.isoformat(),
+        }
