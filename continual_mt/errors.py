@@ -1,29 +1,29 @@
-"""Every error that the project raises on purpose.
+"""All errors that the project raises deliberately.
 
 ::
 
     ContinualMTError
-    ├── MisuseError                what was asked cannot be done; exit code 2
-    │   ├── SpecError              a spec, option or environment variable is wrong; carries every problem found
-    │   ├── CorpusError            a corpus is missing, misaligned or not UTF-8; carries file and line
-    │   ├── LanguageError          not a language tag, or not a pair
-    │   ├── UnknownNameError       no such parent, module, pair, recipe or registry
-    │   ├── IncompatibleError      the parts do not belong together (a module and another parent)
-    │   └── InputError             text that cannot be translated as asked
-    └── FailureError               what was asked should have worked; exit code 1
-        ├── StorageError           disk full, no permission, unwritable folder, a store that cannot be reached
-        ├── CorruptionError        bytes that are not what their digest or format says
-        ├── DownloadError          a package index that cannot be reached or answers otherwise than expected
+    ├── MisuseError                the request is invalid; exit code 2
+    │   ├── SpecError              an invalid spec, option or environment variable; contains every problem found
+    │   ├── CorpusError            a corpus is missing, misaligned or not UTF-8; contains file and line
+    │   ├── LanguageError          an invalid language tag or pair
+    │   ├── UnknownNameError       an unknown parent, module, pair, recipe or registry
+    │   ├── IncompatibleError      parts that do not fit together, such as a module and another parent
+    │   └── InputError             an invalid argument or text
+    └── FailureError               a valid request failed; exit code 1
+        ├── StorageError           disk full, no permission, unwritable folder, or unreachable store
+        ├── CorruptionError        content that does not match its digest or format
+        ├── DownloadError          a download from a package index failed
         ├── RegistryError          the registry's database cannot be used
-        ├── JobHeldError           another driver holds the job
-        ├── AddressError           the page cannot be served at a host and port
-        ├── ClusterError           Ray cannot start, or has not got the resources
-        ├── TrainingError          training cannot go on (the loss is not finite, a worker failed for good)
-        ├── ProcessError           one of several processes that shared work did not start, or ended before its work did
-        ├── AdditionsError         additions of a sequence failed, and the others went on; carries what each met
+        ├── JobHeldError           another driver holds the lease of the job
+        ├── AddressError           the dashboard cannot be served at a host and port
+        ├── ClusterError           Ray cannot start, or lacks the resources
+        ├── TrainingError          training cannot continue: the loss is not finite, or a worker keeps failing
+        ├── ProcessError           a worker process did not start, or exited before its work was done
+        ├── AdditionsError         some additions of a sequence failed; contains the problem of each
         └── StoppedError           interrupted by a signal, after a checkpoint was written
 
-A message names the thing at fault and the way out. Misuse is found before work starts; a failure loses nothing.
+Messages have the form ``subject: problem; expected X. Fix: Y``. Misuse is detected before work starts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pathlib import Path
 
 
 class ContinualMTError(Exception):
-    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
+    """The base class; ``exit_code`` is the exit code of the command line."""
 
     exit_code = 1
 
@@ -43,7 +43,7 @@ class MisuseError(ContinualMTError):
 
 
 class SpecError(MisuseError):
-    """A spec with one or more problems, all of them listed."""
+    """An invalid spec; ``problems`` lists everything that is wrong with it, and ``origin`` is its file or option."""
 
     def __init__(self, origin: str, problems: Sequence[str]) -> None:
         self.origin = origin
@@ -56,7 +56,7 @@ class SpecError(MisuseError):
 
 
 class CorpusError(MisuseError):
-    """A corpus that cannot be read; ``line`` counts from 1 and is None when the file as a whole is at fault."""
+    """An invalid corpus; ``line`` is the number of the line at fault, from 1, or None for the whole file."""
 
     def __init__(self, path: Path | str, problem: str, line: int | None = None) -> None:
         self.path, self.problem, self.line = path, problem, line
@@ -123,7 +123,7 @@ class ProcessError(FailureError):
 
 
 class AdditionsError(FailureError):
-    """Some additions of a sequence failed; ``problems`` has a line for each."""
+    """Some additions of a sequence failed; ``problems`` has one line for each."""
 
     def __init__(self, sequence: str, problems: Sequence[str]) -> None:
         self.sequence = sequence
@@ -131,7 +131,7 @@ class AdditionsError(FailureError):
         count = "one addition" if len(self.problems) == 1 else f"{len(self.problems)} additions"
         super().__init__(
             f"sequence {sequence}: {count} failed:\n{_listed(problems)}\n"
-            "start the same sequence again: it goes on with these and repeats no other"
+            "Fix: start the same sequence again; finished additions are not repeated"
         )
 
     def __reduce__(self) -> tuple[type[AdditionsError], tuple[str, tuple[str, ...]]]:

@@ -1,4 +1,4 @@
-"""Where things are: one folder, unless an argument or a variable says otherwise."""
+"""The locations of all files: a home folder, whose parts environment variables can place elsewhere."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ DEFAULT_HOME = "continual-mt-home"
 
 
 def expanded(path: Path) -> Path:
-    """``~`` and ``~user`` as the folders that they stand for.
+    """Expand ``~`` and ``~user`` in a path.
 
-    Raises InputError where there is no such user, and for a URL, of which a folder of that name would be made.
+    Raises InputError for an unknown user, and for a URL, which would otherwise be used as the name of a folder.
     """
     if is_url(str(path)):
-        raise InputError(
-            f"{path} is a URL; a file or folder of this machine is wanted here, its whole path if it is called so"
-        )
+        raise InputError(f"{path}: is a URL; expected a local path. Fix: use an absolute path if its name contains ':'")
     try:
         return path.expanduser()
     except RuntimeError as error:
-        raise InputError(f"{path}: {error}; write the path out") from error
+        raise InputError(f"{path}: {error}. Fix: use an absolute path") from error
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folder that holds everything of one installation. Always absolute: workers change directory."""
+    """The home folder of an installation. The path is absolute, because workers change their current directory."""
 
     path: Path
 
     @classmethod
     def resolve(cls, argument: str | Path | None = None) -> Home:
-        """An argument beats the variable beats ``./continual-mt-home``. Creates nothing.
+        """Return the home: ``argument``, else the variable CONTINUAL_MT_HOME, else ``./continual-mt-home``.
 
-        Raises InputError for what cannot be a folder.
+        Creates nothing. Raises InputError if the path is a file or a URL.
         """
         chosen = argument or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME
         path = expanded(Path(chosen)).absolute()
         if path.is_file():
-            raise InputError(f"{path} is a file; a home is a folder, the one that has registry.db in it")
+            raise InputError(f"{path}: is a file; expected the home folder, which contains registry.db")
         return cls(path)
 
     @property
     def database(self) -> str:
-        """SQLAlchemy URL of the records."""
+        """The SQLAlchemy URL of the registry's database."""
         return os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{self.path / 'registry.db'}"
 
     @property
     def blobs(self) -> str:
-        """A folder or a URL."""
+        """The absolute folder or the URL of the blobs. Raises InputError if the variable is a malformed URL."""
         chosen = os.environ.get(BLOBS_VARIABLE) or str(self.path / "blobs")
         if "://" not in chosen and is_url(chosen):
-            raise InputError(f"{BLOBS_VARIABLE} is {chosen}; write a folder, or a URL such as s3://BUCKET/FOLDER")
+            raise InputError(
+                f"{BLOBS_VARIABLE}: malformed URL {chosen}; expected a folder, or a URL such as s3://BUCKET/FOLDER"
+            )
         return chosen if "://" in chosen else str(Path(chosen).absolute())
 
     @property
     def tracking(self) -> str:
-        """MLflow's tracking URI; always set, since MLflow's own default depends on the current directory."""
+        """MLflow's tracking URI. It is always set, because MLflow's default depends on the current directory."""
         return os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{self.path / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:
-        """MLflow's artifacts when tracking is the file in the home."""
+        """MLflow's artifact folder, used if the tracking database is in the home."""
         return self.path / "mlflow-artifacts"
 
     @property
     def cache(self) -> Path:
-        """What can be made again: downloaded wheels, extracted corpora, token arrays, blobs that lie at a URL."""
+        """Files that can be recreated: downloaded wheels, extracted corpora, token arrays, copies of remote blobs."""
         return self.path / "cache"
 
     @property
     def jobs(self) -> Path:
-        """Ray's storage path: one folder of checkpoints a job."""
+        """Ray's storage path, with a folder of checkpoints per job."""
         return self.path / "jobs"

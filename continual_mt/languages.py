@@ -1,4 +1,4 @@
-"""Language tags (BCP 47) and pairs of them."""
+"""Language tags (BCP 47) and language pairs."""
 
 from __future__ import annotations
 
@@ -18,37 +18,42 @@ _LETTERS = re.compile(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*")
 
 
 def parse_language(tag: str) -> str:
-    """The normal form of a BCP 47 tag with its subtags joined by ``_``: ``pt-br`` and ``pt_BR`` give ``pt_BR``.
+    """Normalise a BCP 47 tag and join its subtags by ``_``: both ``pt-br`` and ``pt_BR`` give ``pt_BR``.
 
-    Raises LanguageError when the tag is not well formed or its language is not registered.
+    Raises LanguageError if the tag is malformed or its language is not registered.
     """
     if not isinstance(tag, str):
         raise _not_a_tag(tag)
     return _normal(tag)
 
 
-@lru_cache(maxsize=4096)  # ten thousand pairs are of some hundred languages
+@lru_cache(maxsize=4096)  # a registry of ten thousand pairs has only some hundred languages
 def _normal(tag: str) -> str:
     if len(tag) > 35 or not _LETTERS.fullmatch(tag):
         raise _not_a_tag(tag[:80])
     hyphenated = tag.replace("_", "-")
     try:
-        # Macro-languages stay as they were written: "zh" and "cmn" are two tags to the user.
+        # Keep macro-languages as they are written: for users, "zh" and "cmn" are two different tags.
         normal = langcodes.standardize_tag(hyphenated, macro=False)
     except LanguageTagError as error:
-        raise LanguageError(f"{tag!r} is not a language tag ({error}); write one of BCP 47, such as de") from error
+        raise LanguageError(f"{tag!r} is not a language tag ({error}); expected BCP 47, for example de") from error
     if not langcodes.tag_is_valid(hyphenated):
-        raise LanguageError(f"no language has the tag {tag!r}; check its spelling (BCP 47, such as de or pt-BR)")
+        raise LanguageError(
+            f"no language has the tag {tag!r}; expected a registered BCP 47 tag, for example de or pt-BR"
+        )
     return normal.replace("-", "_")
 
 
 def _not_a_tag(tag: object) -> LanguageError:
-    return LanguageError(f"{tag!r} is not a language tag; write one of BCP 47, for example de, pt_BR or zh_Hant")
+    return LanguageError(f"{tag!r} is not a language tag; expected BCP 47, for example de, pt_BR or zh_Hant")
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Pair:
-    """A translation direction. ``str(pair)`` is ``de-en``; the hyphen divides, subtags keep ``_``."""
+    """A translation direction. ``str(pair)`` joins both tags with a hyphen, ``pt_BR-en``; subtags are joined by ``_``.
+
+    Raises LanguageError for invalid tags and for two equal languages.
+    """
 
     source: str
     target: str
@@ -61,10 +66,10 @@ class Pair:
 
     @classmethod
     def parse(cls, text: str) -> Pair:
-        """Read ``de-en``. Raises LanguageError for anything but two different tags joined by one hyphen."""
+        """Parse ``de-en``. Raises LanguageError unless it is two different valid tags joined by one hyphen."""
         parts = text.split("-")
         if len(parts) != 2 or not all(parts):
-            raise LanguageError(f"{text!r:.80} is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en")
+            raise LanguageError(f"{text!r:.80} is not a pair; expected SOURCE-TARGET, for example de-en or pt_BR-en")
         return cls(parts[0], parts[1])
 
     def language(self, side: SideName) -> str:
@@ -75,17 +80,17 @@ class Pair:
 
 
 def new_side_of(pair: Pair, parent: Pair) -> SideName:
-    """Which side of ``pair`` is new to a parent trained on ``parent``.
+    """Return the side of ``pair`` that is new to a parent trained on the pair ``parent``.
 
-    Raises IncompatibleError unless exactly one side is the parent's own.
+    Raises IncompatibleError unless exactly one side is the same as the parent's.
     """
     if pair == parent:
-        raise IncompatibleError(f"{pair} is the parent's own pair; an addition brings one new language")
+        raise IncompatibleError(f"{pair} is the pair of the parent; expected a pair with one new language")
     if pair.target == parent.target:
         return "source"
     if pair.source == parent.source:
         return "target"
     raise IncompatibleError(
         f"{pair} shares no side with the parent {parent}; "
-        f"add XX-{parent.target} for a new source language or {parent.source}-XX for a new target language"
+        f"expected XX-{parent.target} for a new source language or {parent.source}-XX for a new target language"
     )

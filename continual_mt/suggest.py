@@ -1,14 +1,14 @@
-"""What somebody may have meant who wrote a word that is not known."""
+"""Suggest a known word for an unknown one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-_LONGEST = 80  # what is longer takes long to compare
+_COMPARED_CHARACTERS = 80  # comparing long words takes long
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """The closest of what is known, to stand in an error behind the word; empty when nothing is close."""
-    close = get_close_matches(word[:_LONGEST], list(known), n=1)
+    """Return `` (did you mean X?)`` with the most similar known word, to append in an error, or an empty string."""
+    close = get_close_matches(word[:_COMPARED_CHARACTERS], list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""

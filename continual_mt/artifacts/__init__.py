@@ -1,1 +1,1 @@
-"""What is stored: parents, modules, sides and recipes, and their form on disk."""
+"""The artifacts: parents, modules, sides and recipes, and how they are stored."""

@@ -1,4 +1,4 @@
-"""A module: what one addition stores. The groups that its scope trained, and the new side's tokenizer."""
+"""Modules: what an addition stores, namely the groups that its scope trained and the new side's tokenizer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from continual_mt.languages import Pair, SideName, new_side_of
 from continual_mt.model.architecture import SCOPES, Group, Scope, trainable_names, trained_groups
 
 FORMAT = 1
+"""The version of the stored format."""
 
 
 @dataclass(frozen=True, eq=False)
 class Module:
-    """A new language's side and whatever else its scope changed, valid on one parent only."""
+    """A new language's side and the other parameters that its scope trained; it fits a single parent."""
 
     pair: Pair
     side: SideName
@@ -37,7 +38,7 @@ class Module:
     def of(
         cls, parent: Parent, pair: Pair, scope: Scope, tensors: Mapping[str, Tensor], tokenizer: Tokenizer
     ) -> Module:
-        """A module for ``parent``; raises IncompatibleError or CorruptionError when the parts do not fit it."""
+        """Build a module for ``parent`` and check that it fits. Raises IncompatibleError or CorruptionError."""
         side = new_side_of(pair, parent.pair)
         module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), tokenizer))
         module.check_fits(parent)
@@ -45,7 +46,7 @@ class Module:
 
     @cached_property
     def digest(self) -> str:
-        """64 hexadecimal digits over everything in the module that decides behaviour."""
+        """SHA-256 (64 hexadecimal digits) of everything in the module that determines its output."""
         description = {"parent": self.parent_fingerprint, "side": self.side, "scope": self.scope}
         return serialization.fingerprint(self.tensors, {self.side: self.new_side.tokenizer}, description)
 
@@ -57,24 +58,25 @@ class Module:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     def check_fits(self, parent: Parent) -> None:
-        """Refuse any parent but the one that the module was trained on.
+        """Check that the module can be used with ``parent``.
 
-        Raises IncompatibleError for another parent, CorruptionError for tensors that are not the scope's.
+        Raises IncompatibleError if it was trained on another parent, by fingerprint, and CorruptionError if names,
+        shapes, dtypes or values of its tensors are wrong.
         """
         if self.parent_fingerprint != parent.fingerprint:
             raise IncompatibleError(
-                f"the module {self.pair} was trained on the parent {self.parent_fingerprint[:12]}; "
-                f"it cannot be put on {parent.pair} {parent.fingerprint[:12]}, whose body computes something else"
+                f"the module {self.pair} was trained on the parent {self.parent_fingerprint[:12]}, not on "
+                f"{parent.pair} {parent.fingerprint[:12]}. Fix: use the parent that it was trained on"
             )
         sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size}
         sizes[self.side] = self.new_side.tokenizer.size
         names = trainable_names(parent.architecture, self.scope, self.side)
-        if parent.fingerprint not in self._fits:  # looking at every value takes long, and they never change
+        if parent.fingerprint not in self._fits:  # once: the check reads all values, and they never change
             serialization.check_tensors(self.tensors, parent.architecture, names, sizes)
             self._fits.add(parent.fingerprint)
 
     def pieces(self) -> dict[str, bytes]:
-        """Named bytes that ``from_pieces`` reads back bit-equal."""
+        """Return the stored form: bytes by name. ``from_pieces`` restores the module bit by bit."""
         description = {
             "format": FORMAT,
             "pair": str(self.pair),
@@ -90,15 +92,17 @@ class Module:
 
     @classmethod
     def from_pieces(cls, pieces: Mapping[str, bytes]) -> Module:
-        """Raises CorruptionError, naming the piece, when the pieces are damaged or do not fit together."""
+        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault."""
         description = serialization.read_json(pieces, "module.json")
         if description.get("format") != FORMAT:
-            raise CorruptionError(f"module.json has format {description.get('format')!r}; this version reads {FORMAT}")
+            raise CorruptionError(f"module.json: unknown format {description.get('format')!r}; expected {FORMAT}")
         if description.get("side") not in ("source", "target") or description.get("scope") not in SCOPES:
-            raise CorruptionError("module.json names an unknown side or scope")
+            raise CorruptionError(
+                "module.json: unknown side or scope; expected side source or target and scope " + ", ".join(SCOPES)
+            )
         parent = description.get("parent")
         if not isinstance(parent, str) or not re.fullmatch("[0-9a-f]{64}", parent):
-            raise CorruptionError("module.json names no parent by its fingerprint")
+            raise CorruptionError("module.json: invalid parent; expected a fingerprint of 64 hexadecimal digits")
         pair = serialization.read_pair(description, "module.json")
         side, scope = cast(SideName, description["side"]), cast(Scope, description["scope"])
         return cls(

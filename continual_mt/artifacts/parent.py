@@ -1,4 +1,4 @@
-"""A parent: a model trained on one pair, frozen for ever, known by its fingerprint."""
+"""Parents: complete models, trained on one pair, that are never changed and are identified by fingerprint."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
 
 FORMAT = 1
+"""The version of the stored format."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parent:
-    """All five groups of parameters, two sides, and the architecture that they fit.
+    """The parameters of all five groups, both sides, and the architecture.
 
-    Raises CorruptionError when the tensors are not those of the architecture.
+    Raises CorruptionError if names, shapes, dtypes or values of the tensors do not fit the architecture.
     """
 
     pair: Pair
@@ -38,7 +39,7 @@ class Parent:
 
     @cached_property
     def fingerprint(self) -> str:
-        """64 hexadecimal digits over everything that decides behaviour; the pair's names do not."""
+        """SHA-256 (64 hexadecimal digits) of everything that determines the output, so not of the language tags."""
         tokenizers = {"source": self.source.tokenizer, "target": self.target.tokenizer}
         return serialization.fingerprint(self.tensors, tokenizers, self.architecture.to_json())
 
@@ -49,7 +50,7 @@ class Parent:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     def pieces(self) -> dict[str, bytes]:
-        """Named bytes that ``from_pieces`` reads back bit-equal."""
+        """Return the stored form: bytes by name. ``from_pieces`` restores the parent bit by bit."""
         description = {"format": FORMAT, "pair": str(self.pair), "architecture": self.architecture.to_json()}
         return {
             "parent.json": serialization.json_piece(description),
@@ -60,13 +61,13 @@ class Parent:
 
     @classmethod
     def from_pieces(cls, pieces: Mapping[str, bytes]) -> Parent:
-        """Raises CorruptionError, naming the piece, when the pieces are damaged or do not fit together."""
+        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault."""
         description = serialization.read_json(pieces, "parent.json")
         if description.get("format") != FORMAT:
-            raise CorruptionError(f"parent.json has format {description.get('format')!r}; this version reads {FORMAT}")
+            raise CorruptionError(f"parent.json: unknown format {description.get('format')!r}; expected {FORMAT}")
         architecture = description.get("architecture")
         if not isinstance(architecture, dict):
-            raise CorruptionError("parent.json has no architecture")
+            raise CorruptionError("parent.json: missing architecture; expected a JSON object")
         pair = serialization.read_pair(description, "parent.json")
         source, target = (
             Tokenizer(serialization.require_piece(pieces, f"{side}.model")) for side in ("source", "target")

@@ -1,4 +1,7 @@
-"""A recipe: which body, source side, cross-attention and target side make the model of a pair. `assembly` makes it."""
+"""Recipes: which source side, cross-attention and target side form the model of a pair, on which parent.
+
+``continual_mt.inference.assembly`` builds the model of a recipe.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ RecipeKind = Literal["original", "supervised", "zero-shot", "retention"]
 
 @dataclass(frozen=True, slots=True)
 class ModuleKey:
-    """A module by its full name (``PARENT/de-en:3``) and the digest of its content."""
+    """The full name of a module (``PARENT/de-en:3``) and the digest of its content."""
 
     name: str
     digest: str
@@ -21,7 +24,12 @@ class ModuleKey:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """``None`` stands for the parent's own piece; the body is the parent's, unless θ_xattn's module has one."""
+    """The parts of the model of a pair.
+
+    ``source``, ``cross_attention`` and ``target`` are modules, or None for the parent's own part; ``parent`` and
+    ``fingerprint`` are the name and fingerprint of the parent. The body is that of the ``cross_attention`` module if it
+    stores a body, else the parent's.
+    """
 
     kind: RecipeKind
     pair: Pair
@@ -33,15 +41,15 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, over the contents that decide what the model answers; names and kind do not."""
+        """SHA-256, in hexadecimal, of the contents that determine the translations, so not of names and kind."""
         source, cross_attention, target = map(_content, (self.source, self.cross_attention, self.target))
-        # A JSON list, written by hand: there is a digest to every one of ten thousand pairs that are listed.
+        # JSON, but without the json module: listing ten thousand pairs computes a digest for each.
         contents = f'["{self.fingerprint}", {source}, {cross_attention}, {target}]'
         return hashlib.sha256(contents.encode()).hexdigest()
 
     @property
     def modules(self) -> tuple[ModuleKey, ...]:
-        """The modules that the recipe needs, each once."""
+        """The modules of the recipe, without duplicates."""
         chosen = (self.source, self.cross_attention, self.target)
         return tuple(dict.fromkeys(key for key in chosen if key is not None))
 

@@ -1,4 +1,4 @@
-"""Tensors and tokenizers as named bytes, and the fingerprint over what decides behaviour."""
+"""Convert tensors and descriptions to pieces, which are bytes by name, and back; compute fingerprints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from continual_mt.model.architecture import Architecture, Group, group_of, param
 
 
 def tensor_pieces(tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
-    """One safetensors piece a group, so that what two modules share is stored once."""
+    """Return one safetensors piece per group. Stores keep equal pieces once, so modules share unchanged groups."""
     groups: dict[Group, dict[str, Tensor]] = {}
     for name in sorted(tensors):
         groups.setdefault(group_of(name), {})[name] = tensors[name].detach().cpu().contiguous()
@@ -28,43 +28,46 @@ def tensor_pieces(tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
 
 
 def read_tensors(pieces: Mapping[str, bytes], groups: Iterable[Group]) -> dict[str, Tensor]:
-    """Inverse of ``tensor_pieces`` for these groups. Raises CorruptionError naming the piece at fault."""
+    """Read the tensors of ``groups``: the inverse of ``tensor_pieces``. Raises CorruptionError."""
     tensors: dict[str, Tensor] = {}
     for group in groups:
         name = f"{group}.safetensors"
         try:
             members = load_safetensors(require_piece(pieces, name))
         except (SafetensorError, ValueError, KeyError) as error:
-            raise CorruptionError(f"{name} is not a safetensors file ({error})") from error
-        strangers = sorted(member for member in members if not member.startswith(f"{group}."))
-        if strangers:
-            raise CorruptionError(f"{name} holds tensors of another group: {', '.join(strangers)}")
+            raise CorruptionError(f"{name}: not a safetensors file ({error})") from error
+        foreign = sorted(member for member in members if not member.startswith(f"{group}."))
+        if foreign:
+            raise CorruptionError(f"{name}: contains tensors of another group: {', '.join(foreign)}")
         tensors.update(members)
     return tensors
 
 
 def require_piece(pieces: Mapping[str, bytes], name: str) -> bytes:
+    """Return the piece ``name``. Raises CorruptionError if it is missing."""
     if name not in pieces:
-        raise CorruptionError(f"the piece {name} is missing; there are {', '.join(sorted(pieces)) or 'none'}")
+        raise CorruptionError(f"missing piece {name}; found {', '.join(sorted(pieces)) or 'none'}")
     return pieces[name]
 
 
 def json_piece(values: Mapping[str, object]) -> bytes:
+    """Encode a JSON object; equal values give equal bytes."""
     return json.dumps(values, sort_keys=True, ensure_ascii=False, indent=1).encode()
 
 
 def read_json(pieces: Mapping[str, bytes], name: str) -> dict[str, object]:
+    """Read the JSON object in the piece ``name``. Raises CorruptionError if it is missing or something else."""
     try:
         values = json.loads(require_piece(pieces, name))
     except (ValueError, RecursionError) as error:
-        raise CorruptionError(f"{name} is not JSON ({error})") from error
+        raise CorruptionError(f"{name}: not JSON ({error})") from error
     if not isinstance(values, dict):
-        raise CorruptionError(f"{name} is not a JSON object")
+        raise CorruptionError(f"{name}: not a JSON object")
     return cast(dict[str, object], values)
 
 
 def read_pair(description: Mapping[str, object], name: str) -> Pair:
-    """The pair in the description that the piece ``name`` holds."""
+    """Read the pair of a description, which comes from the piece ``name``. Raises CorruptionError."""
     try:
         return Pair.parse(str(description.get("pair")))
     except LanguageError as error:
@@ -74,27 +77,28 @@ def read_pair(description: Mapping[str, object], name: str) -> Pair:
 def check_tensors(
     tensors: Mapping[str, Tensor], architecture: Architecture, names: Iterable[str], sizes: Mapping[str, int]
 ) -> None:
-    """Raise CorruptionError unless ``tensors`` are exactly ``names``, finite float32 in the architecture's shapes.
+    """Check that the tensors have exactly these names, the architecture's shapes, dtype float32 and finite values.
 
-    ``sizes`` are the vocabularies of ``source`` and ``target``; a size of a side that is not stored does not matter.
+    ``sizes`` has the vocabulary sizes of ``source`` and ``target``; it is only used for sides in ``names``. Raises
+    CorruptionError.
     """
     expected = set(names)
     if set(tensors) != expected:
         missing, surplus = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
-        raise CorruptionError(f"the tensors do not fit the architecture: missing {missing}, surplus {surplus}")
+        raise CorruptionError(f"tensors do not match the architecture: missing {missing}, unexpected {surplus}")
     shapes = parameter_shapes(architecture, sizes)
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != shapes[name]:
-            raise CorruptionError(f"{name} has shape {tuple(tensor.shape)}, the architecture wants {shapes[name]}")
+            raise CorruptionError(f"{name}: shape is {tuple(tensor.shape)}; expected {shapes[name]}")
         if tensor.dtype != torch.float32:
-            # Nothing converts it, and a model of mixed dtypes cannot compute.
-            raise CorruptionError(f"{name} holds {str(tensor.dtype).removeprefix('torch.')}; weights are float32")
+            # Nothing converts dtypes later, and a model of mixed dtypes cannot run.
+            raise CorruptionError(f"{name}: dtype is {str(tensor.dtype).removeprefix('torch.')}; expected float32")
         if not torch.isfinite(tensor).all():
-            raise CorruptionError(f"{name} holds values that are not finite numbers")
+            raise CorruptionError(f"{name}: contains NaN or infinite values; expected finite numbers")
 
 
 def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter, given the vocabularies of ``source`` and ``target``."""
+    """Return the shape of every parameter by name; ``sizes`` has the vocabulary sizes of ``source`` and ``target``."""
     width, inner = architecture.width, architecture.feed_forward
 
     def shape(name: str) -> tuple[int, ...]:
@@ -112,7 +116,7 @@ def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> di
 def fingerprint(
     tensors: Mapping[str, Tensor], tokenizers: Mapping[str, Tokenizer], description: Mapping[str, object]
 ) -> str:
-    """SHA-256, in hexadecimal, over names, dtypes, shapes and little-endian bytes, tokenizers and a description."""
+    """Return the SHA-256, in hexadecimal, of a description, tokenizers, and the tensors with their names and dtypes."""
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for side in sorted(tokenizers):
         digest.update(f"\n{side} {tokenizers[side].digest}".encode())
@@ -120,6 +124,6 @@ def fingerprint(
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"\n{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)} ".encode())
         raw = tensor.reshape(-1).view(torch.uint8).numpy()
-        # Little-endian is what every platform that PyTorch runs on has; safetensors rests on the same.
+        # All platforms that PyTorch supports are little-endian; safetensors relies on that, too.
         digest.update(raw.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A side: what belongs to one language on one end of a model, besides its tensors."""
+"""Sides: what belongs to one language on the source or target side of a model, except its tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from continual_mt.data.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class LanguageSide:
-    """One language and its tokenizer, which carries the side's own special ids (pad, unknown, start, end)."""
+    """A language and its tokenizer, which defines the special ids of the side (pad, unknown, start, end)."""
 
     language: str
     tokenizer: Tokenizer

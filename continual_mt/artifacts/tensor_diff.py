@@ -1,4 +1,4 @@
-"""Where two sets of weights differ, and by how much."""
+"""Compare two sets of weights bit by bit."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TensorDifference:
-    """A tensor that is not the same bit for bit in both sets.
+    """A tensor whose bits differ between the two sets.
 
-    ``share`` is the part of its values that differ, ``largest`` the largest absolute difference; both are None where
-    the shapes differ, or where one set has no such tensor and hence no shape.
+    ``share`` is the fraction of its values that differ, and ``largest`` the largest absolute difference. Both are None
+    if the shapes differ or one set lacks the tensor; its shape is then None.
     """
 
     name: str
@@ -34,7 +34,7 @@ class TensorDifference:
 
 
 def tensor_differences(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[TensorDifference]:
-    """The tensors that differ, by name. Those of one name and shape have the same dtype."""
+    """Return the tensors that differ, sorted by name. All tensors must be float32."""
     found = (_difference(name, first.get(name), second.get(name)) for name in sorted({*first, *second}))
     return [difference for difference in found if difference is not None]
 
@@ -43,7 +43,7 @@ def _difference(name: str, first: Tensor | None, second: Tensor | None) -> Tenso
     shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (first, second)]
     if first is None or second is None or shapes[0] != shapes[1]:
         return TensorDifference(name, shapes[0], shapes[1])
-    # By bytes, as digests are: -0.0 is another value than 0.0 there, with no difference between them.
+    # Compare bits, like digests do: -0.0 and 0.0 differ, although their absolute difference is 0.
     unequal = first.contiguous().view(torch.int32) != second.contiguous().view(torch.int32)
     if not unequal.any():
         return None

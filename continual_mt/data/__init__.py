@@ -1,1 +1,1 @@
-"""Text on its way to the model: corpora, tokenizers, token files, batches."""
+"""The path from text to the model: corpora, tokenizers, tokenized corpora and batches."""

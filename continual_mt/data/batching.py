@@ -1,4 +1,4 @@
-"""Batches of similar lengths, in an order that seed and epoch alone decide."""
+"""Training batches of sentences of similar length, in an order that depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.model.packing import PackedLayout, Rounding
 
 POOL_SIZE = 5_000
-"""Sentences sorted by length together: enough that attention pads little, few enough that batches differ each epoch."""
+"""Sentences that are sorted by length together.
+
+A larger pool means less padding in attention, but also more similar batches in every epoch.
+"""
 
 ROUNDING = Rounding(rows=64, positions=4, sentences=16)
-"""Few shapes to compile kernels for, and little filler."""
+"""A compromise: few different shapes, for which kernels are compiled, and little padding."""
 
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
 
 
-def pad(sequences: Sequence[Sequence[int]], filler: int) -> tuple[Tensor, Tensor]:
-    """Ragged ids to (sentences, longest), padded on the right with ``filler``, and the lengths (sentences,)."""
+def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Return ids (sentences, longest), padded on the right with ``pad_id``, and lengths (sentences,), both int64."""
     lengths = [len(sequence) for sequence in sequences]
-    padded = np.full((len(sequences), max(lengths, default=0)), filler, dtype=np.int64)
+    padded = np.full((len(sequences), max(lengths, default=0)), pad_id, dtype=np.int64)
     for row, sequence in zip(padded, sequences, strict=True):
         row[: len(sequence)] = sequence
     return torch.from_numpy(padded), torch.tensor(lengths, dtype=torch.int64)
@@ -35,7 +38,11 @@ def pad(sequences: Sequence[Sequence[int]], filler: int) -> tuple[Tensor, Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Tokens as rows: ``source`` and ``inputs`` with filler, ``labels``, one for each real row of inputs, without."""
+    """Packed token ids of a batch.
+
+    ``source`` (rows,) and ``inputs`` (rows,), the decoder's inputs, end with padding rows; ``labels`` (tokens,) has one
+    id for each row of ``inputs`` that is not padding.
+    """
 
     source: Tensor
     source_layout: PackedLayout
@@ -48,7 +55,7 @@ class Batch:
 
 
 def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, target: Tokenizer) -> Batch:
-    """Source with its end; target inputs shifted right behind start; labels with the end."""
+    """Build a batch: source + end token, start token + target as decoder inputs, target + end token as labels."""
     sources, source_layout = source_rows(corpus, indices, source)
     targets, lengths = corpus.gather("target", indices)
     target_layout = PackedLayout.from_lengths(torch.from_numpy(lengths + 1), ROUNDING)
@@ -63,21 +70,22 @@ def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, tar
 
 
 def source_rows(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer) -> tuple[Tensor, PackedLayout]:
-    """Source sentences with their ends, (rows,), and how they lie."""
+    """Return packed source ids (rows,), with end tokens, and their layout."""
     ids, lengths = corpus.gather("source", indices)
     layout = PackedLayout.from_lengths(torch.from_numpy(lengths + 1), ROUNDING)
     return layout.append_padding(_insert(ids, np.cumsum(lengths), source.end), source.pad), layout
 
 
-def _insert(ids: Indices, places: Indices, special: int) -> Tensor:
-    """Flat ids with ``special`` before each of ``places``."""
-    return torch.from_numpy(np.insert(ids, places, special))
+def _insert(ids: Indices, before: Indices, special: int) -> Tensor:
+    """Insert ``special`` into concatenated ids, before each of the indices ``before``."""
+    return torch.from_numpy(np.insert(ids, before, special))
 
 
 def epoch_batches(corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int) -> list[Indices]:
-    """The batches of one epoch: every sentence once, at most ``batch_tokens`` tokens on either side of each.
+    """Return the batches of one epoch as arrays of sentence indices; every sentence is in exactly one of them.
 
-    A sentence longer than ``batch_tokens`` is a batch of its own.
+    A batch has at most ``batch_tokens`` tokens on each side, with one special token per sentence. A longer sentence
+    forms a batch by itself.
     """
     generator = np.random.Generator(np.random.PCG64([seed, epoch]))
     order = generator.permutation(len(corpus))
@@ -92,7 +100,7 @@ def epoch_batches(corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: 
 
 
 def _split_by_tokens(pool: Indices, sources: Lengths, targets: Lengths, batch_tokens: int) -> Iterator[Indices]:
-    """Cut a pool wherever another sentence would be too many tokens on either side."""
+    """Split a pool before each sentence that would exceed ``batch_tokens`` on one side."""
     first = in_source = in_target = 0
     for last, (source, target) in enumerate(zip(sources.tolist(), targets.tolist(), strict=True)):
         in_source, in_target = in_source + source, in_target + target
@@ -104,9 +112,10 @@ def _split_by_tokens(pool: Indices, sources: Lengths, targets: Lengths, batch_to
 
 
 class UpdateStream:
-    """Endless updates of ``accumulate`` batches each, over epoch after epoch.
+    """An endless iterator over updates of ``accumulate`` batches each, through one epoch after another.
 
-    ``epoch`` and ``consumed`` (batches taken from it) say where it stands; a stream started from them goes on exactly.
+    ``epoch`` and ``consumed``, the number of batches taken from that epoch, are its state: a stream that is constructed
+    with them continues exactly where this one is.
     """
 
     def __init__(

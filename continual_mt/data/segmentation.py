@@ -1,4 +1,4 @@
-"""From text to the token sequences that a model can take, and how they go into batches."""
+"""Segment sentences into token sequences that fit a model, and group these into batches for translation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from continual_mt.errors import InputError
 
 
 def segment(sentence: str, number: int, tokenizer: Tokenizer, limit: int) -> list[list[int]]:
-    """The ids of a sentence, in parts of at most ``limit``, divided at spaces if it has any; none for a blank one.
+    """Tokenize a sentence and split it into segments of at most ``limit`` ids, at spaces where possible.
 
-    Raises InputError, naming the sentence by its ``number``, for what is no text, and for a line break or half a
-    surrogate pair.
+    Returns an empty list for a blank sentence. Raises InputError, with the ``number`` of the sentence, if it is not a
+    ``str``, contains a line break, or contains an unpaired surrogate.
     """
     if not isinstance(sentence, str):
-        raise InputError(f"sentence {number} is {sentence!r:.80}, which is no text")
+        raise InputError(f"sentence {number}: {sentence!r:.80} is not text; expected a str")
     if "\n" in sentence or "\r" in sentence:
-        raise InputError(f"sentence {number} holds a line break; give one sentence at a time")
+        raise InputError(
+            f"sentence {number}: contains a line break; expected one sentence. Fix: pass one string per sentence"
+        )
     if any("\ud800" <= character <= "\udfff" for character in sentence):
-        raise InputError(f"sentence {number} holds half a surrogate pair, which is no text; decode its bytes as UTF-8")
+        raise InputError(
+            f"sentence {number}: contains an unpaired surrogate; expected valid Unicode. Fix: decode its bytes as UTF-8"
+        )
     if not sentence.strip():
-        return []  # asked of the text: to a tokenizer, some kinds of space are unknown characters
+        return []  # tested on the text, because tokenizers encode some kinds of space as unknown characters
     tokens = tokenizer.encode(sentence)
     if len(tokens) <= limit:
         return [tokens] if tokens else []
@@ -36,7 +40,7 @@ def _split_at_spaces(sentence: str, tokenizer: Tokenizer, limit: int) -> Iterato
             yield kept
             kept = []
         kept = kept + tokens
-        if len(kept) > limit:  # one word that alone is over the limit, as a line without spaces is
+        if len(kept) > limit:  # a single word over the limit, for example a line without spaces
             *whole, kept = (kept[first : first + limit] for first in range(0, len(kept), limit))
             yield from whole
     if kept:
@@ -44,9 +48,10 @@ def _split_at_spaces(sentence: str, tokenizer: Tokenizer, limit: int) -> Iterato
 
 
 def length_batches(sequences: Sequence[Sequence[int]], batch_tokens: int, min_batches: int = 1) -> Iterator[list[int]]:
-    """Batches of places, the longest sequences first, of at most ``batch_tokens`` tokens with padding and ends.
+    """Group sequences into batches of indices, longest sequences first.
 
-    They are smaller where there would be fewer than ``min_batches`` of them.
+    A batch has at most ``batch_tokens`` tokens, padding and end tokens included, or a single sequence. Batches are made
+    smaller if there would be fewer than ``min_batches``.
     """
     order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
     if min_batches > 1:

@@ -1,4 +1,4 @@
-"""The files behind a tokenized corpus: growing NumPy arrays beside a summary with their digests."""
+"""The files of a tokenized corpus: NumPy arrays, written in chunks, and a summary with their digests."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from continual_mt.errors import CorruptionError
 SIDES = ("source", "target")
 _ARRAYS = tuple(f"{side}{kind}.npy" for side in SIDES for kind in ("", "_offsets"))
 
-# Token sequences of the source and of the target, equally many.
 Chunk = tuple[list[list[int]], list[list[int]]]
+"""Token sequences of the source and of the target, equally many."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Pairs that were left out: counts, and up to three of them described."""
+    """Sentence pairs that were skipped: counts by reason, and descriptions of the first three."""
 
     empty: int
     too_long: int
@@ -32,7 +32,10 @@ class Skipped:
 
 
 def write_arrays(chunks: Iterable[Chunk], vocabularies: tuple[int, int], folder: Path) -> dict[str, str]:
-    """Stream chunks into the arrays of a folder; returns the SHA-256 of each file by name."""
+    """Write chunks to the array files of a folder, in constant memory.
+
+    ``vocabularies`` are the sizes of the source and the target vocabulary. Returns the SHA-256 of each file by name.
+    """
     with ExitStack() as stack:
         files = [stack.enter_context((folder / name).open("wb")) for name in _ARRAYS]
         source = _SideFiles(files[0], files[1], vocabularies[0])
@@ -51,7 +54,7 @@ def write_summary(folder: Path, skipped: Skipped, digests: dict[str, str]) -> No
 
 
 def read_summary(folder: Path) -> Skipped:
-    """Verify every file. Raises CorruptionError when the folder is not there, not complete or not what was written."""
+    """Read the summary and verify all files. Raises CorruptionError if the folder or a file is missing or damaged."""
     try:
         content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         skipped = Skipped(
@@ -59,26 +62,30 @@ def read_summary(folder: Path) -> Skipped:
         )
         damaged = [name for name in _ARRAYS if _file_digest(folder / name) != content["digests"][name]]
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
-        raise CorruptionError(f"{folder} holds no complete token arrays ({error})") from error
+        raise CorruptionError(f"{folder}: incomplete token arrays ({error})") from error
     if damaged:
-        raise CorruptionError(f"{folder}: {', '.join(damaged)} changed after it was written")
+        raise CorruptionError(f"{folder}: modified after they were written: {', '.join(damaged)}")
     return skipped
 
 
 def map_ids(folder: Path, side: str) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
+    """Map the token ids of one side into memory: all sequences, one after another."""
     ids: npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
     ids = np.load(folder / f"{side}.npy", mmap_mode="r", allow_pickle=False)
     return ids
 
 
 def map_offsets(folder: Path, side: str) -> npt.NDArray[np.int64]:
-    """Where each sequence starts, and where the last one ends."""
+    """Map the offsets (sequences + 1,) into memory: sequence i is ``ids[offsets[i] : offsets[i + 1]]``."""
     offsets: npt.NDArray[np.int64] = np.load(folder / f"{side}_offsets.npy", mmap_mode="r", allow_pickle=False)
     return offsets
 
 
 class _ArrayFile:
-    """A one-dimensional .npy file that grows; NumPy leaves room in the header for the final length."""
+    """A one-dimensional .npy file to append to.
+
+    NumPy pads the header, so the header with the final length fits into the space of the first one.
+    """
 
     def __init__(self, file: BinaryIO, dtype: npt.DTypeLike) -> None:
         self._file, self._dtype, self.length = file, np.dtype(dtype), 0
@@ -99,7 +106,7 @@ class _ArrayFile:
 
 
 class _SideFiles:
-    """The ids of one side and where each sequence starts."""
+    """The ids and the offsets of one side."""
 
     def __init__(self, ids: BinaryIO, offsets: BinaryIO, vocabulary: int) -> None:
         self._ids = _ArrayFile(ids, np.uint16 if vocabulary <= 1 << 16 else np.uint32)

@@ -1,4 +1,4 @@
-"""A corpus as token ids: made once, kept in files, and mapped into memory."""
+"""A corpus as token ids, which are computed once, cached in files, and mapped into memory."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ Ids = npt.NDArray[np.int64]
 
 
 class TokenizedCorpus:
-    """Pairs of id sequences, without special ids, at most ``maximum_tokens`` long on either side and never empty.
+    """Pairs of id sequences without special ids, each of 1 to ``maximum_tokens`` ids.
 
-    The ids stay in files (uint16, or uint32 for vocabularies over 65,536 types); ``source_lengths`` and
-    ``target_lengths`` are int32 arrays in memory, one entry a pair. ``key`` is a digest of all that decides the ids.
+    The ids stay in files, as uint16, or as uint32 for vocabularies of more than 65,536 types. ``source_lengths`` and
+    ``target_lengths`` (pairs,) are int32 arrays in memory. ``key`` is the digest of all inputs that determine the ids.
+    Raises CorruptionError if the files are missing or damaged.
     """
 
     def __init__(self, folder: Path, maximum_tokens: int) -> None:
@@ -61,7 +62,7 @@ class TokenizedCorpus:
         return self._sequence("target", index)
 
     def gather(self, side: SideName, indices: npt.NDArray[np.int64]) -> tuple[Ids, Ids]:
-        """The ids of several sequences one behind the other, and their lengths; both int64."""
+        """Return the concatenated ids of the sequences at ``indices``, and their lengths, both int64."""
         offsets = self._offsets[side]
         starts = offsets[indices].astype(np.int64)
         lengths = offsets[indices + 1].astype(np.int64) - starts
@@ -69,13 +70,13 @@ class TokenizedCorpus:
 
     def _sequence(self, side: str, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
         if not 0 <= index < len(self):
-            raise IndexError(f"pair {index} of {len(self)}")
+            raise IndexError(f"pair {index}: out of range; expected 0 to {len(self) - 1}")
         offsets = self._offsets[side]
         return self._ids[side][offsets[index] : offsets[index + 1]]
 
 
 def flat_indices(starts: Ids, lengths: Ids) -> Ids:
-    """The places of all elements of ragged sequences that lie in one array, sequence by sequence."""
+    """Return the concatenation of the ranges ``starts[i]`` to ``starts[i] + lengths[i] - 1`` for all i."""
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
@@ -89,15 +90,22 @@ def tokenize_corpus(
     *,
     maximum_tokens: int = MAXIMUM_TOKENS,
 ) -> TokenizedCorpus:
-    """Tokenize a corpus whose content digest is ``digest``, or map what is cached under that digest.
+    """Tokenize a corpus, or map its cached ids into memory.
 
-    Streams in constant memory. Pairs with an empty side, or over ``maximum_tokens`` ids on one, are skipped and
-    counted. Of several processes on a node one works and the others wait; a damaged entry is made again. Raises
-    CorpusError when the corpus cannot be read, is not the one of ``digest``, or has no pair that can be used, and
-    StorageError when the cache cannot be written.
+    Tokenization streams the corpus in constant memory. Pairs with an empty side, or with more than ``maximum_tokens``
+    ids on one side, are skipped and counted. A file lock lets one process per node work while the others wait. Damaged
+    cache entries are rebuilt.
+
+    Args:
+        digest: the content digest of the corpus, which is part of the cache key.
+        cache: a folder; the ids are stored in its subfolder ``tokens``.
+
+    Raises:
+        CorpusError: if the corpus cannot be read, its content does not match ``digest``, or no pair is usable.
+        StorageError: if the cache cannot be written.
     """
-    decisive = [FORMAT_VERSION, digest, source_tokenizer.digest, target_tokenizer.digest, maximum_tokens]
-    key = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+    key_parts = [FORMAT_VERSION, digest, source_tokenizer.digest, target_tokenizer.digest, maximum_tokens]
+    key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()
     folder = cache / "tokens" / key
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -108,11 +116,11 @@ def tokenize_corpus(
                 _build(_Tokenization(corpus, digest, (source_tokenizer, target_tokenizer), maximum_tokens), folder)
             return TokenizedCorpus(folder, maximum_tokens)
     except OSError as error:
-        raise StorageError(f"tokens cannot be kept in {folder.parent}: {error.strerror or error}") from error
+        raise StorageError(f"{folder.parent}: cannot write tokens ({error.strerror or error})") from error
 
 
 class _Tokenization:
-    """One pass over a corpus that yields what is kept, in chunks, and counts what is not."""
+    """One pass over a corpus that yields the usable pairs in chunks and counts the skipped ones."""
 
     def __init__(self, corpus: Corpus, digest: str, tokenizers: tuple[Tokenizer, Tokenizer], maximum: int) -> None:
         self._corpus, self._digest = corpus, digest
@@ -141,9 +149,9 @@ class _Tokenization:
             kept += len(usable)
             yield [sources[index] for index in usable], [targets[index] for index in usable]
         if content.hexdigest() != self._digest:
-            raise CorpusError(self._corpus.name, "its text changed after it was inspected; start again")
+            raise CorpusError(self._corpus.name, "the text changed after it was inspected. Fix: start again")
         if not kept:
-            problem = f"no pair can be used: {self._empty} empty, {self._too_long} over {self.maximum_tokens} tokens"
+            problem = f"no usable pair: {self._empty} empty, {self._too_long} over {self.maximum_tokens} tokens"
             raise CorpusError(self._corpus.name, problem + "".join(f"; {example}" for example in self._first))
 
     def _is_usable(self, pair: SentencePair, in_source: int, in_target: int) -> bool:

@@ -1,4 +1,4 @@
-"""One SentencePiece model a side: text to ids and back."""
+"""SentencePiece tokenizers, one per side of a model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from continual_mt.errors import CorpusError, CorruptionError
 
 VOCABULARY_SIZES = (32_000, 16_000, 8_000, 4_000, 2_000, 1_000, 500, 250, 125)
 TOKENS_PER_TYPE = 100
+"""Tokens per type that the corpus must have for a vocabulary size to be chosen."""
+
 TRAINING_SENTENCES = 1_000_000
 _BATCH = 4_096
 
-# Called for every pass over the text, since choosing a size takes several.
 Sentences = Callable[[], Iterable[str]]
+"""Returns the sentences from the beginning at each call: choosing a vocabulary size takes several passes."""
 
 
 class Tokenizer:
-    """A trained SentencePiece model. Two tokenizers are equal when their bytes are.
+    """A trained SentencePiece model. Two tokenizers are equal if their models are equal byte by byte.
 
-    ``pad``, ``unknown``, ``start`` and ``end`` are ids read from the model; ``size`` counts its types, the special ones
-    included. Pickling ships the bytes. Raises CorruptionError when ``model`` is no SentencePiece model or lacks one of
-    the special pieces.
+    ``pad``, ``unknown``, ``start`` and ``end`` are the special ids of the model; ``size`` is the number of types,
+    special ones included. Pickling stores the bytes of the model. Raises CorruptionError if ``model`` is not a
+    SentencePiece model or lacks a special piece.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -39,7 +41,7 @@ class Tokenizer:
         try:
             self._processor.LoadFromSerializedProto(self.model)
         except RuntimeError as error:
-            raise CorruptionError(f"{len(self.model)} bytes are not a SentencePiece model ({error})") from error
+            raise CorruptionError(f"invalid SentencePiece model of {len(self.model)} bytes ({error})") from error
         self.size: int = self._processor.get_piece_size()
         self.pad: int = self._processor.pad_id()
         self.unknown: int = self._processor.unk_id()
@@ -48,16 +50,18 @@ class Tokenizer:
         specials = {"pad": self.pad, "unknown": self.unknown, "start": self.start, "end": self.end}
         missing = [name for name, number in specials.items() if not 0 <= number < self.size]
         if missing:
-            raise CorruptionError(f"the SentencePiece model has no piece for {', '.join(missing)}")
+            raise CorruptionError(
+                f"SentencePiece model: missing special pieces {', '.join(missing)}; expected {', '.join(specials)}"
+            )
         self._specials = frozenset(specials.values())
 
     @cached_property
     def pieces(self) -> list[str]:
-        """The text of every type, by its id."""
+        """The text of each type, by id."""
         return [self._processor.id_to_piece(number) for number in range(self.size)]
 
     def encode(self, sentence: str) -> list[int]:
-        """The ids of a sentence, without start and end; no text encodes to ``pad``, ``start`` or ``end``."""
+        """Encode a sentence, without start and end. No text encodes to the ids ``pad``, ``start`` or ``end``."""
         ids: list[int] = self._processor.encode(sentence, out_type=int)
         return ids
 
@@ -66,7 +70,7 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids, without the special ones. Raises IndexError for an id that the vocabulary has not got."""
+        """Decode ids to text; special ids are ignored. Raises IndexError for an id outside the vocabulary."""
         text: str = self._processor.decode([int(number) for number in ids if int(number) not in self._specials])
         return text
 
@@ -89,21 +93,27 @@ class Tokenizer:
 def train_tokenizer(
     sentences: Sentences, size: int | None = None, *, seed: int = 0, origin: str = "the training corpus"
 ) -> Tokenizer:
-    """Train BPE on the sentences that each call of ``sentences`` gives; the same sentences give the same bytes.
+    """Train a BPE tokenizer. Equal sentences, size and seed give equal bytes.
 
-    Without ``size`` the largest of VOCABULARY_SIZES is taken that leaves at least TOKENS_PER_TYPE tokens of the corpus
-    a type; when none does, the smallest that holds the corpus's characters. A corpus of more than TRAINING_SENTENCES
-    sentences is sampled with ``seed``, so memory is bounded. Raises CorpusError, naming ``origin``, when there is no
-    text, or when ``size`` is more types than the text can fill or fewer than its characters need.
+    Args:
+        sentences: returns the sentences; it is called several times.
+        size: the number of types. None selects the largest of VOCABULARY_SIZES with which the corpus has at least
+            TOKENS_PER_TYPE tokens per type, or, if there is none, the smallest that has room for its characters.
+        seed: selects the sample that is used of a corpus of more than TRAINING_SENTENCES sentences, to bound memory.
+        origin: the name of the corpus in error messages.
+
+    Raises:
+        CorpusError: if the text is empty, or ``size`` is too large for the text or too small for its characters.
     """
     count, characters = _measure(sentences)
     if not characters:
-        raise CorpusError(origin, "there is no text to train a tokenizer on")
+        raise CorpusError(origin, "no text to train a tokenizer on; expected at least one sentence that is not blank")
     sample = _sampled(sentences, count, seed)
     try:
         if size is not None:
             return _train(sample, size)
-        # A token has at least one character or stands for the start of a word, so a small corpus skips most sizes.
+        # A token is at least one character or the start of a word, which bounds the number of tokens: most sizes are
+        # too large for a small corpus and need not be trained.
         for candidate in VOCABULARY_SIZES:
             if characters + count < candidate * TOKENS_PER_TYPE:
                 continue
@@ -112,11 +122,11 @@ def train_tokenizer(
                 if _has_at_least(tokenizer, sentences, candidate * TOKENS_PER_TYPE):
                     return tokenizer
     except _TooManyTypesError as error:
-        problem = f"too small for a vocabulary of {size}; the largest possible is {error.most}"
+        problem = f"too small for a vocabulary of {size}; expected at most {error.most}"
         raise CorpusError(origin, problem) from error
     except _TooFewTypesError as error:
         if size is not None:
-            problem = f"its characters do not fit a vocabulary of {size}; the smallest possible is {error.least}"
+            problem = f"too many characters for a vocabulary of {size}; expected at least {error.least}"
             raise CorpusError(origin, problem) from error
     return _train_smallest(sample, origin)
 
@@ -141,27 +151,27 @@ def _train_smallest(sample: Sentences, origin: str) -> Tokenizer:
             continue
         except _TooManyTypesError as error:
             return _train(sample, error.most)
-    # More characters than the largest size: SentencePiece drops the rarest by coverage, so this is far from any text.
-    raise CorpusError(origin, f"its characters do not fit a vocabulary of {VOCABULARY_SIZES[0]}")
+    # Unlikely with real text, because SentencePiece leaves out the rarest characters.
+    raise CorpusError(origin, f"too many characters for a vocabulary of {VOCABULARY_SIZES[0]}")
 
 
 def _train(sample: Sentences, size: int) -> Tokenizer:
-    written = io.BytesIO()
+    model = io.BytesIO()
     failures: list[BaseException] = []
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=_keep_exception(sample, failures),
-            model_writer=written,
+            model_writer=model,
             model_type="bpe",
             vocab_size=size,
-            # SentencePiece's own choice, nmt_nfkc, rewrites characters (½, ™, full-width forms) that references keep.
+            # The default, nmt_nfkc, rewrites characters (½, ™, full-width forms) that reference translations contain.
             normalization_rule_name="identity",
             character_coverage=0.9995,
             pad_id=0,
             unk_id=1,
             bos_id=2,
             eos_id=3,
-            # The number of threads is written into the model, so it must not depend on the machine.
+            # SentencePiece stores this number in the model, so the bytes would depend on the machine.
             num_threads=1,
             minloglevel=2,
         )
@@ -173,11 +183,11 @@ def _train(sample: Sentences, size: int) -> Tokenizer:
         if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error)):
             raise _TooFewTypesError(int(found[1])) from error
         raise
-    return Tokenizer(written.getvalue())
+    return Tokenizer(model.getvalue())
 
 
 def _keep_exception(sample: Sentences, failures: list[BaseException]) -> Iterator[str]:
-    """SentencePiece turns whatever its iterator raises into a RuntimeError; keep the original."""
+    """Record the exception that the iterator raises: SentencePiece replaces it by a RuntimeError."""
     try:
         yield from sample()
     except GeneratorExit:
@@ -188,7 +198,7 @@ def _keep_exception(sample: Sentences, failures: list[BaseException]) -> Iterato
 
 
 def _measure(sentences: Sentences) -> tuple[int, int]:
-    """Sentences and characters, the latter without surrounding space."""
+    """Count sentences, and characters without surrounding space."""
     count = characters = 0
     for sentence in sentences():
         count += 1
@@ -197,23 +207,26 @@ def _measure(sentences: Sentences) -> tuple[int, int]:
 
 
 def _sampled(sentences: Sentences, count: int, seed: int) -> Sentences:
-    """About TRAINING_SENTENCES of the sentences, the same ones each time; sampled here because SentencePiece's own
-    sampling draws from a generator that is seeded once a process."""
+    """Return about TRAINING_SENTENCES of the sentences, the same ones at each call.
+
+    SentencePiece can sample, too, but its generator is seeded once per process, so results would differ between calls.
+    """
     if count <= TRAINING_SENTENCES:
         return sentences
-    share = TRAINING_SENTENCES / count
+    fraction = TRAINING_SENTENCES / count
 
-    def sampled() -> Iterator[str]:
+    def sample() -> Iterator[str]:
         generator = random.Random(seed)
-        return (sentence for sentence in sentences() if generator.random() < share)
+        return (sentence for sentence in sentences() if generator.random() < fraction)
 
-    return sampled
+    return sample
 
 
-def _has_at_least(tokenizer: Tokenizer, sentences: Sentences, wanted: int) -> bool:
+def _has_at_least(tokenizer: Tokenizer, sentences: Sentences, token_count: int) -> bool:
+    """Whether the sentences have at least ``token_count`` tokens; reads no more of them than needed."""
     stream = iter(sentences())
     while batch := list(islice(stream, _BATCH)):
-        wanted -= sum(map(len, tokenizer.encode_batch(batch)))
-        if wanted <= 0:
+        token_count -= sum(map(len, tokenizer.encode_batch(batch)))
+        if token_count <= 0:
             return True
     return False

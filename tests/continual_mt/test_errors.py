@@ -30,12 +30,12 @@ def make(kind: type[ContinualMTError]) -> ContinualMTError:
         return kind("latin", ["pt-en xattn: the disk is full"])
     if issubclass(kind, CorpusError):
         return kind(Path("text.de"), "not UTF-8", 7)
-    return kind("the thing at fault; the way out")
+    return kind("subject: problem; expected X. Fix: Y")
 
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_pickling_keeps_everything(kind: type[ContinualMTError]) -> None:
-    """Ray ships errors between processes."""
+    """Ray sends errors from process to process by pickling."""
     error = make(kind)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
     assert type(again) is kind
@@ -72,7 +72,7 @@ def test_exit_codes() -> None:
         assert kind is ContinualMTError or issubclass(kind, MisuseError) != issubclass(kind, FailureError)
 
 
-def test_the_tree_in_the_documentation_names_every_error() -> None:
+def test_the_tree_in_the_docstring_contains_every_error() -> None:
     assert errors.__doc__ is not None
     assert [kind.__name__ for kind in CLASSES if kind.__name__ not in errors.__doc__] == []
 
@@ -84,14 +84,14 @@ def test_a_spec_error_lists_every_problem() -> None:
     assert str(SpecError("--set", ["x"])) == "--set: one problem:\n  - x"
 
 
-def test_an_additions_error_lists_what_failed_and_the_way_out() -> None:
-    way_out = "start the same sequence again: it goes on with these and repeats no other"
+def test_an_additions_error_lists_every_failure() -> None:
+    fix = "Fix: start the same sequence again; finished additions are not repeated"
     error = AdditionsError("latin", ["pt-en xattn: the disk is full", "es-de xattn: a worker was lost"])
     assert str(error) == (
         "sequence latin: 2 additions failed:\n  - pt-en xattn: the disk is full\n"
-        f"  - es-de xattn: a worker was lost\n{way_out}"
+        f"  - es-de xattn: a worker was lost\n{fix}"
     )
-    assert str(AdditionsError("latin", ["x"])) == f"sequence latin: one addition failed:\n  - x\n{way_out}"
+    assert str(AdditionsError("latin", ["x"])) == f"sequence latin: one addition failed:\n  - x\n{fix}"
 
 
 def test_a_corpus_error_names_file_and_line() -> None:

@@ -22,7 +22,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_an_argument_beats_the_variable_beats_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_precedence_of_argument_variable_and_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Home.resolve().path == tmp_path / "continual-mt-home"
     monkeypatch.setenv(HOME_VARIABLE, "/srv/home")
     assert Home.resolve().path == Path("/srv/home")
@@ -37,7 +37,7 @@ def test_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert Home.resolve("~/mt").path == tmp_path / "mt"
 
 
-def test_places_in_the_home(tmp_path: Path) -> None:
+def test_locations_in_the_home(tmp_path: Path) -> None:
     home = Home.resolve()
     root = tmp_path / "continual-mt-home"
     assert home.database == f"sqlite:///{root}/registry.db"
@@ -50,7 +50,7 @@ def test_places_in_the_home(tmp_path: Path) -> None:
     )
 
 
-def test_each_place_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_variables_override_locations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://somewhere/registry")
     monkeypatch.setenv(BLOBS_VARIABLE, "blobs-elsewhere")
     monkeypatch.setenv(TRACKING_VARIABLE, "http://mlflow:5000")
@@ -69,20 +69,23 @@ def test_nothing_is_created(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_url_is_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_url_is_rejected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for url in ("s3://bucket/home", "s3:bucket"):
-        with pytest.raises(InputError, match="is a URL; a file or folder of this machine is wanted here"):
+        with pytest.raises(InputError, match="is a URL; expected a local path"):
             Home.resolve(url)
     assert Home.resolve(tmp_path / "s3:bucket").path == tmp_path / "s3:bucket"
     monkeypatch.setenv(BLOBS_VARIABLE, "s3:bucket/blobs")
     with pytest.raises(
-        InputError, match=r"CONTINUAL_MT_BLOBS is s3:bucket/blobs; write a folder, or a URL such as s3://"
+        InputError,
+        match=r"CONTINUAL_MT_BLOBS: malformed URL s3:bucket/blobs; expected a folder, or a URL such as s3://",
     ):
         _ = Home.resolve().blobs
 
 
-def test_a_file_is_no_home(tmp_path: Path) -> None:
+def test_a_file_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "registry.db"
     file.touch()
-    with pytest.raises(InputError, match=f"^{re.escape(str(file))} is a file; a home is a folder, the one that has "):
+    with pytest.raises(
+        InputError, match=f"^{re.escape(str(file))}: is a file; expected the home folder, which contains registry"
+    ):
         Home.resolve(file)

@@ -69,15 +69,15 @@ def test_valid_tags_have_one_normal_form(tag: str, normal: str) -> None:
         "de_" + "a" * 40,
     ],
 )
-def test_invalid_tags_are_refused_with_the_tag(tag: str) -> None:
+def test_invalid_tags_are_rejected_with_the_tag(tag: str) -> None:
     with pytest.raises(LanguageError) as raised:
         parse_language(tag)
     assert repr(tag) in str(raised.value)
 
 
 @pytest.mark.parametrize("value", [None, 3, ["de"], b"de"])
-def test_what_is_no_text_is_refused(value: object) -> None:
-    with pytest.raises(LanguageError, match="is not a language tag; write one of BCP 47, for example de, pt_BR"):
+def test_values_that_are_not_text_are_rejected(value: object) -> None:
+    with pytest.raises(LanguageError, match="is not a language tag; expected BCP 47, for example de, pt_BR"):
         parse_language(value)  # type: ignore[arg-type]
 
 
@@ -85,7 +85,7 @@ subtags = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789", min_size=1, max_
 
 
 @given(st.one_of(st.text(max_size=12), st.lists(subtags, min_size=1, max_size=4).map("-".join)))
-def test_any_text_is_a_tag_or_a_language_error(text: str) -> None:
+def test_any_text_is_a_tag_or_raises_a_language_error(text: str) -> None:
     try:
         normal = parse_language(text)
     except LanguageError:
@@ -98,7 +98,7 @@ languages = st.sampled_from(["de", "en", "pt_BR", "pt-br", "zh_Hant", "es", "gsw
 
 
 @given(languages, languages)
-def test_pairs_make_the_round_trip(source: str, target: str) -> None:
+def test_round_trip_of_pairs(source: str, target: str) -> None:
     if parse_language(source) == parse_language(target):
         with pytest.raises(LanguageError, match="a language is never paired with itself"):
             Pair(source, target)
@@ -107,18 +107,18 @@ def test_pairs_make_the_round_trip(source: str, target: str) -> None:
     assert Pair.parse(str(pair)) == pair
     assert str(pair).count("-") == 1
     assert (pair.language("source"), pair.language("target")) == (pair.source, pair.target)
-    assert pickle.loads(pickle.dumps(pair)) == pair  # noqa: S301  # our own bytes, as Ray ships them
+    assert pickle.loads(pickle.dumps(pair)) == pair  # noqa: S301  # our own bytes, as Ray sends them
 
 
 @pytest.mark.parametrize("text", ["", "-", "de", "de-", "-en", "de-en-fr", "de–en", "de→en", "de_en", "de--en"])
-def test_what_is_no_pair_is_refused(text: str) -> None:
+def test_malformed_pairs_are_rejected(text: str) -> None:
     with pytest.raises(LanguageError) as raised:
         Pair.parse(text)
-    assert str(raised.value) == f"{text!r} is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en"
+    assert str(raised.value) == f"{text!r} is not a pair; expected SOURCE-TARGET, for example de-en or pt_BR-en"
 
 
 @pytest.mark.parametrize("text", ["xx-en", "de-xx", "de -en", "d/e-en"])
-def test_a_pair_of_what_is_no_language_is_refused(text: str) -> None:
+def test_pairs_of_invalid_tags_are_rejected(text: str) -> None:
     with pytest.raises(LanguageError):
         Pair.parse(text)
 
@@ -129,7 +129,7 @@ def test_a_language_is_never_paired_with_itself(text: str) -> None:
         Pair.parse(text)
 
 
-def test_pairs_are_ordered_and_usable_as_keys() -> None:
+def test_pairs_are_ordered_and_hashable() -> None:
     pairs = [Pair("fr", "en"), Pair("de", "es"), Pair("de", "en")]
     assert [str(pair) for pair in sorted(pairs)] == ["de-en", "de-es", "fr-en"]
     assert {Pair("pt_BR", "en"): 1}[Pair("pt-br", "en")] == 1
@@ -144,13 +144,16 @@ def test_which_side_is_new() -> None:
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("es-en", "es-en is the parent's own pair; an addition brings one new language"),
-        ("pt-de", "pt-de shares no side with the parent es-en; add XX-en for a new source language or es-XX for a"),
+        ("es-en", "es-en is the pair of the parent; expected a pair with one new language"),
+        (
+            "pt-de",
+            "pt-de shares no side with the parent es-en; expected XX-en for a new source language or es-XX for a",
+        ),
         ("en-es", "en-es shares no side with the parent es-en"),
         ("en-de", "shares no side"),
         ("pt-es", "shares no side"),
     ],
 )
-def test_a_pair_without_exactly_one_new_side_is_refused(pair: str, message: str) -> None:
+def test_a_pair_without_exactly_one_new_side_is_rejected(pair: str, message: str) -> None:
     with pytest.raises(IncompatibleError, match=message):
         new_side_of(Pair.parse(pair), Pair("es", "en"))

@@ -1,1 +1,1 @@
-"""Parallel text, whatever it lies in, behind one reader interface."""
+"""Parallel corpora in several formats, with one interface to read them."""

@@ -1,4 +1,4 @@
-"""Which strings of a user interface are sentences that a translation model should see."""
+"""Filters that select, from strings of user interfaces, the sentences to train a translation model on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import unicodedata
 
 MINIMUM_WORDS = 2
 MAXIMUM_WORDS = 40
-# In characters. Short labels vary more than sentences, so a difference of a dozen characters is always plausible.
+# Two texts may be translations if the longer one has at most _LENGTH_RATIO times the characters of the shorter one, or
+# at most _LENGTH_SLACK characters more: the ratio varies widely in short labels.
 _LENGTH_RATIO = 2.5
 _LENGTH_SLACK = 12
 
@@ -27,7 +28,7 @@ _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def is_clean(text: str) -> bool:
-    """Whether a text of any language is 2 to 40 words without placeholders, markup, addresses or control characters."""
+    """Whether a text has 2 to 40 words, a letter, and no placeholders, markup, addresses or control characters."""
     return (
         MINIMUM_WORDS <= len(text.split()) <= MAXIMUM_WORDS
         and not _UNWANTED.search(text)
@@ -37,12 +38,15 @@ def is_clean(text: str) -> bool:
 
 
 def is_translation(english: str, translation: str) -> bool:
-    """Whether two clean texts may be translations: they differ in letters and are of similar length."""
+    """Whether two clean texts may be translations of each other: their letters differ and their lengths are similar."""
     shorter, longer = sorted((len(english), len(translation)))
     return longer <= max(_LENGTH_RATIO * shorter, shorter + _LENGTH_SLACK) and fold(english) != fold(translation)
 
 
 def fold(text: str) -> str:
-    """The letters of a text, case folded, and nothing else: texts that differ in case, punctuation, spaces or numbers
-    are the same text when training and test are kept apart."""
+    """Return only the letters of a text, case-folded and NFKC-normalised.
+
+    Texts with equal results count as the same text when training and test data are separated: they differ at most in
+    case, punctuation, spaces or numbers.
+    """
     return "".join(filter(str.isalpha, unicodedata.normalize("NFKC", text).casefold()))

@@ -1,9 +1,9 @@
-"""Localisation catalogs inside wheels: entries of an English string and its translation.
+"""Read localisation catalogs from wheels: entries of an English string and its translation.
 
-Portuguese is European Portuguese throughout: of these packages ``pt`` (homeassistant, Django, horizon) and ``pt_PT``
-(wagtail). Counted as English strings of two words or more with a translation, that is 19,786 + 320 + 28 + 709, against
-6,814 + 338 + 2,015 + 886 for Brazilian ``pt-BR``; of the homeassistant strings that have both, 62 % differ. Mixing the
-two would teach a model to hesitate between them, so Brazilian catalogs are left out.
+Portuguese is European Portuguese: the catalogs ``pt`` of homeassistant, Django and horizon, and ``pt_PT`` of wagtail.
+They have 19,786 + 320 + 28 + 709 translated English strings of two words or more; the Brazilian catalogs have 6,814 +
+338 + 2,015 + 886. Of the homeassistant strings that are translated into both, 62 % differ. Brazilian catalogs are not
+read, because a mixture of both variants would be inconsistent training data.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import polib
 
 from continual_mt.errors import CorruptionError
 
-# The catalogs that feed each language; English is the language of the keys.
+# The names of the catalogs of each language. English is the language of the keys.
 CATALOG_NAMES = {"es": ("es",), "pt": ("pt", "pt_PT"), "de": ("de",)}
 LANGUAGES = ("en", *CATALOG_NAMES)
-# The largest real catalog has 250 kB, all of them together some 15 MB.
+# Limits against archives that unpack to huge files. The largest real catalog has 250 kB, all together about 15 MB.
 MAXIMUM_CATALOG_BYTES = 8 << 20
 MAXIMUM_TOTAL_BYTES = 256 << 20
 
@@ -35,7 +35,7 @@ _GETTEXT_NAME = re.compile(r"(.+/locale/([A-Za-z_]+)/LC_MESSAGES/\w+)\.(po|mo)")
 
 
 class Entry(NamedTuple):
-    """Texts as they stand in the catalog, without surrounding space."""
+    """An English string and its translation into ``language``, both without surrounding space."""
 
     language: str
     english: str
@@ -43,9 +43,10 @@ class Entry(NamedTuple):
 
 
 def read_entries(wheel: Path) -> Iterator[Entry]:
-    """Every translated entry of a wheel, in an order that depends on its content only. Nothing is extracted or run.
+    """Yield every translated entry of a wheel, in an order that depends on its content only.
 
-    Raises CorruptionError for a file that is no wheel, a catalog that cannot be parsed, or sizes far beyond real ones.
+    Nothing is unpacked to disk or executed. Raises CorruptionError if the file is not a wheel, a catalog cannot be
+    parsed, or catalogs exceed MAXIMUM_CATALOG_BYTES each or MAXIMUM_TOTAL_BYTES together.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -53,13 +54,13 @@ def read_entries(wheel: Path) -> Iterator[Entry]:
             yield from _json_entries(members)
             yield from _gettext_entries(members)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise CorruptionError(f"{wheel} is not a readable wheel ({error})") from error
+        raise CorruptionError(f"{wheel}: not a readable wheel ({error})") from error
     except (ValueError, OSError, RuntimeError, struct.error) as error:
-        raise CorruptionError(f"a catalog in {wheel} cannot be parsed ({error})") from error
+        raise CorruptionError(f"{wheel}: invalid catalog ({error})") from error
 
 
 class _Members:
-    """The files of an archive, read within bounds."""
+    """The files of an archive, read with limits on their sizes."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -77,17 +78,17 @@ class _Members:
 
 
 def _json_entries(members: _Members) -> Iterator[Entry]:
-    """Home Assistant's catalogs: one JSON file a language beside ``en.json``, joined by their keys."""
-    found: dict[str, dict[str, str]] = {}
+    """Read Home Assistant's catalogs: one JSON file per language, whose keys are those of ``en.json``."""
+    folders: dict[str, dict[str, str]] = {}
     for name in members.names:
         if match := _JSON_NAME.fullmatch(name):
-            found.setdefault(match[1], {})[match[2].replace("-", "_")] = name
-    for catalogs in found.values():
-        wanted = [name for name in catalogs if name in _LANGUAGE_OF]
-        if "en" not in catalogs or not wanted:
+            folders.setdefault(match[1], {})[match[2].replace("-", "_")] = name
+    for catalogs in folders.values():
+        translated = [name for name in catalogs if name in _LANGUAGE_OF]
+        if "en" not in catalogs or not translated:
             continue
         english = dict(_leaves(json.loads(members.read(catalogs["en"]))))
-        for name in wanted:
+        for name in translated:
             for key, translation in _leaves(json.loads(members.read(catalogs[name]))):
                 if key in english:
                     yield Entry(_LANGUAGE_OF[name], english[key].strip(), translation.strip())
@@ -102,7 +103,10 @@ def _leaves(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 
 def _gettext_entries(members: _Members) -> Iterator[Entry]:
-    """Gettext's catalogs, whose keys are English. A ``.po`` beats its ``.mo``: it tells what is fuzzy or obsolete."""
+    """Read gettext catalogs, whose keys are English.
+
+    A ``.po`` file is preferred to its ``.mo`` file, because it marks fuzzy and obsolete entries.
+    """
     found: dict[str, tuple[str, str]] = {}
     for name in members.names:
         match = _GETTEXT_NAME.fullmatch(name)
@@ -116,7 +120,7 @@ def _gettext_entries(members: _Members) -> Iterator[Entry]:
 
 
 def _parse_po(content: bytes) -> Iterator[tuple[str, str]]:
-    # Plural forms have no msgstr and so are left out: nearly all of them hold a placeholder anyway.
+    # Entries with plural forms have no msgstr and are skipped: nearly all of them contain a placeholder anyway.
     for entry in polib.pofile(content.decode("utf-8-sig")):
         if entry.msgstr and not entry.fuzzy and not entry.obsolete:
             yield entry.msgid, entry.msgstr

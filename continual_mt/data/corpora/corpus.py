@@ -1,4 +1,4 @@
-"""The interface of every corpus, and the one pass that validates and identifies it."""
+"""The interface of corpora, and the inspection that validates a corpus and computes its digest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import NamedTuple, Protocol
 from continual_mt.languages import Pair
 
 NAMED_LINES = 3
+"""How many line numbers of faulty pairs are reported."""
 
 
 class SentencePair(NamedTuple):
-    """One aligned pair as it stands in the corpus; ``line`` counts from 1, either text may be empty."""
+    """An aligned pair of sentences; ``line`` is its line number, from 1. Both texts may be empty."""
 
     line: int
     source: str
@@ -21,7 +22,7 @@ class SentencePair(NamedTuple):
 
 
 class Corpus(Protocol):
-    """Aligned sentences of one pair."""
+    """Aligned sentences of one language pair."""
 
     @property
     def pair(self) -> Pair: ...
@@ -33,16 +34,16 @@ class Corpus(Protocol):
     def licence(self) -> str | None: ...
 
     def read(self) -> Iterator[SentencePair]:
-        """Stream the pairs in order, anew on each call. Raises CorpusError, while streaming, at what cannot be read."""
+        """Stream the pairs in order, from the first one at each call. Raises CorpusError while streaming."""
 
 
 @dataclass(frozen=True)
 class CorpusSummary:
-    """What one pass over a corpus found.
+    """The results of ``inspect``.
 
-    ``digest`` identifies the text and its order, not its packing: the same sentences as gzip, zstd, TSV or two files
-    have the same one. ``empty`` counts pairs with an empty side, ``first_empty`` are the line numbers of the first
-    three. Words are counted between spaces.
+    ``digest`` identifies the sentences and their order, independent of the file format: gzip, zstd, TSV and a pair of
+    plain files with equal sentences have equal digests. ``empty`` is the number of pairs with an empty side, and
+    ``first_empty`` the line numbers of the first three. Words are separated by spaces.
     """
 
     digest: str
@@ -54,7 +55,7 @@ class CorpusSummary:
 
 
 class ContentDigest:
-    """SHA-256 over sentence pairs in order; sentences hold no line break, so joining by one is unambiguous."""
+    """SHA-256 of sentence pairs in order. Sentences contain no line breaks, so joining them with one is unambiguous."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -67,7 +68,7 @@ class ContentDigest:
 
 
 def inspect(corpus: Corpus) -> CorpusSummary:
-    """Read all of a corpus in constant memory. Raises CorpusError for whatever is wrong with it, with file and line."""
+    """Read a whole corpus in constant memory and summarise it. Raises CorpusError, with file and line."""
     digest = ContentDigest()
     sentences = empty = source_words = target_words = 0
     first_empty: list[int] = []

@@ -1,4 +1,4 @@
-"""Lines of a text file, plain or compressed, one at a time."""
+"""Read text files, plain or compressed, line by line."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from continual_mt.errors import CorpusError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# A sentence is far shorter; without a limit one file without line breaks would fill the memory.
+# Far longer than any sentence. Without a limit, a file without line breaks would fill the memory.
 MAXIMUM_LINE_BYTES = 1 << 20
-# One kilobyte of zstd can stand for some thirty megabytes at worst, which bounds the memory of a hostile file.
+# One kilobyte of zstd decompresses to about thirty megabytes at worst, which bounds the memory for malicious files.
 _COMPRESSED_CHUNK = 1 << 10
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, divided at ``\\n`` only; a ``\\r`` before it and a byte order mark are dropped.
+    """Yield the lines of a UTF-8 file, without line endings and byte order mark.
 
-    Names that end in ``.gz`` or ``.zst`` are decompressed. Raises CorpusError for a file that is missing, not readable,
-    damaged or cut off, and, with the line, for text that is not UTF-8 or a line over MAXIMUM_LINE_BYTES.
+    Lines end with ``\\n`` or ``\\r\\n`` only. Files with the suffix ``.gz`` or ``.zst`` are decompressed. Raises
+    CorpusError if the file is missing, unreadable, damaged or truncated, and, with the line number, if a line is not
+    UTF-8 or longer than MAXIMUM_LINE_BYTES.
     """
     number = 0
     try:
@@ -39,26 +40,29 @@ def read_lines(path: Path) -> Iterator[str]:
     except FileNotFoundError as error:
         raise CorpusError(path, "no such file") from error
     except IsADirectoryError as error:
-        raise CorpusError(path, "is a folder, not a file") from error
+        raise CorpusError(path, "is a folder; expected a file") from error
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
-        raise CorpusError(path, f"damaged or cut off after line {number} ({error})") from error
+        raise CorpusError(path, f"damaged or truncated after line {number} ({error})") from error
     except OSError as error:
         raise CorpusError(path, f"cannot be read ({error.strerror or error})") from error
 
 
 def decode_line(raw: bytes, path: Path | str, number: int) -> str:
-    """The text of line ``number`` (from 1) without its ending and byte order mark; a stray carriage return is a space.
+    """Decode line ``number``, counted from 1, and strip its line ending and, in line 1, the byte order mark.
 
-    Raises CorpusError, naming ``path`` and the line, for what is over-long or not UTF-8.
+    Other carriage returns become spaces. Raises CorpusError, with ``path`` and ``number``, if the line is not UTF-8 or
+    longer than MAXIMUM_LINE_BYTES.
     """
     if len(raw) > MAXIMUM_LINE_BYTES:
-        raise CorpusError(path, f"longer than {MAXIMUM_LINE_BYTES:,} bytes; is this text, one sentence a line?", number)
+        problem = f"longer than {MAXIMUM_LINE_BYTES:,} bytes; expected text, one sentence per line"
+        raise CorpusError(path, problem, number)
     if number == 1:
         raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         return raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8").replace("\r", " ")
     except UnicodeDecodeError as error:
-        problem = f"not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start + 1}); convert the file first"
+        byte, position = raw[error.start], error.start + 1
+        problem = f"not UTF-8 (byte 0x{byte:02x} at position {position}). Fix: convert the file to UTF-8"
         raise CorpusError(path, problem, number) from error
 
 
@@ -76,7 +80,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 class _ZstandardStream(io.RawIOBase):
-    """Decompressed bytes of one or more frames; unlike the library's own reader, a cut-off frame is an error."""
+    """Decompresses one or more frames. Unlike the reader of ``zstandard``, it raises an error for a truncated frame."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -98,12 +102,12 @@ class _ZstandardStream(io.RawIOBase):
         return count
 
     def _advance(self) -> bool:
-        """Decompress the next piece; False at the end of the file."""
+        """Decompress the next chunk. Returns False at the end of the file."""
         if not self._compressed:
             self._compressed = self._file.read(_COMPRESSED_CHUNK)
         if not self._compressed:
             if self._frame is not None:
-                raise EOFError("the last zstd frame is not complete")
+                raise EOFError("the last zstd frame is incomplete")
             return False
         if self._frame is None:
             self._frame = zstandard.ZstdDecompressor().decompressobj()

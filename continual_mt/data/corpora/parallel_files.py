@@ -1,4 +1,4 @@
-"""Two text files, aligned by line."""
+"""Corpora of two text files that are aligned line by line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from continual_mt.languages import Pair
 
 @dataclass(frozen=True)
 class TextFiles:
-    """One sentence a line in each file; plain, ``.gz`` or ``.zst`` by suffix."""
+    """A source and a target file with one sentence per line; ``.gz`` and ``.zst`` files are decompressed."""
 
     pair: Pair
     source_path: Path
@@ -27,7 +27,7 @@ class TextFiles:
         return f"{self.source_path.name} + {self.target_path.name}"
 
     def read(self) -> Iterator[SentencePair]:
-        """Raises CorpusError, besides what reading raises, when one file has more lines; it names both counts."""
+        """Stream the pairs. Raises CorpusError like ``read_lines``, and if the numbers of lines differ."""
         sources, targets = read_lines(self.source_path), read_lines(self.target_path)
         for line, (source, target) in enumerate(zip_longest(sources, targets), start=1):
             if source is None:
@@ -37,7 +37,7 @@ class TextFiles:
             yield SentencePair(line, source, target)
 
     def _misaligned(self, in_source: int, in_target: int) -> CorpusError:
-        problem = f"{in_source:,} lines, but {self.target_path} has {in_target:,}; aligned files have equally many"
+        problem = f"{in_source:,} lines, but {self.target_path} has {in_target:,}; expected equally many"
         return CorpusError(self.source_path, problem)
 
 

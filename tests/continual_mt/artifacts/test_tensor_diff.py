@@ -5,18 +5,18 @@ import torch
 from continual_mt.artifacts.tensor_diff import TensorDifference, tensor_differences
 
 
-def test_what_is_the_same_is_not_named() -> None:
+def test_equal_tensors_give_no_difference() -> None:
     tensors = {"a": torch.randn(3, 4), "b": torch.zeros(2)}
     assert tensor_differences(tensors, {name: tensor.clone() for name, tensor in tensors.items()}) == []
 
 
-def test_how_much_differs() -> None:
+def test_share_and_largest_difference() -> None:
     first = {"body": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "same": torch.ones(2)}
     second = {"body": torch.tensor([[1.0, 2.5], [3.0, 4.0]]), "same": torch.ones(2)}
     assert tensor_differences(first, second) == [TensorDifference("body", (2, 2), (2, 2), share=0.25, largest=0.5)]
 
 
-def test_the_sign_of_zero_counts_as_it_does_in_digests() -> None:
+def test_the_sign_of_zero_is_a_difference() -> None:
     (found,) = tensor_differences({"a": torch.tensor([0.0, 1.0])}, {"a": torch.tensor([-0.0, 1.0])})
     assert (found.share, found.largest) == (0.5, 0.0)
 

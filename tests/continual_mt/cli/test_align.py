@@ -160,7 +160,7 @@ def test_a_language_on_both_sides_needs_a_side_where_the_other_is_as_well(
     ("words", "message"),
     [
         (["fr", "es"], "there is no language 'fr'; there is: de, en, es, pt"),
-        (["xx9", "es"], "no language has the tag 'xx9'; check its spelling"),
+        (["xx9", "es"], "no language has the tag 'xx9'; expected a registered BCP 47 tag"),
         (
             ["pt", "de"],
             "pt and de have no embeddings on the same side: pt is on the source side; de is on the target side",

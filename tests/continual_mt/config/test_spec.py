@@ -126,7 +126,7 @@ colour: red
     assert any(re.match("training.speed: unknown key; there is: updates, batch_tokens, ", one) for one in found)
     assert any(re.match("colour: unknown key; there is: pair, train, dev, tests, ", one) for one in found)
     assert "architecture: width: 100 does not fit 3 heads; expected a multiple of 6" in found
-    assert "pair: 'de_en' is not a pair; write SOURCE-TARGET, for example de-en or pt_BR-en" in found
+    assert "pair: 'de_en' is not a pair; expected SOURCE-TARGET, for example de-en or pt_BR-en" in found
 
 
 def test_missing_files_and_shared_updates_are_listed_with_the_rest(folder: Path) -> None:

@@ -33,7 +33,7 @@ def corpus(tokenize_files: TokenizeFiles) -> TokenizedCorpus:
     epoch=st.integers(0, 1000),
     pool=st.sampled_from([1, 7, 100, 20_000]),
 )
-def test_an_epoch_holds_every_sentence_once_within_the_limit(
+def test_an_epoch_has_every_sentence_once_within_the_token_limit(
     corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int, pool: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -45,7 +45,7 @@ def test_an_epoch_holds_every_sentence_once_within_the_limit(
             assert len(indices) == 1 or int((lengths[indices] + 1).sum()) <= batch_tokens
 
 
-def test_seed_and_epoch_alone_decide_the_order(corpus: TokenizedCorpus) -> None:
+def test_the_order_depends_only_on_seed_and_epoch(corpus: TokenizedCorpus) -> None:
     def order(seed: int, epoch: int) -> list[list[int]]:
         return [indices.tolist() for indices in epoch_batches(corpus, 100, seed, epoch)]
 
@@ -53,18 +53,18 @@ def test_seed_and_epoch_alone_decide_the_order(corpus: TokenizedCorpus) -> None:
     orders = [order(1, 0), order(1, 1), order(2, 0), order(0, 1)]
     assert all(first != second for n, first in enumerate(orders) for second in orders[:n])
     members = [{frozenset(indices) for indices in epoch} for epoch in orders[:2]]
-    assert members[0] != members[1]  # other batches, not the same ones in another order
+    assert members[0] != members[1]  # different batches, not only a different order
 
 
-def test_little_of_a_batch_is_padding(corpus: TokenizedCorpus) -> None:
+def test_padding_in_attention_is_limited(corpus: TokenizedCorpus) -> None:
     batches = epoch_batches(corpus, 256, 1, 0)
-    shares = []
+    padding = []
     for lengths in (corpus.source_lengths + 1, corpus.target_lengths + 1):
         padded = sum(len(indices) * int(lengths[indices].max()) for indices in batches)
-        shares.append(1 - int(lengths.sum()) / padded)
-    print(f"padding: source {shares[0]:.1%}, target {shares[1]:.1%} of {len(batches)} batches")
-    assert shares[0] < 0.15
-    assert shares[1] < 0.35  # the longer side rules, which here is Spanish
+        padding.append(1 - int(lengths.sum()) / padded)
+    print(f"padding: source {padding[0]:.1%}, target {padding[1]:.1%} of {len(batches)} batches")
+    assert padding[0] < 0.15
+    assert padding[1] < 0.35  # batches are sorted by the longer side, which here is Spanish
 
 
 def test_batches_are_full(corpus: TokenizedCorpus) -> None:
@@ -81,7 +81,7 @@ def test_batches_are_full(corpus: TokenizedCorpus) -> None:
     seed=st.integers(0, 2**31 - 1),
     before=st.integers(0, 40),
 )
-def test_a_stream_goes_on_from_any_place(
+def test_a_stream_continues_from_any_position(
     corpus: TokenizedCorpus, batch_tokens: int, accumulate: int, seed: int, before: int
 ) -> None:
     stream = UpdateStream(corpus, batch_tokens, accumulate, seed)
@@ -95,8 +95,8 @@ def test_a_stream_goes_on_from_any_place(
         assert (stream.epoch, stream.consumed) == (resumed.epoch, resumed.consumed)
 
 
-def test_a_stream_runs_through_epoch_after_epoch(corpus: TokenizedCorpus) -> None:
-    """Updates may straddle epochs; nothing is left out or seen twice."""
+def test_a_stream_continues_through_epochs(corpus: TokenizedCorpus) -> None:
+    """An update may have batches of two epochs; no batch is skipped or repeated."""
     epochs = [epoch_batches(corpus, 700, 3, epoch) for epoch in range(3)]
     expected = [indices.tolist() for epoch in epochs for indices in epoch]
     stream = UpdateStream(corpus, 700, 3, seed=3)
@@ -115,34 +115,34 @@ def test_make_batch(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokeni
     labels = [[*corpus.target(index).tolist(), target.end] for index in indices]
     assert batch.source_layout.lengths[: len(indices)].tolist() == list(map(len, sources))
     assert batch.target_layout.lengths[: len(indices)].tolist() == list(map(len, inputs))
-    for tokens, layout, expected, filler in (
+    for tokens, layout, expected, pad_id in (
         (batch.source, batch.source_layout, sources, source.pad),
         (batch.inputs, batch.target_layout, inputs, target.pad),
     ):
         flat = list(chain.from_iterable(expected))
-        assert tokens.tolist() == flat + [filler] * (len(tokens) - len(flat))
+        assert tokens.tolist() == flat + [pad_id] * (len(tokens) - len(flat))
         assert len(tokens) == len(layout.position_ids) == -(-(len(flat) + 1) // 64) * 64
     assert batch.labels.tolist() == list(chain.from_iterable(labels))
     moved = batch.to(torch.device("cpu"))
     assert torch.equal(moved.labels, batch.labels)
 
 
-def test_little_of_a_batch_is_filler(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokenizer]) -> None:
-    real = rows = 0
+def test_padding_rows_are_limited(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokenizer]) -> None:
+    tokens = rows = 0
     for indices in epoch_batches(corpus, 2048, 1, 0)[:20]:
         batch = make_batch(corpus, indices, django_tokenizers["es"], django_tokenizers["en"])
         for layout in (batch.source_layout, batch.target_layout):
-            real, rows = real + layout.token_count, rows + len(layout.position_ids)
-    assert 0.95 < real / rows < 1
+            tokens, rows = tokens + layout.token_count, rows + len(layout.position_ids)
+    assert 0.95 < tokens / rows < 1
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=5), st.integers(-1, 9))
-def test_pad(rows: list[list[int]], filler: int) -> None:
-    tokens, lengths = pad(rows, filler)
+def test_pad(rows: list[list[int]], pad_id: int) -> None:
+    tokens, lengths = pad(rows, pad_id)
     width = max(map(len, rows), default=0)
     assert tokens.shape == (len(rows), width)
     assert lengths.tolist() == [len(row) for row in rows]
-    assert tokens.tolist() == [row + [filler] * (width - len(row)) for row in rows]
+    assert tokens.tolist() == [row + [pad_id] * (width - len(row)) for row in rows]
     assert tokens.dtype == lengths.dtype == torch.int64
 
 

@@ -43,7 +43,7 @@ def write_corpus(folder: Path, sources: list[str], targets: list[str]) -> TextFi
     return TextFiles(PAIR, folder / "de", folder / "en")
 
 
-def test_ids_are_what_the_tokenizers_give(
+def test_ids_equal_those_of_the_tokenizers(
     corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
 ) -> None:
     tokens = tokenize(corpus, tokenizers, tmp_path)
@@ -59,7 +59,7 @@ def test_ids_are_what_the_tokenizers_give(
     assert tokens.source(0).dtype == np.uint16
     assert isinstance(tokens.source(0), np.memmap)
     for index in (-1, len(tokens)):
-        with pytest.raises(IndexError, match=f"pair {index} of {len(tokens)}"):
+        with pytest.raises(IndexError, match=f"pair {index}: out of range; expected 0 to {len(tokens) - 1}"):
             tokens.source(index)
 
 
@@ -67,7 +67,7 @@ TEXT = st.text("aber nicht,", max_size=12)
 
 
 @given(rows=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=30), maximum=st.integers(1, 12))
-def test_every_pair_is_kept_or_counted(
+def test_every_pair_is_kept_or_counted_as_skipped(
     rows: list[tuple[str, str]],
     maximum: int,
     tokenizers: tuple[Tokenizer, Tokenizer],
@@ -78,7 +78,7 @@ def test_every_pair_is_kept_or_counted(
     expected = [(tokenizers[0].encode(source), tokenizers[1].encode(target)) for source, target in rows]
     kept = [pair for pair in expected if all(0 < len(ids) <= maximum for ids in pair)]
     if not kept:
-        with pytest.raises(CorpusError, match="no pair can be used"):
+        with pytest.raises(CorpusError, match="no usable pair"):
             tokenize(corpus, tokenizers, folder, maximum)
         return
     tokens = tokenize(corpus, tokenizers, folder, maximum)
@@ -88,7 +88,7 @@ def test_every_pair_is_kept_or_counted(
     assert len(tokens.skipped.first) == min(3, len(rows) - len(kept))
 
 
-def test_skipped_pairs_are_named(tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path) -> None:
+def test_skipped_pairs_are_described(tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path) -> None:
     sources = ["gut", "", "gut " * 400, "ja", "ja", "gut"]
     targets = ["good", "good", "good", " ", "yes " * 300, "good"]
     tokens = tokenize(write_corpus(tmp_path, sources, targets), tokenizers, tmp_path)
@@ -96,22 +96,22 @@ def test_skipped_pairs_are_named(tokenizers: tuple[Tokenizer, Tokenizer], tmp_pa
     assert (tokens.skipped.empty, tokens.skipped.too_long) == (2, 2)
     too_long = len(tokenizers[0].encode(sources[2]))
     assert tokens.skipped.first == ("line 2: empty source", f"line 3: {too_long} source tokens", "line 4: empty target")
-    # Read from the cache they are still known.
+    # The summary in the cache keeps them.
     assert tokenize(TextFiles(PAIR, tmp_path / "de", tmp_path / "en"), tokenizers, tmp_path).skipped == tokens.skipped
 
 
-def test_nothing_left_is_an_error(tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path) -> None:
+def test_a_corpus_without_usable_pairs_is_rejected(tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path, ["", "gut"], ["x", ""])
-    with pytest.raises(CorpusError, match=r"no pair can be used: 2 empty, 0 over 256 tokens; line 1: empty source"):
+    with pytest.raises(CorpusError, match=r"no usable pair: 2 empty, 0 over 256 tokens; line 1: empty source"):
         tokenize(corpus, tokenizers, tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache" / "tokens").iterdir()] == [".lock"]
 
 
-def test_a_corpus_that_changed_is_refused(tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path) -> None:
+def test_a_changed_corpus_is_rejected(tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path, ["gut"], ["good"])
     digest = inspect(corpus).digest
     write_corpus(tmp_path, ["gut"], ["bad"])
-    with pytest.raises(CorpusError, match="changed after it was inspected; start again"):
+    with pytest.raises(CorpusError, match=r"the text changed after it was inspected\. Fix: start again"):
         tokenize_corpus(corpus, digest, *tokenizers, tmp_path)
 
 
@@ -125,7 +125,7 @@ class _Unreadable:
         raise CorpusError(self.name, "was read")
 
 
-def test_the_cache_is_used_by_digest(
+def test_the_cache_is_keyed_by_digests(
     corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
 ) -> None:
     digest = inspect(corpus).digest
@@ -142,7 +142,7 @@ def test_the_cache_is_used_by_digest(
     "name", ["source.npy", "source_offsets.npy", "target.npy", "target_offsets.npy", "summary.json"]
 )
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
-def test_a_damaged_entry_is_made_again(
+def test_a_damaged_entry_is_rebuilt(
     corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path, name: str, damage: str
 ) -> None:
     before = tokenize(corpus, tokenizers, tmp_path).source(5).tolist()
@@ -158,7 +158,7 @@ def test_a_damaged_entry_is_made_again(
     assert path.read_bytes() == content
 
 
-def test_leftovers_of_a_killed_process_are_no_obstacle(
+def test_leftovers_of_a_killed_process_are_replaced(
     corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
 ) -> None:
     tokenize(corpus, tokenizers, tmp_path)
@@ -168,15 +168,13 @@ def test_leftovers_of_a_killed_process_are_no_obstacle(
     assert [path for path in (tmp_path / "tokens").iterdir() if path.is_dir()] == [entry]
 
 
-def _tokenize_elsewhere(corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], cache: Path) -> int:
+def _tokenize_in_process(corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], cache: Path) -> int:
     return int(tokenize(corpus, tokenizers, cache).source_lengths.sum())
 
 
-def test_several_processes_may_ask_at_once(
-    corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
-) -> None:
+def test_several_processes_at_once(corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        sums = pool.starmap(_tokenize_elsewhere, [(corpus, tokenizers, tmp_path)] * 4)
+        sums = pool.starmap(_tokenize_in_process, [(corpus, tokenizers, tmp_path)] * 4)
     assert len(set(sums)) == 1
 
 
@@ -184,12 +182,12 @@ def test_a_cache_that_cannot_be_written(
     corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
 ) -> None:
     (tmp_path / "tokens").write_text("a file", encoding="utf-8")
-    with pytest.raises(StorageError, match=r"tokens cannot be kept in .*tokens"):
+    with pytest.raises(StorageError, match=r"tokens: cannot write tokens \("):
         tokenize(corpus, tokenizers, tmp_path)
 
 
 class _Repeated:
-    """A corpus over and over, to any length."""
+    """Sentence pairs, repeated up to a given length."""
 
     def __init__(self, pairs: list[SentencePair], length: int) -> None:
         self.pair, self.name, self.licence = PAIR, "repeated", None
@@ -214,6 +212,6 @@ def test_memory_does_not_grow_with_the_corpus(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len(tokens) == length
-        # The lengths of both sides stay in memory; making them takes one int64 difference at a time.
+        # The lengths of both sides stay in memory as int32; computing them takes one int64 array at a time.
         arrays.append(length * (4 + 4 + 8))
     assert peaks[1] - peaks[0] < arrays[1] - arrays[0] + 1_000_000

@@ -31,7 +31,7 @@ def test_special_ids_are_read_from_the_model(tokenizer: Tokenizer) -> None:
     assert tokenizer.size == 400
 
 
-def test_sentences_come_back(tokenizer: Tokenizer, german: list[str]) -> None:
+def test_decoding_restores_sentences(tokenizer: Tokenizer, german: list[str]) -> None:
     batch = tokenizer.encode_batch(german)
     assert batch == [tokenizer.encode(sentence) for sentence in german]
     rare = [number for number, ids in enumerate(batch) if tokenizer.unknown in ids]
@@ -42,7 +42,7 @@ def test_sentences_come_back(tokenizer: Tokenizer, german: list[str]) -> None:
 
 
 @given(sentences=st.lists(st.lists(st.text("abdeginrstuABS,.", min_size=1), min_size=1).map(" ".join)))
-def test_any_text_of_known_letters_comes_back(tokenizer: Tokenizer, sentences: list[str]) -> None:
+def test_decoding_restores_any_text_of_known_letters(tokenizer: Tokenizer, sentences: list[str]) -> None:
     assert tokenizer.decode_batch(tokenizer.encode_batch(sentences)) == sentences
 
 
@@ -67,8 +67,8 @@ def test_special_ids_are_dropped_in_decoding(tokenizer: Tokenizer) -> None:
         tokenizer.decode([400])
 
 
-def test_pickling_ships_the_bytes(tokenizer: Tokenizer) -> None:
-    copy = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301  what Ray does between its own processes
+def test_pickling_keeps_the_bytes(tokenizer: Tokenizer) -> None:
+    copy = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301  Ray does this between its processes
     assert copy == tokenizer
     assert hash(copy) == hash(tokenizer)
     assert copy.model == tokenizer.model
@@ -76,13 +76,13 @@ def test_pickling_ships_the_bytes(tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize("model", [b"", b"no model", b"\x00" * 100])
-def test_other_bytes_are_refused(model: bytes) -> None:
-    with pytest.raises(CorruptionError, match=r"SentencePiece model"):
+def test_invalid_bytes_are_rejected(model: bytes) -> None:
+    with pytest.raises(CorruptionError, match="SentencePiece model"):
         Tokenizer(model)
 
 
-def test_a_cut_off_model_is_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(CorruptionError, match="bytes are not a SentencePiece model"):
+def test_a_truncated_model_is_rejected(tokenizer: Tokenizer) -> None:
+    with pytest.raises(CorruptionError, match="invalid SentencePiece model of"):
         Tokenizer(tokenizer.model[:-100])
 
 
@@ -100,7 +100,7 @@ def test_the_same_text_gives_the_same_bytes_in_another_process(
     assert found.stderr == ""
 
 
-def test_the_size_leaves_enough_tokens_a_type(german: list[str]) -> None:
+def test_the_chosen_size_leaves_enough_tokens_per_type(german: list[str]) -> None:
     text = german * 40
     chosen = train_tokenizer(lambda: text)
     larger = VOCABULARY_SIZES[VOCABULARY_SIZES.index(chosen.size) - 1]
@@ -114,33 +114,33 @@ def test_tiny_text_still_gets_a_tokenizer(german: list[str]) -> None:
     assert 4 < train_tokenizer(lambda: ["Hallo du"]).size < 125
 
 
-def test_too_large_a_size_names_the_largest(german: list[str]) -> None:
+def test_the_error_for_a_too_large_size_states_the_maximum(german: list[str]) -> None:
     with pytest.raises(
-        CorpusError, match=r"^train\.de: too small for a vocabulary of 20000; the largest possible is"
+        CorpusError, match=r"^train\.de: too small for a vocabulary of 20000; expected at most"
     ) as caught:
         train_tokenizer(lambda: german, 20_000, origin="train.de")
     largest = int(str(caught.value).rsplit(" ", 1)[1])
     assert train_tokenizer(lambda: german, largest).size == largest
 
 
-def test_too_small_a_size_names_the_smallest(german: list[str]) -> None:
-    with pytest.raises(CorpusError, match=r"do not fit a vocabulary of 20; the smallest possible is") as caught:
+def test_the_error_for_a_too_small_size_states_the_minimum(german: list[str]) -> None:
+    with pytest.raises(CorpusError, match=r"too many characters for a vocabulary of 20; expected at least") as caught:
         train_tokenizer(lambda: german, 20)
     smallest = int(str(caught.value).rsplit(" ", 1)[1])
     assert train_tokenizer(lambda: german, smallest).size == smallest
 
 
 @pytest.mark.parametrize("text", [[], ["", "  "]])
-def test_no_text_is_an_error(text: list[str]) -> None:
-    with pytest.raises(CorpusError, match="there is no text to train a tokenizer on"):
+def test_empty_text_is_rejected(text: list[str]) -> None:
+    with pytest.raises(CorpusError, match="no text to train a tokenizer on"):
         train_tokenizer(lambda: text)
 
 
 @pytest.mark.parametrize("error", [CorpusError("train.de", "gone", 7), KeyboardInterrupt("stop")])
-def test_what_the_reader_raises_passes_through(german: list[str], error: BaseException) -> None:
+def test_exceptions_of_the_reader_are_not_replaced(german: list[str], error: BaseException) -> None:
     passes = 0
 
-    def breaks_on_the_second_pass() -> Iterator[str]:
+    def fail_on_the_second_pass() -> Iterator[str]:
         nonlocal passes
         passes += 1
         yield from german
@@ -148,7 +148,7 @@ def test_what_the_reader_raises_passes_through(german: list[str], error: BaseExc
             raise error
 
     with pytest.raises(type(error)) as caught:
-        train_tokenizer(breaks_on_the_second_pass, 400)
+        train_tokenizer(fail_on_the_second_pass, 400)
     assert caught.value is error
 
 

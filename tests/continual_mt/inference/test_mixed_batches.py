@@ -90,7 +90,7 @@ def test_nothing() -> None:
 
 def test_misuse(models: dict[str, PairModel]) -> None:
     requests = [Request(models["es-en"], "uno"), Request(models["pt-en"], "um\ndois")]
-    with pytest.raises(InputError, match="sentence 2 holds a line break"):
+    with pytest.raises(InputError, match="sentence 2: contains a line break"):
         translate_mixed(requests)
     with pytest.raises(InputError, match="beam is 0; it must be at least 1"):
         translate_mixed(requests, beam=0)

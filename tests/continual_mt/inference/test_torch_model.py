@@ -122,12 +122,12 @@ def test_more_than_the_beam_can_not_be_asked_for() -> None:
 
 @pytest.mark.parametrize("text", ["uno\ndos", "uno\r", "\n"])
 def test_a_line_break_is_refused(pair_model: PairModel, text: str) -> None:
-    with pytest.raises(InputError, match="sentence 2 holds a line break; give one sentence at a time"):
+    with pytest.raises(InputError, match="sentence 2: contains a line break; expected one sentence"):
         pair_model.translate(["uno", text])
 
 
 def test_what_is_no_text_is_refused(pair_model: PairModel) -> None:
-    with pytest.raises(InputError, match="sentence 2 holds half a surrogate pair, which is no text"):
+    with pytest.raises(InputError, match="sentence 2: contains an unpaired surrogate; expected valid Unicode"):
         pair_model.translate(["uno", "dos \ud800"])
 
 

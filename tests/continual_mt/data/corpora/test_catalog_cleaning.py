@@ -61,7 +61,7 @@ def test_sentences_are_kept(text: str) -> None:
         "one | two",
     ],
 )
-def test_what_is_no_sentence_is_left_out(text: str) -> None:
+def test_other_strings_are_rejected(text: str) -> None:
     assert not is_clean(text)
 
 
@@ -82,7 +82,7 @@ def test_translations_differ_and_are_of_similar_length(english: str, translation
 
 
 @given(text=st.text())
-def test_folding_forgets_case_and_everything_but_letters(text: str) -> None:
+def test_folding_removes_case_and_everything_but_letters(text: str) -> None:
     assert fold(f" {text} 1, 2!") == fold(text)
 
 

@@ -76,12 +76,12 @@ def compiled(text: str) -> bytes:
     return bytes(polib.pofile(text).to_binary())
 
 
-def test_gettext_leaves_out_what_is_not_translated(tmp_path: Path) -> None:
+def test_gettext_entries_without_a_translation_are_skipped(tmp_path: Path) -> None:
     wheel = make_zip(tmp_path, {"wagtail/admin/locale/pt_PT/LC_MESSAGES/django.po": PO})
     assert list(read_entries(wheel)) == [Entry("pt", "Publish the page", "Publicar a página")]
 
 
-def test_compiled_catalogs_are_read_where_no_source_is(tmp_path: Path) -> None:
+def test_compiled_catalogs_are_read_if_there_is_no_source(tmp_path: Path) -> None:
     wheel = make_zip(
         tmp_path,
         {
@@ -121,9 +121,9 @@ def test_sources_and_compiled_catalogs_of_django_agree(tmp_path: Path) -> None:
         ("x/locale/de/LC_MESSAGES/django.mo", b"nonsense" * 10),
     ],
 )
-def test_a_damaged_catalog_names_its_wheel(tmp_path: Path, name: str, content: bytes) -> None:
+def test_the_error_for_a_damaged_catalog_names_the_wheel(tmp_path: Path, name: str, content: bytes) -> None:
     wheel = make_zip(tmp_path, {"a/translations/de.json": "{}", name: content})
-    with pytest.raises(CorruptionError, match=r"a catalog in .*small\.whl cannot be parsed"):
+    with pytest.raises(CorruptionError, match=r"small\.whl: invalid catalog \("):
         list(read_entries(wheel))
 
 
@@ -131,21 +131,21 @@ def test_damaged_archives(tmp_path: Path) -> None:
     wheel = make_zip(tmp_path, {"x/locale/de/LC_MESSAGES/django.po": PO * 20})
     content = wheel.read_bytes()
     wheel.write_bytes(content[:-30])
-    with pytest.raises(CorruptionError, match="is not a readable wheel"):
+    with pytest.raises(CorruptionError, match="not a readable wheel"):
         list(read_entries(wheel))
     wheel.write_bytes(content[:100] + bytes(50) + content[150:])
-    with pytest.raises(CorruptionError, match="is not a readable wheel"):
+    with pytest.raises(CorruptionError, match="not a readable wheel"):
         list(read_entries(wheel))
 
 
-def test_a_catalog_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_catalog_that_unpacks_to_too_many_bytes_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog_entries, "MAXIMUM_CATALOG_BYTES", 1_000)
     wheel = make_zip(tmp_path, {"x/locale/de/LC_MESSAGES/django.po": "#" * 1_001})
     with pytest.raises(CorruptionError, match=r"django\.po unpacks to more than 1,000 bytes"):
         list(read_entries(wheel))
 
 
-def test_all_catalogs_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_size_of_catalogs_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog_entries, "MAXIMUM_TOTAL_BYTES", 1_000)
     names = [f"x{number}/locale/de/LC_MESSAGES/django.po" for number in range(3)]
     wheel = make_zip(tmp_path, dict.fromkeys(names, "#" * 400))

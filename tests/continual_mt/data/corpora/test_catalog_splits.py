@@ -12,7 +12,7 @@ from continual_mt.data.corpora.catalog_splits import Row, join_entries, split_ro
 from continual_mt.errors import CorpusError
 
 
-def test_entries_are_joined_by_their_english() -> None:
+def test_entries_are_joined_by_their_english_text() -> None:
     rows = join_entries(
         [
             Entry("de", "Away mode", "Modus Abwesend"),
@@ -45,7 +45,7 @@ def texts(rows: Sequence[Row], language: str) -> list[str]:
 
 
 @given(rows=ROWS, dev=st.integers(0, 3), test=st.integers(0, 3))
-def test_nothing_held_out_is_anywhere_else(rows: list[dict[str, str]], dev: int, test: int) -> None:
+def test_texts_of_dev_and_test_occur_nowhere_else(rows: list[dict[str, str]], dev: int, test: int) -> None:
     try:
         splits = split_rows(rows, dev, test, "rows")
     except CorpusError:
@@ -61,14 +61,14 @@ def test_nothing_held_out_is_anywhere_else(rows: list[dict[str, str]], dev: int,
     assert splits == split_rows(list(reversed(rows)), dev, test, "rows") | {"train": splits["train"]}
 
 
-def test_rows_are_only_dropped_from_train_for_what_is_held_out() -> None:
-    whole = {language: f"{language} eins zwei drei" for language in LANGUAGES}
+def test_train_rows_with_a_test_text_are_dropped() -> None:
+    complete = {language: f"{language} eins zwei drei" for language in LANGUAGES}
     apart = {"en": "something else", "de": "etwas anderes"}
     same_german = {"en": "something third", "de": "DE Eins, zwei: drei!"}
-    splits = split_rows([apart, same_german, whole], 0, 1, "rows")
-    assert splits == {"train": [apart], "dev": [], "test": [whole]}
+    splits = split_rows([apart, same_german, complete], 0, 1, "rows")
+    assert splits == {"train": [apart], "dev": [], "test": [complete]}
 
 
-def test_too_few_rows_are_an_error() -> None:
-    with pytest.raises(CorpusError, match="rows: only 0 segments can be held out, dev and test take 3"):
+def test_too_few_rows_are_rejected() -> None:
+    with pytest.raises(CorpusError, match="rows: too few segments for dev and test: 0 usable; expected 3"):
         split_rows([{"en": "only two", "de": "nur zwei"}], 1, 2, "rows")

@@ -23,7 +23,7 @@ PAIRS = [Pair(source, target) for source, target in permutations(LANGUAGES, 2)]
 
 
 def place_wheel(cache: Path, name: str, licence: str, files: dict[str, bytes]) -> Wheel:
-    """A wheel that lies in the cache as if it had been downloaded."""
+    """Write a wheel to the cache, as if it had been downloaded."""
     path = cache / "wheels" / f"{name}-1.0-py3-none-any.whl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -130,7 +130,7 @@ def test_what_is_cached_needs_no_wheels_and_damage_is_repaired(tmp_path: Path) -
     steps: list[str] = []
     catalogs = open_catalogs(tmp_path, steps.append, plan)
     assert steps[0] == "reading the catalogs"
-    assert steps[-1].endswith("segments to train on, 15 to develop, 30 to test")
+    assert steps[-1].endswith("segments for training, 15 for development, 30 for testing")
     train = catalogs.folder / "train.tsv"
     content = train.read_bytes()
     for damaged in (content[:-1], content.replace(b"a", b"b", 1)):
@@ -146,7 +146,7 @@ def test_what_is_cached_needs_no_wheels_and_damage_is_repaired(tmp_path: Path) -
     assert steps == []
 
 
-def test_what_decides_the_rows_decides_the_digest() -> None:
+def test_the_digest_depends_on_wheels_and_split_sizes() -> None:
     digests = {
         DEFAULT_PLAN.digest,
         replace(DEFAULT_PLAN, dev=299).digest,
@@ -156,16 +156,16 @@ def test_what_decides_the_rows_decides_the_digest() -> None:
     assert (DEFAULT_PLAN.dev, DEFAULT_PLAN.test) == (300, 700)
 
 
-def test_a_wheel_with_another_digest_stops_everything(tmp_path: Path) -> None:
+def test_a_wheel_with_another_digest_is_rejected(tmp_path: Path) -> None:
     plan = make_plan(tmp_path)
     wheel = tmp_path / "wheels" / plan.wheels[0].filename
     wheel.write_bytes(wheel.read_bytes() + b"x")
-    with pytest.raises(CorruptionError, match=r"lights-1\.0-py3-none-any\.whl has SHA-256"):
+    with pytest.raises(CorruptionError, match=r"lights-1\.0-py3-none-any\.whl: SHA-256 is"):
         open_catalogs(tmp_path, plan=plan)
     assert not list((tmp_path / "catalogs").glob("*/*"))
 
 
-def test_an_index_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
@@ -176,15 +176,17 @@ def test_an_index_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv(variable, value)
     corpus = CatalogCorpus(Pair("es", "en"), "train", tmp_path)
     with pytest.raises(
-        DownloadError, match=r"Get homeassistant-2026\.2\.3-py3-none-any\.whl .*, put it into .*wheels and"
+        DownloadError, match=r"Fix: put homeassistant-2026\.2\.3-py3-none-any\.whl \(SHA-256 .*\) into .*wheels and"
     ):
         inspect(corpus)
 
 
-def test_other_languages_and_splits_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LanguageError, match="fr-en: the catalogs have en, es, pt, de, not fr; give text files"):
+def test_other_languages_and_splits_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(
+        LanguageError, match=r"fr-en: the catalogs do not have fr; expected en, es, pt, de\. Fix: use your own"
+    ):
         CatalogCorpus(Pair("fr", "en"), "train", tmp_path)
-    with pytest.raises(LanguageError, match="not pt_BR"):
+    with pytest.raises(LanguageError, match="do not have pt_BR"):
         CatalogCorpus(Pair("pt_BR", "en"), "train", tmp_path)
-    with pytest.raises(CorpusError, match="have the splits train, dev, test, not 'valid'"):
+    with pytest.raises(CorpusError, match="catalogs: unknown split 'valid'; expected train, dev, test"):
         CatalogCorpus(Pair("pt", "en"), "valid", tmp_path)  # type: ignore[arg-type]

@@ -38,7 +38,7 @@ def texts(django_catalogs: dict[str, list[str]]) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("suffix", PACK)
-def test_the_digest_is_of_the_text_not_of_its_packing(
+def test_the_digest_does_not_depend_on_the_file_format(
     texts: tuple[list[str], list[str]], tmp_path: Path, suffix: str
 ) -> None:
     german, english = texts
@@ -72,7 +72,7 @@ def test_the_digest_depends_on_order_and_alignment(tmp_path: Path) -> None:
 
 @given(sentences=SENTENCES)
 @pytest.mark.parametrize("suffix", PACK)
-def test_lines_come_back_whatever_they_hold(
+def test_lines_of_any_characters_are_read_back(
     sentences: list[str], suffix: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     sentences = [sentence.removeprefix("\ufeff") for sentence in sentences]
@@ -80,7 +80,7 @@ def test_lines_come_back_whatever_they_hold(
     assert list(read_lines(path)) == sentences
 
 
-def test_only_line_feeds_divide(tmp_path: Path) -> None:
+def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes("\ufeffeins\u2028zwei\x0bdrei\x85vier\r\nfünf\rsechs\n\nlast".encode())
     assert list(read_lines(path)) == ["eins\u2028zwei\x0bdrei\x85vier", "fünf sechs", "", "last"]
@@ -96,64 +96,68 @@ def test_zstandard_frames_follow_one_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("longer", "counts"), [("source", (5, 3)), ("target", (3, 5))])
-def test_misaligned_files_name_both_counts(tmp_path: Path, longer: str, counts: tuple[int, int]) -> None:
+def test_the_error_for_misaligned_files_states_both_counts(
+    tmp_path: Path, longer: str, counts: tuple[int, int]
+) -> None:
     source = write(tmp_path / "de", ["x"] * counts[0])
     target = write(tmp_path / "en", ["x"] * counts[1])
     with pytest.raises(CorpusError) as caught:
         inspect(TextFiles(PAIR, source, target))
-    expected = f"{source}: {counts[0]} lines, but {target} has {counts[1]}; aligned files have equally many"
+    expected = f"{source}: {counts[0]} lines, but {target} has {counts[1]}; expected equally many"
     assert str(caught.value) == expected
 
 
-def test_bad_utf8_names_file_and_line(tmp_path: Path) -> None:
+def test_the_error_for_invalid_utf8_names_file_and_line(tmp_path: Path) -> None:
     source = write(tmp_path / "de", ["gut", "schön", "grün"])
     source.write_bytes("gut\nschön\n".encode() + "grün\n".encode("latin-1"))
-    with pytest.raises(CorpusError, match=r"de, line 3: not UTF-8 \(byte 0xfc at position 3\); convert") as caught:
+    with pytest.raises(
+        CorpusError, match=r"de, line 3: not UTF-8 \(byte 0xfc at position 3\)\. Fix: convert"
+    ) as caught:
         inspect(TextFiles(PAIR, source, write(tmp_path / "en", ["a", "b", "c"])))
     assert (caught.value.path, caught.value.line) == (source, 3)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_cut_off_archives(texts: tuple[list[str], list[str]], tmp_path: Path, suffix: str) -> None:
+def test_truncated_archives(texts: tuple[list[str], list[str]], tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"text{suffix}", texts[0])
     content = path.read_bytes()
     for length in (1, 10, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(CorpusError, match="damaged or cut off after line"):
+        with pytest.raises(CorpusError, match="damaged or truncated after line"):
             list(read_lines(path))
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_archives_that_are_none(tmp_path: Path, suffix: str) -> None:
+def test_plain_text_with_the_suffix_of_an_archive(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"text{suffix}"
     path.write_bytes(b"this is plain text\n")
-    with pytest.raises(CorpusError, match="damaged or cut off after line 0"):
+    with pytest.raises(CorpusError, match="damaged or truncated after line 0"):
         list(read_lines(path))
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"nowhere: no such file"):
         list(read_lines(tmp_path / "nowhere"))
-    with pytest.raises(CorpusError, match=r"is a folder, not a file"):
+    with pytest.raises(CorpusError, match="is a folder; expected a file"):
         list(read_lines(tmp_path))
     with pytest.raises(CorpusError, match=r"cannot be read \(Not a directory\)"):
         list(read_lines(write(tmp_path / "file", ["x"]) / "inner"))
 
 
-def test_a_file_without_line_breaks_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_length_of_lines_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_reader, "MAXIMUM_LINE_BYTES", 100)
     path = write(tmp_path / "text", ["x" * 99, "x" * 101])
-    with pytest.raises(CorpusError, match=r"line 2: longer than 100 bytes; is this text"):
+    with pytest.raises(CorpusError, match="line 2: longer than 100 bytes; expected text, one sentence per line"):
         list(read_lines(path))
 
 
-def test_short_rows_name_their_line(tmp_path: Path) -> None:
+def test_the_error_for_a_row_with_too_few_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.tsv", ["a\tb\tc", "a\tb"])
-    with pytest.raises(CorpusError, match=r"rows\.tsv, line 2: has 2 tab-separated columns, 3 are needed"):
+    with pytest.raises(CorpusError, match=r"rows\.tsv, line 2: 2 tab-separated columns; expected at least 3"):
         inspect(TabSeparated(PAIR, path, 0, 2))
 
 
 @pytest.mark.parametrize("columns", [(1, 1), (-1, 0)])
-def test_columns_must_be_two(tmp_path: Path, columns: tuple[int, int]) -> None:
-    with pytest.raises(CorpusError, match="must be two different ones, from 0 on"):
+def test_invalid_columns_are_rejected(tmp_path: Path, columns: tuple[int, int]) -> None:
+    with pytest.raises(CorpusError, match=r"invalid columns .*; expected two different numbers from 0"):
         TabSeparated(PAIR, tmp_path / "rows.tsv", *columns)

@@ -15,7 +15,7 @@ NAME = "small-1.0-py3-none-any.whl"
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes wheels from, and nothing else: the index itself cannot be reached."""
+    """A folder that is pip's only source of wheels; the index itself is unreachable."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -39,7 +39,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make_wheel(folder: Path, content: str = "hello", python: str = ">=3.11") -> Wheel:
-    """A real wheel, small."""
+    """Write a small wheel that pip accepts."""
     path = folder / NAME
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("small/text.txt", content)
@@ -52,7 +52,7 @@ def make_wheel(folder: Path, content: str = "hello", python: str = ">=3.11") -> 
     return Wheel("small", "1.0", NAME, hashlib.sha256(path.read_bytes()).hexdigest(), "MIT")
 
 
-def test_the_pinned_wheels() -> None:
+def test_pinned_wheels() -> None:
     assert [f"{wheel.name}=={wheel.version}" for wheel in WHEELS] == [
         "homeassistant==2026.2.3",
         "horizon==27.0.0",
@@ -76,50 +76,50 @@ def test_a_wheel_is_downloaded_once(index: Path, tmp_path: Path) -> None:
 
 def test_a_wheel_for_a_later_python(index: Path, tmp_path: Path) -> None:
     wheel = make_wheel(index, python=">=3.99")
-    with pytest.raises(DownloadError, match=r"small 1\.0 could not be downloaded"):
+    with pytest.raises(DownloadError, match=r"small 1\.0: download failed"):
         fetch(wheel, tmp_path)
     assert fetch(replace(wheel, python_version="3.99"), tmp_path).exists()
 
 
-def test_an_index_that_cannot_be_reached_names_the_file_to_put_where(index: Path, tmp_path: Path) -> None:
+def test_the_error_for_an_unreachable_index_tells_where_to_put_the_file(index: Path, tmp_path: Path) -> None:
     wheel = Wheel("small", "1.0", NAME, "0" * 64, "MIT")
     with pytest.raises(DownloadError) as caught:
         fetch(wheel, tmp_path)
     assert str(caught.value) == (
-        "small 1.0 could not be downloaded (ERROR: No matching distribution found for small==1.0). "
-        f"Get {NAME} (SHA-256 {'0' * 64}), put it into {tmp_path / 'wheels'} and run this again"
+        "small 1.0: download failed (ERROR: No matching distribution found for small==1.0). "
+        f"Fix: put {NAME} (SHA-256 {'0' * 64}) into {tmp_path / 'wheels'} and run the command again"
     )
     assert list((tmp_path / "wheels").iterdir()) == []
 
 
-def test_a_file_put_there_by_hand_is_enough(index: Path, tmp_path: Path) -> None:
+def test_a_file_put_into_the_cache_by_hand_is_used(index: Path, tmp_path: Path) -> None:
     wheel = make_wheel(index)
     (tmp_path / "wheels").mkdir()
     placed = (index / NAME).rename(tmp_path / "wheels" / NAME)
     assert fetch(wheel, tmp_path) == placed
 
 
-def test_another_digest_is_refused(index: Path, tmp_path: Path) -> None:
+def test_another_digest_is_rejected(index: Path, tmp_path: Path) -> None:
     wheel = make_wheel(index)
     pinned = replace(wheel, sha256="f" * 64)
-    with pytest.raises(CorruptionError, match=f"has SHA-256 {wheel.sha256}, not {'f' * 64} as pinned for small 1.0"):
+    with pytest.raises(CorruptionError, match=f"SHA-256 is {wheel.sha256}; expected {'f' * 64} for small 1.0"):
         fetch(pinned, tmp_path)
     assert list((tmp_path / "wheels").iterdir()) == []
     path = fetch(wheel, tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CorruptionError, match="delete it and run this again"):
+    with pytest.raises(CorruptionError, match="Fix: delete the file and run the command again"):
         fetch(wheel, tmp_path)
 
 
-def test_one_failure_ends_the_other_downloads(index: Path, tmp_path: Path) -> None:
+def test_a_failure_stops_the_other_downloads(index: Path, tmp_path: Path) -> None:
     wheel = make_wheel(index)
     missing = Wheel("missing", "1.0", "missing-1.0-py3-none-any.whl", "0" * 64, "MIT")
-    with pytest.raises(DownloadError, match=r"missing 1\.0 could not be downloaded"):
+    with pytest.raises(DownloadError, match=r"missing 1\.0: download failed"):
         fetch_all([missing, wheel], tmp_path)
     assert not list((tmp_path / "wheels").glob(".partial-*"))
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "wheels").write_text("a file", encoding="utf-8")
-    with pytest.raises(StorageError, match=r"wheels cannot be kept in .*wheels"):
+    with pytest.raises(StorageError, match=r"wheels: cannot write wheels \("):
         fetch(WHEELS[0], tmp_path)
