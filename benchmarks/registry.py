@@ -21,9 +21,9 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
-from benchmarks.checking import measure_verify
-from benchmarks.population import PAIR, TESTS, languages, populate
 from benchmarks.report import machine, print_table, write_json
+from benchmarks.synthetic_registry import PAIR, TESTS, languages, populate
+from benchmarks.verify_speed import measure_verify
 from registry import Registry
 from registry.database import schema
 from registry.database.postgresql import SCHEMA

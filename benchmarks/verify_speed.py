@@ -35,7 +35,7 @@ def measure_verify(gigabytes: float) -> dict[str, float]:
         reading = _timed(files, lambda: _read_all(files))
         hashing = _timed(files, lambda: _hash_all(files))
         _drop_from_page_cache(files)
-        command = [sys.executable, "-m", "benchmarks.checking", folder]
+        command = [sys.executable, "-m", "benchmarks.verify_speed", folder]
         answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return {
         "GB": bytes_ / 1e9,
