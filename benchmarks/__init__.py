@@ -1,1 +1,1 @@
-"""Benchmarks: ours against what anyone else would pick, in one run, as ratios. None of this is installed."""
+"""Benchmarks of this project against other tools, as ratios measured in the same run. Not part of the wheel."""

@@ -1,4 +1,4 @@
-"""From files to the first translated sentence: how long each back end and each rival needs, libraries imported."""
+"""The time from weights on disk to the first translated sentence, for each back end and contestant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUNDS = 5
 def first_translations(
     model: PairModel, recipe: Recipe, parent: Parent, folder: Path, source: list[int]
 ) -> dict[str, float]:
-    """Milliseconds, the median of some rounds. The converted model was converted before."""
+    """Return the median time in milliseconds by contestant; imports and conversion are not included."""
     from transformers import MarianMTModel
 
     parent_folder, hugging_face_folder = folder / "pieces", folder / "hugging-face"

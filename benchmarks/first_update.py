@@ -1,7 +1,7 @@
-"""From a spec to the first update: with a cluster that the job starts, with one that is there, and without Ray.
+"""The time from a spec to the first update: with a new cluster, with a running cluster, and without Ray.
 
-An untrained parent gets a new source language, whose text a job before tokenized. The job is told to do one update,
-and says so when it has scored one sentence and kept a checkpoint.
+A source language, whose text an earlier job has tokenized, is added to an untrained parent. The job does one update; it
+reports the update after it has scored one sentence and saved a checkpoint.
 
     python -m benchmarks.first_update --train train.fr train.en
 """
@@ -42,7 +42,7 @@ NEW_CLUSTER, RUNNING_CLUSTER, WITHOUT_RAY = (
     "a cluster that is there",
     "no Ray, from its imports on",
 )
-# A token of this benchmark's own, so that it touches no other.
+# A new token, so that the benchmark cannot connect to another cluster.
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -79,7 +79,7 @@ def spec(workload: Workload) -> dict[str, object]:
 
 
 def run_job(path: Path, home: Path, address: str) -> dict[str, float]:
-    """Seconds from the start of a job's process to what it says."""
+    """Run a job; returns the seconds from its start to each of the MOMENTS in its output."""
     command = [sys.executable, "-m", "ray_jobs.add_language", str(path), "--home", str(home), "--address", address]
     started, seconds = time.perf_counter(), {}
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
@@ -103,16 +103,16 @@ def port_in_use(port: int) -> bool:
 
 @contextmanager
 def cluster(port: int) -> Iterator[str]:
-    """Of this machine, by Ray's own command line."""
+    """Start a cluster on this machine with Ray's command line; yields its address."""
     if port_in_use(port):
-        raise SystemExit(f"something listens at port {port}; name another one with --port")
+        raise SystemExit(f"port {port}: is in use. Fix: choose another one with --port")
     options = [f"--port={port}", f"--node-ip-address={LOOPBACK}", "--include-dashboard=false", "--disable-usage-stats"]
     command = [RAY, "start", "--head", "--block", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT) as process:
         try:
             while not port_in_use(port):
                 if process.poll() is not None:
-                    raise SystemExit(f"Ray did not start at port {port}; name another one with --port")
+                    raise SystemExit(f"port {port}: Ray did not start. Fix: choose another one with --port")
                 time.sleep(0.5)
             yield f"{LOOPBACK}:{port}"
         finally:
@@ -128,7 +128,7 @@ def measure(workload: Workload, folder: Path, port: int, times: int) -> dict[str
     def without_ray() -> dict[str, float]:
         figures = run(contestants(None)[0], folder, ["--updates", str(WARM_UP + 1), "--scope", "xattn"])
         first = figures["seconds_to_first_update"]
-        assert first is not None  # ours says so
+        assert first is not None  # our own contestant always measures it
         return {"first update": first}
 
     home, path = folder / "home", folder / "spec.json"
@@ -144,12 +144,12 @@ def measure(workload: Workload, folder: Path, port: int, times: int) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help="aligned text files")
-    parser.add_argument("--pair", default="fr-en", help=f"XX-{PARENT.target}, as the text is")
+    parser.add_argument("--pair", default="fr-en", help=f"the pair of the text, XX-{PARENT.target}")
     parser.add_argument("--vocabulary", type=int, default=4000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--port", type=int, default=6399, help="that the cluster listens at, which is there")
-    parser.add_argument("--times", type=int, default=3, help="each is done; the median counts")
-    parser.add_argument("--quick", action="store_true", help="once each")
+    parser.add_argument("--port", type=int, default=6399, help="of the running cluster")
+    parser.add_argument("--times", type=int, default=3, help="number of repetitions; the median is reported")
+    parser.add_argument("--quick", action="store_true", help="one repetition")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure by name")
     options = parser.parse_args()
     texts = absolute(options.train)

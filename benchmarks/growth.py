@@ -1,6 +1,6 @@
-"""Cost as work grows: speed, memory and the time to the first update for corpora of 10,000 to 1,000,000 pairs.
+"""Training speed, memory and time to the first update for corpora of 10,000 to 1,000,000 sentence pairs.
 
-The text that is given is repeated, or cut, to each size.
+The given text is repeated, or truncated, to each size.
 
     python -m benchmarks.growth --train train.fr train.en
 """
@@ -25,7 +25,7 @@ SIZES = (10_000, 100_000, 1_000_000)
 
 
 def write_repeated(path: Path, count: int, folder: Path) -> str:
-    """A file of ``count`` lines of the text."""
+    """Write ``count`` lines of the text to a file, repeating it if necessary; returns the path."""
     lines = list(read_lines(path))
     written = folder / path.name.removesuffix(".gz").removesuffix(".zst")
     with written.open("w", encoding="utf-8") as file:

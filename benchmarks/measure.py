@@ -1,4 +1,4 @@
-"""What is measured of a contestant while it trains."""
+"""Measurements of a contestant during training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from torch.profiler import ProfilerActivity, profile
 
 WARM_UP = 8
-"""Updates that are not timed: memory is asked for, kernels are compiled."""
+"""The number of first updates that are not timed, in which memory is allocated and kernels are compiled."""
 PROFILED = 4
 
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::mkldnn", "mkldnn::", "onednn::")
@@ -20,7 +20,7 @@ PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::mkld
 
 @dataclass
 class Meter:
-    """Counts real and padded tokens, both sides together for padding, the target's for speed."""
+    """Counts tokens: of both sides, real and padded, for the padding; of the target, with times, for the speed."""
 
     seconds: list[float] = field(default_factory=list)
     target_tokens: list[int] = field(default_factory=list)
@@ -36,15 +36,18 @@ class Meter:
         self.target_tokens.append(target_tokens)
 
     def speed(self) -> float:
-        """Real target tokens a second, over all updates but the first few."""
+        """Return real target tokens per second, without the warm-up updates."""
         return sum(self.target_tokens[WARM_UP:]) / sum(self.seconds[WARM_UP:])
 
     def padding(self) -> float:
+        """Return the share (0 to 1) of padding among all tokens."""
         return 1 - self.real / self.padded
 
 
 @dataclass(frozen=True)
 class Measured:
+    """The result of one contestant: shares are 0 to 1, memory is in megabytes; None if not measured."""
+
     target_tokens_per_second: float
     padding: float | None
     share_in_products: float | None
@@ -59,19 +62,20 @@ class Measured:
 
 
 def peak_memory_mb() -> float:
+    """Return the peak resident memory of this process, in megabytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def own_memory_mb() -> float | None:
-    """Of this process, now, without files that are mapped; None where the system does not say."""
+    """Return this process's current memory without mapped files, in megabytes; None on systems without /proc."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("RssAnon:")), None)
 
 
 def share_in_products(update: Callable[[], object]) -> float:
-    """The share of an update's time that the calling thread spends in matrix products."""
+    """Return the share (0 to 1) of an update's time that the calling thread spends in matrix products."""
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         started = time.perf_counter()
         for _ in range(PROFILED):

@@ -1,4 +1,4 @@
-"""Many pairs of one parent: what they cost in memory, against as many full models, and batches that mix them."""
+"""Many pairs of one parent in memory, compared with as many full models; and requests for mixed batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import trainable_names
 
-# Any languages will do: each gets a side and a cross-attention of its own, with the parent's values.
+# Placeholders: each language gets a separate side and cross-attention with the parent's values.
 LANGUAGES = (
     *("af", "am", "ar", "az", "be", "bg", "bn", "bs", "ca", "cs", "cy", "da", "de", "el", "es", "et", "eu", "fa"),
     *("fi", "ga", "gl", "gu", "he", "hi", "hr", "hu", "hy", "id", "is", "it", "ja", "ka", "kk", "km", "kn", "ko"),
@@ -30,7 +30,7 @@ LANGUAGES = (
 
 
 def many_pairs(parent: Parent, count: int) -> list[tuple[Recipe, Mapping[str, Module]]]:
-    """The recipes of ``count`` new source languages, with the module that each needs."""
+    """Make recipes of ``count`` new source languages, each with its module."""
     found: list[tuple[Recipe, Mapping[str, Module]]] = []
     taken = {parent.pair.source, parent.pair.target}
     for language in [language for language in LANGUAGES if language not in taken][:count]:
@@ -44,12 +44,12 @@ def many_pairs(parent: Parent, count: int) -> list[tuple[Recipe, Mapping[str, Mo
 
 
 def mixed_requests(models: list[PairModel], sentences: list[str]) -> list[Request]:
-    """Every sentence once, the models by turns."""
+    """Make one request per sentence; the models alternate."""
     return [Request(model, sentence) for model, sentence in zip(cycle(models), sentences, strict=False)]
 
 
 def resident_memory(parent: Parent, count: int) -> dict[str, float]:
-    """Megabytes that ``count`` pairs add to a process that has one, ours and as full models."""
+    """Measure the memory, in megabytes, that ``count`` pairs add to a process: as recipes and as full models."""
     with tempfile.TemporaryDirectory() as name:
         for piece, content in parent.pieces().items():
             (Path(name) / piece).write_bytes(content)
@@ -85,11 +85,11 @@ def _resident(parent: Parent, kind: str, count: int) -> dict[str, float]:
 
 
 def _memory() -> float:
-    """Megabytes of this process that nothing else shares."""
+    """Return the private memory of this process, in megabytes."""
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Private_Dirty:"):
             return int(line.split()[1]) / 1e3
-    raise SystemExit("this system does not say how much memory a process has")
+    raise SystemExit("/proc/self/smaps_rollup: has no Private_Dirty line; expected Linux")
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""How fast the registry answers as it grows: resolving, listing, searching, and checking its bytes.
+"""The latency of the registry's queries as it grows, and the speed of ``verify``.
 
 Registries of 100 to 10,000 modules over 200 languages, with up to 1,000,000 scores, are written into a temporary SQLite
-file, and into the empty databases whose URLs are given. Each question is asked again and again by one process with a
-connection that is open; the floor is what the database takes for one row by its key. ``verify`` hashes real files and
-is compared with plain hashing of the same files in the same run.
+file and into the empty databases whose URLs are given. One process with an open connection repeats each query; the
+floor is the database's time for reading one row. ``verify`` hashes real files and is compared with plain hashing of the
+same files in the same run.
 
     python -m benchmarks.registry --database postgresql+psycopg://USER@HOST/EMPTY
 """
@@ -21,23 +21,24 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
-from benchmarks.checking import measure_verify
-from benchmarks.population import PAIR, TESTS, languages, populate
 from benchmarks.report import machine, print_table, write_json
+from benchmarks.synthetic_registry import PAIR, TESTS, languages, populate
+from benchmarks.verify_speed import measure_verify
 from registry import Registry
 from registry.database import schema
 from registry.database.postgresql import SCHEMA
 
 SIZES = {100: 10_000, 1_000: 100_000, 10_000: 1_000_000}
-"""Modules, and scores."""
+"""Number of modules to number of scores."""
 QUICK = {100: 10_000, 1_000: 100_000}
 LANGUAGE_COUNT = 200
 QUERY = "language={language} side=source scope=xattn bleu>30"
 GOALS = {"assemble resolves": 20.0, "pairs()": 300.0, "search": 100.0}
-"""Milliseconds at most, with 10,000 modules."""
+"""Upper bounds, in milliseconds, with 10,000 modules."""
 
 
 def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object]]:
+    """Return the queries by name; most use another language at each call."""
     tags_in_use = languages(min(LANGUAGE_COUNT, modules))
     sources, targets = tags_in_use[0::2], tags_in_use[1::2]
     counter = iter(range(sys.maxsize))
@@ -63,7 +64,7 @@ def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object
 
 
 def measure(registry: Registry, modules: int, times: int) -> dict[str, float]:
-    """Milliseconds of each question: the median."""
+    """Return the median time of each query, in milliseconds."""
     found = {}
     for name, ask in questions(registry, modules).items():
         ask()
@@ -79,6 +80,7 @@ def _milliseconds(ask: Callable[[], object]) -> float:
 
 @contextmanager
 def populated(location: str | Path, modules: int, scores: int) -> Iterator[Registry]:
+    """Create and fill a registry."""
     with Registry.open(location, create=True) as registry:
         started = time.perf_counter()
         populate(registry, modules, scores, min(LANGUAGE_COUNT, modules))
@@ -96,11 +98,11 @@ def measure_sqlite(sizes: dict[int, int], times: int) -> dict[int, dict[str, flo
 
 
 def measure_server(url: str, sizes: dict[int, int], times: int) -> dict[int, dict[str, float]]:
-    """Each size in a registry of its own, which is removed afterwards."""
+    """Measure each size in a new registry of an empty database; the registry is dropped afterwards."""
     engine = create_engine(url)
     with engine.connect() as connection:
         if inspect(connection).has_schema(SCHEMA):
-            raise SystemExit("there is a registry in this database already; give an empty one")
+            raise SystemExit("--database: contains a registry; expected an empty database")
     found = {}
     for modules, scores in sizes.items():
         try:
@@ -116,9 +118,9 @@ def measure_server(url: str, sizes: dict[int, int], times: int) -> dict[int, dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database", action="append", default=[], metavar="URL", help="an empty PostgreSQL database")
-    parser.add_argument("--times", type=int, default=31, help="each question is asked; the median counts")
-    parser.add_argument("--gigabytes", type=float, default=4.0, help="of blobs that verify hashes")
-    parser.add_argument("--quick", action="store_true", help="up to 1,000 modules, half a gigabyte")
+    parser.add_argument("--times", type=int, default=31, help="number of repetitions; the median is reported")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the blobs for verify")
+    parser.add_argument("--quick", action="store_true", help="at most 1,000 modules and half a gigabyte")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure by name")
     options = parser.parse_args()
     sizes, gigabytes = (QUICK, 0.5) if options.quick else (SIZES, options.gigabytes)

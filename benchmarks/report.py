@@ -1,4 +1,4 @@
-"""How benchmarks say what they found."""
+"""Output of benchmarks: the machine, tables and JSON files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIBRARIES = ("torch", "transformers")
 
 
 def machine() -> str:
-    """The processor and the versions that decide the figures, in a line."""
+    """Describe the processor and the versions of Python and libraries in one line."""
     model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
@@ -28,7 +28,7 @@ def machine() -> str:
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> None:
-    """The first ``texts`` columns are text, the others figures."""
+    """Print a table. The first ``texts`` columns are left-aligned text, the others numbers."""
     columns = [Column(title, number=i >= texts) for i, title in enumerate(titles)]
     print(plain(Table(columns, rows)))
 

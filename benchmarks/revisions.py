@@ -1,7 +1,7 @@
-"""The training speed of several revisions of this engine, which take turns update by update.
+"""The training speed of several revisions of this project, measured alternately, one update at a time.
 
-A machine that others use, too, changes its speed by a fifth within a minute. Whoever takes turns meets the same
-moments: what is printed is the median, over all updates, of how much faster a revision was than the first one.
+The speed of a shared machine changes by a fifth within a minute. Alternating exposes all revisions to the same changes:
+the result is the median, over all rounds, of the speed of a revision relative to the first one.
 
     python -m benchmarks.revisions --train train.fr train.en HEAD~3 HEAD
 """
@@ -23,7 +23,7 @@ from benchmarks.training import absolute
 from benchmarks.workload import Workload
 from ray_jobs.cluster.ray_trainer import WORKER_ENVIRONMENT
 
-# Runs on each revision's own engine: an update for each line that comes in, and the microseconds a token go out.
+# Runs with each revision's code: does one update per line of input and prints microseconds per token.
 UPDATES = """
 import sys, time
 from pathlib import Path
@@ -51,7 +51,7 @@ for line in sys.stdin:
 
 
 class Runner:
-    """A process that makes an update whenever it is asked to."""
+    """A process that does one update per call, with the code of one revision."""
 
     def __init__(self, tree: Path, arguments: list[str]) -> None:
         environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": str(tree)}
@@ -61,7 +61,7 @@ class Runner:
         )
 
     def update(self) -> float:
-        """Microseconds a target token."""
+        """Do one update; returns microseconds per target token."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -75,7 +75,7 @@ class Runner:
 
 @contextmanager
 def checked_out(revisions: list[str], folder: Path) -> Iterator[list[Path]]:
-    """A working tree of each revision."""
+    """Check out each revision in a temporary working tree; yields the trees."""
     trees = [folder / str(number) for number in range(len(revisions))]
     try:
         for revision, tree in zip(revisions, trees, strict=True):
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--scope", default="scratch")
     parser.add_argument("--side", default="source", choices=["source", "target"])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--warm-up", type=int, default=100, help="updates of each before any is timed")
+    parser.add_argument("--warm-up", type=int, default=100, help="untimed updates per revision")
     parser.add_argument("--updates", type=int, default=80)
     parser.add_argument("--quick", action="store_true", help="fewer updates")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure by name")

@@ -1,4 +1,4 @@
-"""One way to score for all contestants: whatever trained a model, our own greedy search decodes it."""
+"""Development BLEU of a trained model, decoded by the same greedy search for all contestants."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from continual_mt.model.transformer import Transformer
 
 
 def development_bleu(workload: Workload, model: Transformer) -> float:
+    """Return the BLEU of ``model`` on the development text, in points."""
     pairs = list(workload.text("dev").read())
     pair = Pair.parse(workload.pair)
     sides = (

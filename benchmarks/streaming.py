@@ -1,4 +1,4 @@
-"""A file of many lines through ``continual-mt translate``: memory and speed as it goes on.
+"""Memory and speed of ``continual-mt translate`` over time, on a file of many lines.
 
 python -m benchmarks.streaming --home continual-mt-home --pair fr-en --text test.fr --lines 1000000
 """
@@ -20,14 +20,14 @@ SHOWN = 10
 
 
 def write_text(text: Path, destination: Path, lines: int, words: int) -> None:
-    """The first words of each line, over and over: a million of them in minutes."""
+    """Write ``lines`` short lines: the first ``words`` words of each line of the text, repeated."""
     with text.open(encoding="utf-8") as source, destination.open("w", encoding="utf-8") as out:
         shortened = [" ".join(line.split()[:words]) for line in source]
         out.writelines(f"{line}\n" for line in islice(cycle(shortened), lines))
 
 
 def resident_mb(process: int) -> float:
-    """Memory of a process with its libraries, now; 0 when it has ended."""
+    """Return the resident memory of a process, in megabytes; 0 if it has ended."""
     try:
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):

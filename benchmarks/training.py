@@ -1,7 +1,7 @@
-"""Training speed: ours against what anyone else would pick, in one run, as ratios.
+"""Training speed of this project, Hugging Face's trainer and eole, as ratios measured in the same run.
 
-Every contestant trains the same model on the same ids with updates of the same size, each in a process of its own, one
-after the other, in as many rounds as are asked for; the median of the rounds counts.
+All contestants train the same model on the same token ids with updates of the same size. They run one after the other,
+each in a separate process, for several rounds; medians over rounds are reported.
 
     python -m benchmarks.training --train train.fr train.en --dev val.fr val.en --eole eole/bin/eole
 """
@@ -39,6 +39,8 @@ BASELINE = ("hugging face", "scratch", "source")
 
 @dataclass(frozen=True)
 class Contestant:
+    """A program to measure: a module of ``benchmarks.contestants``. ``freezes``: whether it can train single scopes."""
+
     name: str
     module: str
     options: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ def contestants(eole: Path | None) -> list[Contestant]:
 
 
 def run(contestant: Contestant, workload: Path, options: Sequence[str]) -> dict[str, float | None]:
+    """Run a contestant in a process; returns its figures by name (see `benchmarks.measure.Measured`)."""
     command = [sys.executable, "-m", f"benchmarks.contestants.{contestant.module}", str(workload)]
     done = subprocess.run(
         [*command, *contestant.options, *options],
@@ -73,7 +76,7 @@ def run(contestant: Contestant, workload: Path, options: Sequence[str]) -> dict[
 
 
 def measure(options: argparse.Namespace, workload: Workload) -> dict[str, dict[str, float | None]]:
-    """Every contestant's figures, by its name and what it trains."""
+    """Return all figures by contestant and scope: medians over rounds."""
     rounds: dict[str, list[dict[str, float | None]]] = {}
     scopes = SCOPES if options.all_scopes else MAIN_SCOPES
     for number in range(options.rounds):
@@ -100,7 +103,7 @@ def _median(results: list[dict[str, float | None]]) -> dict[str, float | None]:
 
 
 def quality(options: argparse.Namespace, workload: Workload) -> dict[str, float]:
-    """Development BLEU after equal updates from equal weights, ours and Hugging Face's, for each seed."""
+    """Return development BLEU after equally many updates from equal weights, ours and Hugging Face's, per seed."""
     scores = {}
     for seed in range(1, options.seeds + 1):
         for contestant in contestants(None)[:1] + contestants(None)[2:]:
@@ -115,7 +118,7 @@ def quality(options: argparse.Namespace, workload: Workload) -> dict[str, float]
 
 
 def ratios(figures: dict[str, dict[str, float | None]]) -> dict[str, float]:
-    """Speeds against Hugging Face's default training everything, and ours against each rival scope for scope."""
+    """Return all speeds relative to Hugging Face training everything, and ours relative to each contestant by scope."""
 
     def speed(key: str) -> float:
         return figures[key]["target_tokens_per_second"] or 0.0
@@ -144,16 +147,16 @@ def main() -> None:
     parser.add_argument("--train", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help="aligned text files")
     parser.add_argument("--dev", nargs=2, required=True, metavar=("SOURCE", "TARGET"))
     parser.add_argument("--pair", default="fr-en")
-    parser.add_argument("--eole", type=Path, help="the program, in an environment of its own (pip install eole)")
+    parser.add_argument("--eole", type=Path, help="the program, in a separate environment (pip install eole)")
     parser.add_argument("--vocabulary", type=int, default=4000)
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--updates", type=int, default=60, help=f"of each run; the first {WARM_UP} are not timed")
-    parser.add_argument("--rounds", type=int, default=3, help="of timing; 0 for none")
-    parser.add_argument("--seeds", type=int, default=0, help="compare development BLEU with so many seeds")
+    parser.add_argument("--rounds", type=int, default=3, help="timing rounds; 0 for none")
+    parser.add_argument("--seeds", type=int, default=0, help="number of seeds for comparing development BLEU")
     parser.add_argument("--quality-updates", type=int, default=700)
-    parser.add_argument("--quick", action="store_true", help="one round of few updates: minutes")
-    parser.add_argument("--all-scopes", action="store_true", help="embeddings and body, too")
+    parser.add_argument("--quick", action="store_true", help="one round of few updates, which takes minutes")
+    parser.add_argument("--all-scopes", action="store_true", help="include embeddings and body")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure and ratio by name")
     options = parser.parse_args()
     if options.quick:

@@ -1,8 +1,9 @@
-"""Translation: both back ends against Hugging Face's generate and CTranslate2 used directly, and many pairs at once.
+"""Translation speed of both back ends, Hugging Face's generate and CTranslate2's own API; and many pairs at once.
 
-A model is trained for some minutes first, so that sentences end where sentences end. Each side translates the same test
-set at the best of several batch sizes, sorted by length; ours, torch, in as many processes of one thread as the others
-have threads, and in one process with all of them. Then all take turns: ratios are medians of the rounds' own.
+A model is first trained for some minutes, so that it predicts end tokens. Each contestant translates the same test set,
+sorted by length, with the fastest of several batch sizes. Our PyTorch back end runs in as many single-threaded
+processes as the others have threads, and in one process with all threads. Contestants alternate; ratios are medians
+over rounds.
 
     python -m benchmarks.translation --train train.fr train.en --dev val.fr val.en --test test.fr test.en
 """
@@ -21,12 +22,12 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
+from benchmarks.alternating import interleaved, speedup, timed
 from benchmarks.contestants.generate import Generator
-from benchmarks.differences import explain_differences
 from benchmarks.first_translation import first_translations
+from benchmarks.output_differences import explain_differences
 from benchmarks.pairs import many_pairs, mixed_requests, resident_memory
 from benchmarks.report import machine, print_table, write_json
-from benchmarks.turns import interleaved, speedup, timed
 from benchmarks.workload import ARCHITECTURE, SEED, Workload
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
@@ -52,7 +53,7 @@ RESIDENT = (1, 8, 32)
 
 
 def train_parent(workload: Workload, updates: int) -> Parent:
-    """A parent that ends its sentences, and translates some of them well."""
+    """Train a parent for so many updates, enough that translations have realistic lengths."""
     source, target = workload.tokenizer("source"), workload.tokenizer("target")
     model = Transformer.pointing_at(ARCHITECTURE, workload.first_weights(SEED))
     task = Task(
@@ -69,7 +70,7 @@ def train_parent(workload: Workload, updates: int) -> Parent:
 
 
 def fastest_batch_size(name: str, sizes: Sequence[int], run: Run) -> tuple[int, list[list[int]]]:
-    """The fastest batch size, and what was answered with it."""
+    """Return the fastest batch size and the output with it."""
     trials = []
     for size in sizes:
         seconds, answer = timed(partial(run, size))
@@ -103,10 +104,10 @@ def contestants(
 def call_ctranslate2_directly(
     model: CTranslate2Model, sources: list[list[int]], beam: int, size: int
 ) -> list[list[int]]:
-    """CTranslate2 as its own documentation calls it: pieces in, pieces out."""
+    """Translate as in CTranslate2's documentation: pieces in, pieces out. Returns an empty list."""
     pieces, end = model.source.tokenizer.pieces, model.source.tokenizer.end
     batch = [[*(pieces[token] for token in source), pieces[end]] for source in sources]
-    limit = 2 * max(map(len, sources)) + 22  # ours has it, too; without one, repetitions would run on
+    limit = 2 * max(map(len, sources)) + 22  # the same limit as ours, against endless repetitions
     model.engine.translate_batch(
         batch, beam_size=beam, max_batch_size=size, batch_type="tokens", max_decoding_length=limit
     )
@@ -114,7 +115,7 @@ def call_ctranslate2_directly(
 
 
 class Speeds(NamedTuple):
-    """Seconds in each round; the share of answers that are generate's; why those of our reference differ."""
+    """Seconds per round; the share of outputs equal to generate's; the reasons why those of our PyTorch differ."""
 
     seconds: dict[str, list[float]]
     same: dict[str, float]
@@ -145,7 +146,7 @@ def measure_speeds(options: argparse.Namespace, model: PairModel, cache: Path, s
 
 
 def measure_many_pairs(options: argparse.Namespace, parent: Parent, sentences: list[str]) -> dict[str, float]:
-    """What resident pairs cost, switching among them, and a batch of eight pairs against a batch of one."""
+    """Measure the memory of resident pairs, the time to switch pairs, and a batch of eight pairs against one of one."""
     found: dict[str, float] = {}
     for count in RESIDENT:
         found |= resident_memory(parent, count)
@@ -186,15 +187,15 @@ def ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for role, text in (("train", "aligned text files"), ("dev", "the same"), ("test", "what is translated")):
+    for role, text in (("train", "aligned text files"), ("dev", "the same"), ("test", "the text to translate")):
         parser.add_argument(f"--{role}", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help=text)
     parser.add_argument("--pair", default="fr-en")
     parser.add_argument("--vocabulary", type=int, default=4000)
-    parser.add_argument("--updates", type=int, default=1200, help="of training, before anything is timed")
+    parser.add_argument("--updates", type=int, default=1200, help="updates of training before the measurements")
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="less training, fewer sentences and sizes: minutes")
+    parser.add_argument("--quick", action="store_true", help="less training, fewer sentences and sizes; takes minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure and ratio by name")
     options = parser.parse_args()
     if options.quick:

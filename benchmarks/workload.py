@@ -1,4 +1,4 @@
-"""What every contestant of the training benchmark is given: the same ids, and the same first weights."""
+"""The input of all contestants of the training benchmark: the same token ids and the same initial weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Workload:
-    """A folder with everything. An update has ``batch_tokens`` padded tokens of the longer side, as ours are cut."""
+    """A folder with tokenizers, token ids and weights. A batch has up to ``batch_tokens`` tokens on either side."""
 
     folder: str
     pair: str
@@ -39,7 +39,7 @@ class Workload:
     threads: int
 
     def prepare(self) -> None:
-        """Train the tokenizers and tokenize, so that no contestant's time holds any of it."""
+        """Train the tokenizers and tokenize the text, so that no contestant's time includes it."""
         for side in SIDES:
 
             def sentences(side: SideName = side) -> Iterator[str]:
@@ -71,7 +71,7 @@ class Workload:
         return tokenize_corpus(text, inspect(text).digest, self.tokenizer("source"), self.tokenizer("target"), cache)
 
     def first_weights(self, seed: int) -> dict[str, Tensor]:
-        """The same for all contestants that can take them."""
+        """Return the initial weights, which all contestants that can load them start from."""
         path = Path(self.folder) / f"first-{seed}.safetensors"
         if not path.exists():
             sizes: dict[str, int] = {side: self.tokenizer(side).size for side in SIDES}
@@ -79,7 +79,7 @@ class Workload:
         return load_file(path)
 
     def settings(self, updates: int) -> TrainingSettings:
-        """Of a run of ``updates``: the schedule is stretched with it, and nothing stops it early."""
+        """Return the settings of a run of ``updates`` with a proportional warm-up and without early stopping."""
         return TrainingSettings(
             updates=updates,
             batch_tokens=self.batch_tokens,
@@ -91,7 +91,7 @@ class Workload:
 
 
 def bfloat16() -> bool:
-    """Whether the rivals are told to use it: only where the machine multiplies in it, or it would slow them down."""
+    """Tell whether other contestants should use bfloat16: only where the machine supports it, else it is slower."""
     return computation_dtype(torch.device("cuda" if torch.cuda.is_available() else "cpu"), "auto") == torch.bfloat16
 
 

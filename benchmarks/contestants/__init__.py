@@ -1,1 +1,1 @@
-"""One file a contestant; each runs in a process of its own and prints what was measured as one line of JSON."""
+"""Contestants, one module each: a program that prints its measurements as one line of JSON."""

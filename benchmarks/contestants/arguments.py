@@ -1,4 +1,4 @@
-"""What every contestant is told."""
+"""The command-line arguments of contestants."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from benchmarks.measure import WARM_UP
 
 
 def parse(description: str) -> argparse.Namespace:
+    """Parse the command line of a contestant."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("workload", type=Path, help="the folder that the benchmark has prepared")
+    parser.add_argument("workload", type=Path, help="the folder of a prepared workload")
     parser.add_argument("--scope", default="scratch")
     parser.add_argument("--side", default="source", choices=["source", "target"])
     parser.add_argument("--updates", type=int, default=60)
@@ -19,5 +20,5 @@ def parse(description: str) -> argparse.Namespace:
     parser.add_argument("--tuned", action="store_true")
     arguments = parser.parse_args()
     if arguments.updates <= WARM_UP:
-        parser.error(f"--updates must be over {WARM_UP}, which are not timed")
+        parser.error(f"--updates: is {arguments.updates}; expected more than {WARM_UP}, which are not timed")
     return arguments

@@ -1,7 +1,7 @@
-"""eole, an NMT toolkit (https://github.com/eole-nlp/eole), in an environment of its own.
+"""The contestant eole, an NMT toolkit (https://github.com/eole-nlp/eole), in a separate environment.
 
-It freezes a whole encoder or decoder and nothing smaller, so it competes where everything trains. Its normalisation is
-before the layers, its batches are of padded tokens: it runs as its own recipes have it, on the same pieces.
+It can freeze only a whole encoder or decoder, so it is measured only with all parameters training. It runs as in its
+own recipes, with pre-norm layers and batches counted in padded tokens, on the same pieces.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REPORT = re.compile(r"Step (\d+)/.*?(\d+)/(\d+) +tok/s")
 
 
 def write_text(workload: Workload, folder: Path) -> None:
-    """Both sides as pieces between spaces, and the lists of pieces."""
+    """Write both sides as space-separated pieces, and their vocabularies."""
     for side in SIDES:
         processor = sentencepiece.SentencePieceProcessor(model_proto=workload.tokenizer(side).model)
         texts = [getattr(pair, side) for pair in workload.text("train").read()]
@@ -88,7 +88,7 @@ def configuration(workload: Workload, folder: Path, updates: int) -> dict[str, o
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workload", type=Path)
-    parser.add_argument("--program", type=Path, required=True, help="eole of its own environment")
+    parser.add_argument("--program", type=Path, required=True, help="the eole program of its environment")
     parser.add_argument("--updates", type=int, default=60)
     options = parser.parse_args()
     workload = Workload.load(options.workload)
@@ -113,7 +113,7 @@ def main() -> None:
     corpus = workload.corpus()
     batches = len(epoch_batches(corpus, workload.batch_tokens, 1, 0))
     measured = Measured(
-        # Reports cover equally many updates, so times add up: the mean is harmonic.
+        # Reports cover equally many updates, so the mean rate is the harmonic mean.
         target_tokens_per_second=len(rates) / sum(1 / rate for rate in rates),
         padding=None,
         share_in_products=None,

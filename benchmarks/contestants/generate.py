@@ -1,4 +1,4 @@
-"""Hugging Face's generate on the same weights, in float32."""
+"""Translation by Hugging Face's generate with the same weights, in float32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from continual_mt.inference.torch_model import PairModel
 
 
 class Generator:
-    """Translates token sequences as ``PairModel.search`` does, in batches of so many sentences, sorted by length."""
+    """Translates token sequences in batches of ``size`` sentences, sorted by length."""
 
     def __init__(self, model: PairModel, theirs: MarianMTModel | None = None) -> None:
         self._source, self._target = model.source.tokenizer, model.target.tokenizer
@@ -28,7 +28,7 @@ class Generator:
         for first in range(0, len(order), size):
             chosen = order[first : first + size]
             tokens, lengths = pad([[*sources[i], self._source.end] for i in chosen], self._source.pad)
-            # Every batch has one limit, that of its longest sentence.
+            # generate has one maximum length per batch: that of the longest source.
             configuration = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers has no annotation here
                 num_beams=beam,
                 length_penalty=1.0,

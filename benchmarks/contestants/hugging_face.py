@@ -1,6 +1,6 @@
-"""Hugging Face's Seq2SeqTrainer: as it comes, or ``--tuned`` (eager, grouped by length).
+"""The contestant Hugging Face's Seq2SeqTrainer, by default or ``--tuned`` (eager attention, grouped by length).
 
-Either is told to use bfloat16 where the machine multiplies in it.
+Both use bfloat16 where the machine supports it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IGNORED = -100
 
 
 def marian(source: Tokenizer, target: Tokenizer, tensors: Mapping[str, Tensor], attention: str) -> MarianMTModel:
-    """Their model with our weights."""
+    """Return a MarianMTModel with our weights."""
     config = MarianConfig(
         vocab_size=source.size,
         decoder_vocab_size=target.size,
@@ -58,7 +58,7 @@ def marian(source: Tokenizer, target: Tokenizer, tensors: Mapping[str, Tensor], 
 
 
 class Collator:
-    """Pads a batch, and counts what that costs."""
+    """Pads a batch and counts real and padded tokens."""
 
     def __init__(self, workload: Workload, meter: Meter) -> None:
         self._source, self._target = workload.tokenizer("source"), workload.tokenizer("target")
@@ -81,7 +81,7 @@ class Collator:
 
 
 class Clock(TrainerCallback):
-    """Times whole updates, the loading of their data included, as a user would see them."""
+    """Times whole updates, data loading included."""
 
     def __init__(self, meter: Meter, collator: Collator) -> None:
         self._meter, self._collator, self._last = meter, collator, time.perf_counter()
@@ -119,7 +119,7 @@ def main() -> None:
         training = Seq2SeqTrainingArguments(
             output_dir=folder,
             max_steps=options.updates,
-            # As many sentences as our batches hold in the mean, so that updates are of one size.
+            # The mean number of sentences in our batches, so that updates have the same size.
             per_device_train_batch_size=round(len(corpus) / len(epoch_batches(corpus, workload.batch_tokens, 1, 0))),
             learning_rate=settings.learning_rate,
             warmup_steps=settings.warmup,

@@ -1,4 +1,4 @@
-"""Our own engine, as Ray's workers run it."""
+"""This project's trainer, used as in Ray's workers."""
 
 from __future__ import annotations
 

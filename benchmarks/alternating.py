@@ -1,4 +1,4 @@
-"""Contestants that take turns: a machine that others use, too, changes its speed, and so all meet the same moments."""
+"""Alternating measurements, which expose all contestants to the same changes in the speed of a shared machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ Answer = TypeVar("Answer")
 
 
 def timed(run: Callable[[], Answer]) -> tuple[float, Answer]:
+    """Return the seconds that ``run`` takes, and its result."""
     started = time.perf_counter()
     answer = run()
     return time.perf_counter() - started, answer
 
 
 def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contestant in each round."""
+    """Run all contestants in each round; returns the seconds of each contestant per round."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -26,7 +27,7 @@ def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
 
 
 def speedup(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median, over rounds, of how many times as fast ours was as theirs in the same round."""
+    """Return the median over rounds of their time / our time."""
     return statistics.median(
         their_seconds / our_seconds for our_seconds, their_seconds in zip(ours, theirs, strict=True)
     )

@@ -1,7 +1,7 @@
-"""How fast ``verify`` hashes a registry's blobs, against plain hashing and plain reading of the same files.
+"""The speed of ``verify`` on a registry's blobs, compared with plain hashing and plain reading of the same files.
 
-Files are put out of the system's cache before each pass, so that the disk is read. Run by itself it verifies the
-registry of a folder and prints the seconds that it took and by how many megabytes its memory grew.
+Files are dropped from the page cache before each pass, so that they are read from disk. As a program, the module
+verifies the registry in a folder and prints its time in seconds and the growth of its memory in megabytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CHUNK = 1 << 20
 
 
 def measure_verify(gigabytes: float) -> dict[str, float]:
-    """Figures by name, of so many gigabytes in blobs as large as a module's embeddings."""
+    """Measure on so many gigabytes of blobs, each as large as a module's embeddings; returns figures by name."""
     with tempfile.TemporaryDirectory() as folder:
         with Registry.open(folder, create=True) as registry:
             for _ in range(round(gigabytes * 1e9 / BLOB_BYTES)):
@@ -35,7 +35,7 @@ def measure_verify(gigabytes: float) -> dict[str, float]:
         reading = _timed(files, lambda: _read_all(files))
         hashing = _timed(files, lambda: _hash_all(files))
         _drop_from_page_cache(files)
-        command = [sys.executable, "-m", "benchmarks.checking", folder]
+        command = [sys.executable, "-m", "benchmarks.verify_speed", folder]
         answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return {
         "GB": bytes_ / 1e9,
@@ -55,7 +55,7 @@ def _timed(files: Iterable[Path], work: Callable[[], None]) -> float:
 
 
 def _drop_from_page_cache(files: Iterable[Path]) -> None:
-    """Put files out of the system's cache, where that can be asked for."""
+    """Drop files from the page cache, on systems that support it."""
     if not hasattr(os, "posix_fadvise"):
         return
     for path in files:

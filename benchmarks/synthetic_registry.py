@@ -1,7 +1,7 @@
-"""A registry of any size, written straight into its tables: rows such as the verbs write, without weights.
+"""Synthetic registries of any size, written directly into the tables: realistic rows without weights.
 
-One parent, half of the languages new sources and half new targets, the same number of versions of each. Every version
-was scored on its own pair, and all zero-shot pairs of the newest versions as often as scores remain.
+There is one parent. Half of the languages are new sources, half new targets, with equally many versions of each. Every
+version has scores of its own pair; the remaining scores go to zero-shot pairs, those of the newest versions first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Row = dict[str, Any]
 
 
 def languages(count: int) -> list[str]:
-    """As many registered languages, other than the parent's."""
+    """Return ``count`` valid language tags, without those of the parent."""
     tags = (a + b + c for a, b, c in product(_LETTERS, repeat=3))
     valid = (tag for tag in tags if langcodes.tag_is_valid(tag))
     normal = dict.fromkeys(langcodes.standardize_tag(tag, macro=False) for tag in valid)
@@ -50,7 +50,7 @@ def languages(count: int) -> list[str]:
 
 
 def populate(registry: Registry, modules: int, scores: int, language_count: int) -> None:
-    """Fill an empty registry with ``modules`` over ``over`` languages, and with ``scores``."""
+    """Fill an empty registry with so many modules, over so many languages, and so many scores."""
     parent = ParentRecord(
         PARENT, PAIR, _digest("parent"), dict(Architecture().to_json()), 1, 1, {}, Lineage((), {}, "0"), _BEGINNING
     )
@@ -63,7 +63,7 @@ def populate(registry: Registry, modules: int, scores: int, language_count: int)
 
 
 def _module_keys(modules: int, language_count: int) -> Iterator[tuple[Pair, int, Scope, str]]:
-    """Pair, version, scope and digest of each module, the oldest versions first."""
+    """Yield the pair, version, scope and digest of each module, the oldest versions first."""
     pairs = [
         Pair(language, PAIR.target) if number % 2 == 0 else Pair(PAIR.source, language)
         for number, language in enumerate(languages(language_count))
@@ -135,7 +135,7 @@ def _add_artifacts(session: Session, parent: ParentRecord, rows: list[tuple[Row,
 
 
 def _recipes(parent: ParentRecord, keys: list[tuple[Pair, int, Scope, str]]) -> Iterator[Recipe]:
-    """The supervised recipe of each module, then the zero-shot ones, those of the newest versions first."""
+    """Yield the supervised recipe of each module, then zero-shot recipes, those of the newest versions first."""
     by_place = {(pair, version): _key(pair, version, digest) for pair, version, _, digest in keys}
     scopes = {(pair, version): scope for pair, version, scope, _ in keys}
     for (pair, version), key in by_place.items():
@@ -192,7 +192,7 @@ def _score_rows(recipe: Recipe) -> Iterator[Row]:
             "sentences": 1000 + number,
             "beam": 5,
             "created": _BEGINNING,
-            "shown": (test, metric) == (TESTS[-1], BEST_METRIC),  # it has the most sentences
+            "shown": (test, metric) == (TESTS[-1], BEST_METRIC),  # the test set with the most sentences is shown
         }
 
 
@@ -204,7 +204,7 @@ def _insert(session: Session, table: Any, rows: Iterable[Mapping[str, Any]]) -> 
 
 
 def _analyse(session: Session) -> None:
-    """What PostgreSQL does by itself after a while, and SQLite's ``PRAGMA optimize`` on closing."""
+    """Update the planner's statistics, as PostgreSQL does in the background and SQLite's ``PRAGMA optimize``."""
     session.execute(text("ANALYZE"))
 
 

@@ -1,4 +1,4 @@
-"""Why two searches of one model answered differently: every such sentence is put under one heading."""
+"""Classifying why two searches of the same model gave different translations."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from continual_mt.data.batching import pad
 from continual_mt.inference.torch_model import PairModel
 
 TIE = 1e-4
-"""Nats a token by which two answers may differ and still be a matter of rounding."""
+"""Score differences below this, in nats per token, count as rounding error."""
 
 
 def explain_differences(
     model: PairModel, sources: list[list[int]], ours: list[list[int]], theirs: list[list[int]]
 ) -> dict[str, int]:
-    """How many sentences differ, and why, by the length-normalised score that the model itself gives both answers."""
+    """Count the sentences that differ by reason, judged by the model's own length-normalised scores of both outputs."""
     reasons: Counter[str] = Counter()
     for source, our_tokens, their_tokens in zip(sources, ours, theirs, strict=True):
         if our_tokens == their_tokens:
             continue
-        # Their limit is that of a batch's longest sentence, so theirs may be longer.
+        # The other search limits a whole batch by its longest source, so its output may be longer.
         limit = min(2 * (len(source) + 1) + 20, model.maximum_tokens)
         if len(our_tokens) >= limit:
             reasons["ours is cut at its limit of length"] += 1
@@ -36,7 +36,7 @@ def explain_differences(
 
 @torch.inference_mode()
 def score(model: PairModel, source: list[int], target: list[int]) -> float:
-    """Log-probability a token, in nats, of an answer that ended."""
+    """Return the log-probability per token, in nats, of an output that ended, end token included."""
     tokens, lengths = pad([[*source, model.source.tokenizer.end]], model.source.tokenizer.pad)
     inputs, labels = [model.target.tokenizer.start, *target], [*target, model.target.tokenizer.end]
     logits = model.transformer(tokens, lengths, torch.tensor([inputs]))[0]
