@@ -55,7 +55,7 @@ def align(
     Looks up words of FIRST among the words of SECOND and checks the result against the lexicon. Reports precision@1 and
     precision@5. If the parent has a language, its embeddings are used, else those of the module that adds the language.
     """
-    from continual_mt.evaluation.alignment import align as look_up
+    from continual_mt.evaluation.alignment import align as align_embeddings
     from continual_mt.evaluation.embedding_map import joint_map
     from continual_mt.evaluation.lexicon import read_lexicon
     from dashboards.tables.artifacts import alignment_table
@@ -64,13 +64,13 @@ def align(
 
     _check_map(map_file)
     with Registry.open(Home.resolve(home).path) as registry:
-        gold = read_lexicon(lexicon)
-        ends = two_embeddings(registry.recipe_catalog, registry.parent(parent), (first, second), side)
-        tables = registry.load_embedding(ends[0]), registry.load_embedding(ends[1])
-        title = f"{ends[0]} to {ends[1]}, {ends[0].side} side"
-        say(f"{title}: {len(gold.translations):,} words in {lexicon}")
-        drawn = joint_map(*tables, gold) if map_file else None
-        results = look_up(*tables, gold)
+        entries = read_lexicon(lexicon)
+        records = two_embeddings(registry.recipe_catalog, registry.parent(parent), (first, second), side)
+        tables = registry.load_embedding(records[0]), registry.load_embedding(records[1])
+        title = f"{records[0]} to {records[1]}, {records[0].side} side"
+        say(f"{title}: {len(entries.translations):,} words in {lexicon}")
+        drawn = joint_map(*tables, entries) if map_file else None
+        results = align_embeddings(*tables, entries)
         figures = [result.precision for result in results]
         if map_file and drawn:
             from dashboards.charts.pictures import joint_map_picture
@@ -78,17 +78,17 @@ def align(
             _write(map_file, joint_map_picture(drawn, title))
             say(f"wrote {map_file}: a map of {len(drawn.labels):,} words")
         if keep:
-            registry.register_alignment(*ends, gold, figures)
+            registry.register_alignment(*records, entries, figures)
             say("stored; 'continual-mt dashboard' and 'continual-mt report' show it")
     if as_json:
         about = {
-            "parent": ends[0].parent,
-            "side": ends[0].side,
-            "first": ends[0].to_json(),
-            "second": ends[1].to_json(),
+            "parent": records[0].parent,
+            "side": records[0].side,
+            "first": records[0].to_json(),
+            "second": records[1].to_json(),
         }
         found = {"results": [result.to_json() for result in results], "map": drawn.to_json() if drawn else None}
-        print_json({**about, "lexicon": str(lexicon), "words": len(gold.translations), **found})
+        print_json({**about, "lexicon": str(lexicon), "words": len(entries.translations), **found})
     else:
         print_table(alignment_table(figures))
     for queries in sorted({figure.queries for figure in figures if 0 < figure.queries < _FEW_QUERIES}):

@@ -25,7 +25,7 @@ RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as
 
 
 def compare(
-    pair: Annotated[str, typer.Argument(metavar="PAIR")],
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help="Language pair, such as de-en.")],
     first: Annotated[str, typer.Argument(metavar="FIRST", help=RECIPE)],
     second: Annotated[str, typer.Argument(metavar="SECOND", help="The other recipe, written the same way.")],
     test: Annotated[
@@ -40,7 +40,7 @@ def compare(
     """Test whether the difference between two recipes of a pair is significant.
 
     Applies sacreBLEU's paired bootstrap test with 1,000 resamples to the translations stored by 'evaluate' and by
-    training. The difference is second - first.
+    training. The difference is the score of SECOND minus the score of FIRST.
     """
     from continual_mt.evaluation.metrics import METRICS
     from continual_mt.evaluation.significance import compare as bootstrap

@@ -28,7 +28,7 @@ EPILOG = options.examples(
 
 
 def evaluate(
-    pair: Annotated[str, typer.Argument(metavar="PAIR")],
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help="Language pair, such as de-en.")],
     test: Annotated[
         tuple[Path, Path], typer.Option("--test", metavar="SOURCE REFERENCE", help="Aligned text, plain, .gz or .zst.")
     ],

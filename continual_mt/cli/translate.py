@@ -73,7 +73,7 @@ def translate(
     parent: options.OfParent = None,
     home: options.Home = None,
 ) -> None:
-    """Translate text, one sentence a line.
+    """Translate text, one sentence per line.
 
     Writes one line per input line, or --best lines; empty lines stay empty. A sentence above the model's length limit
     is translated in parts. The recipe and its digest are printed to standard error; the digest selects the same model

@@ -1,4 +1,4 @@
-"""A registry of tiny models with all that the page shows, a browser, and the page as a program."""
+"""Fixtures: a registry of tiny models with everything that the page shows, a browser, and the page as a process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHARED = SequenceRecord("b" * 64, "base", "together", "shared", (Pair("de", "en"
 
 @pytest.fixture(scope="session")
 def backend() -> Backend:
-    """Pages read records, wherever these are; the registry's own tests see to both databases."""
+    """SQLite is enough here: the tests of the registry cover both databases."""
     return InSQLite()
 
 
@@ -51,7 +51,7 @@ def filled_home(
     lineage: Lineage,  # noqa: F811
     django_catalogs: dict[str, list[str]],
 ) -> Path:
-    """A parent fr-en, de-en and fr-es; scores of all pairs, translations of all but fr-es, and sequences."""
+    """A parent fr-en, modules de-en and fr-es, scores of all pairs, translations of all but fr-es, two sequences."""
     folder = tmp_path_factory.mktemp("shown") / "home"
     shutil.copytree(empty_home, folder)
     with Registry.open(folder) as registry:
@@ -70,7 +70,7 @@ def filled_home(
 
 
 def scored(registry: Registry, recipe: Recipe, text: dict[str, list[str]], *, kept: bool) -> list[ScoreRecord]:
-    """Scores of real translations; their values are made up, since models that were never trained all score nothing."""
+    """Return scores with real translations and made-up values, because untrained models all score zero."""
     sources, references = (text[language][:TESTED] for language in (recipe.pair.source, recipe.pair.target))
     digest = f"{recipe.pair}".encode().hex().ljust(64, "0")
     blobs = [registry.texts.store(lines) for lines in (sources, references)]
@@ -94,7 +94,7 @@ def scored(registry: Registry, recipe: Recipe, text: dict[str, list[str]], *, ke
 
 
 def register_sequences(registry: Registry) -> None:
-    """Two additions, seen routed and through the last one; and one in the mode ``shared``."""
+    """Register a sequence of two additions with the views routed and through, and one in the mode ``shared``."""
     for record in (SEPARATE, SHARED):
         registry.register_sequence(record)
     reached = [["fr-en"], ["fr-en", "de-en"], ["fr-en", "de-en", "fr-es", "de-es"]]
@@ -135,7 +135,7 @@ def cell(registry: Registry, sequence: SequenceRecord, position: int, view: str,
 
 
 def keep_alignment(registry: Registry) -> AlignmentRecord:
-    """German beside French, by words that both spell alike."""
+    """Store an alignment of German and French; the lexicon has the words that both spell the same."""
     tables = two_embeddings(registry.recipe_catalog, registry.parent(), ("de", "fr"))
     german, french = map(registry.load_embedding, tables)
     pieces = set(german.side.tokenizer.pieces) & set(french.side.tokenizer.pieces)
@@ -159,14 +159,14 @@ def filled(home: Path) -> Iterator[Registry]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window. It cannot reach any other machine."""
+    """Headless Chromium without access to other machines."""
     with started_browser() as started:
         yield started
 
 
 @pytest.fixture
 def start_page(tmp_path: Path) -> Iterator[Callable[[Path], Page]]:
-    """``start_page(home)`` starts the program that serves the page; it is ended with the test."""
+    """Return a function that serves the page of a home in a process, which is stopped after the test."""
     pages: list[Page] = []
 
     def start(home: Path) -> Page:

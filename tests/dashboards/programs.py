@@ -1,4 +1,4 @@
-"""The page as a process, and the browser that looks at it."""
+"""The page as a process, and a browser to test it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INSTALL = (
     "the page is tested in Chromium, and {} is not installed. As root: apt-get install chromium chromium-driver "
     "(Debian; elsewhere any Chromium with its chromedriver on the PATH)"
 )
-# Names lead nowhere, so that whatever is fetched from outside fails, and says so in the console.
+# No host name resolves, so that any request to another machine fails and is logged in the console.
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
@@ -45,8 +45,8 @@ class Page:
 
 def started_page(home: Path, log: Path) -> Page:
     command = [sys.executable, "-m", "continual_mt.cli.main", "dashboard", "--port", "0", "--home", str(home)]
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
     until = time.monotonic() + SECONDS
     while (found := re.search(r"the page is at (http://127\.0\.0\.1:\d+);", log.read_text())) is None:
         if process.poll() is not None or time.monotonic() > until:
@@ -58,34 +58,36 @@ def started_page(home: Path, log: Path) -> Page:
 
 
 class Browser:
-    """A driver with the few gestures that the tests make. Waiting is for words or elements, never for a time."""
+    """A driver with the few actions that the tests need. It waits for text or elements, never for a fixed time."""
 
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
         self._wait = WebDriverWait(driver, SECONDS)
 
     def open(self, address: str) -> None:
-        """Open an address as somebody who was never there."""
+        """Open an address with empty session storage, like a new visitor."""
         self.driver.get(address)
         if address.startswith("http"):
             self.driver.execute_script("sessionStorage.clear()")
             self.driver.refresh()
 
     def find(self, selector: str) -> WebElement:
-        """The first element of a CSS selector, once it can be seen."""
+        """Wait for the first visible element of a CSS selector."""
         found: WebElement = self._wait.until(
             lambda driver: next((e for e in driver.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), None),
-            f"{selector} cannot be seen",
+            f"{selector} is not visible",
         )
         return found
 
     def text(self, selector: str, words: str) -> str:
-        """The text of an element once it holds some words."""
-        found: str = self._wait.until(lambda driver: self._holding(selector, words), f"{selector} never said {words!r}")
+        """Wait until an element contains the words; return its text."""
+        found: str = self._wait.until(
+            lambda driver: self._holding(selector, words), f"{selector} does not contain {words!r}"
+        )
         return found
 
     def _holding(self, selector: str, words: str) -> str | None:
-        # One script, since the page may put another element in the place between two questions.
+        # One script, because the page may replace the element between two calls.
         script = (
             "return Array.from(document.querySelectorAll(arguments[0]))"
             ".map(element => element.innerText || element.textContent).join('\\n')"
@@ -94,21 +96,21 @@ class Browser:
         return found if words in found else None
 
     def text_without(self, selector: str, words: str) -> None:
-        """Wait until an element that is there no longer holds some words."""
+        """Wait until an element exists and does not contain the words."""
         self._wait.until(
             lambda driver: self._holding(selector, "") and self._holding(selector, words) is None,
-            f"{selector} still says {words!r}",
+            f"{selector} still contains {words!r}",
         )
 
     def hover_in(self, element: WebElement, right: float, down: float) -> None:
-        """Point at a place in an element, as shares of its width and height."""
+        """Move the pointer to a position in an element, given as shares of its width and height."""
         self._at(element, right, down).perform()
 
     def click_in(self, element: WebElement, right: float, down: float) -> None:
         self._at(element, right, down).click().perform()
 
     def _at(self, element: WebElement, right: float, down: float) -> ActionChains:
-        size = element.size  # offsets count from the middle
+        size = element.size  # offsets are relative to the centre
         place = int(size["width"] * (right - 0.5)), int(size["height"] * (down - 0.5))
         return ActionChains(self.driver).move_to_element_with_offset(element, *place)
 
@@ -116,7 +118,7 @@ class Browser:
         self.find(selector).click()
 
     def choose(self, name: str, option: str) -> None:
-        """Choose from a list by what it shows."""
+        """Choose an option of a dropdown list by its label."""
         self.click(f"#{name}")
         options = ".dash-dropdown-option"
         self.find(options)
@@ -125,20 +127,20 @@ class Browser:
         chosen[0].click()
 
     def console(self) -> list[str]:
-        """What went wrong on the page since the last call."""
+        """Return the errors in the browser's console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 @contextmanager
 def started_browser() -> Iterator[Browser]:
-    """Chromium without a window. Fails, saying how to install it, where there is none."""
+    """Start headless Chromium. Without Chromium, the test fails with instructions to install it."""
     programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
     for name, path in programs.items():
         if path is None:
             pytest.fail(INSTALL.format(name))
     options = ChromeOptions()
     options.binary_location = str(programs["chromium"])
-    # Chromium will not run as root within its sandbox, nor with the little shared memory of a container.
+    # In a container, Chromium cannot run as root in its sandbox, and /dev/shm is too small for it.
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,1000", OFFLINE):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

@@ -67,13 +67,13 @@ class Input:
         return _chunks(self.lines(), processes * CHUNK_LINES, processes * CHUNK_CHARACTERS)
 
 
-def _chunks(lines: Iterable[str], most: int, most_characters: int) -> Iterator[Chunk]:
+def _chunks(lines: Iterable[str], max_lines: int, max_characters: int) -> Iterator[Chunk]:
     first, kept, characters = 1, list[str](), 0
     try:
         for line in lines:
             kept.append(line)
             characters += len(line)
-            if len(kept) >= most or characters >= most_characters:
+            if len(kept) >= max_lines or characters >= max_characters:
                 yield Chunk(first, kept)
                 first, kept, characters = first + len(kept), [], 0
     except CorpusError:
@@ -114,10 +114,10 @@ class Output:
     def __init__(self, path: Path | None, text: Input) -> None:
         self._path = path
         self._file: FileIO | None = None
-        self._whole = 0
+        self._complete_bytes = 0
         if path is None:
             return
-        with self._storing():
+        with self._write_errors():
             if not path.parent.is_dir():
                 raise InputError(f"{path}: the folder {path.parent} does not exist. Fix: create it")
             if path.suffix in (".gz", ".zst"):
@@ -127,16 +127,16 @@ class Output:
 
     def __enter__(self) -> Self:
         if self._path is not None:
-            with self._storing():
+            with self._write_errors():
                 self._file = FileIO(self._path, "w")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is None or self._path is None:
             return
-        with self._storing(), self._file:
+        with self._write_errors(), self._file:
             if self._path.is_file():
-                self._file.truncate(self._whole)
+                self._file.truncate(self._complete_bytes)
 
     def write(self, lines: Sequence[str]) -> None:
         # A vocabulary may contain a line break as a piece; each translation has to stay on one line.
@@ -147,13 +147,13 @@ class Output:
             return
         rest = memoryview("".join(whole).encode())
         size = len(rest)
-        with self._storing():
+        with self._write_errors():
             while rest:
                 rest = rest[self._file.write(rest) :]
-        self._whole += size
+        self._complete_bytes += size
 
     @contextmanager
-    def _storing(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
         try:
             yield
         except BrokenPipeError:

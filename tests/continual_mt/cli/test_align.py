@@ -19,7 +19,7 @@ LINEAGE = Lineage(corpora=(), spec={"seed": 1}, code_version="0.1.0")
 
 @pytest.fixture
 def lexicon(tmp_path: Path, parent: Parent) -> Path:
-    """Words of one piece of Spanish, each beside itself: Portuguese has some of them."""
+    """A lexicon of Spanish words of one piece, each as its own translation; Portuguese has some of them."""
     path = tmp_path / "pt-es.tsv"
     words = [piece[1:] for piece in parent.source.tokenizer.pieces if piece.startswith("▁") and len(piece) > 1]
     path.write_text("".join(f"{word}\t{word}\n" for word in words), encoding="utf-8")
@@ -61,7 +61,7 @@ def test_a_table_of_both_kinds_of_word_and_both_methods(align: Any) -> None:
 def test_embeddings_that_are_the_same_are_aligned(
     run: Any, home: Path, parent: Parent, lexicon: Path, make_module: Callable[..., Module]
 ) -> None:
-    """A module that took the parent's tokenizer and embeddings for its own language; the newest version counts."""
+    """The newest version of the module has copies of the parent's tokenizer and embeddings."""
     copy = {**make_module("pt-en").tensors, "source.embedding": parent.tensors["source.embedding"].clone()}
     same = Module.of(parent, make_module("pt-en").pair, "xattn", copy, parent.source.tokenizer)
     with Registry.open(home) as registry:
@@ -79,7 +79,7 @@ def test_embeddings_that_are_the_same_are_aligned(
 
 
 @pytest.mark.parametrize("spec", [{"start": "es-en/pt-en:1"}, {"replay": 0.5}])
-def test_a_module_of_a_shared_sequence_counts_only_where_it_is_named(
+def test_a_module_of_a_shared_sequence_is_used_only_if_it_is_named(
     align: Any, home: Path, make_module: Callable[..., Module], spec: JSONObject
 ) -> None:
     shared = replace(LINEAGE, spec=spec)
@@ -117,7 +117,7 @@ def test_a_map_is_drawn(align: Any, tmp_path: Path) -> None:
     assert "precision@1" in align("pt", "es", "--map", picture).out
 
 
-def test_a_result_is_kept_when_told_to(align: Any, home: Path, lexicon: Path) -> None:
+def test_the_option_keep_stores_the_result(align: Any, home: Path, lexicon: Path) -> None:
     data = json.loads(align("pt", "es", "--json").out)
     with Registry.open(home) as registry:
         assert registry.catalog.alignments() == []
@@ -140,7 +140,7 @@ def test_both_languages_may_be_new(align: Any, home: Path, make_module: Callable
     assert (data["side"], modules) == ("source", ("es-en/de-en:1", "es-en/pt-en:1"))
 
 
-def test_a_language_on_both_sides_needs_a_side_where_the_other_is_as_well(
+def test_the_side_is_required_if_both_languages_are_on_both_sides(
     align: Any, home: Path, make_module: Callable[..., Module]
 ) -> None:
     with Registry.open(home) as registry:
@@ -152,7 +152,7 @@ def test_a_language_on_both_sides_needs_a_side_where_the_other_is_as_well(
     for side, module in (("source", "es-en/de-en:1"), ("target", "es-en/es-de:1")):
         data = json.loads(align("de", "pt", "--side", side, "--json").out)
         assert (data["side"], data["first"]["module"]) == (side, module)
-    # English is on one side only, so there is nothing to say.
+    # English is on one side only, so no option is needed.
     assert json.loads(align("de", "en", "--json").out)["side"] == "target"
 
 

@@ -16,7 +16,7 @@ Files = dict[str, Path]
 
 @pytest.fixture
 def evaluate(run: Any, home: Path, corpus_files: Files) -> Any:
-    """Score a recipe of es-en on real text, which keeps what it translated."""
+    """Score a recipe of es-en on real text, which stores its translations."""
 
     def call(recipe: str, *words: object) -> None:
         files = (corpus_files["es"], corpus_files["en"])
@@ -68,8 +68,8 @@ def test_two_versions_of_a_module(run: Any, home: Path, corpus_files: Files, mak
     assert [data["first"]["source"], data["second"]["source"]] == ["es-en/pt-en:1", "es-en/pt-en:2"]
 
 
-def test_scores_without_their_text_have_to_be_made_again(run: Any, evaluate: Any, home: Path) -> None:
-    # The scores of the home are as an older version left them.
+def test_scores_without_stored_translations_have_to_be_repeated(run: Any, evaluate: Any, home: Path) -> None:
+    # The scores in the home have no translations, like scores from an older version.
     with Registry.open(home) as registry:
         registry.register_scores([score(registry, "es-en", "bleu", 12.0, kind="retention:es-de")])
     result = run("compare", "es-en", "original", "retention:es-de", "--home", home)

@@ -51,7 +51,7 @@ PRINT_NO_DATA = {"translate", "dashboard", "report"}
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Every verb with its words; groups are walked through."""
+    """Yield every verb with its full name, including the verbs of groups."""
     for name, below in getattr(command, "commands", {}).items():
         if getattr(below, "commands", None):
             yield from walk(below, (*path, name))
@@ -81,7 +81,7 @@ def test_every_verb_has_help_and_examples_that_parse(name: str, run: Any) -> Non
     for example in examples:
         words = shlex.split(example.partition(" < ")[0])
         assert words[: 1 + len(name.split())] == ["continual-mt", *name.split()]
-        # Parsing checks words and their number; nothing is run.
+        # This parses options and arguments; it does not run the verb.
         verb.make_context(name, words[1 + len(name.split()) :])
     helped = run(*name.split(), "--help")
     assert helped.code == 0
@@ -99,7 +99,7 @@ def test_version(run: Any) -> None:
     assert run("--version").out == "continual-mt 0.1.0\n"
 
 
-def test_no_verb_shows_the_help_as_misuse(run: Any) -> None:
+def test_without_a_verb_the_help_is_shown_as_misuse(run: Any) -> None:
     result = run()
     assert (result.code, result.out) == (2, "")
     assert "translate" in result.err
@@ -135,7 +135,7 @@ def test_interruption_exits_1(run: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_what_nobody_foresaw_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(arguments: list[str]) -> None:
         raise ZeroDivisionError
 
@@ -159,7 +159,7 @@ def program(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "continual_mt.cli.main", *arguments]
 
 
-def test_a_reader_that_goes_away_is_no_error(shared_home: Path) -> None:
+def test_no_message_if_the_reader_of_the_output_has_ended(shared_home: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     command = program("registry", "show", "es-en", "--home", str(shared_home))
@@ -168,7 +168,7 @@ def test_a_reader_that_goes_away_is_no_error(shared_home: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_a_full_disk_behind_standard_output_is_named(shared_home: Path) -> None:
+def test_the_error_names_standard_output_if_the_disk_is_full(shared_home: Path) -> None:
     command = program("pairs", "--home", str(shared_home))
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)

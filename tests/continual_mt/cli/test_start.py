@@ -1,4 +1,4 @@
-"""Questions to the registry are answered without what only training and translating need."""
+"""Verbs that only read the registry do not import what only training and translation need."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(code, *sorted(slow), file=sys.stderr)
         ["registry", "lineage", "pt-en"],
     ],
 )
-def test_a_question_does_not_wait_for_torch(home: Path, words: list[str]) -> None:
+def test_reading_does_not_import_torch(home: Path, words: list[str]) -> None:
     asked = subprocess.run(
         [sys.executable, "-c", ASK, *words, "--home", str(home)], check=True, capture_output=True, text=True
     )

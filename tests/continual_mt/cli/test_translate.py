@@ -48,7 +48,7 @@ def test_standard_input_to_standard_output(translate: Any, shared_home: Path, pa
     assert translate(pair=taken.digest[:12], stdin="Hola a todos.\nBuenos días\n").out == result.out
 
 
-def test_a_version_is_taken_by_name_and_a_digest_says_all(translate: Any) -> None:
+def test_a_version_is_selected_by_name_and_a_digest_takes_no_options(translate: Any) -> None:
     assert translate("--module", "pt-en:1", "--module", "es-de:1", pair="pt-de").code == 0
     for words, pair, problem in (
         (["--module", "pt-en:7"], "pt-de", "there is no module 'pt-en:7'"),
@@ -169,7 +169,7 @@ def test_the_output_may_not_be_the_input(translate: Any, tmp_path: Path) -> None
     assert (tmp_path / "in").read_text(encoding="utf-8") == "Hola\n"
 
 
-def test_an_output_that_cannot_be_written_is_a_failure(translate: Any, tmp_path: Path) -> None:
+def test_a_failed_write_exits_1(translate: Any, tmp_path: Path) -> None:
     result = translate("--output", tmp_path / ("long" * 100), stdin="Hola\n")
     assert (result.code, result.out) == (1, "")
     assert "write failed: File name too long" in result.err
@@ -187,7 +187,7 @@ def test_an_interrupted_output_holds_whole_lines(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"eins\nzwei drei\n"
 
 
-def test_a_full_disk_is_named() -> None:
+def test_the_error_names_the_file_if_the_disk_is_full() -> None:
     full = Output(Path("/dev/full"), Input(None))
     with pytest.raises(StorageError, match="/dev/full: write failed: No space left"), full as out:
         out.write(["eins"])

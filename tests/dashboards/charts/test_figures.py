@@ -28,7 +28,7 @@ from tests.dashboards.conftest import SEPARATE
 PAIR = Pair("fr", "en")
 
 
-def test_the_matrix_is_one_heatmap_with_the_recipe_to_hover_over(filled: Registry) -> None:
+def test_the_matrix_is_one_heatmap_and_shows_the_recipe_on_hover(filled: Registry) -> None:
     figure = matrix_figure(pair_matrix(filled.pairs(), filled.scores(), "bleu"), "a <title>")
     ground, heatmap = figure.data
     assert ground.hoverinfo == "skip"
@@ -38,7 +38,7 @@ def test_the_matrix_is_one_heatmap_with_the_recipe_to_hover_over(filled: Registr
     assert figure.layout.title.text == "a &lt;title&gt;"
 
 
-def test_pairs_without_a_score_are_told_from_pairs_that_cannot_be_run() -> None:
+def test_pairs_without_a_score_differ_from_pairs_that_cannot_be_run() -> None:
     cells = [
         PairCell(PAIR, "original", "", 1.0, ""),
         PairCell(Pair("de", "es"), "zero-shot", "", None, "no score yet"),
@@ -50,7 +50,7 @@ def test_pairs_without_a_score_are_told_from_pairs_that_cannot_be_run() -> None:
     assert "no score yet" in heatmap.hovertext[1][1]
 
 
-def test_a_large_matrix_has_marks_in_the_place_of_words() -> None:
+def test_a_large_matrix_has_markers_instead_of_text() -> None:
     languages = [f"q{a}{b}" for a, b in product("abcdefghijklmnopqrst", "ab")]
     cells = [PairCell(PAIR, "original", "", 9.0, "")]
     cells += [
@@ -76,7 +76,7 @@ def test_a_sheet_and_curves(filled: Registry) -> None:
     assert curves[0].line.color == curves[4].line.color
 
 
-def test_curves_are_bounded_and_say_so() -> None:
+def test_the_title_counts_the_curves_above_the_limit() -> None:
     rows = tuple(Measurement(f"row {i}", PAIR, (1.0, 2.0), ("original", "original")) for i in range(CURVES + 5))
     figure = curves_figure([SequenceSheet("routed", "bleu", ("0", "1"), rows, left_out=10)])
     assert len(figure.data) == CURVES
@@ -90,7 +90,7 @@ def test_storage_bars(filled: Registry) -> None:
     assert list(each.x) == ["parent base", "de-en:1", "fr-es:1"]
 
 
-def test_the_map_has_a_colour_a_language_and_a_line_a_link() -> None:
+def test_the_map_has_one_colour_per_language_and_one_line_per_link() -> None:
     drawn = JointMap(
         ("Haus", "<b>", "maison"), ("de", "de", "fr"), ((0.0, 1.0), (2.0, 3.0), (4.0, 5.0)), ((0, 2),), (0.4, 0.1)
     )

@@ -29,7 +29,7 @@ MAP = JointMap(
 
 
 def colours(picture: bytes) -> int:
-    """How many different colours a PNG has; one that shows nothing has one."""
+    """Count the colours in a PNG; an empty picture has one."""
     pixels = imread(io.BytesIO(picture), format="png")
     return len({tuple(pixel) for pixel in pixels.reshape(-1, pixels.shape[-1]).tolist()})
 
@@ -51,12 +51,12 @@ def test_a_matrix_without_any_score() -> None:
     assert colours(matrix_picture(PairMatrix.of("bleu", [cell]), "BLEU")) > 1
 
 
-def test_the_same_picture_each_time(filled: Registry) -> None:
+def test_pictures_are_reproducible(filled: Registry) -> None:
     stored = storage(filled.parent(), filled.modules())
     assert storage_picture(stored) == storage_picture(stored)
 
 
-def test_a_png_of_the_size_that_was_asked_for_with_a_colour_a_language() -> None:
+def test_the_map_has_the_expected_size_and_one_colour_per_language() -> None:
     drawn = joint_map_picture(MAP, "de to fr, 3 $ and 4 $")
     assert drawn.startswith(b"\x89PNG\r\n")
     pixels = imread(io.BytesIO(drawn), format="png")
@@ -65,5 +65,5 @@ def test_a_png_of_the_size_that_was_asked_for_with_a_colour_a_language() -> None
     assert {(31, 119, 180), (255, 127, 14)} <= colours
 
 
-def test_the_same_map_is_the_same_picture() -> None:
+def test_the_picture_of_a_map_is_reproducible() -> None:
     assert joint_map_picture(MAP, "de to fr") == joint_map_picture(MAP, "de to fr")

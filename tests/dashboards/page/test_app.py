@@ -1,4 +1,4 @@
-"""The page as somebody sees it: a real browser in front of the program that serves it."""
+"""The page in a real browser, served by the real program."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def opened(browser: Browser, address: str) -> Iterator[Browser]:
 def test_a_pair_that_is_clicked_shows_samples(opened: Browser, django_catalogs: dict[str, list[str]]) -> None:
     opened.text("#pairs", "zero-shot")
     area = opened.find(MATRIX)
-    opened.click_in(area, 0.75, 0.75)  # of two rows and two columns the last
+    opened.click_in(area, 0.75, 0.75)  # the last cell of two rows and two columns
     shown = opened.text("#samples", "de-es zero-shot: source de-en:1, xattn fr-es:1, target fr-es:1")
     assert "test, 12 sentences, beam 1: BLEU 14.5, chrF 33.8" in shown
     assert django_catalogs["de"][0] in shown
     assert django_catalogs["es"][0] in shown
 
 
-def test_a_pair_that_is_chosen_shows_samples_or_why_there_are_none(opened: Browser) -> None:
+def test_a_selected_pair_shows_samples_or_why_there_are_none(opened: Browser) -> None:
     opened.text("#samples", "Click a pair, or choose its languages")
     opened.choose("source", "fr")
     opened.choose("target", "en")
@@ -61,10 +61,10 @@ def test_hovering_shows_the_recipe(opened: Browser) -> None:
     buttons = opened.driver.find_elements("css selector", "#pairs .modebar-btn")
     titles = [button.get_attribute("data-title") for button in buttons]
     assert "Download plot as a PNG" in titles
-    assert not [title for title in titles if "Share" in str(title)]  # with whom: the makers of plotly
+    assert not [title for title in titles if "Share" in str(title)]  # would upload the chart to plotly's site
 
 
-def test_the_metric_is_chosen_and_kept_through_a_reload(opened: Browser) -> None:
+def test_the_selected_metric_survives_a_reload(opened: Browser) -> None:
     opened.text("#pairs", "50.2")
     opened.click("#metric input[value=chrf], #metric label:nth-of-type(2)")
     opened.text("#pairs", "66.5")
@@ -122,7 +122,7 @@ def test_storage_and_modules(opened: Browser, filled_home: Path) -> None:
         assert words in shown
 
 
-def test_a_module_shows_what_was_said_of_it_and_its_lineage_both_ways(
+def test_a_module_shows_its_annotations_and_its_lineage_in_both_directions(
     home: Path, browser: Browser, start_page: Callable[[Path], Page]
 ) -> None:
     with Registry.open(home) as registry:
@@ -153,7 +153,7 @@ def test_a_sentence_is_translated_and_its_recipe_shown(opened: Browser, filled_h
     assert " ".join(translation.split()) in " ".join(shown.split())
 
 
-def test_more_modules_than_fit_are_shown_in_parts(
+def test_many_modules_are_shown_in_pages(
     home: Path,
     browser: Browser,
     start_page: Callable[[Path], Page],
@@ -172,7 +172,7 @@ def test_more_modules_than_fit_are_shown_in_parts(
     assert browser.text("#modules", f"base/pt-en:{MODULES_PER_PAGE}").count("base/") == 2
 
 
-def test_an_error_of_the_page_itself_is_shown_in_words_and_the_page_goes_on(
+def test_an_internal_error_is_shown_as_text_and_other_tabs_still_work(
     home: Path, browser: Browser, start_page: Callable[[Path], Page]
 ) -> None:
     with sqlite3.connect(home / "registry.db") as connection:
@@ -183,8 +183,8 @@ def test_an_error_of_the_page_itself_is_shown_in_words_and_the_page_goes_on(
     browser.open(page.address)
     browser.text("#pairs", "zero-shot")
     browser.click("#tab-sequences")
-    said = browser.text("#sequence-figures .problem", "The server's log has the traceback.")
-    assert said == (
+    message = browser.text("#sequence-figures .problem", "The server's log has the traceback.")
+    assert message == (
         "internal error: TypeError: '<' not supported between instances of 'str' and 'int'. "
         "The server's log has the traceback."
     )
@@ -198,7 +198,7 @@ def test_an_error_of_the_page_itself_is_shown_in_words_and_the_page_goes_on(
     assert "TypeError: '<' not supported between instances of 'str' and 'int'" in log
 
 
-def test_a_registry_that_is_missing_empty_or_lost_is_said_so_in_words(
+def test_a_missing_empty_or_lost_registry_gives_a_message(
     tmp_path: Path, empty_home: Path, filled_home: Path, browser: Browser, start_page: Callable[[Path], Page]
 ) -> None:
     home = tmp_path / "home"

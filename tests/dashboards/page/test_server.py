@@ -26,8 +26,10 @@ def answer(address: str, host: str) -> int:
     return status
 
 
-def test_only_names_of_this_machine_are_answered_and_an_interruption_ends_it(home: Path, start_page: Serve) -> None:
-    """A site whose name was made to lead here would else read the page in somebody's browser."""
+def test_requests_for_other_host_names_are_rejected_and_an_interruption_ends_the_server(
+    home: Path, start_page: Serve
+) -> None:
+    """Otherwise a web site could resolve its own name to this machine and read the page (DNS rebinding)."""
     started = start_page(home)
     assert started.address.startswith("http://127.0.0.1:")
     names = ("127.0.0.1", "localhost:80", "[::1]", "elsewhere.example", "127.0.0.1.example:80")
@@ -36,7 +38,7 @@ def test_only_names_of_this_machine_are_answered_and_an_interruption_ends_it(hom
     assert "Traceback" not in started.log.read_text()
 
 
-def test_an_address_that_is_taken_is_named(home: Path) -> None:
+def test_the_error_names_an_address_in_use(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
@@ -46,6 +48,6 @@ def test_an_address_that_is_taken_is_named(home: Path) -> None:
             serve(create_app(lambda: Registry.open(home)), "127.0.0.1", port, print)
 
 
-def test_an_address_that_is_not_ours_is_named(home: Path) -> None:
+def test_the_error_names_an_address_of_another_machine(home: Path) -> None:
     with pytest.raises(AddressError, match=r"cannot serve on 192.0.2.1 port 0: Cannot assign requested address"):
         serve(create_app(lambda: Registry.open(home)), "192.0.2.1", 0, print)

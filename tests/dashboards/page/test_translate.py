@@ -22,7 +22,7 @@ def test_a_sentence_and_its_recipe(filled: Registry, home: Path) -> None:
     sentences.close()
 
 
-def test_what_cannot_be_translated_is_said(home: Path) -> None:
+def test_text_that_cannot_be_translated_is_rejected(home: Path) -> None:
     sentences = SentenceTranslator(lambda: Registry.open(home))
     with pytest.raises(InputError, match=r"text: 2,001 characters; expected at most 2,000"):
         sentences.translate("fr", "en", "base", "a" * (MAX_CHARACTERS + 1))
@@ -31,7 +31,7 @@ def test_what_cannot_be_translated_is_said(home: Path) -> None:
     sentences.close()
 
 
-def test_another_registry_in_the_same_place_is_noticed(
+def test_another_registry_at_the_same_location_is_noticed(
     home: Path, empty_home: Path, make_parent: MakeParent, make_module: MakeModule, lineage: Lineage
 ) -> None:
     sentences = SentenceTranslator(lambda: Registry.open(home))
@@ -48,7 +48,7 @@ def test_another_registry_in_the_same_place_is_noticed(
     sentences.close()
 
 
-def test_weights_of_many_modules_are_forgotten(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_emptied_when_it_has_too_many_modules(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translate, "MAX_CACHED_MODULES", 1)
     sentences = SentenceTranslator(lambda: Registry.open(home))
     assert sentences.translate("de", "es", "base", "Guten Tag") == sentences.translate("de", "es", "base", "Guten Tag")

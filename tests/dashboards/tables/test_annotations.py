@@ -23,7 +23,7 @@ def described(filled: Registry) -> Annotations:
     return filled.annotations.of(filled.module("de-en:1"))
 
 
-def test_what_was_said_of_a_module(filled: Registry) -> None:
+def test_annotations_of_a_module(filled: Registry) -> None:
     annotations, module = described(filled), filled.module("de-en:1")
     assert module_title(module, annotations) == "base/de-en:1: new source de, xattn; @champion; news"
     assert module_title(module, Annotations()) == "base/de-en:1: new source de, xattn"
@@ -48,7 +48,7 @@ def test_many_recipes_are_counted() -> None:
     assert len(dependents_table(relations).rows) == RECIPES_SHOWN + 3
 
 
-def test_what_a_search_found(filled: Registry) -> None:
+def test_search_results(filled: Registry) -> None:
     described(filled)
     head, line = plain(found_table(filled.annotations.search("tag=news").found)).splitlines()
     assert head.split() == ["name", "what", "parameters", "stored", "BLEU", "aliases", "tags", "created"]
@@ -59,7 +59,7 @@ def test_what_a_search_found(filled: Registry) -> None:
     assert table.rows[0][-1].endswith(" UTC, eve")
 
 
-def test_aliases_and_tags_get_a_column_where_there_are_any(filled: Registry) -> None:
+def test_aliases_and_tags_get_a_column_unless_all_are_empty(filled: Registry) -> None:
     described(filled)
     table = storage_table(filled.parents(), filled.modules(), annotations=filled.annotations.of_parent("base"))
     assert [column.name for column in table.columns][-2:] == ["aliases", "tags"]

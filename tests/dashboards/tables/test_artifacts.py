@@ -50,7 +50,7 @@ def names(table: Table) -> list[str]:
     return [column.name for column in table.columns]
 
 
-def test_results_have_a_row_a_recipe_in_the_order_of_kinds() -> None:
+def test_results_have_one_row_per_recipe_in_the_order_of_kinds() -> None:
     scores = [
         score(recipe_, metric, value)
         for recipe_, value in ((RETENTION, 9.0), (ZERO_SHOT, 7.04), (SUPERVISED, 20.0), (ORIGINAL, 30.06))
@@ -66,7 +66,7 @@ def test_results_have_a_row_a_recipe_in_the_order_of_kinds() -> None:
     ]
 
 
-def test_of_a_repeated_measurement_the_last_counts_and_what_is_missing_is_a_dash() -> None:
+def test_the_last_repetition_is_shown_and_a_missing_score_is_a_dash() -> None:
     table = results_table([score(ORIGINAL, "chrf", 1.0), score(ORIGINAL, "chrf", 2.0)])
     assert [list(row)[2:5] for row in table.rows] == [["-", "2.0", "-"]]
 
@@ -79,13 +79,13 @@ def test_of_a_repeated_measurement_the_last_counts_and_what_is_missing_is_a_dash
         (replace(score(ORIGINAL, "bleu", 1.0), parent="other", recipe="0" * 64), "parent", ["base", "other"]),
     ],
 )
-def test_rows_that_would_look_alike_are_told_apart(other: ScoreRecord, column: str, values: list[str]) -> None:
+def test_equal_rows_get_a_column_that_distinguishes_them(other: ScoreRecord, column: str, values: list[str]) -> None:
     table = results_table([score(ORIGINAL, "bleu", 3.0), other])
     assert names(table) == ["pair", "recipe", column, "BLEU", "chrF", "BLEU of a copy", "sentences"]
     assert [row[2] for row in table.rows] == values
 
 
-def test_versions_of_a_module_are_told_apart() -> None:
+def test_versions_of_a_module_get_a_column() -> None:
     second = ModuleKey("base/pt-en:2", "3" * 64)
     table = results_table(
         [score(SUPERVISED, "bleu", 1.0), score(recipe("supervised", "pt-en", second, second, None), "bleu", 2.0)]
@@ -102,7 +102,7 @@ def test_metrics() -> None:
     assert plain(table) == "metric  value  copy of the source  signature\nbleu     30.1                 2.3  s|v\n"
 
 
-def test_alignments_have_a_dash_where_no_word_was_looked_up() -> None:
+def test_alignments_without_queries_have_a_dash() -> None:
     table = alignment_table(
         [
             Precision("piece", "cosine", 0, 12_000, None, None),
@@ -116,7 +116,7 @@ def test_alignments_have_a_dash_where_no_word_was_looked_up() -> None:
     ]
 
 
-def test_pairs_name_their_parent_where_there_are_several() -> None:
+def test_pairs_name_their_parent_if_there_are_several() -> None:
     best = BestScore("test", "test".ljust(64, "t"), 30.0, 2.345, "s|v", 1012, 5)
     entries = [PairEntry(ORIGINAL, best), PairEntry(ZERO_SHOT, None)]
     scores = [score(ORIGINAL, "chrf", 50.0), score(ORIGINAL, "chrf", 99.0, test="news")]

@@ -60,7 +60,7 @@ SUMMARY = Summary(
 )
 
 
-def test_a_matrix_has_a_row_a_position_and_a_column_a_pair() -> None:
+def test_a_matrix_has_one_row_per_position_and_one_column_per_pair() -> None:
     matrix = Matrix("bleu", (ES_EN, PT_EN), ((40.0, None), (30.06, 20.0), (20.0, None)), {ES_EN: 0, PT_EN: 1})
     assert plain(matrix_table(matrix, SEQUENCE)) == (
         "position  added   es-en  pt-en\n"
@@ -77,7 +77,7 @@ def test_what_each_pair_was_scored_on() -> None:
     ]
 
 
-def test_what_each_addition_stores_and_opens() -> None:
+def test_what_each_addition_stores_and_how_many_pairs_it_makes_possible() -> None:
     assert plain(additions_table(SUMMARY)) == (
         "position  added   module   scope  parameters  stored  supervised  zero-shot\n"
         "       0  parent  -        -               -       -           0          0\n"
@@ -101,7 +101,7 @@ def test_forgetting_pair_by_pair() -> None:
     )
 
 
-def test_measures_say_what_they_are_over_and_in() -> None:
+def test_measures_name_their_pairs_and_unit() -> None:
     table = measures_table(SUMMARY)
     assert [column.name for column in table.columns] == ["measure", "view", "over", "in", "value"]
     assert [list(row) for row in table.rows] == [
@@ -121,7 +121,7 @@ def test_measures_say_what_they_are_over_and_in() -> None:
     ]
 
 
-def test_what_is_not_known_has_no_row() -> None:
+def test_unknown_measures_have_no_row() -> None:
     bare = ViewSummary("routed", (), (), None, None)
     nothing = Summary(SEQUENCE, 0, {}, (bare,), (Coverage(0, 0),), {}, None, None, None)
     assert measures_table(nothing).rows == forgetting_table(nothing).rows == averages_table(nothing).rows == []
@@ -137,7 +137,7 @@ def test_what_is_not_known_has_no_row() -> None:
         (29.99, 1.0, ("+0.0", "1.000", "no difference beyond chance")),
     ],
 )
-def test_a_difference_has_its_p_value_beside_it(second: float, p_value: float, shown: tuple[str, ...]) -> None:
+def test_a_difference_has_a_p_value(second: float, p_value: float, shown: tuple[str, ...]) -> None:
     table = comparison_table([Comparison("chrf", 30.0, second, p_value, 1000, "s")])
     names = [column.name for column in table.columns]
     assert names == ["metric", "first", "second", "difference", "p-value", "at p < 0.05"]

@@ -20,7 +20,7 @@ GERMAN = EmbeddingRecord("base", "source", "de", "base/de-en:1", "d" * 64)
 FRENCH = EmbeddingRecord("base", "source", "fr", None, "f" * 64)
 
 
-def test_two_rows_an_alignment_with_a_dash_where_nothing_was_looked_up() -> None:
+def test_an_alignment_has_two_rows_with_a_dash_if_there_were_no_queries() -> None:
     results = (
         Precision("piece", "cosine", 0, 12_000, None, None),
         Precision("piece", "csls", 0, 12_000, None, None),
@@ -44,7 +44,7 @@ def test_two_rows_an_alignment_with_a_dash_where_nothing_was_looked_up() -> None
     ]
 
 
-def test_the_map_of_what_was_kept_shows_its_words(filled: Registry) -> None:
+def test_the_map_of_a_stored_alignment_shows_words_of_its_lexicon(filled: Registry) -> None:
     [kept] = filled.catalog.alignments()
     shown = map_of(filled, kept.first, kept.second)
     assert shown.title == "de (de-en:1) and fr (parent), source side"
@@ -55,7 +55,7 @@ def test_the_map_of_what_was_kept_shows_its_words(filled: Registry) -> None:
     assert kept_map(filled, kept).drawn == shown.drawn
 
 
-def test_without_words_of_one_piece_or_anything_kept_the_map_shows_frequent_pieces(filled: Registry) -> None:
+def test_without_a_stored_alignment_or_words_of_one_piece_the_map_shows_frequent_pieces(filled: Registry) -> None:
     [kept] = filled.catalog.alignments()
     long = Lexicon("long.tsv", {"Donaudampfschifffahrt": ("anticonstitutionnellement",)})
     shown = kept_map(filled, filled.register_alignment(kept.first, kept.second, long, kept.results))
@@ -66,7 +66,7 @@ def test_without_words_of_one_piece_or_anything_kept_the_map_shows_frequent_piec
     assert len(turned.drawn.labels) == len(shown.drawn.labels)
 
 
-def test_neighbours_of_a_word_are_the_same_again_and_few_tables_are_kept(
+def test_neighbours_are_reproducible_and_few_tables_are_cached(
     filled: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dashboards.views.alignment.MAX_CACHED_PAIRS", 1)

@@ -29,9 +29,7 @@ def test_samples_are_spread_over_the_test_set(
     assert len(samples_of(filled, recipe, filled.scores(), corpora, 100).sentences) == 12
 
 
-def test_a_recipe_whose_translations_were_not_kept_says_so(
-    filled: Registry, corpora: Mapping[str, CorpusRecord]
-) -> None:
+def test_a_recipe_without_stored_translations_has_a_note(filled: Registry, corpora: Mapping[str, CorpusRecord]) -> None:
     found = samples_of(filled, filled.recipe_catalog.recipe("fr", "es"), filled.scores(), corpora, 3)
     assert (found.sentences, found.note) == (
         (),
@@ -42,7 +40,7 @@ def test_a_recipe_whose_translations_were_not_kept_says_so(
     assert with_samples(filled.scores(), {}) == set()
 
 
-def test_text_that_is_missing_is_named(filled: Registry, corpora: Mapping[str, CorpusRecord]) -> None:
+def test_the_error_names_a_missing_text(filled: Registry, corpora: Mapping[str, CorpusRecord]) -> None:
     (score, _) = filled.scores(filled.recipe_catalog.recipe("de", "es").pair)
     path: Path = filled.blobs.path(str(score.hypotheses))
     path.unlink()

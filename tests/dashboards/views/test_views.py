@@ -31,7 +31,7 @@ def test_a_matrix_starts_with_the_original_pair(filled: Registry) -> None:
     assert (cell.recipe, cell.test) == ("source de-en:1, xattn fr-es:1, target fr-es:1", "test, 12 sentences, beam 1")
 
 
-def test_pairs_without_a_score_are_there_and_pairs_that_cannot_be_run_are_not(filled: Registry) -> None:
+def test_pairs_without_a_score_have_a_cell_and_pairs_that_cannot_be_run_have_none(filled: Registry) -> None:
     entries = [replace(entry, score=None) for entry in filled.pairs() if entry.kind != "zero-shot"]
     matrix = pair_matrix(entries, [], "bleu")
     assert matrix.rows()[1][1] is None
@@ -44,7 +44,7 @@ def test_hover_escapes_names() -> None:
     assert hover(cell, "chrf") == "de-en supervised<br>source a<br>chrF 1.2<br>&lt;b&gt;mine&lt;/b&gt;"
 
 
-def test_zero_shot_pairs_behind_the_last_addition(filled: Registry) -> None:
+def test_zero_shot_pairs_after_the_last_addition(filled: Registry) -> None:
     matrix = zero_shot_matrix(filled.catalog.cells(SEPARATE.digest), "bleu")
     assert matrix is not None
     assert {pair: cell.value for pair, cell in matrix.cells.items()} == {("de", "es"): 14.5}
@@ -52,7 +52,7 @@ def test_zero_shot_pairs_behind_the_last_addition(filled: Registry) -> None:
     assert zero_shot_matrix(filled.catalog.cells(SHARED.digest), "bleu") is None
 
 
-def test_a_sheet_a_view_with_a_row_a_pair_and_a_column_a_position(filled: Registry) -> None:
+def test_each_view_is_a_sheet_with_one_row_per_pair_and_one_column_per_position(filled: Registry) -> None:
     routed, through = sequence_sheets(SEPARATE, filled.catalog.cells(SEPARATE.digest), "bleu")
     assert (routed.view, through.view) == ("routed", "through")
     assert routed.positions == ("0", "1 de-en", "2 fr-es")
@@ -70,21 +70,21 @@ def test_a_sheet_a_view_with_a_row_a_pair_and_a_column_a_position(filled: Regist
 @pytest.mark.parametrize(
     ("language", "limit", "shown", "left_out"), [(None, 3, 3, 1), ("de", 3, 2, 0), ("pt", 3, 0, 0)]
 )
-def test_rows_are_bounded_and_narrowed(
+def test_rows_are_limited_and_filtered_by_language(
     filled: Registry, language: str | None, limit: int, shown: int, left_out: int
 ) -> None:
     sheets = sequence_sheets(SEPARATE, filled.catalog.cells(SEPARATE.digest), "bleu", language=language, limit=limit)
     assert [(len(sheet.rows), sheet.left_out) for sheet in sheets] == ([(shown, left_out)] * 2 if shown else [])
 
 
-def test_rows_that_look_alike_are_told_apart(filled: Registry) -> None:
+def test_rows_with_equal_labels_also_show_test_set_and_beam(filled: Registry) -> None:
     cells = [cell for cell in filled.catalog.cells(SHARED.digest) if cell.position == 0]
     other = replace(cells[0], test="news", test_digest="d" * 64)
     (sheet,) = sequence_sheets(SHARED, [*cells, other], "bleu")
     assert [row.label for row in sheet.rows] == ["fr-en original, news, beam 1", "fr-en original, test, beam 1"]
 
 
-def test_storage_beside_full_copies(filled: Registry) -> None:
+def test_storage_compared_with_full_copies(filled: Registry) -> None:
     stored = storage(filled.parent(), filled.modules())
     assert [name for name, _ in stored.modules] == ["de-en:1", "fr-es:1"]
     assert stored.modules_bytes == sum(module.bytes for module in filled.modules())

@@ -24,7 +24,7 @@ with Output(None, Input(None)) as out:
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=9000)))
-def test_blocks_are_whole_lines_that_go_into_a_pipe_at_once(lines: list[str]) -> None:
+def test_blocks_are_complete_lines_that_fit_an_atomic_write_to_a_pipe(lines: list[str]) -> None:
     whole = [f"{line}\n" for line in lines]
     blocks = list(_blocks(whole))
     assert "".join(blocks) == "".join(whole)
@@ -35,7 +35,7 @@ def test_blocks_are_whole_lines_that_go_into_a_pipe_at_once(lines: list[str]) ->
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_pipe_ends_in_a_whole_line(number: signal.Signals) -> None:
-    """The pipe is full, and the program waits in the middle of its writing, when the signal comes."""
+    """The pipe is full and the program is blocked in a write when the signal arrives."""
     with subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -50,7 +50,7 @@ def test_an_interrupted_pipe_ends_in_a_whole_line(number: signal.Signals) -> Non
 
 
 @pytest.mark.parametrize("name", ["out.gz", "out.zst"])
-def test_what_is_written_is_plain_text(tmp_path: Path, name: str) -> None:
+def test_compressed_output_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(
         InputError, match=rf"{name}: the output cannot be compressed; expected a name without \{Path(name).suffix}"
     ):
