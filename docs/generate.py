@@ -123,7 +123,7 @@ def _default(schema: Mapping[str, Any]) -> str:
 
 
 def _values(schema: Mapping[str, Any]) -> str:
-    """What may be written for a key, in words; keys of another section link to it."""
+    """Describe what a key accepts; keys of another section link to it."""
     if "$ref" in schema:
         return _link(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:

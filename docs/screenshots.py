@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _page(browser: Browser, address: str, asked: argparse.Namespace) -> None:
-    """A picture a tab."""
+    """Take one picture per tab."""
     _size(browser, WIDTH, 500)  # a page that is shorter leaves white below it
     browser.open(address)
     browser.text("#pairs", "pairs that can be run")
@@ -125,7 +125,7 @@ def _comparison(browser: Browser, address: str, runs: Sequence[str], out: Path) 
     wanted = urllib.parse.quote(f"attributes.run_id IN ({', '.join(map(repr, runs))})")
     browser.driver.get(f"{address}/#/experiments/{experiment}/runs?searchFilter={wanted}")
     _size(browser, WIDTH, TALLEST)
-    for label in ("Close", "Toggle sidebar"):  # what stands beside the runs
+    for label in ("Close", "Toggle sidebar"):  # close what is shown next to the runs
         browser.click(f"button[aria-label='{label}']")
     for run in runs:
         browser.click(f".ag-row[row-id='{run}'] .ag-selection-checkbox")

@@ -63,7 +63,7 @@ class CorpusSpec(_Strict):
     Text may be plain, ``.gz`` or ``.zst``.
     """
 
-    source: Annotated[FilePath | None, Field(description="file of source sentences, one a line")] = None
+    source: Annotated[FilePath | None, Field(description="file of source sentences, one per line")] = None
     target: Annotated[FilePath | None, Field(description="file of their translations, line by line")] = None
     tsv: Annotated[FilePath | None, Field(description="tab-separated file, instead of source and target")] = None
     source_column: Annotated[int, Field(ge=0, description="column of the source in tsv, counted from 0")] = 0
