@@ -35,6 +35,7 @@ def pieces(parent: Parent, make_module: MakeModule) -> dict[str, bytes]:
     return make_module(parent, "es-en", seed=3).pieces()
 
 
+@pytest.mark.slow
 def test_eight_processes_register_twenty_modules_each(
     home: Path, filled: Registry, pieces: dict[str, bytes], start: Start
 ) -> None:

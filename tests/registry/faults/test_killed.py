@@ -192,10 +192,12 @@ def assert_nothing_lost(runs: list[Run]) -> None:
     assert "COMMIT" in runs[-1].steps
 
 
+@pytest.mark.slow
 def test_killed_at_every_event(backend: Backend, filled_home: Path, home: Path, work: Work, start: Start) -> None:
     assert_nothing_lost(start(KILL, work=work, backend=backend, source=filled_home, home=home).answers())
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_a_backup_killed_at_every_event(
     backend: Backend, filled_home: Path, home: Path, registering: Registering, start: Start
