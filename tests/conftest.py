@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ from s3fs import S3FileSystem
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.s3 import S3Server
+from tests.scratch import scratch
+
+ROOT = Path(__file__).parents[1]
 
 LANGUAGES = ("en", "es", "de", "pt", "fr")
 
@@ -23,28 +29,48 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Those that take longest begin first, so that no process is left alone with them.
-LONGEST_FIRST = ("ray_jobs", "registry", "continual_mt")
+# pytest makes its temporary folders there.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))
+
+SHARE_A_CLUSTER = re.compile(r"\b(head|ray_cluster|trained_home)\b")
+"""Fixtures of tests/ray_jobs behind which is a Ray cluster: files that name one stay in the process that has it."""
+CLUSTER = "Ray's cluster"
+# What takes longest begins first, so that no process is left alone with it.
+LONGEST_FIRST = (
+    CLUSTER,
+    "tests/registry/faults/test_killed.py",
+    "tests/registry/faults/test_crowd.py",
+    "tests/registry/faults/test_full_disk.py",
+    "tests/dashboards/page/test_app.py",
+)
 
 
-class ByFolder(LoadScopeScheduling):
-    """The tests of a folder stay in one process: they share servers, clusters and what was trained."""
+@cache
+def _unit(file: str) -> str:
+    """Which tests stay together: those of a file, and all that share a Ray cluster."""
+    shares = file.startswith("tests/ray_jobs/") and SHARE_A_CLUSTER.search((ROOT / file).read_text(encoding="utf-8"))
+    return CLUSTER if shares else file
+
+
+class ByFile(LoadScopeScheduling):
+    """Hands out units to the processes of ``-n 2``, the next one to whoever has the least left to do."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("/")[1]
+        return _unit(nodeid.partition("::")[0])
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
-        folder = item.nodeid.split("/")[1]
-        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+        unit = _unit(item.nodeid.partition("::")[0])
+        return LONGEST_FIRST.index(unit) if unit in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=place)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """With ``-n 2`` two processes share the tests."""
-    return ByFolder(config, log)
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Translation by Hugging Face's generate with the same weights, in float32."""
+"""Hugging Face's generate on the same weights, in the dtype and on the device of the model that is given."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ class Generator:
                 pad_token_id=self._target.pad,
             )
             mask = (torch.arange(tokens.shape[1])[None] < lengths[:, None]).long()
-            rows = self._model.generate(input_ids=tokens, attention_mask=mask, generation_config=configuration).tolist()
+            device = self._model.device
+            rows = self._model.generate(
+                input_ids=tokens.to(device), attention_mask=mask.to(device), generation_config=configuration
+            ).tolist()
             for i, row in zip(chosen, rows, strict=True):
                 end = row.index(self._target.end) if self._target.end in row else len(row)
                 results[i] = row[1:end]

@@ -22,28 +22,35 @@ from benchmarks.workload import ARCHITECTURE, Workload, bfloat16, trained_names
 from continual_mt.data.batching import epoch_batches
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.interchange.huggingface.marian import from_hugging_face, hugging_face_names
+from continual_mt.model.architecture import Architecture
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.trainer import BETAS, EPSILON
 
 IGNORED = -100
 
 
-def marian(source: Tokenizer, target: Tokenizer, tensors: Mapping[str, Tensor], attention: str) -> MarianMTModel:
-    """Return a MarianMTModel with our weights."""
+def marian(
+    source: Tokenizer,
+    target: Tokenizer,
+    tensors: Mapping[str, Tensor],
+    attention: str,
+    architecture: Architecture = ARCHITECTURE,
+) -> MarianMTModel:
+    """Their model with our weights."""
     config = MarianConfig(
         vocab_size=source.size,
         decoder_vocab_size=target.size,
         share_encoder_decoder_embeddings=False,
-        d_model=ARCHITECTURE.width,
-        encoder_layers=ARCHITECTURE.encoder_layers,
-        decoder_layers=ARCHITECTURE.decoder_layers,
-        encoder_attention_heads=ARCHITECTURE.heads,
-        decoder_attention_heads=ARCHITECTURE.heads,
-        encoder_ffn_dim=ARCHITECTURE.feed_forward,
-        decoder_ffn_dim=ARCHITECTURE.feed_forward,
-        activation_function=ARCHITECTURE.activation,
-        scale_embedding=ARCHITECTURE.scale_embedding,
-        max_position_embeddings=ARCHITECTURE.maximum_positions,
+        d_model=architecture.width,
+        encoder_layers=architecture.encoder_layers,
+        decoder_layers=architecture.decoder_layers,
+        encoder_attention_heads=architecture.heads,
+        decoder_attention_heads=architecture.heads,
+        encoder_ffn_dim=architecture.feed_forward,
+        decoder_ffn_dim=architecture.feed_forward,
+        activation_function=architecture.activation,
+        scale_embedding=architecture.scale_embedding,
+        max_position_embeddings=architecture.maximum_positions,
         pad_token_id=target.pad,
         eos_token_id=target.end,
         decoder_start_token_id=target.start,
@@ -52,7 +59,7 @@ def marian(source: Tokenizer, target: Tokenizer, tensors: Mapping[str, Tensor], 
     model = MarianMTModel(config)
     model.set_attn_implementation(attention)
     theirs = model.state_dict()
-    for name, their_name in hugging_face_names(ARCHITECTURE).items():
+    for name, their_name in hugging_face_names(architecture).items():
         theirs[their_name].copy_(tensors[name].view_as(theirs[their_name]))
     return model
 

@@ -27,6 +27,7 @@ from tests.registry.conftest import (  # noqa: F401  # fixtures
     make_module,
     make_parent,
     parent,
+    templates,
     tokenizers,
 )
 

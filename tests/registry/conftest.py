@@ -32,6 +32,8 @@ ARCHITECTURE = Architecture(
 )
 
 VARIABLES = (HOME_VARIABLE, DATABASE_VARIABLE, BLOBS_VARIABLE)
+# Imported once by the process that children are forked from, with PyTorch, which takes each child seconds otherwise.
+PRELOADED = ("registry", "registry.maintenance.verify", "registry.maintenance.bundle.validate", "psycopg")
 
 MakeParent = Callable[..., Parent]
 MakeModule = Callable[..., Module]
@@ -132,11 +134,22 @@ def location(backend: Backend, home: Path) -> Location:
 
 
 @pytest.fixture(scope="session")
-def empty_home(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def templates() -> dict[tuple[str, str], Path]:
+    """Homes that tests copy, by content and backend. Each is made once, however often backends alternate."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def empty_home(
+    backend: Backend, templates: dict[tuple[str, str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Made once and copied, which is faster than migrating a database for each test."""
+    if made := templates.get(("empty", backend.name)):
+        return made
     with backend.at(tmp_path_factory.mktemp("empty") / "home") as folder:
         backend.create(folder)
         Registry.open(folder, create=True).close()
+        templates["empty", backend.name] = folder
         return folder
 
 
@@ -144,17 +157,21 @@ def empty_home(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def filled_home(
     backend: Backend,
     empty_home: Path,
+    templates: dict[tuple[str, str], Path],
     tmp_path_factory: pytest.TempPathFactory,
     parent: Parent,
     make_module: MakeModule,
     lineage: Lineage,
 ) -> Path:
+    if made := templates.get(("filled", backend.name)):
+        return made
     with backend.at(tmp_path_factory.mktemp("filled") / "home") as folder:
         backend.copy(empty_home, folder)
         with Registry.open(folder) as registry:
             registry.register_parent("base", parent, lineage=lineage)
             registry.register_module("base", make_module(parent, "de-en", seed=1), lineage=lineage)
             registry.register_module("base", make_module(parent, "fr-es", seed=2), lineage=lineage)
+        templates["filled", backend.name] = folder
         return folder
 
 
@@ -180,7 +197,7 @@ class Child:
         context = get_context("forkserver")
         variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
         text = f"import os\nos.environ.update({variables!r})\n{text}"  # a server that forks has its own
-        context.set_forkserver_preload(["registry"])
+        context.set_forkserver_preload(list(PRELOADED))
         self._answers, answers = context.Pipe(duplex=False)
         self.process = context.Process(target=exec, args=(text, {"answers": answers, **names}))
         self.process.start()

@@ -16,6 +16,8 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL
 
+from tests.scratch import scratch
+
 PASSWORD = "s3cret/of:the@tests"
 
 
@@ -32,7 +34,7 @@ class Server:
     """It listens on a free port of this machine, for people with the password, and in its folder, for anybody."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="postgresql-", dir=scratch()))
         self._as_user: Mapping[str, Any] = {}
         if os.getuid() == 0:  # as whom the server refuses to run
             self._as_user = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}

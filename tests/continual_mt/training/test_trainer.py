@@ -185,10 +185,22 @@ def test_bfloat16_is_close_to_float32(make_task: MakeTask) -> None:
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
 
-def test_precision() -> None:
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
+    features: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    assert computation_dtype(CPU, "auto") == expected
     assert computation_dtype(CPU, "float32") == torch.float32
     assert computation_dtype(CPU, "bfloat16") == torch.bfloat16
-    assert computation_dtype(CPU, "auto") in (torch.float32, torch.bfloat16)
     assert computation_dtype(torch.device("mps"), "auto") == torch.float32
 
 

@@ -1,6 +1,6 @@
 """A clock that is put back by a month between two commands: order is by number, and nothing young is taken for old.
 
-The second command is another process, in which what tells the time (`time.time`, `registry.entities.now`) is replaced.
+The second command is another process, in which `time.time` and `registry.records.entities.now` are replaced.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ MONTH = timedelta(days=30)
 EARLIER = """
 import time
 from datetime import datetime
-from registry import Registry, entities
+from registry import Registry
+from registry.records import entities
 real = time.time
 class Earlier(datetime):
     @classmethod

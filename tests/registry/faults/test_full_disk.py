@@ -20,6 +20,8 @@ from registry import Lineage, Registry
 from registry.maintenance.verify import verify
 from tests.registry.backends import only_sqlite
 
+pytestmark = pytest.mark.slow
+
 MakeModule = Callable[..., Module]
 Start = Callable[..., Any]
 PAGE = 4096
