@@ -136,12 +136,14 @@ def _state(process: str) -> str:
 
 
 @pytest.mark.parametrize(("platform", "expected"), [("linux", True), ("darwin", False), ("win32", False)])
-def test_processes_are_had_on_linux(platform: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Elsewhere a fork of a process with threads may hang."""
-    monkeypatch.setattr(sys, "platform", platform)
-    assert possible() is expected
+def test_worker_processes_need_linux(monkeypatch: pytest.MonkeyPatch, platform: str, expected: bool) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", platform)
+        found = possible()
+    assert found == expected
 
 
-def test_a_member_of_a_pool_may_have_none() -> None:
+def test_a_daemon_may_not_start_worker_processes() -> None:
+    """Members of a ``multiprocessing.Pool`` are daemons."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert not pool.apply(possible)
