@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from continual_mt.model.torch_internals import softmax_backward
+
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """(sentences, heads, queries, width): for each query the mean of ``values``, weighted by how it fits ``keys``.
@@ -53,7 +55,7 @@ class _Attend(torch.autograd.Function):
         q, k, v, of_mixed = (tensor.flatten(0, 1) for tensor in (*inputs, gradient))
         scale = q.shape[2] ** -0.5
         of_shares = torch.bmm(of_mixed, v.transpose(1, 2))
-        of_scores = torch._softmax_backward_data(of_shares, shares, -1, shares.dtype)
+        of_scores = softmax_backward(of_shares, shares)
         found = (
             _product(of_scores, k, scale),
             _product(of_scores.transpose(1, 2), q, scale),

@@ -13,13 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from continual_mt.model.torch_internals import HAS_PACKED_WEIGHTS, packed, packed_linear
+
 FEW_ROWS = 32
 """Fewer than these are multiplied sooner than weights are laid out for them, and sooner by weights that are not."""
-
-# torch lays weights out so for what it compiles, and has no public name for it.
-HAS_LAYOUT: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
-    torch.ops.mkldnn, "_linear_pointwise"
-)
 
 _Laid = dict[int, tuple[Tensor, Tensor]]
 _laid: ContextVar[_Laid | None] = ContextVar("laid", default=None)
@@ -28,7 +25,7 @@ _laid: ContextVar[_Laid | None] = ContextVar("laid", default=None)
 @contextmanager
 def laid_out(rows: int) -> Iterator[None]:
     """While this is open, weights are laid out when many rows first meet them, unless that is for few ``rows``."""
-    token = _laid.set({} if HAS_LAYOUT and rows >= FEW_ROWS else None)
+    token = _laid.set({} if HAS_PACKED_WEIGHTS and rows >= FEW_ROWS else None)
     try:
         yield
     finally:
@@ -48,11 +45,5 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return functional.linear(rows, weight.to(rows.dtype), bias.to(rows.dtype))
     if id(weight) not in laid:
         # The weight is kept with its copy, so that no other tensor can get its id meanwhile.
-        laid[id(weight)] = weight, _lay(weight)
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, laid[id(weight)][1], bias, "none", [], "")
-    return product
-
-
-def _lay(weight: Tensor) -> Tensor:
-    laid: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
-    return laid
+        laid[id(weight)] = weight, packed(weight)
+    return packed_linear(rows, laid[id(weight)][1], bias)

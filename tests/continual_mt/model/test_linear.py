@@ -4,20 +4,21 @@ import pytest
 import torch
 
 from continual_mt.model import linear as linear_module
-from continual_mt.model.linear import FEW_ROWS, HAS_LAYOUT, laid_out, linear
+from continual_mt.model.linear import FEW_ROWS, laid_out, linear
+from continual_mt.model.torch_internals import HAS_PACKED_WEIGHTS, packed
 
 
 @pytest.fixture
 def laid(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     """The shapes of the weights that were laid out."""
     seen: list[torch.Size] = []
-    laying = linear._lay
+    laying = packed
 
     def note(weight: torch.Tensor) -> torch.Tensor:
         seen.append(weight.shape)
         return laying(weight)
 
-    monkeypatch.setattr(linear_module, "_lay", note)
+    monkeypatch.setattr(linear_module, "packed", note)
     return seen
 
 
@@ -31,7 +32,7 @@ def test_a_product_is_the_same_however_weights_lie(laid: list[torch.Size]) -> No
         with laid_out(FEW_ROWS):
             for _ in range(2):
                 torch.testing.assert_close(linear(rows, weight, bias), plain)
-    assert laid == [weight.shape] * (3 if HAS_LAYOUT else 0)
+    assert laid == [weight.shape] * (3 if HAS_PACKED_WEIGHTS else 0)
 
 
 @torch.no_grad()
@@ -47,7 +48,7 @@ def test_nothing_is_laid_out_for_little(laid: list[torch.Size]) -> None:
         linear(torch.ones(FEW_ROWS - 1, 24), weight, bias)
         assert laid == []
         linear(torch.ones(FEW_ROWS, 24), weight, bias)
-    assert len(laid) == int(HAS_LAYOUT)
+    assert len(laid) == int(HAS_PACKED_WEIGHTS)
 
 
 def test_gradients_flow_where_they_are_wanted(laid: list[torch.Size]) -> None:
