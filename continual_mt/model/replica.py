@@ -1,4 +1,8 @@
-"""A module again, around other parameters: pairs of one body differ in nothing but what their models point at."""
+"""Copies of a module with other parameters: models of one parent differ only in the tensors that they use.
+
+This is the only file that reads the dictionaries in which PyTorch keeps a module's parameters and children.
+`tests/continual_mt/model/test_replica.py` fails by name when a new version keeps them elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,13 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def replica(module: _Module, tensors: Mapping[str, Tensor], prefix: str = "") -> _Module:
-    """``module`` with frozen parameters that *are* the given tensors, by full name; nothing is copied.
+    """Return a copy of ``module`` whose frozen parameters *are* the given tensors, by full name; no tensor is copied.
 
-    Takes a fifth of the time that it takes to make a module anew: pairs are switched among while somebody waits.
+    Needed where a user waits while pairs are switched. ``load_state_dict(assign=True)`` on a new module, or on a
+    copy of ``module``, takes 20 to 40 times as long: 2 ms become 45 ms or more for six layers.
     """
     made = module.__class__.__new__(module.__class__)
-    # Its own dictionaries and sets, so that a hook on one is on no other.
+    # Dictionaries and sets are copied, so that a hook on one module is on no other.
     state = {name: value.copy() if isinstance(value, dict | set) else value for name, value in module.__dict__.items()}
     state["_parameters"] = {
         name: nn.Parameter(tensors[f"{prefix}{name}"], requires_grad=False) for name in module._parameters
