@@ -13,25 +13,34 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class TrainingSettings(BaseModel):
-    """One update averages over the target tokens of ``accumulate`` batches, however many workers share them."""
+    """Each update averages over the target tokens of ``accumulate`` batches, independent of the number of workers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    updates: Annotated[int, Field(ge=1, description="updates at most")] = 4000
-    batch_tokens: Annotated[int, Field(ge=64, description="tokens a batch at most, on either side")] = 2048
-    accumulate: Annotated[int, Field(ge=1, description="batches an update, over all workers")] = 2
-    learning_rate: Annotated[Rate, Field(description="at the end of the warm-up")] = 1e-3
-    learning_rates: Annotated[dict[Group, Rate], Field(description="by group, in place of learning_rate")] = Field(
-        default_factory=dict
-    )
-    warmup: Annotated[int, Field(ge=0, description="updates of linear warm-up; then linear decay to zero")] = 400
+    updates: Annotated[int, Field(ge=1, description="maximum number of updates")] = 4000
+    batch_tokens: Annotated[
+        int, Field(ge=64, description="maximum number of source tokens, and of target tokens, per batch")
+    ] = 2048
+    accumulate: Annotated[int, Field(ge=1, description="batches per update, over all workers")] = 2
+    learning_rate: Annotated[Rate, Field(description="peak learning rate, at the end of the warm-up")] = 1e-3
+    learning_rates: Annotated[
+        dict[Group, Rate], Field(description="learning rates of groups that differ from learning_rate")
+    ] = Field(default_factory=dict)
+    warmup: Annotated[int, Field(ge=0, description="updates of linear warm-up, followed by linear decay to zero")] = 400
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    clip: Annotated[float, Field(gt=0, description="largest norm of the gradient")] = 1.0
+    clip: Annotated[float, Field(gt=0, description="maximum norm of the gradient")] = 1.0
     validate_every: Annotated[int, Field(ge=1, description="updates between development scores")] = 250
-    patience: Annotated[int, Field(ge=0, description="validations without a better score; 0 never stops early")] = 8
-    development_sentences: Annotated[int, Field(ge=1, description="of the development corpus, from its start")] = 500
+    patience: Annotated[
+        int, Field(ge=0, description="validations without improvement before training stops; 0: never stop early")
+    ] = 8
+    development_sentences: Annotated[
+        int, Field(ge=1, description="how many of the first sentences of the development corpus are scored")
+    ] = 500
     encoder_cache_gb: Annotated[
-        float, Field(ge=0, description="disk for the states of a frozen encoder; where they are more, none is used")
+        float,
+        Field(
+            ge=0, description="disk space for the states of a frozen encoder; if they need more, they are not cached"
+        ),
     ] = 8.0
-    precision: Annotated[Precision, Field(description="auto is bfloat16 where the machine has it")] = "auto"
+    precision: Annotated[Precision, Field(description="auto: bfloat16 where the hardware supports it")] = "auto"
