@@ -18,7 +18,8 @@ def replica(module: _Module, tensors: Mapping[str, Tensor], prefix: str = "") ->
     """Return a copy of ``module`` whose frozen parameters *are* the given tensors, by full name; no tensor is copied.
 
     Needed where a user waits while pairs are switched. ``load_state_dict(assign=True)`` on a new module, or on a
-    copy of ``module``, takes 20 to 40 times as long: 2 ms become 45 ms or more for six layers.
+    copy of ``module``, takes 5 to 9 times as long: 16 and 25 ms instead of 3 for 3 + 3 layers, 31 and 45 instead of 6
+    for 6 + 6.
     """
     made = module.__class__.__new__(module.__class__)
     # Dictionaries and sets are copied, so that a hook on one module is on no other.
