@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check dist docs clean
 
 demo: .venv/.installed
 	$(BIN)/continual-mt demo
@@ -20,12 +20,17 @@ check: .venv/.installed-test
 
 docs: .venv/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+# The wheel and the source archive, checked as the package index checks them.
+dist: .venv/.installed-release
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: $(BIN)/python pyproject.toml constraints.txt
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[dashboard,demo,hf]'
 	touch $@
 
 .venv/.installed-test: .venv/.installed
@@ -36,5 +41,9 @@ $(BIN)/python:
 	$(INSTALL) --editable '.[docs]'
 	touch $@
 
+.venv/.installed-release: .venv/.installed-test
+	$(INSTALL) --editable '.[release]'
+	touch $@
+
 clean:
-	rm -rf .venv site
+	rm -rf .venv site dist build

@@ -9,7 +9,8 @@
     │   ├── LanguageError          an invalid language tag or pair
     │   ├── UnknownNameError       an unknown parent, module, pair, recipe or registry
     │   ├── IncompatibleError      parts that do not fit together, such as a module and another parent
-    │   └── InputError             an invalid argument or text
+    │   ├── InputError             an invalid argument or text
+    │   └── MissingExtraError      an optional package is not installed; contains the extra that installs it
     └── FailureError               a valid request failed; exit code 1
         ├── StorageError           disk full, no permission, unwritable folder, or unreachable store
         ├── CorruptionError        content that does not match its digest or format
@@ -79,6 +80,10 @@ class IncompatibleError(MisuseError):
 
 
 class InputError(MisuseError):
+    pass
+
+
+class MissingExtraError(MisuseError):
     pass
 
 

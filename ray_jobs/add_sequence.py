@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from continual_mt.config.loading import read_spec
-from continual_mt.config.spec import SequenceSpec
-from ray_jobs.entrypoint import command
-from ray_jobs.sequence import add_sequence
+from continual_mt.shadowing import exit_if_hidden
 
 if __name__ == "__main__":
+    exit_if_hidden()  # before anything imports the packages that a user's own module may hide
+    from continual_mt.config.loading import read_spec
+    from continual_mt.config.spec import SequenceSpec
+    from ray_jobs.entrypoint import command
+    from ray_jobs.sequence import add_sequence
+
     command(
         "add_sequence",
         "Add languages to one parent, in the order of a spec.",

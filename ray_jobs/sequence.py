@@ -26,6 +26,7 @@ from ray_jobs.planning.resolve import (
     sequence_digest,
 )
 from ray_jobs.tracking import describe
+from ray_jobs.tracking.figures import log_figures
 from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import CellRecord, JobRecord, ModuleRecord, ParentRecord, SequenceRecord
 from registry.analysis.history import History
@@ -146,8 +147,6 @@ class _Sequence:
 
     def _summarize(self, tracker: Tracker) -> None:
         """The measures and the pictures of the whole sequence, on its MLflow run."""
-        from dashboards.report.mlflow_artifacts import sequence_artifacts
-
         registry = self.driver.registry
         (record,) = (known for known in registry.catalog.sequences(self.parent.name) if known.digest == self.digest)
         history = History.read(registry.catalog, record)
@@ -155,7 +154,7 @@ class _Sequence:
             summary = summarize(registry.catalog, history)
             tracker.metrics(describe.metrics_of_summary(summary), len(self.jobs))
             tracker.text(json.dumps(summary.to_json(), indent=1), "summary.json")
-            tracker.files(sequence_artifacts(registry, record), "figures")
+            log_figures(tracker, registry, record, self.driver.display.say)
 
     def _record(self, tracker: Tracker, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> None:
         """Score what stands behind these modules and note it, unless an earlier try did.

@@ -10,6 +10,7 @@ import typer
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.errors import InputError, StorageError
+from continual_mt.extras import require
 from continual_mt.home import Home
 
 EPILOG = options.examples(
@@ -97,7 +98,9 @@ def align(
 
 
 def _check_map(path: Path | None) -> None:
-    """Check the file name before anything is computed. Raises InputError."""
+    """Check before anything is computed. Raises InputError, and MissingExtraError without the packages."""
+    if path is not None:
+        require("dashboard", "--map")
     if path is not None and path.suffix.lower() != ".png":
         raise InputError(f"{path}: unsupported file type; expected a name that ends in .png")
     if path is not None and not path.parent.is_dir():

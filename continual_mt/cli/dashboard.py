@@ -12,6 +12,7 @@ import typer
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_text, say
 from continual_mt.errors import UnknownNameError
+from continual_mt.extras import require
 from continual_mt.home import TRACKING_VARIABLE, Home
 
 EPILOG = options.examples(
@@ -42,6 +43,7 @@ def dashboard(
     if mlflow:
         _print_mlflow(place)
         return
+    require("dashboard", "the page")
     from dashboards.page.app import create_app
     from dashboards.page.server import serve
     from registry import Registry

@@ -23,6 +23,7 @@ from continual_mt.cli.registry import registry, reproduce
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
+from continual_mt.shadowing import check_packages
 
 FAILURE, MISUSE = 1, 2
 
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
     try:
+        check_packages()
         with _terminated_like_interrupted():
             _run(given)
     except typer.Exit as end:

@@ -10,6 +10,7 @@ import typer
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import say
 from continual_mt.errors import StorageError
+from continual_mt.extras import require
 from continual_mt.home import Home
 
 EPILOG = options.examples("continual-mt report report.html", "continual-mt report report.html --home /data/home")
@@ -23,6 +24,7 @@ def report(
     The file works offline and can be archived and sent. It has sample translations of a limited number of pairs, which
     it names.
     """
+    require("dashboard", "the report")
     from dashboards.report.report import report as content_of
     from registry import Registry
 

@@ -13,7 +13,7 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class TrainingSettings(BaseModel):
-    """One update averages over the target tokens of ``accumulate`` batches, however many workers share them."""
+    """Each update averages over the target tokens of ``accumulate`` batches, independent of the number of workers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""Reading specs from files and from the command line, with every problem in words that name its place."""
+"""Read specs from files and from the command line. Each problem is reported with the key that it is about."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _OF_AN_ADDITION = re.compile(r"additions ([0-9]+)(.*)", re.DOTALL)
 
 
 def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path | None) -> AnySpec:
-    """A checked spec; ``base`` roots relative paths, and is None for one on record, whose files may have gone since.
+    """Return a checked spec. ``base`` is the folder of relative paths.
 
-    Raises SpecError with everything that is wrong with ``values``.
+    It is None for a spec from the registry, whose files may have been deleted. Raises SpecError with all problems.
     """
     try:
         return kind.model_validate(values, context={"base": base})
@@ -33,7 +33,7 @@ def validate(kind: type[AnySpec], values: object, *, origin: str, base: Path | N
 
 
 def _together(problems: Iterable[str]) -> list[str]:
-    """What is wrong with several additions in the same way, as with a key that stands beside them, is said once."""
+    """Report a problem once that several additions share, such as a wrong default beside them."""
     found: dict[str, list[str]] = {}
     for problem in problems:
         addition = _OF_AN_ADDITION.fullmatch(problem)
@@ -45,15 +45,15 @@ def _together(problems: Iterable[str]) -> list[str]:
 def _describe(kind: type[Any], problem: Mapping[str, Any]) -> str:
     place = ""
     for part in problem["loc"]:
-        if part == "[key]":  # of a mapping, which the part before it has named
+        if part == "[key]":  # pydantic's mark for a key; the part before it is the key
             continue
-        # People count from 1.
+        # Positions are shown from 1.
         place += f" {part + 1}" if isinstance(part, int) else f".{part}" if place else part
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         message = f"unknown key{_known(kind, problem['loc'])}"
     elif problem["type"] in ("model_type", "dataclass_type"):
-        message = f"it has keys of its own: {', '.join(_keys(kind, (*problem['loc'], '')))}"
+        message = f"expected a mapping with the keys {', '.join(_keys(kind, (*problem['loc'], '')))}"
     elif problem["type"] == "missing":
         message = "missing"
     elif isinstance(given := problem["input"], str | int | float) and message.startswith("Input"):
@@ -62,13 +62,13 @@ def _describe(kind: type[Any], problem: Mapping[str, Any]) -> str:
 
 
 def _known(kind: type[Any], place: Sequence[str | int]) -> str:
-    """The key that was meant, perhaps, and those that there are."""
+    """A suggestion for a misspelt key, and all valid keys."""
     keys = _keys(kind, place)
-    return f"{suggest(str(place[-1]), keys)}; there is: {', '.join(keys)}"
+    return f"{suggest(str(place[-1]), keys)}; expected one of: {', '.join(keys)}"
 
 
 def _keys(kind: type[Any], place: Sequence[str | int]) -> list[str]:
-    """The keys that may stand where the last part of a place does, in a spec of this kind."""
+    """The valid keys at the last part of a place, in a spec of this kind."""
     for part in place[:-1]:
         if isinstance(part, str):
             kind = _with_keys(get_type_hints(kind)[part]) or kind
@@ -76,51 +76,51 @@ def _keys(kind: type[Any], place: Sequence[str | int]) -> list[str]:
 
 
 def _with_keys(annotation: Any) -> type[Any] | None:
-    """The class in an annotation whose fields are keys: of ``tuple[AdditionSpec, ...]`` it is AdditionSpec."""
+    """The class in an annotation whose fields are keys: AdditionSpec in ``tuple[AdditionSpec, ...]``."""
     if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
         return annotation
     return next(filter(None, map(_with_keys, get_args(annotation))), None)
 
 
 def read_values(path: Path) -> dict[str, object]:
-    """The keys of a YAML (or JSON) spec file, not checked yet. Raises SpecError when it holds none."""
+    """Return the keys of a YAML or JSON spec file, unchecked. Raises SpecError if it holds no mapping."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAXIMUM_BYTES + 1)
         text = content.decode()
     except FileNotFoundError as error:
-        raise SpecError(str(path), ["there is no such file"]) from error
+        raise SpecError(str(path), ["file does not exist"]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(str(path), [f"cannot be read ({error})"]) from error
     if len(content) > _MAXIMUM_BYTES:
-        raise SpecError(str(path), [f"is longer than {_MAXIMUM_BYTES:,} bytes; no spec is"])
+        raise SpecError(str(path), [f"larger than {_MAXIMUM_BYTES:,} bytes; expected a spec"])
     try:
         values = load_yaml(text)
     except ValueError as error:
-        raise SpecError(str(path), [f"is not YAML ({error})"]) from error
+        raise SpecError(str(path), [f"invalid YAML ({error})"]) from error
     if not isinstance(values, dict):
-        raise SpecError(str(path), ["a spec is a mapping of keys to values, such as 'pair: de-en'"])
+        raise SpecError(str(path), ["expected a mapping of keys to values, such as 'pair: de-en'"])
     return values
 
 
 def read_spec(kind: type[AnySpec], path: Path) -> AnySpec:
-    """Read a spec file; relative paths count from its folder. Raises SpecError with everything that is wrong."""
+    """Read a spec file. Relative paths are relative to its folder. Raises SpecError with all problems."""
     return validate(kind, read_values(path), origin=str(path), base=path.absolute().parent)
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """``training.updates=100`` and the like, as the nested mapping that they mean. Raises SpecError for other forms."""
+    """Parse ``training.updates=100`` and the like into a nested mapping. Raises SpecError for other forms."""
     result: dict[str, Any] = {}
     problems = []
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not all(key.split(".")):
-            problems.append(f"{text!r} is not KEY=VALUE, such as training.updates=1000")
+            problems.append(f"{text!r}: expected KEY=VALUE, such as training.updates=1000")
             continue
         try:
             nested: Any = load_yaml(value)
         except ValueError:
-            problems.append(f"{text[:80]!r}: {value[:80]!r} is not a value that YAML can read")
+            problems.append(f"{text[:80]!r}: {value[:80]!r} is not valid YAML")
             continue
         for part in reversed(key.split(".")):
             nested = {part: nested}

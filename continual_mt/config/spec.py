@@ -1,4 +1,4 @@
-"""Specs: the validated files that say what to train. Every problem in one is reported at once, before work starts."""
+"""Specs: validated files that define what to train. All problems of a spec are reported at once, before work starts."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from continual_mt.urls import without_credentials
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
-    """Relative paths count from the spec's own folder; workers change directory, so none stays relative.
+    """Make a path absolute, relative to the spec's folder: workers run in another folder.
 
-    Of a spec that is being read, the file must be there; what is on record may name files that have gone since.
+    The file must exist when a spec is read. A spec from the registry may name files that were deleted since.
     """
     base = (info.context or {}).get("base")
     absolute = Path(base or Path.cwd(), expanded(path)).absolute()
     if base is not None and not absolute.is_file():
-        raise ValueError(f"there is no file {absolute}")
+        raise ValueError(f"file does not exist: {absolute}")
     return absolute
 
 
@@ -58,9 +58,9 @@ class _Strict(BaseModel):
 
 
 class CorpusSpec(_Strict):
-    """Where sentence pairs come from: two aligned files, a TSV, or a split of the embedded catalogs.
+    """A source of sentence pairs: two aligned files, a TSV file, or a split of the embedded catalogs.
 
-    Text may be plain, ``.gz`` or ``.zst``.
+    Files may be plain, ``.gz`` or ``.zst``.
     """
 
     source: Annotated[FilePath | None, Field(description="file of source sentences, one per line")] = None
@@ -78,15 +78,15 @@ class CorpusSpec(_Strict):
     def _one_kind(self) -> CorpusSpec:
         kinds = [bool(self.source or self.target), bool(self.tsv), bool(self.catalogs)]
         if sum(kinds) != 1:
-            raise ValueError("give exactly one of: source and target, tsv, catalogs")
+            raise ValueError("expected exactly one of: source and target, tsv, catalogs")
         if kinds[0] and not (self.source and self.target):
-            raise ValueError("give both source and target")
+            raise ValueError("expected both source and target")
         if self.source_column == self.target_column:
-            raise ValueError("source_column and target_column are the same")
+            raise ValueError("source_column and target_column must differ")
         return self
 
     def open(self, pair: Pair, cache: Path) -> Corpus:
-        """The reader for this corpus; ``cache`` is where catalogs are kept. Nothing is read yet."""
+        """Return the reader for this corpus, without reading. Catalogs are cached in the folder ``cache``."""
         if self.source and self.target:
             return TextFiles(pair, self.source, self.target, licence=self.licence)
         if self.tsv:
@@ -95,7 +95,7 @@ class CorpusSpec(_Strict):
 
 
 class TestSpec(CorpusSpec):
-    """A test set for one pair; every recipe for that pair is scored on it."""
+    """A test set of one pair. Every recipe for that pair is scored on it."""
 
     pair: Annotated[PairText, Field(description="pair that the test set is for, such as de-en")]
     name: Annotated[Name, Field(description="name of the test set, which scores are listed under")] = "test"
@@ -105,7 +105,7 @@ URL = Annotated[str, AfterValidator(without_credentials)]
 
 
 class Resources(_Strict):
-    """What a job may use. Not part of the job's identity: the same work may go on elsewhere."""
+    """The resources of a job. They are not part of its identity: it may be resumed with others."""
 
     workers: Annotated[int, Field(ge=1, description="processes that train together and share each update")] = 1
     cpus: Annotated[
@@ -131,7 +131,7 @@ class _TrainingSpec(_Strict):
     beam: Annotated[int, Field(ge=1, le=64, description="beam width of the scores after training; 1 is greedy")] = 5
     resources: Annotated[Resources, Field(description="what the job may use")] = Field(default_factory=Resources)
 
-    # A field's validator and not the model's: those run only when nothing else is wrong, and all problems are listed.
+    # A validator of the field: those of a model run only if its fields are valid, and all problems are to be listed.
     @field_validator("resources")
     @classmethod
     def _workers_share_updates(cls, resources: Resources, info: ValidationInfo) -> Resources:
@@ -139,20 +139,20 @@ class _TrainingSpec(_Strict):
         if isinstance(training, TrainingSettings) and training.accumulate % resources.workers:
             raise ValueError(
                 f"training.accumulate ({training.accumulate}) must be a multiple of resources.workers "
-                f"({resources.workers}), so that an update is the same however many workers share it"
+                f"({resources.workers}), so that updates do not depend on the number of workers"
             )
         return resources
 
 
 class VocabularySpec(_Strict):
-    """Types a side; by default as many as leave 100 tokens of the corpus a type."""
+    """Vocabulary sizes. The default is one type for every 100 tokens of the corpus."""
 
     source: Annotated[Vocabulary | None, Field(description="types of the source side")] = None
     target: Annotated[Vocabulary | None, Field(description="types of the target side")] = None
 
 
 class ParentSpec(_TrainingSpec):
-    """A parent to train: ``continual-mt parent train``."""
+    """The spec of ``continual-mt parent train``."""
 
     name: Annotated[Name, Field(description="name of the parent; on the command line, by default, the pair")]
     architecture: Annotated[Architecture, Field(description="shape of the network")] = Field(
@@ -164,7 +164,7 @@ class ParentSpec(_TrainingSpec):
 
 
 class AdditionSpec(_TrainingSpec):
-    """A language to add to a parent: ``continual-mt add``."""
+    """The spec of ``continual-mt add``: a language to add to a parent."""
 
     parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
     scope: Annotated[Scope, Field(description="which parameters are trained")] = "xattn"
@@ -175,10 +175,11 @@ class AdditionSpec(_TrainingSpec):
 
 
 class SequenceSpec(_Strict):
-    """Additions to one parent, in order. What stands beside ``additions`` holds for each that says nothing else.
+    """The spec of ``continual-mt sequence run``: additions to one parent, in order.
 
-    In the mode ``shared``, a contrast that does forget, each addition goes on with the cross-attention of the one
-    before, instead of with the parent's. There ``replay`` is the share of all batches that come from earlier pairs.
+    Keys beside ``additions`` are defaults for each of them. In the mode ``shared``, a baseline that forgets, each
+    addition starts from the cross-attention of the one before instead of the parent's; ``replay`` is then the fraction
+    of all batches that come from earlier pairs.
     """
 
     name: Annotated[Name, Field(description="name of the sequence")]
@@ -206,34 +207,34 @@ class SequenceSpec(_Strict):
 
     @field_validator("replay")
     @classmethod
-    def _where_something_is_forgotten(cls, replay: float, info: ValidationInfo) -> float:
+    def _replay_needs_shared(cls, replay: float, info: ValidationInfo) -> float:
         if replay and info.data.get("mode") == "separate":
-            raise ValueError("the mode separate forgets nothing; set mode: shared, or leave replay out")
+            raise ValueError("only the mode shared replays. Fix: set mode: shared, or remove replay")
         return replay
 
     @field_validator("additions")
     @classmethod
-    def _sound(cls, additions: tuple[AdditionSpec, ...], info: ValidationInfo) -> tuple[AdditionSpec, ...]:
+    def _check_additions(cls, additions: tuple[AdditionSpec, ...], info: ValidationInfo) -> tuple[AdditionSpec, ...]:
         if not additions:
-            raise ValueError("there is none; name at least one")
+            raise ValueError("empty; expected at least one addition")
         pairs = [addition.pair for addition in additions]
         doubled = sorted({pair for pair in pairs if pairs.count(pair) > 1})
         if doubled:
-            raise ValueError(f"{', '.join(doubled)} stands there more than once")
+            raise ValueError(f"{', '.join(doubled)} is listed more than once")
         parent = info.data.get("parent")
         if parent is not None and any(addition.parent != parent for addition in additions):
-            raise ValueError(f"every addition of a sequence is to its parent, {parent}")
+            raise ValueError(f"expected the sequence's parent, {parent}, in every addition")
         scopes = sorted({addition.scope for addition in additions})
         if info.data.get("mode") == "shared" and scopes not in (["xattn"], ["body"]):
             raise ValueError(
-                f"scope {', '.join(scopes)}: in the mode shared one cross-attention is trained through all languages, "
-                "so all additions have the scope xattn, or all of them body"
+                f"scope {', '.join(scopes)}: the mode shared trains one cross-attention for all languages; expected "
+                "xattn in all additions, or body in all"
             )
         return additions
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid on ``under``, mapping by mapping; nothing else is combined."""
+    """Merge two nested mappings. Values of ``over`` replace those of ``under``; only mappings are merged."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
@@ -242,5 +243,5 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lay(shared: Mapping[str, Any], addition: Mapping[str, Any]) -> dict[str, Any]:
-    """What is shared, under an addition. A corpus replaces the shared one: half of each would be neither."""
+    """Fill in the shared keys of a sequence. Corpora are replaced, not merged: source and target belong together."""
     return merge(shared, addition) | {key: addition[key] for key in ("train", "dev") if key in addition}

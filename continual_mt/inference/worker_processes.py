@@ -1,7 +1,12 @@
-"""Processes of one thread each that share work: searching is many small products, which threads hardly speed up.
+"""Forked processes of one thread each that share the batches of a search.
 
-At each product threads wait for the slowest of them, which may share its processor with other work. Processes wait for
-nobody.
+A search consists of many small matrix products, which threads hardly speed up: at each product all threads wait for the
+slowest one, which may share its processor with other work. Processes do not wait for each other.
+
+``concurrent.futures.ProcessPoolExecutor`` was tried and does less: when one process is killed, it ends the others in a
+way that hides the exit code of the first, so "out of memory" cannot be told from "terminated"; when a process cannot be
+started it leaves the others running and hangs; before Python 3.14 it cannot end processes that are in the middle of a
+batch; and its processes outlive a first process that was killed.
 """
 
 from __future__ import annotations
@@ -20,13 +25,13 @@ import torch
 
 from continual_mt.errors import ProcessError
 
-_FEWER = "ask for fewer processes"
+_FEWER = "Fix: use fewer processes"
 
 
 def possible() -> bool:
-    """Whether a process can be had that begins with all that this one holds, weights included, in milliseconds.
+    """Whether this process can fork others, which share its memory, weights included.
 
-    A member of a ``multiprocessing.Pool`` may have none.
+    Only on Linux, and not in a member of a ``multiprocessing.Pool``, which may not have children.
     """
     return sys.platform == "linux" and not multiprocessing.current_process().daemon
 
@@ -34,10 +39,10 @@ def possible() -> bool:
 def shared_out(
     work: Callable[[list[int]], Any], batches: Sequence[list[int]], processes: int
 ) -> Generator[Any, None, None]:
-    """What ``work`` makes of each batch, as JSON knows it, in whatever order it is done.
+    """Yield the result of ``work`` for each batch, as JSON returns it, in the order in which they finish.
 
-    Raises ProcessError when a process cannot start, or ends before its work does; what it had to say is on standard
-    error.
+    All processes are ended when the generator is closed. Raises ProcessError if a process cannot start, or ends before
+    its work is done; its own error is on standard error.
     """
     context = multiprocessing.get_context("fork")
     members: dict[Connection, ForkProcess] = {}
@@ -49,7 +54,7 @@ def shared_out(
                 member = context.Process(target=_do, args=given, daemon=True)
                 member.start()
             except OSError as error:
-                raise ProcessError(f"process {number + 1} of {processes} cannot start: {error}; {_FEWER}") from error
+                raise ProcessError(f"process {number + 1} of {processes}: cannot start ({error}). {_FEWER}") from error
             theirs.close()
             members[ours] = member
         while members:
@@ -68,13 +73,13 @@ def shared_out(
 def _do(
     work: Callable[[list[int]], Any], batches: Sequence[list[int]], out: Connection, inherited: Sequence[Connection]
 ) -> None:
-    # The ends that the first process listens at: held here, too, nobody would notice that it was killed.
+    # The first process reads from these. If they stayed open here, writing would still succeed after it was killed.
     for connection in inherited:
         connection.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began this one ends it
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever that one does besides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the handler of the first process
     torch.set_num_threads(1)
-    with suppress(BrokenPipeError):  # nobody listens any more
+    with suppress(BrokenPipeError):  # the first process has ended
         for batch in batches:
             out.send_bytes(json.dumps(work(batch)).encode())
 
@@ -82,8 +87,8 @@ def _do(
 def _finish(member: ForkProcess) -> None:
     member.join()
     if member.exitcode:
-        perhaps = ", of too little memory perhaps" if member.exitcode == -signal.SIGKILL else ""
+        killed = " (killed, possibly for lack of memory)" if member.exitcode == -signal.SIGKILL else ""
         raise ProcessError(
-            f"one of the processes that shared the work ended with {member.exitcode}{perhaps}; {_FEWER}, or for "
+            f"a worker process: ended with exit code {member.exitcode}{killed} before its work was done. {_FEWER}, or "
             "smaller batches"
         )

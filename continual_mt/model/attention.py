@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from continual_mt.model.torch_internals import softmax_backward
+
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Compute softmax(query · keysᵀ / √width + mask) · values.
@@ -59,7 +61,7 @@ class _AttentionFunction(torch.autograd.Function):
         q, k, v, output_gradient = (tensor.flatten(0, 1) for tensor in (*inputs, gradient))
         scale = q.shape[2] ** -0.5
         weights_gradient = torch.bmm(output_gradient, v.transpose(1, 2))
-        scores_gradient = torch._softmax_backward_data(weights_gradient, weights, -1, weights.dtype)
+        scores_gradient = softmax_backward(weights_gradient, weights)
         gradients = (
             _scaled_bmm(scores_gradient, k, scale),
             _scaled_bmm(scores_gradient.transpose(1, 2), q, scale),

@@ -14,13 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from continual_mt.model.torch_internals import HAS_PACKED_WEIGHTS, packed, packed_linear
+
 MIN_ROWS = 32
 """Below this many rows, packing costs more than it saves, and the product itself is faster with the plain weight."""
-
-# PyTorch uses these operators for compiled models and offers no public name for them.
-CAN_PREPACK: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
-    torch.ops.mkldnn, "_linear_pointwise"
-)
 
 # The id of a weight to the weight and its packed copy. A reference to the weight keeps its id from being reused.
 _Prepacked = dict[int, tuple[Tensor, Tensor]]
@@ -33,7 +30,7 @@ def prepacked_weights(rows: int) -> Iterator[None]:
 
     Nothing is packed if ``rows``, the number of rows per product to expect, is less than MIN_ROWS.
     """
-    token = _prepacked.set({} if CAN_PREPACK and rows >= MIN_ROWS else None)
+    token = _prepacked.set({} if HAS_PACKED_WEIGHTS and rows >= MIN_ROWS else None)
     try:
         yield
     finally:
@@ -56,11 +53,5 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     ):
         return functional.linear(rows, weight.to(rows.dtype), bias.to(rows.dtype))
     if id(weight) not in prepacked:
-        prepacked[id(weight)] = weight, _prepack(weight)
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, prepacked[id(weight)][1], bias, "none", [], "")
-    return product
-
-
-def _prepack(weight: Tensor) -> Tensor:
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
-    return packed
+        prepacked[id(weight)] = weight, packed(weight)
+    return packed_linear(rows, prepacked[id(weight)][1], bias)

@@ -1,4 +1,8 @@
-"""Copies of a module that use other parameters: the models of different pairs share most of their tensors."""
+"""Copies of a module with other parameters: models of one parent differ only in the tensors that they use.
+
+This is the only file that reads the dictionaries in which PyTorch keeps a module's parameters and children.
+`tests/continual_mt/model/test_replica.py` fails by name when a new version keeps them elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,9 @@ _Module = TypeVar("_Module", bound=nn.Module)
 def replica(module: _Module, tensors: Mapping[str, Tensor], prefix: str = "") -> _Module:
     """Return a copy of ``module`` whose frozen parameters are ``tensors``, without copying any tensor.
 
-    ``tensors`` are looked up by ``prefix`` and the full name of the parameter. Copying the module's attributes takes a
-    fifth of the time of constructing it, which matters when an interactive user switches between pairs.
+    ``tensors`` are looked up by ``prefix`` and the full name of the parameter. This is needed where a user waits while
+    pairs are switched: ``load_state_dict(assign=True)`` on a new module, or on a copy of ``module``, takes 5 to 9 times
+    as long (16 and 25 ms instead of 3 for 3 + 3 layers, 31 and 45 instead of 6 for 6 + 6).
     """
     copy = module.__class__.__new__(module.__class__)
     # Dictionaries and sets are copied, so that hooks registered on one module do not run in the others.

@@ -1,10 +1,13 @@
-"""A whole HTML file in one piece: it holds plotly.js, and forbids itself to load anything."""
+"""Self-contained HTML files: each holds plotly.js, and its policy forbids the browser to load anything."""
 
 from __future__ import annotations
 
-import html
-
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+
+from dashboards.charts.figures import fragment
 
 STYLE = """
 body { font-family: system-ui, sans-serif; margin: 1rem 2rem; color: #222; max-width: 1400px }
@@ -27,17 +30,29 @@ pre { background: #f6f6f6; padding: .5rem; overflow-x: auto }
 .note { color: #555 }
 textarea { width: 100%; max-width: 60rem; font: inherit }
 """
-# Nothing may be fetched; what plotly makes itself (pictures to be saved) is data or a blob.
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-)
 
 
-def document(title: str, body: str) -> str:
-    """A self-contained page; ``body`` is HTML, with figures as `figures.fragment` gives them."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
-        f"<script>{get_plotlyjs()}</script></head>\n<body>\n{body}\n</body></html>\n"
+def render(template: str, title: str, **values: object) -> str:
+    """The text of a template in ``templates/``. All values are escaped; the filter ``drawn`` draws a figure."""
+    return _ENVIRONMENT.get_template(template).render(
+        title=title, style=Markup(STYLE), plotly=Markup(get_plotlyjs()), **values
     )
+
+
+def figure_document(title: str, figure: go.Figure) -> str:
+    """A file that shows one figure."""
+    return render("document.html.jinja", title, figure=figure)
+
+
+def _drawn(figure: go.Figure) -> Markup:
+    return Markup(fragment(figure))  # plotly escapes what it writes
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("dashboards.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters["drawn"] = _drawn

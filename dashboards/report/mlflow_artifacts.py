@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import plotly.graph_objects as go
 
 from dashboards.charts import figures, pictures
-from dashboards.report.document import document
+from dashboards.report.document import figure_document
 from dashboards.tables.artifacts import METRICS
 from dashboards.views.views import Storage, sequence_sheets, storage, zero_shot_matrix
 from registry import CellRecord, Registry, SequenceRecord
@@ -51,4 +51,4 @@ def _storage(registry: Registry, sequence: SequenceRecord, cells: list[CellRecor
 
 
 def _html(sequence: SequenceRecord, figure: go.Figure) -> bytes:
-    return document(f"{sequence.name} on {sequence.parent}", figures.fragment(figure)).encode()
+    return figure_document(f"{sequence.name} on {sequence.parent}", figure).encode()

@@ -25,6 +25,7 @@ from ray.autoscaler import sdk as autoscaler
 
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ClusterError
+from ray_jobs.cluster.ray_internals import listening_on
 
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
@@ -72,7 +73,7 @@ def connected(address: str | None = None) -> Iterator[None]:
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _node_ip_address=LOOPBACK,
+                **listening_on(LOOPBACK),
             )
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         place = f"Ray at {address} cannot be reached" if address else "Ray cannot start on this machine"

@@ -11,14 +11,13 @@ from types import FrameType
 
 import ray.exceptions
 import ray.train
-from ray._private.worker import get_dashboard_url
-from ray.train.torch import TorchTrainer
 
 from continual_mt.errors import ClusterError, ContinualMTError, StoppedError, TrainingError
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.environment import Environment
 from ray_jobs.cluster.connection import Share
 from ray_jobs.cluster.progress_actor import Channel, ProgressUpdate
+from ray_jobs.cluster.ray_internals import LeanTrainer
 from ray_jobs.cluster.worker import run_worker
 from ray_jobs.planning.training_task import TrainingTask
 
@@ -33,18 +32,6 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
     "MALLOC_TOP_PAD_": "67108864",
 }
-
-
-class _Trainer(TorchTrainer):
-    """Without helpers of Ray Train that can do nothing here; each is a process of its own, which takes seconds."""
-
-    def _create_default_callbacks(self) -> list[object]:
-        needless = {"DatasetsCallback"}  # there are none of Ray's own datasets
-        if not get_dashboard_url():  # type: ignore[no-untyped-call]
-            # It asks the dashboard whether the controller lives; the run's end waits twelve seconds for its answer.
-            needless.add("PlacementGroupCleanerCallback")
-        callbacks = super()._create_default_callbacks()  # type: ignore[misc]  # Ray's annotations are of V1
-        return [callback for callback in callbacks if type(callback).__name__ not in needless]
 
 
 class Training:
@@ -73,7 +60,7 @@ class Training:
         self._error: ContinualMTError | None = None
         self._channel = Channel.open()
         self._outcome = _Outcome()
-        trainer = _Trainer(
+        trainer = LeanTrainer(
             run_worker,
             train_loop_config={"order": order, "channel": self._channel},
             scaling_config=ray.train.ScalingConfig(
@@ -172,7 +159,7 @@ class _Outcome:
         self._result: ray.train.Result | None = None
         self._error: BaseException | None = None
 
-    def run(self, trainer: TorchTrainer) -> None:
+    def run(self, trainer: LeanTrainer) -> None:
         try:
             self._result = trainer.fit()
         except BaseException as error:  # kept for the main thread, which raises it

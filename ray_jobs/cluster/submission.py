@@ -17,9 +17,9 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from continual_mt.errors import ClusterError
 from continual_mt.home import HOME_VARIABLE, Home
+from ray_jobs.cluster.ray_internals import NO_AGENT
 
 AGENT_SECONDS = 60
-NO_AGENT = "No available agent"
 PACKAGES = ("continual_mt", "registry", "ray_jobs", "dashboards")
 
 

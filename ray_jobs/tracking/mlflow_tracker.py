@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from continual_mt.home import Home
+from ray_jobs.tracking.mlflow_internals import limit_database_retries
 from registry.records.credentials import hidden
 
 if TYPE_CHECKING:
@@ -149,10 +150,8 @@ class Tracker:
 
 def _client(tracking: str) -> MlflowClient:
     from mlflow import MlflowClient
-    from mlflow.store.db import utils
 
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # A database that is down, too, is given up on in seconds: MLflow has no other way to say so.
-    utils.MAX_RETRY_COUNT = DATABASE_RETRIES
+    limit_database_retries(DATABASE_RETRIES)
     return MlflowClient(tracking_uri=tracking)

@@ -55,6 +55,7 @@ def test_exit_codes() -> None:
         "UnknownNameError": 2,
         "IncompatibleError": 2,
         "InputError": 2,
+        "MissingExtraError": 2,
         "FailureError": 1,
         "StorageError": 1,
         "CorruptionError": 1,

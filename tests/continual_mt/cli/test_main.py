@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shlex
 import signal
@@ -96,7 +97,7 @@ def test_every_verb_takes_a_home_and_json_where_it_prints_data(name: str) -> Non
 
 
 def test_version(run: Any) -> None:
-    assert run("--version").out == "continual-mt 0.1.0\n"
+    assert run("--version").out == f"continual-mt {importlib.metadata.version('continual-mt')}\n"
 
 
 def test_without_a_verb_the_help_is_shown_as_misuse(run: Any) -> None:

@@ -43,7 +43,7 @@ def add(run: Any, home: Path, corpus_files: Files) -> Any:
 
 
 def test_a_missing_file(add: Any, corpus_files: Files) -> None:
-    refused(add(train=("no.pt", corpus_files["en"])), "train.source: there is no file ", "no.pt")
+    refused(add(train=("no.pt", corpus_files["en"])), "train.source: file does not exist: ", "no.pt")
 
 
 def test_a_misaligned_corpus(add: Any, corpus_files: Files, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_several_mistakes_are_listed_at_once(add: Any) -> None:
 
 
 def test_a_setting_that_is_none(add: Any) -> None:
-    refused(add(set="workers"), "'workers' is not KEY=VALUE")
+    refused(add(set="workers"), "'workers': expected KEY=VALUE")
 
 
 def test_a_registry_that_is_not_there_is_not_made(run: Any, corpus_files: Files, tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_a_parent_with_a_mistake_makes_no_home(run: Any, corpus_files: Files, tm
     files = (corpus_files["es"], tmp_path / "no.en")
     refused(
         run("parent", "train", "--pair", "es-en", "--train", *files, "--dev", *files),
-        "train.target: there",
-        "dev.target: there",
+        "train.target: file does not exist",
+        "dev.target: file does not exist",
     )
     assert not (tmp_path / "continual-mt-home").exists()
 

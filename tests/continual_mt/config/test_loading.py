@@ -12,17 +12,17 @@ from continual_mt.errors import SpecError
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "a spec is a mapping of keys to values, such as 'pair: de-en'"),
-        (b"- a\n- b\n", "a spec is a mapping"),
-        (b"pair: [de", "is not YAML"),
-        (b"seed: 2020-13-45", "is not YAML"),
-        (b"seed: 1\ntraining: {}\nseed: 2", "is not YAML (seed stands there twice"),
-        (b"training: {updates: 1, updates: 2}", "is not YAML (updates stands there twice"),
-        (b"pair: !!python/object:os.system {}", "is not YAML"),
+        (b"", "expected a mapping of keys to values, such as 'pair: de-en'"),
+        (b"- a\n- b\n", "expected a mapping"),
+        (b"pair: [de", "invalid YAML"),
+        (b"seed: 2020-13-45", "invalid YAML"),
+        (b"seed: 1\ntraining: {}\nseed: 2", "invalid YAML (duplicate key seed"),
+        (b"training: {updates: 1, updates: 2}", "invalid YAML (duplicate key updates"),
+        (b"pair: !!python/object:os.system {}", "invalid YAML"),
         (b"\xff\xfe", "cannot be read"),
     ],
 )
-def test_what_is_no_spec(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_files_that_are_not_specs(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "spec.yaml"
     path.write_bytes(content)
     with pytest.raises(SpecError) as raised:
@@ -30,8 +30,8 @@ def test_what_is_no_spec(tmp_path: Path, content: bytes, problem: str) -> None:
     assert str(raised.value).startswith(f"{path}: one problem:\n  - {problem}")
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="one problem:\n  - there is no such file"):
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="one problem:\n  - file does not exist"):
         read_spec(AdditionSpec, tmp_path / "absent.yaml")
     with pytest.raises(SpecError, match="cannot be read"):
         read_spec(AdditionSpec, tmp_path)
@@ -57,17 +57,17 @@ def test_assignments() -> None:
     assert assignments([]) == {}
 
 
-def test_assignments_that_are_none() -> None:
+def test_invalid_assignments() -> None:
     with pytest.raises(SpecError) as raised:
         assignments(["updates", "=3", "a..b=1", ".a=1", "fine=1", "list=[1", "day=2020-13-45"])
     assert raised.value.origin == "--set"
     assert raised.value.problems == (
-        "'updates' is not KEY=VALUE, such as training.updates=1000",
-        "'=3' is not KEY=VALUE, such as training.updates=1000",
-        "'a..b=1' is not KEY=VALUE, such as training.updates=1000",
-        "'.a=1' is not KEY=VALUE, such as training.updates=1000",
-        "'list=[1': '[1' is not a value that YAML can read",
-        "'day=2020-13-45': '2020-13-45' is not a value that YAML can read",
+        "'updates': expected KEY=VALUE, such as training.updates=1000",
+        "'=3': expected KEY=VALUE, such as training.updates=1000",
+        "'a..b=1': expected KEY=VALUE, such as training.updates=1000",
+        "'.a=1': expected KEY=VALUE, such as training.updates=1000",
+        "'list=[1': '[1' is not valid YAML",
+        "'day=2020-13-45': '2020-13-45' is not valid YAML",
     )
 
 

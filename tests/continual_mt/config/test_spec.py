@@ -16,7 +16,7 @@ from continual_mt.data.corpora.tsv import TabSeparated
 from continual_mt.errors import SpecError
 from continual_mt.languages import Pair
 
-TestSpec.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test by its name
+TestSpec.__test__ = False  # type: ignore[attr-defined]  # its name looks like a test's
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def problems(kind: type[AdditionSpec | ParentSpec | SequenceSpec], folder: Path,
 
 
 def test_an_addition(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Paths count from the spec's folder, wherever the process is."""
+    """Paths are relative to the spec's folder, not to the working folder."""
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     spec = read_spec(AdditionSpec, write(folder, ADDITION))
     data = folder / "data"
@@ -121,10 +121,10 @@ colour: red
         "seed",
         "colour",
     }
-    assert f"train.target: there is no file {folder}/data/absent.en" in found
-    assert "dev: give exactly one of: source and target, tsv, catalogs" in found
-    assert any(re.match("training.speed: unknown key; there is: updates, batch_tokens, ", one) for one in found)
-    assert any(re.match("colour: unknown key; there is: pair, train, dev, tests, ", one) for one in found)
+    assert f"train.target: file does not exist: {folder}/data/absent.en" in found
+    assert "dev: expected exactly one of: source and target, tsv, catalogs" in found
+    assert any(re.match("training.speed: unknown key; expected one of: updates, batch_tokens, ", one) for one in found)
+    assert any(re.match("colour: unknown key; expected one of: pair, train, dev, tests, ", one) for one in found)
     assert "architecture: width: 100 does not fit 3 heads; expected a multiple of 6" in found
     assert "pair: 'de_en' is not a pair; expected SOURCE-TARGET, for example de-en or pt_BR-en" in found
 
@@ -137,14 +137,14 @@ training: {accumulate: 3}
 resources: {workers: 2}
 """
     assert problems(AdditionSpec, folder, text) == [
-        f"train.tsv: there is no file {folder}/absent.tsv",
+        f"train.tsv: file does not exist: {folder}/absent.tsv",
         "dev: missing",
         "resources: training.accumulate (3) must be a multiple of resources.workers (2), "
-        "so that an update is the same however many workers share it",
+        "so that updates do not depend on the number of workers",
     ]
 
 
-def test_a_storage_with_keys_in_it_is_refused_and_not_shown(folder: Path) -> None:
+def test_a_storage_url_with_a_secret_is_rejected_and_not_shown(folder: Path) -> None:
     text = ADDITION.replace("cpus: 1", "storage: 's3://me:hush@bucket/jobs'")
     (problem,) = problems(AdditionSpec, folder, text)
     assert problem.startswith("resources.storage: the URL holds a password or secret key")
@@ -154,10 +154,10 @@ def test_a_storage_with_keys_in_it_is_refused_and_not_shown(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("corpus", "problem"),
     [
-        ("{}", "give exactly one of: source and target, tsv, catalogs"),
-        ("{catalogs: train, tsv: data/test.tsv}", "give exactly one of"),
-        ("{source: data/train.de}", "give both source and target"),
-        ("{tsv: data/test.tsv, source_column: 1}", "source_column and target_column are the same"),
+        ("{}", "expected exactly one of: source and target, tsv, catalogs"),
+        ("{catalogs: train, tsv: data/test.tsv}", "expected exactly one of"),
+        ("{source: data/train.de}", "expected both source and target"),
+        ("{tsv: data/test.tsv, source_column: 1}", "source_column and target_column must differ"),
     ],
 )
 def test_a_corpus_is_of_one_kind(folder: Path, corpus: str, problem: str) -> None:
@@ -167,7 +167,7 @@ def test_a_corpus_is_of_one_kind(folder: Path, corpus: str, problem: str) -> Non
     assert found[0].startswith(f"train: {problem}")
 
 
-def test_what_is_on_record_may_name_files_that_have_gone() -> None:
+def test_a_spec_from_the_registry_may_name_deleted_files() -> None:
     assert TestSpec(pair="de-en", tsv=Path("/gone.tsv")).tsv == Path("/gone.tsv")
     assert CorpusSpec(tsv=Path("gone.tsv")).tsv == Path.cwd() / "gone.tsv"
 
@@ -189,7 +189,7 @@ additions:
 """
 
 
-def test_additions_inherit_what_they_do_not_say(folder: Path) -> None:
+def test_additions_inherit_defaults(folder: Path) -> None:
     first, second = read_spec(SequenceSpec, write(folder, SEQUENCE)).additions
     assert (first.pair, first.parent, first.seed, first.training.updates) == ("pt-en", "small", 7, 100)
     assert (second.pair, second.parent, second.seed, second.training.updates) == ("es-de", "small", 8, 50)
@@ -202,13 +202,16 @@ def test_additions_inherit_what_they_do_not_say(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("  - pair: pt-en", "  - pair: es-de"), ["additions: es-de stands there more than once"]),
-        (("    seed: 8", "    parent: large"), ["additions: every addition of a sequence is to its parent, small"]),
+        (("  - pair: pt-en", "  - pair: es-de"), ["additions: es-de is listed more than once"]),
+        (("    seed: 8", "    parent: large"), ["additions: expected the sequence's parent, small, in every addition"]),
         (
             ("  - pair: pt-en", "  - pt-en"),
-            ["additions 1: it has keys of its own: pair, train, dev, tests, training, seed, "],
+            ["additions 1: expected a mapping with the keys pair, train, dev, tests, training, seed, "],
         ),
-        (("seed: 7", "sed: 7"), ["additions 1, 2.sed: unknown key (did you mean seed?); there is: pair, train, dev, "]),
+        (
+            ("seed: 7", "sed: 7"),
+            ["additions 1, 2.sed: unknown key (did you mean seed?); expected one of: pair, train, dev, "],
+        ),
         (("parent: small", ""), ["parent: missing"]),
         (("    seed: 8", "    seed: -8"), ["additions 2.seed: Input should be greater than or equal to 0"]),
         (("workers: 2", "workers: 3"), ["additions 1, 2.resources: training"]),
@@ -225,26 +228,26 @@ def test_problems_of_a_sequence(folder: Path, change: tuple[str, str], expected:
     [
         (
             {"training": {"update": 20}},
-            "training.update: unknown key (did you mean updates?); there is: updates, ",
+            "training.update: unknown key (did you mean updates?); expected one of: updates, ",
         ),
-        ({"training": 20}, "training: it has keys of its own: updates, batch_tokens, "),
+        ({"training": 20}, "training: expected a mapping with the keys updates, batch_tokens, "),
         (
             {"architecture": {"widht": 8}},
-            "architecture.widht: unknown key (did you mean width?); there is: family, ",
+            "architecture.widht: unknown key (did you mean width?); expected one of: family, ",
         ),
-        ({"vocabulary": 600}, "vocabulary: it has keys of its own: source, target"),
+        ({"vocabulary": 600}, "vocabulary: expected a mapping with the keys source, target"),
         (
             {"tests": [{"pear": "de-en"}]},
-            "tests 1.pear: unknown key (did you mean pair?); there is: source, ",
+            "tests 1.pear: unknown key (did you mean pair?); expected one of: source, ",
         ),
-        ({"modle": {}}, "modle: unknown key; there is: pair, train, dev, "),
+        ({"modle": {}}, "modle: unknown key; expected one of: pair, train, dev, "),
         (
             {"training": {"learning_rates": {"crossattention": 1}}},
             "training.learning_rates.crossattention: Input should be 'source', 'encoder'",
         ),
     ],
 )
-def test_a_key_that_there_is_not_is_answered_with_those_that_there_are(values: Any, expected: str) -> None:
+def test_an_unknown_key_is_reported_with_the_valid_ones(values: Any, expected: str) -> None:
     with pytest.raises(SpecError) as caught:
         validate(ParentSpec, values, origin="the test", base=None)
     assert any(problem.startswith(expected) for problem in caught.value.problems), caught.value.problems
@@ -256,7 +259,7 @@ def test_replay(folder: Path) -> None:
     assert read_spec(SequenceSpec, write(folder, f"replay: 0.25\n{shared}")).replay == 0.25
     assert read_spec(SequenceSpec, write(folder, f"replay: 0\n{SEQUENCE}")).replay == 0
     assert problems(SequenceSpec, folder, f"replay: 0.25\n{SEQUENCE}") == [
-        "replay: the mode separate forgets nothing; set mode: shared, or leave replay out"
+        "replay: only the mode shared replays. Fix: set mode: shared, or remove replay"
     ]
     for share, problem in (("1", "less than 1"), ("-0.1", "greater than or equal to 0"), (".nan", "less than 1")):
         (found,) = problems(SequenceSpec, folder, f"replay: {share}\n{shared}")
@@ -268,7 +271,7 @@ def test_replay(folder: Path) -> None:
 
 def test_a_sequence_without_additions(folder: Path) -> None:
     text = "name: none\nparent: small\nadditions: []\n"
-    assert problems(SequenceSpec, folder, text) == ["additions: there is none; name at least one"]
+    assert problems(SequenceSpec, folder, text) == ["additions: empty; expected at least one addition"]
     assert problems(SequenceSpec, folder, text.replace("[]", "3")) == [
         "additions: Input should be a valid tuple, not 3"
     ]

@@ -34,13 +34,13 @@ def test_a_process_that_is_killed_is_named_and_the_others_end() -> None:
         time.sleep(60)
         return batch
 
-    with pytest.raises(ProcessError, match=r"ended with -9, of too little memory perhaps; ask for fewer processes, or"):
+    with pytest.raises(ProcessError, match=r"exit code -9 \(killed, possibly for lack of memory\) before .*\. Fix: "):
         list(shared_out(work, [[0], [1]], 2))
     assert multiprocessing.active_children() == []
 
 
-def test_a_process_that_is_asked_to_end_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
-    """As all of a group are by ``timeout``; what the first one does about it is not theirs."""
+def test_a_process_that_is_terminated_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """``timeout`` terminates a whole group; the handler of the first process must not run in the others."""
 
     def work(batch: list[int]) -> list[int]:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -48,7 +48,9 @@ def test_a_process_that_is_asked_to_end_ends_without_a_word(capfd: pytest.Captur
 
     before = signal.signal(signal.SIGTERM, lambda number, frame: print("the first one's handler", file=sys.stderr))
     try:
-        with pytest.raises(ProcessError, match=r"ended with -15; ask for fewer processes, or for smaller batches$"):
+        with pytest.raises(
+            ProcessError, match=r"exit code -15 before .*\. Fix: use fewer processes, or smaller batches$"
+        ):
             list(shared_out(work, [[0], [1]], 2))
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -59,12 +61,12 @@ def test_an_error_in_a_process_is_an_error(capfd: pytest.CaptureFixture[str]) ->
     def work(batch: list[int]) -> int:
         return 1 // batch[0]
 
-    with pytest.raises(ProcessError, match="ended with 1"):
+    with pytest.raises(ProcessError, match="ended with exit code 1 before"):
         list(shared_out(work, [[1], [0]], 2))
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
-def test_who_stops_listening_leaves_nobody_at_work() -> None:
+def test_a_consumer_that_leaves_early_leaves_no_process_running() -> None:
     def work(batch: list[int]) -> list[int]:
         time.sleep(60 * batch[0])
         return batch
@@ -75,8 +77,8 @@ def test_who_stops_listening_leaves_nobody_at_work() -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_an_interruption_is_the_first_processs_business() -> None:
-    """A terminal sends it to all of them; work that is done comes back all the same."""
+def test_an_interruption_is_left_to_the_first_process() -> None:
+    """A terminal sends it to all of them; results that are done are still returned."""
 
     def work(batch: list[int]) -> list[int]:
         os.kill(os.getpid(), signal.SIGINT)
@@ -86,20 +88,20 @@ def test_an_interruption_is_the_first_processs_business() -> None:
 
 
 def test_a_process_that_cannot_start_is_named_and_the_others_end() -> None:
-    """As where a user may have no more of them."""
+    """As where a limit on a user's processes or files is reached."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     open_files = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_files) + 8, before[1]))
     try:
-        with pytest.raises(ProcessError, match=r"process \d+ of 100 cannot start: .*; ask for fewer processes$"):
+        with pytest.raises(ProcessError, match=r"process \d+ of 100: cannot start \(.*\)\. Fix: use fewer processes$"):
             list(shared_out(lambda batch: time.sleep(60), [[i] for i in range(100)], 100))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert multiprocessing.active_children() == []
 
 
-def test_those_whose_first_process_is_killed_end_with_the_batch_they_are_at(tmp_path: Path) -> None:
-    """Nothing else tells them: a killed process has no last words."""
+def test_processes_end_after_their_batch_when_the_first_process_is_killed(tmp_path: Path) -> None:
+    """A killed process cannot end the others itself."""
     said = tmp_path / "said"
 
     def work(batch: list[int]) -> list[int]:
@@ -119,7 +121,7 @@ def test_those_whose_first_process_is_killed_end_with_the_batch_they_are_at(tmp_
     first.kill()
     first.join()
     while any(Path(f"/proc/{member}").exists() and _state(member) != "Z" for member in members):
-        assert time.monotonic() < deadline, "a process outlived the one that it worked for"
+        assert time.monotonic() < deadline, "a process outlived the first one"
         time.sleep(0.05)
     assert len(_lines(said)) < 10_000
 

@@ -4,20 +4,21 @@ import pytest
 import torch
 
 from continual_mt.model import linear as linear_module
-from continual_mt.model.linear import CAN_PREPACK, MIN_ROWS, linear, prepacked_weights
+from continual_mt.model.linear import MIN_ROWS, linear, prepacked_weights
+from continual_mt.model.torch_internals import HAS_PACKED_WEIGHTS, packed
 
 
 @pytest.fixture
 def packed_shapes(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     """The shapes of the weights that were packed, in order."""
     shapes: list[torch.Size] = []
-    prepack = linear_module._prepack
+    prepack = packed
 
     def record(weight: torch.Tensor) -> torch.Tensor:
         shapes.append(weight.shape)
         return prepack(weight)
 
-    monkeypatch.setattr(linear_module, "_prepack", record)
+    monkeypatch.setattr(linear_module, "packed", record)
     return shapes
 
 
@@ -31,7 +32,7 @@ def test_packed_weights_give_the_same_products(packed_shapes: list[torch.Size]) 
         with prepacked_weights(MIN_ROWS):
             for _ in range(2):
                 torch.testing.assert_close(linear(rows, weight, bias), plain)
-    assert packed_shapes == [weight.shape] * (3 if CAN_PREPACK else 0)
+    assert packed_shapes == [weight.shape] * (3 if HAS_PACKED_WEIGHTS else 0)
 
 
 @torch.no_grad()
@@ -47,7 +48,7 @@ def test_few_rows_or_other_dtypes_are_not_packed(packed_shapes: list[torch.Size]
         linear(torch.ones(MIN_ROWS - 1, 24), weight, bias)
         assert packed_shapes == []
         linear(torch.ones(MIN_ROWS, 24), weight, bias)
-    assert len(packed_shapes) == int(CAN_PREPACK)
+    assert len(packed_shapes) == int(HAS_PACKED_WEIGHTS)
 
 
 def test_weights_are_not_packed_while_gradients_are_recorded(packed_shapes: list[torch.Size]) -> None:

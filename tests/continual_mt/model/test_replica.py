@@ -8,6 +8,15 @@ def small_model() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 2), nn.ModuleList(), nn.LayerNorm(2)).eval()
 
 
+def test_pytorch_keeps_parameters_and_children_in_two_dictionaries() -> None:
+    module = small_model()
+    assert module.__dict__["_modules"] == dict(module.named_children())
+    linear = module[0]
+    assert isinstance(linear, nn.Linear)
+    assert linear.__dict__["_parameters"] == {"weight": linear.weight, "bias": linear.bias}
+    assert isinstance(linear.__dict__["_forward_hooks"], dict)
+
+
 def test_a_replica_uses_the_given_tensors() -> None:
     expected = nn.Sequential(nn.Linear(3, 2), nn.Identity(), nn.LayerNorm(2))
     tensors = {name: tensor.clone() for name, tensor in expected.state_dict().items()}

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray.train
 
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import CorpusError
 from ray_jobs.cluster.connection import Share
 from ray_jobs.cluster.progress_actor import ProgressUpdate
-from ray_jobs.cluster.ray_trainer import Training, TrainingMonitor, _Trainer
-from ray_jobs.cluster.worker import run_worker
+from ray_jobs.cluster.ray_trainer import Training, TrainingMonitor
 from ray_jobs.planning.resolve import ResolvedJob, resolve
 from ray_jobs.planning.training_task import TrainingTask
 from registry import Registry
@@ -50,17 +48,3 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
     assert not watch.stopping
     notes = [note for news in heard for note in news.notes]
     assert sum("starts" in note for note in notes) == 1
-
-
-def test_of_ray_trains_helpers_those_are_left_out_that_can_do_nothing(
-    ray_cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    trainer = _Trainer(run_worker, run_config=ray.train.RunConfig(storage_path=str(tmp_path)))
-
-    def helpers() -> set[str]:
-        return {type(callback).__name__ for callback in trainer._create_default_callbacks()}
-
-    all_of_them = {type(callback).__name__ for callback in super(_Trainer, trainer)._create_default_callbacks()}
-    assert all_of_them - helpers() == {"DatasetsCallback"}
-    monkeypatch.setenv("RAY_OVERRIDE_DASHBOARD_URL", "")  # as on a cluster without a dashboard
-    assert all_of_them - helpers() == {"DatasetsCallback", "PlacementGroupCleanerCallback"}

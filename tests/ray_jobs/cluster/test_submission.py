@@ -17,7 +17,8 @@ import pytest
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import ClusterError
 from continual_mt.home import Home
-from ray_jobs.cluster.submission import NO_AGENT, submit
+from ray_jobs.cluster.ray_internals import NO_AGENT
+from ray_jobs.cluster.submission import submit
 from ray_jobs.execution.work import Outcome
 from registry import Registry
 

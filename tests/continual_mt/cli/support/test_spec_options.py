@@ -29,7 +29,7 @@ def test_settings_reach_every_key(given: dict[str, object]) -> None:
     assert (spec.training.updates, spec.resources.workers, spec.architecture.width) == (7, 2, 32)
 
 
-def test_options_override_the_file_and_paths_count_from_where_they_are_written(
+def test_options_override_the_file_and_paths_are_relative_to_where_they_are_written(
     tmp_path: Path, corpus_files: dict[str, Path]
 ) -> None:
     folder = tmp_path / "specs"
@@ -45,7 +45,7 @@ def test_options_override_the_file_and_paths_count_from_where_they_are_written(
     assert spec.dev.tsv == folder / "rows.tsv"
 
 
-def test_all_that_is_wrong_is_listed(given: dict[str, object]) -> None:
+def test_all_problems_are_listed(given: dict[str, object]) -> None:
     with pytest.raises(SpecError) as caught:
         build(ParentSpec, None, given | {"pair": "es-qqq1", "dev": None}, ["training.updates=0", "colour=red"])
     problems = "\n".join(caught.value.problems)
@@ -55,23 +55,23 @@ def test_all_that_is_wrong_is_listed(given: dict[str, object]) -> None:
         assert part in problems
 
 
-def test_files_and_a_tsv_at_once_are_refused(given: dict[str, object], corpus_files: dict[str, Path]) -> None:
+def test_files_together_with_a_tsv_are_rejected(given: dict[str, object], corpus_files: dict[str, Path]) -> None:
     both = corpus((corpus_files["es"], corpus_files["en"]), corpus_files["en"])
-    with pytest.raises(SpecError, match="train: give exactly one of: source and target, tsv, catalogs"):
+    with pytest.raises(SpecError, match="train: expected exactly one of: source and target, tsv, catalogs"):
         build(ParentSpec, None, given | {"train": both}, None)
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "there is no such file"),
+        (None, "file does not exist"),
         (b"\xff", "cannot be read"),
-        (b"a: [", "is not YAML"),
-        (b"a: 2026-13-45", "is not YAML"),
-        (b"- pair", "a spec is a mapping"),
+        (b"a: [", "invalid YAML"),
+        (b"a: 2026-13-45", "invalid YAML"),
+        (b"- pair", "expected a mapping"),
     ],
 )
-def test_a_file_that_is_no_spec(tmp_path: Path, content: bytes | None, problem: str) -> None:
+def test_a_file_that_is_not_a_spec(tmp_path: Path, content: bytes | None, problem: str) -> None:
     file = tmp_path / "spec.yaml"
     if content is not None:
         file.write_bytes(content)
