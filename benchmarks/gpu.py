@@ -212,7 +212,10 @@ def translation(bench: Bench, model: PairModel, sentences: Sequence[str]) -> tup
 
     size, answers = best(TOKENS, search)
     their_size, their_answers = best(SENTENCES, lambda size: generate(sources, 1, size))
-    runs = {OURS: partial(search, size), THEIRS: lambda: generate(sources, 1, their_size)}
+    runs: dict[str, Callable[[], object]] = {
+        OURS: partial(search, size),
+        THEIRS: lambda: generate(sources, 1, their_size),
+    }
     same = sum(one == other for one, other in zip(answers, their_answers, strict=True)) / len(sources)
     return interleaved(runs, bench.rounds), same
 
