@@ -11,7 +11,7 @@ from continual_mt.artifacts.recipe import Recipe
 from continual_mt.evaluation import significance
 from continual_mt.inference.assembly import assemble
 from ray_jobs.console import Display
-from ray_jobs.tracking.describe import Registered
+from ray_jobs.tracking.lineage import Registered
 from registry import ModuleRecord, ParentRecord, Registry, ScoreRecord
 from registry.queries.recipe_resolver import RecipeResolver
 

@@ -13,9 +13,10 @@ from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, merge
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
-from ray_jobs.planning.resolve import ReplayedPair, ResolvedCorpus, ResolvedJob, architecture_of, read_corpus
-from ray_jobs.tracking.describe import Registered, name_of
+from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
+from ray_jobs.tracking.lineage import Registered, name_of
 from registry import CorpusRecord, ModuleRecord, ParentRecord, Registry
+from registry.corpora import ResolvedCorpus, read_corpus
 
 # What a record's spec has beside the keys of a spec file.
 BESIDE = ("environment", "start", "replay", "replayed")

@@ -70,13 +70,19 @@ Settings = Annotated[
         help="Any key of the spec, such as training.updates=2000 or resources.workers=2. May be repeated.",
     ),
 ]
-Again = Annotated[bool, typer.Option("--again", help="Train finished work anew.")]
+Again = Annotated[bool, typer.Option("--again", help="Train finished work a second time.")]
 Address = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
         help="A Ray cluster: auto, HOST:PORT or ray://… to drive it from here, http://HOST:8265 to submit a job to it."
         "  [default: RAY_ADDRESS, else Ray is started here]",
+    ),
+]
+InProcess = Annotated[
+    bool,
+    typer.Option(
+        "--in-process", help="Train in this process, with one worker and without Ray; RAY_ADDRESS is then ignored."
     ),
 ]
 
