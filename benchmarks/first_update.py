@@ -1,7 +1,7 @@
-"""From a spec to the first update: with a cluster that the job starts, with one that is there, and without Ray.
+"""From a spec to the first update: in the process, on a cluster that the job starts, on one that exists, without jobs.
 
-An untrained parent gets a new source language, whose text a job before tokenized. The job is told to do one update,
-and says so when it has scored one sentence and kept a checkpoint.
+An untrained parent gets a new source language, whose text an earlier job tokenized. The job does one update, and
+reports it after it has scored one sentence and written a checkpoint.
 
     python -m benchmarks.first_update --train train.fr train.en
 """
@@ -37,7 +37,8 @@ from registry import Lineage, Registry
 
 PARENT = Pair("de", "en")
 MOMENTS = {"a worker is there": r"worker \d+ on \w+: starts", "first update": r"update 1 of 1 "}
-OWN, THERE, WITHOUT = "a cluster of its own", "a cluster that is there", "no Ray, from its imports on"
+IN_PROCESS, OWN, THERE = "in the process", "on a cluster that it starts", "on a cluster that exists"
+WITHOUT = "only the training loop, from its imports on"
 # A token of this benchmark's own, so that it touches no other.
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -74,9 +75,9 @@ def spec(workload: Workload) -> dict[str, object]:
     }
 
 
-def job(path: Path, home: Path, address: str) -> dict[str, float]:
-    """Seconds from the start of a job's process to what it says."""
-    command = [sys.executable, "-m", "ray_jobs.add_language", str(path), "--home", str(home), "--address", address]
+def job(path: Path, home: Path, *where: str) -> dict[str, float]:
+    """Seconds from the start of a job's process to each moment that it reports."""
+    command = [sys.executable, "-m", "ray_jobs.add_language", str(path), "--home", str(home), *where]
     started, found = time.perf_counter(), {}
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen([*command, "--again"], stdout=nothing, stderr=pipe, text=True, env=ENVIRONMENT) as process:
@@ -130,10 +131,11 @@ def measure(workload: Workload, folder: Path, port: int, times: int) -> dict[str
     home, path = folder / "home", folder / "spec.json"
     write_parent(workload, home)
     path.write_text(json.dumps(spec(workload)))
-    job(path, home, "local")
-    found = {OWN: median(times, lambda: job(path, home, "local"))}
+    job(path, home, "--in-process")
+    found = {IN_PROCESS: median(times, lambda: job(path, home, "--in-process"))}
+    found[OWN] = median(times, lambda: job(path, home, "--address", "local"))
     with cluster(port) as address:
-        found[THERE] = median(times, lambda: job(path, home, address))
+        found[THERE] = median(times, lambda: job(path, home, "--address", address))
     return found | {WITHOUT: median(times, without)}
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from continual_mt.config.spec import Resources
 from continual_mt.errors import ContinualMTError
 from continual_mt.training.progress import Report
 
 if TYPE_CHECKING:  # the progress actor is a separate process, which needs no PyTorch
     from continual_mt.artifacts.recipe import Recipe
+    from continual_mt.config.spec import Resources
     from continual_mt.training.checkpoint import Checkpoint
     from continual_mt.training.environment import Environment
     from ray_jobs.console import Display

@@ -105,7 +105,8 @@ class LocalTraining:
 
     def poll(self, stop: threading.Event, seconds: float) -> bool:
         """Train to the end, or until ``stop`` is set; return True."""
-        if self.ended:
+        if self.ended or stop.is_set():
+            self.ended = True
             return True
         self._stop = stop
         threads = torch.get_num_threads()

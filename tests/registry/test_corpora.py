@@ -9,32 +9,32 @@ from pathlib import Path
 import pytest
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.config.spec import TestSpec
+from continual_mt.config import spec as specs
 from continual_mt.data.corpora.parallel_files import TextFiles
 from registry import CorpusRecord, Lineage, Registry
 from registry.corpora import known_tests, read_test, with_text
 
 
 @pytest.fixture
-def spec(tmp_path: Path) -> TestSpec:
+def spec(tmp_path: Path) -> specs.TestSpec:
     (tmp_path / "test.fr").write_text("une ligne\n\nune autre\n")
     (tmp_path / "test.en").write_text("one line\n\nanother line\n")
-    return TestSpec(pair="fr-en", name="lines", source=tmp_path / "test.fr", target=tmp_path / "test.en")
+    return specs.TestSpec(pair="fr-en", name="lines", source=tmp_path / "test.fr", target=tmp_path / "test.en")
 
 
-def lineage_of(spec: TestSpec, *records: CorpusRecord) -> Lineage:
+def lineage_of(spec: specs.TestSpec, *records: CorpusRecord) -> Lineage:
     values = {"tests": [spec.model_dump(mode="json")]}
     return Lineage(corpora=tuple(("test", record) for record in records), spec=values, code_version="0.1.0")
 
 
-def test_a_test_set_keeps_every_line(spec: TestSpec, tmp_path: Path) -> None:
+def test_a_test_set_keeps_every_line(spec: specs.TestSpec, tmp_path: Path) -> None:
     test = read_test(spec, tmp_path)
     assert test.sources == ("une ligne", "", "une autre")
     assert test.references == ("one line", "", "another line")
     assert (test.name, test.record.sentences, test.record.skipped) == ("lines", 2, 1)
 
 
-def test_a_test_set_is_read_once(spec: TestSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_set_is_read_once(spec: specs.TestSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, calls = TextFiles.read, []
 
     def counted(corpus: TextFiles) -> object:
@@ -47,7 +47,7 @@ def test_a_test_set_is_read_once(spec: TestSpec, tmp_path: Path, monkeypatch: py
 
 
 def test_earlier_test_sets_come_from_the_text_that_the_registry_keeps(
-    make_parent: Callable[..., Parent], spec: TestSpec, tmp_path: Path
+    make_parent: Callable[..., Parent], spec: specs.TestSpec, tmp_path: Path
 ) -> None:
     """Their files are gone; each is there once."""
     with Registry.open(tmp_path / "home", create=True) as registry:
@@ -65,7 +65,9 @@ def test_earlier_test_sets_come_from_the_text_that_the_registry_keeps(
         assert with_text(registry, test) == kept
 
 
-def test_a_test_set_whose_text_was_not_kept_is_read_from_its_files_or_reported(spec: TestSpec, tmp_path: Path) -> None:
+def test_a_test_set_whose_text_was_not_kept_is_read_from_its_files_or_reported(
+    spec: specs.TestSpec, tmp_path: Path
+) -> None:
     with Registry.open(tmp_path / "home", create=True) as registry:
         said: list[str] = []
         without_text, unlisted = lineage_of(spec, read_test(spec, tmp_path).record), lineage_of(spec)

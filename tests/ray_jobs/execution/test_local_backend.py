@@ -87,7 +87,7 @@ def test_several_workers_of_a_later_addition_are_refused(
     additions = [addition_values("pt-en"), addition_values("es-de", resources={"workers": 2})]
     with Driver(Home(home), in_process=True) as driver:
         with pytest.raises(
-            SpecError, match="es-de xattn in the process: one problem:\n  - resources.workers: 2 workers"
+            SpecError, match=r"es-de xattn in the process: one problem:\n  - resources\.workers: 2 workers"
         ):
             add_sequence(driver, sequence_spec(additions=additions))
         assert driver.registry.sequences() == []
@@ -148,6 +148,18 @@ def test_a_stopped_training_continues_where_it_was(task: TrainingTask, tmp_path:
     assert found.progress == expected.progress
     for name, tensor in expected.best.items():
         assert torch.equal(found.best[name], tensor), name
+
+
+def test_what_is_stopped_before_it_began_is_not_begun(task: TrainingTask, tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    checkpoints = RunCheckpoints(str(tmp_path / "storage"), "run")
+    updates: list[ProgressUpdate] = []
+    training = LocalBackend().start(task, checkpoints, Share(1, 1, 0), 0, updates.append)
+    assert training.poll(stop, 0.0)
+    assert updates == []
+    with pytest.raises(StoppedError, match="stopped before the first update; start the same job again"):
+        training.checkpoint()
 
 
 def test_what_training_fails_with_is_raised_when_its_result_is_asked_for(
