@@ -1,7 +1,7 @@
-"""The time from a spec to the first update: with a new cluster, with a running cluster, and without Ray.
+"""From a spec to the first update: in the process, on a cluster that the job starts, on one that exists, without jobs.
 
-A source language, whose text an earlier job has tokenized, is added to an untrained parent. The job does one update; it
-reports the update after it has scored one sentence and saved a checkpoint.
+An untrained parent gets a new source language, whose text an earlier job tokenized. The job does one update, and
+reports it after it has scored one sentence and written a checkpoint.
 
     python -m benchmarks.first_update --train train.fr train.en
 """
@@ -37,12 +37,9 @@ from registry import Lineage, Registry
 
 PARENT = Pair("de", "en")
 MOMENTS = {"a worker is there": r"worker \d+ on \w+: starts", "first update": r"update 1 of 1 "}
-NEW_CLUSTER, RUNNING_CLUSTER, WITHOUT_RAY = (
-    "a cluster of its own",
-    "a cluster that is there",
-    "no Ray, from its imports on",
-)
-# A new token, so that the benchmark cannot connect to another cluster.
+IN_PROCESS, NEW_CLUSTER, RUNNING_CLUSTER = "in the process", "on a cluster that it starts", "on a cluster that exists"
+WITHOUT_JOBS = "only the training loop, from its imports on"
+# A token of this benchmark's own, so that it touches no other.
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -78,9 +75,9 @@ def spec(workload: Workload) -> dict[str, object]:
     }
 
 
-def run_job(path: Path, home: Path, address: str) -> dict[str, float]:
-    """Run a job; returns the seconds from its start to each of the MOMENTS in its output."""
-    command = [sys.executable, "-m", "ray_jobs.add_language", str(path), "--home", str(home), "--address", address]
+def run_job(path: Path, home: Path, *where: str) -> dict[str, float]:
+    """Seconds from the start of a job's process to each moment that it reports."""
+    command = [sys.executable, "-m", "ray_jobs.add_language", str(path), "--home", str(home), *where]
     started, seconds = time.perf_counter(), {}
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen([*command, "--again"], stdout=nothing, stderr=pipe, text=True, env=ENVIRONMENT) as process:
@@ -125,7 +122,7 @@ def median(times: int, measure_once: Callable[[], dict[str, float]]) -> dict[str
 
 
 def measure(workload: Workload, folder: Path, port: int, times: int) -> dict[str, dict[str, float]]:
-    def without_ray() -> dict[str, float]:
+    def without_jobs() -> dict[str, float]:
         figures = run(contestants(None)[0], folder, ["--updates", str(WARM_UP + 1), "--scope", "xattn"])
         first = figures["seconds_to_first_update"]
         assert first is not None  # our own contestant always measures it
@@ -134,11 +131,12 @@ def measure(workload: Workload, folder: Path, port: int, times: int) -> dict[str
     home, path = folder / "home", folder / "spec.json"
     write_parent(workload, home)
     path.write_text(json.dumps(spec(workload)))
-    run_job(path, home, "local")
-    seconds = {NEW_CLUSTER: median(times, lambda: run_job(path, home, "local"))}
+    run_job(path, home, "--in-process")
+    seconds = {IN_PROCESS: median(times, lambda: run_job(path, home, "--in-process"))}
+    seconds[NEW_CLUSTER] = median(times, lambda: run_job(path, home, "--address", "local"))
     with cluster(port) as address:
-        seconds[RUNNING_CLUSTER] = median(times, lambda: run_job(path, home, address))
-    return seconds | {WITHOUT_RAY: median(times, without_ray)}
+        seconds[RUNNING_CLUSTER] = median(times, lambda: run_job(path, home, "--address", address))
+    return seconds | {WITHOUT_JOBS: median(times, without_jobs)}
 
 
 def main() -> None:

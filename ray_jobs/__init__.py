@@ -1,4 +1,4 @@
-"""Training jobs on Ray: parents, additions and sequences of additions, tracked by MLflow, resumed where they stood."""
+"""Training jobs: parents, additions and sequences, on Ray or in this process, tracked by MLflow and resumable."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ray_jobs.driver import Driver
     from ray_jobs.entrypoint import add
-    from ray_jobs.execution.work import Outcome
+    from ray_jobs.execution.job import Outcome
     from ray_jobs.sequence import add_sequence
 
 __all__ = ["Driver", "Outcome", "add", "add_sequence"]
 
 _PLACES = {
     "Driver": "ray_jobs.driver",
-    "Outcome": "ray_jobs.execution.work",
+    "Outcome": "ray_jobs.execution.job",
     "add": "ray_jobs.entrypoint",
     "add_sequence": "ray_jobs.sequence",
 }
 
 
 def __getattr__(name: str) -> object:
-    # Imported when asked for: Ray takes seconds to import, and scoring or resolving a spec needs none of it.
+    # Imported on first use: PyTorch and Ray take seconds to import, and resolving a spec needs neither.
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)

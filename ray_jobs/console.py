@@ -1,4 +1,4 @@
-"""What a driver shows while it works: progress bars on a terminal, lines in a log."""
+"""The progress of a driver: bars on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINE_SECONDS = 30.0
 
 
 class Display:
-    """Writes to standard error, so that standard output is left to what was asked for."""
+    """Writes to standard error; standard output is for results."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -26,7 +26,7 @@ class Display:
 
     @contextmanager
     def training(self, title: str, updates: int) -> Iterator[Callable[[ProgressReport], None]]:
-        """A bar over updates; development scores are lines of their own. Yields what takes the reports."""
+        """Show a bar over updates, and each development score as a line. Yields a function that takes reports."""
         started = time.monotonic()
         spoken = started
         with self._bar(title, updates) as advance:
@@ -52,13 +52,13 @@ class Display:
 
     @contextmanager
     def counting(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar over things done, such as sentences translated."""
+        """Show a bar over items, such as sentences. Yields a function that takes how many are done."""
         with self._bar(title, total) as advance:
             yield lambda done: advance(done, "")
 
     @contextmanager
     def _bar(self, title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-        """A bar among those that are there already, which may go before or after it."""
+        """A bar beside existing ones, in any order of their ends."""
         progress = self._progress = self._progress or self._started()
         task = progress.add_task(title, total=total, note="")
         try:

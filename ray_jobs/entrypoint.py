@@ -1,4 +1,4 @@
-"""Running a spec file: what ``python -m ray_jobs.…`` does, and the same from Python."""
+"""Running a spec file: the command line of ``python -m ray_jobs.…``, and the same from Python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import ContinualMTError, SpecError
 from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home, expanded
 from ray_jobs.driver import Driver
-from ray_jobs.execution.work import Outcome
+from ray_jobs.execution.job import Outcome
 
 INSIDE_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in the environment of a submitted job's driver."""
@@ -28,22 +28,24 @@ def add(
     home: str | Path | None = None,
     address: str | None = None,
     again: bool = False,
+    in_process: bool = False,
 ) -> Outcome:
-    """Add a language: the spec as a file, as a mapping of its keys, or ready made.
+    """Add a language. The spec is a file, a mapping of its keys, or an AdditionSpec.
 
-    Raises MisuseError before anything is trained or written, FailureError when the work could not be finished; called
-    again with the same spec it goes on where it was.
+    Trains on Ray (see `Driver`), or with ``in_process`` in this process, without Ray. Raises MisuseError before
+    anything is trained or written, FailureError if the work could not be finished; called again with the same spec it
+    continues from its last checkpoint.
     """
     if isinstance(spec, Path):
         spec = read_spec(AdditionSpec, spec)
     elif not isinstance(spec, AdditionSpec):
         spec = validate(AdditionSpec, dict(spec), origin="the spec", base=Path.cwd())
-    with Driver(Home.resolve(home), address=address, again=again) as driver:
+    with Driver(Home.resolve(home), address=address, again=again, in_process=in_process) as driver:
         return driver.add_language(spec)
 
 
 def require_absolute_home(home: str | None) -> Home:
-    """The home; inside a submitted job it must be absolute, since the working folder is a copy that is thrown away.
+    """The home; inside a submitted job it must be absolute, since the working folder is a temporary copy.
 
     Raises SpecError otherwise.
     """
@@ -70,12 +72,16 @@ def command(program: str, description: str, run: Callable[[Driver, Path], list[O
     parser.add_argument("spec", type=Path, help="a YAML file")
     parser.add_argument("--home", help=f"folder that holds everything (default: {HOME_VARIABLE}, ./continual-mt-home)")
     parser.add_argument("--address", help="a Ray cluster (default: RAY_ADDRESS, else Ray is started here)")
-    parser.add_argument("--again", action="store_true", help="train finished work anew")
+    parser.add_argument(
+        "--in-process", action="store_true", help="train in this process, without Ray; RAY_ADDRESS is then ignored"
+    )
+    parser.add_argument("--again", action="store_true", help="train finished work a second time")
     arguments = parser.parse_args()
     terminate_like_interrupt()
     try:
         home = require_absolute_home(arguments.home)
-        with Driver(home, address=arguments.address, again=arguments.again) as driver:
+        options = {"again": arguments.again, "in_process": arguments.in_process}
+        with Driver(home, address=arguments.address, **options) as driver:
             outcomes = run(driver, arguments.spec)
     except ContinualMTError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -88,7 +94,7 @@ def command(program: str, description: str, run: Callable[[Driver, Path], list[O
 
 
 def terminate_like_interrupt() -> None:
-    """Let SIGTERM unwind the program as Ctrl-C does, so that leases are given back and clusters shut down."""
+    """Let SIGTERM unwind the program as Ctrl-C does, so that leases are released and clusters shut down."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from continual_mt.cli.support import options, spec_options
-from continual_mt.cli.support.run_job import Job
+from continual_mt.cli.support.run_job import JobCommand
 
 EPILOG = options.examples(
     "continual-mt add de-en --parent fr-en --train train.de train.en --dev val.de val.en --test test.de test.en",
     "continual-mt add fr-cs --train-tsv train.tsv.gz --dev-tsv val.tsv --set vocabulary=4000",
+    "continual-mt add --spec de-en.yaml --in-process",
     "continual-mt add --spec de-en.yaml --address http://cluster:8265 --home /data/home",
 )
 
@@ -36,13 +37,14 @@ def add(
     spec: options.SpecFile = None,
     again: options.Again = False,
     address: options.Address = None,
+    in_process: options.InProcess = False,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Add a language to a parent and register its module.
 
-    Its side and its cross-attention are trained, or what --scope says; nothing that was learned before is written to.
-    Every pair that the module makes possible is scored.
+    Trains its side and its cross-attention, or what --scope says, and changes nothing that was learned before. Every
+    pair that the module makes possible is scored.
     """
     from continual_mt.config.spec import AdditionSpec
 
@@ -54,4 +56,5 @@ def add(
         "dev": spec_options.corpus(dev, dev_tsv),
     }
     built = spec_options.build(AdditionSpec, spec, given, settings, test=spec_options.corpus(test, test_tsv))
-    Job("add_language", home, address, again, as_json).run(built, lambda driver: [driver.add_language(built)])
+    command = JobCommand("add_language", home, address, in_process, again, as_json)
+    command.run(built, lambda driver: [driver.add_language(built)])

@@ -17,10 +17,12 @@ from continual_mt.languages import Pair
 
 if TYPE_CHECKING:
     from continual_mt.config.spec import ParentSpec, SequenceSpec
-    from ray_jobs.execution.work import Outcome
+    from ray_jobs.execution.job import Outcome
     from registry import Registry
 
-EPILOG = options.examples("continual-mt demo", "continual-mt demo --home /data/demo-home")
+EPILOG = options.examples(
+    "continual-mt demo", "continual-mt demo --home /data/demo-home", "continual-mt demo --in-process"
+)
 
 PARENT = "demo"
 ORIGINAL = Pair("es", "en")
@@ -31,8 +33,8 @@ SAMPLES = 3
 BEAM = 5
 CATALOGS = {"train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}
 # Small batches: on so little text many small updates learn more in the same time than few large ones. New embeddings
-# have far to go against a body that stands still, so they take large steps; the cross-attention begins where the
-# parent's is, and the less it moves, the better modules that were trained apart go together.
+# have to move far against a frozen body, so their learning rate is high; the cross-attention starts from the parent's,
+# and the less it moves, the better modules combine that were trained separately.
 COMMON_TRAINING = {"batch_tokens": 1024, "accumulate": 1, "dropout": 0.05}
 PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1250, "learning_rate": 1e-3, "warmup": 300, "validate_every": 250}
 ADDITION_TRAINING = {
@@ -45,7 +47,7 @@ ADDITION_TRAINING = {
 }
 
 
-def demo(home: options.Home = None, json_: options.Json = False) -> None:
+def demo(in_process: options.InProcess = False, home: options.Home = None, json_: options.Json = False) -> None:
     """Do the main job on real text: a parent, two additions, a zero-shot pair.
 
     Trains a parent es-en, adds pt-en and es-de, translates pt-de, which nobody trained, and proves es-en unchanged.
@@ -60,7 +62,7 @@ def demo(home: options.Home = None, json_: options.Json = False) -> None:
     started = time.monotonic()
     place = Home.resolve(home)
     open_catalogs(place.cache, say)
-    with Driver(place) as driver:
+    with Driver(place, in_process=in_process) as driver:
         driver.train_parent(_parent_spec(place))
         proof = Proof(place)
         proof.record()
@@ -119,12 +121,12 @@ class Proof:
         self.digest = json.loads(self._record.read_text(encoding="utf-8"))["logits"]
 
     def check(self, outcome: Outcome) -> None:
-        """Compute the digest anew behind an addition that was made now."""
+        """Compute the digest again after an addition that was made now."""
         if outcome.trained_now:
             self.measure_again(outcome.name)
 
     def measure_again(self, addition: str) -> None:
-        """Compute the digest anew. Raises CorruptionError when a bit has changed since before the additions."""
+        """Compute the digest again. Raises CorruptionError when a bit has changed since before the additions."""
         now = self._measure()
         if now != self.digest:
             raise CorruptionError(f"after {addition} the logits of {ORIGINAL} are {now}; before it {self.digest}")

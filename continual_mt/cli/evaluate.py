@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from continual_mt.artifacts.recipe import Recipe
     from continual_mt.config.spec import TestSpec
     from continual_mt.languages import Pair
-    from ray_jobs.planning.resolve import ResolvedTest
     from registry import Registry
+    from registry.corpora import ResolvedTest
 
 EPILOG = options.examples(
     "continual-mt evaluate de-en --test test.de test.en",
@@ -62,7 +62,7 @@ def evaluate(
     folder = Home.resolve(home)
     with Registry.open(folder.path) as registry:
         chosen = registry.recipe_catalog.recipe(*ends, parent=parent, kind=recipe, modules=module or (), test=by_test)
-        from ray_jobs.planning.resolve import read_test
+        from registry.corpora import read_test
 
         read = read_test(spec, folder.cache)
         if logits:
@@ -86,7 +86,7 @@ def _test_spec(pair: Pair, files: tuple[Path, Path], name: str) -> TestSpec:
 
 def _print_scores(registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, as_json: bool) -> None:
     from dashboards.tables.artifacts import metrics_table
-    from ray_jobs.execution.evaluation import evaluate as score
+    from registry.evaluation import evaluate as score
 
     say(f"{recipe}, on {len(test.sources):,} sentences")
     with counting(str(recipe.pair), len(test.sources)) as progress:

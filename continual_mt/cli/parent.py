@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from continual_mt.cli.support import options, spec_options
-from continual_mt.cli.support.run_job import Job
+from continual_mt.cli.support.run_job import JobCommand
 
 app = options.group("Parents: models of one pair, trained once and frozen for ever.")
 
@@ -36,12 +36,13 @@ def train(
     spec: options.SpecFile = None,
     again: options.Again = False,
     address: options.Address = None,
+    in_process: options.InProcess = False,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Train a parent and register it.
 
-    Interrupted, the same command goes on where it was; run again, it finds its work done.
+    After an interruption the same command continues from the last checkpoint; run again, it only reports.
     """
     from continual_mt.config.spec import ParentSpec
 
@@ -52,4 +53,5 @@ def train(
         "dev": spec_options.corpus(dev, dev_tsv),
     }
     built = spec_options.build(ParentSpec, spec, given, settings, test=spec_options.corpus(test, test_tsv))
-    Job("train_parent", home, address, again, as_json).run(built, lambda driver: [driver.train_parent(built)])
+    command = JobCommand("train_parent", home, address, in_process, again, as_json)
+    command.run(built, lambda driver: [driver.train_parent(built)])

@@ -9,7 +9,7 @@ import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_json, print_table, print_text, say
-from continual_mt.cli.support.run_job import Job
+from continual_mt.cli.support.run_job import JobCommand
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
@@ -29,14 +29,15 @@ def run(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML file: name, parent, additions.")],
     again: options.Again = False,
     address: options.Address = None,
+    in_process: options.InProcess = False,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Add the languages of a spec; all of it is checked before the first is trained.
 
-    As many train at the same time as there is room for: by default each takes the whole machine, and with resources:
+    As many train at the same time as there is room for: by default each uses the whole machine, and with resources:
     {cpus: 1} two cores train two. One that fails does not end the others; started again, the sequence trains only what
-    is not there, and goes on scoring. With mode: shared each goes on with the cross-attention of the one before, and
+    is missing, and continues scoring. With mode: shared each continues from the cross-attention of the one before, and
     replay: 0.2 repeats earlier pairs meanwhile.
     """
     from continual_mt.config.loading import read_spec
@@ -44,7 +45,8 @@ def run(
     from ray_jobs.sequence import add_sequence
 
     read = read_spec(SequenceSpec, spec)
-    Job("add_sequence", home, address, again, as_json).run(read, lambda driver: add_sequence(driver, read))
+    command = JobCommand("add_sequence", home, address, in_process, again, as_json)
+    command.run(read, lambda driver: add_sequence(driver, read))
 
 
 @app.command(epilog=options.examples("continual-mt sequence show latin", "continual-mt sequence show latin --json"))

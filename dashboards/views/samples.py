@@ -9,15 +9,7 @@ from continual_mt.artifacts.recipe import Recipe
 from dashboards.tables.artifacts import METRICS, parts_of, points
 from dashboards.tables.table import Column, Table
 from registry import CorpusRecord, Registry, ScoreRecord
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A source sentence, its translation by a recipe, and its reference."""
-
-    source: str
-    hypothesis: str
-    reference: str
+from registry.records.samples import Sample
 
 
 @dataclass(frozen=True)

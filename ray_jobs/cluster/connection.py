@@ -1,23 +1,22 @@
-"""The Ray cluster that a job runs on: one in this process, or one that is there already."""
+"""The Ray cluster that a job runs on: started by this process, or an existing one."""
 
 from __future__ import annotations
 
 import logging
 import os
 import socket
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import Any, cast
 
 # Ray reads these when it is imported; neither telemetry nor Train's own usage reports leave the machine.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# Else Ray takes 127.0.0.1, also where it is asked to listen there, for the machine's address on its network.
+# Otherwise Ray replaces 127.0.0.1 by the machine's address on its network, even if asked to listen on loopback.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-# A checkpoint counts, and the next one may follow, when Ray has looked at the workers; by default every two seconds.
+# Ray accepts a checkpoint, and allows the next one, when it polls the workers; by default every two seconds.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
 
 import ray
@@ -26,6 +25,7 @@ from ray.autoscaler import sdk as autoscaler
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ClusterError
 from ray_jobs.cluster.ray_internals import listening_on
+from ray_jobs.execution.backend import Share
 
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
@@ -34,27 +34,11 @@ LOCAL = "local"
 CONNECT_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Share:
-    """What each worker of a job gets."""
-
-    workers: int
-    cpus: int
-    gpus: float
-
-    def bundle(self) -> dict[str, float]:
-        return {"CPU": float(self.cpus)} | ({"GPU": self.gpus} if self.gpus else {})
-
-    def __str__(self) -> str:
-        gpus = f" and {self.gpus:g} GPUs" if self.gpus else ""
-        return f"{self.workers} × ({self.cpus} CPUs{gpus})"
-
-
 @contextmanager
 def connected(address: str | None = None) -> Iterator[None]:
-    """Ray, connected to ``address``, else to ``RAY_ADDRESS``, else started here on loopback and stopped at the end.
+    """Connect to ``address``, else to ``RAY_ADDRESS``; else start Ray here on loopback and stop it at the end.
 
-    A connection that is there already is used and left open. Raises ClusterError when Ray cannot start or be reached.
+    An existing connection is used and left open. Raises ClusterError if Ray cannot start or be reached.
     """
     if ray.is_initialized():
         yield
@@ -78,8 +62,8 @@ def connected(address: str | None = None) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         place = f"Ray at {address} cannot be reached" if address else "Ray cannot start on this machine"
         raise ClusterError(
-            f"{place}: {error}; check RAY_ADDRESS and 'ray status', or give --address; "
-            "a cluster that was started with a token wants RAY_AUTH_MODE=token here too"
+            f"{place}: {error}; check RAY_ADDRESS and 'ray status', give --address, or train with --in-process; "
+            "a cluster that was started with a token needs RAY_AUTH_MODE=token here too"
         ) from error
     own = not address or address == LOCAL
     try:
@@ -91,7 +75,7 @@ def connected(address: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def _unwatched() -> Iterator[None]:
-    """Nobody takes away the only machine of a cluster of our own; who watches for that would be a process, too."""
+    """Switch off Ray's watcher for preempted machines, a separate process: our own cluster has only this machine."""
     variable = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
     if variable in os.environ:
         yield
@@ -122,7 +106,7 @@ def nodes() -> list[dict[str, float]]:
 
 
 def check_shared(machines: int, local: Sequence[str]) -> None:
-    """Raise ClusterError where a cluster has several machines and something that all of them need lies on one."""
+    """Raise ClusterError if a cluster has several machines and something that all of them need lies on one."""
     if machines > 1 and local:
         raise ClusterError(
             f"the cluster has {machines} machines, but {' and '.join(local)} lie on one of them; use a cluster of one "
@@ -132,12 +116,12 @@ def check_shared(machines: int, local: Sequence[str]) -> None:
 
 
 def free_resources() -> dict[str, float]:
-    """What no job uses now, over the whole cluster."""
+    """The resources of the whole cluster that no job uses now."""
     return cast(dict[str, float], ray.available_resources())  # type: ignore[no-untyped-call]
 
 
 def share_of(resources: Resources) -> Share:
-    """Each worker's part. CPUs are those asked for, else what the machines have, shared evenly."""
+    """What each worker gets: the CPUs asked for, else an even share of what the machines have."""
     if resources.cpus is not None:
         return Share(resources.workers, resources.cpus, resources.gpus)
     cpus = [node.get("CPU", 0.0) for node in nodes()]
@@ -146,7 +130,7 @@ def share_of(resources: Resources) -> Share:
 
 
 def _fits(share: Share, free: list[dict[str, float]]) -> bool:
-    """Whether the workers fit on these nodes, each wholly on one of them."""
+    """Whether the workers fit on these nodes; a worker needs all its resources on one node."""
     bundle = share.bundle()
     places = (min(int(node.get(kind, 0.0) // amount) for kind, amount in bundle.items()) for node in free)
     return sum(places) >= share.workers
@@ -155,8 +139,8 @@ def _fits(share: Share, free: list[dict[str, float]]) -> bool:
 def has_room(share: Share, running: Collection[Share], coming: Collection[Share]) -> bool:
     """Whether the workers fit on the cluster now, beside our own ``running`` shares and what others use.
 
-    Those that are ``coming`` have no workers yet, so what they will take still counts as free. What a running one
-    leaves for a moment, while a lost worker is replaced, stays its own.
+    Those that are ``coming`` have no workers yet, so what they will use is still free. What a running one does not use
+    while a lost worker is replaced stays reserved for it.
     """
     there = cast(dict[str, float], ray.cluster_resources())  # type: ignore[no-untyped-call]
     return _fits(share, [_less(free_resources(), coming)]) and _fits(share, [_less(there, running)])
@@ -172,30 +156,30 @@ def _less(resources: Mapping[str, float], taken: Collection[Share]) -> dict[str,
 def await_capacity(share: Share, wait_minutes: float, say: Callable[[str], None]) -> None:
     """Return once the workers fit on the cluster.
 
-    What the cluster will never have is refused at once unless ``wait_minutes`` lets an autoscaler add it; what others
-    use now is waited for, BUSY_SECONDS at least. Raises ClusterError saying what is wanted and what is there.
+    Resources that the cluster does not have are refused at once, unless ``wait_minutes`` lets an autoscaler add them;
+    resources that others use are waited for, BUSY_SECONDS at least. Raises ClusterError with both amounts.
     """
-    started = time.monotonic()
+    started = monotonic()
     if wait_minutes and not _fits(share, nodes()):
         say(f"waiting up to {wait_minutes:g} minutes for the cluster to grow to {share}")
         autoscaler.request_resources(bundles=[share.bundle()] * share.workers)
     try:
         while True:
-            waited = time.monotonic() - started
+            waited = monotonic() - started
             room = _fits(share, nodes())
             if room and _fits(share, [free_resources()]):
                 return
             if waited >= max(wait_minutes * 60, BUSY_SECONDS if room else 0.0):
                 others = f", of which others use all but {_describe([free_resources()])}" if room else ""
                 raise _too_small("the job", share, others)
-            time.sleep(1.0)
+            sleep(1.0)
     finally:
         if wait_minutes:
             autoscaler.request_resources(bundles=[])
 
 
 def check_size(title: str, resources: Resources) -> None:
-    """Raise ClusterError for what the cluster will never have, unless it may grow."""
+    """Raise ClusterError for resources that the cluster does not have, unless it may grow."""
     share = share_of(resources)
     if not resources.wait_minutes and not _fits(share, nodes()):
         raise _too_small(title, share)
@@ -203,8 +187,8 @@ def check_size(title: str, resources: Resources) -> None:
 
 def _too_small(who: str, share: Share, others: str = "") -> ClusterError:
     return ClusterError(
-        f"{who} wants {share}, but the cluster has {_describe(nodes())}{others}; lower resources.workers, cpus or "
-        "gpus, or set resources.wait_minutes where a cluster can grow"
+        f"{who} needs {share}, but the cluster has {_describe(nodes())}{others}; lower resources.workers, cpus or "
+        "gpus, or set resources.wait_minutes if the cluster can grow"
     )
 
 

@@ -1,4 +1,4 @@
-"""Test sets translated as Ray tasks: many pairs at once, wherever the cluster has room."""
+"""Evaluation as Ray tasks: many pairs at once, on every machine of the cluster."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import ClusterError, ContinualMTError
 from continual_mt.inference.assembly import assemble
 from ray_jobs.cluster import connection
-from ray_jobs.execution.evaluation import Evaluation, evaluated
-from ray_jobs.planning.resolve import ResolvedTest
 from registry import Registry
 from registry.blobs import BlobStore
+from registry.corpora import ResolvedTest
+from registry.evaluation import Evaluation, register_evaluation
 
 
 @dataclass(frozen=True)
-class TranslationOrder:
-    """Everything that a task needs: like a training worker it reads weights by digest and never opens the database."""
+class TranslationTask:
+    """What a Ray task needs: like a training worker it reads weights by digest and never opens the database."""
 
     recipe: Recipe
     blobs: BlobStore
@@ -36,32 +36,32 @@ class TranslationOrder:
     @classmethod
     def of(
         cls, registry: Registry, recipe: Recipe, sources: tuple[str, ...], beam: int, threads: int
-    ) -> TranslationOrder:
+    ) -> TranslationTask:
         modules = {key.name: registry.module(key.name).pieces for key in recipe.modules}
         pieces = registry.parent(recipe.parent).pieces
         return cls(recipe, registry.blobs, pieces, modules, sources, beam, threads)
 
 
-def translate(order: TranslationOrder) -> list[str]:
+def translate(task: TranslationTask) -> list[str]:
     """One hypothesis a source."""
-    torch.set_num_threads(order.threads)
-    modules = {name: Module.from_pieces(order.blobs.get_all(pieces)) for name, pieces in order.modules.items()}
-    parent = Parent.from_pieces(order.blobs.get_all(order.parent))
-    return assemble(order.recipe, parent, modules).translate(order.sources, beam=order.beam)
+    torch.set_num_threads(task.threads)
+    modules = {name: Module.from_pieces(task.blobs.get_all(pieces)) for name, pieces in task.modules.items()}
+    parent = Parent.from_pieces(task.blobs.get_all(task.parent))
+    return assemble(task.recipe, parent, modules).translate(task.sources, beam=task.beam)
 
 
-def translate_all(orders: Sequence[TranslationOrder], done: Callable[[int], None]) -> Iterator[tuple[int, list[str]]]:
-    """Run orders as tasks; yields the place of each and its hypotheses as they come, ``done`` hears how many have.
+def translate_all(tasks: Sequence[TranslationTask], done: Callable[[int], None]) -> Iterator[tuple[int, list[str]]]:
+    """Translate on the cluster; yields the index of each task and its hypotheses, in the order in which they end.
 
-    Raises the error that a task met, and ClusterError when Ray lost it.
+    ``done`` receives how many have ended. Raises the error that a task met, and ClusterError if Ray lost it.
     """
-    tasks = {ray.remote(num_cpus=order.threads)(translate).remote(order): place for place, order in enumerate(orders)}
-    waiting = list(tasks)
+    indices = {ray.remote(num_cpus=task.threads)(translate).remote(task): index for index, task in enumerate(tasks)}
+    waiting = list(indices)
     try:
         while waiting:
             (ready,), waiting = ray.wait(waiting, num_returns=1)
-            yield tasks[ready], ray.get(ready)
-            done(len(tasks) - len(waiting))
+            yield indices[ready], ray.get(ready)
+            done(len(indices) - len(waiting))
     except RayTaskError as error:
         if isinstance(error.cause, ContinualMTError):
             raise error.cause from error
@@ -69,24 +69,24 @@ def translate_all(orders: Sequence[TranslationOrder], done: Callable[[int], None
     except RayError as error:
         raise ClusterError(f"Ray lost a task that was scoring: {error}; start the same job again") from error
     finally:
-        for task in waiting:
-            ray.cancel(task, force=True)
+        for reference in waiting:
+            ray.cancel(reference, force=True)
 
 
-def evaluate_as_tasks(
+def evaluate_on_cluster(
     registry: Registry, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int, done: Callable[[int], None]
 ) -> list[Evaluation]:
-    """Score recipes on test sets, in the order of ``work``: tasks translate, and the scores are registered here."""
+    """Score recipes on test sets, in the order of ``work``: tasks translate, and this process registers the scores."""
     threads = threads_for(len(work))
-    orders = [TranslationOrder.of(registry, recipe, test.sources, beam, threads) for recipe, test in work]
+    tasks = [TranslationTask.of(registry, recipe, test.sources, beam, threads) for recipe, test in work]
     found: dict[int, Evaluation] = {}
-    for place, hypotheses in translate_all(orders, done):
-        recipe, test = work[place]
-        found[place] = evaluated(registry, recipe, test, beam, hypotheses)
-    return [found[place] for place in range(len(work))]
+    for index, hypotheses in translate_all(tasks, done):
+        recipe, test = work[index]
+        found[index] = register_evaluation(registry, recipe, test, beam, hypotheses)
+    return [found[index] for index in range(len(work))]
 
 
 def threads_for(tasks: int) -> int:
-    """How many threads each of so many tasks gets: the cluster's processors, shared, but no more than a machine has."""
-    processors = [int(node.get("CPU", 0)) for node in connection.nodes()]
-    return max(1, min(sum(processors) // tasks, max(processors)))
+    """Threads for each of some tasks: an even share of the cluster's CPUs, at most those of one machine."""
+    cpus = [int(node.get("CPU", 0)) for node in connection.nodes()]
+    return max(1, min(sum(cpus) // tasks, max(cpus)))

@@ -1,4 +1,4 @@
-"""Submitting a job to a cluster through Ray's Jobs API, and following it to its end."""
+"""Submission of a job to a cluster through Ray's Jobs API, and its log and exit code."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def submit(
     again: bool,
     say: Callable[[str], None],
 ) -> int:
-    """Run ``python -m ray_jobs.PROGRAM`` on the cluster at ``address`` (http://HOST:8265), saying its log.
+    """Run ``python -m ray_jobs.PROGRAM`` on the cluster at ``address`` (http://HOST:8265); ``say`` gets its log.
 
-    The job gets this code, the spec with absolute paths and the home's path; the machine there must see those files.
-    Returns the exit code that the program would have had here. Raises ClusterError when no cluster can be reached.
+    The job gets this code, the spec with absolute paths and the home's path; the cluster's machine must have these
+    files. Returns the program's exit code. Raises ClusterError if no cluster can be reached.
     """
     client = _client(address)
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ def _client(address: str) -> JobSubmissionClient:
         return JobSubmissionClient(address)
     except AuthenticationError as error:
         raise ClusterError(
-            f"the cluster at {address} wants a token: set RAY_AUTH_MODE=token (and RAY_AUTH_TOKEN, where the cluster "
+            f"the cluster at {address} needs a token: set RAY_AUTH_MODE=token (and RAY_AUTH_TOKEN, where the cluster "
             "does not run as this user)"
         ) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -63,7 +63,7 @@ def _client(address: str) -> JobSubmissionClient:
 
 
 def _start(client: JobSubmissionClient, command: str, environment: dict[str, Any], program: str) -> str:
-    """Submit, with patience for a cluster that has only just started or has much to do."""
+    """Submit; retry for a while on a cluster that has just started or is busy."""
     deadline = time.monotonic() + AGENT_SECONDS
     while True:
         try:

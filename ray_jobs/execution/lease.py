@@ -1,4 +1,4 @@
-"""One driver holds a job: the lease is taken, kept alive while work goes on, and given back however it ends."""
+"""The lease by which one driver holds a job: taken, renewed while the job runs, and released however it ends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _OURSELVES = uuid.uuid4().hex[:8]
 
 
 def holder_name() -> str:
-    """This process, so that people and other drivers can find it: ``host:pid:random``."""
+    """The name of this process as a holder, by which people and other drivers find it: ``host:pid:random``."""
     return f"{socket.gethostname()}:{os.getpid()}:{_OURSELVES}"
 
 
 def _is_gone(holder: str) -> bool:
-    """Whether a holder was a process of this machine that has ended, so that its lease need not be waited for."""
+    """Whether a holder is a process of this machine that has ended, so that its lease need not be waited for."""
     host, _, rest = holder.partition(":")
     process = rest.partition(":")[0]
     if host != socket.gethostname() or not process.isdigit():
@@ -39,7 +39,7 @@ def _is_gone(holder: str) -> bool:
 
 
 def take(registry: Registry, digest: str, kind: str) -> JobRecord:
-    """Hold a job, or get it as it is when it is finished. Raises JobHeldError naming another, living holder."""
+    """Take the lease on a job; a finished job is returned as it is. Raises JobHeldError naming another live holder."""
     try:
         return registry.jobs.hold(digest, kind, holder_name(), LEASE_SECONDS)
     except JobHeldError:
@@ -52,7 +52,7 @@ def take(registry: Registry, digest: str, kind: str) -> JobRecord:
 
 @contextmanager
 def kept(registry: Registry, digest: str) -> Iterator[None]:
-    """Renew a lease that was taken, in the background; give it back as finished, stopped or failed."""
+    """Renew a lease in the background, and release it at the end. Raises JobHeldError if it was lost meanwhile."""
     ended = threading.Event()
 
     def renew() -> None:
@@ -60,9 +60,9 @@ def kept(registry: Registry, digest: str) -> Iterator[None]:
             try:
                 registry.jobs.renew(digest, holder_name(), LEASE_SECONDS)
             except JobHeldError:
-                return  # lost to another driver: registering the result will be refused
+                return  # lost to another driver: registering the result will fail
             except ContinualMTError:
-                continue  # the database may be back for the next one, before the lease expires
+                continue  # the database may be back before the lease expires
 
     thread = threading.Thread(target=renew, daemon=True, name=f"lease {digest[:12]}")
     thread.start()
@@ -85,6 +85,6 @@ def _release(
     if state == "finished":
         registry.jobs.release(digest, holder_name(), state)
         return
-    # The error that ended the job is the one to be seen; a lease that cannot be given back expires by itself.
+    # The error that ended the job is the one to report; a lease that cannot be released expires by itself.
     with suppress(ContinualMTError):
         registry.jobs.release(digest, holder_name(), state)

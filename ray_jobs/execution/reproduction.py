@@ -1,14 +1,13 @@
-"""A parent or module trained again from its record, and what came out beside what is on record.
+"""A parent or module trained again from its record, and compared with what is recorded.
 
 Nothing of it reaches the registry or MLflow: no version, no score, no lease and no run. The registry is only read, and
-all that training writes is in a folder of its own in the cache, which is gone at the end. MLflow's runs stand for what
-is registered, and a reproduction never is.
+training writes only to a temporary folder in the cache. MLflow's runs belong to what is registered, and a reproduction
+never is.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,16 +18,17 @@ from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.tensor_diff import TensorDifference, tensor_differences
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.errors import StoppedError, StorageError
+from continual_mt.errors import ContinualMTError, StoppedError, StorageError
 from ray_jobs.driver import Driver
-from ray_jobs.execution.make import Made, make
+from ray_jobs.execution.backend import RunningTraining
+from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.rescoring import ScoreDifference, score_differences, scored_tests
-from ray_jobs.execution.scheduler import trained
-from ray_jobs.execution.work import Steps, Work
+from ray_jobs.execution.scheduler import train_together
+from ray_jobs.execution.training_run import TrainedArtifact, TrainingRun
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ResolvedJob
-from ray_jobs.tracking import describe
-from ray_jobs.tracking.describe import Registered
+from ray_jobs.planning.training_task import StoredParent
+from ray_jobs.tracking.lineage import Registered, code_version, name_of
 from registry import ParentRecord, Registry
 from registry.records.values import JSON
 
@@ -39,7 +39,7 @@ NOT_RECORDED = "not recorded"
 
 @dataclass(frozen=True)
 class EnvironmentDifference:
-    """Something beside the spec that may decide the result: as it was recorded, and as it is now."""
+    """A part of the environment that may decide the result, as it was recorded and as it is now."""
 
     name: str
     recorded: str
@@ -51,7 +51,7 @@ class EnvironmentDifference:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What differs. ``tokenizers`` says by side whether they are the same; scores are made where digests differ."""
+    """What differs. ``tokenizers`` is, by side, whether they are equal; there are scores only if the digests differ."""
 
     name: str
     recorded_digest: str
@@ -93,53 +93,80 @@ def reproduce(
     """
     registry = driver.registry
     job = recall(registry, record, driver.home.cache, corpora=corpora, resources=resources)
-    # All that will be compared is read now: what is damaged shows before training, and not behind it.
+    driver.backend.check_resources(job.title, job.spec.resources)
+    # Everything that will be compared is read now, so that damage is found before training and not after it.
     recorded = _content(registry, record)
     tests = scored_tests(registry, record, job.spec.beam)
-    made = _train(driver, job)
-    now = made.content
+    trained = _train(driver, job)
+    now = trained.content
     same = _digest(now) == _digest(recorded)
     first, second = _tokenizers(recorded), _tokenizers(now)
     return Reproduction(
-        name=describe.name_of(record),
+        name=name_of(record),
         recorded_digest=_digest(recorded),
         digest=_digest(now),
         tokenizers={side: first[side].digest == second[side].digest for side in first},
         tensors=tensor_differences(recorded.tensors, now.tensors),
         scores=() if same else score_differences(registry, record, now, tests, driver.display),
-        surroundings=_surroundings(record, job, made),
+        surroundings=_surroundings(record, job, trained),
     )
 
 
-def _train(driver: Driver, job: ResolvedJob) -> Made:
-    """Train in a folder that is thrown away, with nothing cached that an earlier training made."""
-    driver.connect()
-    made: list[Made] = []
+def _train(driver: Driver, job: ResolvedJob) -> TrainedArtifact:
+    """Train in a temporary folder, with nothing cached that an earlier training made."""
+    driver.context.connect()
     with _scratch(driver.home.cache) as folder:
-        again = make(
-            job,
-            name="reproduction",
-            storage=str(folder),
-            blobs=driver.registry.blobs,
-            cache=folder / "cache",
-            display=driver.display,
-            told=lambda report: None,
-        )
-
-        def steps() -> Steps:
-            made.append((yield from again))
-            yield None
-            raise AssertionError("what is never registered is not scored as a job")
-
+        retraining = _Retraining(driver, job, folder)
         try:
-            with trained(deque([job]), lambda job: Work(job, steps()), driver.display.say) as (work,):
-                if work.error is not None:
-                    raise work.error
+            train_together([retraining], driver.backend, driver.display.say)
+            if retraining.error is not None:
+                raise retraining.error
         except StoppedError as error:
             raise StoppedError(
                 "stopped; a reproduction keeps nothing, and the registry is as it was: run the same command again"
             ) from error
-    return made[0]
+        finally:
+            retraining.close()
+    assert retraining.artifact is not None
+    return retraining.artifact
+
+
+class _Retraining:
+    """A job without lease, MLflow run and registration, for the scheduler."""
+
+    def __init__(self, driver: Driver, job: ResolvedJob, folder: Path) -> None:
+        self.error: ContinualMTError | None = None
+        self.artifact: TrainedArtifact | None = None
+        self.title, self.resources = job.title, job.spec.resources
+        self._driver, self._job, self._folder = driver, job, folder
+        self._run: TrainingRun | None = None
+
+    def start(self) -> RunningTraining:
+        driver, job = self._driver, self._job
+        self._run = TrainingRun(
+            job,
+            driver.backend,
+            StoredParent.of(driver.registry, job.parent) if job.parent else None,
+            RunCheckpoints(str(self._folder), "reproduction"),
+            cache=self._folder / "cache",
+            display=driver.display,
+        )
+        return self._run.training
+
+    def finish(self) -> None:
+        assert self._run is not None
+        try:
+            self.artifact = self._run.artifact()
+        except ContinualMTError as error:
+            self.error = error
+            raise
+
+    def affects_others(self, error: ContinualMTError) -> bool:
+        return True
+
+    def close(self) -> None:
+        if self._run is not None:
+            self._run.close()
 
 
 @contextmanager
@@ -149,7 +176,7 @@ def _scratch(cache: Path) -> Iterator[Path]:
         cache.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix="reproduction-", dir=cache, ignore_cleanup_errors=True)
     except OSError as error:
-        raise StorageError(f"a reproduction needs room in {cache}: {error.strerror or error}") from error
+        raise StorageError(f"a reproduction needs space in {cache}: {error.strerror or error}") from error
     with folder as name:
         own = Path(name) / "cache"
         own.mkdir()
@@ -168,24 +195,26 @@ def _digest(content: Parent | Module) -> str:
 
 
 def _tokenizers(content: Parent | Module) -> dict[str, Tokenizer]:
-    """Those that training made, by side."""
+    """The tokenizers that training made, by side."""
     if isinstance(content, Parent):
         return {"source": content.source.tokenizer, "target": content.target.tokenizer}
     return {content.side: content.new_side.tokenizer}
 
 
-def _surroundings(record: Registered, job: ResolvedJob, made: Made) -> list[EnvironmentDifference]:
-    """What differs in them is for people to judge: all of it is told, the same or not."""
+def _surroundings(record: Registered, job: ResolvedJob, trained: TrainedArtifact) -> list[EnvironmentDifference]:
+    """Everything in the environment, equal or not: people judge what a difference means."""
     lineage = record.lineage
     environment = lineage.spec.get("environment")
     before: Mapping[str, JSON] = environment if isinstance(environment, dict) else {}
-    # The job's digest changes with the rules of training, which a version raises when its results become others.
+    # The job's digest changes with the identity version, which is increased when training gives other results.
     rows = [
-        EnvironmentDifference("code version", lineage.code_version, describe.code_version()),
+        EnvironmentDifference("code version", lineage.code_version, code_version()),
         EnvironmentDifference("job", (lineage.job or "")[:12], job.digest[:12]),
     ]
-    names = dict.fromkeys([*made.environment, *before])
+    names = dict.fromkeys([*trained.environment, *before])
     return rows + [
-        EnvironmentDifference(name, str(before.get(name, NOT_RECORDED)), str(made.environment.get(name, NOT_RECORDED)))
+        EnvironmentDifference(
+            name, str(before.get(name, NOT_RECORDED)), str(trained.environment.get(name, NOT_RECORDED))
+        )
         for name in names
     ]

@@ -1,4 +1,4 @@
-"""The test sets that a record was scored on, translated again by what was made now."""
+"""The test sets that a record was scored on, translated again with a retrained parent or module."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from continual_mt.artifacts.recipe import Recipe
 from continual_mt.evaluation import significance
 from continual_mt.inference.assembly import assemble
 from ray_jobs.console import Display
-from ray_jobs.tracking.describe import Registered
+from ray_jobs.tracking.lineage import Registered
 from registry import ModuleRecord, ParentRecord, Registry, ScoreRecord
 from registry.queries.recipe_resolver import RecipeResolver
 
 SIGNIFICANT = 0.05
-"""A difference with a smaller p-value is one; no correction is made for several test sets and metrics."""
+"""A smaller p-value is a significant difference; nothing corrects for several test sets and metrics."""
 
 
 @dataclass(frozen=True)
 class ScoreDifference:
-    """One metric on one test set, in points. ``p_value`` is None where the recorded translations were not kept."""
+    """One metric on one test set, in points. ``p_value`` is None if the recorded translations were not kept."""
 
     test: str
     sentences: int
@@ -49,7 +49,7 @@ class ScoreDifference:
 
 @dataclass(frozen=True)
 class ScoredTest:
-    """A test set that is on record with its text, and what was scored on it, by metric."""
+    """A test set with its text, and the recorded scores on it by metric."""
 
     language: str
     beam: int
@@ -66,7 +66,7 @@ def _recipe(registry: Registry, record: Registered) -> Recipe:
 
 
 def scored_tests(registry: Registry, record: Registered, beam: int) -> list[ScoredTest]:
-    """The test sets of the record's own pair that it was scored on with this beam, as far as their text was kept."""
+    """The test sets of the record's pair that it was scored on with this beam and whose text was kept."""
     recipe = _recipe(registry, record)
     found: dict[str, dict[str, ScoreRecord]] = {}
     for score in registry.scores(recipe=recipe.digest):
@@ -88,7 +88,7 @@ def scored_tests(registry: Registry, record: Registered, beam: int) -> list[Scor
 def score_differences(
     registry: Registry, record: Registered, now: Parent | Module, tests: Sequence[ScoredTest], display: Display
 ) -> list[ScoreDifference]:
-    """Translate with what was made now, with the same beam, and score beside what is on record."""
+    """Translate with the retrained ``now`` and the recorded beam, and compare with the recorded scores."""
     if isinstance(record, ModuleRecord):
         assert isinstance(now, Module)
         recipe = _recipe(registry, replace(record, digest=now.digest))
@@ -100,7 +100,7 @@ def score_differences(
     for test in tests:
         with display.counting(f"translating {record.pair}", len(test.sources)) as progress:
             hypotheses = model.translate(test.sources, beam=test.beam, progress=progress)
-        # Where no translations were kept, the same ones twice: their scores are right, and no p-value is given.
+        # Without recorded translations the new ones stand in: their scores are right, and there is no p-value.
         compared = significance.compare(test.hypotheses or hypotheses, hypotheses, test.references, test.language)
         for comparison in compared:
             score = test.scores.get(comparison.metric)

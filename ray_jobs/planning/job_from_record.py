@@ -1,6 +1,6 @@
-"""From a record back to its job: the spec, the texts by their digests, and the modules that it went on with.
+"""From a record back to its job: the spec, the texts by their digests, and the modules that it continued from.
 
-What is recalled is never looked for by name alone: another text under an old name would be other work.
+Texts are found by digest, never by name alone: another text under an old name would be another job.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, merge
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
-from ray_jobs.planning.resolve import ReplayedPair, ResolvedCorpus, ResolvedJob, architecture_of, read_corpus
-from ray_jobs.tracking.describe import Registered, name_of
+from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
+from ray_jobs.tracking.lineage import Registered, name_of
 from registry import CorpusRecord, ModuleRecord, ParentRecord, Registry
+from registry.corpora import ResolvedCorpus, read_corpus
 
-# What a record's spec has beside the keys of a spec file.
+# The keys of a recorded spec that a spec file does not have.
 BESIDE = ("environment", "start", "replay", "replayed")
 
 
@@ -29,11 +30,10 @@ def recall(
     corpora: Path | None = None,
     resources: Mapping[str, object] | None = None,
 ) -> ResolvedJob:
-    """The job that made a record, without test sets. Texts are read where they were, or else under ``corpora``.
+    """The job that made a record, without test sets. Texts are read from their recorded places, or else ``corpora``.
 
-    ``resources`` take the place of those on record; the number of threads is otherwise the one that it was trained
-    with, where that is known. Raises IncompatibleError for what was not trained here, and SpecError with every problem
-    that there is.
+    ``resources`` replace the recorded ones; otherwise the number of threads is the recorded one, if it is known. Raises
+    IncompatibleError for a record that no job made, and SpecError with every problem.
     """
     name = name_of(record)
     if record.lineage.job is None:
@@ -54,7 +54,7 @@ def _spec(record: Registered, resources: Mapping[str, object]) -> ParentSpec | A
     environment = record.lineage.spec.get("environment")
     threads = environment.get("threads") if isinstance(environment, dict) else None
     known = {} if threads is None else {"resources": {"cpus": threads}}
-    # Test texts are kept in the registry, so their files are not needed.
+    # The registry keeps the texts of test sets, so their files are not needed.
     values = merge(merge(values, known), {"resources": dict(resources), "tests": []})
     origin = f"the spec on record of {name_of(record)}"
     if isinstance(record, ParentRecord):
@@ -63,14 +63,14 @@ def _spec(record: Registered, resources: Mapping[str, object]) -> ParentSpec | A
 
 
 class _Search:
-    """``problems`` has a line for each thing that is not there any more, or is another now."""
+    """``problems`` has a line for each text or module that is missing or has changed."""
 
     def __init__(self, registry: Registry, cache: Path, folder: Path | None) -> None:
         self.problems: list[str] = []
         self._registry, self._cache, self._folder = registry, cache, folder
 
     def job(self, record: Registered, spec: ParentSpec | AdditionSpec) -> ResolvedJob | None:
-        """None when a text cannot be read, or there is no record of one."""
+        """None if a text cannot be read or is not recorded."""
         pair, beside = Pair.parse(spec.pair), record.lineage.spec
         parent = None if isinstance(record, ParentRecord) else self._registry.parent(record.parent)
         trained_on = self._on_record(record, "train")
@@ -134,7 +134,7 @@ class _Search:
         return None if train is None else ReplayedPair(train, owner if isinstance(owner, ModuleRecord) else None)
 
     def _text(self, what: str, spec: CorpusSpec, pair: Pair, record: CorpusRecord) -> ResolvedCorpus | None:
-        """The text with the digest on record, at the first of its places that has it."""
+        """The text with the recorded digest, at the first of its places that has it."""
         seen = []
         for place in _places(spec, self._folder):
             try:
@@ -154,7 +154,7 @@ class _Search:
 
 
 def _places(spec: CorpusSpec, folder: Path | None) -> Iterator[CorpusSpec]:
-    """Where a corpus was, and then its files in ``folder``, under as much of their old paths as is there."""
+    """A corpus at its recorded place, then its files in ``folder``, under the ends of their recorded paths."""
     yield spec
     files = {key: path for key in ("source", "target", "tsv") if (path := getattr(spec, key)) is not None}
     if folder is None or not files:

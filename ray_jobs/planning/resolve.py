@@ -4,60 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec
-from continual_mt.data.corpora.corpus import Corpus, CorpusSummary, inspect
-from continual_mt.errors import ContinualMTError, CorpusError, MisuseError, SpecError
+from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec
+from continual_mt.errors import CorpusError, MisuseError, SpecError
 from continual_mt.evaluation import metrics
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
-from registry import CorpusRecord, ModuleRecord, ParentRecord
+from registry import ModuleRecord, ParentRecord
+from registry.corpora import ResolvedCorpus, ResolvedTest, read_corpus, read_test
 
-# Raised when the same spec begins to give another result: it did with additions' own starting values, and with
+# Increased whenever the same spec starts to give another result: it did with additions' own starting values, and with
 # dropout's present source of randomness.
 IDENTITY_VERSIONS = {"parent": 2, "addition": 3, "sequence": 1}
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class ResolvedCorpus:
-    """A corpus that was read once from end to end."""
-
-    spec: CorpusSpec
-    corpus: Corpus
-    summary: CorpusSummary
-
-    @property
-    def record(self) -> CorpusRecord:
-        return CorpusRecord(
-            digest=self.summary.digest,
-            pair=self.corpus.pair,
-            name=self.corpus.name,
-            sentences=self.summary.sentences - self.summary.empty,
-            skipped=self.summary.empty,
-            licence=self.corpus.licence or "not stated",
-        )
-
-
-@dataclass(frozen=True)
-class ResolvedTest:
-    """A test set in memory: every line of it, empty ones too."""
-
-    name: str
-    pair: Pair
-    digest: str
-    sources: tuple[str, ...]
-    references: tuple[str, ...]
-    record: CorpusRecord
-
-
-@dataclass(frozen=True)
 class ReplayedPair:
-    """An earlier pair whose text is gone through again; ``module`` brought it, None for the parent's own pair."""
+    """An earlier pair to replay; ``module`` brought it, None for the parent's own pair."""
 
     train: ResolvedCorpus
     module: ModuleRecord | None
@@ -65,10 +33,10 @@ class ReplayedPair:
 
 @dataclass(frozen=True)
 class ResolvedJob:
-    """Work with a name: ``digest`` is over all that decides its result, and over nothing else.
+    """A job with everything read and every default filled in; ``digest`` covers all that decides its result.
 
-    ``start`` is the module whose cross-attention (and body, if it has one) an addition goes on with; usually, where it
-    is None, it begins with the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
+    ``start`` is the module whose cross-attention (and body, if it has one) an addition continues from; with None it
+    starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -88,16 +56,16 @@ class ResolvedJob:
 
     @property
     def title(self) -> str:
-        """What people call the work: ``parent es-en`` or ``pt-en xattn``."""
+        """The title in logs and in MLflow: ``parent es-en`` or ``pt-en xattn``."""
         return f"{self.pair} {self.spec.scope}" if isinstance(self.spec, AdditionSpec) else f"parent {self.pair}"
 
     @property
     def experiment(self) -> str:
-        """The parent's name, which MLflow's experiment has too."""
+        """The parent's name, which is also the name of MLflow's experiment."""
         return self.spec.name if isinstance(self.spec, ParentSpec) else self.parent.name if self.parent else ""
 
     def groups(self) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
-        """Which groups train, and which of them start from noise: a new side does, θ_xattn if its scope says so."""
+        """Which groups train, and which of them start from noise: a new side, and θ_xattn if the scope says so."""
         if isinstance(self.spec, ParentSpec) or self.parent is None:
             return GROUPS, GROUPS
         side, scope = new_side_of(self.pair, self.parent.pair), self.spec.scope
@@ -127,9 +95,9 @@ class ResolvedJob:
 
 
 def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: ResolvedCorpus | None = None) -> str:
-    """The name of a sequence's work: its own name, its mode and its additions in order.
+    """The digest that identifies a sequence: over its name, its mode and its additions in order.
 
-    With replay its share, too, and ``original``, the parent's own text, if that is known.
+    With replay also over the share and ``original``, the parent's own text, if that is known.
     """
     identity: list[object] = [IDENTITY_VERSIONS["sequence"], spec.name, [job.digest for job in jobs]]
     if spec.mode != "separate":
@@ -140,7 +108,7 @@ def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: R
 
 
 class _Problems:
-    """Collects what goes wrong, so that all of it is reported at once."""
+    """Collects misuse, so that all of it is reported at once."""
 
     def __init__(self) -> None:
         self._errors: list[MisuseError] = []
@@ -160,7 +128,7 @@ class _Problems:
 
 
 def resolve(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache: Path) -> ResolvedJob:
-    """Read every corpus of a spec. Raises the misuse found, all of it together, before anything is trained or written.
+    """Read every corpus of a spec. Raises all misuse found at once, before anything is trained or written.
 
     ``parent`` is the record of an addition's parent, None for a parent's own training.
     """
@@ -181,26 +149,17 @@ def resolve(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache:
 
 
 def architecture_of(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None) -> Architecture:
-    """A parent's own, or that of the parent that an addition is made to."""
+    """The architecture of a new parent, or of the parent that a language is added to."""
     if isinstance(spec, ParentSpec):
         return spec.architecture
     assert parent is not None
     return Architecture.from_json(dict(parent.architecture))
 
 
-def read_corpus(spec: CorpusSpec, pair: Pair, cache: Path) -> ResolvedCorpus:
-    """Raises CorpusError when it cannot be read, or has no sentence pair."""
-    corpus = spec.open(pair, cache)
-    summary = inspect(corpus)
-    if summary.sentences == summary.empty:
-        raise CorpusError(corpus.name, "there is no sentence pair in it")
-    return ResolvedCorpus(spec, corpus, summary)
-
-
 def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
-    """What a parent was trained on; None of one that came with no corpus on record, such as an imported one.
+    """What a parent was trained on; None if no corpus is recorded for it, as for an imported parent.
 
-    Raises CorpusError when the text cannot be read any more, or is another one now.
+    Raises CorpusError if the text can no longer be read or has changed.
     """
     trained_on = [corpus for role, corpus in parent.lineage.corpora if role == "train"]
     if not trained_on:
@@ -213,33 +172,3 @@ def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
     if resolved.summary.digest != trained_on[0].digest:
         raise CorpusError(trained_on[0].name, f"cannot be replayed, since its text has changed; {way_out}")
     return resolved
-
-
-def read_test(spec: TestSpec, cache: Path) -> ResolvedTest:
-    """Raises CorpusError when the test set cannot be read or is empty."""
-    pair = Pair.parse(spec.pair)
-    resolved = read_corpus(spec, pair, cache)
-    lines = list(resolved.corpus.read())
-    return ResolvedTest(
-        name=spec.name,
-        pair=pair,
-        digest=resolved.summary.digest,
-        sources=tuple(line.source for line in lines),
-        references=tuple(line.target for line in lines),
-        record=resolved.record,
-    )
-
-
-def known_tests(specs: list[Mapping[str, object]], cache: Path, say: Callable[[str], None]) -> list[ResolvedTest]:
-    """The test sets that earlier work named in its specs, as far as they can still be read."""
-    tests: dict[tuple[str, str], ResolvedTest] = {}
-    for values in specs:
-        listed = values.get("tests", ())
-        for value in listed if isinstance(listed, list | tuple) else ():
-            try:
-                test = read_test(TestSpec.model_validate(value), cache)
-            except (ContinualMTError, ValueError) as error:
-                say(f"an earlier test set is left out: {error}")
-                continue
-            tests.setdefault((str(test.pair), test.digest), test)
-    return list(tests.values())

@@ -1,4 +1,4 @@
-"""The tokenizers of a job: trained by the driver for new sides, the parent's own for shared ones."""
+"""The tokenizers of a job: the driver trains those of new sides; shared sides keep the parent's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ray_jobs.planning.training_task import StoredParent
 
 
 def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tuple[Tokenizer, Tokenizer]:
-    """Source's and target's."""
+    """The tokenizers of source and target. Raises StorageError if the cache cannot be written to."""
     if isinstance(job.spec, ParentSpec):
         sizes = job.spec.vocabulary
         return _trained(job, "source", sizes.source, cache), _trained(job, "target", sizes.target, cache)
@@ -34,7 +34,7 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
     try:
         return Tokenizer(path.read_bytes())
     except (OSError, CorruptionError):
-        pass  # not made yet, or damaged: it is made again, the same
+        pass  # not trained yet, or damaged: training it again gives the same
 
     def sentences() -> Iterator[str]:
         for pair in job.train.corpus.read():
@@ -48,5 +48,5 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
             (whole := Path(folder) / path.name).write_bytes(tokenizer.model)
             whole.replace(path)
     except OSError as error:
-        raise StorageError(f"the tokenizer cannot be kept in {path.parent}: {error.strerror or error}") from error
+        raise StorageError(f"the tokenizer cannot be written to {path.parent}: {error.strerror or error}") from error
     return tokenizer

@@ -1,10 +1,11 @@
-"""A work order: everything that a worker needs to train, and nothing that only the driver may touch."""
+"""A training task: everything that a worker process needs to train, and nothing that only the driver may use."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,9 @@ from continual_mt.model.transformer import initial_tensors
 from continual_mt.training.trainer import trainable_copy
 from registry.blobs import BlobStore
 
-if TYPE_CHECKING:  # a worker unpickles an order, and has no use for what it was made from
+if TYPE_CHECKING:  # a worker unpickles a task, and does not need what it was made from
     from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob
+    from registry import ParentRecord, Registry
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,28 @@ class StoredParent:
     blobs: BlobStore
     pieces: Mapping[str, str]
 
+    @classmethod
+    def of(cls, registry: Registry, record: ParentRecord) -> StoredParent:
+        """A registered parent, which this process loads once for everything that a job does with it."""
+        stored = cls(registry.blobs, record.pieces)
+        stored.__dict__["_loaded"] = registry.load_parent(record.name)
+        return stored
+
     def load(self) -> Parent:
+        """The parent, loaded once per process. Raises CorruptionError for damaged or missing pieces."""
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Parent:
         return Parent.from_pieces(self.blobs.get_all(self.pieces))
+
+    def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str]]]:
+        return StoredParent, (self.blobs, self.pieces)  # other processes load it themselves
 
 
 @dataclass(frozen=True)
 class StoredPair:
-    """An earlier pair to replay; ``module`` are the pieces of the one that brought it, None for the parent's own."""
+    """An earlier pair to replay; ``module`` are the pieces of the module that brought it, None for the parent's own."""
 
     pair: Pair
     train: CorpusSpec
@@ -65,9 +82,10 @@ class StoredPair:
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
+    """The serializable description of a training, from which a worker builds its `continual_mt.training.trainer.Task`.
 
-    ``start`` are the pieces of the module with whose cross-attention and body training goes on instead of the parent's.
+    ``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
+    ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
     ``replay`` is the share of batches that come from the earlier pairs ``replayed``.
     """
 
@@ -99,7 +117,7 @@ class TrainingTask:
         threads: int,
         cache: Path,
     ) -> TrainingTask:
-        """The order for a job's training; ``threads`` is what each worker computes with."""
+        """The task of a job; ``threads`` is the number that each worker computes with."""
         trained, fresh = job.groups()
         return cls(
             pair=job.pair,
@@ -122,10 +140,10 @@ class TrainingTask:
         )
 
     def _starting_seed(self) -> int:
-        """Of an addition another one than its parent's, which usually has the same seed, and for each pair another.
+        """The seed of the starting values, which differs between an addition and its parent and between pairs.
 
-        Otherwise rows of the same number would begin equal in all tables of a side, and stay close although they stand
-        for words that have nothing in common.
+        With one seed, rows of the same index would start equal in all tables of a side, and stay close although their
+        words have nothing in common.
         """
         if self.parent is None:
             return self.seed

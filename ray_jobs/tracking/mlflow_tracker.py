@@ -1,4 +1,4 @@
-"""What MLflow is told. Tracking that fails costs log lines, never a run."""
+"""Tracking with MLflow. Tracking that fails costs log lines, never a job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from registry.records.credentials import hidden
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Read by MLflow when it is imported: no telemetry, and a server that is down is given up on in seconds.
+# MLflow reads these when it is imported: no telemetry, and give up in seconds on a server that is down.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class Tracker:
-    """One MLflow run; without a run (MLflow could not be reached) every verb does nothing."""
+    """One MLflow run; without a run (MLflow could not be reached) every method does nothing."""
 
     def __init__(self, home: Home, say: Callable[[str], None]) -> None:
         self._home, self._say = home, say
@@ -37,7 +37,7 @@ class Tracker:
         self.run: str | None = None
 
     def start(self, run: str | None, *, experiment: str, name: str, tags: Mapping[str, str]) -> str | None:
-        """Create a run in an experiment, or go on with ``run``; returns its id, None when MLflow is out of reach."""
+        """Create a run in an experiment, or resume ``run``; returns its id, None if MLflow cannot be reached."""
 
         def begin(client: MlflowClient) -> str:
             if run is not None:
@@ -67,7 +67,7 @@ class Tracker:
         self._on_run("log metrics", lambda client, run: client.log_batch(run, metrics=logged))
 
     def parameters(self, values: Mapping[str, object]) -> None:
-        """Log parameters, which MLflow never changes once they are there."""
+        """Log parameters, which MLflow never changes afterwards."""
         from mlflow.entities import Param
 
         logged = [Param(key, str(value)) for key, value in values.items()]
@@ -80,16 +80,16 @@ class Tracker:
         self._on_run("log tags", lambda client, run: client.log_batch(run, tags=logged))
 
     def text(self, content: str, file: str) -> None:
-        """Keep a text as an artifact."""
+        """Log a text as an artifact."""
         self._on_run(f"keep {file}", lambda client, run: client.log_text(run, content, file))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], file: str) -> None:
-        """Keep a table as an artifact that the UI shows as one."""
+        """Log a table as an artifact, which the UI shows as a table."""
         data = {column: [row[i] for row in rows] for i, column in enumerate(columns)}
         self._on_run(f"keep {file}", lambda client, run: client.log_table(run, data, file))
 
     def files(self, contents: Mapping[str, bytes], folder: str) -> None:
-        """Keep files as artifacts in a folder, in the place of those of the same names."""
+        """Log files as artifacts in a folder; they replace files of the same names."""
 
         def keep(client: MlflowClient, run: str) -> None:
             with tempfile.TemporaryDirectory() as place:
@@ -100,14 +100,14 @@ class Tracker:
         self._on_run(f"keep {folder}", keep)
 
     def module(self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-        """A logged model that stands for a registered module: it has scores and tags, and no copy of the weights."""
+        """Log a model for a registered module, with scores and tags, and without a copy of the weights."""
         from mlflow.entities import Metric
 
         from registry.records.values import now
 
         def log(client: MlflowClient, run: str) -> None:
             experiment = client.get_run(run).info.experiment_id
-            # A job that was interrupted behind this tells it again.
+            # A job that was interrupted after this logs it again.
             known = client.search_logged_models([experiment], filter_string=f"name = '{name}'")
             model = known[0] if known else None
             if model is None:
@@ -137,9 +137,9 @@ class Tracker:
             if self._client is None:
                 self._client = _client(self._home.tracking)
             return action(self._client)
-        except Exception as error:  # whatever MLflow, its database or the network raise must not end a training
+        except Exception as error:  # no error of MLflow, its database or the network may end a training
             self._failures += 1
-            reason = hidden(str(error).strip() or type(error).__name__)  # it shows the URL, which may hold a password
+            reason = hidden(str(error).strip() or type(error).__name__)  # the URL in it may contain a password
             first = reason.partition("\n")[0]
             self._say(f"MLflow could not {what}: {first[:300]}")
             if self._failures == FAILURES_UNTIL_QUIET:

@@ -120,6 +120,17 @@ class Catalog:
             modules = [module for parent in parents for module in _names(session, parent)]
         raise unknown("parent or module", name, [*parents, *modules])
 
+    def made_by(self, job: str, attempt: int) -> ParentRecord | ModuleRecord | None:
+        """What an attempt of a job registered; None if it registered nothing, or that was deleted."""
+        parent, module = schema.Parent, schema.Module
+        parents = select(parent).where(parent.job == job, parent.attempt == attempt, parent.deleted.is_(None))
+        modules = select(module).where(module.job == job, module.attempt == attempt, module.deleted.is_(None))
+        with self._database.read() as session:
+            if (found := session.scalar(parents)) is not None:
+                return parent_record(found)
+            row = session.scalar(modules)
+            return None if row is None else module_record(row)
+
     def corpora(self) -> list[CorpusRecord]:
         """All corpora that something was trained or tested on, by name."""
         with self._database.read() as session:

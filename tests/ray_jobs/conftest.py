@@ -1,4 +1,7 @@
-"""Real jobs, made small: tiny models on Django's catalogs, one Ray cluster for all tests, drivers as programs."""
+"""Real jobs, made small: tiny models on Django's catalogs, most of them trained in the process of the tests.
+
+What needs Ray shares one cluster. Drivers that a test kills run as programs.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,7 @@ import pytest
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.loading import validate
-from continual_mt.config.spec import AdditionSpec, ParentSpec, merge
+from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
 from continual_mt.data.tokenizer import train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, TRACKING_VARIABLE, Home
 from continual_mt.languages import Pair
@@ -30,10 +35,12 @@ from continual_mt.model.transformer import initial_tensors
 from ray_jobs.cluster import connection
 from ray_jobs.driver import Driver
 from ray_jobs.entrypoint import INSIDE_JOB_VARIABLE
-from ray_jobs.execution.work import Outcome
+from ray_jobs.execution.job import Outcome
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.tokenizers import tokenizers
 from ray_jobs.planning.training_task import StoredParent, TrainingTask
+from ray_jobs.sequence import add_sequence
+from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import Lineage, Registry
 from tests.ray_jobs.heads import Head, started_head
 from tests.ray_jobs.programs import Program, Values
@@ -134,6 +141,14 @@ def parent_values(addition_values: ValuesOf) -> ValuesOf:
 
 
 @pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of MLflow in a home, which takes seconds to make; tests copy it."""
+    home = Home(tmp_path_factory.mktemp("template"))
+    assert Tracker(home, print).start(None, experiment="Another parent", name="pt-en", tags={}) is not None
+    return home.path / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
 def untrained_home(django_catalogs: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with an untrained parent es-en, for tests that need no Ray. Tests copy it."""
     source, target = (train_tokenizer(lambda name=name: django_catalogs[name], 160) for name in ("es", "en"))  # type: ignore[misc]
@@ -179,11 +194,11 @@ def free_port() -> Callable[[], int]:
 
 
 @pytest.fixture
-def order(registry: Registry, tmp_path: Path) -> Callable[[ResolvedJob], TrainingTask]:
-    """What the driver makes of an addition to the untrained parent, for one worker with one thread."""
+def make_task(registry: Registry, tmp_path: Path) -> Callable[[ResolvedJob], TrainingTask]:
+    """The training task of a parent, or of an addition to the untrained parent, for one worker with one thread."""
 
     def make(job: ResolvedJob) -> TrainingTask:
-        parent = StoredParent(registry.blobs, job.parent.pieces) if job.parent else None
+        parent = StoredParent.of(registry, job.parent) if job.parent else None
         source, target = tokenizers(job, parent, tmp_path)
         return TrainingTask.of(job, parent, source, target, threads=1, cache=tmp_path)
 
@@ -205,20 +220,81 @@ def head(ray_program: Path, free_port: Callable[[], int]) -> Iterator[Head]:
 
 @pytest.fixture(scope="session")
 def ray_cluster(head: Head) -> Iterator[Head]:
-    """This process connected to the shared cluster: every Driver of a test uses the connection."""
+    """This process connected to the shared cluster: every Driver of a test that is on Ray uses the connection."""
     with connection.connected(head.address):
         yield head
 
 
 @pytest.fixture(scope="session")
 def trained_home(
-    ray_cluster: Head, parent_spec: Callable[..., ParentSpec], tmp_path_factory: pytest.TempPathFactory
+    parent_spec: Callable[..., ParentSpec], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Outcome]:
-    """A home with the parent es-en, trained through Ray, and what its driver gave back. Tests copy it."""
+    """A home with the parent es-en, trained in the process, and what its driver returned. Tests copy it."""
     home = tmp_path_factory.mktemp("trained") / "home"
-    with Driver(Home.resolve(home)) as driver:
+    with Driver(Home(home), in_process=True) as driver:
         outcome = driver.train_parent(parent_spec())
     return home, outcome
+
+
+@pytest.fixture
+def home(trained_home: tuple[Path, Outcome], tmp_path: Path) -> Path:
+    """A copy of the home with the trained parent."""
+    return Path(shutil.copytree(trained_home[0], tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def sequence_spec(addition_values: ValuesOf, parallel: Callable[[str, str], Values]) -> Callable[..., SequenceSpec]:
+    """Adds pt-en (a new source), then es-de (a new target), with a test set for pt-de, which nobody trains."""
+
+    def spec(name: str = "both", **changes: Any) -> SequenceSpec:
+        target = addition_values("es-de")
+        target["tests"].append({"pair": "pt-de", "name": "zero", **parallel("test", "pt-de")})
+        values = {"name": name, "parent": "es-en", "additions": [addition_values("pt-en"), target]}
+        return validate(SequenceSpec, values | changes, origin="the test", base=Path.cwd())
+
+    return spec
+
+
+@dataclass(frozen=True)
+class TrainedSequence:
+    """A home in which the sequence ``both`` was trained in the process, and what its driver returned."""
+
+    home: Path
+    spec: SequenceSpec
+    outcomes: list[Outcome]
+    logits_before: str
+    """The digest of the original pair's logits before the additions."""
+
+
+@pytest.fixture(scope="session")
+def trained_sequence(
+    trained_home: tuple[Path, Outcome],
+    sequence_spec: Callable[..., SequenceSpec],
+    corpora: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> TrainedSequence:
+    """Shared by all tests that only read it; others copy its home."""
+    home = Path(shutil.copytree(trained_home[0], tmp_path_factory.mktemp("sequence") / "home"))
+    before, spec = logits_digest(home, corpora), sequence_spec()
+    with Driver(Home(home), in_process=True) as driver:
+        outcomes = add_sequence(driver, spec)
+    return TrainedSequence(home, spec, outcomes, before)
+
+
+def logits_digest(home: Path, corpora: Path) -> str:
+    """The digest of the original pair's float32 logits on fixed sentences, computed by a separate process."""
+    program = """
+import sys
+from pathlib import Path
+import torch
+from registry import Registry
+torch.set_num_threads(1)
+sources, references = (Path(name).read_text(encoding="utf-8").splitlines() for name in sys.argv[2:])
+with Registry.open(sys.argv[1]) as registry:
+    print(registry.assemble("es", "en", recipe="original").logits_digest(sources, references))
+"""
+    command = [sys.executable, "-c", program, str(home), str(corpora / "test.es"), str(corpora / "test.en")]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 StartProgram = Callable[..., Program]
@@ -229,8 +305,8 @@ def start(tmp_path: Path) -> Iterator[StartProgram]:
     """``start("add_language", values, home)`` gives a `Program`; it is killed at the end of the test."""
     programs: list[Program] = []
 
-    def run(name: str, values: Values, home: Path, **options: Any) -> Program:
-        programs.append(Program(name, values, home, tmp_path / f"program-{len(programs)}", **options))
+    def run(name: str, values: Values, home: Path, words: Sequence[str] = (), **options: Any) -> Program:
+        programs.append(Program(name, values, home, tmp_path / f"program-{len(programs)}", words, **options))
         return programs[-1]
 
     yield run

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from continual_mt.training.checkpoint import Checkpoint
+from ray_jobs.execution.checkpoints import RunCheckpoints
 
 Values = dict[str, Any]
 
@@ -20,19 +22,23 @@ Values = dict[str, Any]
 def last_checkpoint(storage: Path, pair: str = "") -> Checkpoint:
     """The newest of the only addition, or the only one of a pair, under a storage path."""
     (run,) = storage.glob(f"addition-{pair}*")
-    return Checkpoint.load(max(path for path in run.glob("checkpoint_*") if path.is_dir()))
+    checkpoint = RunCheckpoints(str(storage), run.name).newest()
+    assert checkpoint is not None
+    return checkpoint
 
 
 class Program:
-    """``python -m ray_jobs.NAME`` as a process, with what it says."""
+    """``python -m ray_jobs.NAME`` as a process, with its output; ``words`` are more words of its command line."""
 
-    def __init__(self, name: str, values: Values, home: Path, folder: Path, **options: Any) -> None:
+    def __init__(
+        self, name: str, values: Values, home: Path, folder: Path, words: Sequence[str] = (), **options: Any
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         spec = folder / "spec.yaml"
         spec.write_text(json.dumps(values))
         self._out, self._err = folder / "out", folder / "err"
         environment = {**os.environ, **options.pop("environment", {})}
-        command = [sys.executable, "-m", f"ray_jobs.{name}", str(spec), "--home", str(home)]
+        command = [sys.executable, "-m", f"ray_jobs.{name}", str(spec), "--home", str(home), *words]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=folder, **options)
 

@@ -1,11 +1,9 @@
-"""The main job through Ray and MLflow: a parent, a sequence of additions, zero-shot, retention, and work done again."""
+"""The main job with its MLflow runs: a parent, a sequence of additions, zero-shot, retention, and finished work."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from continual_mt.config.loading import validate
-from continual_mt.config.spec import AdditionSpec, SequenceSpec
+from continual_mt.config.spec import AdditionSpec
 from continual_mt.home import Home
 from ray_jobs import Driver, Outcome, add, add_sequence
 from registry import Registry
+from tests.ray_jobs.conftest import TrainedSequence, logits_digest
 
 pytestmark = pytest.mark.slow
 
@@ -27,30 +25,11 @@ Values = dict[str, Any]
 UPDATES = 8
 
 
-def logits_digest(home: Path, corpora: Path) -> str:
-    """Of the original pair on fixed sentences, float32, by a process of its own through the registry."""
-    program = """
-import sys
-from pathlib import Path
-import torch
-from registry import Registry
-torch.set_num_threads(1)
-sources, references = (Path(name).read_text(encoding="utf-8").splitlines() for name in sys.argv[2:])
-with Registry.open(sys.argv[1]) as registry:
-    print(registry.assemble("es", "en", recipe="original").logits_digest(sources, references))
-"""
-    command = [sys.executable, "-c", program, str(home), str(corpora / "test.es"), str(corpora / "test.en")]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
 @dataclass(frozen=True)
-class Done:
-    """What a sequence left: pt-en (a new source), then es-de (a new target)."""
+class Tracked:
+    """The MLflow runs of a home."""
 
     home: Path
-    outcomes: list[Outcome]
-    spec: SequenceSpec
-    logits_before: str
 
     @property
     def client(self) -> MlflowClient:
@@ -69,23 +48,13 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(
-    trained_home: tuple[Path, Outcome],
-    addition_values: Callable[..., Values],
-    parallel: Callable[[str, str], Values],
-    corpora: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Done:
-    home = Path(shutil.copytree(trained_home[0], tmp_path_factory.mktemp("sequence") / "home"))
-    zero_shot = {"pair": "pt-de", "name": "zero", **parallel("test", "pt-de")}
-    target = addition_values("es-de")
-    target["tests"].append(zero_shot)
-    values = {"name": "both", "parent": "es-en", "additions": [addition_values("pt-en"), target]}
-    spec = validate(SequenceSpec, values, origin="the test", base=home)
-    before = logits_digest(home, corpora)
-    with Driver(Home(home)) as driver:
-        outcomes = add_sequence(driver, spec)
-    return Done(home, outcomes, spec, before)
+def done(trained_sequence: TrainedSequence) -> TrainedSequence:
+    return trained_sequence
+
+
+@pytest.fixture(scope="module")
+def tracked(done: TrainedSequence) -> Tracked:
+    return Tracked(done.home)
 
 
 def test_the_parent_is_registered_with_where_it_came_from(trained_home: tuple[Path, Outcome]) -> None:
@@ -103,7 +72,7 @@ def test_the_parent_is_registered_with_where_it_came_from(trained_home: tuple[Pa
     assert list(Home(home).jobs.iterdir()) == []
 
 
-def test_each_addition_is_registered_once(done: Done) -> None:
+def test_each_addition_is_registered_once(done: TrainedSequence) -> None:
     assert [outcome.name for outcome in done.outcomes] == ["es-en/pt-en:1", "es-en/es-de:1"]
     assert all(outcome.trained_now for outcome in done.outcomes)
     with Registry.open(done.home) as registry:
@@ -115,7 +84,7 @@ def test_each_addition_is_registered_once(done: Done) -> None:
             assert modules[outcome.name].lineage.run == outcome.run
 
 
-def test_every_pair_is_scored_the_zero_shot_one_too(done: Done) -> None:
+def test_every_pair_is_scored_the_zero_shot_one_too(done: TrainedSequence) -> None:
     with Registry.open(done.home) as registry:
         scored = {
             (str(score.pair), score.kind, score.cross_attention)
@@ -137,13 +106,13 @@ def test_every_pair_is_scored_the_zero_shot_one_too(done: Done) -> None:
         assert len(model.translate(["Português Brasileiro", ""])) == 2
 
 
-def test_the_original_pair_is_bit_equal(done: Done, corpora: Path) -> None:
+def test_the_original_pair_is_bit_equal(done: TrainedSequence, corpora: Path) -> None:
     assert len(done.logits_before) == 64
     assert logits_digest(done.home, corpora) == done.logits_before
 
 
-def test_one_experiment_a_parent_and_one_run_a_piece_of_work(done: Done) -> None:
-    runs = done.runs()
+def test_one_experiment_a_parent_and_one_run_a_piece_of_work(done: TrainedSequence, tracked: Tracked) -> None:
+    runs = tracked.runs()
     assert set(runs) == {"parent es-en", "pt-en xattn", "es-de xattn", "sequence both"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     addition = runs["pt-en xattn"]
@@ -152,27 +121,27 @@ def test_one_experiment_a_parent_and_one_run_a_piece_of_work(done: Done) -> None
     assert addition.data.tags["registered"] == "es-en/pt-en:1"
     assert addition.data.params["updates"] == str(UPDATES)
     for metric in ("loss", "lr", "tokens_per_second", "development_bleu"):
-        steps = [point.step for point in done.client.get_metric_history(addition.info.run_id, metric)]
+        steps = [point.step for point in tracked.client.get_metric_history(addition.info.run_id, metric)]
         assert steps == [UPDATES // 2, UPDATES], metric
 
 
-def test_spec_scores_and_samples_are_on_the_run(done: Done) -> None:
+def test_spec_scores_and_samples_are_on_the_run(done: TrainedSequence, tracked: Tracked) -> None:
     run = done.outcomes[1].run
     assert run is not None
-    spec = Path(done.client.download_artifacts(run, "spec.json"))
+    spec = Path(tracked.client.download_artifacts(run, "spec.json"))
     assert AdditionSpec.model_validate_json(spec.read_text(encoding="utf-8")) == done.spec.additions[1]
-    scores = done.table(run, "scores.json")
+    scores = tracked.table(run, "scores.json")
     zero = next(row for row in scores if row["pair"] == "pt-de" and row["metric"] == "bleu")
     assert (zero["kind"], zero["test"]) == ("zero-shot", "zero")
     assert zero["signature"].startswith("nrefs:1|")
-    samples = [row for row in done.table(run, "samples.json") if row["pair"] == "pt-de"]
+    samples = [row for row in tracked.table(run, "samples.json") if row["pair"] == "pt-de"]
     assert len(samples) == 3
     assert all(set(row) == {"pair", "kind", "source", "hypothesis", "reference"} for row in samples)
 
 
-def test_a_logged_model_stands_for_each_module(done: Done) -> None:
-    run = done.runs()["pt-en xattn"]
-    found = done.client.search_logged_models([run.info.experiment_id])
+def test_a_logged_model_stands_for_each_module(done: TrainedSequence, tracked: Tracked) -> None:
+    run = tracked.runs()["pt-en xattn"]
+    found = tracked.client.search_logged_models([run.info.experiment_id])
     models = {model.tags["registered"]: model for model in found}
     assert set(models) == {"es-en/pt-en:1", "es-en/es-de:1"}
     model = models["es-en/pt-en:1"]
@@ -183,11 +152,11 @@ def test_a_logged_model_stands_for_each_module(done: Done) -> None:
     assert metrics["bleu/pt-en"] == run.data.metrics["bleu/pt-en"]
 
 
-def test_a_sequence_has_its_position_as_step(done: Done) -> None:
-    run = done.runs()["sequence both"].info.run_id
+def test_a_sequence_has_its_position_as_step(tracked: Tracked) -> None:
+    run = tracked.runs()["sequence both"].info.run_id
 
     def steps(metric: str) -> list[int]:
-        return [point.step for point in done.client.get_metric_history(run, metric)]
+        return [point.step for point in tracked.client.get_metric_history(run, metric)]
 
     assert steps("bleu/es-en") == [0, 1, 2]
     assert steps("bleu/pt-en") == [1, 2]
@@ -196,22 +165,26 @@ def test_a_sequence_has_its_position_as_step(done: Done) -> None:
     assert steps("chrf/es-de") == steps("zero_shot/pt-de") == steps("bleu/pt-de") == [2]
 
 
-def test_done_before_it_only_reports(done: Done, addition_values: Callable[..., Values]) -> None:
-    before = done.client.search_runs([run.info.experiment_id for run in done.runs().values()])
-    outcome = add(addition_values("pt-en"), home=done.home)
+def test_done_before_it_only_reports(
+    done: TrainedSequence, tracked: Tracked, addition_values: Callable[..., Values]
+) -> None:
+    before = tracked.client.search_runs([run.info.experiment_id for run in tracked.runs().values()])
+    outcome = add(addition_values("pt-en"), home=done.home, in_process=True)
     assert not outcome.trained_now
     assert (outcome.record, outcome.run) == (done.outcomes[0].record, done.outcomes[0].run)
     assert outcome.evaluations == ()
-    with Driver(Home(done.home)) as driver:
+    with Driver(Home(done.home), in_process=True) as driver:
         outcomes = add_sequence(driver, done.spec)
     assert [outcome.record for outcome in outcomes] == [outcome.record for outcome in done.outcomes]
     assert not any(outcome.trained_now for outcome in outcomes)
-    assert len(done.client.search_runs([run.info.experiment_id for run in before])) == len(before)
+    assert len(tracked.client.search_runs([run.info.experiment_id for run in before])) == len(before)
 
 
-def test_again_trains_the_next_version(done: Done, addition_values: Callable[..., Values], tmp_path: Path) -> None:
+def test_again_trains_the_next_version(
+    done: TrainedSequence, addition_values: Callable[..., Values], tmp_path: Path
+) -> None:
     home = Path(shutil.copytree(done.home, tmp_path / "home"))
-    outcome = add(addition_values("pt-en"), home=home, again=True)
+    outcome = add(addition_values("pt-en"), home=home, again=True, in_process=True)
     assert outcome.trained_now
     assert outcome.name == "es-en/pt-en:2"
     assert outcome.run != done.outcomes[0].run

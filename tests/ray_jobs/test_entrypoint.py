@@ -34,6 +34,7 @@ def test_every_program_has_help_with_an_example(program: str) -> None:
     assert result.returncode == 0
     assert f"ray_jobs.{program} /data/spec.yaml" in " ".join(result.stdout.split())
     assert "--home" in result.stdout
+    assert "--in-process" in result.stdout
 
 
 def test_misuse_is_exit_code_two_and_writes_nothing(tmp_path: Path) -> None:
@@ -87,4 +88,12 @@ def test_inside_a_job_a_relative_home_is_exit_code_two(
     result = run("add_language", "spec.yaml", "--home", "relative")
     assert result.returncode == 2
     assert "the home is relative" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
+
+
+def test_in_process_and_an_address_are_refused_together(addition_values: Callable[..., Values], tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(json.dumps(addition_values("pt-en")))
+    result = run("add_language", "spec.yaml", "--home", str(tmp_path / "home"), "--in-process", "--address", "auto")
+    assert result.returncode == 2
+    assert "in_process and the address auto exclude each other" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]

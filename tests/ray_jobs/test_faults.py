@@ -1,7 +1,11 @@
-"""Workers and drivers that are killed in mid-training: nothing is lost, and the result is what it would have been."""
+"""Workers and drivers that are killed during training, on Ray and in the process.
+
+Nothing is lost, and the result is the same as undisturbed, on whichever back end it is finished.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -16,14 +20,14 @@ from typing import Any
 import pytest
 import torch
 
-from continual_mt.training.checkpoint import TENSOR_FILES, Checkpoint
-from ray_jobs.execution.work import Outcome
+from continual_mt.training.checkpoint import STATE_FILE, TENSOR_FILES, Checkpoint
+from ray_jobs import Outcome, add
 from registry import Registry
-from tests.ray_jobs.programs import last_checkpoint
+from tests.ray_jobs.programs import Program, last_checkpoint
 
 pytestmark = pytest.mark.slow
 
-UPDATES, VALIDATE_EVERY = 300, 20
+UPDATES, VALIDATE_EVERY = 200, 20
 LONG = {"training": {"updates": UPDATES, "validate_every": VALIDATE_EVERY, "patience": 0, "dropout": 0.2}}
 # A third report is made only when Ray has taken the first checkpoint.
 MIDDLE = rf"update {3 * VALIDATE_EVERY} of {UPDATES}"
@@ -34,24 +38,17 @@ FULL_BYTES = 400_000
 Values = dict[str, Any]
 
 
-@pytest.fixture
-def home(trained_home: tuple[Path, Outcome], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained_home[0], tmp_path / "home"))
-
-
 @pytest.fixture(scope="module")
 def undisturbed(
-    ray_cluster: Any,
     trained_home: tuple[Path, Outcome],
     addition_values: Callable[..., Values],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Checkpoint:
-    """The last checkpoint of the addition when nothing happens to it."""
-    from ray_jobs import add
-
+    """The last checkpoint of the addition when nothing happens to it, trained in the process."""
     folder = tmp_path_factory.mktemp("undisturbed")
     home = shutil.copytree(trained_home[0], folder / "home")
-    add(addition_values("pt-en", LONG, resources={"storage": str(folder / "storage")}), home=home)
+    values = addition_values("pt-en", LONG, resources={"storage": str(folder / "storage")})
+    add(values, home=home, in_process=True)
     return last_checkpoint(folder / "storage")
 
 
@@ -134,39 +131,94 @@ def test_a_killed_driver_is_started_again_and_the_result_is_the_same(
     assert_one_module(home, outcome["run"])
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
-def test_a_signal_ends_the_job_after_a_checkpoint(
+def stopped_at(program: Program, home: Path, storage: Path) -> int:
+    """The update after which a program ended that got a signal; its checkpoint is there, and no module."""
+    assert program.exit_code() == 1
+    stopped = re.search(r"error: stopped at update (\d+); a checkpoint was written: start the same job", program.said)
+    assert stopped is not None, program.said
+    assert last_checkpoint(storage).progress.update == int(stopped[1])
+    with Registry.open(home) as registry:
+        assert registry.modules() == []
+    return int(stopped[1])
+
+
+@pytest.mark.parametrize("resumed", ["on Ray", "in the process"])
+def test_a_signal_ends_the_job_after_a_checkpoint_and_the_other_back_end_continues(
     ray_cluster: Any,
     start: Any,
     home: Path,
     addition_values: Callable[..., Values],
-    number: signal.Signals,
-    workers: int,
+    undisturbed: Checkpoint,
+    resumed: str,
     tmp_path: Path,
 ) -> None:
-    values = addition_values("pt-en", LONG, resources={"workers": workers, "storage": str(tmp_path / "storage")})
+    storage = tmp_path / "storage"
+    values = addition_values("pt-en", LONG, resources={"storage": str(storage)})
+    # --in-process beats the variable.
+    here = {"RAY_ADDRESS": ray_cluster.address}
+    words = {"in the process": (), "on Ray": ("--in-process",)}
+    program = start("add_language", values, home, words[resumed], environment=here)
+    program.await_saying(WORKER if resumed == "on Ray" else MIDDLE)
+    program.send(signal.SIGINT if resumed == "on Ray" else signal.SIGTERM)
+    update = stopped_at(program, home, storage)
+    assert 0 < update < UPDATES
+
+    (other,) = words.keys() - {resumed}
+    program = start("add_language", values, home, words[other], environment=here)
+    (outcome,) = program.outcomes()
+    goes_on = re.search(GOES_ON, program.said)
+    assert goes_on is not None, program.said
+    assert int(goes_on[2]) == update
+    assert (int(goes_on[1]) == program.process.pid) == (resumed == "in the process")
+    assert_same(last_checkpoint(storage), undisturbed)
+    assert_one_module(home, outcome["run"])
+
+
+def test_two_workers_are_stopped_resumed_and_replaced(
+    ray_cluster: Any, start: Any, home: Path, addition_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    values = addition_values("pt-en", LONG, resources={"workers": 2, "storage": str(storage)})
     here = {"RAY_ADDRESS": ray_cluster.address}
     program = start("add_language", values, home, environment=here)
-    program.await_saying(WORKER)
     program.await_saying(MIDDLE)
-    program.send(number)
-    assert program.exit_code() == 1
-    stopped = re.search(r"error: stopped at update (\d+); a checkpoint was written: start the same job", program.said)
-    assert stopped is not None, program.said
-    update = int(stopped[1])
-    assert last_checkpoint(tmp_path / "storage").progress.update == update
-    with Registry.open(home) as registry:
-        assert registry.modules() == []
+    program.send(signal.SIGTERM)
+    update = stopped_at(program, home, storage)
 
-    if workers == 1:
-        return
     program = start("add_language", values, home, environment=here)
     goes_on = program.await_saying(GOES_ON)
     assert int(goes_on[2]) == update
     os.kill(int(goes_on[1]), signal.SIGKILL)
     program.await_saying(rf"{GOES_ON}\n(?s:.*){GOES_ON}")
     (outcome,) = program.outcomes()
-    assert last_checkpoint(tmp_path / "storage").progress.finished
+    assert last_checkpoint(storage).progress.finished
+    assert_one_module(home, outcome["run"])
+
+
+def test_a_killed_driver_in_the_process_continues_from_its_last_checkpoint(
+    start: Any, home: Path, addition_values: Callable[..., Values], undisturbed: Checkpoint, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    values = addition_values("pt-en", LONG, resources={"storage": str(storage)})
+    program = start("add_language", values, home, ["--in-process"])
+    program.await_saying(f"update {VALIDATE_EVERY} of {UPDATES}")
+    program.send(signal.SIGKILL)
+    assert program.exit_code() == -signal.SIGKILL
+    update = last_checkpoint(storage).progress.update
+    # What a process leaves that is killed while it copies a checkpoint.
+    newest = max(storage.glob("addition-*/checkpoint_*"))
+    cut_off = Path(shutil.copytree(newest, newest.with_name("checkpoint_9999-in-process")))
+    state = json.loads((cut_off / STATE_FILE).read_text())
+    (cut_off / STATE_FILE).write_text(json.dumps(state | {"update": UPDATES}))
+    (cut_off / "best.safetensors").write_bytes(b"")
+    program = start("add_language", values, home, ["--in-process"])
+    (outcome,) = program.outcomes()
+    assert f"goes on from update {update}" in program.said
+    assert re.search(
+        r"the checkpoint in .*checkpoint_9999-in-process cannot be read \(.*; using the one before", program.said
+    )
+    shutil.rmtree(cut_off, ignore_errors=True)
+    assert_same(last_checkpoint(storage), undisturbed)
     assert_one_module(home, outcome["run"])
 
 

@@ -1,11 +1,14 @@
-"""What a sequence records: every pair by its own recipe, through the newest module, and through a shared one."""
+"""What a sequence records: every pair by its own recipe, through the newest module, and through a shared one.
+
+All of it trains in the process; what concerns the cluster trains, or is refused, on Ray.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from ray_jobs import Driver, Outcome, add_sequence
 from ray_jobs.console import Display
 from ray_jobs.planning.resolve import resolve, sequence_digest
 from registry import CellRecord, CorpusRecord, Lineage, Registry
+from tests.ray_jobs.conftest import TrainedSequence
 from tests.ray_jobs.programs import Values
 
 pytestmark = pytest.mark.slow
@@ -36,31 +40,16 @@ def table(cells: list[CellRecord], view: str) -> dict[str, list[tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def specs(addition_values: Callable[..., Values], parallel: Callable[[str, str], Values]) -> dict[str, SequenceSpec]:
-    """A separate and a shared sequence of the same additions, and a shared one with replay, by name."""
-    target = addition_values("es-de")
-    target["tests"].append({"pair": "pt-de", "name": "zero", **parallel("test", "pt-de")})
-    common = {"parent": "es-en", "additions": [addition_values("pt-en"), target]}
-    modes: dict[str, Values] = {
-        "separate": {},
-        "shared": {"mode": "shared"},
-        "replayed": {"mode": "shared", "replay": 0.5},
-    }
-    return {
-        name: validate(SequenceSpec, {"name": name, **mode, **common}, origin="the test", base=Path.cwd())
-        for name, mode in modes.items()
-    }
-
-
-@pytest.fixture(scope="module")
 def home(
-    trained_home: tuple[Path, Outcome], specs: dict[str, SequenceSpec], tmp_path_factory: pytest.TempPathFactory
+    trained_sequence: TrainedSequence,
+    sequence_spec: Callable[..., SequenceSpec],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """All sequences, on one parent."""
-    home = Path(shutil.copytree(trained_home[0], tmp_path_factory.mktemp("sequences") / "home"))
-    with Driver(Home(home)) as driver:
-        for spec in specs.values():
-            add_sequence(driver, spec)
+    """Beside the sequence ``both``, whose mode is separate, a shared one of the same additions, and one with replay."""
+    home = Path(shutil.copytree(trained_sequence.home, tmp_path_factory.mktemp("sequences") / "home"))
+    with Driver(Home(home), in_process=True) as driver:
+        add_sequence(driver, sequence_spec("shared", mode="shared"))
+        add_sequence(driver, sequence_spec("replayed", mode="shared", replay=0.5))
     return home
 
 
@@ -69,7 +58,7 @@ def test_routed_and_through(home: Path) -> None:
         separate = registry.catalog.sequences()[0]
         cells = registry.catalog.cells(separate.digest)
     assert (separate.name, separate.mode, separate.additions) == (
-        "separate",
+        "both",
         "separate",
         (Pair("pt", "en"), Pair("es", "de")),
     )
@@ -166,7 +155,7 @@ def test_a_parents_text_that_is_gone_is_missed_before_anything_is_written(
     lineage = Lineage(corpora=(("train", text),), spec=values, code_version="0.1.0")
     with Registry.open(tmp_path / "other", create=True) as other:
         other.register_parent("es-en", registry.load_parent(), lineage=lineage)
-    with Driver(Home(tmp_path / "other")) as driver:
+    with Driver(Home(tmp_path / "other"), in_process=True) as driver:
         with pytest.raises(CorpusError, match=r"gone.es \+ gone.en: cannot be replayed .*put it back .* leave out rep"):
             add_sequence(driver, replaying(addition_values, tmp_path))
         assert (driver.registry.catalog.sequences(), driver.registry.modules()) == ([], [])
@@ -181,7 +170,7 @@ def test_of_an_imported_parent_only_additions_are_replayed(
     registry.jobs.hold(digest, "sequence", "elsewhere:1:x", 60)
     said = io.StringIO()
     with (
-        Driver(Home(tmp_path / "home"), display=Display(Console(file=said))) as driver,
+        Driver(Home(tmp_path / "home"), in_process=True, display=Display(Console(file=said))) as driver,
         pytest.raises(JobHeldError, match="elsewhere:1:x"),
     ):
         add_sequence(driver, spec)
@@ -202,26 +191,28 @@ def test_hypotheses_and_test_sets_are_kept(home: Path) -> None:
             assert lines == {score.sentences}
 
 
-def test_a_finished_sequence_is_not_measured_again(home: Path, specs: dict[str, SequenceSpec]) -> None:
-    with Registry.open(home) as registry:
-        separate = registry.catalog.sequences()[0]
-        before = registry.catalog.cells(separate.digest)
-    with Driver(Home(home)) as driver:
-        outcomes = add_sequence(driver, specs["separate"])
-    assert not any(outcome.trained_now for outcome in outcomes)
-    with Registry.open(home) as registry:
-        assert registry.catalog.cells(separate.digest) == before
-
-
-def test_what_trained_together_is_what_one_after_the_other_gives(
-    home: Path, trained_home: tuple[Path, Outcome], specs: dict[str, SequenceSpec], tmp_path: Path
+def test_a_finished_sequence_is_not_measured_again(
+    trained_sequence: TrainedSequence, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    apart = Path(shutil.copytree(trained_home[0], tmp_path / "home"))
-    with Driver(Home(apart)) as driver:
-        for addition in specs["separate"].additions:
-            assert driver.add_language(addition).trained_now
-        assert not any(outcome.trained_now for outcome in add_sequence(driver, specs["separate"]))
-    with Registry.open(apart) as one, Registry.open(home) as other:
+    with Registry.open(trained_sequence.home) as registry:
+        (sequence,) = registry.catalog.sequences()
+        before = registry.catalog.cells(sequence.digest)
+    with Driver(Home(trained_sequence.home), in_process=True) as driver:
+        outcomes = add_sequence(driver, trained_sequence.spec)
+    assert not any(outcome.trained_now for outcome in outcomes)
+    assert " on test: " not in capsys.readouterr().err
+    with Registry.open(trained_sequence.home) as registry:
+        assert registry.catalog.cells(sequence.digest) == before
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_trained_together_on_ray_is_what_one_after_the_other_in_the_process_gives(
+    trained_sequence: TrainedSequence, trained_home: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(trained_home[0], tmp_path / "home"))
+    with Driver(Home(home)) as driver:
+        assert all(outcome.trained_now for outcome in add_sequence(driver, trained_sequence.spec))
+    with Registry.open(home) as one, Registry.open(trained_sequence.home) as other:
         for name in ("pt-en:1", "es-de:1"):
             assert one.module(name).digest == other.module(name).digest
         (sequence,) = one.catalog.sequences()
@@ -235,10 +226,10 @@ def test_an_addition_that_another_driver_holds_fails_alone(
     home = Path(shutil.copytree(home, tmp_path / "home"))
     done, held = addition_spec("pt-en"), addition_spec("es-pt")
     spec = SequenceSpec.model_validate({"name": "x", "parent": "es-en", "mode": mode, "additions": (done, held)})
-    with Driver(Home(home)) as driver:
+    with Driver(Home(home), in_process=True) as driver:
         job = resolve(held, driver.registry.parent(), driver.home.cache)
         if mode == "shared":
-            job = dataclasses.replace(job, start=driver.registry.module("pt-en"))
+            job = replace(job, start=driver.registry.module("pt-en"))
         driver.registry.jobs.hold(job.digest, "addition", "elsewhere:1:abcdefgh", 600)
         said = r"job \w+ \(addition\) is held by elsewhere:1:abcdefgh"
         expected: tuple[type[Exception], str] = {
@@ -259,7 +250,7 @@ def test_a_sequence_that_another_driver_holds_is_named(
 ) -> None:
     home = Path(shutil.copytree(home, tmp_path / "home"))
     spec = SequenceSpec.model_validate({"name": "x", "parent": "es-en", "additions": (addition_spec("es-pt"),)})
-    with Driver(Home(home)) as driver:
+    with Driver(Home(home), in_process=True) as driver:
         jobs = [resolve(addition, driver.registry.parent(), driver.home.cache) for addition in spec.additions]
         driver.registry.jobs.hold(sequence_digest(spec, jobs, None), "sequence", "elsewhere:1:abcdefgh", 600)
         with pytest.raises(
@@ -268,6 +259,7 @@ def test_a_sequence_that_another_driver_holds_is_named(
             add_sequence(driver, spec)
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_what_the_cluster_is_too_small_for_is_told_of_before_anything_is_scored(
     home: Path, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
@@ -277,7 +269,7 @@ def test_what_the_cluster_is_too_small_for_is_told_of_before_anything_is_scored(
     with Driver(Home(home)) as driver:
         before = driver.registry.scores()
         with pytest.raises(
-            ClusterError, match=r"^es-pt xattn wants .*64 CPUs.*, but the cluster has .*; lower resources"
+            ClusterError, match=r"^es-pt xattn needs .*64 CPUs.*, but the cluster has .*; lower resources"
         ):
             add_sequence(driver, spec)
         assert driver.registry.scores() == before

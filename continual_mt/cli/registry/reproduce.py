@@ -10,7 +10,7 @@ import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_json, print_table, print_text, say
-from continual_mt.cli.support.run_job import ADDRESS_VARIABLE
+from continual_mt.cli.support.run_job import ADDRESS_VARIABLE, check_options
 from continual_mt.errors import SpecError
 from continual_mt.home import Home, expanded
 
@@ -47,19 +47,22 @@ def reproduce(
             help="A Ray cluster: auto, HOST:PORT or ray://….  [default: RAY_ADDRESS, else Ray is started here]",
         ),
     ] = None,
+    in_process: options.InProcess = False,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train a parent or module again from its record, and say whether the result is the same.
+    """Train a parent or module again from its record, and report whether the result is the same.
 
-    It is the same bit for bit, or by score where no difference on the test sets on record is significant (paired
-    bootstrap, p < 0.05). Nothing is registered or tracked. Exits 0 when it is the same, and 1 when it is not.
+    It is the same bit for bit, or by score if no difference on the recorded test sets is significant (paired bootstrap,
+    p < 0.05). Nothing is registered or tracked. Exits 0 if it is the same, and 1 if it is not.
     """
     from ray_jobs.driver import Driver
     from ray_jobs.execution.reproduction import reproduce as train_again
 
-    resources = _resources(settings or [], address or os.environ.get(ADDRESS_VARIABLE), corpora)
-    with Driver(Home.resolve(home), address=address) as driver:
+    check_options(in_process, address)
+    cluster = None if in_process else address or os.environ.get(ADDRESS_VARIABLE)
+    resources = _resources(settings or [], cluster, corpora)
+    with Driver(Home.resolve(home), address=address, in_process=in_process) as driver:
         record = driver.registry.catalog.find(name)
         found = train_again(driver, record, corpora=corpora and expanded(corpora), resources=resources)
     if as_json:
@@ -71,7 +74,7 @@ def reproduce(
 
 
 def _resources(settings: list[str], address: str | None, corpora: Path | None) -> dict[str, object]:
-    """What ``--set`` says. Raises SpecError for all that the options cannot ask for."""
+    """The resources in ``--set``. Raises SpecError with every problem of the options."""
     from continual_mt.cli.support.spec_options import ORIGIN
     from continual_mt.config.loading import assignments
 

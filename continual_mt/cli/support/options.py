@@ -72,13 +72,19 @@ Settings = Annotated[
         help="Set any key of the spec: training.updates=2000, resources.workers=2. May be repeated.",
     ),
 ]
-Again = Annotated[bool, typer.Option("--again", help="Train again even if this job is finished.")]
+Again = Annotated[bool, typer.Option("--again", help="Train finished work a second time.")]
 Address = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
         help="Ray cluster: auto, HOST:PORT or ray://… to run the driver here, http://HOST:8265 to submit a job."
         "  [default: RAY_ADDRESS, else start Ray on this machine]",
+    ),
+]
+InProcess = Annotated[
+    bool,
+    typer.Option(
+        "--in-process", help="Train in this process, with one worker and without Ray; RAY_ADDRESS is then ignored."
     ),
 ]
 

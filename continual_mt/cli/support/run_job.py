@@ -19,24 +19,26 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from ray_jobs.driver import Driver
-    from ray_jobs.execution.work import Outcome
+    from ray_jobs.execution.job import Outcome
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 
 
 @dataclass(frozen=True)
-class Job:
+class JobCommand:
     """Where and how to run a spec. ``program`` is the module of ``ray_jobs`` that runs it as a submitted job."""
 
     program: str
     home: Path | None
     address: str | None
+    in_process: bool
     again: bool
     as_json: bool
 
     def run(self, spec: BaseModel, work: Callable[[Driver], Sequence[Outcome]]) -> None:
-        """Do the work and print what came of it. An argument beats the variable."""
-        address = self.address or os.environ.get(ADDRESS_VARIABLE)
+        """Do the work and print its results. An argument beats the variable. Raises SpecError for options at odds."""
+        check_options(self.in_process, self.address)
+        address = None if self.in_process else self.address or os.environ.get(ADDRESS_VARIABLE)
         if address and address.startswith(("http://", "https://")):
             self._submit(spec, address)
             return
@@ -44,7 +46,7 @@ class Job:
         from ray_jobs.entrypoint import require_absolute_home
 
         home = require_absolute_home(str(self.home) if self.home else None)
-        with Driver(home, address=address, again=self.again) as driver:
+        with Driver(home, address=address, again=self.again, in_process=self.in_process) as driver:
             outcomes = work(driver)
         if self.as_json:
             print_json([outcome.to_json() for outcome in outcomes])
@@ -71,6 +73,15 @@ class Job:
             raise StoppedError(f"interrupted; a job that was submitted goes on at {address}") from error
         if code:
             raise typer.Exit(code)
+
+
+def check_options(in_process: bool, address: str | None) -> None:
+    """Raise SpecError if both ``--in-process`` and ``--address`` are given."""
+    if in_process and address:
+        raise SpecError(
+            ORIGIN,
+            [f"--in-process and --address {address} exclude each other. Fix: leave one of them out"],
+        )
 
 
 def _print(outcomes: Sequence[Outcome]) -> None:

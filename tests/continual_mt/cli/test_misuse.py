@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,25 @@ def test_a_submitted_job_needs_an_absolute_home(run: Any, corpus_files: Files) -
     words = ("add", "pt-en", "--train", *files, "--dev", *files, "--address", "http://127.0.0.1:9")
     refused(run(*words), "the home is not set")
     refused(run(*words, "--home", "here", "--json"), "the home is here", "--json: ", "2 problems")
+
+
+@pytest.mark.parametrize("verb", ["add", "parent train", "sequence run", "registry reproduce"])
+def test_in_process_and_an_address_exclude_each_other(
+    run: Any, home: Path, corpus_files: Files, tmp_path: Path, verb: str
+) -> None:
+    files = (corpus_files["pt"], corpus_files["en"])
+    corpora = ("--train", *files, "--dev", *files)
+    spec = tmp_path / "sequence.yaml"
+    common = {key: {"source": str(files[0]), "target": str(files[1])} for key in ("train", "dev")}
+    spec.write_text(json.dumps({"name": "s", "parent": "es-en", **common, "additions": [{"pair": "pt-en"}]}))
+    words = {
+        "add": ("pt-en", *corpora),
+        "parent train": ("--pair", "pt-en", *corpora),
+        "sequence run": (spec,),
+        "registry reproduce": ("es-en",),
+    }[verb]
+    result = run(*verb.split(), *words, "--home", home, "--in-process", "--address", "auto")
+    refused(result, "--in-process and --address auto exclude each other. Fix: leave one of them out")
 
 
 def test_keys_in_the_url_of_blobs_are_not_shown(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

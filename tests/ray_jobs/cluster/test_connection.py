@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -9,7 +8,8 @@ import ray
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ClusterError
 from ray_jobs.cluster import connection
-from ray_jobs.cluster.connection import Share, _fits
+from ray_jobs.cluster.connection import _fits
+from ray_jobs.execution.backend import Share
 
 BIG, SMALL, GPU = {"CPU": 8.0}, {"CPU": 2.0}, {"CPU": 4.0, "GPU": 1.0}
 
@@ -34,7 +34,7 @@ def test_a_worker_fits_on_one_machine_or_not_at_all(share: Share, free: list[dic
     assert _fits(share, free) == fits
 
 
-def test_several_machines_want_places_that_all_can_use() -> None:
+def test_several_machines_need_places_that_all_can_use() -> None:
     connection.check_shared(1, ["the blobs in /home/blobs"])
     connection.check_shared(3, [])
     with pytest.raises(
@@ -60,25 +60,37 @@ def test_cpus_are_shared_evenly_unless_the_spec_says_how_many(ray_cluster: Any) 
 
 
 @pytest.mark.slow
-def test_what_the_cluster_will_never_have_is_refused_at_once(ray_cluster: Any) -> None:
-    started = time.monotonic()
+def test_what_the_cluster_will_never_have_is_refused_at_once(ray_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(connection, "sleep", waits.append)
     with pytest.raises(ClusterError) as caught:
         connection.await_capacity(Share(2, 3, 1), 0, print)
-    assert time.monotonic() - started < 10
+    assert waits == []
     assert str(caught.value) == (
-        "the job wants 2 × (3 CPUs and 1 GPUs), but the cluster has 4 CPUs and 0 GPUs; "
-        "lower resources.workers, cpus or gpus, or set resources.wait_minutes where a cluster can grow"
+        "the job needs 2 × (3 CPUs and 1 GPUs), but the cluster has 4 CPUs and 0 GPUs; "
+        "lower resources.workers, cpus or gpus, or set resources.wait_minutes if the cluster can grow"
     )
 
 
 @pytest.mark.slow
-def test_a_cluster_that_may_grow_is_waited_for_and_no_longer(ray_cluster: Any) -> None:
+def test_a_cluster_that_may_grow_is_asked_for_more_and_waited_for_that_long(
+    ray_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
-    started = time.monotonic()
+    requested: list[list[dict[str, float]]] = []
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr(connection, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(connection, "sleep", sleep)
+    monkeypatch.setattr(connection.autoscaler, "request_resources", lambda bundles: requested.append(bundles))
     with pytest.raises(ClusterError, match="but the cluster has 4 CPUs"):
-        connection.await_capacity(Share(1, 64, 0), 0.05, said.append)
-    assert 3 <= time.monotonic() - started < 15
-    assert said == ["waiting up to 0.05 minutes for the cluster to grow to 1 × (64 CPUs)"]
+        connection.await_capacity(Share(1, 64, 0), 2, said.append)
+    assert 120 <= clock[0] < 122
+    assert requested == [[{"CPU": 64.0}], []], "the request is withdrawn"
+    assert said == ["waiting up to 2 minutes for the cluster to grow to 1 × (64 CPUs)"]
 
 
 class Busy:
@@ -91,7 +103,7 @@ def test_what_others_use_is_waited_for(ray_cluster: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(connection, "BUSY_SECONDS", 1.5)
     other = ray.remote(Busy).options(num_cpus=3).remote()
     assert ray.get(other.ready.remote())
-    with pytest.raises(ClusterError, match=r"the job wants 1 × \(2 CPUs\), .* others use all but 1 CPUs"):
+    with pytest.raises(ClusterError, match=r"the job needs 1 × \(2 CPUs\), .* others use all but 1 CPUs"):
         connection.await_capacity(Share(1, 2, 0), 0, print)
     connection.await_capacity(Share(1, 1, 0), 0, print)
     monkeypatch.setattr(connection, "BUSY_SECONDS", 60.0)

@@ -6,7 +6,7 @@ import pytest
 
 from continual_mt.errors import CorruptionError
 from ray_jobs.cluster import connection
-from ray_jobs.cluster.evaluation_tasks import TranslationOrder, threads_for, translate, translate_all
+from ray_jobs.cluster.evaluation_tasks import TranslationTask, threads_for, translate, translate_all
 from registry import Registry
 from tests.ray_jobs.heads import Head
 
@@ -14,22 +14,22 @@ pytestmark = pytest.mark.slow
 SENTENCES = ("Chino simplificado", "", "Enero")
 
 
-def order(registry: Registry, beam: int = 1) -> TranslationOrder:
-    return TranslationOrder.of(registry, registry.recipe_catalog.recipe("es", "en"), SENTENCES, beam, threads=1)
+def make_task(registry: Registry, beam: int = 1) -> TranslationTask:
+    return TranslationTask.of(registry, registry.recipe_catalog.recipe("es", "en"), SENTENCES, beam, threads=1)
 
 
-def test_tasks_say_what_the_registry_says(registry: Registry, ray_cluster: Head) -> None:
-    orders = [order(registry), order(registry, beam=3)]
+def test_tasks_translate_as_the_registry_does(registry: Registry, ray_cluster: Head) -> None:
+    tasks = [make_task(registry), make_task(registry, beam=3)]
     done: list[int] = []
-    found = dict(translate_all(orders, done.append))
+    found = dict(translate_all(tasks, done.append))
     model = registry.assemble("es", "en")
     assert found == {0: model.translate(SENTENCES, beam=1), 1: model.translate(SENTENCES, beam=3)}
-    assert found[0] == translate(orders[0])
+    assert found[0] == translate(tasks[0])
     assert done == [1, 2]
 
 
 def test_an_error_comes_back_as_itself(registry: Registry, ray_cluster: Head) -> None:
-    good = order(registry)
+    good = make_task(registry)
     bad = replace(good, parent={**good.parent, "target.model": "0" * 64})
     with pytest.raises(CorruptionError, match=r"blob 0{64} is missing"):
         list(translate_all([good, bad], lambda done: None))

@@ -10,7 +10,8 @@ import ray
 
 from continual_mt.errors import CorpusError, TrainingError
 from continual_mt.training.progress import ProgressReport
-from ray_jobs.cluster.progress_actor import Channel, ProgressUpdate
+from ray_jobs.cluster.progress_actor import Channel
+from ray_jobs.execution.backend import ProgressUpdate
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +19,7 @@ REPORT = ProgressReport(update=20, epoch=0, loss=5.5, learning_rate=0.1, tokens_
 
 
 def work(arguments: dict[str, Channel]) -> None:
-    """A worker's side of the conversation."""
+    """What a worker reports."""
     channel = arguments["channel"]
     channel.report(REPORT)
     channel.report_environment({"torch": "2.0", "threads": 2})
@@ -28,29 +29,31 @@ def work(arguments: dict[str, Channel]) -> None:
     channel.fail(TrainingError("only the first error counts"))
 
 
-def test_a_worker_tells_the_driver(ray_cluster: Any) -> None:
+def test_a_worker_reports_to_the_driver(ray_cluster: Any) -> None:
     channel = Channel.open()
-    assert channel.news() == ProgressUpdate()
+    assert channel.take_update() == ProgressUpdate()
     assert not channel.failed()
     # The worker process gets this function by value: it has no way to import a test.
     ray.get(ray.remote(work).options(num_cpus=0).remote({"channel": channel}))
-    news = channel.news()
-    assert news.reports == [REPORT]
-    assert news.notes == ["first", "second"]
-    assert news.environment == {"torch": "2.0", "threads": 2}
-    assert isinstance(news.error, CorpusError)
-    assert (str(news.error), news.error.line) == ("train.pt, line 7: not UTF-8", 7)
+    update = channel.take_update()
+    assert update.reports == [REPORT]
+    assert update.notes == ["first", "second"]
+    assert update.environment == {"torch": "2.0", "threads": 2}
+    assert isinstance(update.error, CorpusError)
+    assert (str(update.error), update.error.line) == ("train.pt, line 7: not UTF-8", 7)
     assert channel.failed()
-    again = channel.news()
+    again = channel.take_update()
     assert (again.reports, again.notes) == ([], [])
     assert isinstance(again.error, CorpusError)
 
 
-def test_the_driver_tells_a_worker_to_stop(ray_cluster: Any) -> None:
+def test_the_driver_asks_a_worker_to_stop(ray_cluster: Any) -> None:
     channel = Channel.open()
-    deadline = time.monotonic() + 0.5
-    while time.monotonic() < deadline:
+    # An answer that came in the meantime says the same.
+    for _ in range(3):
         assert not channel.stopping()
+        assert channel._question is not None
+        ray.wait([channel._question])
     channel.stop()
     deadline = time.monotonic() + 30
     while not channel.stopping():

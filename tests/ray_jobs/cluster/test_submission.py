@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -17,19 +16,12 @@ import pytest
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import ClusterError
 from continual_mt.home import Home
-from ray_jobs.cluster.ray_internals import NO_AGENT
-from ray_jobs.cluster.submission import submit
-from ray_jobs.execution.work import Outcome
+from ray_jobs.cluster.submission import NO_AGENT, submit
 from registry import Registry
 
 pytestmark = pytest.mark.slow
 
 Values = dict[str, Any]
-
-
-@pytest.fixture
-def home(trained_home: tuple[Path, Outcome], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained_home[0], tmp_path / "home"))
 
 
 def assert_added(home: Path, output: str) -> None:
@@ -106,4 +98,4 @@ def test_a_cluster_that_wants_a_token(
     done = subprocess.run(
         command, env=environment | {"HOME": str(tmp_path)}, capture_output=True, text=True, check=False
     )
-    assert "wants a token: set RAY_AUTH_MODE=token" in done.stderr
+    assert "needs a token: set RAY_AUTH_MODE=token" in done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ray_jobs.tracking.describe import lineage
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
@@ -18,13 +19,13 @@ from continual_mt.config.spec import AdditionSpec
 from continual_mt.home import Home
 from continual_mt.model.architecture import trainable_names
 from ray_jobs import Driver, Outcome
-from ray_jobs.execution.evaluation import evaluate
 from ray_jobs.execution.lease import holder_name
 from ray_jobs.execution.reproduction import EnvironmentDifference, Reproduction, reproduce
 from ray_jobs.execution.rescoring import SIGNIFICANT, ScoreDifference
-from ray_jobs.planning.resolve import ReplayedPair, known_tests, original_text, resolve
-from ray_jobs.tracking.describe import lineage
+from ray_jobs.planning.resolve import ReplayedPair, original_text, resolve
 from registry import Registry
+from registry.corpora import known_tests
+from registry.evaluation import evaluate
 
 SCORE = ScoreDifference("test", 1000, 5, "bleu", recorded=30.0, now=30.5, p_value=SIGNIFICANT)
 OTHER = Reproduction("es-en", "a" * 64, "b" * 64, {"source": True}, (), (SCORE,), ())
@@ -50,13 +51,12 @@ def test_what_counts_as_the_same(found: Reproduction, verdict: str) -> None:
     assert found.verdict == verdict
 
 
-@pytest.mark.slow
 def test_a_module_of_a_shared_sequence_is_the_same_bit_for_bit(
     trained_home: tuple[Path, Outcome], addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
     """pt-en goes on with es-de's cross-attention, and replays es-de and the parent's own pair."""
     home = Home(Path(shutil.copytree(trained_home[0], tmp_path / "home")))
-    with Driver(home) as driver:
+    with Driver(home, in_process=True) as driver:
         record = driver.registry.parent()
         parent = driver.registry.load_parent()
         earlier = resolve(addition_spec("es-de"), record, home.cache)
@@ -70,7 +70,7 @@ def test_a_module_of_a_shared_sequence_is_the_same_bit_for_bit(
         job = resolve(addition_spec("pt-en"), record, home.cache)
         outcome = driver.run(replace(job, start=start, replay=0.5, replayed=replayed))
     before = contents(home.path)
-    with Driver(home) as driver:
+    with Driver(home, in_process=True) as driver:
         found = reproduce(driver, outcome.record)
     assert contents(home.path) == before
     assert not [path for path in home.cache.iterdir() if path.name.startswith("reproduction")]
@@ -82,7 +82,6 @@ def test_a_module_of_a_shared_sequence_is_the_same_bit_for_bit(
     assert all(one.recorded == one.now for one in found.surroundings)
 
 
-@pytest.mark.slow
 def test_slightly_other_weights_are_named_and_scored(
     trained_home: tuple[Path, Outcome], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -98,9 +97,9 @@ def test_slightly_other_weights_are_named_and_scored(
     spec = {key: value for key, value in record.lineage.spec.items() if key != "environment"}
     with Registry.open(tmp_path / "home", create=True) as registry:
         registry.register_parent("es-en", perturbed, lineage=replace(record.lineage, spec=spec))
-        (test,) = known_tests([spec], tmp_path, print)
+        (test,) = known_tests(registry, [record.lineage], tmp_path, print)
         evaluate(registry, registry.recipe_catalog.recipe("es", "en"), test, beam=1)
-    code = main(["registry", "reproduce", "es-en", "--home", str(tmp_path / "home"), "--json"])
+    code = main(["registry", "reproduce", "es-en", "--home", str(tmp_path / "home"), "--json", "--in-process"])
     found = json.loads(capfdbinary.readouterr().out)
     assert (code, found["verdict"]) == (0, "by score")
     assert (found["digest"], found["recorded_digest"]) == (parent.fingerprint, perturbed.fingerprint)

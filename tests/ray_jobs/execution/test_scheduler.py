@@ -1,116 +1,170 @@
-"""Additions of one sequence that train at the same time: one is lost, or all are stopped."""
+"""Several jobs on one scheduler, with trainings that end when a test lets them."""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import signal
+import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
-from continual_mt.home import Home
-from ray_jobs import Outcome
-from registry import Registry
-from tests.ray_jobs.programs import Values, last_checkpoint
+from continual_mt.config.spec import Resources
+from continual_mt.errors import ClusterError, ContinualMTError, JobHeldError, StoppedError, TrainingError
+from ray_jobs.execution.local_backend import LocalBackend
+from ray_jobs.execution.scheduler import train_together
 
-pytestmark = pytest.mark.slow
+Poll = Callable[["Training", threading.Event], bool]
 
-PAIRS = ("pt-en", "es-de")
-# Many more updates than the test lets it make.
-ENDLESS = {"updates": 100_000, "validate_every": 20, "patience": 0}
-MIDDLE = "xattn: update 60 of"
+
+class Training:
+    """Ends at its poll number ``polls``; ``on_poll`` decides otherwise."""
+
+    def __init__(self, polls: int, on_poll: Poll | None) -> None:
+        self.environment: Any = {}
+        self.polls, self.on_poll = polls, on_poll
+        self.polled = 0
+        self.asked_to_stop = False
+
+    def poll(self, stop: threading.Event, seconds: float) -> bool:
+        self.polled += 1
+        self.asked_to_stop = self.asked_to_stop or stop.is_set()
+        ended = self.polled >= self.polls or stop.is_set()
+        return self.on_poll(self, stop) if self.on_poll else ended
+
+    def checkpoint(self) -> Any:
+        raise AssertionError("jobs of this test make nothing")
+
+
+class OneJob:
+    """A job that writes its steps to a log."""
+
+    resources = Resources()
+
+    def __init__(self, title: str, log: list[str], polls: int = 1, on_poll: Poll | None = None) -> None:
+        self.title, self.log = title, log
+        self.error: ContinualMTError | None = None
+        self.training: Training | None = Training(polls, on_poll)
+        self.fails_to_start: ContinualMTError | None = None
+        self.fails: ContinualMTError | None = None
+        self.closed = False
+
+    def start(self) -> Training | None:
+        self.log.append(f"start {self.title}")
+        self._raise(self.fails_to_start)
+        return self.training
+
+    def finish(self) -> None:
+        self.log.append(f"finish {self.title}")
+        if self.training is not None and self.training.asked_to_stop:
+            self._raise(StoppedError(f"{self.title} stopped at update 3"))
+        self._raise(self.fails)
+
+    def _raise(self, error: ContinualMTError | None) -> None:
+        if error is not None:
+            self.error = error
+            raise error
+
+    def affects_others(self, error: ContinualMTError) -> bool:
+        return isinstance(error, StoppedError)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Backend(LocalBackend):
+    """Has room for a number of jobs at the same time."""
+
+    def __init__(self, room: int, log: list[str]) -> None:
+        self.room, self.log = room, log
+
+    def has_room(self, resources: Resources) -> bool:
+        starts, ends = (sum(line.startswith(step) for line in self.log) for step in ("start", "finish"))
+        return starts - ends < self.room
 
 
 @pytest.fixture
-def home(trained_home: tuple[Path, Outcome], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained_home[0], tmp_path / "home"))
+def log() -> list[str]:
+    return []
 
 
-def run_states(home: Path) -> dict[str, str]:
-    """How MLflow's runs ended, by name, without the parent's."""
-    client = MlflowClient(tracking_uri=Home(home).tracking)
-    runs = client.search_runs([found.experiment_id for found in client.search_experiments()])
-    return {run.info.run_name: run.info.status for run in runs if run.info.run_name != "parent es-en"}
+@pytest.fixture
+def said() -> list[str]:
+    return []
 
 
-@pytest.mark.parametrize(("cpus", "number", "together"), [(2, signal.SIGINT, PAIRS), (3, signal.SIGTERM, PAIRS[:1])])
-def test_as_many_train_as_there_is_room_for_and_a_signal_stops_all(
-    ray_cluster: Any,
-    start: Any,
-    home: Path,
-    addition_values: Callable[..., Values],
-    cpus: int,
-    number: signal.Signals,
-    together: tuple[str, ...],
-) -> None:
-    changes = {"training": ENDLESS, "resources": {"cpus": cpus}}
-    values = {"name": "latin", "parent": "es-en", "additions": [addition_values(pair, changes) for pair in PAIRS]}
-    program = start("add_sequence", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
-    for pair in together:
-        program.await_saying(f"{pair} {MIDDLE}")
-    program.send(number)
-    assert program.exit_code() == 1
-    said = program.said
-    assert "registered" not in said
-    assert [pair for pair in PAIRS if f"{pair} xattn: worker" in said] == list(together)
-    assert re.search(r"\nerror: stopped at update \d+; a checkpoint was written: start the same job again", said), said
-    for pair in together:
-        stopped = re.search(rf"{pair} xattn: stopped at update (\d+); a checkpoint was written", said)
-        assert stopped is not None, said
-        assert last_checkpoint(Home(home).jobs, pair).progress.update == int(stopped[1]) >= 60
-    assert run_states(home) == {"sequence latin": "KILLED"} | {f"{pair} xattn": "KILLED" for pair in together}
-    with Registry.open(home) as registry:
-        assert registry.modules() == []
+def test_as_many_train_as_there_is_room_for_and_the_next_follows_one_that_ends(log: list[str], said: list[str]) -> None:
+    jobs = [OneJob("one", log, 3), OneJob("two", log, 1), OneJob("three", log, 1)]
+    assert train_together(jobs, Backend(2, log), said.append) == jobs
+    assert log == ["start one", "start two", "finish two", "start three", "finish three", "finish one"]
+    assert not any(job.closed for job in jobs)
 
 
-def test_one_that_fails_is_told_of_and_the_others_go_on(
-    ray_cluster: Any, start: Any, home: Path, addition_values: Callable[..., Values], parallel: Callable[..., Values]
-) -> None:
-    lost = addition_values(
-        "pt-en", {"training": {"updates": 200, "validate_every": 20}, "resources": {"max_failures": 0}}
-    )
-    other = addition_values("es-de")
-    other["tests"].append({"pair": "pt-de", **parallel("test", "pt-de")})
-    values = {"name": "latin", "parent": "es-en", "additions": [lost, other]}
-    here = {"RAY_ADDRESS": ray_cluster.address}
+def test_with_room_for_one_only_the_first_trains(log: list[str], said: list[str]) -> None:
+    jobs = [OneJob("one", log), OneJob("two", log)]
+    assert train_together(jobs, Backend(1, log), said.append) == jobs[:1]
+    assert log == ["start one", "finish one"]
 
-    program = start("add_sequence", values, home, environment=here)
-    os.kill(int(program.await_saying(r"pt-en xattn: worker (\d+) on cpu: starts")[1]), signal.SIGKILL)
-    assert program.exit_code() == 1
-    at_once, at_the_end = re.findall(r"pt-en xattn: Ray gave the training up: .*", program.said)
-    assert at_once == at_the_end
-    assert f"error: sequence latin: one addition failed:\n  - {at_the_end}" in program.said
-    assert "Fix: start the same sequence again; finished additions are not repeated" in program.said
-    assert run_states(home) == {"sequence latin": "FAILED", "pt-en xattn": "FAILED", "es-de xattn": "FINISHED"}
-    with Registry.open(home) as registry:
-        (module,) = registry.modules()
-        assert module.full_name == "es-en/es-de:1"
-        assert {str(score.pair) for score in registry.scores()} == {"es-en", "es-de"}
-        (sequence,) = registry.catalog.sequences()
-        assert {cell.position for cell in registry.catalog.cells(sequence.digest)} == {0}
 
-    program = start("add_sequence", values, home, environment=here)
-    outcomes = program.outcomes()
-    assert [(outcome["name"], outcome["trained_now"]) for outcome in outcomes] == [
-        ("es-en/pt-en:1", True),
-        ("es-en/es-de:1", False),
-    ]
-    assert "es-de xattn: worker" not in program.said
-    assert set(run_states(home).values()) == {"FINISHED"}
-    with Registry.open(home) as registry:
-        assert registry.module("es-de:1") == module
-        cells = [cell for cell in registry.catalog.cells(sequence.digest, metric="bleu") if cell.view == "routed"]
-        assert [(cell.position, str(cell.pair)) for cell in cells] == [
-            (0, "es-en"),
-            (1, "es-en"),
-            (1, "pt-en"),
-            (2, "es-de"),
-            (2, "es-en"),
-            (2, "pt-de"),
-            (2, "pt-en"),
-        ]
+def test_what_needs_no_training_is_finished_at_once(log: list[str], said: list[str]) -> None:
+    jobs = [OneJob("one", log), OneJob("two", log)]
+    jobs[0].training = None
+    assert train_together(jobs, Backend(2, log), said.append) == jobs[:1]
+    assert log == ["start one", "finish one"]
+
+
+def test_one_that_fails_is_reported_and_the_others_continue(log: list[str], said: list[str]) -> None:
+    jobs = [OneJob("one", log), OneJob("two", log, 2), OneJob("three", log)]
+    jobs[0].fails = TrainingError("the loss is not finite")
+    jobs[1].fails_to_start = JobHeldError("held by elsewhere")
+    assert train_together(jobs, Backend(3, log), said.append) == jobs
+    assert [job.error for job in jobs] == [jobs[0].fails, jobs[1].fails_to_start, None]
+    assert said == ["two: held by elsewhere", "one: the loss is not finite"]
+
+
+def test_the_only_job_leaves_its_error_to_the_caller(log: list[str], said: list[str]) -> None:
+    (job,) = jobs = [OneJob("one", log)]
+    job.fails = TrainingError("the loss is not finite")
+    assert train_together(jobs, Backend(1, log), said.append) == jobs
+    assert (job.error, said) == (job.fails, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_after_a_checkpoint(log: list[str], said: list[str], number: signal.Signals) -> None:
+    def interrupted(training: Training, stop: threading.Event) -> bool:
+        if training.polled == 2:
+            os.kill(os.getpid(), number)
+        return stop.is_set() and training.polled > 2
+
+    before = signal.getsignal(number)
+    jobs = [OneJob("one", log, 9, interrupted), OneJob("two", log, 9), OneJob("three", log)]
+    with pytest.raises(StoppedError, match="two stopped at update 3"):
+        train_together(jobs, Backend(2, log), said.append)
+    assert [type(job.error) for job in jobs[:2]] == [StoppedError, StoppedError]
+    assert "start three" not in log
+    assert all(job.closed for job in jobs)
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_does_not_wait_for_checkpoints(log: list[str], said: list[str]) -> None:
+    def interrupted(training: Training, stop: threading.Event) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second signal raises KeyboardInterrupt")
+
+    jobs = [OneJob("one", log, 9, interrupted), OneJob("two", log, 9)]
+    with pytest.raises(KeyboardInterrupt):
+        train_together(jobs, Backend(2, log), said.append)
+    assert not [line for line in log if line.startswith("finish")]
+    assert all(job.closed for job in jobs)
+
+
+def test_a_lost_cluster_ends_all(log: list[str], said: list[str]) -> None:
+    def lost(training: Training, stop: threading.Event) -> bool:
+        raise ClusterError("the cluster was lost")
+
+    jobs = [OneJob("one", log, 9, lost), OneJob("two", log, 9)]
+    with pytest.raises(ClusterError, match="the cluster was lost"):
+        train_together(jobs, Backend(2, log), said.append)
+    assert all(job.closed for job in jobs)

@@ -18,7 +18,7 @@ from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import trainable_names
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
-from ray_jobs.tracking import describe
+from ray_jobs.tracking.lineage import lineage
 from registry import JobRecord, Lineage, ModuleRecord, Registry
 from registry.records.values import JSONObject, now
 from tests.ray_jobs.programs import Values
@@ -37,7 +37,7 @@ def register(registry: Registry, pair: Pair, lineage: Lineage) -> ModuleRecord:
 
 def lineage_of(job: ResolvedJob) -> Lineage:
     held = JobRecord(job.digest, "addition", "running", 1, None, None, None, now(), now())
-    return describe.lineage(job, held, None, [], {"torch": "2.0", "threads": THREADS})
+    return lineage(job, held, None, [], {"torch": "2.0", "threads": THREADS})
 
 
 @dataclass(frozen=True)

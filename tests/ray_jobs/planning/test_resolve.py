@@ -15,9 +15,7 @@ from continual_mt.languages import Pair
 from ray_jobs.planning.resolve import (
     ReplayedPair,
     ResolvedJob,
-    known_tests,
     original_text,
-    read_test,
     resolve,
     sequence_digest,
 )
@@ -120,7 +118,7 @@ def test_one_problem_is_raised_as_it_is(
         resolve(addition_spec("fr-de"), parent, tmp_path)
     empty = tmp_path / "empty"
     empty.write_text("\n\n")
-    with pytest.raises(CorpusError, match="there is no sentence pair in it"):
+    with pytest.raises(CorpusError, match="it has no sentence pair"):
         resolve(addition_spec("pt-en", train={"source": str(empty), "target": str(empty)}), parent, tmp_path)
 
 
@@ -248,28 +246,3 @@ def test_what_is_replayed_is_a_part_of_the_work(
     digests.append(sequence_digest(specs[1], [plain], None))
     assert len(set(digests)) == 4
     assert digests[0] == sequence_digest(specs[0], [plain])
-
-
-def test_a_test_set_keeps_every_line(addition_spec: Callable[..., AdditionSpec], tmp_path: Path) -> None:
-    (tmp_path / "test.pt").write_text("uma linha\n\noutra linha\n")
-    (tmp_path / "test.en").write_text("one line\n\nanother line\n")
-    files = {"source": str(tmp_path / "test.pt"), "target": str(tmp_path / "test.en")}
-    spec = addition_spec("pt-en", tests=[{"pair": "pt-en", "name": "lines", **files}])
-    test = read_test(spec.tests[0], tmp_path)
-    assert test.sources == ("uma linha", "", "outra linha")
-    assert test.references == ("one line", "", "another line")
-    assert (test.name, test.record.sentences, test.record.skipped) == ("lines", 2, 1)
-
-
-def test_earlier_test_sets_are_found_again_once_and_what_is_gone_is_said(
-    addition_spec: Callable[..., AdditionSpec], tmp_path: Path
-) -> None:
-    spec = addition_spec("pt-en").model_dump(mode="json")
-    gone = addition_spec("es-en").model_dump(mode="json")
-    gone["tests"][0]["source"] = str(tmp_path / "gone.es")
-    said: list[str] = []
-    (test,) = known_tests([spec, {}, spec, gone], tmp_path, said.append)
-    assert str(test.pair) == "pt-en"
-    assert len(said) == 1
-    assert "an earlier test set is left out" in said[0]
-    assert "gone.es" in said[0]

@@ -21,7 +21,7 @@ from ray_jobs.planning.training_task import StoredParent, TrainingTask
 from registry import Lineage, Registry
 from registry.blobs import open_blobs
 
-MakeOrder = Callable[[ResolvedJob], TrainingTask]
+MakeTask = Callable[[ResolvedJob], TrainingTask]
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ MakeOrder = Callable[[ResolvedJob], TrainingTask]
 def test_a_child_starts_from_its_parent(
     registry: Registry,
     addition_spec: Callable[..., AdditionSpec],
-    order: MakeOrder,
+    make_task: MakeTask,
     tmp_path: Path,
     pair: str,
     scope: str,
     copied: set[str],
     fresh: set[str],
 ) -> None:
-    made = order(resolve(addition_spec(pair, scope=scope), registry.parent("es-en"), tmp_path))
+    made = make_task(resolve(addition_spec(pair, scope=scope), registry.parent("es-en"), tmp_path))
     starting, parent = made.starting_tensors(), registry.load_parent().tensors
     assert list(starting) == list(made.names(GROUPS))
     for name, tensor in starting.items():
@@ -60,9 +60,9 @@ def test_a_child_starts_from_its_parent(
 
 
 def test_training_never_writes_to_the_parents_own_tensors(
-    registry: Registry, addition_spec: Callable[..., AdditionSpec], order: MakeOrder, tmp_path: Path
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], make_task: MakeTask, tmp_path: Path
 ) -> None:
-    made = order(resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path))
+    made = make_task(resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path))
     before = made.starting_tensors()
     for name in made.names(made.trained):
         before[name].fill_(7)
@@ -71,11 +71,11 @@ def test_training_never_writes_to_the_parents_own_tensors(
 
 
 def test_an_earlier_pair_has_its_own_sides(
-    registry: Registry, addition_spec: Callable[..., AdditionSpec], order: MakeOrder, tmp_path: Path
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], make_task: MakeTask, tmp_path: Path
 ) -> None:
     """The parent's own pair its two, another one its module's new side and the parent's."""
     record = registry.parent("es-en")
-    pair, first = order(resolve(spec := addition_spec("pt-en"), record, tmp_path)), registry.load_parent()
+    pair, first = make_task(resolve(spec := addition_spec("pt-en"), record, tmp_path)), registry.load_parent()
     module = Module.of(
         first,
         Pair("pt", "en"),
@@ -87,7 +87,7 @@ def test_an_earlier_pair_has_its_own_sides(
     registered = registry.register_module("es-en", module, lineage=lineage)
     train = resolve(spec, record, tmp_path).train
     replayed = (ReplayedPair(train, None), ReplayedPair(train, registered))
-    made = order(replace(resolve(addition_spec("es-de"), record, tmp_path), replay=0.5, replayed=replayed))
+    made = make_task(replace(resolve(addition_spec("es-de"), record, tmp_path), replay=0.5, replayed=replayed))
     assert made.replay == 0.5
     assert made.parent is not None
     for earlier, source, table in (
@@ -117,9 +117,11 @@ def test_a_parent_is_loaded_from_s3_by_another_process(
     assert {path.name for path in (tmp_path / "cache").rglob("?" * 64)} == set(stored.pieces.values())
 
 
-def test_the_seed_decides_the_noise(parent_spec: Callable[..., ParentSpec], order: MakeOrder, tmp_path: Path) -> None:
+def test_the_seed_decides_the_noise(
+    parent_spec: Callable[..., ParentSpec], make_task: MakeTask, tmp_path: Path
+) -> None:
     same, again, other = (
-        order(resolve(parent_spec(seed=seed), None, tmp_path)).starting_tensors()["source.embedding"]
+        make_task(resolve(parent_spec(seed=seed), None, tmp_path)).starting_tensors()["source.embedding"]
         for seed in (1, 1, 2)
     )
     assert torch.equal(same, again)
@@ -130,13 +132,15 @@ def test_no_two_languages_start_alike(
     registry: Registry,
     parent_spec: Callable[..., ParentSpec],
     addition_spec: Callable[..., AdditionSpec],
-    order: MakeOrder,
+    make_task: MakeTask,
     tmp_path: Path,
 ) -> None:
     """With one seed for all, rows of the same number would begin, and stay, close to each other."""
-    orders = [order(resolve(parent_spec(), None, tmp_path))]
-    orders += [order(resolve(addition_spec(pair), registry.parent("es-en"), tmp_path)) for pair in ("pt-en", "de-en")]
-    tables = [made.starting_tensors()["source.embedding"] for made in orders]
+    tasks = [make_task(resolve(parent_spec(), None, tmp_path))]
+    tasks += [
+        make_task(resolve(addition_spec(pair), registry.parent("es-en"), tmp_path)) for pair in ("pt-en", "de-en")
+    ]
+    tables = [made.starting_tensors()["source.embedding"] for made in tasks]
     for first, second in itertools.combinations(tables, 2):
         rows = min(len(first), len(second))
         assert torch.cosine_similarity(first[:rows], second[:rows]).abs().mean() < 0.3

@@ -15,19 +15,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 
 from continual_mt.home import TRACKING_VARIABLE, Home
 from ray_jobs.tracking.mlflow_tracker import FAILURES_UNTIL_QUIET, Tracker
 
 START_SECONDS = 120.0
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's own, which takes seconds to make; tests copy it."""
-    home = Home(tmp_path_factory.mktemp("template"))
-    assert Tracker(home, print).start(None, experiment="Another parent", name="pt-en", tags={}) is not None
-    return home.path / "mlflow.db"
 
 
 @pytest.fixture
@@ -37,16 +30,18 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def tracked_home(home: Home, database: Path) -> Home:
+def tracked_home(home: Home, mlflow_database: Path) -> Home:
     """A home that MLflow has been used in."""
-    shutil.copy(database, home.path)
+    shutil.copy(mlflow_database, home.path)
     return home
 
 
 @pytest.fixture(scope="module")
-def server(database: Path, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(
+    mlflow_database: Path, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    shutil.copy(database, folder / "server.db")
+    shutil.copy(mlflow_database, folder / "server.db")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder)]
     with (folder / "log").open("wb") as log:
@@ -147,17 +142,15 @@ def test_a_server_keeps_the_same(home: Home, server: str, monkeypatch: pytest.Mo
     assert Path(spec).read_text() == '{"pair": "pt-en"}'
 
 
-def test_a_server_that_is_down_costs_lines_and_seconds(
+def test_a_server_that_is_down_costs_one_line(
     home: Home, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TRACKING_VARIABLE, f"http://127.0.0.1:{free_port()}")
     said: list[str] = []
-    started = time.monotonic()
     tracker = Tracker(home, said.append)
     assert tracker.start(None, experiment="es-en", name="pt-en", tags={}) is None
     tracker.metrics({"loss": 5.5}, 20)
     tracker.finish("FINISHED")
-    assert time.monotonic() - started < 30
     assert len(said) == 1
     assert said[0].startswith("MLflow could not start the run: ")
 
@@ -167,13 +160,12 @@ def test_a_server_that_goes_away_is_soon_left_alone(
 ) -> None:
     monkeypatch.setenv(TRACKING_VARIABLE, f"http://127.0.0.1:{free_port()}")
     said: list[str] = []
-    started = time.monotonic()
     tracker = Tracker(home, said.append)
     # A run from before: its id stays, whether or not the server answers now.
     assert tracker.start("0" * 32, experiment="es-en", name="pt-en", tags={}) == "0" * 32
     for update in range(20, 400, 20):
         tracker.metrics({"loss": 5.5}, update)
-    assert time.monotonic() - started < 60
+    assert (MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(), MLFLOW_HTTP_REQUEST_TIMEOUT.get()) == (1, 10)
     assert len(said) == FAILURES_UNTIL_QUIET + 1
     assert said[-1] == "MLflow is left alone from here on; the job goes on without it"
 

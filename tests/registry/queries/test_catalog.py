@@ -218,3 +218,20 @@ def test_sentences_and_beams_that_cannot_be(filled: Registry, wrong: dict[str, i
     with pytest.raises(InputError, match=rf"^{name} of bleu on django is {count}; it must be at least 1"):
         filled.register_scores([score(recipe, 30.0), score(recipe, 30.0, **wrong)])
     assert filled.scores() == []
+
+
+def test_what_an_attempt_of_a_job_made(
+    registry: Registry, parent: Parent, make_module: Callable[..., Module], lineage: Lineage
+) -> None:
+    job, other = "1" * 64, "2" * 64
+    made = registry.register_parent("fr-en", parent, lineage=replace(lineage, job=other))
+    first, second = (
+        registry.register_module(
+            "fr-en", make_module(parent, "de-en"), lineage=replace(lineage, job=job, attempt=attempt)
+        )
+        for attempt in (1, 2)
+    )
+    assert registry.catalog.made_by(other, 1) == made
+    assert [registry.catalog.made_by(job, attempt) for attempt in (1, 2, 3)] == [first, second, None]
+    registry.annotations.delete(first.full_name)
+    assert registry.catalog.made_by(job, 1) is None

@@ -1,11 +1,5 @@
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +9,9 @@ from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.languages import Pair
-from ray_jobs.planning.resolve import ReplayedPair, resolve
-from ray_jobs.tracking import describe
-from registry import CellRecord, JobRecord, Registry, ScoreRecord
-from registry.records.values import now
+from ray_jobs.planning.resolve import resolve
+from ray_jobs.tracking import mlflow_payload
+from registry import CellRecord, Registry, ScoreRecord
 
 
 def score(kind: str, pair: str, cross_attention: str | None = None, metric: str = "bleu") -> ScoreRecord:
@@ -52,13 +45,13 @@ def score(kind: str, pair: str, cross_attention: str | None = None, metric: str 
     ],
 )
 def test_metric_names_are_told_apart_and_legal(given: ScoreRecord, name: str) -> None:
-    assert describe.metric_name(given) == name
+    assert mlflow_payload.metric_name(given) == name
     _validate_metric_name(name)  # type: ignore[no-untyped-call]
 
 
 def test_zero_shot_scores_have_a_name_of_their_own_too() -> None:
     scores = [score("zero-shot", "pt-de"), score("zero-shot", "pt-de", metric="chrf"), score("original", "es-en")]
-    assert describe.metrics_of(scores) == {
+    assert mlflow_payload.metrics_of(scores) == {
         "bleu/pt-de": 12.5,
         "chrf/pt-de": 12.5,
         "bleu/es-en": 12.5,
@@ -72,7 +65,7 @@ def test_an_addition_in_the_words_of_mlflow(
     spec = addition_spec("es-de")
     rates = spec.training.model_copy(update={"learning_rates": {"cross_attention": 0.0005}})
     job = resolve(spec.model_copy(update={"training": rates}), registry.parent("es-en"), tmp_path)
-    assert describe.tags(job, "both") == {
+    assert mlflow_payload.tags(job, "both") == {
         "kind": "addition",
         "pair": "es-de",
         "job": job.digest,
@@ -81,8 +74,8 @@ def test_an_addition_in_the_words_of_mlflow(
         "side": "target",
         "sequence": "both",
     }
-    assert "sequence" not in describe.tags(job, None)
-    parameters = describe.parameters(job)
+    assert "sequence" not in mlflow_payload.tags(job, None)
+    parameters = mlflow_payload.parameters(job)
     assert parameters["parent_fingerprint"] == registry.parent("es-en").fingerprint
     assert parameters["train_digest"] == job.train.summary.digest
     assert (parameters["pair"], parameters["scope"]) == ("es-de", "xattn")
@@ -95,66 +88,8 @@ def test_an_addition_in_the_words_of_mlflow(
 
 def test_a_parent_in_the_words_of_mlflow(parent_spec: Callable[..., ParentSpec], tmp_path: Path) -> None:
     job = resolve(parent_spec(), None, tmp_path)
-    assert describe.tags(job, None) == {"kind": "parent", "pair": "es-en", "job": job.digest, "parent": "es-en"}
-    assert "parent_fingerprint" not in describe.parameters(job)
-
-
-def test_lineage_says_what_a_result_was_made_from(
-    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
-) -> None:
-    job = resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path)
-    held = JobRecord(job.digest, "addition", "running", 3, "host:1:x", now(), "run-1", now(), now())
-    environment = {"torch": "2.0", "threads": 2}
-    lineage = describe.lineage(job, held, "run-1", [test.record for test in job.tests], environment)
-    assert [role for role, _ in lineage.corpora] == ["train", "dev", "test"]
-    assert (lineage.job, lineage.attempt, lineage.run) == (job.digest, 3, "run-1")
-    assert (lineage.spec["pair"], lineage.spec["environment"]) == ("pt-en", environment)
-    assert describe.lineage(job, replace(held, attempt=4), None, [], {}).attempt == 4
-
-
-def test_the_code_is_known_by_its_text(tmp_path: Path) -> None:
-    for name in ("continual_mt", "ray_jobs"):
-        package = Path(__file__).parents[3] / name
-        shutil.copytree(package, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-c", "from ray_jobs.tracking.describe import code_version; print(code_version())"]
-
-    def version() -> str:
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
-        ).stdout.strip()
-
-    same = version()
-    assert same == describe.code_version()
-    assert re.fullmatch(rf"{re.escape(importlib.metadata.version('continual-mt'))}\+[0-9a-f]{{12}}", same)
-    with (tmp_path / "continual_mt" / "recipe.py").open("a") as file:
-        file.write("# another word\n")
-    assert version() != same
-
-
-def test_lineage_names_what_was_replayed(
-    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
-) -> None:
-    parent = registry.parent("es-en")
-    plain, other = (resolve(addition_spec(pair), parent, tmp_path) for pair in ("pt-en", "es-de"))
-    job = replace(plain, replay=0.5, replayed=(ReplayedPair(other.train, None),))
-    held = JobRecord(job.digest, "addition", "running", 1, None, None, None, now(), now())
-    lineage = describe.lineage(job, held, None, [], {})
-    assert lineage.corpora == (
-        ("train", plain.train.record),
-        ("train", other.train.record),
-        ("dev", plain.dev.record),
-    )
-    assert (lineage.spec["replay"], lineage.spec["replayed"]) == (0.5, ["es-en"])
-    parameters = describe.parameters(job)
-    assert (parameters["replay"], parameters["replayed"]) == (0.5, "es-de")
-    for absent in (describe.lineage(plain, held, None, [], {}).spec, describe.parameters(plain)):
-        assert not {"replay", "replayed"} & set(absent)
-
-
-def test_records_are_called_by_name(registry: Registry) -> None:
-    parent = registry.parent("es-en")
-    assert describe.name_of(parent) == describe.parent_of(parent) == "es-en"
+    assert mlflow_payload.tags(job, None) == {"kind": "parent", "pair": "es-en", "job": job.digest, "parent": "es-en"}
+    assert "parent_fingerprint" not in mlflow_payload.parameters(job)
 
 
 def test_a_position_of_a_sequence_as_metrics() -> None:
@@ -181,7 +116,7 @@ def test_a_position_of_a_sequence_as_metrics() -> None:
         replace(cell, view="through", kind="retention", metric="chrf", value=50.0),
         replace(zero, view="shared", value=6.0),
     ]
-    assert describe.metrics_of_cells(cells) == {
+    assert mlflow_payload.metrics_of_cells(cells) == {
         "bleu/es-en": 40.0,
         "chrf/es-en": 60.0,
         "bleu/pt-de": 5.0,
@@ -193,5 +128,5 @@ def test_a_position_of_a_sequence_as_metrics() -> None:
         "shared/zero_shot/pt-de": 6.0,
     }
     # Where a pair has several test sets, each has a metric of its own.
-    second = describe.metrics_of_cells([cell, replace(cell, test="news", test_digest="e" * 64)])
+    second = mlflow_payload.metrics_of_cells([cell, replace(cell, test="news", test_digest="e" * 64)])
     assert set(second) == {"bleu/es-en/test", "bleu/es-en/news"}

@@ -1,77 +1,17 @@
-"""A job and its result in the words of the registry (lineage) and of MLflow (tags, parameters, metrics, tables)."""
+"""A job and its result in the words of MLflow: tags, parameters, metrics and tables."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import importlib.resources
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import cast
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.languages import Pair, new_side_of
-from continual_mt.training.environment import Environment
-from ray_jobs.execution.evaluation import Evaluation
 from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.tracking.lineage import Registered, name_of
 from ray_jobs.tracking.mlflow_tracker import Tracker
-from registry import CellRecord, CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry import CellRecord, ModuleRecord, ScoreRecord
 from registry.analysis.summary import Summary
-from registry.records.values import JSONObject
-
-Registered = ParentRecord | ModuleRecord
-
-
-def name_of(record: Registered) -> str:
-    """A parent's name, a module's full name."""
-    return record.name if isinstance(record, ParentRecord) else record.full_name
-
-
-def parent_of(record: Registered) -> str:
-    """The name of the parent that a record is, or belongs to."""
-    return record.name if isinstance(record, ParentRecord) else record.parent
-
-
-def lineage(
-    job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord], environment: Environment
-) -> Lineage:
-    """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
-
-    Texts that were replayed are training texts as well, behind the job's own. The spec on record has some keys more,
-    of what no spec file says: ``recall`` takes them off again.
-    """
-    spec = cast(JSONObject, job.spec.model_dump(mode="json"))
-    spec["environment"] = {**environment}
-    if job.start:
-        spec["start"] = job.start.full_name
-    if job.replayed:
-        spec["replay"] = job.replay
-        spec["replayed"] = [pair.module.full_name if pair.module else job.experiment for pair in job.replayed]
-    texts = [job.train, *(pair.train for pair in job.replayed)]
-    return Lineage(
-        corpora=(
-            *(("train", text.record) for text in texts),
-            ("dev", job.dev.record),
-            *(("test", test) for test in tests),
-        ),
-        spec=spec,
-        code_version=code_version(),
-        job=job.digest,
-        attempt=held.attempt,
-        run=run,
-    )
-
-
-@cache
-def code_version() -> str:
-    """The version, and the first digits of a digest of the text of what trains: a checkout changes between versions."""
-    text = hashlib.sha256()
-    for package in ("continual_mt", "ray_jobs"):
-        folder = Path(str(importlib.resources.files(package)))
-        for path in sorted(folder.rglob("*.py")):
-            text.update(f"{package}/{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
-    return f"{importlib.metadata.version('continual-mt')}+{text.hexdigest()[:12]}"
+from registry.evaluation import Evaluation
 
 
 def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
@@ -85,7 +25,7 @@ def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
 
 
 def parameters(job: ResolvedJob) -> dict[str, object]:
-    """Digests and settings, flat, since MLflow keeps only short parameters: what its comparison of runs sets apart."""
+    """Digests and settings, by which MLflow compares runs; flat, since it keeps only short parameters."""
     values: dict[str, object] = {
         "pair": str(job.pair),
         "train_digest": job.train.summary.digest,
@@ -105,7 +45,7 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
 
 
 def metric_name(score: ScoreRecord) -> str:
-    """``bleu/pt-en``; what came through another module's cross-attention says so: ``retention/es-en/through/pt-en``."""
+    """``bleu/pt-en``; a retention names the module whose cross-attention it uses: ``retention/es-en/through/pt-en``."""
     if score.kind != "retention":
         return f"{score.metric}/{score.pair}"
     through = (score.cross_attention or score.parent).rpartition("/")[2].partition(":")[0]
@@ -114,7 +54,7 @@ def metric_name(score: ScoreRecord) -> str:
 
 
 def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
-    """All scores as metrics, zero-shot BLEU also under a name of its own; a pair's several test sets are told apart."""
+    """All scores as metrics; zero-shot BLEU also has a separate name. Several test sets of a pair have their names."""
     sets: dict[Pair, set[str]] = {}
     for score in scores:
         sets.setdefault(score.pair, set()).add(score.test_digest)

@@ -1,0 +1,135 @@
+"""The checkpoints of a training run, in the layout that both back ends read and write.
+
+A run is a folder ``STORAGE/NAME`` and each checkpoint a folder ``checkpoint_TIME`` in it, as Ray Train lays them out.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from continual_mt.errors import CorruptionError, StoppedError, StorageError
+from continual_mt.training.checkpoint import STATE_FILE, Checkpoint
+
+KEPT = 2
+"""How many checkpoints of a run a back end keeps."""
+_PREFIX = "checkpoint_"
+# Ray Train refuses to resume a run without a checkpoint that it wrote, so each back end removes only its own.
+_OWN_SUFFIX = "-in-process"
+
+
+@dataclass(frozen=True)
+class RunCheckpoints:
+    """The checkpoints of the run ``name`` under ``storage``, a folder or a URL that Ray Train can use too."""
+
+    storage: str
+    name: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.storage.rstrip('/')}/{self.name}"
+
+    def newest(self, say: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
+        """The checkpoint with the most updates that is complete; None if there is none.
+
+        A process that is killed while it copies a checkpoint leaves an incomplete one: it is skipped and reported with
+        ``say``. Raises StorageError if the storage cannot be read.
+        """
+        found = []
+        try:
+            filesystem, run = self._open()
+            for folder in filesystem.glob(f"{run}/{_PREFIX}*"):
+                if (update := _update(filesystem, folder)) is not None:
+                    found.append((update, folder))
+        except OSError as error:
+            raise StorageError(f"the checkpoints in {self.place} cannot be read: {error.strerror or error}") from error
+        for _, folder in sorted(found, reverse=True):
+            try:
+                return _load(filesystem, folder)
+            except CorruptionError as error:
+                say(f"{error}; using the one before")
+        return None
+
+    def finished(self) -> Checkpoint:
+        """The newest checkpoint of a run that has ended. Raises StoppedError unless all updates are done."""
+        checkpoint = self.newest()
+        if checkpoint is None:
+            raise StoppedError("stopped before the first update; start the same job again")
+        if not checkpoint.progress.finished:
+            raise StoppedError(
+                f"stopped at update {checkpoint.progress.update}; a checkpoint was written: "
+                "start the same job again and it goes on from there"
+            )
+        return checkpoint
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint and remove the older ones that were written so. Raises StorageError.
+
+        Training on Ray saves through Ray Train instead.
+        """
+        name = f"{_PREFIX}{datetime.now():%Y-%m-%d_%H-%M-%S.%f}{_OWN_SUFFIX}"
+        try:
+            filesystem, run = self._open()
+            filesystem.makedirs(run, exist_ok=True)
+            if self._is_url:
+                with tempfile.TemporaryDirectory() as written:
+                    checkpoint.save(Path(written))
+                    # The state file last: a checkpoint without it does not count.
+                    for file in sorted(Path(written).iterdir(), key=lambda path: path.name == STATE_FILE):
+                        filesystem.put_file(str(file), f"{run}/{name}/{file.name}")
+            else:
+                with tempfile.TemporaryDirectory(prefix=".writing-", dir=run) as written:
+                    (whole := Path(written) / name).mkdir()
+                    checkpoint.save(whole)
+                    whole.rename(Path(run) / name)
+            for folder in sorted(filesystem.glob(f"{run}/{_PREFIX}*{_OWN_SUFFIX}"))[:-KEPT]:
+                filesystem.rm(folder, recursive=True)
+        except OSError as error:
+            raise StorageError(
+                f"the checkpoint cannot be written to {self.place} ({error.strerror or error}); "
+                "make room and start the same job again: it goes on from the checkpoint before"
+            ) from error
+
+    def delete(self) -> None:
+        """Remove the run from a local folder, as far as that can be done."""
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    @property
+    def _is_url(self) -> bool:
+        return "://" in self.storage
+
+    def _open(self) -> tuple[Any, str]:
+        """The fsspec file system of the storage, and the run's path in it."""
+        if not self._is_url:
+            from fsspec.implementations.local import LocalFileSystem
+
+            return LocalFileSystem(), self.place
+        # The file system that Ray Train takes for the same URL, so that both need the same settings.
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow.fs import FileSystem
+
+        filesystem, path = FileSystem.from_uri(self.storage)
+        return ArrowFSWrapper(filesystem), f"{path.rstrip('/')}/{self.name}"
+
+
+def _update(filesystem: Any, folder: str) -> int | None:
+    """The update at which a checkpoint was written; None for one whose state file is missing or cut off."""
+    try:
+        return int(json.loads(filesystem.cat_file(f"{folder}/{STATE_FILE}"))["update"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _load(filesystem: Any, folder: str) -> Checkpoint:
+    if Path(folder).is_dir():
+        return Checkpoint.load(Path(folder))
+    with tempfile.TemporaryDirectory() as copied:
+        for file in filesystem.ls(folder, detail=False):
+            filesystem.get_file(file, str(Path(copied) / Path(file).name))
+        return Checkpoint.load(Path(copied))

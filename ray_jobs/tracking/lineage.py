@@ -1,0 +1,69 @@
+"""What a job's result was made from, in the words of the registry: corpora, spec, environment, code version."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.resources
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from continual_mt.training.environment import Environment
+from ray_jobs.planning.resolve import ResolvedJob
+from registry import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord
+from registry.records.values import JSONObject
+
+Registered = ParentRecord | ModuleRecord
+
+
+def name_of(record: Registered) -> str:
+    """A parent's name, a module's full name."""
+    return record.name if isinstance(record, ParentRecord) else record.full_name
+
+
+def parent_of(record: Registered) -> str:
+    """The name of the parent that a record is, or belongs to."""
+    return record.name if isinstance(record, ParentRecord) else record.parent
+
+
+def lineage(
+    job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord], environment: Environment
+) -> Lineage:
+    """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
+
+    Replayed texts are training texts too; they follow the job's own. The recorded spec has additional keys that no
+    spec file has; ``recall`` removes them.
+    """
+    spec = cast(JSONObject, job.spec.model_dump(mode="json"))
+    spec["environment"] = {**environment}
+    if job.start:
+        spec["start"] = job.start.full_name
+    if job.replayed:
+        spec["replay"] = job.replay
+        spec["replayed"] = [pair.module.full_name if pair.module else job.experiment for pair in job.replayed]
+    texts = [job.train, *(pair.train for pair in job.replayed)]
+    return Lineage(
+        corpora=(
+            *(("train", text.record) for text in texts),
+            ("dev", job.dev.record),
+            *(("test", test) for test in tests),
+        ),
+        spec=spec,
+        code_version=code_version(),
+        job=job.digest,
+        attempt=held.attempt,
+        run=run,
+    )
+
+
+@cache
+def code_version() -> str:
+    """The version, and the first digits of a digest over the source code: a checkout changes between versions."""
+    text = hashlib.sha256()
+    for package in ("continual_mt", "ray_jobs"):
+        folder = Path(str(importlib.resources.files(package)))
+        for path in sorted(folder.rglob("*.py")):
+            text.update(f"{package}/{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return f"{importlib.metadata.version('continual-mt')}+{text.hexdigest()[:12]}"

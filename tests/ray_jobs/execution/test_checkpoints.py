@@ -1,0 +1,107 @@
+"""Checkpoints of a run, in a folder and behind a URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from continual_mt.errors import StoppedError, StorageError
+from continual_mt.training.checkpoint import STATE_FILE, Checkpoint, Progress
+from ray_jobs.execution.checkpoints import RunCheckpoints
+
+
+def checkpoint(update: int, finished: bool = False) -> Checkpoint:
+    tensor = torch.full((2,), float(update))
+    return Checkpoint(Progress(update=update, finished=finished), {"a": tensor}, {"a": tensor}, {}, {"0": tensor})
+
+
+@pytest.fixture(params=["folder", "file URL"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunCheckpoints:
+    return RunCheckpoints(str(tmp_path) if request.param == "folder" else tmp_path.as_uri(), "run")
+
+
+def updates(folder: Path) -> list[int]:
+    return sorted(Checkpoint.load(path).progress.update for path in (folder / "run").glob("checkpoint_*"))
+
+
+def test_there_is_none_at_first(run: RunCheckpoints) -> None:
+    assert run.newest() is None
+    with pytest.raises(StoppedError, match="stopped before the first update; start the same job again"):
+        run.finished()
+
+
+def test_two_are_kept_and_the_newest_is_read(run: RunCheckpoints, tmp_path: Path) -> None:
+    for update in (4, 8, 12):
+        run.save(checkpoint(update))
+    assert updates(tmp_path) == [8, 12]
+    found = run.newest()
+    assert found is not None
+    assert found.progress.update == 12
+    assert torch.equal(found.best["a"], torch.full((2,), 12.0))
+    assert not [path for path in (tmp_path / "run").iterdir() if not path.name.startswith("checkpoint_")]
+
+
+def test_those_of_ray_train_are_read_and_never_removed(run: RunCheckpoints, tmp_path: Path) -> None:
+    """Ray Train refuses to resume a run without one that it wrote."""
+    for update in (4, 8, 12):
+        folder = tmp_path / "run" / f"checkpoint_2026-01-02_03-04-{update:02}.123456"
+        folder.mkdir(parents=True)
+        checkpoint(update).save(folder)
+    found = run.newest()
+    assert found is not None
+    assert found.progress.update == 12
+    for update in (16, 20, 24):
+        run.save(checkpoint(update))
+    assert updates(tmp_path) == [4, 8, 12, 20, 24]
+
+
+@pytest.mark.parametrize("damage", ["no state file", "half a state file", "no tensors"])
+def test_an_incomplete_one_is_skipped(run: RunCheckpoints, tmp_path: Path, damage: str) -> None:
+    run.save(checkpoint(4))
+    run.save(checkpoint(8))
+    newest = max((tmp_path / "run").iterdir())
+    if damage == "no state file":
+        (newest / STATE_FILE).unlink()
+    elif damage == "half a state file":
+        (newest / STATE_FILE).write_text('{"update": 8')
+    else:
+        (newest / "best.safetensors").unlink()
+    said: list[str] = []
+    found = run.newest(said.append)
+    assert found is not None
+    assert found.progress.update == 4
+    assert len(said) == (damage == "no tensors")
+    assert all(text.endswith("; using the one before") for text in said)
+
+
+def test_a_run_is_finished_or_was_stopped(run: RunCheckpoints) -> None:
+    run.save(checkpoint(4))
+    with pytest.raises(StoppedError, match="stopped at update 4; a checkpoint was written: start the same job again"):
+        run.finished()
+    run.save(checkpoint(8, finished=True))
+    assert run.finished().progress.update == 8
+
+
+def test_a_storage_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = RunCheckpoints(str(tmp_path / "file"), "run")
+    with pytest.raises(StorageError, match=r"the checkpoint cannot be written to .*/file/run \(.*; make room"):
+        run.save(checkpoint(4))
+
+
+def test_a_local_run_is_deleted(tmp_path: Path) -> None:
+    run = RunCheckpoints(str(tmp_path), "run")
+    run.save(checkpoint(4))
+    run.delete()
+    run.delete()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_s3(bucket: str) -> None:
+    run = RunCheckpoints(f"s3://{bucket}/jobs", "run")
+    assert run.newest() is None
+    for update in (4, 8, 12):
+        run.save(checkpoint(update, finished=update == 12))
+    assert run.finished().progress.update == 12

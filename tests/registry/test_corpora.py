@@ -1,0 +1,81 @@
+"""Corpora and test sets as they are read, and the text of test sets that the registry keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from continual_mt.artifacts.parent import Parent
+from continual_mt.config import spec as specs
+from continual_mt.data.corpora.parallel_files import TextFiles
+from registry import CorpusRecord, Lineage, Registry
+from registry.corpora import known_tests, read_test, with_text
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> specs.TestSpec:
+    (tmp_path / "test.fr").write_text("une ligne\n\nune autre\n")
+    (tmp_path / "test.en").write_text("one line\n\nanother line\n")
+    return specs.TestSpec(pair="fr-en", name="lines", source=tmp_path / "test.fr", target=tmp_path / "test.en")
+
+
+def lineage_of(spec: specs.TestSpec, *records: CorpusRecord) -> Lineage:
+    values = {"tests": [spec.model_dump(mode="json")]}
+    return Lineage(corpora=tuple(("test", record) for record in records), spec=values, code_version="0.1.0")
+
+
+def test_a_test_set_keeps_every_line(spec: specs.TestSpec, tmp_path: Path) -> None:
+    test = read_test(spec, tmp_path)
+    assert test.sources == ("une ligne", "", "une autre")
+    assert test.references == ("one line", "", "another line")
+    assert (test.name, test.record.sentences, test.record.skipped) == ("lines", 2, 1)
+
+
+def test_a_test_set_is_read_once(spec: specs.TestSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, calls = TextFiles.read, []
+
+    def counted(corpus: TextFiles) -> object:
+        calls.append(corpus.name)
+        return read(corpus)
+
+    monkeypatch.setattr(TextFiles, "read", counted)
+    assert len(read_test(spec, tmp_path).sources) == 3
+    assert calls == ["test.fr + test.en"]
+
+
+def test_earlier_test_sets_come_from_the_text_that_the_registry_keeps(
+    make_parent: Callable[..., Parent], spec: specs.TestSpec, tmp_path: Path
+) -> None:
+    """Their files are gone; each is there once."""
+    with Registry.open(tmp_path / "home", create=True) as registry:
+        read = read_test(spec, tmp_path)
+        kept = with_text(registry, read)
+        registry.register_parent("fr-en", make_parent("fr-en"), lineage=lineage_of(spec, kept))
+        for file in (spec.source, spec.target):
+            assert file is not None
+            file.unlink()
+        recorded = registry.parent("fr-en").lineage
+        said: list[str] = []
+        (test,) = known_tests(registry, [recorded, Lineage((), {}, "0.1.0"), recorded], tmp_path, said.append)
+        assert said == []
+        assert test == replace(read, record=kept)
+        assert with_text(registry, test) == kept
+
+
+def test_a_test_set_whose_text_was_not_kept_is_read_from_its_files_or_reported(
+    spec: specs.TestSpec, tmp_path: Path
+) -> None:
+    with Registry.open(tmp_path / "home", create=True) as registry:
+        said: list[str] = []
+        without_text, unlisted = lineage_of(spec, read_test(spec, tmp_path).record), lineage_of(spec)
+        (test,) = known_tests(registry, [without_text, unlisted], tmp_path, said.append)
+        assert (test, said) == (read_test(spec, tmp_path), [])
+        assert spec.source is not None
+        spec.source.unlink()
+        assert known_tests(registry, [without_text], tmp_path, said.append) == []
+        assert len(said) == 1
+        assert said[0].startswith("an earlier test set is left out: ")
+        assert "test.fr" in said[0]
