@@ -74,9 +74,6 @@ class Tokenizer:
         text: str = self._processor.decode([int(number) for number in ids if int(number) not in self._specials])
         return text
 
-    def decode_batch(self, batch: Iterable[Iterable[int]]) -> list[str]:
-        return [self.decode(ids) for ids in batch]
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tokenizer) and self.digest == other.digest
 

@@ -46,7 +46,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         padded_labels = functional.pad(labels, (0, len(states) - len(labels)))[:, None]
         # By linearity, the mean of a row's logits is the product with the mean embedding.
         means = states.float() @ table.float().mean(0) + offset.float().mean()
-        # The loop below overwrites the logits with their gradient.
         logits = functional.linear(states, table, offset)
         losses = []
         for first in range(0, len(states), chunk := CHUNK_ROWS[states.device.type]):
@@ -66,10 +65,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 if gradient.dtype != logits.dtype:
                     logits[rows] = gradient
         if needs_gradient:
+            logits_gradient = logits  # the loop has overwritten them
             ctx.save_for_backward(
-                logits @ table if for_states else None,
+                logits_gradient @ table if for_states else None,
                 # Of the two factors, the smaller one is transposed: the product copies it to make it contiguous.
-                (states.T @ logits).T.to(embedding.dtype) if for_embedding else None,
+                (states.T @ logits_gradient).T.to(embedding.dtype) if for_embedding else None,
                 bias_gradient.to(bias.dtype) if for_bias else None,
             )
         return torch.stack(losses).sum()

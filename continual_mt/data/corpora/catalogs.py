@@ -63,9 +63,6 @@ class Catalogs:
     cache: Path
     folder: Path
 
-    def corpus(self, pair: Pair, split: Split) -> CatalogCorpus:
-        return CatalogCorpus(pair, split, self.cache, self.plan)
-
     def read_multiparallel(self, split: Split) -> Iterator[dict[str, str]]:
         """Yield the rows of a split as text by language; rows of dev and test have all languages."""
         for _, row in self.read_rows(split):

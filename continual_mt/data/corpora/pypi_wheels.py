@@ -65,11 +65,6 @@ WHEELS = (
 )
 
 
-def fetch(wheel: Wheel, cache: Path) -> Path:
-    """Return the path of one wheel; see ``fetch_all``."""
-    return fetch_all([wheel], cache)[0]
-
-
 def fetch_all(wheels: Sequence[Wheel], cache: Path, progress: Progress | None = None) -> list[Path]:
     """Return the paths of wheels in ``cache/wheels``, in order; missing ones are downloaded in parallel.
 

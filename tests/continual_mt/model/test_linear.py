@@ -22,6 +22,13 @@ def packed_shapes(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     return shapes
 
 
+def test_pytorch_has_the_operators_that_pack_weights() -> None:
+    """They are not public. Without them everything works, but CPUs translate more slowly."""
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        for name in ("_linear_pointwise", "_reorder_linear_weight"):
+            assert hasattr(torch.ops.mkldnn, name), name
+
+
 @torch.no_grad()
 def test_packed_weights_give_the_same_products(packed_shapes: list[torch.Size]) -> None:
     generator = torch.Generator().manual_seed(1)

@@ -33,7 +33,7 @@ def test_kept_states_are_what_the_encoder_computes(task: Task, tmp_path: Path, d
         batch = make_batch(task.corpus, indices, task.source, task.target)
         found = encoded.rows(indices, batch.source_layout)
         expected = model.encode(batch.source, batch.source_layout)
-        real = batch.source_layout.real
+        real = batch.source_layout.token_count
         assert (found.dtype, found.shape) == (dtype, expected.shape)
         tolerance = 1e-5 if dtype == torch.float32 else 0.1
         torch.testing.assert_close(found[:real], expected[:real], atol=tolerance, rtol=tolerance)

@@ -12,7 +12,7 @@ import pytest
 
 from continual_mt.data.corpora.catalog_cleaning import fold, is_clean
 from continual_mt.data.corpora.catalog_entries import LANGUAGES
-from continual_mt.data.corpora.catalog_splits import SPLITS
+from continual_mt.data.corpora.catalog_splits import SPLITS, Split
 from continual_mt.data.corpora.catalogs import DEFAULT_PLAN, CatalogCorpus, CatalogPlan, Catalogs, open_catalogs
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.pypi_wheels import Wheel
@@ -78,38 +78,41 @@ def test_every_text_is_clean_and_differs_from_the_english(catalogs: Catalogs) ->
             assert all(fold(text) != fold(row["en"]) for language, text in row.items() if language != "en")
 
 
+def open_corpus(catalogs: Catalogs, pair: Pair, split: Split) -> CatalogCorpus:
+    return CatalogCorpus(pair, split, catalogs.cache, catalogs.plan)
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids=str)
-def test_no_pair_is_tested_on_what_it_was_trained_on(catalogs: Catalogs, pair: Pair) -> None:
-    held_out = [*catalogs.corpus(pair, "dev").read(), *catalogs.corpus(pair, "test").read()]
+def test_train_and_test_sentences_of_a_pair_are_disjoint(catalogs: Catalogs, pair: Pair) -> None:
+    held_out = [*open_corpus(catalogs, pair, "dev").read(), *open_corpus(catalogs, pair, "test").read()]
     assert len(held_out) == 45
     assert all(len(text.split()) >= 3 for row in held_out for text in (row.source, row.target))
-    train = list(catalogs.corpus(pair, "train").read())
+    train = list(open_corpus(catalogs, pair, "train").read())
     assert not {fold(row.source) for row in held_out} & {fold(row.source) for row in train}
     assert not {fold(row.target) for row in held_out} & {fold(row.target) for row in train}
 
 
-def test_no_english_segment_is_trained_on_through_another_pair(catalogs: Catalogs) -> None:
-    tested = {fold(row.source) for row in catalogs.corpus(Pair("es", "de"), "test").read()}
+def test_train_and_test_sentences_of_different_pairs_are_disjoint(catalogs: Catalogs) -> None:
+    tested = {fold(row.source) for row in open_corpus(catalogs, Pair("es", "de"), "test").read()}
     for pair in PAIRS:
         if pair.source == "es":
-            assert not tested & {fold(row.source) for row in catalogs.corpus(pair, "train").read()}
+            assert not tested & {fold(row.source) for row in open_corpus(catalogs, pair, "train").read()}
 
 
-def test_pairs_are_aligned_over_splits_of_the_same_rows(catalogs: Catalogs) -> None:
+def test_all_pairs_of_a_split_have_the_same_rows(catalogs: Catalogs) -> None:
     rows = list(catalogs.read_multiparallel("test"))
     for pair in PAIRS:
-        found = [(item.line, item.source, item.target) for item in catalogs.corpus(pair, "test").read()]
+        found = [(item.line, item.source, item.target) for item in open_corpus(catalogs, pair, "test").read()]
         assert found == [(line, row[pair.source], row[pair.target]) for line, row in enumerate(rows, start=1)]
 
 
 def test_name_licence_and_summary(catalogs: Catalogs) -> None:
-    corpus = catalogs.corpus(Pair("pt", "en"), "train")
+    corpus = open_corpus(catalogs, Pair("pt", "en"), "train")
     assert corpus.name == "catalogs/pt-en/train"
     assert corpus.licence == "lights 1.0: Apache-2.0; pages 1.0: BSD-3-Clause"
     summary = inspect(corpus)
     assert summary.sentences > 150
     assert summary.empty == 0
-    assert summary.digest == inspect(CatalogCorpus(Pair("pt", "en"), "train", catalogs.cache, catalogs.plan)).digest
 
 
 def test_only_european_portuguese_is_read(catalogs: Catalogs) -> None:
@@ -118,14 +121,14 @@ def test_only_european_portuguese_is_read(catalogs: Catalogs) -> None:
     assert "usuário" not in words
 
 
-def test_the_same_wheels_give_the_same_bytes_elsewhere(catalogs: Catalogs, tmp_path: Path) -> None:
+def test_equal_wheels_give_equal_bytes(catalogs: Catalogs, tmp_path: Path) -> None:
     again = open_catalogs(tmp_path, plan=make_plan(tmp_path))
     assert again.folder.name == catalogs.folder.name
     for split in SPLITS:
         assert (again.folder / f"{split}.tsv").read_bytes() == (catalogs.folder / f"{split}.tsv").read_bytes()
 
 
-def test_what_is_cached_needs_no_wheels_and_damage_is_repaired(tmp_path: Path) -> None:
+def test_the_cache_works_without_wheels_and_is_repaired_if_damaged(tmp_path: Path) -> None:
     plan = make_plan(tmp_path)
     steps: list[str] = []
     catalogs = open_catalogs(tmp_path, steps.append, plan)

