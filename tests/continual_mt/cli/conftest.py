@@ -33,7 +33,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each test is in a folder of its own, without settings from outside."""
+    """Run each test in its own folder, without environment variables of the user."""
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -95,7 +95,7 @@ def home(shared_home: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def corpus_files(django_catalogs: dict[str, list[str]], tmp_path: Path) -> dict[str, Path]:
-    """Twelve aligned sentences a language."""
+    """Twelve aligned sentences per language."""
     paths = {language: tmp_path / f"text.{language}" for language in django_catalogs}
     for language, path in paths.items():
         path.write_text("".join(f"{text}\n" for text in django_catalogs[language][:12]), encoding="utf-8")
