@@ -1,1 +1,1 @@
-"""Translation: a recipe's weights as a running model, beam search, batches of one or many pairs."""
+"""Translation: assembling a recipe's model, its back ends (PyTorch, CTranslate2), beam search, mixed-pair batches."""

@@ -1,4 +1,4 @@
-"""From a recipe to the model of its pair, by pointing at weights that are there."""
+"""Assembling the model of a recipe from the weights of a parent and of modules, without copying them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,20 @@ from continual_mt.model.transformer import Transformer
 
 
 def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> PairModel:
-    """The model of a recipe, built by pointing at the weights of ``parent`` and of ``modules`` (by full name).
+    """Build the model of a recipe. Its parameters share memory with ``parent`` and ``modules`` (keyed by full name).
 
-    Raises IncompatibleError when a part is not the recipe's or does not fit the parent, UnknownNameError when a module
-    that the recipe names is not given.
+    Raises IncompatibleError if the parent or a module has another digest than the recipe's, if a module does not fit
+    the parent or lacks the piece, or if the pieces translate another pair; UnknownNameError if a module of the recipe
+    is missing from ``modules``.
     """
     if parent.fingerprint != recipe.fingerprint:
         raise IncompatibleError(
-            f"the recipe {recipe} is for the parent {recipe.fingerprint[:12]}, not for {parent.fingerprint[:12]}"
+            f"recipe {recipe}: made for another parent; expected fingerprint {recipe.fingerprint[:12]}, "
+            f"got {parent.fingerprint[:12]}"
         )
 
     def module_for(key: ModuleKey | None, group: Group) -> Module | None:
-        if key is None:
-            return None
-        if key.name not in modules:
-            raise UnknownNameError(f"the recipe {recipe} needs the module {key.name}, which was not given")
-        module = modules[key.name]
-        if module.digest != key.digest:
-            raise IncompatibleError(f"{key.name} has content {module.digest[:12]}; the recipe wants {key.digest[:12]}")
-        module.check_fits(parent)
-        if group not in module.groups:
-            raise IncompatibleError(
-                f"{key.name} has no {group} of its own (scope {module.scope}); leave it to the parent"
-            )
-        return module
+        return None if key is None else _checked_module(recipe, key, group, parent, modules)
 
     cross_attention = module_for(recipe.cross_attention, "cross_attention")
     providers: dict[Group, Module | None] = {
@@ -55,7 +45,8 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
     }
     if sides["source"].language != recipe.pair.source or sides["target"].language != recipe.pair.target:
         raise IncompatibleError(
-            f"the parts of {recipe} translate {sides['source'].language}-{sides['target'].language}"
+            f"recipe {recipe}: its pieces translate {sides['source'].language}-{sides['target'].language}; "
+            f"expected {recipe.pair}"
         )
     tensors = {}
     for group in GROUPS:
@@ -64,6 +55,25 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
         tensors.update({name: tensor for name, tensor in origin.items() if name.startswith(f"{group}.")})
     transformer = Transformer.pointing_at(parent.architecture, tensors)
     return PairModel(recipe.pair, transformer, sides["source"], sides["target"], recipe)
+
+
+def _checked_module(
+    recipe: Recipe, key: ModuleKey, group: Group, parent: Parent, modules: Mapping[str, Module]
+) -> Module:
+    """Return the module of a recipe that provides ``group``, after checking that it fits."""
+    if key.name not in modules:
+        raise UnknownNameError(f"recipe {recipe}: needs module {key.name}. Fix: pass it in modules")
+    module = modules[key.name]
+    if module.digest != key.digest:
+        raise IncompatibleError(
+            f"module {key.name}: has digest {module.digest[:12]}; expected {key.digest[:12]}, as in the recipe"
+        )
+    module.check_fits(parent)
+    if group not in module.groups:
+        raise IncompatibleError(
+            f"module {key.name}: stores no {group} (scope {module.scope}). Fix: use the parent's {group}"
+        )
+    return module
 
 
 def _side(module: Module | None, name: Literal["source", "target"], parent: Parent) -> LanguageSide:

@@ -1,4 +1,4 @@
-"""Which back end runs a model: the reference in PyTorch, or the fast one."""
+"""Selecting the back end that runs a model: PyTorch (the reference) or CTranslate2 (faster)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
 def select_backend(model: PairModel, backend: str, cache: Path) -> Translator:
-    """``model`` as this back end runs it; ``auto`` is CTranslate2 where it is installed, else PyTorch.
+    """Return ``model`` in the given back end: ``torch``, ``ctranslate2`` or ``auto``.
 
-    ``cache`` keeps converted models. Raises InputError for a back end that there is not, and what converting raises.
+    ``auto`` is CTranslate2 if it is installed, the model has a recipe and ``cache``, the folder for converted models,
+    is writable or has the model already; otherwise PyTorch. Raises InputError for an unknown back end, and as
+    `load_or_convert` does.
     """
     if backend not in BACKENDS:
-        raise InputError(f"there is no back end {backend!r}; choose one of {', '.join(BACKENDS)}")
+        raise InputError(f"backend: unknown value {backend!r}; expected one of {', '.join(BACKENDS)}")
     usable = ctranslate2_model.is_available() and model.recipe is not None
     if backend == "torch" or (backend == "auto" and not usable):
         return model
     try:
         return ctranslate2_model.load_or_convert(model, cache, threads=torch.get_num_threads())
     except StorageError:
-        if backend == "auto":  # a home that may only be read
+        if backend == "auto":  # the cache cannot be written, as in a read-only home
             return model
         raise

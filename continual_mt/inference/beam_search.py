@@ -1,7 +1,8 @@
 """Greedy and beam search over token ids, with cached keys and values.
 
-Scores are sums of log-probabilities divided by length ** length_penalty (Wu et al., 2016, in its common simple form); a
-sentence is finished when no running hypothesis, ended now, would beat the worst of its ``beam`` finished ones.
+A hypothesis' score is its log-probability divided by length ** length_penalty, the common simple form of the length
+normalisation of Wu et al., *Google's Neural Machine Translation System*, 2016. A sentence is done when no unfinished
+hypothesis, if it ended now, would score higher than the worst of its ``beam`` finished ones.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from continual_mt.model.packing import PackedLayout
 from continual_mt.model.transformer import Transformer
 
 COMPACTION_THRESHOLD = 0.75
-"""The share of running sentences below which those that ended are dropped: dropping them copies all others."""
+"""Finished sentences are removed from the batch when at most this share is unfinished: removing copies all tensors."""
 
 
 class DecoderStep(Protocol):
-    """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam).
+    """A decoding step: takes the last tokens, (sentences, beam), returns logits, (sentences, beam, vocabulary).
 
-    ``rows`` says which sentences of the batch those in ``cache`` are.
+    ``rows`` (sentences,) are the indices, in the whole batch, of the sentences that are still in ``cache``.
     """
 
     def __call__(self, rows: Tensor, last: Tensor, cache: KVCache) -> Tensor: ...
@@ -32,10 +33,11 @@ class DecoderStep(Protocol):
 
 @dataclass
 class EncodedBatch:
-    """Sentences that were encoded: what a search begins with.
+    """Encoded source sentences: the input of a search.
 
-    ``lengths``, ``starts`` and ``ends`` (sentences,) are source tokens, and the special ids of each one's target;
-    ``cross_keys_values`` are each cross-attention's keys and values, ``longest`` the positions that the model has.
+    ``lengths`` (sentences,) count source tokens, end token included. ``start_ids`` and ``end_ids`` (sentences,) are the
+    special ids of each sentence's target side. ``mask`` is the padding mask of the source. ``cross_keys_values`` has
+    the keys and values of each cross-attention layer. ``maximum_positions`` is the model's limit of target positions.
     """
 
     lengths: Tensor
@@ -49,7 +51,7 @@ class EncodedBatch:
 
 @torch.inference_mode()
 def encode(model: Transformer, source: Tensor, lengths: Tensor, start: int, end: int) -> EncodedBatch:
-    """Encode sentences of one pair. ``source`` is (sentences, positions), padded; ``lengths`` counts the end token."""
+    """Encode sentences of one pair. ``source``: (sentences, positions), padded; ``lengths`` include the end token."""
     layout = PackedLayout.from_lengths(lengths)
     encoded = model.encode(layout.pack(source), layout)
     return EncodedBatch(
@@ -64,27 +66,27 @@ def encode(model: Transformer, source: Tensor, lengths: Tensor, start: int, end:
 
 
 class _ActiveSentences:
-    """Sentences that are searched together: ``rows`` are their places in the batch.
+    """The sentences of a batch that are still in the search; ``rows`` (sentences,) are their indices in the batch.
 
-    Those that have ended stay, and are computed for nothing, until so many have that dropping them pays: ``active``
-    (sentences,) tells them apart.
+    Finished sentences stay, and are computed in vain, until enough have finished for `COMPACTION_THRESHOLD`; ``active``
+    (sentences,) is False for them.
     """
 
     def __init__(self, batch: EncodedBatch, beam: int) -> None:
         self.rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
-        # Twice the source and a little more: longer hypotheses are repetitions, and they would hold up their batch.
+        # Hypotheses longer than this are almost always repetitions, and would delay the whole batch.
         self.maximum_lengths = (2 * batch.lengths + 20).clamp(max=batch.maximum_positions - 1)
         self.end_ids, self.active = batch.end_ids, torch.ones_like(batch.lengths, dtype=torch.bool)
         self.cache = KVCache(batch.cross_keys_values, batch.mask, beam)
         self._step = batch.step
 
     def step(self, last: Tensor) -> Tensor:
-        """Logits (sentences, beam, vocabulary) of what follows ``last`` (sentences, beam)."""
+        """Return the logits (sentences, beam, vocabulary) of the tokens that follow ``last`` (sentences, beam)."""
         self.cache.begin_step()
         return self._step(self.rows, last, self.cache).float()
 
     def mark_finished(self, done: Tensor) -> Tensor | None:
-        """Take note of sentences that have ended. Where some are dropped, the places of those that stay."""
+        """Mark sentences as finished. If finished ones are removed, return the indices of the rest; else None."""
         self.active &= ~done
         running = int(self.active.sum())
         if running > COMPACTION_THRESHOLD * len(self.active):
@@ -101,7 +103,7 @@ class _ActiveSentences:
 
 
 def search_batch(batch: EncodedBatch, search: Search) -> list[list[Hypothesis]]:
-    """The best hypotheses of each sentence, best first; a beam of 1 is greedy search."""
+    """Return the best hypotheses of each sentence, best first; a beam of 1 is greedy search."""
     if search.beam == 1:
         return [[best] for best in greedy_search(batch, search.length_penalty, scored=search.scored)]
     return beam_search(batch, search.beam, search.length_penalty)
@@ -109,9 +111,9 @@ def search_batch(batch: EncodedBatch, search: Search) -> list[list[Hypothesis]]:
 
 @torch.inference_mode()
 def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: bool = True) -> list[Hypothesis]:
-    """The best token at each step; the penalty only tells how scores are normalised.
+    """Take the most probable token at each step. The penalty changes only the scores, not the tokens.
 
-    Where they are not wanted, they are not a number: they are a tenth of the work.
+    With ``scored=False`` scores are NaN, which saves a tenth of the time.
     """
     running, last = _ActiveSentences(batch, 1), batch.start_ids
     tokens = torch.empty(len(last), int(running.maximum_lengths.max()), dtype=torch.long, device=last.device)
@@ -139,13 +141,13 @@ def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: b
 
 
 def _argmax(logits: Tensor) -> Tensor:
-    """The place of each row's highest, which NumPy finds ten times faster on CPUs."""
+    """Return the index of each row's maximum. On CPUs NumPy is ten times faster than PyTorch here."""
     return logits.argmax(-1) if logits.is_cuda else torch.from_numpy(logits.numpy().argmax(-1))
 
 
 @dataclass
 class _Beams:
-    """Hypotheses of the running sentences: scores (sentences, beam) and tokens (sentences, beam, length)."""
+    """Unfinished and finished hypotheses: tokens (sentences, beam, length) and scores (sentences, beam)."""
 
     tokens: Tensor
     scores: Tensor
@@ -153,11 +155,12 @@ class _Beams:
     finished_scores: Tensor
 
     def keep(self, chosen: Tensor) -> None:
+        """Remove all sentences but those at the indices ``chosen``."""
         self.tokens, self.scores = self.tokens[chosen], self.scores[chosen]
         self.finished_tokens, self.finished_scores = self.finished_tokens[chosen], self.finished_scores[chosen]
 
     def finish(self, tokens: Tensor, scores: Tensor) -> None:
-        """Merge (sentences, n, length) new finished hypotheses in; those that do not count have score -inf."""
+        """Merge new finished hypotheses, (sentences, n, length); those with a score of -inf are ignored."""
         beam = self.finished_scores.shape[1]
         missing = tokens.shape[2] - self.finished_tokens.shape[2]
         padded = torch.nn.functional.pad(self.finished_tokens, (0, missing), value=-1)
@@ -170,10 +173,10 @@ def _select(tokens: Tensor, order: Tensor) -> Tensor:
 
 
 def _extend(beams: _Beams, logits: Tensor, end_ids: Tensor, penalty: float) -> Tensor:
-    """Advance every hypothesis by one token; returns (sentences, beam): which hypothesis each new one continues."""
+    """Extend all hypotheses by one token. Returns (sentences, beam): the index of the hypothesis each one extends."""
     beam, vocabulary = logits.shape[1:]
-    # 2 × beam candidates always hold beam that do not end: each hypothesis can end in one way only. None that is not
-    # among as many of its own hypothesis can be among them, so most of the vocabulary is looked at once.
+    # The best 2 × beam candidates contain at least ``beam`` that do not end, since each hypothesis can end in one way
+    # only. They are among the best 2 × beam of each hypothesis, so that the whole vocabulary is scanned once only.
     per_hypothesis = min(2 * beam, vocabulary)
     top_scores, top_tokens = logits.log_softmax(2).topk(per_hypothesis, dim=2)
     scores, flat = (top_scores + beams.scores[..., None]).flatten(1).topk(min(2 * beam, beam * per_hypothesis), dim=1)
@@ -190,7 +193,7 @@ def _extend(beams: _Beams, logits: Tensor, end_ids: Tensor, penalty: float) -> T
 
 @torch.inference_mode()
 def beam_search(batch: EncodedBatch, beam: int, length_penalty: float) -> list[list[Hypothesis]]:
-    """The ``beam`` best hypotheses of each sentence, best first."""
+    """Return the ``beam`` best hypotheses of each sentence, best first."""
     count, device = len(batch.lengths), batch.lengths.device
     running = _ActiveSentences(batch, beam)
     beams = _Beams(

@@ -1,7 +1,7 @@
-"""The fast back end: an assembled recipe, converted once for CTranslate2 (Klein et al., 2020) and kept.
+"""The CTranslate2 back end (Klein et al., *The OpenNMT Neural Machine Translation Toolkit: 2020 Edition*, AMTA 2020).
 
-The reference is `PairModel`. CTranslate2 ends its searches by other rules, and its int8 weights are rounded, so its
-answers differ from it now and then.
+A recipe's model is converted once and cached. Translations sometimes differ from those of `PairModel`, the reference:
+CTranslate2 has other rules for ending a search, and int8 weights are rounded.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ PACKAGE = "ctranslate2"
 DIGEST_FILE = "continual-mt.sha256"
 Precision = Literal["int8", "float32"]
 
-# CTranslate2 sorts and batches by itself; this much at a time shows progress.
+# CTranslate2 sorts and batches sentences itself; it gets this many per call, so that progress can be reported.
 CHUNK_SENTENCES = 2000
 
 
 def is_available() -> bool:
-    """Whether the package is installed."""
+    """Tell whether the ctranslate2 package is installed."""
     return importlib.util.find_spec(PACKAGE) is not None
 
 
 class CTranslate2Model(Translator):
-    """A recipe that CTranslate2 runs."""
+    """The model of a recipe, run by CTranslate2."""
 
     def __init__(self, model: PairModel, engine: ctranslate2.Translator) -> None:
         self.pair, self.source, self.target, self.recipe = model.pair, model.source, model.target, model.recipe
@@ -73,11 +73,11 @@ class CTranslate2Model(Translator):
             length_penalty=search.length_penalty,
             max_batch_size=max(1, search.batch_tokens // search.beam),
             batch_type="tokens",
-            # The reference limits each sentence by its length; here one limit holds for all. A sentence that never ends
-            # comes out longer beside long ones.
+            # PairModel limits each hypothesis by its own source's length; CTranslate2 has one limit for all. A
+            # hypothesis without an end token is cut at the limit of the longest source.
             max_decoding_length=min(self._maximum_tokens, 2 * max(map(len, sources)) + 22),
-            min_decoding_length=0,  # its own of 1 takes the end's probability away from the first step
-            max_input_length=0,  # parts are within the model's limit already; its own would cut without a word
+            min_decoding_length=0,  # the default, 1, forbids the end token at the first step
+            max_input_length=0,  # the default, 1024, would cut sources silently
             return_scores=search.scored,
         )
         return [
@@ -94,34 +94,38 @@ class CTranslate2Model(Translator):
 def load_or_convert(
     model: PairModel, cache: Path, *, precision: Precision = "int8", threads: int = 0
 ) -> CTranslate2Model:
-    """``model`` for CTranslate2, from ``cache`` where its recipe is kept already.
+    """Return ``model`` in CTranslate2: loaded from ``cache`` if its recipe was converted before, else converted now.
 
-    ``threads`` 0 leaves their number to CTranslate2. Raises IncompatibleError where CTranslate2 is not installed or
-    would not compute this model, StorageError where the folder cannot be written.
+    With ``threads=0`` CTranslate2 chooses the number of threads. Raises IncompatibleError if ctranslate2 is not
+    installed or the model has no recipe, StorageError if the cache cannot be written.
     """
     if not is_available():
-        raise IncompatibleError("CTranslate2 is not installed: pip install ctranslate2, or use torch")
+        raise IncompatibleError(
+            "backend ctranslate2: the package is not installed. Fix: pip install ctranslate2, or choose torch"
+        )
     import ctranslate2
 
     if model.recipe is None:
-        raise IncompatibleError("only a model assembled from a recipe can be converted: it is kept under its digest")
+        raise IncompatibleError(
+            "backend ctranslate2: the model has no recipe, whose digest names the converted files. Fix: choose torch"
+        )
     folder = cache / PACKAGE / f"{model.recipe.digest}-{precision}-{FORMAT_VERSION}"
 
     try:
         if not _is_complete(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(folder.with_suffix(".lock")):
-                if not _is_complete(folder):  # another process may have made it meanwhile
+                if not _is_complete(folder):  # another process may have converted it in the meantime
                     _convert(model, folder, precision)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{folder}: cannot be written ({error.strerror or error})") from error
     device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     engine = ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
     return CTranslate2Model(model, engine)
 
 
 def _is_complete(folder: Path) -> bool:
-    """Whether what was converted is there, to the bit: CTranslate2 computes with damaged weights without a word."""
+    """Tell whether the converted files are intact, by their digest: CTranslate2 does not detect damaged weights."""
     try:
         return (folder / DIGEST_FILE).read_text(encoding="ascii") == _digest(folder)
     except (OSError, UnicodeDecodeError):
@@ -173,7 +177,7 @@ def _build_specification(model: PairModel) -> Any:
         pre_norm=False,
         activation=activations[architecture.activation],
     )
-    # Copies: quantisation writes to what it is given, and these are weights that pairs share.
+    # Copies, because quantisation writes in place and these weights are shared with other pairs.
     tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in transformer.state_dict().items()}
     positions = sinusoidal_positions(architecture.maximum_positions, architecture.width, torch.device("cpu"))
     scale = architecture.width**0.5 if architecture.scale_embedding else 1.0
@@ -196,7 +200,7 @@ def _build_specification(model: PairModel) -> Any:
     config = specification.config
     config.bos_token = config.decoder_start_token = target.pieces[target.start]
     config.eos_token, config.unk_token = target.pieces[target.end], target.pieces[target.unknown]
-    # Sources come with their own end, whose piece may be another one than the target's.
+    # _search appends the source side's own end piece, which may differ from the target side's.
     config.add_source_bos = config.add_source_eos = False
     config.layer_norm_epsilon = NORM_EPSILON
     return specification

@@ -1,7 +1,7 @@
-"""Sentences of different pairs in one batch: what the pairs share is computed for all of them together.
+"""Translating sentences of several language pairs in one batch.
 
-All pairs of a body share its layers, and pairs with the same side or cross-attention share the products of those, too.
-A sentence that goes into several languages is encoded once.
+Pairs with the same body go through its layers together. Pairs with the same side or the same cross-attention share
+those matrix products, too. A sentence that is translated into several languages is encoded once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from continual_mt.model.transformer import Attention, Transformer
 
 
 class Request(NamedTuple):
-    """A sentence, and the model that is to translate it."""
+    """A sentence and the model that translates it."""
 
     model: PairModel
     sentence: str
@@ -40,9 +40,10 @@ class _Part(NamedTuple):
 def translate_mixed(
     requests: Sequence[Request], *, beam: int = 5, length_penalty: float = 1.0, batch_tokens: int = BATCH_TOKENS
 ) -> list[str]:
-    """One translation a request, in order. Models of one body go into batches together, others one after the other.
+    """Translate each request; returns one translation per request, in order.
 
-    Blank and over-long sentences are treated as by ``PairModel.translate``, which raises the same errors.
+    Requests whose models share a body share batches; different bodies are translated one after the other. Options,
+    blank and long sentences, and errors are as in `Translator.translate`.
     """
     search = Search(beam, length_penalty, 1, batch_tokens, scored=False)
     parts = [
@@ -68,12 +69,12 @@ def _group_by(items: Sequence[int], key: Callable[[int], int]) -> list[list[int]
 
 
 def _decoder_id(model: Transformer) -> int:
-    """The same for models that share their decoder's weights."""
+    """Identify a decoder: equal for models that share its weights."""
     return next(model.decoder.parameters()).data_ptr()
 
 
 def _sort_key(model: PairModel) -> tuple[int, int, int]:
-    """Sorted by this, models with one target side stand together, and so do those with one cross-attention."""
+    """Return a sort key that groups models by target side, then by cross-attention."""
     return _target_id(model.transformer), _cross_attention_id(model.transformer), id(model)
 
 
@@ -90,14 +91,14 @@ def _cross_attention_id(model: Transformer) -> int:
 
 
 class _Segment(NamedTuple):
-    """Sentences ``part`` of a batch, which go through what ``model`` and its kin share."""
+    """Consecutive sentences of a batch (``part``) that share some of the weights of ``model``."""
 
     model: Transformer
     part: slice
 
 
 def _segments(models: Sequence[Transformer], key: Callable[[Transformer], int]) -> list[_Segment]:
-    """The models of a batch's sentences, divided wherever the ``key`` of the next one differs."""
+    """Divide a batch, given each sentence's model, into runs of models with equal ``key``."""
     segments, first = [], 0
     for _, group in groupby(models, key):
         members = list(group)
@@ -108,7 +109,7 @@ def _segments(models: Sequence[Transformer], key: Callable[[Transformer], int]) 
 
 @torch.inference_mode()
 def _encode(parts: Sequence[_Part]) -> EncodedBatch:
-    """Parts that stand together by kinship, encoded."""
+    """Encode the parts of a batch, which are in the order of `_sort_key`."""
     states, longest = _source_states(parts)
     models = [part.model.transformer for part in parts]
     device = models[0].device
@@ -131,19 +132,19 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
 
 
 def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
-    """(parts, longest, width): the encoder's states, and how long the longest source is."""
+    """Return the encoder's states, (parts, longest, width), and the length of the longest source."""
     sources = [(_source_id(part.model.transformer), tuple(part.tokens)) for part in parts]
     model_of = {source: part.model for source, part in zip(sources, parts, strict=True)}
     distinct = sorted(model_of, key=lambda source: source[0])
     position_of = {source: place for place, source in enumerate(distinct)}
     transformer = parts[0].model.transformer
     device = transformer.device
-    # What a source is padded with is never looked at.
+    # Padding tokens are dropped by the packed layout, so that their id does not matter.
     padded, lengths = pad([[*source[1], model_of[source].source.tokenizer.end] for source in distinct], 0)
     layout = PackedLayout.from_lengths(lengths.to(device))
     tokens = layout.pack(padded.to(device))
     offsets = [0, *lengths.cumsum(0).tolist()]
-    offsets[-1] = len(tokens)  # the filler goes with the last
+    offsets[-1] = len(tokens)  # padding rows belong to the last segment
     embedded = []
     for model, part in _segments([model_of[source].transformer for source in distinct], _source_id):
         rows = slice(offsets[part.start], offsets[part.stop])
@@ -158,14 +159,14 @@ def _concatenate(cross_keys_values: Sequence[KeysAndValues]) -> KeysAndValues:
 
 
 class _MixedStep:
-    """A decoding step of several models, whose sentences stand together; see ``decoding.Step``."""
+    """The `DecoderStep` of a batch of several models; ``models`` has each sentence's model."""
 
     def __init__(self, models: Sequence[Transformer]) -> None:
         self._models = models
         self._cached_segments: tuple[Tensor, list[_Segment], list[_Segment]] | None = None
 
     def _segments(self, rows: Tensor) -> tuple[list[_Segment], list[_Segment]]:
-        """By target side and by cross-attention; divided anew only when sentences were dropped."""
+        """Return the segments by target side and by cross-attention; recomputed only when sentences were removed."""
         if self._cached_segments is None or self._cached_segments[0] is not rows:
             models = [self._models[row] for row in rows.tolist()]
             self._cached_segments = rows, _segments(models, _target_id), _segments(models, _cross_attention_id)
@@ -196,7 +197,7 @@ def _cross_attend(
     cross_keys_values: KeysAndValues,
     mask: Tensor,
 ) -> Tensor:
-    """What ``Attention.forward`` makes of each one's rows; only products with weights are not taken of all at once."""
+    """Do as ``Attention.forward`` with several cross-attentions: only the products with their weights are separate."""
     mixed = by_rows[0][0].context(
         torch.cat([attention.query(states[rows]) for attention, rows in by_rows]), layout, cross_keys_values, mask
     )
@@ -206,12 +207,12 @@ def _cross_attend(
 
 def _embed(model: Transformer, tokens: Tensor, position: int) -> Tensor:
     table = model.target.embedding
-    # A beam wider than a small vocabulary has hypotheses without hope, of types that it has not got.
+    # If the beam is wider than this pair's vocabulary, it has hypotheses with ids outside it; their score is -inf.
     return model.embed(table, tokens.clamp(max=len(table) - 1), torch.full_like(tokens, position))
 
 
 def _project(states: Tensor, segments: Sequence[_Segment]) -> Tensor:
-    """Logits over the largest vocabulary; a smaller one has no more types to offer."""
+    """Return logits over the largest vocabulary; the rest of a smaller one is -inf."""
     if len(segments) == 1:
         return segments[0].model.project(states)
     size = max(len(model.target.bias) for model, _ in segments)

@@ -1,4 +1,4 @@
-"""A model that translates one pair: a transformer, the two sides, and the recipe that it was made from."""
+"""The PyTorch back end, the reference: a transformer with its source and target side."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOGITS_BATCH = 20
 
 @dataclass(frozen=True)
 class PairModel(Translator):
-    """The reference back end, in PyTorch. Weights may be shared with other pairs: nothing here writes to them."""
+    """A model of one pair in PyTorch. Its weights may be shared with other pairs, and are never written to."""
 
     pair: Pair
     transformer: Transformer
@@ -52,7 +52,7 @@ class PairModel(Translator):
         batches = list(length_batches(sources, search.batch_tokens // search.beam, processes))
         work = partial(self._search_chosen, sources, search)
         found = shared_out(work, batches, processes) if processes > 1 else (work(batch) for batch in batches)
-        # Closed at once when ``progress`` raises: nobody is left at work.
+        # If ``progress`` raises, closing ends the worker processes at once.
         with prepacked_weights(len(sources) * search.beam), closing(found):
             for batch in found:
                 for i, hypotheses in batch:
@@ -76,9 +76,10 @@ class PairModel(Translator):
 
     @torch.inference_mode()
     def logits(self, sources: Sequence[str], references: Sequence[str]) -> Iterator[Tensor]:
-        """Teacher-forced float32 logits (sentences, positions, vocabulary), in fixed batches of LOGITS_BATCH sentences.
+        """Yield teacher-forced float32 logits, (sentences, positions, vocabulary), in batches of `LOGITS_BATCH`.
 
-        Sentences are cut at the model's positions: this is for comparing models, not for translating.
+        Batches are fixed so that equal models give equal bits. Sentences are cut at the model's maximum length, since
+        logits serve to compare models and not to translate.
         """
         limit = self.maximum_tokens
         source, target = self.source.tokenizer, self.target.tokenizer
@@ -90,7 +91,7 @@ class PairModel(Translator):
             yield self.transformer(tokens.to(device), lengths.to(device), inputs.to(device))
 
     def logits_digest(self, sources: Sequence[str], references: Sequence[str]) -> str:
-        """SHA-256 over the bits of ``logits``: equal digests mean bit-equal models on these sentences."""
+        """Return the SHA-256 of the bits of ``logits``. Equal digests mean bit-equal logits on these sentences."""
         digest = hashlib.sha256()
         for logits in self.logits(sources, references):
             digest.update(logits.cpu().contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""What every back end does with text; each searches for token sequences in its own way."""
+"""The interface of all back ends: text in, text out. Each back end implements the search over token sequences."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BATCH_TOKENS = 8192
 
 
 class Hypothesis(NamedTuple):
-    """Target tokens without start and end, and their length-normalised log-probability.
+    """Target token ids without start and end, and their length-normalised log-probability in nats.
 
-    That is not a number where a search was told that scores are not wanted.
+    The score is NaN if the search ran with ``scored=False``.
     """
 
     tokens: list[int]
@@ -30,7 +30,7 @@ class Hypothesis(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """``score`` is the length-normalised log-probability; of a text that was translated in parts, their mean."""
+    """A text and its length-normalised log-probability in nats; for a text in parts, the mean over its parts."""
 
     text: str
     score: float
@@ -38,11 +38,16 @@ class Translation(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """How to search: ``beam`` 1 is greedy. ``best`` are the hypotheses wanted of each sentence.
+    """Options of a search. Raises InputError for values out of range.
 
-    ``batch_tokens`` bounds source tokens times beam in a batch; ``scored`` says whether scores are wanted, which greedy
-    search does better without. Batches are shared out to ``processes`` of one thread each, where PyTorch searches on
-    CPUs, on Linux, and this process may have others; elsewhere there is one. Raises InputError for what makes no sense.
+    Args:
+        beam: the beam size; 1 is greedy search.
+        length_penalty: the exponent of the length that scores are divided by, 0 to 10.
+        best: hypotheses to return per sentence, at most ``beam``.
+        batch_tokens: the most source tokens × beam in a batch, padding included.
+        scored: whether to compute scores; greedy search is faster without.
+        processes: single-threaded processes that share the batches. Used by the PyTorch back end on CPUs under Linux,
+            unless this process is a daemon, which may not start others; ignored elsewhere.
     """
 
     beam: int = 5
@@ -56,15 +61,17 @@ class Search:
         for name in ("beam", "best", "batch_tokens", "processes"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or not 1 <= int(value) < 2**31:
-                raise InputError(f"{name} is {value}; it must be at least 1, and a whole number")
+                raise InputError(f"{name}: is {value}; expected a whole number of at least 1, below 2**31")
         if not 0 <= self.length_penalty <= 10:
-            raise InputError(f"length_penalty is {self.length_penalty}; it must be between 0 and 10")
+            raise InputError(f"length_penalty: is {self.length_penalty}; expected a number from 0 to 10")
         if self.best > self.beam:
-            raise InputError(f"best is {self.best}, but a beam of {self.beam} finds no more than {self.beam}")
+            raise InputError(
+                f"best: is {self.best}; expected at most the beam size, {self.beam}. Fix: lower best or raise beam"
+            )
 
 
 class Translator(ABC):
-    """A model of one pair that takes text."""
+    """A model that translates text of one pair."""
 
     pair: Pair
     source: LanguageSide
@@ -74,13 +81,17 @@ class Translator(ABC):
     @property
     @abstractmethod
     def maximum_tokens(self) -> int:
-        """Of a source sequence, its end not counted."""
+        """The most tokens of a source sequence, end token not included."""
 
     @abstractmethod
     def search(
         self, sources: Sequence[list[int]], search: Search, progress: Callable[[int], None] | None = None
     ) -> list[list[Hypothesis]]:
-        """At most ``search.best`` hypotheses of each source, the best one first."""
+        """Return up to ``search.best`` hypotheses of each source, best first.
+
+        ``sources`` are token ids without an end token, at most ``maximum_tokens`` long. ``progress`` is called with the
+        number of sources done.
+        """
 
     def translate(
         self,
@@ -92,12 +103,13 @@ class Translator(ABC):
         processes: int = 1,
         progress: Callable[[int], None] | None = None,
     ) -> list[str]:
-        """One translation a sentence, in order; a blank sentence gives an empty one. ``beam`` 1 is greedy search.
+        """Translate sentences; returns one translation per sentence, in order. A blank sentence gives an empty one.
 
-        A sentence of more tokens than the model has positions is translated in parts, divided at spaces if it has any.
-        ``processes`` share the batches where PyTorch searches on CPUs; ``progress`` is called with the number of parts
-        done. Raises InputError for a sentence with a line break or with half a surrogate pair, and ProcessError when a
-        process was ended from outside.
+        A sentence of more than ``maximum_tokens`` tokens is translated in parts, divided at spaces if possible. The
+        options are those of `Search`; ``progress`` is called with the number of parts done.
+
+        Raises InputError for options out of range and for a sentence with a line break or a lone surrogate, and
+        ProcessError if a worker process cannot start or fails.
         """
         search = Search(beam, length_penalty, 1, batch_tokens, scored=False, processes=processes)
         return [best[0].text for best in self.translations(sentences, search, progress)]
@@ -105,9 +117,9 @@ class Translator(ABC):
     def translations(
         self, sentences: Sequence[str], search: Search, progress: Callable[[int], None] | None = None
     ) -> list[list[Translation]]:
-        """As ``translate``, with scores, and with up to ``search.best`` translations of each sentence."""
+        """Translate as `translate` does; returns up to ``search.best`` translations per sentence, with scores."""
         if isinstance(sentences, str):
-            raise InputError("a text was given where a list of sentences is wanted; write translate([text])")
+            raise InputError("sentences: got a string; expected a list of strings. Fix: translate([text])")
         parts = [
             segment(sentence, number, self.source.tokenizer, self.maximum_tokens)
             for number, sentence in enumerate(sentences, start=1)
@@ -117,7 +129,7 @@ class Translator(ABC):
 
 
 def join_parts(parts: Sequence[Sequence[Hypothesis]], target: LanguageSide) -> list[Translation]:
-    """Translations of a sentence from those of its parts, rank by rank."""
+    """Join the translations of a sentence's parts: the best of each part, then the second best of each, and so on."""
     if not parts:
         return [Translation("", 0.0)]
     return [
@@ -125,5 +137,5 @@ def join_parts(parts: Sequence[Sequence[Hypothesis]], target: LanguageSide) -> l
             " ".join(target.tokenizer.decode(hypothesis.tokens) for hypothesis in rank),
             sum(hypothesis.score for hypothesis in rank) / len(rank),
         )
-        for rank in zip(*parts, strict=False)  # as many as the part with the fewest
+        for rank in zip(*parts, strict=False)  # stops at the part with the fewest hypotheses
     ]

@@ -1,1 +1,1 @@
-"""The training engine: trainer, checkpoints, replay, several processes."""
+"""Training: the trainer, its loss, checkpoints, replay, the encoder cache and data-parallel workers."""

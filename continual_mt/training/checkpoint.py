@@ -1,4 +1,4 @@
-"""A training run on disk: everything that a killed run needs to go on exactly as if it had not been killed."""
+"""Checkpoints of a training run. A run that resumes from one gives the same bits as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ TENSOR_FILES = ("trained", "best", "optimizer", "generators")
 
 @dataclass
 class Progress:
-    """Where a run stands. ``epoch`` and ``consumed`` are the place in the batch order."""
+    """The counters of a run.
+
+    ``epoch`` and ``consumed`` (batches taken in that epoch) are the position in the batch order. ``best_score`` is the
+    highest development score so far (None before the first validation), reached at update ``best_update``.
+    """
 
     update: int = 0
     epoch: int = 0
@@ -32,10 +36,11 @@ class Progress:
 
 @dataclass
 class Checkpoint:
-    """``trained`` are the current parameters, ``best`` those with the best development score (empty before the first).
+    """The state of a run between two updates. All tensors are keyed by full parameter name unless stated otherwise.
 
-    ``optimizer`` holds ``NAME/first`` and ``NAME/second`` moments; ``generators`` the states of every worker's random
-    number generators. The optimizer's step count is ``progress.update``.
+    ``trained`` holds the current parameters, ``best`` those with the best development score (empty before the first
+    validation). ``optimizer`` holds Adam's moments as ``NAME/first`` and ``NAME/second``; its step count is
+    ``progress.update``. ``generators`` maps each worker's rank to the state of its random number generators.
     """
 
     progress: Progress
@@ -45,7 +50,7 @@ class Checkpoint:
     generators: Mapping[str, Tensor] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """Write into an existing folder, the state file last. Raises StorageError naming the folder."""
+        """Write into an existing folder, the state file last. Raises StorageError if a file cannot be written."""
         try:
             for name in TENSOR_FILES:
                 members = {key: tensor.detach().cpu().contiguous() for key, tensor in getattr(self, name).items()}
@@ -53,18 +58,19 @@ class Checkpoint:
             (folder / STATE_FILE).write_text(json.dumps(asdict(self.progress)))
         except (OSError, SafetensorError) as error:
             raise StorageError(
-                f"the checkpoint could not be written to {folder} ({error}); "
-                "make room and start the same job again: it goes on from the checkpoint before"
+                f"checkpoint {folder}: cannot be written ({error}). "
+                "Fix: free disk space and start the same job again; it resumes from the previous checkpoint"
             ) from error
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
-        """Raises CorruptionError naming the folder when a file is missing or damaged."""
+        """Read a checkpoint. Raises CorruptionError if a file is missing or damaged."""
         try:
             progress = Progress(**json.loads((folder / STATE_FILE).read_text()))
             files = {name: load_file(folder / f"{name}.safetensors") for name in TENSOR_FILES}
         except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise CorruptionError(
-                f"the checkpoint in {folder} cannot be read ({error}); remove that folder to start the job anew"
+                f"checkpoint {folder}: cannot be read ({error}). "
+                "Fix: delete the folder to restart the job from update 0"
             ) from error
         return cls(progress, **files)

@@ -1,4 +1,4 @@
-"""The processes that train together: one alone, or a group that torch.distributed connects."""
+"""Communication between data-parallel workers: a single process, or the group that torch.distributed initialised."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from torch import Tensor, distributed
 
 
 class Workers:
-    """Rank and size of the group, and the little that its members tell each other.
+    """The group's rank and size, and the collective operations that training needs.
 
-    Gradients are summed in one flat buffer rather than in DistributedDataParallel's buckets: those are laid out anew
-    after the first step, which changes the order of summation, and a resumed run would not be bit-equal.
+    With one worker every operation returns its input. Gradients are summed in one flat buffer and not by
+    DistributedDataParallel: DDP rebuilds its buckets after the first step, which changes the order of summation, so
+    that a resumed run would not be bit-equal.
     """
 
     def __init__(self) -> None:
@@ -21,7 +22,7 @@ class Workers:
         self.size = distributed.get_world_size() if initialized else 1
 
     def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Replace every gradient by its sum over the workers."""
+        """Replace each parameter's gradient by its sum over all workers; a missing gradient counts as zero."""
         if self.size == 1:
             return
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -32,7 +33,7 @@ class Workers:
             parameter.grad = part.view_as(parameter)
 
     def sum(self, value: float, device: torch.device) -> float:
-        """The sum of a number over the workers; also a way to agree whether any of them wants something."""
+        """Return the sum of ``value`` over all workers; for a flag (0.0 or 1.0), the number of workers that set it."""
         if self.size == 1:
             return value
         total = torch.tensor(value, dtype=torch.float64, device=device)
@@ -40,7 +41,7 @@ class Workers:
         return float(total)
 
     def all_gather(self, tensor: Tensor, device: torch.device) -> list[Tensor]:
-        """Every worker's tensor (all of one shape), in the order of ranks."""
+        """Return every worker's tensor, in order of rank. All tensors must have the same shape."""
         if self.size == 1:
             return [tensor]
         gathered = [torch.empty_like(tensor, device=device) for _ in range(self.size)]

@@ -1,7 +1,7 @@
-"""What a frozen encoder makes of a corpus, computed once and kept in a file.
+"""A disk cache of the encoder's output for every source sentence of a corpus.
 
-For a new target language neither the source's embeddings nor the encoder train, so a sentence's states never change.
-They are mapped into memory, as token ids are.
+When a new target language is trained, the source embeddings and the encoder are frozen, so a sentence's encoder states
+never change. They are computed once, written to a file and memory-mapped, as the token ids are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ZERO_BLOCK = bytes(1 << 20)
 
 
 class EncodedSources:
-    """The encoder's states of every source sentence of a corpus, its end token included."""
+    """The memory-mapped encoder states of all source sentences of a corpus: one row per token, end tokens included."""
 
     def __init__(self, path: Path, corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> None:
         self._path, self._dtype = path, dtype
@@ -37,16 +37,17 @@ class EncodedSources:
         self._states = np.memmap(path, np.uint8, "r", shape=(self._index.total, width * dtype.itemsize))
 
     def rows(self, indices: Indices, layout: PackedLayout) -> Tensor:
-        """(rows, width): the states of these sentences in their batch's source layout, zero in its filler."""
+        """Return the states of sentences, (rows, width), in their batch's source ``layout``; padding rows are zero."""
         states = torch.from_numpy(np.take(self._states, self._index.rows_of(indices), axis=0)).view(self._dtype)
         return functional.pad(states, (0, 0, 0, len(layout.position_ids) - layout.token_count))
 
     def delete(self) -> None:
+        """Delete the file. States that are already mapped stay readable."""
         self._path.unlink(missing_ok=True)
 
 
 class _RowIndex:
-    """Which rows belong to which sentence."""
+    """Maps sentences to their rows in the file."""
 
     def __init__(self, corpus: TokenizedCorpus) -> None:
         self.lengths = corpus.source_lengths.astype(np.int64) + 1
@@ -58,14 +59,16 @@ class _RowIndex:
 
 
 def encoded_bytes(corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> int:
-    """What the states of this corpus take."""
+    """Return the size of the encoder states of a corpus, in bytes."""
     return (int(corpus.source_lengths.sum()) + len(corpus)) * width * dtype.itemsize
 
 
 def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, cache: Path) -> EncodedSources:
-    """Encode a corpus, or map what is kept for it; the same model, text and machine give the same bytes.
+    """Encode all source sentences of a corpus, or open the cached states if the file exists and is intact.
 
-    Of several processes on a node one works and the others wait. Raises StorageError where they cannot be written.
+    The cache key covers the model's encoder weights, its dtype and the corpus, so that other weights get another file.
+    The same model, corpus and machine give the same bytes. A file lock lets one process per node encode while others
+    wait. Raises StorageError if the file cannot be written.
     """
     width, dtype = model.architecture.width, model.computation
     path = cache / "encoded" / _cache_key(model, corpus)
@@ -77,8 +80,8 @@ def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenize
             return EncodedSources(path, corpus, width, dtype)
     except OSError as error:
         raise StorageError(
-            f"the encoder's states cannot be kept in {path.parent}: {error.strerror or error}; "
-            "with training.encoder_cache_gb=0 they are computed for each batch"
+            f"encoder cache {path.parent}: cannot be written ({error.strerror or error}). "
+            "Fix: free disk space, or set training.encoder_cache_gb=0 to encode each batch again"
         ) from error
 
 
@@ -96,7 +99,7 @@ def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path:
     size = encoded_bytes(corpus, model.architecture.width, model.computation)
     _allocate(partial, size)
     states = np.memmap(partial, np.uint8, "r+", shape=(index.total, size // index.total))
-    # Sorted, so that attention pads little, in an order that only the corpus decides, so that bytes are the same again.
+    # Sorted by length to reduce padding. The sort is stable, so the same corpus always gives the same bytes.
     order = np.argsort(index.lengths, kind="stable")
     ends = np.cumsum(index.lengths[order])
     start = 0
@@ -116,7 +119,7 @@ def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path:
 
 
 def _allocate(path: Path, size: int) -> None:
-    """A file of so many bytes for which there is room: a mapped one that finds none would end the process."""
+    """Create a file of zeros. A full disk raises OSError here; later, in the mapping, it would kill the process."""
     path.unlink(missing_ok=True)
     with path.open("wb") as file:
         try:
@@ -129,7 +132,7 @@ def _allocate(path: Path, size: int) -> None:
 
 
 def _digest(path: Path, size: int) -> bytes:
-    """SHA-256 of the first ``size`` bytes."""
+    """Return the SHA-256 of the first ``size`` bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while size and (block := file.read(min(size, len(_ZERO_BLOCK)))):
@@ -139,7 +142,7 @@ def _digest(path: Path, size: int) -> bytes:
 
 
 def _is_complete(path: Path, size: int) -> bool:
-    """Whether the file holds so many bytes and, behind them, their digest."""
+    """Tell whether the file holds ``size`` bytes followed by their SHA-256."""
     if not path.exists() or path.stat().st_size != size + DIGEST_BYTES:
         return False
     with path.open("rb") as file:

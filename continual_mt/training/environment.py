@@ -1,4 +1,4 @@
-"""What surrounds a training and may decide its last bits, besides the spec: versions, processor, threads."""
+"""The software and hardware that can change the last bits of a training run: versions, processor, threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROCESSORS = Path("/proc/cpuinfo")
 
 
 def environment(device: torch.device, precision: torch.dtype, workers: int) -> Environment:
-    """Of this process, one of so many workers that compute on such a device; threads are those of each."""
+    """Describe this process, one of ``workers``, computing on ``device`` in ``precision``; threads are per worker."""
     versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
     return {
         "python": platform.python_version(),
@@ -30,7 +30,7 @@ def environment(device: torch.device, precision: torch.dtype, workers: int) -> E
 
 
 def _processor() -> str:
-    """Its name, where Linux tells it, and the instructions that PyTorch's kernels use."""
+    """Return the processor's name (on Linux; elsewhere the architecture) and the instruction set that PyTorch uses."""
     name = platform.machine()
     with suppress(OSError):
         for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""The loss of one pair: of its model, on sentences of its corpus."""
+"""The training loss of one language pair."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from continual_mt.training.encoder_cache import EncodedSources
 
 @dataclass(frozen=True)
 class PairLoss:
-    """``encoded`` are kept states of a frozen encoder; without them it computes anew, the same up to rounding."""
+    """The loss of a pair's model on sentences of its corpus.
+
+    If ``encoder_frozen``, encoder states are read from the cache ``encoded``; without a cache they are computed for
+    each batch, without gradient. Both give the same states up to rounding, because a frozen encoder has no dropout.
+    """
 
     model: Transformer
     corpus: TokenizedCorpus
@@ -27,16 +31,16 @@ class PairLoss:
     encoded: EncodedSources | None = None
 
     def count_tokens(self, indices: Indices) -> int:
-        """The target tokens of these sentences, their ends included."""
+        """Return the number of target tokens of these sentences, end tokens included."""
         return int(self.corpus.target_lengths[indices].sum()) + len(indices)
 
     def loss(self, indices: Indices, label_smoothing: float) -> Tensor:
-        """The summed loss of these sentences, in nats, which gradients go back from."""
+        """Return the summed label-smoothed cross-entropy of these sentences, in nats: a scalar with gradient."""
         batch = make_batch(self.corpus, indices, self.source, self.target).to(self.model.device)
         return token_loss(self.model, batch, label_smoothing, self._encoder_states(batch, indices))
 
     def _encoder_states(self, batch: Batch, indices: Indices) -> Tensor | None:
-        """A frozen encoder's states, which have no dropout, so that they are always the same; None where it trains."""
+        """Return the states of a frozen encoder, (rows, width); None if the encoder trains."""
         if not self.encoder_frozen:
             return None
         if self.encoded is not None:
@@ -46,7 +50,10 @@ class PairLoss:
 
 
 def token_loss(model: Transformer, batch: Batch, label_smoothing: float, encoded: Tensor | None = None) -> Tensor:
-    """Summed label-smoothed cross-entropy, in nats, over real target tokens only; ``encoded`` saves the encoding."""
+    """Return the summed label-smoothed cross-entropy over real (unpadded) target tokens, in nats.
+
+    ``encoded`` (rows, width) are the encoder's states, if they are known already.
+    """
     if encoded is None:
         encoded = model.encode(batch.source, batch.source_layout)
     states = model.decode(batch.inputs, batch.target_layout, encoded, batch.source_layout)

@@ -1,4 +1,4 @@
-"""What training says of itself while it runs. Apart from training, so that who only listens need not import PyTorch."""
+"""Progress reports of a running training. A separate module, so that readers of reports need not import PyTorch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProgressReport:
-    """What training says of itself: every few updates, and with ``development`` (BLEU) after a validation."""
+    """The state of training, reported every few updates and after each validation.
+
+    ``loss`` is the mean over target tokens since the last report, in nats; ``learning_rate`` the highest of all groups;
+    ``development`` the development score (BLEU) if the report follows a validation, and ``best`` whether it is the
+    highest so far.
+    """
 
     update: int
     epoch: int

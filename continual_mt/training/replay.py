@@ -1,4 +1,7 @@
-"""Replay: batches of earlier pairs, each between its own sides, through the parameters that train now."""
+"""Replay: batches of earlier pairs, mixed into the training of a new one to reduce forgetting.
+
+An earlier pair uses its own source and target side, which stay frozen, and the parameters that are being trained.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from continual_mt.training.pair_loss import PairLoss
 
 @dataclass(frozen=True)
 class EarlierPair:
-    """A pair's corpus and its own two sides, which stay frozen: tokenizers, and ``sides``, tensors by full name."""
+    """An earlier pair: its corpus, and its two frozen sides as tokenizers and as ``sides``, tensors by full name."""
 
     corpus: TokenizedCorpus
     source: Tokenizer
@@ -27,24 +30,25 @@ class EarlierPair:
 
 @dataclass(frozen=True)
 class Replay:
-    """``share``, from 0 to below 1, of all batches are of earlier pairs; there is none where there are no pairs.
+    """How much to replay. A ``share`` (0 ≤ share < 1) of all batches comes from ``pairs``; without pairs, none does.
 
-    They come beside the new pair's own batches, of which an update has as many as ever: training takes 1 / (1 − share)
-    times as long, and sees just the new text that it sees without replay.
+    Replayed batches are added to an update and replace none of the new pair's. Training sees the same new text as
+    without replay and takes 1 / (1 − share) times as long.
     """
 
     share: float = 0.0
     pairs: tuple[EarlierPair, ...] = ()
 
     def replayed_batches(self, new_batches: int) -> int:
-        """How many batches have been replayed when ``own`` of the new pair were taken: the nearest whole number."""
+        """Return the total number of batches to replay with ``new_batches`` of the new pair, rounded."""
         return int(new_batches * self.share / (1 - self.share) + 0.5) if self.pairs else 0
 
 
 class ReplayStream:
-    """What each update replays: its number and the seed alone decide, so that a run goes on exactly.
+    """Iterates over updates; yields the batches that each replays, as (loss, sentence indices).
 
-    Pairs take turns, batch by batch, each going through its corpus over and over in an order of its own.
+    Pairs alternate batch by batch, and each pair repeats its corpus in its own shuffled order. The batches depend only
+    on the seed and the update's number, so that a run which resumes at ``update`` replays the same ones.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class ReplayStream:
             for place, pair in enumerate(replay.pairs, start=1)
         ]
         self._update = self._replayed_count = 0
-        for _ in range(update):  # what was replayed before is passed by, which is cheap
+        for _ in range(update):  # skip the batches of finished updates, which costs little
             next(self)
 
     def __iter__(self) -> Iterator[list[tuple[PairLoss, Indices]]]:

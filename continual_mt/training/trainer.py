@@ -1,4 +1,4 @@
-"""Training: of a parent's every parameter, or of the groups that an addition's scope names."""
+"""The trainer: trains all parameters of a parent, or the groups in the scope of an addition."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ REPORT_EVERY = 20
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what. ``trainable`` are full parameter names; all others stay as they are.
+    """A model and the data to train it on. ``trainable`` are full parameter names; all other parameters are frozen.
 
-    ``encoded`` are the states of a frozen encoder; without them it computes anew, with the same result up to rounding.
+    ``source`` and ``target`` are the pair's tokenizers. ``encoded`` are cached states of a frozen encoder; without them
+    each batch is encoded again, with the same result up to rounding.
     """
 
     model: Transformer
@@ -48,14 +49,17 @@ class Task:
 
 
 def learning_rate_factor(update: int, warmup: int, updates: int) -> float:
-    """Share of the peak rate in update ``update`` (from 1): linear warm-up, then linear decay to zero at the end."""
+    """Return the factor of the peak learning rate at ``update`` (from 1): linear warm-up, then linear decay to zero."""
     if update <= warmup:
         return update / warmup
     return max(0.0, (updates - update + 1) / max(1, updates - warmup))
 
 
 def computation_dtype(device: torch.device, precision: str) -> torch.dtype:
-    """bfloat16 where asked for, or where ``auto`` finds that the machine multiplies in it; float32 elsewhere."""
+    """Return the dtype of matrix products for a ``precision`` of ``auto``, ``float32`` or ``bfloat16``.
+
+    ``auto`` is bfloat16 on GPUs that support it and on CPUs with AVX512-BF16 or AMX-BF16, and float32 elsewhere.
+    """
     if precision == "float32":
         return torch.float32
     if precision == "bfloat16":
@@ -72,34 +76,40 @@ def _cpu_features() -> frozenset[str]:
 
 
 class Trainer:
-    """One worker's part of a run. Between updates its whole state can be taken (``checkpoint``) and put back."""
+    """One worker's part of a training run.
+
+    Mixed precision follows Micikevicius et al., *Mixed Precision Training*, ICLR 2018: the optimizer updates float32
+    master weights (``task.model``), and the forward and backward passes use copies of them in the computation dtype.
+    ``checkpoint`` returns the whole state between updates; a Trainer that starts from it continues bit for bit. Raises
+    TrainingError if ``accumulate`` is no multiple of the workers, or the checkpoint does not fit the task.
+    """
 
     def __init__(self, task: Task, checkpoint: Checkpoint | None = None) -> None:
         self.task, self.settings = task, task.settings
         self.device = task.model.device
         self.dtype = computation_dtype(self.device, task.settings.precision)
-        # What is frozen is cast once, and what trains once an update. A token's gradients are many, and lose too much
-        # when they are summed in bfloat16: embeddings stay as they are.
+        # Frozen parameters are cast once, trained ones after each update. Embeddings that train stay in float32: the
+        # gradient of a frequent token is a sum of many terms, which is too inaccurate in bfloat16.
         uncast = {name for name in task.trainable if name.endswith(".embedding") or self.dtype == torch.float32}
         self.model = task.model.computing_in(self.dtype, uncast)
         self.workers = Workers()
         if self.settings.accumulate % self.workers.size:
             raise TrainingError(
-                f"accumulate ({self.settings.accumulate}) is not a multiple of the workers ({self.workers.size})"
+                f"training.accumulate: is {self.settings.accumulate}; expected a multiple of the number of workers, "
+                f"{self.workers.size}. Fix: change accumulate, or the number of workers"
             )
         self.model.dropout = self.settings.dropout
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in task.trainable)
         is_frozen = encoder_frozen(task.trainable)
         self.pair_loss = PairLoss(self.model, task.corpus, task.source, task.target, is_frozen, task.encoded)
-        # The optimizer moves the task's own float32 values.
         master, compute = dict(task.model.named_parameters()), dict(self.model.named_parameters())
         self.trained = {name: compute[name] if name in uncast else master[name] for name in task.trainable}
         self._master_and_compute = [(master[name], compute[name]) for name in task.trainable if name not in uncast]
         self.optimizer = self._make_optimizer()
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
-        # Workers draw different dropout; the model and the batch order are the same for all of them.
+        # Each worker draws other dropout masks; the model and the order of batches are the same for all.
         torch.manual_seed(task.seed * 1000 + self.workers.rank)
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -111,7 +121,7 @@ class Trainer:
             self.progress.epoch,
             self.progress.consumed,
         )
-        # An earlier pair's sides are frozen, whichever side trains here.
+        # The sides of an earlier pair are frozen, so that its encoder is frozen unless the encoder's layers train.
         replay_encoder_frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
         self.replay_stream = ReplayStream(
             task.replay, self.model, replay_encoder_frozen, self.settings, task.seed, self.progress.update
@@ -126,7 +136,10 @@ class Trainer:
         return torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, weight_decay=0.0, fused=True)
 
     def update(self) -> tuple[float, int]:
-        """One update; returns this worker's summed loss (nats) and its number of target tokens."""
+        """Do one update. Returns this worker's summed loss, in nats, and its number of target tokens.
+
+        Raises TrainingError if the gradient is not finite; parameters are then unchanged.
+        """
         self.progress.update += 1
         batches = [(self.pair_loss, indices) for indices in next(self.stream)] + next(self.replay_stream)
         self.progress.epoch, self.progress.consumed = self.stream.epoch, self.stream.consumed
@@ -139,8 +152,8 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if not torch.isfinite(norm):
             raise TrainingError(
-                f"the gradient is not finite at update {self.progress.update}; "
-                "lower learning_rate or clip, or set precision to float32"
+                f"update {self.progress.update}: the gradient is not finite. "
+                "Fix: lower learning_rate or clip, or set precision=float32"
             )
         if norm > self.settings.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)
@@ -167,7 +180,11 @@ class Trainer:
             compute.copy_(master)
 
     def record_validation(self, score: float) -> bool:
-        """Take note of a development score; True when it is the best so far."""
+        """Record a development score (more is better); returns whether it is the best so far.
+
+        Keeps a copy of the parameters with the best score, and sets ``progress.finished`` after the last update or
+        after ``patience`` validations without a better score.
+        """
         best = self.progress.best_score is None or score > self.progress.best_score
         if best:
             self.progress.best_score, self.progress.best_update = score, self.progress.update
@@ -181,7 +198,10 @@ class Trainer:
         return best
 
     def checkpoint(self) -> Checkpoint:
-        """The whole state. Every worker calls this; rank 0 saves what it gets, before the next update changes it."""
+        """Return the state of the run. All workers must call this, because their generators' states are gathered.
+
+        The tensors are not copied: save the result before the next update.
+        """
         states = self.workers.all_gather(_generator_state(self.device), self.device)
         moments: dict[str, Tensor] = {}
         for name, parameter in self.trained.items():
@@ -195,11 +215,13 @@ class Trainer:
     @torch.no_grad()
     def _restore(self, checkpoint: Checkpoint) -> None:
         if set(checkpoint.trained) != set(self.trained):
-            raise TrainingError("the checkpoint holds other parameters than this run trains; train anew with --again")
+            raise TrainingError(
+                "checkpoint: contains other parameters than this run trains. Fix: start from update 0 with --again"
+            )
         if len(checkpoint.generators) != self.workers.size:
             raise TrainingError(
-                f"the checkpoint was made by {len(checkpoint.generators)} workers, now there are {self.workers.size}; "
-                "resume with as many, or train anew with --again"
+                f"checkpoint: was written with {len(checkpoint.generators)} workers, but this run has "
+                f"{self.workers.size}. Fix: resume with the same number, or start from update 0 with --again"
             )
         self.progress, self.best = replace(checkpoint.progress), dict(checkpoint.best)
         for name, parameter in self.trained.items():
@@ -233,7 +255,7 @@ def _set_generator_state(state: Tensor, device: torch.device) -> None:
 
 
 def encoder_frozen(trainable: Iterable[str]) -> bool:
-    """Whether the encoder's states of a sentence never change while these parameters train."""
+    """Tell whether a sentence's encoder states stay constant while the ``trainable`` parameters train."""
     return not {"source", "encoder"} & {group_of(name) for name in trainable}
 
 
@@ -246,10 +268,21 @@ def train(
     report: Callable[[ProgressReport], None],
     stop: Callable[[], bool],
 ) -> Progress:
-    """Train until the updates are done, patience is exhausted or ``stop`` says so; returns where the run stands.
+    """Train until all updates are done, patience runs out, or ``stop`` returns True on any worker.
 
-    After every ``validate_every`` updates rank 0 scores the development set and ``save`` is called on every worker;
-    it is called, too, when the run is stopped. ``progress.finished`` tells the two ends apart. Raises TrainingError.
+    Args:
+        task: the model and its data; its trained parameters are updated in place.
+        checkpoint: the state to resume from; None starts at update 0.
+        development: scores a model on the development set (more is better); called on rank 0 only.
+        save: called on every worker after each validation, and when ``stop`` ends the run.
+        report: called on every worker every ``REPORT_EVERY`` updates and after each validation.
+        stop: called on every worker after each update, except the last.
+
+    Returns:
+        The progress at the end. ``finished`` is False if ``stop`` ended the run, which can then be resumed.
+
+    Raises:
+        TrainingError: if the loss or a gradient is not finite, or the checkpoint does not fit the task.
     """
     trainer = Trainer(task, checkpoint)
     workers, settings = trainer.workers, trainer.settings
@@ -260,7 +293,7 @@ def train(
         update = trainer.progress.update
         validating = update % settings.validate_every == 0 or update >= settings.updates
         if not math.isfinite(losses):
-            raise TrainingError(f"the loss is not finite at update {update}; lower learning_rate")
+            raise TrainingError(f"update {update}: the loss is not finite. Fix: lower learning_rate")
         if validating or update % REPORT_EVERY == 0:
             seconds = time.perf_counter() - started
             total = workers.sum(tokens, trainer.device)
@@ -281,7 +314,7 @@ def train(
 
 
 def _development_score(trainer: Trainer, development: Callable[[Transformer], float]) -> float:
-    """Rank 0 scores, everyone learns the score; random numbers drawn meanwhile leave no trace."""
+    """Score on rank 0 and send the score to all workers; the state of the random number generators is restored."""
     score = 0.0
     if trainer.workers.rank == 0:
         cuda = [trainer.device] if trainer.device.type == "cuda" else []
@@ -291,6 +324,6 @@ def _development_score(trainer: Trainer, development: Callable[[Transformer], fl
 
 
 def trainable_copy(tensors: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """The same tensors, with those of ``names`` copied, so that training never writes to the frozen ones."""
+    """Return ``tensors`` with those in ``names`` copied, so that training does not write to shared weights."""
     chosen = set(names)
     return {name: tensor.clone() if name in chosen else tensor for name, tensor in tensors.items()}

@@ -132,8 +132,8 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
         ([], "2bbd", "'2bbd' is not the digest of a recipe: it has to be 8 to 64 hexadecimal digits"),
         (["--input", "nowhere"], "es-en", "nowhere: no such file"),
         (["--input", "/"], "es-en", "is a folder"),
-        (["--backend", "onnx"], "es-en", "there is no back end 'onnx'; choose one of auto, torch, ctranslate2"),
-        (["--best", "6"], "es-en", "best is 6, but a beam of 1 finds no more than 1"),
+        (["--backend", "onnx"], "es-en", "backend: unknown value 'onnx'; expected one of auto, torch, ctranslate2"),
+        (["--best", "6"], "es-en", "best: is 6; expected at most the beam size, 1"),
         (["--output", "nowhere/out"], "es-en", "nowhere/out: the folder nowhere does not exist. Fix: create it"),
     ],
 )

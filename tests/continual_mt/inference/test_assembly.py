@@ -1,4 +1,4 @@
-"""Every row of the table of recipes: which piece comes from where."""
+"""Each kind of recipe: which of its pieces come from the parent and which from a module."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ROWS: list[tuple[RecipeKind, str, str | None, str | None, str | None]] = [
 
 
 @pytest.mark.parametrize(("kind", "pair", "source", "cross_attention", "target"), ROWS)
-def test_each_piece_is_where_the_recipe_says_and_is_not_copied(
+def test_pieces_are_those_of_the_recipe_and_are_not_copied(
     parent: Parent,
     modules: dict[str, Module],
     kind: RecipeKind,
@@ -72,7 +72,7 @@ def test_each_piece_is_where_the_recipe_says_and_is_not_copied(
 def test_a_supervised_pair_of_every_scope(
     parent: Parent, make_module: MakeModule, pair: str, module: str, scope: Scope
 ) -> None:
-    """``body`` and ``scratch`` bring their own body with their cross-attention; other pieces stay the parent's."""
+    """``body`` and ``scratch`` store encoder and decoder with the cross-attention; other pieces are the parent's."""
     modules = {module: make_module(pair, scope)}
     groups = modules[module].groups
     parts = [module if group in groups else None for group in ("source", "cross_attention", "target")]
@@ -94,7 +94,7 @@ def test_pairs_share_their_body(parent: Parent, modules: dict[str, Module]) -> N
             assert pointers == {parent.tensors[name].data_ptr()}
 
 
-def test_assembling_leaves_the_parent_as_it_was(parent: Parent, modules: dict[str, Module]) -> None:
+def test_assembling_does_not_change_the_parent(parent: Parent, modules: dict[str, Module]) -> None:
     original = make_recipe(parent, modules, "original", "es-en", None, None, None)
     sources, references = ["Dos hombres.", "¿Qué tal?"], ["Two men.", "How are you?"]
     before, fingerprint = assemble(original, parent, modules).logits_digest(sources, references), parent.fingerprint
@@ -104,7 +104,7 @@ def test_assembling_leaves_the_parent_as_it_was(parent: Parent, modules: dict[st
     assert Parent.from_pieces(parent.pieces()).fingerprint == fingerprint
 
 
-def test_modules_change_the_answer(parent: Parent, modules: dict[str, Module]) -> None:
+def test_modules_change_the_logits(parent: Parent, modules: dict[str, Module]) -> None:
     retention = make_recipe(parent, modules, "retention", "es-en", None, PT, None)
     original = make_recipe(parent, modules, "original", "es-en", None, None, None)
     text = ["Dos hombres."], ["Two men."]
@@ -116,35 +116,39 @@ def test_another_parent_is_refused(parent: Parent, modules: dict[str, Module]) -
     tensors = parent.tensors | {"target.bias": parent.tensors["target.bias"] + 1}
     other = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
     recipe = make_recipe(parent, modules, "supervised", "pt-en", PT, PT, None)
-    with pytest.raises(IncompatibleError, match=f"is for the parent {parent.fingerprint[:12]}, not for "):
+    with pytest.raises(
+        IncompatibleError, match=f"made for another parent; expected fingerprint {parent.fingerprint[:12]}, got "
+    ):
         assemble(recipe, other, modules)
     with pytest.raises(IncompatibleError, match=r"was trained on the parent .*, not on es-en"):
         assemble(replace(recipe, fingerprint=other.fingerprint), other, modules)
 
 
-def test_modules_that_are_not_the_recipes_are_refused(
+def test_missing_modules_and_other_digests_are_refused(
     parent: Parent, modules: dict[str, Module], make_module: MakeModule
 ) -> None:
     recipe = make_recipe(parent, modules, "zero-shot", "pt-de", PT, DE, DE)
-    with pytest.raises(UnknownNameError, match=f"needs the module {DE}, which was not given"):
+    with pytest.raises(UnknownNameError, match=f"needs module {DE}. Fix: pass it in modules"):
         assemble(recipe, parent, {PT: modules[PT]})
     other = make_module("es-de", seed=9)
-    message = f"{DE} has content {other.digest[:12]}; the recipe wants {modules[DE].digest[:12]}"
+    message = f"module {DE}: has digest {other.digest[:12]}; expected {modules[DE].digest[:12]}, as in the recipe"
     with pytest.raises(IncompatibleError, match=message):
         assemble(recipe, parent, modules | {DE: other})
 
 
 def test_parts_of_another_pair_are_refused(parent: Parent, modules: dict[str, Module]) -> None:
     recipe = make_recipe(parent, modules, "zero-shot", "pt-de", PT, DE, None)
-    with pytest.raises(IncompatibleError, match=r"the parts of zero-shot pt-de: .* translate pt-en"):
+    with pytest.raises(
+        IncompatibleError, match=r"^recipe zero-shot pt-de: .*: its pieces translate pt-en; expected pt-de"
+    ):
         assemble(recipe, parent, modules)
 
 
-def test_a_module_that_lacks_the_part_is_refused(
+def test_a_module_that_lacks_the_piece_is_refused(
     parent: Parent, modules: dict[str, Module], make_module: MakeModule
 ) -> None:
-    with pytest.raises(IncompatibleError, match=f"{DE} has no source of its own"):
+    with pytest.raises(IncompatibleError, match=f"module {DE}: stores no source "):
         assemble(make_recipe(parent, modules, "original", "es-en", DE, None, None), parent, modules)
     plain = {PT: make_module("pt-en", "embeddings")}
-    with pytest.raises(IncompatibleError, match=f"{PT} has no cross_attention of its own"):
+    with pytest.raises(IncompatibleError, match=f"module {PT}: stores no cross_attention "):
         assemble(make_recipe(parent, plain, "supervised", "pt-en", PT, PT, None), parent, plain)

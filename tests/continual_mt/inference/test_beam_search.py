@@ -1,4 +1,4 @@
-"""Greedy and beam search against transformers' ``generate``, and against the definition itself."""
+"""Greedy and beam search, compared with transformers' ``generate`` and with teacher-forced scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BEAM = 4
 
 
 def marian(seed: int, end_bias: float = 0.0, deviation: float = 1.0) -> MarianMTModel:
-    """Random, peaked enough that no two hypotheses come near a tie; ``end_bias`` makes the end more or less likely."""
+    """A random Marian model, peaked enough to avoid ties; ``end_bias`` makes the end token more or less likely."""
     torch.manual_seed(seed)
     model = MarianMTModel(
         MarianConfig(
@@ -52,7 +52,7 @@ def to_transformer(model: MarianMTModel) -> Transformer:
 
 
 def sources(seed: int, count: int = 8, length: int = 5) -> tuple[Tensor, Tensor]:
-    """Sentences of one length, so that our limit on the target's length is one number for all of them."""
+    """Sentences of one length, so that all have the same maximum target length."""
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(4, 40, (count, length), generator=generator)
     tokens[:, -1] = END
@@ -60,7 +60,7 @@ def sources(seed: int, count: int = 8, length: int = 5) -> tuple[Tensor, Tensor]
 
 
 def generate(model: MarianMTModel, tokens: Tensor, lengths: Tensor, beam: int, penalty: float) -> list[list[list[int]]]:
-    """Hypotheses of transformers, best first, from the first token to the last before the end."""
+    """Return the hypotheses of transformers, best first, without start and end tokens."""
     configuration = GenerationConfig(
         num_beams=beam,
         num_return_sequences=beam,
@@ -76,14 +76,14 @@ def generate(model: MarianMTModel, tokens: Tensor, lengths: Tensor, beam: int, p
     mask = (torch.arange(tokens.shape[1])[None] < lengths[:, None]).long()
     model.generation_config = configuration
     rows = model.generate(input_ids=tokens, attention_mask=mask, generation_config=configuration).tolist()
-    # After the end transformers fills with pad; before it, pad is a token like any other.
+    # transformers pads after the end token; before it, pad is an ordinary token.
     cut = [row[1 : row.index(END)] if END in row else row[1:] for row in rows]
     return [cut[first : first + beam] for first in range(0, len(cut), beam)]
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("end_bias", [0.0, 4.0])
-def test_greedy_search_is_that_of_transformers(seed: int, end_bias: float) -> None:
+def test_greedy_search_equals_transformers(seed: int, end_bias: float) -> None:
     model = marian(seed, end_bias)
     tokens, lengths = sources(seed)
     expected = [hypotheses[0] for hypotheses in generate(model, tokens, lengths, 1, 1.0)]
@@ -91,8 +91,8 @@ def test_greedy_search_is_that_of_transformers(seed: int, end_bias: float) -> No
     assert [hypothesis.tokens for hypothesis in found] == expected
 
 
-def test_the_greedy_cases_include_ends_and_limits() -> None:
-    """Or the comparison would show less than it says."""
+def test_the_greedy_cases_include_end_tokens_and_length_limits() -> None:
+    """Otherwise the comparison above would not cover both ways of ending."""
     lengths_found = {
         len(hypothesis.tokens)
         for seed in range(4)
@@ -106,7 +106,7 @@ def test_the_greedy_cases_include_ends_and_limits() -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("penalty", [1.0, 0.6, 0.0])
 @pytest.mark.parametrize("end_bias", [0.0, 4.0])
-def test_beam_search_is_that_of_transformers(seed: int, penalty: float, end_bias: float) -> None:
+def test_beam_search_equals_transformers(seed: int, penalty: float, end_bias: float) -> None:
     model = marian(seed, end_bias)
     tokens, lengths = sources(seed)
     expected = generate(model, tokens, lengths, BEAM, penalty)
@@ -121,15 +121,15 @@ def ragged() -> tuple[list[list[int]], Tensor, Tensor]:
 
 
 def teacher_forced(model: Transformer, source: list[int], hypothesis: Hypothesis, ended: bool) -> Tensor:
-    """Log-probabilities (tokens, vocabulary) where the hypothesis' tokens, and its end, were chosen."""
+    """Return log-probabilities, (tokens, vocabulary), at each token of a hypothesis and, if it ``ended``, its end."""
     labels = [*hypothesis.tokens, END] if ended else hypothesis.tokens
     inputs = torch.tensor([[START, *labels[:-1]]])
     return model(torch.tensor([source]), torch.tensor([len(source)]), inputs).log_softmax(-1)[0]
 
 
 @pytest.mark.parametrize("end_bias", [0.0, 4.0])
-def test_greedy_tokens_and_scores_are_those_of_teacher_forcing(end_bias: float) -> None:
-    """So keys and values that are cached are those that would be computed anew."""
+def test_greedy_tokens_and_scores_equal_teacher_forcing(end_bias: float) -> None:
+    """This shows that cached keys and values equal recomputed ones."""
     model = to_transformer(marian(1, end_bias))
     rows, tokens, lengths = ragged()
     for row, hypothesis in zip(rows, greedy_search(encode(model, tokens, lengths, START, END)), strict=True):
@@ -141,7 +141,7 @@ def test_greedy_tokens_and_scores_are_those_of_teacher_forcing(end_bias: float) 
 
 
 @pytest.mark.parametrize("penalty", [1.0, 0.6])
-def test_beam_scores_are_those_of_teacher_forcing(penalty: float) -> None:
+def test_beam_scores_equal_teacher_forcing(penalty: float) -> None:
     model = to_transformer(marian(2, 4.0))
     rows, tokens, lengths = ragged()
     for row, hypotheses in zip(

@@ -29,7 +29,7 @@ MakeModule = Callable[..., Module]
 
 @pytest.fixture(scope="module")
 def peaked_parent(parent: Parent) -> Parent:
-    """Its weights are so large that it prefers one token clearly to the next."""
+    """A parent with large weights, whose token probabilities are far from ties."""
     architecture = replace(parent.architecture, width=32, encoder_layers=2, decoder_layers=3)
     sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size}
     tensors = initial_tensors(architecture, parameter_names(architecture), sizes, seed=4)
@@ -49,7 +49,7 @@ def sentences(django_catalogs: dict[str, list[str]]) -> list[str]:
 
 @pytest.mark.parametrize("activation", ["relu", "swish"])
 @pytest.mark.parametrize("scale", [True, False])
-def test_greedy_search_says_what_the_reference_says(
+def test_greedy_search_equals_the_reference(
     peaked_parent: Parent, sentences: list[str], tmp_path: Path, activation: Activation, scale: bool
 ) -> None:
     architecture = replace(peaked_parent.architecture, activation=activation, scale_embedding=scale)
@@ -57,11 +57,11 @@ def test_greedy_search_says_what_the_reference_says(
     fast = load_or_convert(model, tmp_path, precision="float32")
     sources = [parent_tokens for text in sentences if (parent_tokens := model.source.tokenizer.encode(text))]
     for ours, theirs in zip(model.search(sources, Search(beam=1)), fast.search(sources, Search(beam=1)), strict=True):
-        # Such a model seldom ends a sentence, and one limit of length holds for all of CTranslate2's.
+        # This model seldom predicts the end token, and CTranslate2's maximum length is that of the longest source.
         assert theirs[0].tokens[: len(ours[0].tokens)] == ours[0].tokens
 
 
-def test_a_new_side_brings_its_own_vocabulary(parent: Parent, make_module: MakeModule, tmp_path: Path) -> None:
+def test_a_new_side_uses_its_own_vocabulary(parent: Parent, make_module: MakeModule, tmp_path: Path) -> None:
     module = make_module("es-de")
     key = ModuleKey("es-de", module.digest)
     recipe = Recipe("supervised", Pair("es", "de"), "base", parent.fingerprint, None, key, key)
@@ -70,7 +70,7 @@ def test_a_new_side_brings_its_own_vocabulary(parent: Parent, make_module: MakeM
     assert len(fast.translate(["Hola", "", "Buenos días"], beam=2)) == 3
 
 
-def test_lines_stay_lines_and_long_ones_are_divided(peaked_parent: Parent, tmp_path: Path) -> None:
+def test_each_line_gives_one_line_and_long_ones_are_divided(peaked_parent: Parent, tmp_path: Path) -> None:
     fast = load_or_convert(original(peaked_parent), tmp_path)
     translated = fast.translate(["uno", "", " ", "una palabra " * 60, "dos"], beam=2)
     assert len(translated) == 5
@@ -78,7 +78,7 @@ def test_lines_stay_lines_and_long_ones_are_divided(peaked_parent: Parent, tmp_p
     assert translated[3]
 
 
-def test_the_best_translations(peaked_parent: Parent, tmp_path: Path, sentences: list[str]) -> None:
+def test_n_best_translations_are_sorted(peaked_parent: Parent, tmp_path: Path, sentences: list[str]) -> None:
     found = load_or_convert(original(peaked_parent), tmp_path).translations(sentences[:4], Search(beam=4, best=3))
     for translations in found:
         scores = [translation.score for translation in translations]
@@ -95,7 +95,7 @@ def test_a_recipe_is_converted_once(peaked_parent: Parent, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
-def test_converting_leaves_the_shared_weights_alone(
+def test_conversion_does_not_change_the_shared_weights(
     peaked_parent: Parent, tmp_path: Path, precision: Precision
 ) -> None:
     before = {name: tensor.clone() for name, tensor in peaked_parent.tensors.items()}
@@ -104,7 +104,7 @@ def test_converting_leaves_the_shared_weights_alone(
 
 
 @pytest.mark.parametrize("damage", ["truncate", "delete", "empty", "flip a weight", "flip the header", "a file"])
-def test_a_damaged_conversion_is_made_again(peaked_parent: Parent, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_conversion_is_converted_again(peaked_parent: Parent, tmp_path: Path, damage: str) -> None:
     model = original(peaked_parent)
     expected = load_or_convert(model, tmp_path).translate(["Hola"], beam=1)
     (folder,) = (path for path in (tmp_path / "ctranslate2").iterdir() if path.is_dir())
@@ -128,7 +128,7 @@ def test_a_damaged_conversion_is_made_again(peaked_parent: Parent, tmp_path: Pat
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 def test_a_translation_may_be_empty(peaked_parent: Parent, tmp_path: Path, penalty: float) -> None:
-    """CTranslate2's own default rules the end out at the first step, and gives its probability to the rest."""
+    """CTranslate2's default forbids the end token at the first step."""
     bias = peaked_parent.tensors["target.bias"].clone()
     bias[peaked_parent.target.tokenizer.end] = 200.0
     model = original(replace(peaked_parent, tensors={**peaked_parent.tensors, "target.bias": bias}))
@@ -139,8 +139,8 @@ def test_a_translation_may_be_empty(peaked_parent: Parent, tmp_path: Path, penal
     assert theirs[0].score == pytest.approx(ours[0].score, abs=1e-4)
 
 
-def test_no_part_of_a_long_source_is_dropped(parent: Parent, tmp_path: Path) -> None:
-    """CTranslate2 alone would cut sources at 1,024 tokens."""
+def test_a_long_source_is_not_truncated(parent: Parent, tmp_path: Path) -> None:
+    """CTranslate2's default would cut sources at 1,024 tokens."""
     architecture = replace(parent.architecture, maximum_positions=3000)
     fast = load_or_convert(original(replace(parent, architecture=architecture)), tmp_path, precision="float32")
     first = [10 + number % 200 for number in range(1500)]
@@ -149,32 +149,36 @@ def test_no_part_of_a_long_source_is_dropped(parent: Parent, tmp_path: Path) -> 
     assert found[0][0].score != found[1][0].score
 
 
-def test_what_cannot_be_converted(parent: Parent, peaked_parent: Parent, tmp_path: Path) -> None:
+def test_models_without_recipe_and_unwritable_caches_are_refused(
+    parent: Parent, peaked_parent: Parent, tmp_path: Path
+) -> None:
     without_recipe = replace(original(peaked_parent), recipe=None)
-    with pytest.raises(IncompatibleError, match="only a model assembled from a recipe can be converted"):
+    with pytest.raises(IncompatibleError, match=r"^backend ctranslate2: the model has no recipe"):
         load_or_convert(without_recipe, tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be written: Not a directory"):
+    with pytest.raises(StorageError, match=r"cannot be written \(Not a directory\)"):
         load_or_convert(original(peaked_parent), tmp_path / "file")
 
 
-def test_choosing(peaked_parent: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selecting_a_backend(peaked_parent: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = original(peaked_parent)
     assert select_backend(model, "torch", tmp_path) is model
     assert isinstance(select_backend(model, "ctranslate2", tmp_path), CTranslate2Model)
     assert isinstance(select_backend(model, "auto", tmp_path), CTranslate2Model)
-    with pytest.raises(InputError, match="there is no back end 'onnx'; choose one of auto, torch, ctranslate2"):
+    with pytest.raises(InputError, match=r"^backend: unknown value 'onnx'; expected one of auto, torch, ctranslate2"):
         select_backend(model, "onnx", tmp_path)
     (tmp_path / "file").write_text("")
     assert select_backend(model, "auto", tmp_path / "file") is model
     assert select_backend(without_recipe := replace(model, recipe=None), "auto", tmp_path) is without_recipe
     monkeypatch.setattr(ctranslate2_model, "is_available", lambda: False)
     assert select_backend(model, "auto", tmp_path) is model
-    with pytest.raises(IncompatibleError, match="CTranslate2 is not installed: pip install ctranslate2, or use torch"):
+    with pytest.raises(
+        IncompatibleError, match=r"the package is not installed. Fix: pip install ctranslate2, or choose torch"
+    ):
         select_backend(model, "ctranslate2", tmp_path)
 
 
-def test_scores_that_nobody_wants_are_no_numbers(peaked_parent: Parent, sentences: list[str], tmp_path: Path) -> None:
+def test_scores_are_nan_if_not_requested(peaked_parent: Parent, sentences: list[str], tmp_path: Path) -> None:
     model = original(peaked_parent)
     fast = load_or_convert(model, tmp_path, precision="float32")
     sources = [model.source.tokenizer.encode(text) for text in sentences[:5]]

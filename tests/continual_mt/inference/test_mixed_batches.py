@@ -18,7 +18,7 @@ MakeModule = Callable[..., Module]
 
 @pytest.fixture(scope="module")
 def models(parent: Parent, make_module: MakeModule) -> dict[str, PairModel]:
-    """Pairs that share a source, a target, a body, or (es-de, trained from scratch) nothing."""
+    """Pairs that share a source side, a target side, a body, or (es-de!, of scope scratch) nothing."""
     modules = {
         name: make_module(name.removesuffix("!"), scope="scratch" if name.endswith("!") else "xattn")
         for name in ("pt-en", "de-en", "es-de", "es-pt", "es-de!")
@@ -42,7 +42,7 @@ def models(parent: Parent, make_module: MakeModule) -> dict[str, PairModel]:
 
 @pytest.fixture(scope="module")
 def requests(models: dict[str, PairModel], django_catalogs: dict[str, list[str]]) -> list[Request]:
-    """Sentences of all pairs by turns; some go into several languages, some are blank, one is too long."""
+    """Sentences of all pairs, alternating. Some have several target languages, some are blank, some are too long."""
     found = []
     for number in range(12):
         for model in models.values():
@@ -53,7 +53,7 @@ def requests(models: dict[str, PairModel], django_catalogs: dict[str, list[str]]
 
 @pytest.mark.parametrize("beam", [1, 4])
 @pytest.mark.parametrize("batch_tokens", [200, 4096])
-def test_mixed_batches_say_what_each_pair_says_alone(requests: list[Request], beam: int, batch_tokens: int) -> None:
+def test_mixed_batches_equal_separate_translation(requests: list[Request], beam: int, batch_tokens: int) -> None:
     found = translate_mixed(requests, beam=beam, batch_tokens=batch_tokens)
     expected = [model.translate([sentence], beam=beam)[0] for model, sentence in requests]
     assert found == expected
@@ -77,20 +77,20 @@ def test_a_source_is_encoded_once_for_all_languages(
     assert encoded == [5]
 
 
-def test_a_beam_wider_than_a_vocabulary(models: dict[str, PairModel]) -> None:
-    """en has 300 types, pt has 330."""
+def test_a_beam_may_be_larger_than_a_vocabulary(models: dict[str, PairModel]) -> None:
+    """The vocabulary of en has 300 types, that of pt 330."""
     requests = [Request(models["es-en"], "uno"), Request(models["es-pt"], "uno")]
     found = translate_mixed(requests, beam=310, batch_tokens=100_000)
     assert found == [model.translate([text], beam=310)[0] for model, text in requests]
 
 
-def test_nothing() -> None:
+def test_no_requests() -> None:
     assert translate_mixed([]) == []
 
 
-def test_misuse(models: dict[str, PairModel]) -> None:
+def test_invalid_requests_are_refused(models: dict[str, PairModel]) -> None:
     requests = [Request(models["es-en"], "uno"), Request(models["pt-en"], "um\ndois")]
     with pytest.raises(InputError, match="sentence 2: contains a line break"):
         translate_mixed(requests)
-    with pytest.raises(InputError, match="beam is 0; it must be at least 1"):
+    with pytest.raises(InputError, match=r"^beam: is 0; expected a whole number of at least 1"):
         translate_mixed(requests, beam=0)

@@ -18,20 +18,20 @@ from continual_mt.model.transformer import Transformer
 
 @pytest.fixture(scope="session")
 def pair_model(parent: Parent) -> PairModel:
-    """The untrained parent, loud enough to prefer one token clearly to the next."""
+    """The untrained parent with larger weights, so that token probabilities are far from ties."""
     tensors = {name: tensor * 3 for name, tensor in parent.tensors.items()}
     return PairModel(parent.pair, Transformer.pointing_at(parent.architecture, tensors), parent.source, parent.target)
 
 
 @pytest.fixture(scope="session")
 def sentences(django_catalogs: dict[str, list[str]]) -> list[str]:
-    """Real sentences of all lengths that fit the model."""
+    """Real sentences that the model need not divide."""
     return [text for text in django_catalogs["es"] if len(text) < 60][:40]
 
 
 @pytest.mark.parametrize("beam", [1, 3])
-def test_lines_stay_lines(pair_model: PairModel, sentences: list[str], beam: int) -> None:
-    """A blank sentence gives an empty one, wherever it stands; the others do not notice it."""
+def test_each_line_gives_one_line(pair_model: PairModel, sentences: list[str], beam: int) -> None:
+    """A blank sentence gives an empty translation and does not change the others."""
     blanks = ["", " ", "\t", "\u00a0", " \u2003 "]
     mixed = [text for pair in zip(blanks, sentences, strict=False) for text in pair]
     translated = pair_model.translate(mixed, beam=beam)
@@ -52,7 +52,7 @@ def test_any_text_is_translated_line_by_line(pair_model: PairModel, texts: list[
 
 
 @pytest.mark.parametrize("beam", [1, 3])
-def test_the_batch_does_not_matter(pair_model: PairModel, sentences: list[str], beam: int) -> None:
+def test_translations_do_not_depend_on_the_batch(pair_model: PairModel, sentences: list[str], beam: int) -> None:
     together = pair_model.translate(sentences, beam=beam)
     assert together == pair_model.translate(sentences, beam=beam, batch_tokens=1)
     assert together == pair_model.translate(sentences[::-1], beam=beam, batch_tokens=200)[::-1]
@@ -61,7 +61,7 @@ def test_the_batch_does_not_matter(pair_model: PairModel, sentences: list[str], 
 
 @pytest.mark.parametrize("beam", [1, 3])
 @pytest.mark.parametrize("processes", [2, 3, 64])
-def test_processes_that_share_the_batches_find_the_same(
+def test_translations_do_not_depend_on_the_number_of_processes(
     pair_model: PairModel, sentences: list[str], beam: int, processes: int
 ) -> None:
     shared = pair_model.translations(sentences, Search(beam, best=beam, processes=processes))
@@ -73,8 +73,8 @@ def test_processes_that_share_the_batches_find_the_same(
     assert pair_model.translate([], beam=beam, processes=processes) == []
 
 
-def test_progress_that_raises_leaves_nobody_at_work(pair_model: PairModel, sentences: list[str]) -> None:
-    """Also where the error is kept, as a notebook does."""
+def test_an_error_in_progress_ends_the_worker_processes(pair_model: PairModel, sentences: list[str]) -> None:
+    """Even while the exception, and with it the frame, is still referenced, as in a notebook."""
 
     def progress(done: int) -> None:
         raise KeyError(done)
@@ -104,7 +104,7 @@ def test_a_long_line_is_translated_in_parts(pair_model: PairModel, sentences: li
     assert len(pair_model.translate(["uno", line, "dos"], beam=1)) == 3
 
 
-def test_the_best_translations_and_their_scores(pair_model: PairModel, sentences: list[str]) -> None:
+def test_n_best_translations_and_their_scores(pair_model: PairModel, sentences: list[str]) -> None:
     found = pair_model.translations([*sentences[:5], ""], Search(beam=4, best=3))
     assert [len(translations) for translations in found] == [3] * 5 + [1]
     assert [translations[0].text for translations in found] == pair_model.translate([*sentences[:5], ""], beam=4)
@@ -115,8 +115,8 @@ def test_the_best_translations_and_their_scores(pair_model: PairModel, sentences
     assert found[5] == [("", 0.0)]
 
 
-def test_more_than_the_beam_can_not_be_asked_for() -> None:
-    with pytest.raises(InputError, match="best is 3, but a beam of 2 finds no more than 2"):
+def test_best_may_not_exceed_the_beam() -> None:
+    with pytest.raises(InputError, match=r"^best: is 3; expected at most the beam size, 2"):
         Search(beam=2, best=3)
 
 
@@ -126,31 +126,31 @@ def test_a_line_break_is_refused(pair_model: PairModel, text: str) -> None:
         pair_model.translate(["uno", text])
 
 
-def test_what_is_no_text_is_refused(pair_model: PairModel) -> None:
+def test_a_lone_surrogate_is_refused(pair_model: PairModel) -> None:
     with pytest.raises(InputError, match="sentence 2: contains an unpaired surrogate; expected valid Unicode"):
         pair_model.translate(["uno", "dos \ud800"])
 
 
 @pytest.mark.parametrize("beam", [0, -1])
-def test_a_beam_of_nothing_is_refused(pair_model: PairModel, beam: int) -> None:
-    with pytest.raises(InputError, match=f"beam is {beam}; it must be at least 1"):
+def test_a_beam_below_1_is_refused(pair_model: PairModel, beam: int) -> None:
+    with pytest.raises(InputError, match=f"^beam: is {beam}; expected a whole number of at least 1"):
         pair_model.translate(["uno"], beam=beam)
 
 
 @pytest.mark.parametrize("search", [{"beam": 2.0}, {"batch_tokens": 10**20}])
-def test_a_search_takes_whole_numbers(pair_model: PairModel, search: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="it must be at least 1, and a whole number"):
+def test_search_options_must_be_whole_numbers_in_range(pair_model: PairModel, search: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="expected a whole number of at least 1, below 2"):
         pair_model.translate(["uno"], **search)
 
 
 @pytest.mark.parametrize("penalty", [float("nan"), -1.0, 300.0])
 def test_a_penalty_out_of_bounds_is_refused(pair_model: PairModel, penalty: float) -> None:
-    with pytest.raises(InputError, match=f"length_penalty is {penalty}; it must be between 0 and 10"):
+    with pytest.raises(InputError, match=f"^length_penalty: is {penalty}; expected a number from 0 to 10"):
         pair_model.translate(["uno"], length_penalty=penalty)
 
 
-def test_a_text_is_no_list_of_sentences(pair_model: PairModel) -> None:
-    with pytest.raises(InputError, match=r"a text was given where a list of sentences is wanted"):
+def test_a_string_is_refused_as_a_list_of_sentences(pair_model: PairModel) -> None:
+    with pytest.raises(InputError, match=r"^sentences: got a string; expected a list of strings. Fix: translate"):
         pair_model.translate("uno")
 
 

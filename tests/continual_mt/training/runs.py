@@ -1,4 +1,4 @@
-"""Runs of training that tests stop, kill and compare."""
+"""Helpers that run, stop and kill a training, and compare its checkpoints."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from continual_mt.training.trainer import Task, Trainer, train
 
 
 class KilledError(Exception):
-    """The end of a process, for what training can tell."""
+    """Simulates a killed process: training ends without saving."""
 
 
 def negative_loss(task: Task) -> Callable[[Transformer], float]:
-    """A development score that costs little and moves with every parameter."""
+    """Return a cheap development score that depends on every parameter."""
     indices = epoch_batches(task.corpus, 300, 0, 0)[0]
     batch = make_batch(task.corpus, indices, task.source, task.target)
 
@@ -39,7 +39,7 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[ProgressReport], None] = lambda report: None,
 ) -> Progress:
-    """Train, from the checkpoint in ``folder`` when there is one, and leave checkpoints there."""
+    """Train, resuming from the checkpoint in ``folder`` if there is one; checkpoints are saved to ``folder``."""
 
     def save(trainer: Trainer) -> None:
         if folder is not None:
@@ -57,7 +57,7 @@ def run(
 
 
 def stop_at(update: int, raised: type[Exception] | None = None) -> Callable[[], bool]:
-    """Asked after every update: says stop, or dies, when it is asked for the ``update``-th time."""
+    """Return a ``stop`` callback that returns True, or raises ``raised``, at its ``update``-th call."""
     calls = 0
 
     def stop() -> bool:
@@ -71,7 +71,7 @@ def stop_at(update: int, raised: type[Exception] | None = None) -> Callable[[], 
 
 
 def assert_bit_equal(found: Path, expected: Path) -> None:
-    """Whole checkpoints, the state of the generators too."""
+    """Compare whole checkpoints, including the states of the random number generators."""
     left, right = Checkpoint.load(found), Checkpoint.load(expected)
     assert left.progress == right.progress
     for kind in ("trained", "best", "optimizer", "generators"):

@@ -66,8 +66,8 @@ def test_a_missing_or_damaged_file_is_corruption(tmp_path: Path, name: str) -> N
         (tmp_path / name).write_bytes(damaged)
         with pytest.raises(CorruptionError, match="cannot be read") as raised:
             Checkpoint.load(tmp_path)
-        assert str(tmp_path) in str(raised.value)
-        assert "remove that folder to start the job anew" in str(raised.value)
+        assert str(raised.value).startswith(f"checkpoint {tmp_path}: cannot be read (")
+        assert str(raised.value).endswith(". Fix: delete the folder to restart the job from update 0")
     (tmp_path / name).unlink()
     with pytest.raises(CorruptionError, match="cannot be read"):
         Checkpoint.load(tmp_path)
@@ -83,6 +83,6 @@ def test_a_state_of_another_version_is_corruption(tmp_path: Path, state: object)
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
-    with pytest.raises(StorageError, match=f"could not be written to {folder}") as raised:
+    with pytest.raises(StorageError, match=f"^checkpoint {folder}: cannot be written") as raised:
         make_checkpoint().save(folder)
-    assert "start the same job again: it goes on from the checkpoint before" in str(raised.value)
+    assert "start the same job again; it resumes from the previous checkpoint" in str(raised.value)

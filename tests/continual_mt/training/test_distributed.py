@@ -1,4 +1,4 @@
-"""Two real processes that train together, against one alone and against themselves after a kill."""
+"""Training with two worker processes, compared with one process and with a killed and resumed run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 
 @pytest.fixture(scope="module")
 def trained(parent: Parent, django_text_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the two processes left their checkpoints."""
+    """The folder with the checkpoints of all runs in ``two_workers.py``."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "parent").mkdir()
     for name, content in parent.pieces().items():
@@ -62,7 +62,7 @@ def test_an_update_does_not_depend_on_the_number_of_workers(trained: Path, paren
     assert alone.progress.best_score == pytest.approx(together.progress.best_score, rel=1e-4)
 
 
-def test_two_killed_workers_go_on_exactly(trained: Path) -> None:
+def test_killed_workers_resume_bit_for_bit(trained: Path) -> None:
     whole, resumed = Checkpoint.load(trained / "whole"), Checkpoint.load(trained / "killed")
     assert resumed.progress == whole.progress
     assert set(resumed.generators) == {"0", "1"}
@@ -77,28 +77,31 @@ def test_workers_draw_different_dropout(trained: Path) -> None:
     assert (trained / "seed.0").read_text() != (trained / "seed.1").read_text()
 
 
-def test_what_two_workers_cannot_do_is_refused_by_both(trained: Path) -> None:
+def test_invalid_settings_are_refused_by_every_worker(trained: Path) -> None:
     for rank in range(2):
         message = (trained / f"accumulate.{rank}.error").read_text()
-        assert message == "accumulate (3) is not a multiple of the workers (2)"
+        assert message == (
+            "training.accumulate: is 3; expected a multiple of the number of workers, 2. "
+            "Fix: change accumulate, or the number of workers"
+        )
         assert (
-            "the checkpoint was made by 1 workers, now there are 2; resume with as many"
+            "checkpoint: was written with 1 workers, but this run has 2. Fix: resume with the same number"
             in (trained / f"resume.{rank}.error").read_text()
         )
 
 
-def test_one_worker_does_not_resume_the_work_of_two(
+def test_a_checkpoint_of_two_workers_is_refused_by_one(
     trained: Path, model: Transformer, parent: Parent, tokenize_files: TokenizeFiles
 ) -> None:
     tokenizers = parent.source.tokenizer, parent.target.tokenizer
     task = Task(model, tuple(parent.tensors), tokenize_files("es", "en"), *tokenizers, TrainingSettings(), 3)
     with pytest.raises(
-        TrainingError, match="the checkpoint was made by 2 workers, now there are 1; resume with as many"
+        TrainingError, match=r"checkpoint: was written with 2 workers, but this run has 1. Fix: resume with the same"
     ):
         Trainer(task, Checkpoint.load(trained / "whole"))
 
 
-def test_one_worker_alone_needs_no_group() -> None:
+def test_a_single_worker_needs_no_process_group() -> None:
     workers = Workers()
     device = torch.device("cpu")
     assert (workers.rank, workers.size) == (0, 1)

@@ -26,7 +26,7 @@ def encode(task: Task, cache: Path, dtype: torch.dtype = torch.float32) -> Encod
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_kept_states_are_what_the_encoder_computes(task: Task, tmp_path: Path, dtype: torch.dtype) -> None:
+def test_cached_states_equal_computed_states(task: Task, tmp_path: Path, dtype: torch.dtype) -> None:
     encoded = encode(task, tmp_path, dtype)
     model = task.model.computing_in(dtype)
     for indices in epoch_batches(task.corpus, 300, 1, 0)[:3]:
@@ -40,7 +40,7 @@ def test_kept_states_are_what_the_encoder_computes(task: Task, tmp_path: Path, d
         assert not found[real:].any()
 
 
-def test_bytes_are_counted_and_the_same_again(task: Task, tmp_path: Path) -> None:
+def test_the_file_is_reproducible_and_has_the_predicted_size(task: Task, tmp_path: Path) -> None:
     files = []
     for name in ("one", "two"):
         encode(task, tmp_path / name)
@@ -50,7 +50,7 @@ def test_bytes_are_counted_and_the_same_again(task: Task, tmp_path: Path) -> Non
     assert len(files[0]) == encoded_bytes(task.corpus, task.model.architecture.width, torch.float32) + DIGEST_BYTES
 
 
-def test_kept_states_are_found_again_and_damaged_ones_made_anew(task: Task, tmp_path: Path) -> None:
+def test_the_cache_is_reused_and_a_damaged_file_is_written_again(task: Task, tmp_path: Path) -> None:
     encode(task, tmp_path)
     (path,) = (path for path in (tmp_path / "encoded").iterdir() if not path.suffix)
     whole, written = path.read_bytes(), path.stat().st_mtime_ns
@@ -62,7 +62,7 @@ def test_kept_states_are_found_again_and_damaged_ones_made_anew(task: Task, tmp_
         assert path.read_bytes() == whole
 
 
-def test_another_encoder_has_states_of_its_own(task: Task, tmp_path: Path) -> None:
+def test_another_encoder_has_a_separate_file(task: Task, tmp_path: Path) -> None:
     encode(task, tmp_path)
     with torch.no_grad():
         dict(task.model.named_parameters())["encoder.0.attention.norm.bias"].add_(1.0)
@@ -70,22 +70,24 @@ def test_another_encoder_has_states_of_its_own(task: Task, tmp_path: Path) -> No
     assert len([path for path in (tmp_path / "encoded").iterdir() if not path.suffix]) == 2
 
 
-def test_deleting(task: Task, tmp_path: Path) -> None:
+def test_deleting_the_file_leaves_mapped_states_readable(task: Task, tmp_path: Path) -> None:
     encoded = encode(task, tmp_path)
     encoded.delete()
     assert not [path for path in (tmp_path / "encoded").iterdir() if not path.suffix]
     indices = np.array([0, 1])
     layout = make_batch(task.corpus, indices, task.source, task.target).source_layout
-    assert encoded.rows(indices, layout).any()  # those who have it open can go on
+    assert encoded.rows(indices, layout).any()
     encoded.delete()
 
 
-def test_a_full_disk_says_how_to_do_without(task: Task, tmp_path: Path) -> None:
-    """Files may be no larger than a few bytes, as on a disk that is full."""
+def test_a_full_disk_raises_and_leaves_no_partial_file(task: Task, tmp_path: Path) -> None:
+    """A limit on the file size acts like a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
-        with pytest.raises(StorageError, match=r"cannot be kept in .*File too large.*encoder_cache_gb=0"):
+        with pytest.raises(
+            StorageError, match=r"^encoder cache .*: cannot be written \(File too large\)\. Fix: .*encoder_cache_gb=0"
+        ):
             encode(task, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -7,7 +7,7 @@ import torch
 from continual_mt.training.environment import environment
 
 
-def test_it_says_what_this_process_computes_with() -> None:
+def test_environment_describes_this_process() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

@@ -34,7 +34,7 @@ def test_loss_is_the_smoothed_cross_entropy_of_real_tokens(make_task: MakeTask) 
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_pair_makes_its_own_batches(make_task: MakeTask) -> None:
+def test_pair_loss_builds_its_batches_from_the_corpus(make_task: MakeTask) -> None:
     task = make_task()
     pair = PairLoss(task.model, task.corpus, task.source, task.target, encoder_frozen=False)
     indices = epoch_batches(task.corpus, 300, 0, 0)[0]
@@ -44,7 +44,7 @@ def test_a_pair_makes_its_own_batches(make_task: MakeTask) -> None:
 
 
 def test_a_frozen_encoder_has_no_dropout_and_no_gradient(make_task: MakeTask, tmp_path: Path) -> None:
-    """ForgettingSummary or not, its states are the same; one that trains has both."""
+    """Cached or computed, the states of a frozen encoder are the same; a trained encoder has dropout and a gradient."""
     task = make_task()
     task.model.dropout = 0.5
     task.model.requires_grad_(True).train()

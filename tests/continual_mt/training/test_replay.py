@@ -51,7 +51,7 @@ def earlier_pairs(parent: Parent, make_module: MakeModule, tokenize_files: Token
 def make_addition(
     parent: Parent, tokenize_files: TokenizeFiles, django_tokenizers: dict[str, Tokenizer]
 ) -> MakeAddition:
-    """Adding a pair to a parent of these tensors: ``make_addition("es-de", "xattn", replay, updates=3)``."""
+    """Make the task of adding a pair to the parent: ``make_addition("es-de", "xattn", replay, updates=3)``."""
 
     def make(
         pair_text: str,
@@ -83,7 +83,7 @@ def make_addition(
 
 
 def mean_loss(model: Transformer, pair: EarlierPair) -> float:
-    """Of a pair's whole text, in nats a token."""
+    """Return the loss over a pair's whole corpus, in nats per token."""
     pair_loss = PairLoss(model.between(pair.sides), pair.corpus, pair.source, pair.target, encoder_frozen=True)
     batches = epoch_batches(pair.corpus, 1000, 0, 0)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def mean_loss(model: Transformer, pair: EarlierPair) -> float:
         (0.0, 4, [0, 0, 0, 0, 0, 0]),
     ],
 )
-def test_the_share_is_that_of_batches(
+def test_share_is_the_share_of_replayed_batches(
     earlier_pairs: tuple[EarlierPair, ...], model: Transformer, share: float, accumulate: int, counts: list[int]
 ) -> None:
     settings = TrainingSettings(batch_tokens=BATCH_TOKENS, accumulate=accumulate)
@@ -115,7 +115,7 @@ def test_without_pairs_nothing_is_replayed(model: Transformer) -> None:
     assert [next(stream) for _ in range(3)] == [[], [], []]
 
 
-def test_pairs_take_turns_and_go_through_their_texts(
+def test_pairs_alternate_and_each_repeats_its_corpus(
     earlier_pairs: tuple[EarlierPair, ...], model: Transformer
 ) -> None:
     settings = TrainingSettings(batch_tokens=BATCH_TOKENS, accumulate=3)
@@ -133,7 +133,7 @@ def test_pairs_take_turns_and_go_through_their_texts(
         assert {loss.corpus.key for loss, _ in drawn[place::2]} == {pair.corpus.key}
 
 
-def test_a_stream_goes_on_where_it_was(earlier_pairs: tuple[EarlierPair, ...], model: Transformer) -> None:
+def test_a_stream_resumes_at_a_given_update(earlier_pairs: tuple[EarlierPair, ...], model: Transformer) -> None:
     settings = TrainingSettings(batch_tokens=BATCH_TOKENS, accumulate=1)
     replay = Replay(0.6, earlier_pairs)
     pair_loss = ReplayStream(replay, model, True, settings, SEED, 0)
@@ -143,10 +143,10 @@ def test_a_stream_goes_on_where_it_was(earlier_pairs: tuple[EarlierPair, ...], m
 
 
 @pytest.mark.parametrize(("pair", "scope", "frozen"), [("de-en", "xattn", True), ("es-de", "body", False)])
-def test_dropout_is_that_of_training(
+def test_replayed_batches_have_dropout(
     make_addition: MakeAddition, earlier_pairs: tuple[EarlierPair, ...], pair: str, scope: Scope, frozen: bool
 ) -> None:
-    """A frozen encoder has none, as ever: the side that trains is no part of an earlier pair."""
+    """A new source side is no part of an earlier pair, so its encoder is frozen and has no dropout; the rest has."""
     trainer = Trainer(make_addition(pair, scope, Replay(0.5, earlier_pairs), dropout=0.5))
     ((replayed, indices),) = next(trainer.replay_stream)
     assert replayed.encoder_frozen == frozen
@@ -154,10 +154,10 @@ def test_dropout_is_that_of_training(
     assert first != second
 
 
-def test_each_pair_goes_between_its_own_sides(
+def test_each_pair_uses_its_own_sides(
     make_addition: MakeAddition, earlier_pairs: tuple[EarlierPair, ...], parent: Parent, make_module: MakeModule
 ) -> None:
-    """The loss of an update is that of whole models, put together from parent and module."""
+    """The loss of an update equals the sum of the losses of separately assembled models."""
     task = make_addition("es-de", replay=Replay(2 / 3, earlier_pairs))
     expected = 0.0
     module = make_module("pt-en")
@@ -176,10 +176,10 @@ def test_each_pair_goes_between_its_own_sides(
 
 
 @pytest.mark.parametrize("groups", [("cross_attention",), ("encoder", "decoder", "cross_attention")])
-def test_to_replay_the_pair_itself_changes_nothing(
+def test_replaying_the_same_pair_does_not_change_the_update(
     make_task: MakeTask, earlier_pairs: tuple[EarlierPair, ...], parent: Parent, groups: tuple[Group, ...]
 ) -> None:
-    """Gradients of both halves flow into the same parameters: twice the sum over twice the tokens."""
+    """Replayed batches double both the summed gradient and the number of tokens that it is divided by."""
     names = tuple(name for group in groups for name in group_names(parent.architecture, group))
     tasks = [make_task(names, batch_tokens=100_000, updates=3) for _ in range(2)]
     tasks[1] = replace(tasks[1], replay=Replay(0.5, earlier_pairs[:1]))
@@ -194,7 +194,7 @@ def test_to_replay_the_pair_itself_changes_nothing(
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("pair", "scope"), [("de-en", "xattn"), ("es-de", "xattn"), ("es-de", "body")])
-def test_only_what_is_added_trains(
+def test_replay_trains_only_the_trainable_parameters(
     make_addition: MakeAddition,
     earlier_pairs: tuple[EarlierPair, ...],
     parent: Parent,
@@ -217,7 +217,7 @@ def test_only_what_is_added_trains(
     assert Parent.from_pieces(parent.pieces()).fingerprint == parent.fingerprint
 
 
-def test_what_is_replayed_is_forgotten_less(
+def test_replay_reduces_forgetting(
     make_task: MakeTask, make_addition: MakeAddition, earlier_pairs: tuple[EarlierPair, ...]
 ) -> None:
     grown = make_task(updates=80, learning_rate=0.01)
@@ -235,10 +235,10 @@ def test_what_is_replayed_is_forgotten_less(
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_killed_run_goes_on_exactly(
+def test_a_killed_run_resumes_bit_for_bit(
     make_addition: MakeAddition, earlier_pairs: tuple[EarlierPair, ...], tmp_path: Path, precision: str
 ) -> None:
-    """The addition begins its text anew three times, the replayed ones theirs once."""
+    """The run passes several epochs of the new corpus and repeats those of the replayed pairs."""
 
     def task() -> Task:
         settings = {"updates": 20, "accumulate": 2, "validate_every": 7, "warmup": 5, "learning_rate": 0.01}

@@ -48,7 +48,7 @@ MakeTask = Callable[..., Task]
 CPU = torch.device("cpu")
 
 
-def test_without_patience_all_updates_are_done(make_task: MakeTask) -> None:
+def test_with_patience_0_all_updates_are_done(make_task: MakeTask) -> None:
     progress = run(make_task(updates=7, validate_every=2, patience=0), development=lambda model: 0.0)
     assert (progress.update, progress.validations_without_gain, progress.finished) == (7, 3, True)
 
@@ -78,7 +78,7 @@ def test_the_learning_rate_is_reported(make_task: MakeTask) -> None:
 
 
 def test_each_group_has_its_learning_rate(make_task: MakeTask, parent: Parent) -> None:
-    """Adam's first step is as long as the rate wherever the gradient is not tiny."""
+    """Adam's first step is as large as the learning rate, unless the gradient is tiny."""
     rates: dict[Group, float] = {"source": 0.02, "cross_attention": 0.001, "target": 0.0005}
     task = make_task(updates=1, learning_rate=0.005, learning_rates=rates, clip=1e6)
     Trainer(task).update()
@@ -90,7 +90,7 @@ def test_each_group_has_its_learning_rate(make_task: MakeTask, parent: Parent) -
 
 @pytest.mark.parametrize("side", ["source", "target"])
 @pytest.mark.parametrize("scope", SCOPES)
-def test_a_scope_moves_its_parameters_and_no_others(
+def test_a_scope_trains_its_parameters_and_no_others(
     parent: Parent,
     tokenize_files: TokenizeFiles,
     django_tokenizers: dict[str, Tokenizer],
@@ -113,14 +113,14 @@ def test_a_scope_moves_its_parameters_and_no_others(
         if name not in names:
             assert parameter.data_ptr() == parent.tensors[name].data_ptr()
             assert parameter.grad is None
-        # The softmax over keys takes no notice of their bias: its gradient is rounding.
+        # A key bias does not change the softmax over keys, so that its gradient is rounding error.
         elif not name.endswith("key.bias"):
             assert not torch.equal(parameter, before[name]), name
     assert {group_of(name) for name in names} == set(trained_groups(scope, side))
     assert Parent.from_pieces(parent.pieces()).fingerprint == parent.fingerprint
 
 
-def test_trainable_copy_copies_what_is_trained(parent: Parent) -> None:
+def test_trainable_copy_copies_only_trained_tensors(parent: Parent) -> None:
     copied = trainable_copy(dict(parent.tensors), ["target.bias"])
     for name, tensor in parent.tensors.items():
         assert torch.equal(copied[name], tensor)
@@ -128,8 +128,8 @@ def test_trainable_copy_copies_what_is_trained(parent: Parent) -> None:
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-def test_a_frozen_encoder_may_be_asked_once(make_task: MakeTask, tmp_path: Path, side: SideName) -> None:
-    """Its states have no dropout, kept or not, so both ways of training are one; a side that trains has its dropout."""
+def test_cached_encoder_states_do_not_change_training(make_task: MakeTask, tmp_path: Path, side: SideName) -> None:
+    """A frozen encoder has no dropout, so cached and computed states give the same loss."""
     names = trainable_names(make_task().model.architecture, "xattn", side)
     assert encoder_frozen(names) == (side == "target")
     tasks = [make_task(trainable=names, dropout=0.3) for _ in range(2)]
@@ -143,8 +143,7 @@ def test_a_frozen_encoder_may_be_asked_once(make_task: MakeTask, tmp_path: Path,
         assert first == pytest.approx(second, rel=1e-5)
 
 
-def test_an_update_does_not_depend_on_how_it_is_divided(make_task: MakeTask) -> None:
-    """One batch of the whole corpus and many batches accumulated give one gradient."""
+def test_accumulated_batches_give_the_gradient_of_one_large_batch(make_task: MakeTask) -> None:
     small = make_task(batch_tokens=1000, learning_rate=0.01)
     batches = len(epoch_batches(small.corpus, 1000, small.seed, 0))
     assert batches > 3
@@ -158,12 +157,12 @@ def test_an_update_does_not_depend_on_how_it_is_divided(make_task: MakeTask) -> 
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
-def test_a_gradient_that_is_not_finite_ends_training(make_task: MakeTask, value: float) -> None:
+def test_a_non_finite_gradient_raises_and_changes_no_parameter(make_task: MakeTask, value: float) -> None:
     task = make_task()
     with torch.no_grad():
         task.model.encoder[0].feed_forward.inner.weight[0, 0] = value
     before = {name: parameter.detach().clone() for name, parameter in task.model.named_parameters()}
-    with pytest.raises(TrainingError, match="the gradient is not finite at update 1; lower learning_rate or clip"):
+    with pytest.raises(TrainingError, match=r"^update 1: the gradient is not finite. Fix: lower learning_rate or clip"):
         run(task)
     for name, parameter in task.model.named_parameters():
         torch.testing.assert_close(parameter.detach(), before[name], rtol=0, atol=0, equal_nan=True)
@@ -171,7 +170,9 @@ def test_a_gradient_that_is_not_finite_ends_training(make_task: MakeTask, value:
 
 def test_a_checkpoint_of_other_parameters_is_refused(make_task: MakeTask, tmp_path: Path) -> None:
     run(make_task(("target.bias",), updates=1), tmp_path / "run")
-    with pytest.raises(TrainingError, match="holds other parameters than this run trains; train anew with --again"):
+    with pytest.raises(
+        TrainingError, match=r"contains other parameters than this run trains. Fix: start from update 0 with --again"
+    ):
         run(make_task(), tmp_path / "run")
 
 
@@ -185,27 +186,38 @@ def test_bfloat16_is_close_to_float32(make_task: MakeTask) -> None:
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_explicit_precision_is_used_on_every_processor(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    for features in ({"amx_bf16": True}, {}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda features=features: features)
+        assert computation_dtype(CPU, precision) == getattr(torch, precision)
+
+
 @pytest.mark.parametrize(
     ("features", "expected"),
     [
         ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
         ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
-        ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, torch.float32),
+        ({"avx512_bf16": False, "amx_bf16": False, "avx512_f": True}, torch.float32),
         ({}, torch.float32),
     ],
 )
-def test_auto_is_bfloat16_where_the_processor_multiplies_in_it(
-    features: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+def test_auto_precision_is_bfloat16_where_the_processor_multiplies_in_it(
+    monkeypatch: pytest.MonkeyPatch, features: dict[str, bool], expected: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
     assert computation_dtype(CPU, "auto") == expected
-    assert computation_dtype(CPU, "float32") == torch.float32
-    assert computation_dtype(CPU, "bfloat16") == torch.bfloat16
     assert computation_dtype(torch.device("mps"), "auto") == torch.float32
 
 
-def test_a_small_model_learns_a_small_corpus_by_heart(django_catalogs: dict[str, list[str]], tmp_path: Path) -> None:
-    """Everything together: loss falls, and what was learned is translated."""
+@pytest.mark.parametrize(("supported", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_precision_on_a_gpu(monkeypatch: pytest.MonkeyPatch, supported: bool, expected: torch.dtype) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    assert computation_dtype(torch.device("cuda"), "auto") == expected
+
+
+def test_a_small_model_memorises_a_small_corpus(django_catalogs: dict[str, list[str]], tmp_path: Path) -> None:
+    """End to end: the loss falls and the trained model translates its training sentences."""
     sources, references = (django_catalogs[name][:60] for name in ("es", "en"))
     tokenizers = train_tokenizer(lambda: sources, 250), train_tokenizer(lambda: references, 250)
     for name, texts in (("es", sources), ("en", references)):

@@ -20,7 +20,7 @@ TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 MakeTask = Callable[..., Task]
 
 
-# Accumulation, dropout and several epochs of 13 batches; validations leave killed work of up to 6 updates behind them.
+# Accumulation, dropout and several epochs of 13 batches. A kill loses up to 6 updates since the last validation.
 RESUMED = {"updates": 20, "accumulate": 2, "dropout": 0.2, "warmup": 5, "validate_every": 7, "learning_rate": 0.01}
 
 
@@ -28,7 +28,7 @@ RESUMED = {"updates": 20, "accumulate": 2, "dropout": 0.2, "warmup": 5, "validat
 def uninterrupted(
     parent: Parent, tokenize_files: TokenizeFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[MakeTask, str], Path]:
-    """An uninterrupted run, once for each precision."""
+    """The folder of an uninterrupted run, trained once per precision."""
     done: dict[str, Path] = {}
 
     def once(make_task: MakeTask, precision: str) -> Path:
@@ -42,10 +42,10 @@ def uninterrupted(
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_killed_run_goes_on_exactly(
+def test_a_killed_run_resumes_bit_for_bit(
     make_task: MakeTask, uninterrupted: Callable[[MakeTask, str], Path], tmp_path: Path, seed: int, precision: str
 ) -> None:
-    """Killed up to three times at random updates, every other time told to stop instead, which leaves a checkpoint."""
+    """Interrupted three times at random updates: killed, stopped (which saves a checkpoint), killed."""
     expected = uninterrupted(make_task, precision)
     chance = random.Random(seed)
     folder = tmp_path / "run"
@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_exactly(
     assert_bit_equal(folder, expected)
 
 
-def test_the_same_run_is_the_same_bits_and_another_seed_is_not(make_task: MakeTask, tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_bits_and_other_seeds_do_not(make_task: MakeTask, tmp_path: Path) -> None:
     for name, seed in (("first", 3), ("again", 3), ("other", 4)):
         run(make_task(seed=seed, updates=4, dropout=0.2), tmp_path / name)
     assert_bit_equal(tmp_path / "again", tmp_path / "first")
@@ -73,7 +73,7 @@ def test_the_same_run_is_the_same_bits_and_another_seed_is_not(make_task: MakeTa
     assert not torch.equal(first["source.embedding"], other["source.embedding"])
 
 
-def test_random_numbers_drawn_by_a_validation_leave_no_trace(make_task: MakeTask, tmp_path: Path) -> None:
+def test_validation_does_not_change_the_random_numbers_of_training(make_task: MakeTask, tmp_path: Path) -> None:
     settings = {"updates": 6, "dropout": 0.2, "validate_every": 2}
     task = make_task(**settings)
     run(task, tmp_path / "quiet", lambda model: 1.0)
@@ -86,7 +86,7 @@ def test_random_numbers_drawn_by_a_validation_leave_no_trace(make_task: MakeTask
     assert_bit_equal(tmp_path / "noisy", tmp_path / "quiet")
 
 
-def test_a_finished_run_does_nothing_more(make_task: MakeTask, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_trained_further(make_task: MakeTask, tmp_path: Path) -> None:
     run(make_task(updates=3), tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     progress = run(make_task(updates=3), tmp_path / "run", development=lambda model: 1 / 0)
@@ -94,14 +94,14 @@ def test_a_finished_run_does_nothing_more(make_task: MakeTask, tmp_path: Path) -
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
-def test_stop_leaves_a_checkpoint_of_that_update(make_task: MakeTask, tmp_path: Path) -> None:
+def test_stop_saves_a_checkpoint_of_that_update(make_task: MakeTask, tmp_path: Path) -> None:
     progress = run(make_task(), tmp_path / "run", stop=stop_at(5))
     assert (progress.update, progress.finished) == (5, False)
     assert Checkpoint.load(tmp_path / "run").progress == progress
 
 
 def test_patience(make_task: MakeTask, tmp_path: Path) -> None:
-    """Scores that do not get better end the run; the best parameters are those of the best score."""
+    """The run ends after ``patience`` validations without a better score and keeps the best parameters."""
     scores = iter([1.0, 3.0, 3.0, 2.0, 9.0])
     task = make_task(updates=100, validate_every=2, patience=2)
     seen: list[Tensor] = []

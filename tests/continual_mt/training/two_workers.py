@@ -1,4 +1,4 @@
-"""One of two processes that train together, run by test_workers.py as RANK FOLDER; parent and texts are in FOLDER."""
+"""A worker process of test_distributed.py, started with RANK FOLDER; FOLDER has the parent and the texts."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def main(rank: int, folder: Path) -> None:
     files = TextFiles(parent.pair, folder / "source.txt", folder / "target.txt")
     tokenizers = parent.source.tokenizer, parent.target.tokenizer
     corpus = tokenize_corpus(files, inspect(files).digest, *tokenizers, folder / f"cache{rank}", maximum_tokens=47)
-    # Of three batches, one is replayed: one of the two has more to do than the other.
+    # One of three batches is replayed, so that one worker has more batches than the other.
     sides = {name: tensor.clone() for name, tensor in parent.tensors.items() if name.startswith(("source", "target"))}
     replay = Replay(1 / 3, (EarlierPair(corpus, *tokenizers, sides),))
-    if rank == 0:  # alone, before the two know each other
+    if rank == 0:  # a single worker, before the process group exists
         run(folder / "alone", 0, parent, corpus, dropout=0.0)
         run(folder / "replayed-alone", 0, parent, corpus, dropout=0.0, replay=replay)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
@@ -86,7 +86,7 @@ def run(
     kill_at: int | None = None,
     replay: Replay | None = None,
 ) -> None:
-    """Train, or go on from the checkpoint in ``folder``; ``killed_at`` ends everything in the middle of an interval."""
+    """Train, or resume from the checkpoint in ``folder``; raise KilledError at update ``kill_at``."""
     folder.mkdir(exist_ok=True)
     settings = TrainingSettings(
         updates=UPDATES,
