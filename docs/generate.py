@@ -95,8 +95,8 @@ def specs_page() -> str:
     sections = [_section(kind, title) for kind, title in SPECS.items()]
     return (
         "# Specs\n\nA spec is a YAML file that describes what to train: a parent (`continual-mt parent train --spec`), "
-        "an addition (`continual-mt add --spec`) or a sequence (`continual-mt sequence run`). Relative paths are resolved "
-        "against the spec's folder. Unknown keys are rejected; the error lists the valid ones. "
+        "an addition (`continual-mt add --spec`) or a sequence (`continual-mt sequence run`). Relative paths are "
+        "resolved against the spec's folder. Unknown keys are rejected; the error lists the valid ones. "
         "`--set training.updates=3000` overrides one key on the command line. `continual-mt registry show NAME` prints "
         "the whole spec of a parent or module, defaults included.\n\n" + "\n".join(sections)
     )
