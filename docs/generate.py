@@ -94,9 +94,9 @@ def specs_page() -> str:
     """Return the Markdown page of every key of a spec, with its values, default and meaning."""
     sections = [_section(kind, title) for kind, title in SPECS.items()]
     return (
-        "# Specs\n\nA spec is a YAML file that says what to train: a parent (`continual-mt parent train --spec`), an "
-        "addition (`continual-mt add --spec`) or a sequence (`continual-mt sequence run`). Relative paths are resolved "
-        "against the spec's folder. Unknown keys are rejected; the error lists the valid ones. "
+        "# Specs\n\nA spec is a YAML file that describes what to train: a parent (`continual-mt parent train --spec`), "
+        "an addition (`continual-mt add --spec`) or a sequence (`continual-mt sequence run`). Relative paths are "
+        "resolved against the spec's folder. Unknown keys are rejected; the error lists the valid ones. "
         "`--set training.updates=3000` overrides one key on the command line. `continual-mt registry show NAME` prints "
         "the whole spec of a parent or module, defaults included.\n\n" + "\n".join(sections)
     )
@@ -144,8 +144,8 @@ def _values(schema: Mapping[str, Any]) -> str:
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:
-    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-    return " ".join(f"{word} {schema[key]:,}" for key, word in words.items() if key in schema)
+    names = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    return " ".join(f"{name} {schema[key]:,}" for key, name in names.items() if key in schema)
 
 
 def _link(name: str) -> str:
@@ -172,7 +172,13 @@ def _escape(text: str) -> str:
 
 PAGES = {"cli": command_line_page, "specs": specs_page}
 
-if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in PAGES:
+
+def main(arguments: Sequence[str]) -> None:
+    """Print a page."""
+    if len(arguments) != 1 or arguments[0] not in PAGES:
         sys.exit(f"usage: python -m docs.generate {'|'.join(PAGES)}")
-    print(PAGES[sys.argv[1]]())
+    print(PAGES[arguments[0]]())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -14,9 +11,7 @@ from typer.main import get_command
 
 from continual_mt.cli.main import app
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
-from docs.generate import SPECS, command_line_page, specs_page
-
-ROOT = Path(__file__).parents[2]
+from docs.generate import SPECS, command_line_page, main, specs_page
 
 
 def sections(page: str) -> dict[str, str]:
@@ -35,15 +30,16 @@ def visible(command: Any, words: tuple[str, ...] = ("continual-mt",)) -> Iterato
 
 
 VERBS = dict(visible(get_command(app)))
+COMMAND_LINE = sections(command_line_page())
 
 
 def test_every_verb_has_a_section_and_nothing_else_has() -> None:
-    assert list(sections(command_line_page())) == list(VERBS)
+    assert list(COMMAND_LINE) == list(VERBS)
 
 
 @pytest.mark.parametrize("name", VERBS)
 def test_a_verb_is_described_with_every_option_and_example(name: str) -> None:
-    section, verb = sections(command_line_page())[name], VERBS[name]
+    section, verb = COMMAND_LINE[name], VERBS[name]
     assert verb.help.splitlines()[0] in section
     for parameter in verb.params:
         named = [option for option in parameter.opts if option.startswith("-")]
@@ -72,17 +68,18 @@ def keys_of(kind: type[Any]) -> list[str]:
     return list(kind.model_fields) if issubclass(kind, BaseModel) else [field.name for field in fields(kind)]
 
 
+KEYS = sections(specs_page())
 NESTED = {kind for spec in (ParentSpec, AdditionSpec, SequenceSpec) for kind in keyed(spec)}
 
 
 def test_every_class_of_keys_has_a_section() -> None:
     assert set(SPECS) == NESTED
-    assert list(sections(specs_page())) == list(SPECS.values())
+    assert list(KEYS) == list(SPECS.values())
 
 
 @pytest.mark.parametrize("kind", sorted(NESTED, key=lambda kind: kind.__name__))
 def test_every_key_has_values_a_default_and_a_meaning(kind: type[Any]) -> None:
-    section = sections(specs_page())[SPECS[kind]]
+    section = KEYS[SPECS[kind]]
     rows = {
         cells[0].strip("| `"): cells[1:]
         for line in section.splitlines()
@@ -93,7 +90,7 @@ def test_every_key_has_values_a_default_and_a_meaning(kind: type[Any]) -> None:
 
 
 def test_values_and_defaults_are_those_of_the_models() -> None:
-    page = sections(specs_page())
+    page = KEYS
     assert "| `beam` | integer from 1 to 64 | `5` |" in page["An addition"]
     assert "| `pair` | text | required |" in page["An addition"]
     assert "| `dropout` | number from 0 below 1 | `0.1` |" in page["Training"]
@@ -103,13 +100,11 @@ def test_values_and_defaults_are_those_of_the_models() -> None:
     assert "| `cpus` | integer from 1 | none |" in page["Resources"]
 
 
-def test_a_page_is_printed_for_those_who_build_no_site() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "docs.generate", "specs"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == f"{specs_page()}\n"
+def test_a_page_is_printed_for_those_who_build_no_site(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["specs"])
+    assert capsys.readouterr().out == f"{specs_page()}\n"
 
 
 def test_an_unknown_page_is_refused() -> None:
-    done = subprocess.run([sys.executable, "-m", "docs.generate", "all"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "usage: python -m docs.generate cli|specs\n")
+    with pytest.raises(SystemExit, match=r"^usage: python -m docs\.generate cli\|specs$"):
+        main(["all"])

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
     (ROOT / "docs").rglob("*.md")
 )
+PACKAGES = ("continual_mt", "registry", "ray_jobs", "dashboards")
 GENERATED = {"docs/reference/cli.md", "docs/reference/specs.md", "docs/contributing.md", "docs/changelog.md"}
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 FILE = re.compile(r"`([\w./-]+(?:\.py|\.md|/))`")
@@ -45,7 +46,7 @@ def commands(page: Path) -> Iterator[str]:
                     yield part.strip()
 
 
-COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
+COMMAND_LINE = get_command(app)
 
 
 def test_the_readme_is_short() -> None:
@@ -59,16 +60,17 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert not [link for link, target in targets.items() if target not in GENERATED and not (ROOT / target).exists()]
 
 
-@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[command for _, command in COMMANDS])
-def test_every_command_is_one_that_the_command_line_takes(page: Path, command: str) -> None:
-    words = shlex.split(re.split(r" [<>] ", command)[0])[1:]
-    verb: Any = get_command(app)
-    while hasattr(verb, "commands") and words and words[0] in verb.commands:
-        verb, words = verb.commands[words[0]], words[1:]
-    assert "--help" in words or not hasattr(verb, "commands"), f"{page.name}: {command}"
-    if "--help" not in words:
-        verb.make_context("continual-mt", words)
-        assignments([word for before, word in pairwise(words) if before == "--set"])
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_every_command_is_one_that_the_command_line_takes(page: Path) -> None:
+    for command in commands(page):
+        arguments = shlex.split(re.split(r" [<>] ", command)[0])[1:]
+        verb: Any = COMMAND_LINE
+        while hasattr(verb, "commands") and arguments and arguments[0] in verb.commands:
+            verb, arguments = verb.commands[arguments[0]], arguments[1:]
+        assert "--help" in arguments or not hasattr(verb, "commands"), command
+        if "--help" not in arguments:
+            verb.make_context("continual-mt", arguments)
+            assignments([value for option, value in pairwise(arguments) if option == "--set"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
@@ -89,9 +91,9 @@ def test_every_python_block_parses(page: Path) -> None:
 
 
 def test_contributing_names_only_files_and_folders_that_exist() -> None:
-    every = [path for path in ROOT.glob("*/**/*") if "__pycache__" not in path.parts and ".venv" not in path.parts]
+    folders = [ROOT / name for name in (*PACKAGES, "docs", "tests", ".ci")]
+    every = [*ROOT.iterdir(), *(path for folder in folders for path in (folder, *folder.rglob("*")))]
     found = {f"/{path.relative_to(ROOT)}{'/' if path.is_dir() else ''}" for path in every}
-    found |= {f"/{path.name}{'/' if path.is_dir() else ''}" for path in ROOT.iterdir()}
     named = set(FILE.findall((ROOT / "CONTRIBUTING.md").read_text("utf-8")))
     assert len(named) > 50
     made_by_tools = {"site/"}
