@@ -8,6 +8,7 @@ from datetime import datetime
 from dashboards.tables.artifacts import corpora_table, size, what_is
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import AliasMove, Annotations, Found, ModuleRecord, NoteRecord, Relation, Relations
+from registry.records.lineage import INPUT_WORDS
 
 RECIPES_SHOWN = 10
 
@@ -27,7 +28,7 @@ def module_title(module: ModuleRecord, annotations: Annotations) -> str:
 
 def module_tables(module: ModuleRecord, annotations: Annotations, relations: Relations) -> list[tuple[str, Table]]:
     """What a module was made from, what depends on it and how aliases moved, with titles; those that have a row."""
-    with_others = [relation for relation in relations.made_from if relation.role in ("start", "replayed")]
+    with_others = [relation for relation in relations.made_from if relation.role in INPUT_WORDS]
     tables = [
         ("corpora", corpora_table(module.lineage)),
         ("modules that it was trained with", origins_table(with_others)),

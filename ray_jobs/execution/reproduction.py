@@ -177,8 +177,7 @@ def _tokenizers(content: Parent | Module) -> dict[str, Tokenizer]:
 def _surroundings(record: Registered, job: ResolvedJob, made: Made) -> list[EnvironmentDifference]:
     """What differs in them is for people to judge: all of it is told, the same or not."""
     lineage = record.lineage
-    environment = lineage.spec.get("environment")
-    before: Mapping[str, JSON] = environment if isinstance(environment, dict) else {}
+    before: Mapping[str, JSON] = lineage.environment or {}
     # The job's digest changes with the rules of training, which a version raises when its results become others.
     rows = [
         EnvironmentDifference("code version", lineage.code_version, describe.code_version()),

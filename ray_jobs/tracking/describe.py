@@ -16,7 +16,7 @@ from continual_mt.training.environment import Environment
 from ray_jobs.execution.evaluation import Evaluation
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.tracking.mlflow_tracker import Tracker
-from registry import CellRecord, CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
+from registry import CellRecord, CorpusRecord, Input, JobRecord, Lineage, ModuleRecord, ParentRecord, ScoreRecord
 from registry.analysis.summary import Summary
 from registry.records.values import JSONObject
 
@@ -38,16 +38,14 @@ def lineage(
 ) -> Lineage:
     """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
 
-    Texts that were replayed are training texts as well, behind the job's own. The spec on record has some keys more,
-    of what no spec file says: ``recall`` takes them off again.
+    Texts that were replayed are training texts as well, after the job's own.
     """
-    spec = cast(JSONObject, job.spec.model_dump(mode="json"))
-    spec["environment"] = {**environment}
-    if job.start:
-        spec["start"] = job.start.full_name
-    if job.replayed:
-        spec["replay"] = job.replay
-        spec["replayed"] = [pair.module.full_name if pair.module else job.experiment for pair in job.replayed]
+    inputs = [Input("start", job.start.full_name, job.start.digest)] if job.start else []
+    for pair in job.replayed:
+        if pair.module:
+            inputs.append(Input("replayed", pair.module.full_name, pair.module.digest))
+        else:
+            inputs.append(Input("replayed", job.experiment, job.parent.fingerprint if job.parent else None))
     texts = [job.train, *(pair.train for pair in job.replayed)]
     return Lineage(
         corpora=(
@@ -55,11 +53,14 @@ def lineage(
             ("dev", job.dev.record),
             *(("test", test) for test in tests),
         ),
-        spec=spec,
+        spec=cast(JSONObject, job.spec.model_dump(mode="json")),
         code_version=code_version(),
         job=job.digest,
         attempt=held.attempt,
         run=run,
+        inputs=tuple(inputs),
+        environment={**environment},
+        replay=job.replay if job.replayed else None,
     )
 
 

@@ -16,6 +16,7 @@ from continual_mt.languages import SideName
 from continual_mt.model.architecture import Scope
 from registry.records.corpora import Role
 from registry.records.jobs import JobState
+from registry.records.lineage import InputRole
 from registry.records.sequences import SequenceMode, View
 from registry.records.values import JSONObject
 
@@ -70,6 +71,7 @@ class Base(DeclarativeBase):
         RecipeKind: Text(),
         JobState: Text(),
         Role: Text(),
+        InputRole: Text(),
         SequenceMode: Text(),
         View: Text(),
         list[str]: JSON(),

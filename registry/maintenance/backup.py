@@ -44,7 +44,7 @@ def backup(registry: Registry, folder: Path, *, progress: Progress = lambda done
         return _copy(registry, target, prepare, finish, progress)
 
 
-def fill(registry: Registry, source: Registry, *, progress: Progress = lambda done: None) -> Copied:
+def load_backup(registry: Registry, source: Registry, *, progress: Progress = lambda done: None) -> Copied:
     """Copy all of ``source`` into a registry that is empty: a backup brought back, or records moved to PostgreSQL.
 
     Raises IncompatibleError when the registry is not empty; nothing is changed then.

@@ -146,7 +146,7 @@ def _deleted(kind: type[_Row], grace: timedelta) -> Select[_Row]:
 def _erase(session: Session, artifacts: Iterable[int]) -> None:
     """All rows of some parents or modules. Counters of versions stay, so that no number is given out twice."""
     for identity in artifacts:
-        for table in (schema.Piece, schema.CorpusUse, schema.Tag, schema.Note):
+        for table in (schema.Piece, schema.CorpusUse, schema.ArtifactInput, schema.Tag, schema.Note):
             session.execute(delete(table).where(table.artifact_id == identity))
         for kind in (schema.Module, schema.Parent, schema.Artifact):
             rows = schema.Base.metadata.tables[kind.__tablename__]

@@ -154,12 +154,13 @@ def _wrong(digest: str, explanation: str, session: Session) -> Problem:
 
 
 def _gone(session: Session) -> Iterator[str]:
-    """Full names of modules that scores, recipes, cells or alignments speak of, and that were forgotten since."""
-    there = {name_of(module) for module in session.scalars(select(schema.Module))}
+    """Full names of modules that scores, recipes, cells, alignments or inputs name, and that were forgotten since."""
+    there = {name_of(row) for kind in (schema.Module, schema.Parent) for row in session.scalars(select(kind))}
     named: set[str] = set()
     for column in (
         *(getattr(table, f"{part}_module") for table in (schema.Score, schema.Recipe) for part in _PARTS),
         schema.Cell.module,
+        schema.ArtifactInput.module,
         schema.Alignment.first_module,
         schema.Alignment.second_module,
     ):

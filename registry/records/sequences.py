@@ -42,7 +42,8 @@ class SequenceRecord:
 class CellRecord:
     """What a pair scored behind the first ``position`` additions of a sequence (0: before any), in one view of it.
 
-    ``module`` is the one that was trained last, None at position 0; ``recipe`` the digest of what was run.
+    ``module`` is the one that was trained last, None at position 0; ``recipe`` the digest of what was run. ``carried``
+    cells hold the score of an earlier position, whose logits were computed again and found equal.
     """
 
     sequence: str
@@ -57,6 +58,7 @@ class CellRecord:
     metric: str
     value: float
     beam: int
+    carried: bool = False
 
     def to_json(self) -> JSONObject:
         return {
@@ -72,4 +74,5 @@ class CellRecord:
             "metric": self.metric,
             "value": self.value,
             "beam": self.beam,
+            "carried": self.carried,
         }

@@ -14,7 +14,7 @@ from continual_mt.errors import IncompatibleError, UnknownNameError
 from registry.database import schema
 from registry.queries.catalog import find_module, find_parent, name_of, raise_if_deleted
 from registry.queries.dependents import holding_modules, holding_parent
-from registry.records.lineage import Relation, modules_in
+from registry.records.lineage import Relation
 from registry.records.names import AliasName, ModuleName, unknown
 from registry.records.values import now
 
@@ -110,7 +110,8 @@ def restore_artifact(session: Session, name: str) -> None:
     row = artifact_row(session, name, deleted=True)
     if row.deleted is None:
         raise IncompatibleError(f"{name} is not deleted, so there is nothing to restore")
-    needed = [row.parent.name, *(used for _, used in modules_in(row.spec))] if isinstance(row, schema.Module) else []
+    needed = [row.parent.name] if isinstance(row, schema.Module) else []
+    needed += [used.module for used in row.inputs if used.module is not None]
     missing = [other for other in needed if (made_from := _row(session, other)) and made_from.deleted is not None]
     if missing:
         first = missing[0]
@@ -162,6 +163,6 @@ def _listed(held: Sequence[Relation]) -> str:
         for relation in held[:_LISTED]
     ]
     more = f" and {len(held) - _LISTED:,} more" if len(held) > _LISTED else ""
-    verbs = {"alias": "move or remove the alias", "module": "delete the module"}
+    verbs = {"alias": "move or remove the alias", "module": "delete the module", "parent": "delete the parent"}
     ways = " and ".join(dict.fromkeys(verbs[relation.role] for relation in held))
     return f"{', '.join(lines)}{more}; {ways} first"

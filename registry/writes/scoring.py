@@ -53,6 +53,7 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     row.test, row.sentences = score.test, score.sentences
     row.value, row.copy_value = score.value, score.copy_value
     row.created, row.hypotheses = score.created, score.hypotheses
+    row.logits, row.computed_on = score.logits, score.computed_on
     session.flush()
     if score.metric == BEST_METRIC:
         _show_best(session, score.recipe)
@@ -149,6 +150,7 @@ def set_cells(session: Session, sequence: str, position: int, cells: Sequence[Ce
                 metric=cell.metric,
                 value=cell.value,
                 beam=cell.beam,
+                carried=cell.carried,
             )
         )
     session.flush()

@@ -146,6 +146,10 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], annot
         facts = {"parent": record.name, **facts, "fingerprint": record.fingerprint}
         facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}
     facts |= {"created": time_of(record), "code version": lineage.code_version}
+    if lineage.inputs:
+        facts |= {"made from": ", ".join(f"{one.module or one.recipe} ({one.role})" for one in lineage.inputs)}
+    if lineage.replay is not None:
+        facts |= {"replay": str(lineage.replay)}
     facts |= {"MLflow run": lineage.run or "none", "job": lineage.job or "none"}
     print_text("".join(f"{key}: {value}\n" for key, value in [*facts.items(), *annotation_facts(annotations)]))
     tables = [("corpora", corpora_table(lineage)), ("scores", results_table(scores))]
@@ -153,9 +157,7 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], annot
         print_text(f"\n{title}:{'' if table.rows else ' none'}\n")
         if table.rows:
             print_table(table)
-    # Measured as it trained, so it is no key of the spec that a user would write.
-    spec = {key: value for key, value in lineage.spec.items() if key != "environment"}
-    for title, values in (("environment", lineage.spec.get("environment")), ("spec", spec)):
+    for title, values in (("environment", lineage.environment), ("spec", lineage.spec)):
         if values:
             print_text(f"\n{title}:\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 

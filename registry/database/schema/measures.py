@@ -81,6 +81,8 @@ class Score(Base):
     created: Mapped[datetime]
     hypotheses: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
     shown: Mapped[bool] = mapped_column(default=False, server_default=false())
+    logits: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
+    computed_on: Mapped[str | None]
 
     parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
 
@@ -135,6 +137,7 @@ class Cell(Base):
     metric: Mapped[str]
     value: Mapped[float]
     beam: Mapped[int]
+    carried: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     sequence: Mapped[Sequence] = relationship(lazy="joined", innerjoin=True)
 

@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from continual_mt.errors import CorruptionError, InputError, StorageError, UnknownNameError
 from registry.blobs import BlobStore
+from registry.maintenance.bundle import format1
 from registry.maintenance.bundle.manifest import MAXIMUM_BYTES, Manifest, read_manifest
 from registry.maintenance.results import Progress
 
@@ -81,9 +82,10 @@ class Bundle:
         if self._take(padding, "its manifest") != bytes(padding):
             raise self.refused("there is something behind its manifest")
         try:
-            return read_manifest(content)
+            manifest = read_manifest(content)
         except CorruptionError as error:
             raise self.refused(f"its manifest cannot be used: {error}") from error
+        return format1.typed(manifest) if manifest.format == 1 else manifest
 
     def _read_headers(self) -> dict[str, int]:
         """Where the bytes of each blob begin. Members are as many, as long and in the order that the manifest says."""
@@ -152,7 +154,7 @@ def write_bundle(path: Path, manifest: Manifest, blobs: BlobStore, progress: Pro
     """
     if path.exists() and not _is_bundle(path):
         raise InputError(f"{path} is there already, and is no bundle; give another name, or move it away")
-    text = manifest.model_dump_json().encode()
+    text = format1.dumped(manifest)
     if len(text) > MAXIMUM_BYTES:
         raise StorageError(f"the manifest of {path} would be {len(text):,} bytes; name fewer modules")
     with _replacing(path) as file:

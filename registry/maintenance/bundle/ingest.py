@@ -13,10 +13,17 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Scope
 from registry.database import schema
-from registry.maintenance.bundle.manifest import ArtifactEntry, Manifest, ModuleEntry, ParentEntry, ScoreEntry
+from registry.maintenance.bundle.manifest import (
+    ArtifactEntry,
+    InputEntry,
+    Manifest,
+    ModuleEntry,
+    ParentEntry,
+    ScoreEntry,
+)
 from registry.queries.catalog import find_parent, name_of
 from registry.records.corpora import CorpusRecord
-from registry.records.lineage import Lineage
+from registry.records.lineage import Input, Lineage
 from registry.records.scores import ScoreRecord
 from registry.records.values import JSONObject, now
 from registry.writes import registration, scoring
@@ -167,7 +174,7 @@ class _Receiver:
                 scope=content.scope,
                 digest=entry.digest,
                 parameters=content.parameters,
-                spec=entry.spec,
+                shared=self._lineage(entry).shared,
             )
             self._write(row, entry)
             self._alias(row, entry.aliases)
@@ -232,7 +239,19 @@ class _Receiver:
             job=entry.job if is_free else None,
             attempt=entry.attempt,
             run=entry.run,
+            inputs=tuple(Input(one.role, self._input_name(one), one.digest, one.recipe) for one in entry.inputs),
+            environment=entry.environment,
+            replay=entry.replay,
         )
+
+    def _input_name(self, used: InputEntry) -> str | None:
+        """The name that an input has here, by its content; the one in the bundle where it is not here."""
+        known = self._parents.get(used.module or "") or self._modules.get(used.module or "")
+        if known is None and used.digest is not None:
+            known = registration.of_fingerprint(self._session, used.digest) or self._session.scalar(
+                select(schema.Module).filter_by(digest=used.digest).order_by(schema.Module.id).limit(1)
+            )
+        return used.module if known is None else name_of(known)
 
     def _alias(self, row: schema.Module, names: list[str]) -> None:
         """Aliases come along unless they stand for another version here."""

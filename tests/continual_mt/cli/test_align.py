@@ -11,8 +11,7 @@ import torch
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from registry import Lineage, Registry
-from registry.records.values import JSONObject
+from registry import Input, Lineage, Registry
 
 LINEAGE = Lineage(corpora=(), spec={"seed": 1}, code_version="0.1.0")
 
@@ -75,11 +74,11 @@ def test_embeddings_that_are_the_same_are_aligned(
     assert older["results"][0]["precision_at_1"] < 0.5
 
 
-@pytest.mark.parametrize("spec", [{"start": "es-en/pt-en:1"}, {"replay": 0.5}])
+@pytest.mark.parametrize("training", [{"inputs": (Input("start", "es-en/pt-en:1"),)}, {"replay": 0.5}])
 def test_a_module_of_a_shared_sequence_counts_only_where_it_is_named(
-    align: Any, home: Path, make_module: Callable[..., Module], spec: JSONObject
+    align: Any, home: Path, make_module: Callable[..., Module], training: dict[str, Any]
 ) -> None:
-    shared = replace(LINEAGE, spec=spec)
+    shared = replace(LINEAGE, **training)
     with Registry.open(home) as registry:
         registry.register_module("es-en", make_module("pt-en", seed=7), lineage=shared)
         assert registry.module("pt-en").full_name == "es-en/pt-en:1"

@@ -41,7 +41,7 @@ VERBS = {
     "registry verify",
     "registry gc",
     "registry backup",
-    "registry fill",
+    "registry load-backup",
     "registry export",
     "registry import",
     "dashboard",
@@ -51,11 +51,11 @@ PRINT_NO_DATA = {"translate", "dashboard", "report"}
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Every verb with its words; groups are walked through."""
+    """Every verb that help lists, with its words; groups are walked through."""
     for name, below in getattr(command, "commands", {}).items():
         if getattr(below, "commands", None):
             yield from walk(below, (*path, name))
-        else:
+        elif not below.hidden:
             yield " ".join((*path, name)), below
 
 

@@ -17,7 +17,7 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.languages import Pair
 from ray_jobs.planning.resolve import ReplayedPair, resolve
 from ray_jobs.tracking import describe
-from registry import CellRecord, JobRecord, Registry, ScoreRecord
+from registry import CellRecord, Input, JobRecord, Registry, ScoreRecord
 from registry.records.values import now
 
 
@@ -108,7 +108,7 @@ def test_lineage_says_what_a_result_was_made_from(
     lineage = describe.lineage(job, held, "run-1", [test.record for test in job.tests], environment)
     assert [role for role, _ in lineage.corpora] == ["train", "dev", "test"]
     assert (lineage.job, lineage.attempt, lineage.run) == (job.digest, 3, "run-1")
-    assert (lineage.spec["pair"], lineage.spec["environment"]) == ("pt-en", environment)
+    assert (lineage.spec["pair"], lineage.environment) == ("pt-en", environment)
     assert describe.lineage(job, replace(held, attempt=4), None, [], {}).attempt == 4
 
 
@@ -145,11 +145,12 @@ def test_lineage_names_what_was_replayed(
         ("train", other.train.record),
         ("dev", plain.dev.record),
     )
-    assert (lineage.spec["replay"], lineage.spec["replayed"]) == (0.5, ["es-en"])
+    assert (lineage.replay, lineage.inputs) == (0.5, (Input("replayed", "es-en", parent.fingerprint),))
     parameters = describe.parameters(job)
     assert (parameters["replay"], parameters["replayed"]) == (0.5, "es-de")
-    for absent in (describe.lineage(plain, held, None, [], {}).spec, describe.parameters(plain)):
-        assert not {"replay", "replayed"} & set(absent)
+    assert not {"replay", "replayed"} & set(describe.parameters(plain))
+    without = describe.lineage(plain, held, None, [], {})
+    assert (without.replay, without.inputs) == (None, ())
 
 
 def test_records_are_called_by_name(registry: Registry) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from continual_mt.errors import IncompatibleError, UnknownNameError
-from registry import Lineage, Registry
+from registry import Input, Lineage, Registry
 from tests.registry.conftest import MakeModule, MakeParent
 
 
@@ -146,7 +146,8 @@ def test_deletion_and_restoring(versions: Registry, make_module: MakeModule, lin
 
 def test_what_is_held_is_not_deleted(versions: Registry, make_module: MakeModule, lineage: Lineage) -> None:
     versions.annotations.set_alias("de-en@champion", 1)
-    shared = replace(lineage, spec={"start": "base/de-en:2", "replay": 0.2, "replayed": ["base", "base/de-en:2"]})
+    used = [Input("start", "base/de-en:2"), Input("replayed", "base"), Input("replayed", "base/de-en:2")]
+    shared = replace(lineage, inputs=tuple(used), replay=0.2)
     versions.register_module("base", make_module(versions.load_parent(), "fr-pt"), lineage=shared)
     with pytest.raises(
         IncompatibleError,

@@ -83,20 +83,21 @@ def test_gc_wants_a_time(run: Any, home: Path, grace: str) -> None:
 def test_backup_and_back(run: Any, home: Path, tmp_path: Path) -> None:
     made = run("registry", "backup", tmp_path / "backup", "--json", "--home", home)
     assert made.code == 0
-    assert f" to {tmp_path}/backup; 0 blobs were there already\n" in made.err
+    assert f" to {tmp_path}/backup; 0 blobs existed already\n" in made.err
     assert json.loads(made.out)["blobs_there_already"] == 0
     assert run("registry", "verify", "--home", tmp_path / "backup").code == 0
-    filled = run("registry", "fill", tmp_path / "backup", "--home", tmp_path / "new")
+    filled = run("registry", "load-backup", tmp_path / "backup", "--home", tmp_path / "new")
     assert (filled.code, filled.out) == (0, "")
     listed = [run("registry", "list", "--json", "--home", place).out for place in (home, tmp_path / "new")]
     assert listed[0] == listed[1]
+    # The verb by its name in earlier versions.
     again = run("registry", "fill", tmp_path / "backup", "--home", tmp_path / "new")
     assert again.code == 2
     assert f"error: the registry in {tmp_path}/new/registry.db is not empty" in again.err
 
 
-def test_fill_from_where_nothing_is(run: Any, home: Path, tmp_path: Path) -> None:
-    result = run("registry", "fill", tmp_path / "none", "--home", tmp_path / "new")
+def test_a_folder_without_a_registry_cannot_be_loaded(run: Any, home: Path, tmp_path: Path) -> None:
+    result = run("registry", "load-backup", tmp_path / "none", "--home", tmp_path / "new")
     assert (result.code, not (tmp_path / "new").exists()) == (2, True)
     assert f"error: there is no registry in {tmp_path}/none: it has no registry.db" in result.err
 
