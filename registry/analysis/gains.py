@@ -66,7 +66,7 @@ def _scratched(catalog: Catalog, module: ModuleRecord) -> list[ModuleRecord]:
 
 
 def _text(module: ModuleRecord) -> str | None:
-    """The digest of its own training text, which stands before those that were replayed."""
+    """The digest of its own training text, which is listed before replayed texts."""
     return next((corpus.digest for role, corpus in module.lineage.corpora if role == "train"), None)
 
 

@@ -64,11 +64,11 @@ def load_backup(registry: Registry, source: Registry, *, progress: Progress = la
 def open_folder(folder: Path, *, create: bool = False) -> Registry:
     """The registry whose records are in a folder's ``registry.db``; a new one has its blobs beside them.
 
-    Raises UnknownNameError when there is none, unless it is to be created.
+    Raises UnknownNameError if it does not exist and ``create`` is False.
     """
     folder = folder.absolute()
     if not create and not (folder / "registry.db").is_file():
-        raise UnknownNameError(f"there is no registry in {folder}: it has no registry.db; name a backup or a home")
+        raise UnknownNameError(f"no registry in {folder}: registry.db not found; expected a backup or a home")
     cache = folder / "cache" / "blobs"
     location = Location(URL.create("sqlite", database=str(folder / "registry.db")), str(folder / "blobs"), cache)
     database = Database(location, create=create)
@@ -109,7 +109,7 @@ def _copy(
 
 
 def _tables() -> list[Table]:
-    """Those that hold what was registered, each behind the ones that it refers to."""
+    """All tables but settings, each after the tables that it refers to."""
     return [table for table in schema.Base.metadata.sorted_tables if table.name != schema.Setting.__tablename__]
 
 
@@ -159,7 +159,7 @@ def _has(store: BlobStore, digest: str, length: int) -> bool:
 def _check_backup(session: Session, folder: Path) -> None:
     setting = session.get(schema.Setting, BACKUP_SETTING)
     if setting is None:
-        raise IncompatibleError(f"{folder} holds a registry that is no backup; name another folder")
+        raise IncompatibleError(f"{folder} holds a registry that is not a backup; choose another folder")
     if setting.value != _state(session):
         raise IncompatibleError(
             f"the backup in {folder} was used as a registry: something was registered there since. "

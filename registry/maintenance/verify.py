@@ -1,4 +1,4 @@
-"""Is all that the records speak of there, and is every byte what it was? Nothing is deleted in looking."""
+"""Check that every blob has the bytes of its digest, and that every reference of a record resolves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def verify(
     """Read every blob, check its digest, and resolve every reference that a record makes.
 
     Damaged blobs are moved to the store's quarantine unless ``set_aside`` is False. With ``fingerprints`` those of
-    parents and modules are computed anew from their weights, one parent or module in memory at a time. Jobs may write
+    parents and modules are computed again from their weights, one parent or module in memory at a time. Jobs may write
     meanwhile. Raises StorageError when the blobs cannot be listed or one cannot be moved.
     """
     sizes: dict[str, int] = {}
@@ -90,7 +90,7 @@ def _read(blobs: BlobStore, listed: StoredBlob) -> _Read:
 
 
 def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
-    """What is wrong with a blob; nothing, when it was removed or written anew since it was read."""
+    """Return what is wrong with a blob; None if it was removed or rewritten since it was read."""
     digest = read.listed.digest
 
     def look_again(session: Session) -> Problem | None:
@@ -102,7 +102,7 @@ def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
             if again.error is not None:
                 return Problem("unreadable", digest, again.error, needed_by)
             aside = registry.blobs.quarantine(digest) if set_aside else None
-        except CorruptionError:  # gone this very moment
+        except CorruptionError:  # removed meanwhile
             return None
         explanation = f"its {again.bytes:,} bytes have the digest {again.digest}"
         return Problem("damaged", digest, explanation, needed_by, aside)
@@ -112,7 +112,7 @@ def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
 
 
 def _is_there(blobs: BlobStore, digest: str) -> bool:
-    """What cannot be looked at is not known to be missing."""
+    """Return True also for a blob that cannot be checked, since it may exist."""
     try:
         return blobs.has(digest)
     except StorageError:
@@ -185,7 +185,7 @@ def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str,
     try:
         content = registry.blobs.get_all(pieces)
     except ContinualMTError:
-        return  # it was told of as a blob
+        return  # reported as a blob already
     try:
         if isinstance(row, schema.Parent):
             parent = Parent.from_pieces(content)

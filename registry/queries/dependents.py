@@ -2,8 +2,8 @@
 
 A module is *held* by the aliases that are set to it, and by all that has it among its inputs; a parent by its modules,
 and by all that has it among its inputs. What is held cannot be deleted. Scores, recipes that were run, alignments that
-were kept and what was measured along sequences name modules and hold none: they outlive them, and are out of sight or
-stand for themselves until the module is restored.
+were kept and what was measured along sequences name modules and hold none: they outlive them, and are hidden or
+shown without the module until it is restored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from registry.records.lineage import INPUT_WORDS, Relation
 from registry.records.names import full_name
 
 _NAMED_AT_ONCE = 1000
-"""Of more modules than this, what is said of all of them is read and the rest left out."""
+"""With more modules than this, the rows of all modules are read and filtered afterwards."""
 _Found = Mapping[str, list[Relation]]
 
 
@@ -67,7 +67,7 @@ def naming_parent(session: Session, parent: str) -> list[Relation]:
 
 
 def holding_modules(session: Session, parent: str) -> _Found:
-    """Aliases that stand for a parent's modules, and modules trained with others; by the full name of what is held."""
+    """Aliases of a parent's modules, and what was made from those modules; by the full name of what is held."""
     found: dict[str, list[Relation]] = defaultdict(list)
     alias, module = schema.Alias, schema.Module
     rows = session.execute(

@@ -25,9 +25,9 @@ class Input:
     """A parent, module or recipe that something was made from.
 
     ``start`` is the module whose cross-attention training went on with, ``replayed`` a module (or the parent) whose
-    pair was replayed while it trained. ``module`` is a module's full name or a parent's name, None where ``recipe``
-    says all. ``digest`` is the content's (a module's digest, a parent's fingerprint), None where it is not known, and
-    ``recipe`` a recipe's digest.
+    pair was replayed while it trained. ``module`` is a module's full name or a parent's name, None where only
+    ``recipe`` is given. ``digest`` is the content's (a module's digest, a parent's fingerprint), None where it is not
+    known, and ``recipe`` a recipe's digest.
     """
 
     role: InputRole
@@ -84,7 +84,7 @@ class Lineage:
 class Relation:
     """Something that a parent or module was made from, or that depends on it.
 
-    ``role`` says what it is: parent, the role of an `Input`, train, dev, test, job, run; or
+    ``role`` is one of parent, the role of an `Input`, train, dev, test, job, run; or
     alias, module, sequence, alignment, recipe. What ``holds`` keeps a thing from being deleted.
     """
 

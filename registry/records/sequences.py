@@ -40,7 +40,7 @@ class SequenceRecord:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """What a pair scored behind the first ``position`` additions of a sequence (0: before any), in one view of it.
+    """The score of a pair after the first ``position`` additions of a sequence (0: before any), in one view.
 
     ``module`` is the one that was trained last, None at position 0; ``recipe`` the digest of what was run. ``carried``
     cells hold the score of an earlier position, whose logits were computed again and found equal.

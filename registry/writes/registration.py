@@ -1,4 +1,4 @@
-"""Writing what jobs leave behind: each function inside a transaction of its caller's, its blobs stored before."""
+"""Write the results of jobs. Each function runs inside its caller's transaction; blobs are stored before."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def list_all(
     elif parents:
         print_table(storage_table(parents, modules, created=True, annotations=annotations))
     else:
-        say("there is nothing yet; train a parent with 'continual-mt parent train'")
+        say("the registry is empty; train a parent with 'continual-mt parent train'")
 
 
 def _list_deleted(home: options.Home, as_json: bool) -> None:
@@ -86,7 +86,7 @@ def show(
 ) -> None:
     """Show everything about one parent or module.
 
-    What it stores, its corpora and their licences, its spec and run, its scores, and what was said of it.
+    What it stores, its corpora and their licences, its spec and run, its scores and its annotations.
     """
     from registry import Registry
 
@@ -120,7 +120,7 @@ def upgrade(home: options.Home = None, as_json: options.Json = False) -> None:
 
 
 def _scores_of(opened: Registry, record: ParentRecord | ModuleRecord) -> list[ScoreRecord]:
-    """Of a parent the scores of all that stands on it, of a module those of the recipes that use it."""
+    """Of a parent the scores of all that belongs to it, of a module those of the recipes that use it."""
     from registry import ModuleRecord
 
     if isinstance(record, ModuleRecord):

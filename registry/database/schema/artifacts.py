@@ -1,4 +1,4 @@
-"""What a job leaves behind, be it a parent or a module, is an *artifact*: it has pieces (names of blobs), a size and a
+"""A parent or a module is an *artifact*: it has pieces (names of blobs), a size and a
 lineage. ``parents`` and ``modules`` hold what only one of the two has, and share the artifact's key.
 """
 
@@ -31,7 +31,7 @@ class Blob(Base):
 class Artifact(Base):
     """What parents and modules share. ``job`` and ``attempt`` together are registered at most once.
 
-    What was ``deleted`` is out of sight and can be restored.
+    A ``deleted`` artifact is hidden and can be restored.
     """
 
     __tablename__ = "artifacts"
@@ -64,7 +64,7 @@ class Artifact(Base):
 class ArtifactInput(Base):
     """What an artifact was made from, in order: see `registry.records.lineage.Input`.
 
-    Modules are named and not referred to: their digest tells whether a name still means the same content.
+    Modules are stored by name, without a foreign key: the digest shows whether a name still means the same content.
     """
 
     __tablename__ = "artifact_inputs"

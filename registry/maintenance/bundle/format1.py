@@ -16,7 +16,7 @@ NEW_IN_SCORES = {"logits": True, "computed_on": True}
 
 
 def dumped(manifest: Manifest) -> bytes:
-    """The manifest as JSON: in format 1 wherever that says all, else in format 2."""
+    """The manifest as JSON: in format 1 if nothing is lost by it, else in format 2."""
     older = manifest.model_copy(
         update={
             "format": 1,

@@ -78,7 +78,7 @@ class Imported:
 
 
 def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | None:
-    """The first score of a recipe that nobody could have run: its parts are not those of its kind and pair."""
+    """Return the first score whose recipe's parts do not match its kind and pair; None if all match."""
     for score in manifest.scores:
         source, cross_attention, target = (
             None if name is None else contents.modules[name]
@@ -101,7 +101,7 @@ def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | Non
 
 
 def receive(session: Session, manifest: Manifest, contents: Contents, parent: str | None) -> Imported:
-    """Write what is not there yet; ``parent`` is the name for a parent that is new.
+    """Write what is missing; ``parent`` is the name for a new parent.
 
     Raises IncompatibleError for a parent's name that belongs to another one, and for a parent that is deleted here.
     """
@@ -254,7 +254,7 @@ class _Receiver:
         return used.module if known is None else name_of(known)
 
     def _alias(self, row: schema.Module, names: list[str]) -> None:
-        """Aliases come along unless they stand for another version here."""
+        """Import aliases unless they are set to another version here."""
         place = {"parent_id": row.parent_id, "source": row.source, "target": row.target}
         for name in dict.fromkeys(names):
             if self._session.scalar(select(schema.Alias.name).filter_by(**place, name=name)) is None:

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: parents, modules with their lineage, scores, and the size of every blob."""
+"""The manifest of a bundle: parents, modules with their lineage, scores, and the size of every blob."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("before the first or after the last year that there is") from error
+        raise ValueError("outside the range of years that can be represented") from error
 
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -39,7 +39,7 @@ _Entry = TypeVar("_Entry", "ParentEntry", "ModuleEntry")
 
 
 class Entry(BaseModel):
-    """Nothing is converted, and nothing may stand there that is not understood."""
+    """Values are not converted, and unknown keys are rejected."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -73,7 +73,7 @@ class InputEntry(Entry):
 class ArtifactEntry(Entry):
     """What parents and modules share. ``pieces`` and ``corpora`` (in their roles) name blobs and corpora by digest.
 
-    A parent without pieces has to be at the receiver's already. Format 1 has no ``inputs``, ``environment`` and
+    A parent without pieces must exist in the receiving registry. Format 1 has no ``inputs``, ``environment`` and
     ``replay``: see `registry.maintenance.bundle.format1`.
     """
 
@@ -175,13 +175,13 @@ def read_manifest(content: bytes) -> Manifest:
         _check(manifest)
     except CorruptionError:
         raise
-    except ContinualMTError as error:  # a name or pair that is none
+    except ContinualMTError as error:  # an invalid name or pair
         raise CorruptionError(str(error)) from error
     return manifest
 
 
 def _check(manifest: Manifest) -> None:
-    """Everything that is spoken of is there, once, and nothing else is."""
+    """Check that everything that is referred to is listed exactly once, and nothing else."""
     if manifest.format == 1:
         newer = [
             *(
@@ -190,7 +190,7 @@ def _check(manifest: Manifest) -> None:
             ),
             *(set(score.model_fields_set) & {"logits", "computed_on"} for score in manifest.scores),
         ]
-        _require(not any(newer), "it holds keys that format 1 has not")
+        _require(not any(newer), "it holds keys that format 1 does not have")
     parents = _by_name("parent", manifest.parents)
     modules = _by_name("module", manifest.modules)
     corpora = {corpus.digest for corpus in manifest.corpora}
@@ -217,7 +217,8 @@ def _check_artifact(artifact: ArtifactEntry, corpora: set[str]) -> None:
     for _, digest in artifact.corpora:
         _require(digest in corpora, f"a corpus of {artifact.name} is not in it")
     _require(
-        _is_finite([artifact.spec, artifact.environment]), f"the spec of {artifact.name} holds a number that is none"
+        _is_finite([artifact.spec, artifact.environment]),
+        f"the spec of {artifact.name} holds a number that is not finite",
     )
     for tag in artifact.tags:
         check_tag(tag)
@@ -241,7 +242,7 @@ def _by_name(kind: str, entries: list[_Entry]) -> dict[str, _Entry]:
 
 
 def _check_score(score: ScoreEntry, parents: dict[str, ParentEntry], modules: dict[str, ModuleEntry]) -> None:
-    """A score is of the recipe that it says."""
+    """Check that a score's recipe has the digest that it names."""
     _require(score.parent in parents, f"a score is of the parent {score.parent}, which is not in it")
     keys = []
     for name in (score.source, score.cross_attention, score.target):

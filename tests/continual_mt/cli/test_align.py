@@ -155,7 +155,7 @@ def test_a_language_on_both_sides_needs_a_side_where_the_other_is_as_well(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["fr", "es"], "there is no language 'fr'; there is: de, en, es, pt"),
+        (["fr", "es"], "unknown language 'fr'; expected one of: de, en, es, pt"),
         (["xx9", "es"], "no language has the tag 'xx9'; check its spelling"),
         (
             ["pt", "de"],
@@ -166,8 +166,8 @@ def test_a_language_on_both_sides_needs_a_side_where_the_other_is_as_well(
             "pt and es have no embeddings on the target side: pt is on the source side; es is on the source side",
         ),
         (["es", "es"], "es-es: a language is never paired with itself"),
-        (["pt-en:9", "es"], "there is no module 'pt-en:9'"),
-        (["pt", "es", "--parent", "other"], "there is no parent 'other'"),
+        (["pt-en:9", "es"], "unknown module 'pt-en:9'"),
+        (["pt", "es", "--parent", "other"], "unknown parent 'other'"),
         (["pt", "es", "--side", "left"], "see 'continual-mt align --help'"),
         (["pt", "es", "--map", "map.jpg"], "map.jpg: a map is a PNG; give it a name that ends in .png"),
         (["pt", "es", "--map", "no/map.png"], "no/map.png: there is no folder no; make it first"),

@@ -26,7 +26,7 @@ def test_what_cannot_be_translated_is_said(home: Path) -> None:
     sentences = Sentences(lambda: Registry.open(home))
     with pytest.raises(InputError, match=r"the text has 2,001 characters; the page translates up to 2,000"):
         sentences.translate("fr", "en", "base", "a" * (CHARACTERS + 1))
-    with pytest.raises(UnknownNameError, match="there is no pair 'en-fr'"):
+    with pytest.raises(UnknownNameError, match="unknown pair 'en-fr'"):
         sentences.translate("en", "fr", "base", "a")
     sentences.close()
 

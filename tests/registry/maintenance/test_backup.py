@@ -79,12 +79,12 @@ def test_a_backup_that_fails_leaves_the_one_before(
 
 
 def test_what_is_brought_back_has_to_be_there(folder: Path) -> None:
-    with pytest.raises(UnknownNameError, match=f"there is no registry in {folder}: it has no registry.db; name a "):
+    with pytest.raises(UnknownNameError, match=f"no registry in {folder}: registry.db not found; expected a "):
         open_folder(folder)
 
 
 def test_no_registry_is_taken_for_a_backup(rich: Registry, folder: Path, other: Registry) -> None:
-    with pytest.raises(IncompatibleError, match="holds a registry that is no backup; name another folder"):
+    with pytest.raises(IncompatibleError, match="holds a registry that is not a backup; choose another folder"):
         backup(rich, Path(other.name).parent)
     with pytest.raises(IncompatibleError, match="holds the registry's own blobs; a backup has to be in another folder"):
         backup(rich, Path(rich.blobs.place).parent)

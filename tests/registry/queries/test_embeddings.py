@@ -76,7 +76,7 @@ def test_a_language_on_both_sides(filled: Registry, parent: Parent, make_module:
 
 
 def test_names_that_stand_for_no_two_tables(filled: Registry, make_parent: MakeParent, lineage: Lineage) -> None:
-    with pytest.raises(UnknownNameError, match="there is no language 'pt'; there is: de, en, es, fr"):
+    with pytest.raises(UnknownNameError, match="unknown language 'pt'; expected one of: de, en, es, fr"):
         chosen(filled, "pt", "fr")
     with pytest.raises(UnknownNameError, match="on the same side: de is on the source side; es is on the target side"):
         chosen(filled, "de", "es")
@@ -85,7 +85,7 @@ def test_names_that_stand_for_no_two_tables(filled: Registry, make_parent: MakeP
     with pytest.raises(LanguageError, match="de-de: a language is never paired with itself"):
         chosen(filled, "de", "de-en:1")
     filled.register_parent("other", make_parent(seed=9), lineage=lineage)
-    with pytest.raises(UnknownNameError, match="there is no module 'other/de-en:1'"):
+    with pytest.raises(UnknownNameError, match="unknown module 'other/de-en:1'"):
         chosen(filled, "other/de-en:1", "fr")
 
 
