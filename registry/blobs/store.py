@@ -80,7 +80,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def quarantine(self, digest: str) -> str:
-        """Move a blob out of the way, beside the others, and say where it is now; nothing ever deletes it there.
+        """Move a blob into quarantine and return its new location; nothing deletes it there.
 
         Raises CorruptionError when it is missing.
         """

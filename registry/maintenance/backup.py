@@ -1,4 +1,4 @@
-"""A whole registry, copied: a backup that can be used as it is, and the way back, also to another kind of database."""
+"""Back up a whole registry, and load a backup, also into another kind of database."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def backup(registry: Registry, folder: Path, *, progress: Progress = lambda done
 
 
 def load_backup(registry: Registry, source: Registry, *, progress: Progress = lambda done: None) -> Copied:
-    """Copy all of ``source`` into a registry that is empty: a backup brought back, or records moved to PostgreSQL.
+    """Copy all of ``source`` into an empty registry: to restore a backup, or to move records to PostgreSQL.
 
     Raises IncompatibleError when the registry is not empty; nothing is changed then.
     """
@@ -132,7 +132,7 @@ def _copy_rows(reading: Session, writing: Session, table: Table) -> int:
 def _copy_blobs(reading: Session, source: BlobStore, target: BlobStore, progress: Progress) -> tuple[int, int, int]:
     """How many blobs there are, and how many of them, with how many bytes, were copied.
 
-    Those that the target has in full length are taken for what they are. Raises CorruptionError for one that is damaged
+    Blobs that the target has in full length are not copied again. Raises CorruptionError for one that is damaged
     or missing in the source.
     """
     blobs = reading.execute(select(schema.Blob.digest, schema.Blob.bytes).where(is_referenced())).all()

@@ -1,8 +1,8 @@
 """Garbage collection: remove blobs without a record, temporary files, and artifacts that were deleted long ago.
 
-A blob goes only in a writer's turn, in which no record refers to it; whoever registers looks, in a turn of its own,
-whether its blobs are still there, and stores them again when not. So nothing that is registered is ever lost,
-whatever the clocks say. The grace period is for those who have stored and not yet registered.
+A blob is removed only inside a write transaction, in which no record refers to it. Registering checks, inside its own
+transaction, that its blobs exist, and stores missing ones again. So nothing that is registered is ever lost, whatever
+the clocks show. The grace period is for blobs that are stored and not yet registered.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _forget(registry: Registry, grace: timedelta, for_good: bool) -> _Forgotten:
         for module in session.scalars(_deleted(schema.Module, grace)):
             aliases = [alias.name for alias in session.scalars(select(schema.Alias).filter_by(module_id=module.id))]
             if aliases:
-                kept.append(f"{name_of(module)}: the alias {', '.join(aliases)} stands for it")
+                kept.append(f"{name_of(module)}: the alias {', '.join(aliases)} is set to it")
             else:
                 modules.append(module)
         going = {module.id for module in modules}

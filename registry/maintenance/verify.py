@@ -57,7 +57,7 @@ def verify(
             problems.append(problem)
             sizes[read.listed.digest] = -1
         progress(len(sizes))
-    # Read after the blobs: what was registered in the meantime is looked up once more and not missed.
+    # Read after the blobs: blobs that were registered meanwhile are looked up in the store once more.
     with registry.database.read() as session:
         needed = referenced(session)
         problems += _missing(session, registry.blobs, needed - sizes.keys())
@@ -107,7 +107,7 @@ def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
         explanation = f"its {again.bytes:,} bytes have the digest {again.digest}"
         return Problem("damaged", digest, explanation, needed_by, aside)
 
-    # In a writer's turn, so that nobody refers to a blob while it is moved aside.
+    # In a write transaction, so that no record comes to refer to a blob while it is moved aside.
     return registry.database.write(look_again)
 
 

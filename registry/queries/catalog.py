@@ -1,4 +1,4 @@
-"""What the records say of what exists. Nothing here reads or writes bytes."""
+"""Queries over artifacts, corpora, scores, sequences and alignments."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Catalog:
     def alignments(self, parent: str | None = None) -> list[AlignmentRecord]:
         """All alignments that were kept, or those of one parent, by side, languages and lexicon.
 
-        Those of tables that were deleted are out of sight with them.
+        Alignments of deleted tables are left out.
         """
         query = select(schema.Alignment).where(schema.Alignment.parent_id.not_in(_DELETED))
         if parent is not None:

@@ -1,4 +1,4 @@
-"""Every recipe that can be run with what exists, and which one is taken for a pair."""
+"""Recipes that can be run, and the recipe of a pair."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleK
 
 
 def is_metric(column: ColumnElement[str] | InstrumentedAttribute[str], metric: str) -> ColumnElement[bool]:
-    """That a score is of this metric, which stands in the statement itself: databases use an index of one only so."""
+    """The condition that a score is of this metric, as a literal, since databases use a partial index only then."""
     return column == bindparam(None, metric, literal_execute=True)
 
 

@@ -96,7 +96,7 @@ class RecipeResolver:
     def through(self, recipe: Recipe, module: ModuleOutline | None) -> Recipe:
         """A recipe with the cross-attention of another module; None is the parent's.
 
-        The original or a supervised pair, which has a cross-attention of its own, then becomes a retention. Raises
+        The original or a supervised pair, which has its own cross-attention, then becomes a retention. Raises
         IncompatibleError for a module of another parent or without a cross-attention to lend.
         """
         if module is not None and module.parent != self.parent.name:
@@ -131,7 +131,7 @@ def supervised(parent: ParentOutline, key: ModuleKey, pair: Pair, side: SideName
 
 
 def has(module: ModuleOutline, group: Group) -> bool:
-    """Whether a module brings a group of its own, or leaves it to its parent."""
+    """Whether a module stores a group, or uses its parent's."""
     return group in trained_groups(module.scope, module.side)
 
 
@@ -140,7 +140,7 @@ def cross_attention_of(module: ModuleOutline) -> ModuleKey | None:
 
 
 def lent_cross_attention(module: ModuleOutline) -> ModuleKey:
-    """A module's cross-attention, for another pair. Raises IncompatibleError when there is none."""
+    """A module's cross-attention, for another pair. Raises IncompatibleError if it has none."""
     if module.scope == "scratch":
         raise IncompatibleError(
             f"{module.full_name} was trained from scratch: its cross-attention fits no pair but {module.pair}"

@@ -12,7 +12,7 @@ from registry.records.values import JSONObject, now
 
 SequenceMode = Literal["separate", "shared"]
 View = Literal["routed", "through", "shared"]
-"""How a sequence is looked at: every pair by its own recipe, or through the cross-attention that was trained last,
+"""How the pairs of a sequence are run: each by its own recipe, or through the cross-attention that was trained last,
 which in the mode ``shared`` is the only one."""
 
 

@@ -186,4 +186,4 @@ def _name(record: ParentRecord | ModuleRecord) -> str:
 
 
 def _say_version(name: str) -> int:
-    raise UnknownNameError(f"say which version of {name} is meant, such as {ModuleName.parse(name).pair}:1")
+    raise UnknownNameError(f"{name} has no version; expected one, such as {ModuleName.parse(name).pair}:1")

@@ -1,6 +1,6 @@
 """Write aliases, tags, notes and deletion. Each function runs inside its caller's transaction.
 
-Writers take turns (`Database.write`), so what was looked at is still so when it is changed.
+Writers take turns (`Database.write`), so what a function reads is unchanged when it writes.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _at(version: int | None) -> str:
 def _listed(held: Sequence[Relation]) -> str:
     """Describe what depends on an artifact, and how to remove the dependency."""
     lines = [
-        f"{relation.name} {'stands for it' if relation.role == 'alias' else relation.detail or 'needs it'}"
+        f"{relation.name} {'is set to it' if relation.role == 'alias' else relation.detail or 'needs it'}"
         for relation in held[:_LISTED]
     ]
     more = f" and {len(held) - _LISTED:,} more" if len(held) > _LISTED else ""

@@ -157,7 +157,7 @@ def set_cells(session: Session, sequence: str, position: int, cells: Sequence[Ce
 
 
 def add_alignment(session: Session, alignment: AlignmentRecord) -> schema.Alignment:
-    """The row of an alignment. The same tables and lexicon, looked up again, take the place of the time before."""
+    """The row of an alignment. The same tables and lexicon, measured again, replace the earlier result."""
     first, second = alignment.first, alignment.second
     owner = parent_row(session, first.parent)
     measured = {

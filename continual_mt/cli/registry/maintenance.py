@@ -43,8 +43,8 @@ def verify(
     """Read every blob again and check its digest, and that everything that records refer to exists.
 
     Damaged blobs are moved aside, into the folder 'quarantine' of the blobs; nothing is deleted. Exits with 1 when
-    something is damaged, missing or wrong, and says what needs it. What nothing refers to is listed, and no error. Jobs
-    may write meanwhile.
+    something is damaged, missing or wrong, and lists what needs it. Blobs without a record are listed, and are not
+    an error. Jobs may write meanwhile.
     """
     from registry import Registry
     from registry.maintenance.verify import verify

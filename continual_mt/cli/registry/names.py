@@ -113,7 +113,7 @@ def note(
 
 
 def delete(name: Name, who: Who = None, home: options.Home = None, as_json: options.Json = False) -> None:
-    """Put a parent or one version of a module out of sight; 'registry restore' brings it back.
+    """Hide a parent or one version of a module; 'registry restore' restores it.
 
     Refused while an alias is set to it or others depend on it. Its version number is never used again.
     """

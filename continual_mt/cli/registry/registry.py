@@ -86,7 +86,9 @@ def show(
 ) -> None:
     """Show everything about one parent or module.
 
-    What it stores, its corpora and their licences, its spec and run, its scores and its annotations.
+    What it stores, its corpora and their licences, its spec and run, its scores and its annotations. In '--json',
+    "lineage" holds what it was made from as typed fields: "inputs" (role, module, digest, recipe), "replay" (share of
+    batches from replayed pairs) and "environment" (versions and machine that trained it).
     """
     from registry import Registry
 
@@ -101,9 +103,9 @@ def show(
 
 @app.command(epilog=options.examples("continual-mt registry upgrade --home /data/home"))
 def upgrade(home: options.Home = None, as_json: options.Json = False) -> None:
-    """Bring the tables of a registry that an older version wrote to this version's.
+    """Upgrade the tables of a registry that an older version wrote.
 
-    Make a copy of the database first. A registry that is up to date stays as it is.
+    Make a copy of the database first. A registry that is up to date is unchanged.
     """
     from registry import Registry
     from registry.database.migration import revisions

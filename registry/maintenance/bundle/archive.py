@@ -135,7 +135,7 @@ class Bundle:
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
-    """Open a bundle. Raises UnknownNameError if it is missing, StorageError if unreadable, CorruptionError if invalid."""
+    """Open a bundle. Raises UnknownNameError if missing, StorageError if unreadable, CorruptionError if invalid."""
     if not path.is_file():
         raise UnknownNameError(f"there is no bundle {path}: {'it is not a file' if path.exists() else 'no such file'}")
     try:
@@ -182,7 +182,7 @@ def _checked(blobs: BlobStore, digest: str, size: int) -> Iterator[bytes]:
     if (actual.hexdigest(), length) != (digest, size):
         raise CorruptionError(
             f"blob {digest} in {blobs.place} is damaged: its {length:,} bytes have the digest {actual.hexdigest()}; "
-            "no bundle was written. `continual-mt registry verify` says what needs it"
+            "no bundle was written. `continual-mt registry verify` lists what needs it"
         )
 
 

@@ -55,7 +55,7 @@ def export(
     with_parent: bool = True,
     progress: Progress = lambda done: None,
 ) -> Exported:
-    """Write a bundle of what is named: a module with its parent, or a parent with all modules that stand on it.
+    """Write a bundle of the named artifacts: a module with its parent, or a parent with all its modules.
 
     Every score comes along whose modules do, with what was answered and the test set where they were kept. Without
     its parent a bundle is small, and can be imported only where the parent is. Raises UnknownNameError for a name,

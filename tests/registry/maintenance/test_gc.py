@@ -163,7 +163,8 @@ def test_blobs_of_two_registries_in_one_place_are_left_alone(rich: Registry, age
                 collect(other, for_good=for_good)
             assert str(caught.value) == (
                 f"the registry in {rich.name} has blobs in {place}, too, and those that only it needs would be "
-                f"removed; if that registry no longer exists, remove {place}/owners/{rich.storage.identity()} and try again"
+                "removed; if that registry no longer exists, remove "
+                f"{place}/owners/{rich.storage.identity()} and try again"
             )
         assert stored(rich) == needed
         with pytest.raises(IncompatibleError, match=rf"the registry in {tmp_path}/other.db has blobs in .*, too"):

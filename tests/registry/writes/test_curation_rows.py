@@ -140,7 +140,7 @@ def test_deletion_and_restoring(versions: Registry, make_module: MakeModule, lin
     with pytest.raises(UnknownNameError, match="unknown deleted parent or module 'base/de-en:9'"):
         versions.annotations.restore("de-en:9")
     for verb in (versions.annotations.delete, versions.annotations.restore):
-        with pytest.raises(UnknownNameError, match="say which version of de-en is meant, such as de-en:1"):
+        with pytest.raises(UnknownNameError, match="de-en has no version; expected one, such as de-en:1"):
             verb("de-en")
 
 
