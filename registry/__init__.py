@@ -9,7 +9,7 @@ from registry.records.annotations import AliasMove, AliasRecord, Annotations, De
 from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.corpora import CorpusRecord
 from registry.records.jobs import JobRecord
-from registry.records.lineage import Lineage, Relation, Relations
+from registry.records.lineage import Input, Lineage, Relation, Relations
 from registry.records.pairs import BestScore, PairEntry
 from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
@@ -28,6 +28,7 @@ __all__ = [
     "Deletion",
     "EmbeddingRecord",
     "Found",
+    "Input",
     "JobRecord",
     "Lineage",
     "ModuleRecord",

@@ -1,4 +1,4 @@
-"""The registry's public face: the catalog, with the bytes behind it, and the verbs that write."""
+"""The registry's public interface: reading and writing records, and loading weights."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class Registry:
     def open(cls, location: str | Path | None = None, *, create: bool = False, upgrade: bool = False) -> Registry:
         """Open the registry of a home folder or database URL; else of the variables; else of ``./continual-mt-home``.
 
-        Raises UnknownNameError when there is none, unless it is to be created, and RegistryError when a version with
-        other tables wrote it; older ones can be upgraded.
+        Raises UnknownNameError if it does not exist and ``create`` is False, and RegistryError if a version with
+        other tables wrote it; with ``upgrade``, older tables are upgraded.
         """
         place = Location.resolve(location)
         database = Database(place, create=create, upgrade=upgrade)
@@ -164,14 +164,16 @@ class Registry:
         modules: Sequence[str] = (),
         test: str | None = None,
     ) -> PairModel:
-        """The model of a pair, or of a recipe's digest: ``assemble("de", "es")``, ``assemble("3f5a0c…")``.
+        """Assemble the model of a pair, or of a recipe's digest: ``assemble("de", "es")``, ``assemble("3f5a0c…")``.
 
-        For a pair, ``recipe`` is the kind, and the rest as in `RecipeCatalog.recipe`. The digest of what is given back,
-        ``.recipe.digest``, gives the same model at any later time. Models share the weights that they have in common.
+        For a pair, ``recipe`` is the kind, and the rest as in `RecipeCatalog.recipe`. The result's ``.recipe.digest``
+        gives the same model at any later time. Models share the weights that they have in common.
         """
         if target is None:
             if parent or recipe or xattn or modules or test:
-                raise IncompatibleError("a recipe's digest says all; leave out parent, recipe, xattn, modules and test")
+                raise IncompatibleError(
+                    "a recipe's digest identifies the model; leave out parent, recipe, xattn, modules and test"
+                )
             return self.run(self.recipe_catalog.recipe_of(source))
         chosen = self.recipe_catalog.recipe(
             source, target, parent=parent, kind=recipe, xattn=xattn, modules=modules, test=test
@@ -180,14 +182,14 @@ class Registry:
         return self.run(chosen)
 
     def run(self, recipe: Recipe) -> PairModel:
-        """The model of a recipe."""
+        """Assemble the model of a recipe."""
         from continual_mt.inference.assembly import assemble
 
         modules = {key.name: self.load_module(key.name) for key in recipe.modules}
         return assemble(recipe, self.load_parent(recipe.parent), modules)
 
     def load_parent(self, name: str | None = None) -> Parent:
-        """A parent with its weights; loaded once, then shared. Raises CorruptionError for damaged pieces."""
+        """Load a parent with its weights, once; later calls share it. Raises CorruptionError for damaged pieces."""
         from continual_mt.artifacts.parent import Parent
 
         record = self.parent(name)
@@ -196,13 +198,13 @@ class Registry:
             if parent.fingerprint != record.fingerprint:
                 raise CorruptionError(
                     f"the pieces of the parent {record.name} have the fingerprint {parent.fingerprint}, but "
-                    f"{record.fingerprint} was registered; the database of {self.name} was changed from outside"
+                    f"{record.fingerprint} was registered; the database of {self.name} was modified by another program"
                 )
             self._parents[record.fingerprint] = parent
         return self._parents[record.fingerprint]
 
     def load_module(self, name: str) -> Module:
-        """A module with its weights; loaded once, then shared.
+        """Load a module with its weights, once; later calls share it.
 
         Raises CorruptionError for damaged pieces, IncompatibleError when its parent is another than it was trained on.
         """
@@ -210,7 +212,7 @@ class Registry:
 
         record = self.module(name)
         parent = self.load_parent(record.parent)
-        # Not by name: what was forgotten for good, and the parent with it, may have left its name to another.
+        # Not by name: after a parent was removed for good, another one may have its name.
         content = parent.fingerprint, record.digest
         if content not in self._modules:
             module = Module.from_pieces(self.blobs.get_all(record.pieces))
@@ -219,7 +221,7 @@ class Registry:
         return self._modules[content]
 
     def load_embedding(self, record: EmbeddingRecord) -> EmbeddingTable:
-        """An embedding table, without the rest of its parent or module. Raises CorruptionError for damaged pieces."""
+        """Load only the embedding table of a parent or module. Raises CorruptionError for damaged pieces."""
         from continual_mt.evaluation.alignment import EmbeddingTable
 
         owner = self.parent(record.parent) if record.module is None else self.module(record.module)
@@ -228,7 +230,7 @@ class Registry:
         return EmbeddingTable.from_pieces(record.side, record.language, pieces)
 
     def register_parent(self, name: str, parent: Parent, *, lineage: Lineage) -> ParentRecord:
-        """Store a parent under a new name. The same content, or the same attempt of a job, gives the record there is.
+        """Store a parent under a new name. The same content, or the same attempt of a job, returns the existing record.
 
         Raises SpecError for a name that is not allowed, IncompatibleError when the name belongs to another parent or
         the parent has another name.
@@ -240,7 +242,7 @@ class Registry:
         )
 
     def register_module(self, parent: str, module: Module, *, lineage: Lineage) -> ModuleRecord:
-        """Store a module as the next version of its pair. The same attempt of a job gives the record there is.
+        """Store a module as the next version of its pair. The same attempt of a job returns the existing record.
 
         Raises IncompatibleError when the module was trained on another parent or shares no side with this one.
         """
@@ -251,7 +253,7 @@ class Registry:
         )
 
     def register_corpus(self, corpus: CorpusRecord) -> CorpusRecord:
-        """Note a corpus; the record there is, if its digest is known."""
+        """Register a corpus. Returns the existing record if its digest is known."""
 
         def change(session: Session) -> CorpusRecord:
             registration.check_noted(session, [corpus.sources, corpus.references])
@@ -260,7 +262,7 @@ class Registry:
         return self.database.write(change)
 
     def register_scores(self, scores: Sequence[ScoreRecord]) -> list[ScoreRecord]:
-        """Note scores, all of them or none. A measurement that was made before gets the new value."""
+        """Register scores, all of them or none. A repeated measurement replaces the earlier value."""
 
         def change(session: Session) -> list[ScoreRecord]:
             registration.check_noted(session, [score.hypotheses for score in scores])
@@ -269,17 +271,17 @@ class Registry:
         return self.database.write(change)
 
     def register_sequence(self, sequence: SequenceRecord) -> SequenceRecord:
-        """Note that a sequence was begun; the record there is, if its digest is known."""
+        """Register a sequence. Returns the existing record if its digest is known."""
         return self.database.write(lambda session: sequence_record(scoring.add_sequence(session, sequence)))
 
     def register_cells(self, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
-        """Note what was scored at a position of a sequence, in the place of what was noted there before."""
+        """Replace the cells of a position of a sequence."""
         self.database.write(lambda session: scoring.set_cells(session, sequence, position, cells))
 
     def register_alignment(
         self, first: EmbeddingRecord, second: EmbeddingRecord, lexicon: Lexicon, results: Sequence[Precision]
     ) -> AlignmentRecord:
-        """Keep how well two tables align, in the place of what the same tables and lexicon gave before."""
+        """Register how well two tables align. Replaces an earlier result of the same tables and lexicon."""
         entries = lexicon.lines()
         found = AlignmentRecord(
             first, second, Path(lexicon.path).name, self.texts.store(entries), len(entries), tuple(results)
@@ -287,7 +289,7 @@ class Registry:
         return self.database.write(lambda session: alignment_record(scoring.add_alignment(session, found)))
 
     def _remember(self, recipe: Recipe) -> None:
-        """Note what a recipe's digest stands for. What cannot be written to can still be read: then it is only said."""
+        """Store the recipe by its digest. A registry that cannot be written to only logs a warning."""
         with self.database.read() as session:
             if session.get(schema.Recipe, recipe.digest) is not None:
                 return

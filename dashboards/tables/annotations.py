@@ -8,6 +8,7 @@ from datetime import datetime
 from dashboards.tables.artifacts import corpora_table, size, what_is
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import AliasMove, Annotations, Found, ModuleRecord, NoteRecord, Relation, Relations
+from registry.records.lineage import INPUT_WORDS
 
 RECIPES_SHOWN = 10
 
@@ -30,10 +31,10 @@ def module_tables(module: ModuleRecord, annotations: Annotations, relations: Rel
 
     Empty tables are left out.
     """
-    trained_with = [relation for relation in relations.made_from if relation.role in ("start", "replayed")]
+    with_others = [relation for relation in relations.made_from if relation.role in INPUT_WORDS]
     tables = [
         ("corpora", corpora_table(module.lineage)),
-        ("modules used in training", origins_table(trained_with)),
+        ("modules used in training", origins_table(with_others)),
         ("dependents", dependents_table(relations, RECIPES_SHOWN)),
         ("alias history", moves_table(annotations.moves)),
     ]

@@ -49,7 +49,7 @@ def additions_table(summary: Summary) -> Table:
 
 
 def _scope(module: ModuleRecord) -> str:
-    replay = module.lineage.spec.get("replay")
+    replay = module.lineage.replay
     return f"{module.scope}, replay {replay}" if replay else module.scope
 
 

@@ -204,8 +204,7 @@ def _tokenizers(content: Parent | Module) -> dict[str, Tokenizer]:
 def _surroundings(record: Registered, job: ResolvedJob, trained: TrainedArtifact) -> list[EnvironmentDifference]:
     """Everything in the environment, equal or not: people judge what a difference means."""
     lineage = record.lineage
-    environment = lineage.spec.get("environment")
-    before: Mapping[str, JSON] = environment if isinstance(environment, dict) else {}
+    before: Mapping[str, JSON] = lineage.environment or {}
     # The job's digest changes with the identity version, which is increased when training gives other results.
     rows = [
         EnvironmentDifference("code version", lineage.code_version, code_version()),

@@ -18,9 +18,6 @@ from ray_jobs.tracking.lineage import Registered, name_of
 from registry import CorpusRecord, ModuleRecord, ParentRecord, Registry
 from registry.corpora import ResolvedCorpus, read_corpus
 
-# The keys of a recorded spec that a spec file does not have.
-BESIDE = ("environment", "start", "replay", "replayed")
-
 
 def recall(
     registry: Registry,
@@ -50,12 +47,10 @@ def recall(
 
 
 def _spec(record: Registered, resources: Mapping[str, object]) -> ParentSpec | AdditionSpec:
-    values = {key: value for key, value in record.lineage.spec.items() if key not in BESIDE}
-    environment = record.lineage.spec.get("environment")
-    threads = environment.get("threads") if isinstance(environment, dict) else None
+    threads = (record.lineage.environment or {}).get("threads")
     known = {} if threads is None else {"resources": {"cpus": threads}}
     # The registry keeps the texts of test sets, so their files are not needed.
-    values = merge(merge(values, known), {"resources": dict(resources), "tests": []})
+    values = merge(merge(record.lineage.spec, known), {"resources": dict(resources), "tests": []})
     origin = f"the spec on record of {name_of(record)}"
     if isinstance(record, ParentRecord):
         return validate(ParentSpec, values, origin=origin, base=None)
@@ -71,7 +66,7 @@ class _Search:
 
     def job(self, record: Registered, spec: ParentSpec | AdditionSpec) -> ResolvedJob | None:
         """None if a text cannot be read or is not recorded."""
-        pair, beside = Pair.parse(spec.pair), record.lineage.spec
+        pair, lineage = Pair.parse(spec.pair), record.lineage
         parent = None if isinstance(record, ParentRecord) else self._registry.parent(record.parent)
         trained_on = self._on_record(record, "train")
         chosen_on = self._on_record(record, "dev")
@@ -80,13 +75,11 @@ class _Search:
             return None
         train = self._text("training text", spec.train, pair, trained_on[0])
         dev = self._text("development text", spec.dev, pair, chosen_on[0])
-        names = beside.get("replayed")
-        names = names if isinstance(names, list) else []
-        replayed = [self._replayed(str(name), text) for name, text in zip(names, trained_on[1:], strict=True)]
-        start = self._module(str(beside["start"]), "it went on with") if "start" in beside else None
+        earlier = lineage.named("replayed")
+        replayed = [self._replayed(str(one.module), text) for one, text in zip(earlier, trained_on[1:], strict=True)]
+        start = next((self._module(str(one.module), "it went on with") for one in lineage.named("start")), None)
         if self.problems or train is None or dev is None:
             return None
-        share = beside.get("replay")
         return ResolvedJob(
             spec.model_copy(update={"train": train.spec, "dev": dev.spec}),
             pair,
@@ -96,7 +89,7 @@ class _Search:
             dev,
             (),
             start=start,
-            replay=float(share) if isinstance(share, int | float) else 0.0,
+            replay=lineage.replay or 0.0,
             replayed=tuple(pair for pair in replayed if pair is not None),
         )
 

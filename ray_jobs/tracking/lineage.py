@@ -12,7 +12,7 @@ from typing import cast
 
 from continual_mt.training.environment import Environment
 from ray_jobs.planning.resolve import ResolvedJob
-from registry import CorpusRecord, JobRecord, Lineage, ModuleRecord, ParentRecord
+from registry import CorpusRecord, Input, JobRecord, Lineage, ModuleRecord, ParentRecord
 from registry.records.values import JSONObject
 
 Registered = ParentRecord | ModuleRecord
@@ -33,16 +33,14 @@ def lineage(
 ) -> Lineage:
     """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
 
-    Replayed texts are training texts too; they follow the job's own. The recorded spec has additional keys that no
-    spec file has; ``recall`` removes them.
+    Replayed texts are training texts too; they follow the job's own.
     """
-    spec = cast(JSONObject, job.spec.model_dump(mode="json"))
-    spec["environment"] = {**environment}
-    if job.start:
-        spec["start"] = job.start.full_name
-    if job.replayed:
-        spec["replay"] = job.replay
-        spec["replayed"] = [pair.module.full_name if pair.module else job.experiment for pair in job.replayed]
+    inputs = [Input("start", job.start.full_name, job.start.digest)] if job.start else []
+    for pair in job.replayed:
+        if pair.module:
+            inputs.append(Input("replayed", pair.module.full_name, pair.module.digest))
+        else:
+            inputs.append(Input("replayed", job.experiment, job.parent.fingerprint if job.parent else None))
     texts = [job.train, *(pair.train for pair in job.replayed)]
     return Lineage(
         corpora=(
@@ -50,11 +48,14 @@ def lineage(
             ("dev", job.dev.record),
             *(("test", test) for test in tests),
         ),
-        spec=spec,
+        spec=cast(JSONObject, job.spec.model_dump(mode="json")),
         code_version=code_version(),
         job=job.digest,
         attempt=held.attempt,
         run=run,
+        inputs=tuple(inputs),
+        environment={**environment},
+        replay=job.replay if job.replayed else None,
     )
 
 

@@ -45,7 +45,7 @@ def recipe_of(recipes: RecipeCatalog, pair: Pair, word: str, *, parent: str | No
         ModuleName.parse(word)
     except (LanguageError, UnknownNameError):
         raise UnknownNameError(
-            f"there is no recipe {word[:80]!r}; write {', '.join(PREFERENCE)}, retention:MODULE, or a module such as "
+            f"unknown recipe {word[:80]!r}; write {', '.join(PREFERENCE)}, retention:MODULE, or a module such as "
             f"{pair}:1 for the supervised recipe of just this version"
         ) from None
     module = recipes.catalog.module(word, parent=parent)

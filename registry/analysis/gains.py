@@ -66,7 +66,7 @@ def _scratched(catalog: Catalog, module: ModuleRecord) -> list[ModuleRecord]:
 
 
 def _text(module: ModuleRecord) -> str | None:
-    """The digest of its own training text, which stands before those that were replayed."""
+    """The digest of its own training text, which is listed before replayed texts."""
     return next((corpus.digest for role, corpus in module.lineage.corpora if role == "train"), None)
 
 
@@ -126,7 +126,7 @@ def _first(catalog: Catalog, history: History, module: ModuleRecord) -> History 
 def _alike(module: ModuleRecord, other: ModuleRecord | None) -> bool:
     if other is None:
         return False
-    settings = [[one.lineage.spec.get(key) for key in ("training", "replay")] for one in (module, other)]
+    settings = [(one.lineage.spec.get("training"), one.lineage.replay) for one in (module, other)]
     return module.scope == other.scope and _text(module) == _text(other) and settings[0] == settings[1]
 
 

@@ -1,4 +1,4 @@
-"""What was recorded along a sequence, as matrices of score × position."""
+"""The scores along a sequence as matrices of score × position."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class History:
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The views that something was scored in; a view that only holds the baseline of another one is none."""
+        """The views that something was scored in; a view that holds only the baseline of another view is left out."""
         seen = {cell.view for cell in self.cells if cell.position > 0} or {cell.view for cell in self.cells}
         return tuple(view for view in VIEWS if view in seen)
 
@@ -83,13 +83,14 @@ class History:
         """Scores in one view: the original pair, those that were trained in their order, and zero-shot ones by name.
 
         At the position where a pair was trained its own cross-attention is the one that was trained last, and at
-        position 0 the parent's is: there all views are one, and what only ``routed`` has stands for the others. Pairs
-        that were scored in another metric only have an empty column. Raises UnknownNameError while nothing was scored.
+        position 0 the parent's is: all views are the same there, and cells that only ``routed`` has count for the
+        others. Pairs that were scored in another metric only have an empty column. Raises UnknownNameError while
+        nothing was scored.
         """
         if self.last is None:
             raise UnknownNameError(f"nothing was scored along the sequence {self.sequence.name} yet")
         cells = [cell for cell in self.cells if cell.view == view or self._in_all_views(cell)]
-        # What the view has of its own comes last, and so takes the place of what it shares.
+        # The view's own cells come last and replace shared ones.
         cells.sort(key=lambda cell: cell.view == view)
         values = {(cell.position, cell.pair): cell.value for cell in cells if cell.metric == metric}
         found = {cell.pair for cell in cells}
@@ -102,12 +103,12 @@ class History:
         return [(view, self.matrix(view, metric)) for metric in METRICS for view in self.views]
 
     def _in_all_views(self, cell: CellRecord) -> bool:
-        """Whether a cell stands for the same recipe in every view."""
+        """Whether a cell's recipe is the same in every view."""
         return cell.view == "routed" and self.trained.get(cell.pair) == cell.position
 
 
 def find_sequence(catalog: Catalog, name: str, *, parent: str | None = None) -> SequenceRecord:
-    """The newest sequence of a name. Raises UnknownNameError listing those there are."""
+    """Return the newest sequence of a name. Raises UnknownNameError, listing the known ones."""
     sequences = catalog.sequences(parent)
     for sequence in reversed(sequences):
         if sequence.name == name:

@@ -1,4 +1,4 @@
-"""From what a user or the database says of a place for blobs to the store there."""
+"""Open the blob store at a location that a user or the database names."""
 
 from __future__ import annotations
 
@@ -42,14 +42,12 @@ def blobs_place(text: str) -> str:
 
 def _check(url: str) -> None:
     if "?" in url:
-        raise ValueError(
-            "a URL of blobs has no query (what stands behind '?'); options belong in fsspec's configuration"
-        )
+        raise ValueError("a URL of blobs has no query (the part after '?'); options belong in fsspec's configuration")
     if not url.partition("://")[2].strip("/"):
         raise ValueError(f"{url} names no bucket or folder; write a URL such as s3://BUCKET/FOLDER")
     protocols = [link.partition("://")[0] for link in url.split("::")]
     if "memory" in protocols:
-        raise ValueError("blobs in memory would be gone at exit, while the records stay; name a folder or another URL")
+        raise ValueError("blobs in memory would be lost at exit, while the records stay; name a folder or another URL")
     if unknown := [protocol for protocol in protocols if protocol not in known_implementations]:
         raise ValueError(f"fsspec knows no {unknown[0]}://; write a folder, or a URL such as s3://BUCKET/FOLDER")
 

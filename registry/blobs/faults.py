@@ -1,4 +1,4 @@
-"""What a driver of fsspec raises, said so that it names the place and the way out, and no credentials."""
+"""Translate errors of fsspec's drivers into messages with the location and a fix, without credentials."""
 
 from __future__ import annotations
 

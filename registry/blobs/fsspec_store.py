@@ -192,7 +192,7 @@ def _is_object_store(files: Any) -> bool:
 
 
 def _is_fresh(files: Any, path: str, size: int) -> bool:
-    """Whether a blob is there in full length and was written so lately that nobody takes it for left over."""
+    """Whether a blob exists in full length and was written too recently to be collected as left over."""
     try:
         entry = files.info(path)
     except FileNotFoundError:

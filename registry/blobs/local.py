@@ -161,7 +161,7 @@ def _unlink(path: Path) -> None:
 
 
 def _is_renewed(path: Path, size: int) -> bool:
-    """Whether a blob is there in full length; if so it counts as written now, so that nobody takes it for left over.
+    """Whether a blob exists in full length; if so its time is updated, so that it is not collected as left over.
 
     What another user wrote cannot be renewed, only written again.
     """

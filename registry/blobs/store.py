@@ -56,7 +56,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def put(self, content: bytes) -> str:
-        """Store bytes and return their digest. What is there already, in full length, only counts as written now."""
+        """Store bytes and return their digest. An existing blob of full length only gets a new time."""
 
     @abstractmethod
     def get(self, digest: str) -> bytes:
@@ -76,11 +76,11 @@ class BlobStore(ABC):
 
     @abstractmethod
     def remove(self, digest: str) -> None:
-        """Delete a blob; it may be gone already."""
+        """Delete a blob if it exists."""
 
     @abstractmethod
     def quarantine(self, digest: str) -> str:
-        """Move a blob out of the way, beside the others, and say where it is now; nothing ever deletes it there.
+        """Move a blob into quarantine and return its new location; nothing deletes it there.
 
         Raises CorruptionError when it is missing.
         """
@@ -91,7 +91,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def claimants(self) -> Mapping[str, str]:
-        """The registries whose blobs are here: a name for each one's identity, which `own` was told."""
+        """The registries whose blobs are here: the name that each passed to `claim`, by identity."""
 
     @abstractmethod
     def claim(self, identity: str, name: str) -> None:
@@ -103,7 +103,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def remove_leftover(self, leftover: Leftover) -> None:
-        """Delete a temporary file; it may be gone already."""
+        """Delete a temporary file if it exists."""
 
     def has(self, digest: str) -> bool:
         """Whether there is a blob, whole or not."""

@@ -1,4 +1,4 @@
-"""What every table of the registry is made of: its names, its types, and moments in UTC."""
+"""The base of every table: naming of constraints, column types, and moments in UTC."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from continual_mt.languages import SideName
 from continual_mt.model.architecture import Scope
 from registry.records.corpora import Role
 from registry.records.jobs import JobState
+from registry.records.lineage import InputRole
 from registry.records.sequences import SequenceMode, View
 from registry.records.values import JSONObject
 
@@ -23,7 +24,7 @@ DIGEST_LENGTH = 64
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """Moments in UTC. SQLite keeps no time zone, so it is taken off on the way in and put back on the way out."""
+    """Moments in UTC. SQLite stores no time zone, so it is removed when written and added when read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -34,12 +35,12 @@ class UTCDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        # A server's own UTC is taken for ours, which is sooner done than a conversion.
+        # A server's UTC needs no conversion, which would take longer.
         return value.astimezone(UTC) if value.utcoffset() else value.replace(tzinfo=UTC)
 
 
 class PlainText(TypeDecorator[str]):
-    """Text that every database can keep. Raises InputError for NUL, and for what is no Unicode."""
+    """Text that every database can store. Raises InputError for NUL and for invalid Unicode."""
 
     impl = Text
     cache_ok = True
@@ -70,6 +71,7 @@ class Base(DeclarativeBase):
         RecipeKind: Text(),
         JobState: Text(),
         Role: Text(),
+        InputRole: Text(),
         SequenceMode: Text(),
         View: Text(),
         list[str]: JSON(),

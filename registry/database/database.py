@@ -36,16 +36,16 @@ _BACKENDS: Mapping[str, _Backend] = {"sqlite": sqlite, "postgresql+psycopg": pos
 
 
 class Database:
-    """Records behind a URL. Opening checks that there is a registry of this version's schema.
+    """The database of a registry. Opening checks that its schema is this version's.
 
     All methods raise RegistryError when the database cannot be used and StorageError when it cannot be written to;
-    nothing is changed then. A server that goes away after that, say to be restarted, is waited for.
+    nothing is changed then. If a server is restarted after opening, calls wait for it.
     """
 
     def __init__(self, location: Location, *, create: bool = False, upgrade: bool = False) -> None:
         """With ``create``, makes what is missing; otherwise a missing registry is an UnknownNameError.
 
-        With ``upgrade``, brings an older schema to this version's; ``upgraded_from`` then says which it was.
+        With ``upgrade``, upgrades an older schema to this version's; ``upgraded_from`` then holds the older revision.
         """
         self.name = location.name
         self.upgraded_from: str | None = None
@@ -122,7 +122,7 @@ class Database:
         self._reader.dispose()
 
     def _was_committed(self, transaction: int) -> bool:
-        """What became of a transaction, as the server says when it is back."""
+        """Ask the server, once it is reachable again, whether a transaction was committed."""
         try:
             with self._connected(self._writer) as connection, connection.begin():
                 return postgresql.was_committed(connection, transaction)

@@ -1,4 +1,4 @@
-"""From what a user says (a home folder, a database URL, a variable, nothing) to a database and a place for blobs."""
+"""Resolve a home folder, a database URL, environment variables or defaults to a database and a location of blobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from registry.blobs import blobs_place
 
 _SQLITE = "sqlite:///"
 BACKUP_SETTING = "backup"
-"""The setting by which a backup is known; it says what the backup held when it was made."""
+"""The setting that marks a backup; its value describes what the backup held when it was made."""
 _SHORTEST_SECRET = 4
 
 
@@ -36,7 +36,7 @@ class Location:
     def resolve(cls, location: str | Path | None = None) -> Location:
         """A home folder or a database URL; else the variables; else ``./continual-mt-home``. Creates nothing.
 
-        Raises RegistryError for a database URL that is none, SpecError for a place where blobs cannot be.
+        Raises RegistryError for an invalid database URL, SpecError for an invalid location of blobs.
         """
         if isinstance(location, str) and "://" in location:
             database = parse_url(location)
@@ -54,7 +54,7 @@ class Location:
         return shown.render_as_string(hide_password=True) if file is None else str(file)
 
     def without_secrets(self, text: str) -> str:
-        """A driver's words without the password, and without what the URL's query says."""
+        """Return a driver's message without the password and without the values of the URL's query."""
         query = (
             part for value in self.database.query.values() for part in ([value] if isinstance(value, str) else value)
         )
@@ -76,14 +76,14 @@ class Location:
         return self.blobs
 
     def blobs_from(self, setting: str) -> str:
-        """The reverse of `blobs_setting`. Raises RegistryError when the variable says something else."""
+        """The reverse of `blobs_setting`. Raises RegistryError if the variable names another location."""
         folder = None if "://" in setting else self.folder
         place = blobs_place(setting if folder is None else str(folder / setting))
         variable = os.environ.get(BLOBS_VARIABLE)
         if variable and blobs_place(variable) != place:
             raise RegistryError(
                 f"the registry in {self.name} keeps its blobs in {place}, but {BLOBS_VARIABLE} says {variable}; "
-                "unset the variable, use another registry, or remove this one and begin anew if it is still empty"
+                "unset the variable, use another registry, or remove this one and create it again if it is still empty"
             )
         return place
 
@@ -108,7 +108,7 @@ def parse_url(text: str) -> URL:
         return url
     if not url.database or url.database == ":memory:":
         raise RegistryError(
-            "this SQLite URL names no file, so the records would be gone at exit; write sqlite:////absolute/path"
+            "this SQLite URL names no file, so the records would be lost at exit; write sqlite:////absolute/path"
         )
     return url.set(database=str(Path(url.database).absolute()))
 
@@ -132,7 +132,7 @@ def _home_database(home: Home) -> URL:
 
 
 def _is_backup(file: Path) -> bool:
-    """Asked without the registry, which is another one; what cannot be read is none."""
+    """Read the file directly, since the open registry is another one; an unreadable file is not a backup."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
             query = "SELECT 1 FROM settings WHERE key = ?"

@@ -33,13 +33,13 @@ def revisions() -> tuple[str, ...]:
 
 
 def revision(connection: Connection) -> str | None:
-    """The revision of a database; None when there is no registry in it."""
+    """Return the revision of a database; None if it holds no registry."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
 
 
 def problem(revision: str, known: Sequence[str]) -> str | None:
-    """What is wrong with a registry of this revision, as the end of a sentence; None when it is the last one known."""
+    """Describe why a registry of this revision cannot be used, as the end of a sentence; None if it can."""
     newest = known[-1]
     if revision == newest:
         return None

@@ -27,11 +27,11 @@ from continual_mt.errors import FailureError, RegistryError, StorageError
 SCHEMA = "continual_mt"
 BUSY_SECONDS = 30
 IDLE_SECONDS = 60
-# Any number will do that no other program takes for a lock of its own in the same database.
+# Any number works that no other program uses for an advisory lock in the same database.
 _TURN = int.from_bytes(b"cont-mt")
 TRANSACTION = "transaction"
 
-# What a URL does not say otherwise. A server that is gone without a word is noticed within a minute.
+# Defaults that a URL may override. A server that stops answering is noticed within a minute.
 _CONNECTING = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 # Administrator's or crash shutdown, not yet started, deadlock with another program, a standby's own conflicts.
@@ -65,7 +65,7 @@ def engines(url: URL) -> tuple[Engine, Engine]:
 
 
 def prepare(writer: Engine) -> None:
-    """Make the schema. The right to make one is not asked for where it is there already."""
+    """Create the schema unless it exists, so that the right to create one is needed only once."""
     with writer.begin() as connection:
         if connection.scalar(text("SELECT to_regnamespace(:name) IS NULL"), {"name": SCHEMA}):
             connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
@@ -86,7 +86,7 @@ def was_committed(connection: Connection, transaction: int) -> bool:
 
 
 def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
-    """What an error means to the user; None when there is nothing more to say than the reason."""
+    """Translate a driver's error; None if the driver's reason is all there is to report."""
     code = getattr(error.orig, "sqlstate", None) or ""
     if code in (_READ_ONLY, _NOT_ALLOWED) or (code.startswith(_RESOURCES) and code != _TOO_MANY):
         return StorageError(

@@ -10,7 +10,7 @@ from registry.records.annotations import AliasMove, AliasRecord
 from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.corpora import CorpusRecord
 from registry.records.jobs import JobRecord
-from registry.records.lineage import Lineage
+from registry.records.lineage import Input, Lineage
 from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 
@@ -77,6 +77,8 @@ def score_record(row: schema.Score, parent: str) -> ScoreRecord:
         sentences=row.sentences,
         beam=row.beam,
         hypotheses=row.hypotheses,
+        logits=row.logits,
+        computed_on=row.computed_on,
         created=row.created,
     )
 
@@ -106,6 +108,7 @@ def cell_record(row: schema.Cell) -> CellRecord:
         metric=row.metric,
         value=row.value,
         beam=row.beam,
+        carried=row.carried,
     )
 
 
@@ -166,4 +169,7 @@ def _lineage(row: schema.Artifact) -> Lineage:
         job=row.job,
         attempt=row.attempt,
         run=row.run,
+        inputs=tuple(Input(one.role, one.module, one.digest, one.recipe) for one in row.inputs),
+        environment=row.environment,
+        replay=row.replay,
     )

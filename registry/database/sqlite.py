@@ -51,7 +51,7 @@ def passes(error: DBAPIError) -> bool:
 
 
 def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
-    """What an error means to the user; None when there is nothing more to say than the reason."""
+    """Translate a driver's error; None if the driver's reason is all there is to report."""
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     if code in _FULL_OR_READ_ONLY:
         return StorageError(
@@ -95,7 +95,7 @@ def _file(path: str) -> tuple[str, int, int] | None:
 def _begin(connection: Connection) -> None:
     path = connection.info[_FILE][0]
     if _file(path) != connection.info[_FILE]:
-        # What is written to the one that is open would be lost without a word.
+        # Changes written to the open file would be lost silently.
         raise RegistryError(
             f"the database {path} was removed or replaced while it was in use; nothing was changed, run it again"
         )

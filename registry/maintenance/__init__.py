@@ -1,1 +1,1 @@
-"""Looking after a registry: verifying, collecting what nobody needs, backups, and bundles that move modules."""
+"""Maintenance of a registry: verification, garbage collection, backups, and bundles that move modules."""

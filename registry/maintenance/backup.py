@@ -1,4 +1,4 @@
-"""A whole registry, copied: a backup that can be used as it is, and the way back, also to another kind of database."""
+"""Back up a whole registry, and load a backup, also into another kind of database."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def backup(registry: Registry, folder: Path, *, progress: Progress = lambda done
         return _copy(registry, target, prepare, finish, progress)
 
 
-def fill(registry: Registry, source: Registry, *, progress: Progress = lambda done: None) -> Copied:
-    """Copy all of ``source`` into a registry that is empty: a backup brought back, or records moved to PostgreSQL.
+def load_backup(registry: Registry, source: Registry, *, progress: Progress = lambda done: None) -> Copied:
+    """Copy all of ``source`` into an empty registry: to restore a backup, or to move records to PostgreSQL.
 
     Raises IncompatibleError when the registry is not empty; nothing is changed then.
     """
@@ -64,11 +64,11 @@ def fill(registry: Registry, source: Registry, *, progress: Progress = lambda do
 def open_folder(folder: Path, *, create: bool = False) -> Registry:
     """The registry whose records are in a folder's ``registry.db``; a new one has its blobs beside them.
 
-    Raises UnknownNameError when there is none, unless it is to be created.
+    Raises UnknownNameError if it does not exist and ``create`` is False.
     """
     folder = folder.absolute()
     if not create and not (folder / "registry.db").is_file():
-        raise UnknownNameError(f"there is no registry in {folder}: it has no registry.db; name a backup or a home")
+        raise UnknownNameError(f"no registry in {folder}: registry.db not found; expected a backup or a home")
     cache = folder / "cache" / "blobs"
     location = Location(URL.create("sqlite", database=str(folder / "registry.db")), str(folder / "blobs"), cache)
     database = Database(location, create=create)
@@ -109,7 +109,7 @@ def _copy(
 
 
 def _tables() -> list[Table]:
-    """Those that hold what was registered, each behind the ones that it refers to."""
+    """All tables but settings, each after the tables that it refers to."""
     return [table for table in schema.Base.metadata.sorted_tables if table.name != schema.Setting.__tablename__]
 
 
@@ -132,7 +132,7 @@ def _copy_rows(reading: Session, writing: Session, table: Table) -> int:
 def _copy_blobs(reading: Session, source: BlobStore, target: BlobStore, progress: Progress) -> tuple[int, int, int]:
     """How many blobs there are, and how many of them, with how many bytes, were copied.
 
-    Those that the target has in full length are taken for what they are. Raises CorruptionError for one that is damaged
+    Blobs that the target has in full length are not copied again. Raises CorruptionError for one that is damaged
     or missing in the source.
     """
     blobs = reading.execute(select(schema.Blob.digest, schema.Blob.bytes).where(is_referenced())).all()
@@ -159,7 +159,7 @@ def _has(store: BlobStore, digest: str, length: int) -> bool:
 def _check_backup(session: Session, folder: Path) -> None:
     setting = session.get(schema.Setting, BACKUP_SETTING)
     if setting is None:
-        raise IncompatibleError(f"{folder} holds a registry that is no backup; name another folder")
+        raise IncompatibleError(f"{folder} holds a registry that is not a backup; choose another folder")
     if setting.value != _state(session):
         raise IncompatibleError(
             f"the backup in {folder} was used as a registry: something was registered there since. "

@@ -1,8 +1,8 @@
-"""Removing for good what nobody needs: blobs without a record, temporary files, and what was deleted long ago.
+"""Garbage collection: remove blobs without a record, temporary files, and artifacts that were deleted long ago.
 
-A blob goes only in a writer's turn, in which no record refers to it; whoever registers looks, in a turn of its own,
-whether its blobs are still there, and stores them again when not. So nothing that is registered is ever lost,
-whatever the clocks say. The grace period is for those who have stored and not yet registered.
+A blob is removed only inside a write transaction, in which no record refers to it. Registering checks, inside its own
+transaction, that its blobs exist, and stores missing ones again. So nothing that is registered is ever lost, whatever
+the clocks show. The grace period is for blobs that are stored and not yet registered.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _check_alone(registry: Registry, own: str | None) -> None:
         if identity != own:
             raise IncompatibleError(
                 f"the registry in {name} has blobs in {place}, too, and those that only it needs would be removed; "
-                f"if it is there no more, remove {place}/{OWNERS}/{identity} and try again"
+                f"if that registry no longer exists, remove {place}/{OWNERS}/{identity} and try again"
             )
 
 
@@ -102,14 +102,14 @@ def _remove(session: Session, blobs: BlobStore, found: Sized[StoredBlob]) -> lis
 
 
 def _clear_rows(session: Session, blobs: BlobStore) -> None:
-    """Rows of ``blobs`` that nothing refers to and whose blob is gone: a collection was killed between the two."""
+    """Delete rows of ``blobs`` that no record refers to and whose blob is missing, left by a killed collection."""
     for row in session.scalars(select(schema.Blob).where(~is_referenced())):
         if not blobs.has(row.digest):
             session.delete(row)
 
 
 def _forget(registry: Registry, grace: timedelta, for_good: bool) -> _Forgotten:
-    """What was deleted longer ago than the grace period; ``kept`` says what could not be forgotten, and why."""
+    """Find or remove what was deleted before the grace period; ``kept`` lists what cannot be removed, and why."""
 
     def look(session: Session) -> _Forgotten:
         kept = []
@@ -117,7 +117,7 @@ def _forget(registry: Registry, grace: timedelta, for_good: bool) -> _Forgotten:
         for module in session.scalars(_deleted(schema.Module, grace)):
             aliases = [alias.name for alias in session.scalars(select(schema.Alias).filter_by(module_id=module.id))]
             if aliases:
-                kept.append(f"{name_of(module)}: the alias {', '.join(aliases)} stands for it")
+                kept.append(f"{name_of(module)}: the alias {', '.join(aliases)} is set to it")
             else:
                 modules.append(module)
         going = {module.id for module in modules}
@@ -125,7 +125,7 @@ def _forget(registry: Registry, grace: timedelta, for_good: bool) -> _Forgotten:
             standing = session.scalars(select(schema.Module).filter_by(parent_id=parent.id))
             names = [name_of(module) for module in standing if module.id not in going]
             if names:
-                kept.append(f"{parent.name}: {', '.join(names[:3])}{' and more' if names[3:] else ''} stands on it")
+                kept.append(f"{parent.name}: {', '.join(names[:3])}{' and more' if names[3:] else ''} belongs to it")
             else:
                 parents.append(parent)
         found = (*((name_of(module), module.bytes) for module in modules), *((p.name, p.bytes) for p in parents))
@@ -146,7 +146,7 @@ def _deleted(kind: type[_Row], grace: timedelta) -> Select[_Row]:
 def _erase(session: Session, artifacts: Iterable[int]) -> None:
     """All rows of some parents or modules. Counters of versions stay, so that no number is given out twice."""
     for identity in artifacts:
-        for table in (schema.Piece, schema.CorpusUse, schema.Tag, schema.Note):
+        for table in (schema.Piece, schema.CorpusUse, schema.ArtifactInput, schema.Tag, schema.Note):
             session.execute(delete(table).where(table.artifact_id == identity))
         for kind in (schema.Module, schema.Parent, schema.Artifact):
             rows = schema.Base.metadata.tables[kind.__tablename__]
@@ -154,7 +154,7 @@ def _erase(session: Session, artifacts: Iterable[int]) -> None:
 
 
 def _erase_of_parent(session: Session, identity: int) -> None:
-    """What was measured and said on a parent on which no module stands any more."""
+    """Delete measurements and annotations of a parent without modules."""
     sequences = select(schema.Sequence.id).where(schema.Sequence.parent_id == identity)
     session.execute(delete(schema.Cell).where(schema.Cell.sequence_id.in_(sequences)))
     for table in _tables_of_parents():

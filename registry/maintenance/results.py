@@ -1,4 +1,4 @@
-"""What looking after a registry found and did, as plain records."""
+"""Results of maintenance as plain records."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from registry.blobs import Leftover, StoredBlob
 from registry.records.values import JSONObject
 
 Progress = Callable[[int], None]
-"""Is told how many blobs are done."""
+"""Called with the number of blobs that are done."""
 
 ProblemKind = Literal["damaged", "unreadable", "missing", "record"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something is wrong with a blob or with a record. ``needed_by`` says in words what cannot be used for it.
+    """A problem with a blob or a record. ``needed_by`` describes what cannot be used because of it.
 
     ``aside`` is where a damaged blob was moved to, now or by an earlier look.
     """
@@ -40,7 +40,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """Only ``problems`` are errors. No record refers to ``orphans``; ``gone`` are modules that are only named."""
+    """Only ``problems`` are errors. No record refers to ``orphans``; ``gone`` names modules that were removed."""
 
     blobs: int
     bytes: int
@@ -62,7 +62,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class Collection:
-    """What was removed for good, or would be. ``young`` counts what nobody needs but the grace period keeps.
+    """What was removed for good, or would be. ``young`` counts unneeded blobs that the grace period keeps.
 
     ``forgotten`` names deleted parents and modules with their size, ``kept`` those that something still needs.
     """
@@ -90,7 +90,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Copied:
-    """How many records and blobs were copied; blobs that were there already are not."""
+    """How many records and blobs were copied; blobs that existed already are not counted."""
 
     records: int
     blobs: int

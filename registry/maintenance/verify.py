@@ -1,4 +1,4 @@
-"""Is all that the records speak of there, and is every byte what it was? Nothing is deleted in looking."""
+"""Check that every blob has the bytes of its digest, and that every reference of a record resolves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def verify(
     """Read every blob, check its digest, and resolve every reference that a record makes.
 
     Damaged blobs are moved to the store's quarantine unless ``set_aside`` is False. With ``fingerprints`` those of
-    parents and modules are computed anew from their weights, one parent or module in memory at a time. Jobs may write
+    parents and modules are computed again from their weights, one parent or module in memory at a time. Jobs may write
     meanwhile. Raises StorageError when the blobs cannot be listed or one cannot be moved.
     """
     sizes: dict[str, int] = {}
@@ -57,7 +57,7 @@ def verify(
             problems.append(problem)
             sizes[read.listed.digest] = -1
         progress(len(sizes))
-    # Read after the blobs: what was registered in the meantime is looked up once more and not missed.
+    # Read after the blobs: blobs that were registered meanwhile are looked up in the store once more.
     with registry.database.read() as session:
         needed = referenced(session)
         problems += _missing(session, registry.blobs, needed - sizes.keys())
@@ -90,7 +90,7 @@ def _read(blobs: BlobStore, listed: StoredBlob) -> _Read:
 
 
 def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
-    """What is wrong with a blob; nothing, when it was removed or written anew since it was read."""
+    """Return what is wrong with a blob; None if it was removed or rewritten since it was read."""
     digest = read.listed.digest
 
     def look_again(session: Session) -> Problem | None:
@@ -102,17 +102,17 @@ def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
             if again.error is not None:
                 return Problem("unreadable", digest, again.error, needed_by)
             aside = registry.blobs.quarantine(digest) if set_aside else None
-        except CorruptionError:  # gone this very moment
+        except CorruptionError:  # removed meanwhile
             return None
         explanation = f"its {again.bytes:,} bytes have the digest {again.digest}"
         return Problem("damaged", digest, explanation, needed_by, aside)
 
-    # In a writer's turn, so that nobody refers to a blob while it is moved aside.
+    # In a write transaction, so that no record comes to refer to a blob while it is moved aside.
     return registry.database.write(look_again)
 
 
 def _is_there(blobs: BlobStore, digest: str) -> bool:
-    """What cannot be looked at is not known to be missing."""
+    """Return True also for a blob that cannot be checked, since it may exist."""
     try:
         return blobs.has(digest)
     except StorageError:
@@ -154,12 +154,13 @@ def _wrong(digest: str, explanation: str, session: Session) -> Problem:
 
 
 def _gone(session: Session) -> Iterator[str]:
-    """Full names of modules that scores, recipes, cells or alignments speak of, and that were forgotten since."""
-    there = {name_of(module) for module in session.scalars(select(schema.Module))}
+    """Full names of modules that scores, recipes, cells, alignments or inputs name, and that were forgotten since."""
+    there = {name_of(row) for kind in (schema.Module, schema.Parent) for row in session.scalars(select(kind))}
     named: set[str] = set()
     for column in (
         *(getattr(table, f"{part}_module") for table in (schema.Score, schema.Recipe) for part in _PARTS),
         schema.Cell.module,
+        schema.ArtifactInput.module,
         schema.Alignment.first_module,
         schema.Alignment.second_module,
     ):
@@ -184,7 +185,7 @@ def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str,
     try:
         content = registry.blobs.get_all(pieces)
     except ContinualMTError:
-        return  # it was told of as a blob
+        return  # reported as a blob already
     try:
         if isinstance(row, schema.Parent):
             parent = Parent.from_pieces(content)

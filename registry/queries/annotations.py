@@ -1,4 +1,4 @@
-"""Reading what was said of a parent and its modules."""
+"""Read the annotations of a parent and its modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from registry.records.names import full_name
 
 
 def annotations_of(session: Session, parent: str) -> dict[str, Annotations]:
-    """By full name, and the parent's own name; nothing of those of which nothing was said."""
+    """Return annotations by full name or the parent's name; artifacts without any are left out."""
     names = _names(session, parent)
     own = parent_id(parent)
     artifact, module = schema.Artifact.__table__.c, schema.Module.__table__.c

@@ -1,4 +1,4 @@
-"""What the records say of what exists. Nothing here reads or writes bytes."""
+"""Queries over artifacts, corpora, scores, sequences and alignments."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _DELETED = select(schema.Artifact.__table__.c.id).where(schema.Artifact.__table_
 class Catalog:
     """Parents, modules, corpora, scores, sequences and alignments, as they are on record.
 
-    All verbs raise UnknownNameError for names that are not there and RegistryError when the database cannot be used.
+    All verbs raise UnknownNameError for unknown names and RegistryError when the database cannot be used.
     A module is found by ``de-en``, ``de-en:3`` or ``de-en@champion``, with or without ``PARENT/`` in front: without
     a version or an alias it is the one that the pair is run with, its champion or else the newest that is no part of a
-    shared sequence; without a parent it is the only parent's. What was deleted is not there.
+    shared sequence; without a parent it is the only parent's. Deleted artifacts are not found.
     """
 
     def __init__(self, database: Database) -> None:
@@ -79,7 +79,7 @@ class Catalog:
                 raise unknown("parent", name, named)
             return named[name]
         if len(named) != 1:
-            listed = f"say which parent: {', '.join(named)}" if named else "there is no parent yet; train one"
+            listed = f"say which parent: {', '.join(named)}" if named else "no parent is registered yet; train one"
             raise UnknownNameError(f"{listed} (in {self.name})")
         return next(iter(named.values()))
 
@@ -98,7 +98,7 @@ class Catalog:
         return sorted(records, key=lambda record: (record.parent, record.pair, record.version))
 
     def module(self, name: str, *, parent: str | None = None) -> ModuleRecord:
-        """A module by name. ``parent`` stands for the part before the slash where the name has none."""
+        """A module by name. ``parent`` is used where the name has no ``PARENT/`` in front."""
         wanted = ModuleName.parse(name)
         owner = self.parent_outline(wanted.parent or parent).name
         with self._database.read() as session:
@@ -188,7 +188,7 @@ class Catalog:
     def alignments(self, parent: str | None = None) -> list[AlignmentRecord]:
         """All alignments that were kept, or those of one parent, by side, languages and lexicon.
 
-        Those of tables that were deleted are out of sight with them.
+        Alignments of deleted tables are left out.
         """
         query = select(schema.Alignment).where(schema.Alignment.parent_id.not_in(_DELETED))
         if parent is not None:
@@ -211,13 +211,15 @@ def parent_id(name: str) -> ScalarSelect[int]:
 
 
 def find_parent(session: Session, name: str) -> schema.Parent | None:
-    """The parent of a name, be it deleted."""
+    """Find a parent by name, also a deleted one."""
     return session.scalar(select(schema.Parent).where(schema.Parent.name == name)) if is_printable(name) else None
 
 
 def find_module(session: Session, name: ModuleName, parent: str) -> schema.Module | None:
-    """The module of a name, be it deleted, if a version or an alias says which; else the one that the pair is run with:
-    its champion, or the newest."""
+    """Find a module by name, also a deleted one if the name has a version or an alias.
+
+    Other names mean the module that the pair runs with: its champion, or the newest.
+    """
     if name.version is None and name.alias is None:
         champion = session.scalar(_named(replace(name, alias=CHAMPION), parent))
         if champion is not None:
@@ -235,11 +237,11 @@ def name_of(row: schema.Artifact) -> str:
 
 
 def raise_if_deleted(row: schema.Artifact | None) -> None:
-    """Raises UnknownNameError that says who deleted it, and how it is had again."""
+    """Raises UnknownNameError with who deleted it and how to restore it."""
     if row is not None and row.deleted is not None:
         name = name_of(row)
         raise UnknownNameError(
-            f"{name} was deleted by {row.deleted_by}; bring it back with 'continual-mt registry restore {name}'"
+            f"{name} was deleted by {row.deleted_by}; restore it with 'continual-mt registry restore {name}'"
         )
 
 

@@ -1,9 +1,9 @@
 """What parents and modules were made from, and what depends on them.
 
-A module is *held* by the aliases that stand for it, and by modules that went on from it or replayed its pair while they
-were trained; a parent by its modules. What is held cannot be deleted. Scores, recipes that were run, alignments that
-were kept and what was measured along sequences name modules and hold none: they outlive them, and are out of sight or
-stand for themselves until the module is restored.
+A module is *held* by the aliases that are set to it, and by all that has it among its inputs; a parent by its modules,
+and by all that has it among its inputs. What is held cannot be deleted. Scores, recipes that were run, alignments that
+were kept and what was measured along sequences name modules and hold none: they outlive them, and are hidden or
+shown without the module until it is restored.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from registry.database import schema
-from registry.queries.catalog import parent_id
+from registry.queries.catalog import name_of, parent_id
 from registry.records.artifacts import ModuleRecord, ParentRecord
-from registry.records.lineage import Relation, modules_in
+from registry.records.lineage import INPUT_WORDS, Relation
 from registry.records.names import full_name
 
 _NAMED_AT_ONCE = 1000
-"""Of more modules than this, what is said of all of them is read and the rest left out."""
+"""With more modules than this, the rows of all modules are read and filtered afterwards."""
 _Found = Mapping[str, list[Relation]]
 
 
@@ -34,9 +34,9 @@ def _made_from(record: ParentRecord | ModuleRecord) -> Iterator[Relation]:
     lineage = record.lineage
     if isinstance(record, ModuleRecord):
         yield Relation("parent", record.parent, record.parent_fingerprint)
-        for role, name in modules_in(lineage.spec):
-            if name != record.parent:
-                yield Relation(role, name)
+    for used in lineage.inputs:
+        if not (isinstance(record, ModuleRecord) and used.module == record.parent):
+            yield Relation(used.role, used.module or f"recipe {used.recipe}")
     for role, corpus in lineage.corpora:
         yield Relation(role, corpus.name, f"{corpus.pair}, {corpus.sentences:,} sentences, {corpus.licence}")
     if lineage.job is not None:
@@ -46,14 +46,15 @@ def _made_from(record: ParentRecord | ModuleRecord) -> Iterator[Relation]:
 
 
 def holding_parent(session: Session, parent: str) -> list[Relation]:
-    """Modules that are not deleted, by pair and version."""
+    """Modules that are not deleted, by pair and version, and what else was made from the parent."""
     module = schema.Module
     rows = session.execute(
         select(module.source, module.target, module.version)
         .where(module.parent_id == parent_id(parent), module.deleted.is_(None))
         .order_by(module.source, module.target, module.version)
     )
-    return [Relation("module", full_name(parent, *row), holds=True) for row in rows]
+    modules = [Relation("module", full_name(parent, *row), holds=True) for row in rows]
+    return [*modules, *_used(session, parent).get(parent, [])]
 
 
 def naming_parent(session: Session, parent: str) -> list[Relation]:
@@ -66,7 +67,7 @@ def naming_parent(session: Session, parent: str) -> list[Relation]:
 
 
 def holding_modules(session: Session, parent: str) -> _Found:
-    """Aliases that stand for a parent's modules, and modules trained with others; by the full name of what is held."""
+    """Aliases of a parent's modules, and what was made from those modules; by the full name of what is held."""
     found: dict[str, list[Relation]] = defaultdict(list)
     alias, module = schema.Alias, schema.Module
     rows = session.execute(
@@ -79,20 +80,72 @@ def holding_modules(session: Session, parent: str) -> _Found:
         found[full_name(parent, source, target, version)].append(
             Relation("alias", f"{parent}/{source}-{target}@{name}", holds=True)
         )
-    # Only modules of shared sequences go on from others, so few specs are read.
-    trained = session.execute(
-        select(module.source, module.target, module.version, module.spec)
-        .where(module.parent_id == parent_id(parent), module.shared, module.deleted.is_(None))
-        .order_by(module.id)
-    )
-    for source, target, version, spec in trained:
-        own = full_name(parent, source, target, version)
-        roles: dict[str, list[str]] = defaultdict(list)
-        for role, name in modules_in(spec):
-            roles[name].append("went on from it" if role == "start" else "replayed it")
-        for name, words in roles.items():
-            found[name].append(Relation("module", own, " and ".join(dict.fromkeys(words)), holds=True))
+    for name, users in _used(session, parent).items():
+        found[name] += users
     return found
+
+
+def _used(session: Session, parent: str) -> _Found:
+    """What was made from a parent or its modules and is not deleted, by the name of what it was made from."""
+    named, artifact = schema.ArtifactInput, schema.Artifact
+    roles: dict[tuple[str, int], list[str]] = defaultdict(list)
+    query = (
+        select(named.module, named.digest, named.recipe, named.role, named.artifact_id)
+        .join(artifact, artifact.id == named.artifact_id)
+        .where(artifact.deleted.is_(None))
+        .where(
+            or_(
+                named.recipe.is_not(None),
+                named.module == parent,
+                named.module.startswith(f"{parent}/", autoescape=True),
+            )
+        )
+        .order_by(named.artifact_id, named.position)
+    )
+    rows = session.execute(query).all()
+    if not rows:
+        return {}
+    digests, recipes = _digests(session, parent), _recipes(session, {row.recipe for row in rows if row.recipe})
+    for module, digest, recipe, role, user in rows:
+        used = {module} | recipes.get(recipe or "", set())
+        for name in sorted(name for name in used if name is not None and name in digests):
+            # Another module may have the name by now, where the one that was used was imported or removed.
+            if name != module or digest in (None, digests[name]):
+                roles[name, user].append(INPUT_WORDS[role])
+    users = {
+        row.id: row for row in session.scalars(select(artifact).where(artifact.id.in_({user for _, user in roles})))
+    }
+    found: dict[str, list[Relation]] = defaultdict(list)
+    for (name, user), words in roles.items():
+        row = users[user]
+        kind = "parent" if isinstance(row, schema.Parent) else "module"
+        if not (isinstance(row, schema.Module) and row.parent.name == name):  # held as its parent already
+            found[name].append(Relation(kind, name_of(row), " and ".join(dict.fromkeys(words)), holds=True))
+    return found
+
+
+def _digests(session: Session, parent: str) -> dict[str, str]:
+    """The digests of a parent and its modules, by name."""
+    module, own = schema.Module.__table__.c, schema.Parent.__table__.c
+    query = select(module.source, module.target, module.version, module.digest).where(
+        module.parent_id == parent_id(parent)
+    )
+    found = {
+        full_name(parent, source, target, version): digest for source, target, version, digest in session.execute(query)
+    }
+    fingerprint = session.scalar(select(own.fingerprint).where(own.name == parent))
+    return found if fingerprint is None else found | {parent: fingerprint}
+
+
+def _recipes(session: Session, digests: Collection[str]) -> dict[str, set[str]]:
+    """The parents and modules that recipes are made of, as far as the recipes were noted, by digest."""
+    if not digests:
+        return {}
+    rows = session.scalars(select(schema.Recipe).where(schema.Recipe.digest.in_(digests)))
+    return {
+        row.digest: {row.parent.name, *filter(None, (row.source_module, row.cross_attention_module, row.target_module))}
+        for row in rows
+    }
 
 
 def naming_modules(session: Session, parent: str, modules: Collection[str]) -> _Found:

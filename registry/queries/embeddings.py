@@ -21,11 +21,11 @@ def embeddings_of(catalog: Catalog, parent: ParentRecord) -> list[EmbeddingRecor
 def two_embeddings(
     recipes: RecipeCatalog, parent: ParentRecord, names: tuple[str, str], side: SideName | None = None
 ) -> tuple[EmbeddingRecord, EmbeddingRecord]:
-    """The tables that two languages mean; ``side`` says which where both are on both.
+    """Find the tables of two languages; ``side`` selects one where both languages are on both sides.
 
-    A language is the parent's where the parent has it, else that of the module that stands for the pair that brings it
-    (`registry.choice`); ``de-en:1`` is the one that this module brings. Raises UnknownNameError or LanguageError for
-    names that stand for no table, IncompatibleError for two that do not belong together.
+    A language is the parent's where the parent has it, else that of the selected module of the pair that brings it
+    (`registry.queries.version_selection`); ``de-en:1`` means the table of this module. Raises UnknownNameError or
+    LanguageError for names without a table, IncompatibleError for two that do not belong together.
     """
     places = _places(recipes, parent, names[0]), _places(recipes, parent, names[1])
     common = _common_side(places, names, side)

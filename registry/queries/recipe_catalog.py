@@ -1,4 +1,4 @@
-"""Every recipe that can be run with what exists, and which one is taken for a pair."""
+"""Recipes that can be run, and the recipe of a pair."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class RecipeCatalog:
     def recipes(
         self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
     ) -> list[Recipe]:
-        """Every recipe that can be run now, with the module that stands for each trained pair."""
+        """List every recipe that can be run now, with the selected module of each trained pair."""
         return [recipe for resolver in self._resolvers(parent, modules, test) for recipe in resolver.recipes()]
 
     def selected_modules(self, parent: str | None = None) -> list[ModuleOutline]:
-        """The module that stands for each trained pair of a parent, by pair."""
+        """Return the selected module of each trained pair of a parent, by pair."""
         return list(self._resolver(self.catalog.parent_outline(parent)).preferred)
 
     def pairs(
@@ -101,13 +101,13 @@ class RecipeCatalog:
     ) -> Recipe:
         if kind is not None and kind.startswith(_RETENTION):
             if xattn is not None:
-                raise IncompatibleError(f"{kind} says which cross-attention is taken; leave out xattn ({xattn})")
+                raise IncompatibleError(f"{kind} names the cross-attention already; leave out xattn ({xattn})")
             module = self.catalog.module(kind.removeprefix(_RETENTION), parent=owner.name)
             resolver = RecipeResolver.of(owner, [])
             return resolver.through(resolver.choose(pair, "original"), module)
         if kind is not None and kind not in PREFERENCE:
             raise UnknownNameError(
-                f"there is no kind of recipe {kind[:80]!r}; there is: {', '.join(PREFERENCE)}, retention:MODULE"
+                f"unknown kind of recipe {kind[:80]!r}; expected one of: {', '.join(PREFERENCE)}, retention:MODULE"
             )
         resolver = self._resolver(owner, modules, test, _parts_of(pair, owner.pair))
         if not resolver.can_run(pair):
@@ -135,7 +135,7 @@ class RecipeCatalog:
             ).all()
             if not rows:
                 raise UnknownNameError(
-                    f"no recipe {digest} was run or scored with the registry in {self.catalog.name}; "
+                    f"unknown recipe {digest}: it was never run or scored with the registry in {self.catalog.name}; "
                     "it may be of another registry, from which its modules can be exported"
                 )
             if len(rows) > 1:
@@ -151,7 +151,7 @@ class RecipeCatalog:
             if recipe.digest == whole:
                 return recipe
         for name in filter(None, names):
-            self.catalog.module(name)  # raises where one was deleted, and says so
+            self.catalog.module(name)  # raises UnknownNameError if it was deleted
         raise RegistryError(
             f"no modules of {self.catalog.name} have the contents of the recipe {whole}; "
             "its database was changed from outside"
@@ -183,21 +183,21 @@ class RecipeCatalog:
         test: str | None = None,
         pairs: Collection[Pair] | None = None,
     ) -> RecipeResolver:
-        """What stands for each trained pair, or for ``pairs`` alone."""
+        """The resolver of the selected modules of all trained pairs, or of ``pairs`` alone."""
         pinned = self._pinned(parent, modules)
         with self._database.read() as session:
             champions = _champions(session, parent.name, pairs)
             versions = _versions(session, parent.name, pairs, newest=test is None)
             scores = _scores_on(session, parent.name, test, pairs) if test is not None else {}
         choice = SelectionPolicy(_numbers(pinned), _numbers(champions), scores)
-        # A champion that is the newest, too, is there twice.
+        # A champion that is also the newest version is listed twice.
         taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
         of_pairs = [record for record in pinned.values() if pairs is None or record.pair in pairs]
         return RecipeResolver.of(parent, [*taken, *of_pairs], choice)
 
     def _pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
         if isinstance(names, str):
-            raise InputError(f"modules is a text where a list of names is wanted; write modules=[{names[:80]!r}]")
+            raise InputError(f"modules is a string; expected a list of names; write modules=[{names[:80]!r}]")
         pinned: dict[Pair, ModuleRecord] = {}
         for name in names:
             record = self.catalog.module(name, parent=parent.name)
@@ -231,7 +231,7 @@ def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleK
 
 
 def is_metric(column: ColumnElement[str] | InstrumentedAttribute[str], metric: str) -> ColumnElement[bool]:
-    """That a score is of this metric, which stands in the statement itself: databases use an index of one only so."""
+    """The condition that a score is of this metric, as a literal, since databases use a partial index only then."""
     return column == bindparam(None, metric, literal_execute=True)
 
 
@@ -242,10 +242,10 @@ def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
 
 
 def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, newest: bool) -> list[ModuleOutline]:
-    """Those that are not taken only where they are named.
+    """Read the modules that may be selected without being named: all but those of shared sequences.
 
-    Of thousands only the ``newest`` are asked for, where nothing else decides: of each pair that one, and that one of
-    those that share pieces with the parent.
+    With ``newest``, which is enough where nothing else decides, only the newest version of each pair is read, and the
+    newest of those that share pieces with the parent.
     """
     module, there = schema.Module, [*_there(parent, pairs), schema.Module.shared.is_(False)]
     if newest:

@@ -1,8 +1,8 @@
-"""Which recipes there are, and which one is taken for a pair: pure functions over records.
+"""Resolve the recipes of a parent and its modules, and the recipe of a pair: pure functions over records.
 
-A pair is run by the first of these that there is: the original, the supervised recipe, the zero-shot one; the module
-that stands for a trained pair is chosen by `registry.choice`. No choice about a zero-shot pair is made on that pair's
-own data: its sides are those of the modules that stand for their own pairs, and its cross-attention is the target
+A pair runs with the first of these that exists: the original, the supervised recipe, the zero-shot one; the module
+of a trained pair is selected by `registry.queries.version_selection`. No choice about a zero-shot pair is made on that
+pair's own data: its sides are those of the selected modules of their own pairs, and its cross-attention is the target
 module's unless the caller names another.
 """
 
@@ -25,7 +25,7 @@ PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
 
 @dataclass(frozen=True)
 class RecipeResolver:
-    """A parent and the modules that stand for their pairs on it. Of two modules of a pair the first is preferred."""
+    """A parent and the selected modules of its pairs. Of two modules of a pair the first is preferred."""
 
     parent: ParentOutline
     modules: tuple[ModuleOutline, ...]
@@ -34,7 +34,7 @@ class RecipeResolver:
     def of(
         cls, parent: ParentOutline, modules: Iterable[ModuleOutline], choice: SelectionPolicy = NEWEST
     ) -> RecipeResolver:
-        """The resolver of what stands for each pair among ``modules``."""
+        """Return the resolver of the selected modules among ``modules``."""
         return cls(parent, tuple(selected_modules(modules, choice)))
 
     @cached_property
@@ -96,7 +96,7 @@ class RecipeResolver:
     def through(self, recipe: Recipe, module: ModuleOutline | None) -> Recipe:
         """A recipe with the cross-attention of another module; None is the parent's.
 
-        The original or a supervised pair, which has a cross-attention of its own, then becomes a retention. Raises
+        The original or a supervised pair, which has its own cross-attention, then becomes a retention. Raises
         IncompatibleError for a module of another parent or without a cross-attention to lend.
         """
         if module is not None and module.parent != self.parent.name:
@@ -131,7 +131,7 @@ def supervised(parent: ParentOutline, key: ModuleKey, pair: Pair, side: SideName
 
 
 def has(module: ModuleOutline, group: Group) -> bool:
-    """Whether a module brings a group of its own, or leaves it to its parent."""
+    """Whether a module stores a group, or uses its parent's."""
     return group in trained_groups(module.scope, module.side)
 
 
@@ -140,14 +140,14 @@ def cross_attention_of(module: ModuleOutline) -> ModuleKey | None:
 
 
 def lent_cross_attention(module: ModuleOutline) -> ModuleKey:
-    """A module's cross-attention, for another pair. Raises IncompatibleError when there is none."""
+    """A module's cross-attention, for another pair. Raises IncompatibleError if it has none."""
     if module.scope == "scratch":
         raise IncompatibleError(
             f"{module.full_name} was trained from scratch: its cross-attention fits no pair but {module.pair}"
         )
     if not has(module, "cross_attention"):
         raise IncompatibleError(
-            f"{module.full_name} has no cross-attention of its own (scope {module.scope}): it uses its parent's"
+            f"{module.full_name} has no separate cross-attention (scope {module.scope}): it uses its parent's"
         )
     return module.key
 

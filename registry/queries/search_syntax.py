@@ -36,7 +36,7 @@ _HOW = 'write FIELD=VALUE, such as language=de, bleu>30 or licence="CC BY 4.0"'
 
 @dataclass(frozen=True)
 class Field:
-    """``read`` turns what is written into a value, or raises ValueError that says how it is written."""
+    """``read`` parses a value, or raises ValueError with the expected form."""
 
     read: Callable[[str], Value]
     comparisons: tuple[str, ...] = ("=", "!=")
@@ -90,11 +90,11 @@ class Query:
 def _condition(word: str) -> Condition:
     match = _CONDITION.fullmatch(word)
     if match is None:
-        raise ValueError(f"this is no condition; {_HOW}")
+        raise ValueError(f"invalid condition; {_HOW}")
     field, comparison, value = match["field"], match["comparison"], match["value"]
     if field not in FIELDS:
         guess = suggest(field, FIELDS)
-        raise ValueError(f"there is no field {field[:_SHOWN]!r}{guess}; there is: {', '.join(FIELDS)}")
+        raise ValueError(f"unknown field {field[:_SHOWN]!r}{guess}; expected one of: {', '.join(FIELDS)}")
     known = FIELDS[field]
     if comparison not in known.comparisons:
         raise ValueError(f"{field} is compared with {', '.join(known.comparisons)}")
@@ -153,7 +153,7 @@ def _day(text: str) -> date:
         day = date.fromisoformat(text)
     except ValueError:
         raise ValueError(problem) from None
-    if day == date.max:  # has no day behind it
+    if day == date.max:  # has no next day
         raise ValueError(problem)
     return day
 

@@ -1,4 +1,4 @@
-"""Which module stands for each trained pair when there are several versions of it."""
+"""Select the module of each trained pair among its versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from continual_mt.languages import Pair
 from continual_mt.model.architecture import Scope
 
 CHAMPION = "champion"
-"""The alias that is followed without being asked for."""
+"""The alias that selects a version without being named."""
 
 
 class Version(Protocol):
@@ -28,10 +28,10 @@ class Version(Protocol):
 
 @dataclass(frozen=True)
 class SelectionPolicy:
-    """What decides: the first of these rules that says something about a pair.
+    """The selection rules. The first rule that applies to a pair decides:
 
     1. ``pinned``: the version that the caller names, by number or by alias.
-    2. ``champions``: the version that the pair's alias ``champion`` stands for; never moved off without being asked.
+    2. ``champions``: the version that the pair's alias ``champion`` is set to, until the alias is moved.
     3. ``scores``, by pair and version: the highest on the test set that the caller names. What has no score comes last.
     4. The newest version.
 
@@ -55,7 +55,7 @@ _Version = TypeVar("_Version", bound=Version)
 
 
 def selected_modules(versions: Iterable[_Version], choice: SelectionPolicy = NEWEST) -> list[_Version]:
-    """What stands for each pair, by pair; behind one of scope ``scratch`` comes what takes part in other pairs."""
+    """Select the module of each pair, by pair; after a ``scratch`` module comes the one that is used in other pairs."""
     of_pair: dict[Pair, list[_Version]] = {}
     for version in versions:
         fixed = choice.fixed(version.pair)

@@ -1,4 +1,4 @@
-"""What people decided and said of parents and modules: aliases and their history, tags, notes, deletion."""
+"""Annotations of parents and modules: aliases and their history, tags, notes, deletion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from registry.records.values import JSONObject
 
 @dataclass(frozen=True)
 class AliasRecord:
-    """A name that stands for one version of a pair."""
+    """A name for one version of a pair."""
 
     parent: str
     pair: Pair
@@ -26,7 +26,7 @@ class AliasRecord:
 
     @property
     def module(self) -> str:
-        """The full name of the module that it stands for."""
+        """The full name of the module that the alias is set to."""
         return full_name(self.parent, self.pair.source, self.pair.target, self.version)
 
     def to_json(self) -> JSONObject:
@@ -71,7 +71,7 @@ class NoteRecord:
 
 @dataclass(frozen=True)
 class Annotations:
-    """All that was said of a parent or module; ``moves`` are those of aliases to it and away from it, oldest first."""
+    """All annotations of a parent or module; ``moves`` are those of aliases to it and away from it, oldest first."""
 
     aliases: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

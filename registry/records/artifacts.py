@@ -9,7 +9,7 @@ from datetime import datetime
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Scope
-from registry.records.lineage import Lineage, is_shared
+from registry.records.lineage import Lineage
 from registry.records.names import full_name
 from registry.records.values import JSONObject
 
@@ -90,7 +90,7 @@ class ModuleRecord(ModuleOutline):
 
         Such a module belongs to a sequence that shares one cross-attention, and is taken only where it is named.
         """
-        return is_shared(self.lineage.spec)
+        return self.lineage.shared
 
     def to_json(self) -> JSONObject:
         return {

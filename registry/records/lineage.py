@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from registry.records.corpora import CorpusRecord, Role
 from registry.records.values import JSONObject
 
+InputRole = Literal["start", "replayed", "rests-on", "initialised-from", "translated-by", "quantised-from"]
+INPUT_WORDS: dict[InputRole, str] = {
+    "start": "went on from it",
+    "replayed": "replayed it",
+    "rests-on": "rests on it",
+    "initialised-from": "was initialised from it",
+    "translated-by": "was trained on its translations",
+    "quantised-from": "was quantised from it",
+}
+"""What a module did with each of its inputs."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A parent, module or recipe that something was made from.
+
+    ``start`` is the module whose cross-attention training went on with, ``replayed`` a module (or the parent) whose
+    pair was replayed while it trained. ``module`` is a module's full name or a parent's name, None where only
+    ``recipe`` is given. ``digest`` is the content's (a module's digest, a parent's fingerprint), None where it is not
+    known, and ``recipe`` a recipe's digest.
+    """
+
+    role: InputRole
+    module: str | None
+    digest: str | None = None
+    recipe: str | None = None
+
+    def to_json(self) -> JSONObject:
+        return {"role": self.role, "module": self.module, "digest": self.digest, "recipe": self.recipe}
+
 
 @dataclass(frozen=True)
 class Lineage:
-    """What something was made from. ``job`` and ``attempt`` are registered once; ``run`` is MLflow's."""
+    """What something was made from. ``job`` and ``attempt`` are registered once; ``run`` is MLflow's.
+
+    ``environment`` holds versions and settings of the machine that trained it, None where they were not recorded.
+    ``replay`` is the share of batches that came from replayed pairs, None without replay.
+    """
 
     corpora: tuple[tuple[Role, CorpusRecord], ...]
     spec: JSONObject
@@ -18,11 +53,26 @@ class Lineage:
     job: str | None = None
     attempt: int = 1
     run: str | None = None
+    inputs: tuple[Input, ...] = ()
+    environment: JSONObject | None = None
+    replay: float | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether it went on with another module's cross-attention, or earlier pairs were replayed while it trained."""
+        return self.replay is not None or any(one.role in ("start", "replayed") for one in self.inputs)
+
+    def named(self, role: InputRole) -> tuple[Input, ...]:
+        """The inputs of one role, in order."""
+        return tuple(one for one in self.inputs if one.role == role)
 
     def to_json(self) -> JSONObject:
         return {
             "corpora": [{"role": role, **corpus.to_json()} for role, corpus in self.corpora],
             "spec": self.spec,
+            "inputs": [one.to_json() for one in self.inputs],
+            "replay": self.replay,
+            "environment": self.environment,
             "code_version": self.code_version,
             "job": self.job,
             "attempt": self.attempt,
@@ -34,7 +84,7 @@ class Lineage:
 class Relation:
     """Something that a parent or module was made from, or that depends on it.
 
-    ``role`` says what it is: parent, start (the module that it went on from), replayed, train, dev, test, job, run; or
+    ``role`` is one of parent, the role of an `Input`, train, dev, test, job, run; or
     alias, module, sequence, alignment, recipe. What ``holds`` keeps a thing from being deleted.
     """
 
@@ -61,17 +111,3 @@ class Relations:
             "made_from": [relation.to_json() for relation in self.made_from],
             "dependents": [relation.to_json() for relation in self.dependents],
         }
-
-
-def modules_in(spec: JSONObject) -> list[tuple[str, str]]:
-    """What a spec says that training went on from and replayed, by full name; the parent's own pair by its name."""
-    start, replayed = spec.get("start"), spec.get("replayed")
-    found = [("start", start)] if isinstance(start, str) else []
-    return found + [
-        ("replayed", name) for name in (replayed if isinstance(replayed, list) else []) if isinstance(name, str)
-    ]
-
-
-def is_shared(spec: JSONObject) -> bool:
-    """Whether a module that was trained by this spec belongs to a sequence that shares one cross-attention."""
-    return not {"start", "replay"}.isdisjoint(spec)

@@ -1,4 +1,4 @@
-"""Names, and what people write of what has one: what is allowed, how it is read, and what is said of an unknown one."""
+"""Names of parents, modules and aliases, tags and notes: parsing, validation, and the error for unknown names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN = 80
 class ModuleName:
     """``PARENT/de-en:3`` or ``PARENT/de-en@champion``, taken apart.
 
-    None stands for the only parent; without a version or an alias the one that the pair is run with is meant.
+    A parent of None means the only one. Without a version or an alias, the name means the selected module of the pair.
     """
 
     parent: str | None
@@ -47,7 +47,7 @@ class ModuleName:
         pair, at, alias = (pair, "", "") if colon else rest.partition("@")
         if (slash and not parent) or (colon and not _VERSION.fullmatch(version)) or (at and not is_alias(alias)):
             raise _not_a_module(text)
-        if not _PAIR.fullmatch(pair):  # what looks like one and is none has an error of its own
+        if not _PAIR.fullmatch(pair):  # invalid pairs have their own error
             raise _not_a_module(text)
         try:
             return cls(parent or None, Pair.parse(pair), int(version) if colon else None, alias if at else None)
@@ -73,7 +73,7 @@ class AliasName:
 
     @classmethod
     def parse(cls, text: str) -> AliasName:
-        """Raises UnknownNameError for what names no alias, and for ``latest``."""
+        """Raises UnknownNameError for an invalid alias name, and for ``latest``."""
         _, at, alias = text.rpartition("@")
         if not at or not is_alias(alias):
             raise UnknownNameError(
@@ -155,13 +155,13 @@ def _user() -> str:
 
 
 def unknown(kind: str, name: str, there_are: Iterable[str]) -> UnknownNameError:
-    """The error for a name that is not there: lists what is, and guesses what was meant."""
+    """Return the error for an unknown name: it lists the known names and suggests the closest one."""
     names = sorted(set(there_are))
     if not names:
-        return UnknownNameError(f"there is no {kind} {name[:_SHOWN]!r}; there is none at all yet")
+        return UnknownNameError(f"unknown {kind} {name[:_SHOWN]!r}: none is registered yet")
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
     guess = suggest(name, names)
-    return UnknownNameError(f"there is no {kind} {name[:_SHOWN]!r}{guess}; there is: {listed}")
+    return UnknownNameError(f"unknown {kind} {name[:_SHOWN]!r}{guess}; expected one of: {listed}")
 
 
 def _not_a_module(text: str) -> UnknownNameError:

@@ -41,7 +41,7 @@ class BestScore(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PairEntry:
-    """A pair that can be run, the recipe that is taken for it, and that recipe's best BLEU so far."""
+    """A pair that can be run, its selected recipe, and that recipe's best BLEU so far."""
 
     recipe: Recipe
     score: BestScore | None

@@ -16,7 +16,9 @@ class ScoreRecord:
 
     ``recipe`` is the recipe's digest; ``copy_value`` is the same metric when the source is copied unchanged;
     ``source``, ``cross_attention`` and ``target`` name the recipe's modules, None for the parent's own piece.
-    ``hypotheses`` is the blob that holds what was scored, a line a sentence.
+    ``hypotheses`` is the blob that holds what was scored, a line a sentence. ``logits`` is the digest of the logits of
+    up to 200 sentences of the test set, computed with the recipe, and ``computed_on`` the machine and the versions that
+    computed it; both are None where they were not noted.
     """
 
     parent: str
@@ -35,6 +37,8 @@ class ScoreRecord:
     sentences: int
     beam: int
     hypotheses: str | None = None
+    logits: str | None = None
+    computed_on: str | None = None
     created: datetime = field(default_factory=now)
 
     @classmethod
@@ -51,6 +55,8 @@ class ScoreRecord:
         sentences: int,
         beam: int,
         hypotheses: str | None = None,
+        logits: str | None = None,
+        computed_on: str | None = None,
     ) -> ScoreRecord:
         """The score that a recipe reached on a test set."""
         return cls(
@@ -70,6 +76,8 @@ class ScoreRecord:
             sentences=sentences,
             beam=beam,
             hypotheses=hypotheses,
+            logits=logits,
+            computed_on=computed_on,
         )
 
     def to_json(self) -> JSONObject:
@@ -90,5 +98,7 @@ class ScoreRecord:
             "sentences": self.sentences,
             "beam": self.beam,
             "hypotheses": self.hypotheses,
+            "logits": self.logits,
+            "computed_on": self.computed_on,
             "created": self.created.isoformat(),
         }

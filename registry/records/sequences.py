@@ -12,7 +12,7 @@ from registry.records.values import JSONObject, now
 
 SequenceMode = Literal["separate", "shared"]
 View = Literal["routed", "through", "shared"]
-"""How a sequence is looked at: every pair by its own recipe, or through the cross-attention that was trained last,
+"""How the pairs of a sequence are run: each by its own recipe, or through the cross-attention that was trained last,
 which in the mode ``shared`` is the only one."""
 
 
@@ -40,9 +40,10 @@ class SequenceRecord:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """What a pair scored behind the first ``position`` additions of a sequence (0: before any), in one view of it.
+    """The score of a pair after the first ``position`` additions of a sequence (0: before any), in one view.
 
-    ``module`` is the one that was trained last, None at position 0; ``recipe`` the digest of what was run.
+    ``module`` is the one that was trained last, None at position 0; ``recipe`` the digest of what was run. ``carried``
+    cells hold the score of an earlier position, whose logits were computed again and found equal.
     """
 
     sequence: str
@@ -57,6 +58,7 @@ class CellRecord:
     metric: str
     value: float
     beam: int
+    carried: bool = False
 
     def to_json(self) -> JSONObject:
         return {
@@ -72,4 +74,5 @@ class CellRecord:
             "metric": self.metric,
             "value": self.value,
             "beam": self.beam,
+            "carried": self.carried,
         }

@@ -1,4 +1,4 @@
-"""What people decide about what exists: aliases, tags, notes, deletion; and how it is found by them."""
+"""Annotations of parents and modules: aliases, tags, notes, deletion; lineage and search."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Curation:
     def set_alias(
         self, alias: str, version: int | str, *, who: str | None = None, expected: int | None = None
     ) -> AliasRecord:
-        """Let ``de-en@champion`` stand for a version, or a module by name, and note the move in its history.
+        """Set ``de-en@champion`` to a version, or to a module by name, and record the move in its history.
 
         With ``expected`` it moves from that version alone (0: only where it is not set). Raises IncompatibleError
-        when somebody moved it meanwhile, and for a module of another pair or parent.
+        if it was moved meanwhile, and for a module of another pair or parent.
         """
         name, by = self._alias(alias), author(who)
         wanted = (
@@ -53,13 +53,13 @@ class Curation:
         return AliasRecord(module.parent, module.pair, name.alias, module.version)
 
     def remove_alias(self, alias: str, *, who: str | None = None, expected: int | None = None) -> None:
-        """Let an alias stand for nothing; its history stays. Raises UnknownNameError for one that is not set."""
+        """Remove an alias; its history is kept. Raises UnknownNameError for one that is not set."""
         name, by = self._alias(alias), author(who)
         self.alias(alias)
         self._database.write(lambda session: curation_rows.move_alias(session, name, None, by, expected))
 
     def alias(self, alias: str) -> AliasRecord:
-        """What an alias stands for. Raises UnknownNameError."""
+        """Return the version that an alias is set to. Raises UnknownNameError."""
         name = self._alias(alias)
         module = self._catalog.module(str(name))
         return AliasRecord(module.parent, module.pair, name.alias, module.version)
@@ -98,7 +98,7 @@ class Curation:
         self._database.write(lambda session: curation_rows.remove_tags(session, full, tags))
 
     def note(self, name: str, text: str, *, who: str | None = None) -> None:
-        """Write something down about a parent or module. Notes are never changed."""
+        """Add a note to a parent or module. Notes are never changed."""
         check_note(text)
         full, by = self._full_name(name), author(who)
         self._database.write(lambda session: curation_rows.add_note(session, full, text, by))
@@ -110,23 +110,23 @@ class Curation:
         )
 
     def of_parent(self, parent: str) -> dict[str, Annotations]:
-        """What was said of a parent and its modules, by full name; nothing of those of which nothing was said."""
+        """Return the annotations of a parent and its modules by full name; those without any are left out."""
         with self._database.read() as session:
             return annotations_of(session, parent)
 
     def delete(self, name: str, *, who: str | None = None) -> str:
-        """Put a parent or one version of a module out of sight, so that it can be restored. Returns its full name.
+        """Hide a parent or one version of a module; it can be restored. Returns its full name.
 
-        Raises IncompatibleError, naming them, when aliases stand for it or other modules were made with it.
+        Raises IncompatibleError, naming them, if aliases are set to it or other modules were made from it.
         """
         by, full = author(who), self._full_name(name, versioned=True)
         self._database.write(lambda session: curation_rows.delete_artifact(session, full, by))
         return full
 
     def restore(self, name: str) -> str:
-        """Bring back what was deleted, with all that was said of it. Returns its full name.
+        """Restore what was deleted, with its annotations. Returns its full name.
 
-        Raises IncompatibleError for what was not deleted, and what was made from something that still is.
+        Raises IncompatibleError if it is not deleted, or if it was made from something that is.
         """
         if not ModuleName.is_one(name):
             full = name
@@ -138,7 +138,7 @@ class Curation:
         return full
 
     def lineage(self, name: str) -> Relations:
-        """What something was made from, and what depends on it."""
+        """Return what a parent or module was made from, and what depends on it."""
         record = self._catalog.find(name)
         if isinstance(record, ModuleRecord):
             return self.lineages([record])[record.full_name]
@@ -163,7 +163,7 @@ class Curation:
     def search(self, text: str, *, limit: int | None = FOUND_AT_MOST) -> SearchResult:
         """Parents and modules by any of their fields: ``language=de side=source scope=xattn bleu>30``.
 
-        `registry.search` says which fields there are. Raises SpecError, naming every word at fault.
+        `registry.queries.search_syntax` lists the fields. Raises SpecError, naming every invalid word.
         """
         query = Query.parse(text)
         with self._database.read() as session:
@@ -186,4 +186,4 @@ def _name(record: ParentRecord | ModuleRecord) -> str:
 
 
 def _say_version(name: str) -> int:
-    raise UnknownNameError(f"say which version of {name} is meant, such as {ModuleName.parse(name).pair}:1")
+    raise UnknownNameError(f"{name} has no version; expected one, such as {ModuleName.parse(name).pair}:1")

@@ -1,6 +1,6 @@
-"""Writing what people decide: aliases, tags, notes, deletion. Each function runs inside a transaction of its caller's.
+"""Write aliases, tags, notes and deletion. Each function runs inside its caller's transaction.
 
-Writers take turns (`Database.write`), so what was looked at is still so when it is changed.
+Writers take turns (`Database.write`), so what a function reads is unchanged when it writes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from continual_mt.errors import IncompatibleError, UnknownNameError
 from registry.database import schema
 from registry.queries.catalog import find_module, find_parent, name_of, raise_if_deleted
 from registry.queries.dependents import holding_modules, holding_parent
-from registry.records.lineage import Relation, modules_in
+from registry.records.lineage import Relation
 from registry.records.names import AliasName, ModuleName, unknown
 from registry.records.values import now
 
@@ -34,10 +34,10 @@ def artifact_row(session: Session, name: str, *, deleted: bool = False) -> schem
 
 
 def move_alias(session: Session, name: AliasName, module: str | None, who: str, expected: int | None) -> None:
-    """Let an alias stand for a module, given by its full name, or for none; with a line in its history.
+    """Set an alias to a module, given by its full name, or remove it; record the move in its history.
 
     Raises IncompatibleError for a module of another pair or parent, and when the alias is not at the version
-    ``expected``, where 0 is none.
+    ``expected`` (0: not set).
     """
     key = _parent_row(session, name.parent or "").id, name.pair.source, name.pair.target, name.alias
     row = session.get(schema.Alias, key)
@@ -47,8 +47,8 @@ def move_alias(session: Session, name: AliasName, module: str | None, who: str, 
     target = artifact_row(session, module) if module else None
     if isinstance(target, schema.Parent) or (target and (target.parent_id, target.source, target.target) != key[:3]):
         raise IncompatibleError(
-            f"{name} is an alias of the pair {name.pair} on {name.parent}, and cannot stand for {module}; "
-            "an alias never leaves its pair"
+            f"{name} is an alias of the pair {name.pair} on {name.parent}, and cannot be set to {module}; "
+            "an alias belongs to one pair"
         )
     version = target.version if target else None
     if version == present:
@@ -66,7 +66,7 @@ def move_alias(session: Session, name: AliasName, module: str | None, who: str, 
 
 
 def set_tags(session: Session, name: str, tags: Iterable[str]) -> None:
-    """Those that are there already stay."""
+    """Add tags; tags that exist are kept."""
     row = artifact_row(session, name)
     session.add_all(schema.Tag(artifact_id=row.id, tag=tag) for tag in {*tags} - _tags(session, row))
     session.flush()
@@ -93,7 +93,7 @@ def add_note(session: Session, name: str, text: str, who: str) -> None:
 
 
 def delete_artifact(session: Session, name: str, who: str) -> None:
-    """Put a parent or module out of sight. Raises IncompatibleError, naming what holds it."""
+    """Hide a parent or module. Raises IncompatibleError, naming what depends on it."""
     row = artifact_row(session, name)
     if isinstance(row, schema.Parent):
         held = holding_parent(session, row.name)
@@ -106,17 +106,17 @@ def delete_artifact(session: Session, name: str, who: str) -> None:
 
 
 def restore_artifact(session: Session, name: str) -> None:
-    """Bring back what was deleted. Raises IncompatibleError for what was not, or that was made from what still is."""
+    """Restore a deleted artifact. Raises IncompatibleError if it is not deleted, or if it was made from one that is."""
     row = artifact_row(session, name, deleted=True)
     if row.deleted is None:
         raise IncompatibleError(f"{name} is not deleted, so there is nothing to restore")
-    needed = [row.parent.name, *(used for _, used in modules_in(row.spec))] if isinstance(row, schema.Module) else []
+    needed = [row.parent.name] if isinstance(row, schema.Module) else []
+    needed += [used.module for used in row.inputs if used.module is not None]
     missing = [other for other in needed if (made_from := _row(session, other)) and made_from.deleted is not None]
     if missing:
         first = missing[0]
         raise IncompatibleError(
-            f"{name} needs {first}, which was deleted, too; bring that back first: "
-            f"continual-mt registry restore {first}"
+            f"{name} needs {first}, which was deleted, too; restore that first: continual-mt registry restore {first}"
         )
     row.deleted = row.deleted_by = None
     session.flush()
@@ -156,12 +156,12 @@ def _at(version: int | None) -> str:
 
 
 def _listed(held: Sequence[Relation]) -> str:
-    """What holds something, and the way out, in words."""
+    """Describe what depends on an artifact, and how to remove the dependency."""
     lines = [
-        f"{relation.name} {'stands for it' if relation.role == 'alias' else relation.detail or 'needs it'}"
+        f"{relation.name} {'is set to it' if relation.role == 'alias' else relation.detail or 'needs it'}"
         for relation in held[:_LISTED]
     ]
     more = f" and {len(held) - _LISTED:,} more" if len(held) > _LISTED else ""
-    verbs = {"alias": "move or remove the alias", "module": "delete the module"}
+    verbs = {"alias": "move or remove the alias", "module": "delete the module", "parent": "delete the parent"}
     ways = " and ".join(dict.fromkeys(verbs[relation.role] for relation in held))
     return f"{', '.join(lines)}{more}; {ways} first"

@@ -1,4 +1,4 @@
-"""Leases: one driver holds a job at a time. Each function runs inside a transaction of its caller's."""
+"""Leases: one driver holds a job at a time. Each function runs inside its caller's transaction."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def set_run(session: Session, digest: str, run: str) -> schema.Job:
 
 
 def again(session: Session, digest: str) -> schema.Job:
-    """Make a finished job one that can be held anew, as the next attempt and with no run; any other stays as it is."""
+    """Let a finished job be held again, as the next attempt and without a run; other jobs are unchanged."""
     row = _known(session, digest)
     if row.state == "finished":
         row.state, row.run, row.attempt, row.updated = "stopped", None, row.attempt + 1, now()
@@ -121,7 +121,7 @@ def _held_by(session: Session, digest: str, holder: str) -> schema.Job:
 
 def _held(row: schema.Job) -> JobHeldError:
     if row.holder is None or row.expires is None:
-        return JobHeldError(f"job {row.digest[:12]} ({row.kind}) is {row.state} and nobody holds it; start it again")
+        return JobHeldError(f"job {row.digest[:12]} ({row.kind}) is {row.state} and has no holder; start it again")
     return JobHeldError(
         f"job {row.digest[:12]} ({row.kind}) is held by {row.holder} until {row.expires:%Y-%m-%d %H:%M:%S} UTC; "
         "wait for it to end, or end that driver and start this one again after that time"

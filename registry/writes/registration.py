@@ -1,4 +1,4 @@
-"""Writing what jobs leave behind: each function inside a transaction of its caller's, its blobs stored before."""
+"""Write the results of jobs. Each function runs inside its caller's transaction; blobs are stored before."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from registry.queries.catalog import find_parent, raise_if_deleted
 from registry.queries.recipe_resolver import supervised
 from registry.records.artifacts import ParentRecord
 from registry.records.corpora import CorpusRecord
-from registry.records.lineage import Lineage, is_shared
+from registry.records.lineage import Lineage
 from registry.records.names import unknown
-from registry.records.values import JSONObject, now
+from registry.records.values import now
 
 if TYPE_CHECKING:
     from continual_mt.artifacts.module import Module
@@ -91,7 +91,7 @@ def add_module(
         scope=module.scope,
         digest=module.digest,
         parameters=module.parameters(),
-        spec=lineage.spec,
+        shared=lineage.shared,
     )
     fill(session, row, pieces, lineage)
     return row
@@ -106,7 +106,7 @@ def new_module(
     scope: Scope,
     digest: str,
     parameters: int,
-    spec: JSONObject,
+    shared: bool,
 ) -> schema.Module:
     """A row with the next version of its pair, not added yet."""
     recipe = supervised(parent_record(owner), ModuleKey("", digest), pair, side, scope)
@@ -117,7 +117,7 @@ def new_module(
         version=_next_version(session, owner.id, pair),
         side=side,
         scope=scope,
-        shared=is_shared(spec),
+        shared=shared,
         digest=digest,
         recipe_digest=recipe.digest,
         parameters=parameters,
@@ -200,6 +200,11 @@ def fill(session: Session, row: schema.Artifact, pieces: Sequence[StoredPiece], 
     row.bytes = sum(piece.bytes for piece in pieces)
     row.job, row.attempt, row.run = lineage.job, lineage.attempt, lineage.run
     row.code_version, row.spec = lineage.code_version, lineage.spec
+    row.environment, row.replay = lineage.environment, lineage.replay
+    row.inputs = [
+        schema.ArtifactInput(position=position, role=one.role, module=one.module, digest=one.digest, recipe=one.recipe)
+        for position, one in enumerate(lineage.inputs)
+    ]
     row.created = now()
     row.uses = [
         schema.CorpusUse(position=position, role=role, corpus=add_corpus(session, corpus))

@@ -1,4 +1,4 @@
-"""Writing what was measured. Each function runs inside a transaction of its caller's."""
+"""Write scores, sequences and alignments. Each function runs inside its caller's transaction."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     row.test, row.sentences = score.test, score.sentences
     row.value, row.copy_value = score.value, score.copy_value
     row.created, row.hypotheses = score.created, score.hypotheses
+    row.logits, row.computed_on = score.logits, score.computed_on
     session.flush()
     if score.metric == BEST_METRIC:
         _show_best(session, score.recipe)
@@ -80,11 +81,11 @@ def wrongly_shown() -> Select[str]:
 
 def _check_finite(test: str, metric: str, *values: float | None) -> None:
     if wrong := [value for value in values if value is not None and not math.isfinite(value)]:
-        raise InputError(f"{metric} on {test} is {wrong[0]}, which is no score")
+        raise InputError(f"{metric} on {test} is {wrong[0]}, which is not a finite number")
 
 
 def add_recipe(session: Session, recipe: Recipe) -> None:
-    """Remember what a recipe's digest stands for; what was remembered first stays."""
+    """Store the modules of a recipe by its digest, unless they are stored already."""
     names = (key.name if key else None for key in (recipe.source, recipe.cross_attention, recipe.target))
     owner = parent_row(session, recipe.parent)
     _add_recipe(session, owner, recipe.digest, recipe.kind, recipe.pair, tuple(names))
@@ -123,7 +124,7 @@ def add_sequence(session: Session, sequence: SequenceRecord) -> schema.Sequence:
 
 
 def set_cells(session: Session, sequence: str, position: int, cells: Sequence[CellRecord]) -> None:
-    """All that is known of one position of a sequence, in the place of what was there before.
+    """Replace the cells of one position of a sequence.
 
     Raises UnknownNameError for a sequence that was not registered, InputError for a value that is no number.
     """
@@ -149,13 +150,14 @@ def set_cells(session: Session, sequence: str, position: int, cells: Sequence[Ce
                 metric=cell.metric,
                 value=cell.value,
                 beam=cell.beam,
+                carried=cell.carried,
             )
         )
     session.flush()
 
 
 def add_alignment(session: Session, alignment: AlignmentRecord) -> schema.Alignment:
-    """The row of an alignment. The same tables and lexicon, looked up again, take the place of the time before."""
+    """The row of an alignment. The same tables and lexicon, measured again, replace the earlier result."""
     first, second = alignment.first, alignment.second
     owner = parent_row(session, first.parent)
     measured = {

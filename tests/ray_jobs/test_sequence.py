@@ -103,7 +103,7 @@ def test_a_shared_cross_attention_is_trained_on(home: Path) -> None:
         }
         assert named == {None, "es-en/pt-en:1", "es-en/es-de:1", "es-en/es-de:2"}
         second = registry.module("es-de:2")
-        assert second.lineage.spec["start"] == "es-en/pt-en:1"
+        assert [one.module for one in second.lineage.named("start")] == ["es-en/pt-en:1"]
         first, own = registry.load_module("pt-en:1"), registry.load_module("es-de:1")
         trained = registry.load_module("es-de:2")
         name = "cross_attention.0.query.weight"
@@ -131,9 +131,12 @@ def test_earlier_pairs_are_replayed(home: Path) -> None:
         assert [len(digests) for digests in texts] == [1, 2, 3]
         assert texts[1][1:] == texts[0]
         assert texts[2][1:] == [texts[0][0], texts[1][0]], "the original pair stands first"
-        assert first.lineage.spec["replayed"] == ["es-en"]
-        assert second.lineage.spec["replayed"] == ["es-en", "es-en/pt-en:2"]
-        assert (second.lineage.spec["start"], second.lineage.spec["replay"]) == ("es-en/pt-en:2", 0.5)
+        assert [one.module for one in first.lineage.named("replayed")] == ["es-en"]
+        assert [one.module for one in second.lineage.named("replayed")] == ["es-en", "es-en/pt-en:2"]
+        assert ([one.module for one in second.lineage.named("start")], second.lineage.replay) == (
+            ["es-en/pt-en:2"],
+            0.5,
+        )
         # It begins with the same noise as without replay, and ends elsewhere.
         without, with_replay = (registry.load_module(name).tensors for name in ("pt-en:1", "pt-en:2"))
         assert not torch.equal(without["cross_attention.0.query.weight"], with_replay["cross_attention.0.query.weight"])

@@ -194,7 +194,7 @@ def test_a_module_that_shares_no_side_is_refused(
         IncompatibleError, match=r"brings a new source language, but to the parent base \(fr-en\) it is"
     ):
         filled.register_module("base", replace(module, pair=Pair("fr", "de")), lineage=lineage)
-    with pytest.raises(UnknownNameError, match="there is no parent 'none'"):
+    with pytest.raises(UnknownNameError, match="unknown parent 'none'"):
         filled.register_module("none", module, lineage=lineage)
 
 

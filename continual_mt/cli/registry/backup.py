@@ -1,4 +1,4 @@
-"""``continual-mt registry backup`` and ``registry fill``."""
+"""``continual-mt registry backup`` and ``registry load-backup``."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=options.examples("continual-mt registry backup /backups/registry"))(backup)
     app.command(
         epilog=options.examples(
-            "continual-mt registry fill /backups/registry --home /data/home",
-            "continual-mt registry fill /data/old-home",
+            "continual-mt registry load-backup /backups/registry --home /data/home",
+            "continual-mt registry load-backup /data/old-home",
         )
-    )(fill)
+    )(load_backup)
+    app.command("fill", hidden=True)(load_backup)  # its name in earlier versions
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made when it is not there.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder of the backup; created if it does not exist.")
+    ],
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Copy the whole registry into a folder, while jobs write.
+    """Copy the whole registry into a folder. Jobs may write to the registry meanwhile.
 
-    The copy holds everything that was registered when copying began, every blob checked. It can be opened as a home,
-    say for 'registry verify --home FOLDER'. The next backup into the same folder copies only the blobs that are new;
-    one that fails leaves the backup as it was. MLflow's records are not in it.
+    The copy holds everything that was registered when copying began, and every blob is checked. It can be opened as a
+    home, for example with 'registry verify --home FOLDER'. The next backup into the same folder copies only new blobs;
+    a backup that fails leaves the folder unchanged. MLflow's records are not included.
     """
     from registry import Registry
     from registry.maintenance.backup import backup
@@ -43,25 +46,27 @@ def backup(
         _tell(backup(opened, expanded(folder).absolute(), progress=progress), f"to {folder}", as_json)
 
 
-def fill(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup, or another home with SQLite.")],
+def load_backup(
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A backup, or another home whose database is SQLite.")
+    ],
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Copy a backup, or another registry, into one that is empty or not there yet.
+    """Copy a backup, or another registry, into a registry that is empty or does not exist yet.
 
-    So a backup is brought back; and, with CONTINUAL_MT_DATABASE set to a database of PostgreSQL and CONTINUAL_MT_BLOBS
-    to a place for the blobs, a registry moves there.
+    This restores a backup. With CONTINUAL_MT_DATABASE set to a PostgreSQL database and CONTINUAL_MT_BLOBS to a
+    location for the blobs, it moves a registry there.
     """
     from registry import Registry
-    from registry.maintenance.backup import fill, open_folder
+    from registry.maintenance.backup import load_backup, open_folder
 
     with (
         open_folder(expanded(source)) as read,
         Registry.open(Home.resolve(home).path, create=True) as opened,
         counting("blobs", None) as progress,
     ):
-        _tell(fill(opened, read, progress=progress), f"to {opened.name}", as_json)
+        _tell(load_backup(opened, read, progress=progress), f"to {opened.name}", as_json)
 
 
 def _tell(copied: Copied, where: str, as_json: bool) -> None:
@@ -71,5 +76,5 @@ def _tell(copied: Copied, where: str, as_json: bool) -> None:
         print_json(copied.to_json())
     say(
         f"copied {copied.records:,} records and {copied.blobs:,} blobs of {size(copied.bytes)} {where}; "
-        f"{copied.there:,} blobs were there already"
+        f"{copied.there:,} blobs existed already"
     )

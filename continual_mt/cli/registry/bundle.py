@@ -64,7 +64,7 @@ def import_file(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Register what a bundle holds; what is there already stays as it is, also when it is imported twice.
+    """Register what a bundle holds. What exists already is unchanged, so a bundle may be imported twice.
 
     A parent is known by its content, whatever it is called here, and a module becomes the next version of its pair. A
     bundle in which any byte was changed is refused. It is not signed: import from those whom you trust.

@@ -39,11 +39,11 @@ def verify(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Read every blob again and check its digest, and that everything that records speak of is there.
+    """Read every blob again and check its digest, and that everything that records refer to exists.
 
     Damaged blobs are moved aside, into the folder 'quarantine' of the blobs; nothing is deleted. Exits with 1 when
-    something is damaged, missing or wrong, and says what needs it. What nothing refers to is listed, and no error. Jobs
-    may write meanwhile.
+    something is damaged, missing or wrong, and lists what needs it. Blobs without a record are listed, and are not
+    an error. Jobs may write meanwhile.
     """
     from registry import Registry
     from registry.maintenance.verify import verify
@@ -64,7 +64,7 @@ def verify(
 
 
 def collect_garbage(
-    delete: Annotated[bool, typer.Option("--delete", help="Do it; without this it is only said.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete for good (default: dry run).")] = False,
     grace: Annotated[
         str, typer.Option(metavar="TIME", help="Nothing younger is touched; days or hours, such as 7d or 12h.")
     ] = "7d",
@@ -75,9 +75,9 @@ def collect_garbage(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Remove blobs that nothing refers to, and temporary files that writers left behind.
+    """Remove blobs that nothing refers to, and temporary files left over from crashed writers.
 
-    Only says what it would do, unless '--delete' is given. What was written within the grace period stays, and jobs may
+    Without '--delete' it is a dry run. Blobs written within the grace period are kept, and jobs may
     write meanwhile: choose a period that is longer than a job needs to score. Damaged blobs that were moved aside stay.
     """
     from registry import Registry
@@ -96,7 +96,9 @@ def _period(text: str) -> timedelta:
     """Raises InputError for anything but a number of days or hours."""
     match = _GRACE.fullmatch(text)
     if match is None:
-        raise InputError(f"--grace {text[:40]!r} is no time; write a number of days or hours, such as 7d or 12h")
+        raise InputError(
+            f"--grace {text[:40]!r} is not a duration; expected a number of days or hours, such as 7d or 12h"
+        )
     number = int(match[1])
     return timedelta(days=number) if match[2] == "d" else timedelta(hours=number)
 
@@ -113,7 +115,7 @@ def _print_verification(found: Verification, registry: str) -> None:
         print_text("\ntemporary files of writers that ended early, or that write now:\n")
         print_table(_table(("file", "stored"), [(left.place, size(left.bytes)) for left in found.leftovers]))
     if found.gone:
-        print_text(f"\nscores and the like speak of modules that were forgotten: {', '.join(found.gone)}\n")
+        print_text(f"\nscores, recipes or lineage name modules that were removed: {', '.join(found.gone)}\n")
     for problem in found.problems:
         print_text(f"\n{problem.kind} {problem.subject}\n  {problem.explanation}\n")
         print_text("".join(f"  needed by {user}\n" for user in problem.needed_by))
@@ -133,7 +135,7 @@ def _print_collection(found: Collection, for_good: bool, grace: str) -> None:
         print_text(f"kept {reason}\n")
     young = f"; {_count(found.young, 'more blob')} younger than {grace}" if found.young else ""
     if not rows:
-        say(f"there is nothing to remove{young}")
+        say(f"nothing to remove{young}")
     elif for_good:
         say(f"removed {size(found.bytes)}{young}")
     else:

@@ -34,29 +34,29 @@ RESTORE_EPILOG = options.examples("continual-mt registry restore de-en:2")
 def alias(
     name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as de-en@champion, or PARENT/de-en@champion.")],
     version: Annotated[
-        str | None, typer.Argument(metavar="VERSION", help="What it is to stand for: 3, de-en:3 or de-en@candidate.")
+        str | None, typer.Argument(metavar="VERSION", help="The version to set it to: 3, de-en:3 or de-en@candidate.")
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Let it stand for nothing.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the alias.")] = False,
     if_at: Annotated[
         int | None,
         typer.Option(
-            "--if-at", min=0, metavar="VERSION", help="Move it only while it stands for this version; 0: for none."
+            "--if-at", min=0, metavar="VERSION", help="Move it only if it is set to this version (0: not set)."
         ),
     ] = None,
     who: Who = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Set or move an alias; without a version, show what it stands for, and its history.
+    """Set or move an alias; without a version, show its module and its history.
 
     Where a pair has the alias champion, that version is translated with, until it is moved.
     """
     from registry import Registry
 
     if remove and version is not None:
-        raise InputError(f"--remove lets {name} stand for nothing; leave out {version}")
+        raise InputError(f"--remove removes {name}; leave out {version}")
     if if_at is not None and version is None and not remove:
-        raise InputError(f"--if-at {if_at} says when {name} is moved; give the version, too, or --remove")
+        raise InputError(f"--if-at {if_at} needs a version to move {name} to, or --remove")
     with Registry.open(Home.resolve(home).path) as registry:
         if remove:
             registry.annotations.remove_alias(name, who=who, expected=if_at)
@@ -67,7 +67,7 @@ def alias(
         present = None if remove or (moves and moves[-1].to_version is None) else registry.annotations.alias(name)
         shared = present is not None and registry.module(present.module).shared
     if shared and version is not None:
-        say(f"{version} was trained in a sequence that shares one cross-attention; {name} stands for it all the same")
+        say(f"{version} was trained in a sequence that shares one cross-attention; {name} is set to it all the same")
     _print_alias(name, present, moves, as_json)
 
 
@@ -113,9 +113,9 @@ def note(
 
 
 def delete(name: Name, who: Who = None, home: options.Home = None, as_json: options.Json = False) -> None:
-    """Put a parent or one version of a module out of sight; 'registry restore' brings it back.
+    """Hide a parent or one version of a module; 'registry restore' restores it.
 
-    Refused while an alias stands for it, or others need it. Its number is never given out again.
+    Refused while an alias is set to it or others depend on it. Its version number is never used again.
     """
     from registry import Registry
 
@@ -128,7 +128,7 @@ def delete(name: Name, who: Who = None, home: options.Home = None, as_json: opti
 
 
 def restore(name: Name, home: options.Home = None, as_json: options.Json = False) -> None:
-    """Bring back a parent or module that was deleted, with all that was said of it."""
+    """Restore a deleted parent or module with its annotations."""
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:

@@ -55,7 +55,7 @@ def list_all(
     elif parents:
         print_table(storage_table(parents, modules, created=True, annotations=annotations))
     else:
-        say("there is nothing yet; train a parent with 'continual-mt parent train'")
+        say("the registry is empty; train a parent with 'continual-mt parent train'")
 
 
 def _list_deleted(home: options.Home, as_json: bool) -> None:
@@ -86,7 +86,9 @@ def show(
 ) -> None:
     """Show everything about one parent or module.
 
-    What it stores, its corpora and their licences, its spec and run, its scores, and what was said of it.
+    What it stores, its corpora and their licences, its spec and run, its scores and its annotations. In '--json',
+    "lineage" holds what it was made from as typed fields: "inputs" (role, module, digest, recipe), "replay" (share of
+    batches from replayed pairs) and "environment" (versions and machine that trained it).
     """
     from registry import Registry
 
@@ -101,9 +103,9 @@ def show(
 
 @app.command(epilog=options.examples("continual-mt registry upgrade --home /data/home"))
 def upgrade(home: options.Home = None, as_json: options.Json = False) -> None:
-    """Bring the tables of a registry that an older version wrote to this version's.
+    """Upgrade the tables of a registry that an older version wrote.
 
-    Make a copy of the database first. A registry that is up to date stays as it is.
+    Make a copy of the database first. A registry that is up to date is unchanged.
     """
     from registry import Registry
     from registry.database.migration import revisions
@@ -120,7 +122,7 @@ def upgrade(home: options.Home = None, as_json: options.Json = False) -> None:
 
 
 def _scores_of(opened: Registry, record: ParentRecord | ModuleRecord) -> list[ScoreRecord]:
-    """Of a parent the scores of all that stands on it, of a module those of the recipes that use it."""
+    """Of a parent the scores of all that belongs to it, of a module those of the recipes that use it."""
     from registry import ModuleRecord
 
     if isinstance(record, ModuleRecord):
@@ -146,6 +148,10 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], annot
         facts = {"parent": record.name, **facts, "fingerprint": record.fingerprint}
         facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}
     facts |= {"created": time_of(record), "code version": lineage.code_version}
+    if lineage.inputs:
+        facts |= {"made from": ", ".join(f"{one.module or one.recipe} ({one.role})" for one in lineage.inputs)}
+    if lineage.replay is not None:
+        facts |= {"replay": str(lineage.replay)}
     facts |= {"MLflow run": lineage.run or "none", "job": lineage.job or "none"}
     print_text("".join(f"{key}: {value}\n" for key, value in [*facts.items(), *annotation_facts(annotations)]))
     tables = [("corpora", corpora_table(lineage)), ("scores", results_table(scores))]
@@ -153,9 +159,7 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], annot
         print_text(f"\n{title}:{'' if table.rows else ' none'}\n")
         if table.rows:
             print_table(table)
-    # Measured as it trained, so it is no key of the spec that a user would write.
-    spec = {key: value for key, value in lineage.spec.items() if key != "environment"}
-    for title, values in (("environment", lineage.spec.get("environment")), ("spec", spec)):
+    for title, values in (("environment", lineage.environment), ("spec", lineage.spec)):
         if values:
             print_text(f"\n{title}:\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 

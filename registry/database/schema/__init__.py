@@ -1,7 +1,17 @@
 """The tables. Rows never leave the registry: callers see the frozen records of `registry.records`."""
 
 from registry.database.base import Base
-from registry.database.schema.artifacts import Artifact, Blob, Corpus, CorpusUse, Module, Parent, Piece, VersionCounter
+from registry.database.schema.artifacts import (
+    Artifact,
+    ArtifactInput,
+    Blob,
+    Corpus,
+    CorpusUse,
+    Module,
+    Parent,
+    Piece,
+    VersionCounter,
+)
 from registry.database.schema.curation import Alias, AliasMove, Note, Tag
 from registry.database.schema.measures import Alignment, Cell, Recipe, Score, Sequence
 from registry.database.schema.registry import BLOBS_SETTING, IDENTITY_SETTING, Job, Setting
@@ -13,6 +23,7 @@ __all__ = [
     "AliasMove",
     "Alignment",
     "Artifact",
+    "ArtifactInput",
     "Base",
     "Blob",
     "Cell",

@@ -1,4 +1,4 @@
-"""What a job leaves behind, be it a parent or a module, is an *artifact*: it has pieces (names of blobs), a size and a
+"""A parent or a module is an *artifact*: it has pieces (names of blobs), a size and a
 lineage. ``parents`` and ``modules`` hold what only one of the two has, and share the artifact's key.
 """
 
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
@@ -15,6 +15,7 @@ from continual_mt.languages import SideName
 from continual_mt.model.architecture import Scope
 from registry.database.base import DIGEST_LENGTH, Base
 from registry.records.corpora import Role
+from registry.records.lineage import InputRole
 from registry.records.values import JSONObject
 
 
@@ -30,7 +31,7 @@ class Blob(Base):
 class Artifact(Base):
     """What parents and modules share. ``job`` and ``attempt`` together are registered at most once.
 
-    What was ``deleted`` is out of sight and can be restored.
+    A ``deleted`` artifact is hidden and can be restored.
     """
 
     __tablename__ = "artifacts"
@@ -49,12 +50,37 @@ class Artifact(Base):
     run: Mapped[str | None]
     code_version: Mapped[str]
     spec: Mapped[JSONObject]
+    environment: Mapped[JSONObject | None] = mapped_column(JSON(none_as_null=True))
+    replay: Mapped[float | None]
     created: Mapped[datetime]
     deleted: Mapped[datetime | None]
     deleted_by: Mapped[str | None]
 
     pieces: Mapped[list[Piece]] = relationship(order_by="Piece.name", lazy="selectin")
     uses: Mapped[list[CorpusUse]] = relationship(order_by="CorpusUse.position", lazy="selectin")
+    inputs: Mapped[list[ArtifactInput]] = relationship(order_by="ArtifactInput.position", lazy="selectin")
+
+
+class ArtifactInput(Base):
+    """What an artifact was made from, in order: see `registry.records.lineage.Input`.
+
+    Modules are stored by name, without a foreign key: the digest shows whether a name still means the same content.
+    """
+
+    __tablename__ = "artifact_inputs"
+    __table_args__: tuple[SchemaItem, ...] = (
+        CheckConstraint(
+            "role IN ('start', 'replayed', 'rests-on', 'initialised-from', 'translated-by', 'quantised-from')",
+            name="role",
+        ),
+    )
+
+    artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    role: Mapped[InputRole]
+    module: Mapped[str | None] = mapped_column(index=True)
+    digest: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
+    recipe: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
 
 
 class Piece(Base):

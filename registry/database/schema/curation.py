@@ -1,4 +1,4 @@
-"""What people say of parents and modules: aliases with their history, tags and notes."""
+"""Annotations of parents and modules: aliases with their history, tags and notes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from registry.database.schema.artifacts import Module, Parent
 
 
 class Alias(Base):
-    """A name that stands for one version of a pair, such as ``de-en@champion``."""
+    """A name for one version of a pair, such as ``de-en@champion``."""
 
     __tablename__ = "aliases"
 
@@ -27,7 +27,7 @@ class Alias(Base):
 
 
 class AliasMove(Base):
-    """An alias was set, moved or removed. Versions are None where there was or is none."""
+    """An alias was set (``from_version`` is None), moved, or removed (``to_version`` is None)."""
 
     __tablename__ = "alias_moves"
     __table_args__: tuple[SchemaItem, ...] = (Index(None, "parent_id", "source", "target", "name"),)
@@ -46,7 +46,7 @@ class AliasMove(Base):
 
 
 class Tag(Base):
-    """A word that an artifact is found by."""
+    """A word by which an artifact can be searched."""
 
     __tablename__ = "tags"
 

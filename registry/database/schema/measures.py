@@ -1,4 +1,4 @@
-"""What was measured: scores, what every pair scored along a sequence, and how well embeddings align."""
+"""Measurements: scores, the scores of every pair along a sequence, and alignments of embeddings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _BLEU = text("metric = 'bleu'")
 
 
 class Recipe(Base):
-    """A recipe that was run or scored, so that the same model can be had by its digest.
+    """A recipe that was run or scored, so that the same model can be assembled by its digest.
 
-    Modules are named and not referred to: what is said of a recipe outlives them.
+    Modules are stored by name, without a foreign key: a recipe's row outlives them.
     """
 
     __tablename__ = "recipes"
@@ -39,7 +39,7 @@ class Recipe(Base):
 
 
 class Score(Base):
-    """Recipe × test set × metric. Modules are named and not referred to: a score outlives them.
+    """Recipe × test set × metric. Modules are stored by name, without a foreign key: a score outlives them.
 
     Of a recipe's BLEU scores one is ``shown``: the one on the most sentences, and of those the highest.
     """
@@ -81,6 +81,8 @@ class Score(Base):
     created: Mapped[datetime]
     hypotheses: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
     shown: Mapped[bool] = mapped_column(default=False, server_default=false())
+    logits: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
+    computed_on: Mapped[str | None]
 
     parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
 
@@ -103,7 +105,7 @@ class Sequence(Base):
 
 
 class Cell(Base):
-    """What a pair scored behind a sequence's first ``position`` additions, in one of the views of it."""
+    """The score of a pair after the first ``position`` additions of a sequence, in one view."""
 
     __tablename__ = "cells"
     __table_args__: tuple[SchemaItem, ...] = (
@@ -135,6 +137,7 @@ class Cell(Base):
     metric: Mapped[str]
     value: Mapped[float]
     beam: Mapped[int]
+    carried: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     sequence: Mapped[Sequence] = relationship(lazy="joined", innerjoin=True)
 

@@ -16,9 +16,9 @@ IDENTITY_SETTING = "identity"
 
 
 class Setting(Base):
-    """What belongs to the registry as a whole: ``BLOBS_SETTING`` says where the blobs are.
+    """A setting of the whole registry: ``BLOBS_SETTING`` holds the location of the blobs.
 
-    ``IDENTITY_SETTING`` tells it apart from others that have blobs in the same place.
+    ``IDENTITY_SETTING`` distinguishes it from other registries with blobs in the same location.
     """
 
     __tablename__ = "settings"

@@ -1,9 +1,8 @@
 """The file of a bundle: a tar of its manifest and its blobs, in which every byte is determined by the manifest.
 
 The manifest comes first, under a name that holds its SHA-256; the blobs follow in the order of their digests. What
-reads it does not interpret headers: it computes what they have to be and compares. So there is no path, link, device,
-sparse file or extension that could do anything, nothing is ever extracted to a name, and no byte can be changed
-unnoticed.
+reads it does not interpret headers: it computes what they have to be and compares. So paths, links, devices, sparse
+files and extensions are rejected, nothing is ever extracted to a name, and every changed byte is noticed.
 ``tar --list`` and ``tar --extract`` read it, too.
 """
 
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 from continual_mt.errors import CorruptionError, InputError, StorageError, UnknownNameError
 from registry.blobs import BlobStore
+from registry.maintenance.bundle import format1
 from registry.maintenance.bundle.manifest import MAXIMUM_BYTES, Manifest, read_manifest
 from registry.maintenance.results import Progress
 
@@ -40,7 +40,7 @@ class Bundle:
         self._places = self._read_headers()
 
     def check(self, progress: Progress = lambda done: None) -> None:
-        """Raises CorruptionError unless every blob is there, whole and as its digest says, and nothing else is."""
+        """Raises CorruptionError unless the file holds exactly the blobs of its manifest, each with its digest."""
         for done, digest in enumerate(self._places, start=1):
             actual = hashlib.sha256()
             for chunk in self._chunks(digest):
@@ -51,7 +51,7 @@ class Bundle:
                 )
             padding = -self.manifest.blobs[digest] % _BLOCK
             if self._take(padding, digest) != bytes(padding):
-                raise self.refused(f"there is something behind the blob {digest}")
+                raise self.refused(f"trailing data after the blob {digest}")
             progress(done)
 
     def read(self, digest: str) -> bytes:
@@ -76,17 +76,18 @@ class Bundle:
             raise self.refused("the header of its manifest was changed")
         content = self._take(header.size, "its manifest")
         if hashlib.sha256(content).hexdigest() != match[1]:
-            raise self.refused("its manifest was changed: it has not the digest that its name says")
+            raise self.refused("its manifest was changed: its digest is not the one in its name")
         padding = -header.size % _BLOCK
         if self._take(padding, "its manifest") != bytes(padding):
-            raise self.refused("there is something behind its manifest")
+            raise self.refused("trailing data after its manifest")
         try:
-            return read_manifest(content)
+            manifest = read_manifest(content)
         except CorruptionError as error:
             raise self.refused(f"its manifest cannot be used: {error}") from error
+        return format1.typed(manifest) if manifest.format == 1 else manifest
 
     def _read_headers(self) -> dict[str, int]:
-        """Where the bytes of each blob begin. Members are as many, as long and in the order that the manifest says."""
+        """Return where the bytes of each blob begin. Members must match the manifest in number, length and order."""
         places: dict[str, int] = {}
         place = self._file.tell()
         for digest, size in sorted(self.manifest.blobs.items()):
@@ -94,7 +95,7 @@ class Bundle:
             block, name = self._take(_BLOCK, f"the blob {digest}"), f"blobs/{digest}"
             if block != _header(name, size):
                 found = "an end" if not any(block) else _described(self._interpreted(block))
-                raise self.refused(f"where {name} of {size:,} bytes has to be there is {found}")
+                raise self.refused(f"{name} of {size:,} bytes was expected, found {found}")
             places[digest] = place + _BLOCK
             place += _BLOCK + size + -size % _BLOCK
             if place > self._size:
@@ -104,7 +105,7 @@ class Bundle:
         if any(block):
             raise self.refused(f"it holds {_described(self._interpreted(block))} beside what its manifest lists")
         if self._size != place + len(_END) or self._take(_BLOCK, "its end") != bytes(_BLOCK):
-            raise self.refused("there is something behind its end")
+            raise self.refused("trailing data after the archive")
         return places
 
     def _chunks(self, digest: str) -> Iterator[bytes]:
@@ -134,9 +135,9 @@ class Bundle:
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
-    """Raises UnknownNameError when there is no such file, StorageError when it cannot be read, CorruptionError."""
+    """Open a bundle. Raises UnknownNameError if missing, StorageError if unreadable, CorruptionError if invalid."""
     if not path.is_file():
-        raise UnknownNameError(f"there is no bundle {path}: {'it is no file' if path.exists() else 'no such file'}")
+        raise UnknownNameError(f"there is no bundle {path}: {'it is not a file' if path.exists() else 'no such file'}")
     try:
         with path.open("rb") as file:
             yield Bundle(path, file)
@@ -145,14 +146,14 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
 
 
 def write_bundle(path: Path, manifest: Manifest, blobs: BlobStore, progress: Progress) -> None:
-    """Write a bundle under a temporary name and rename it when all of it is there.
+    """Write a bundle under a temporary name and rename it when it is complete.
 
-    Only another bundle is ever replaced: InputError is raised for a file that is none, CorruptionError for a blob that
+    Only another bundle is ever replaced: InputError is raised for another file, CorruptionError for a blob that
     is damaged or missing, StorageError when the file cannot be written.
     """
     if path.exists() and not _is_bundle(path):
-        raise InputError(f"{path} is there already, and is no bundle; give another name, or move it away")
-    text = manifest.model_dump_json().encode()
+        raise InputError(f"{path} exists and is not a bundle; choose another name, or move the file away")
+    text = format1.dumped(manifest)
     if len(text) > MAXIMUM_BYTES:
         raise StorageError(f"the manifest of {path} would be {len(text):,} bytes; name fewer modules")
     with _replacing(path) as file:
@@ -181,7 +182,7 @@ def _checked(blobs: BlobStore, digest: str, size: int) -> Iterator[bytes]:
     if (actual.hexdigest(), length) != (digest, size):
         raise CorruptionError(
             f"blob {digest} in {blobs.place} is damaged: its {length:,} bytes have the digest {actual.hexdigest()}; "
-            "no bundle was written. `continual-mt registry verify` says what needs it"
+            "no bundle was written. `continual-mt registry verify` lists what needs it"
         )
 
 
@@ -215,10 +216,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 def _unwritable(path: Path, error: OSError) -> StorageError:
     if isinstance(error, FileNotFoundError):
-        return StorageError(f"cannot write the bundle {path}: there is no folder {path.parent}; make it first")
-    return StorageError(
-        f"cannot write the bundle {path}: {error.strerror or error}; a file that was there before is as it was"
-    )
+        return StorageError(f"cannot write the bundle {path}: the folder {path.parent} does not exist; create it first")
+    return StorageError(f"cannot write the bundle {path}: {error.strerror or error}; an existing file is unchanged")
 
 
 def _header(name: str, size: int) -> bytes:

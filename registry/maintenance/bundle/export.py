@@ -14,7 +14,15 @@ from continual_mt.errors import StorageError
 from registry.database import schema
 from registry.database.row_mapping import score_record
 from registry.maintenance.bundle import archive
-from registry.maintenance.bundle.manifest import CorpusEntry, Manifest, ModuleEntry, NoteEntry, ParentEntry, ScoreEntry
+from registry.maintenance.bundle.manifest import (
+    CorpusEntry,
+    InputEntry,
+    Manifest,
+    ModuleEntry,
+    NoteEntry,
+    ParentEntry,
+    ScoreEntry,
+)
 from registry.maintenance.results import Progress
 from registry.queries.catalog import name_of
 from registry.records.values import JSONObject, now
@@ -47,7 +55,7 @@ def export(
     with_parent: bool = True,
     progress: Progress = lambda done: None,
 ) -> Exported:
-    """Write a bundle of what is named: a module with its parent, or a parent with all modules that stand on it.
+    """Write a bundle of the named artifacts: a module with its parent, or a parent with all its modules.
 
     Every score comes along whose modules do, with what was answered and the test set where they were kept. Without
     its parent a bundle is small, and can be imported only where the parent is. Raises UnknownNameError for a name,
@@ -100,7 +108,7 @@ def _manifest(session: Session, parents: Sequence[str], modules: Collection[str]
         row.digest: row for row in session.scalars(select(schema.Corpus).where(schema.Corpus.digest.in_(tests)))
     }
     manifest = Manifest(
-        format=1,
+        format=2,
         created=now(),
         code_version=version("continual-mt"),
         parents=[_parent_entry(session, row, with_parent) for row in owners],
@@ -140,6 +148,9 @@ def _facts(session: Session, row: schema.Artifact) -> dict[str, object]:
         "run": row.run,
         "created": row.created,
         "tags": sorted(session.scalars(select(schema.Tag.tag).filter_by(artifact_id=row.id))),
+        "inputs": [InputEntry(role=i.role, module=i.module, digest=i.digest, recipe=i.recipe) for i in row.inputs],
+        "environment": row.environment,
+        "replay": row.replay,
         "notes": [NoteEntry(text=note.text, who=note.who, moment=note.moment) for note in notes],
     }
 

@@ -13,10 +13,17 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Scope
 from registry.database import schema
-from registry.maintenance.bundle.manifest import ArtifactEntry, Manifest, ModuleEntry, ParentEntry, ScoreEntry
+from registry.maintenance.bundle.manifest import (
+    ArtifactEntry,
+    InputEntry,
+    Manifest,
+    ModuleEntry,
+    ParentEntry,
+    ScoreEntry,
+)
 from registry.queries.catalog import find_parent, name_of
 from registry.records.corpora import CorpusRecord
-from registry.records.lineage import Lineage
+from registry.records.lineage import Input, Lineage
 from registry.records.scores import ScoreRecord
 from registry.records.values import JSONObject, now
 from registry.writes import registration, scoring
@@ -71,7 +78,7 @@ class Imported:
 
 
 def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | None:
-    """The first score of a recipe that nobody could have run: its parts are not those of its kind and pair."""
+    """Return the first score whose recipe's parts do not match its kind and pair; None if all match."""
     for score in manifest.scores:
         source, cross_attention, target = (
             None if name is None else contents.modules[name]
@@ -94,7 +101,7 @@ def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | Non
 
 
 def receive(session: Session, manifest: Manifest, contents: Contents, parent: str | None) -> Imported:
-    """Write what is not there yet; ``parent`` is the name for a parent that is new.
+    """Write what is missing; ``parent`` is the name for a new parent.
 
     Raises IncompatibleError for a parent's name that belongs to another one, and for a parent that is deleted here.
     """
@@ -167,7 +174,7 @@ class _Receiver:
                 scope=content.scope,
                 digest=entry.digest,
                 parameters=content.parameters,
-                spec=entry.spec,
+                shared=self._lineage(entry).shared,
             )
             self._write(row, entry)
             self._alias(row, entry.aliases)
@@ -232,10 +239,22 @@ class _Receiver:
             job=entry.job if is_free else None,
             attempt=entry.attempt,
             run=entry.run,
+            inputs=tuple(Input(one.role, self._input_name(one), one.digest, one.recipe) for one in entry.inputs),
+            environment=entry.environment,
+            replay=entry.replay,
         )
 
+    def _input_name(self, used: InputEntry) -> str | None:
+        """The name that an input has here, by its content; the one in the bundle where it is not here."""
+        known = self._parents.get(used.module or "") or self._modules.get(used.module or "")
+        if known is None and used.digest is not None:
+            known = registration.of_fingerprint(self._session, used.digest) or self._session.scalar(
+                select(schema.Module).filter_by(digest=used.digest).order_by(schema.Module.id).limit(1)
+            )
+        return used.module if known is None else name_of(known)
+
     def _alias(self, row: schema.Module, names: list[str]) -> None:
-        """Aliases come along unless they stand for another version here."""
+        """Import aliases unless they are set to another version here."""
         place = {"parent_id": row.parent_id, "source": row.source, "target": row.target}
         for name in dict.fromkeys(names):
             if self._session.scalar(select(schema.Alias.name).filter_by(**place, name=name)) is None:

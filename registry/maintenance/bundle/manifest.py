@@ -1,4 +1,4 @@
-"""What a bundle says of itself: parents, modules with their lineage, scores, and the size of every blob."""
+"""The manifest of a bundle: parents, modules with their lineage, scores, and the size of every blob."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
 from continual_mt.errors import ContinualMTError, CorruptionError
 from continual_mt.languages import Pair
 from registry.records.corpora import Role
+from registry.records.lineage import InputRole
 from registry.records.names import ModuleName, author, check_note, check_parent_name, check_tag, is_free_alias
 from registry.records.scores import ScoreRecord
 
-FORMAT = 1
+FORMATS = (1, 2)
 MAXIMUM_BYTES = 64 << 20
 
 
@@ -24,7 +25,7 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("before the first or after the last year that there is") from error
+        raise ValueError("outside the range of years that can be represented") from error
 
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -38,7 +39,7 @@ _Entry = TypeVar("_Entry", "ParentEntry", "ModuleEntry")
 
 
 class Entry(BaseModel):
-    """Nothing is converted, and nothing may stand there that is not understood."""
+    """Values are not converted, and unknown keys are rejected."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -60,10 +61,20 @@ class NoteEntry(Entry):
     moment: Moment
 
 
+class InputEntry(Entry):
+    """What an artifact was made from: see `registry.records.lineage.Input`. ``module`` is a name in the bundle."""
+
+    role: InputRole
+    module: Text | None
+    digest: Digest | None
+    recipe: Digest | None
+
+
 class ArtifactEntry(Entry):
     """What parents and modules share. ``pieces`` and ``corpora`` (in their roles) name blobs and corpora by digest.
 
-    A parent without pieces has to be at the receiver's already.
+    A parent without pieces must exist in the receiving registry. Format 1 has no ``inputs``, ``environment`` and
+    ``replay``: see `registry.maintenance.bundle.format1`.
     """
 
     name: Text
@@ -77,6 +88,9 @@ class ArtifactEntry(Entry):
     created: Moment
     tags: list[Text]
     notes: list[NoteEntry]
+    inputs: list[InputEntry] = []
+    environment: dict[str, JsonValue] | None = None
+    replay: float | None = None
 
 
 class ParentEntry(ArtifactEntry):
@@ -114,6 +128,8 @@ class ScoreEntry(Entry):
     beam: Attempt
     hypotheses: Digest | None
     created: Moment
+    logits: Digest | None = None
+    computed_on: Text | None = None
 
     @classmethod
     def of(cls, record: ScoreRecord) -> ScoreEntry:
@@ -122,9 +138,12 @@ class ScoreEntry(Entry):
 
 
 class Manifest(Entry):
-    """All of it. ``blobs`` gives the size of each blob in bytes, and the bundle holds them in the order of digests."""
+    """All of it. Format 1 is written wherever it holds everything.
 
-    format: Literal[1]
+    ``blobs`` gives the size of each blob in bytes, and the bundle holds them in the order of their digests.
+    """
+
+    format: Literal[1, 2]
     created: Moment
     code_version: Text
     parents: list[ParentEntry]
@@ -147,7 +166,7 @@ def read_manifest(content: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         if error.errors()[0]["loc"] == ("format",):
-            raise CorruptionError(f"its format is not {FORMAT}, the only one that this version reads") from error
+            raise CorruptionError(f"unknown format; this version reads {' and '.join(map(str, FORMATS))}") from error
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "the manifest"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -156,13 +175,22 @@ def read_manifest(content: bytes) -> Manifest:
         _check(manifest)
     except CorruptionError:
         raise
-    except ContinualMTError as error:  # a name or pair that is none
+    except ContinualMTError as error:  # an invalid name or pair
         raise CorruptionError(str(error)) from error
     return manifest
 
 
 def _check(manifest: Manifest) -> None:
-    """Everything that is spoken of is there, once, and nothing else is."""
+    """Check that everything that is referred to is listed exactly once, and nothing else."""
+    if manifest.format == 1:
+        newer = [
+            *(
+                set(entry.model_fields_set) & {"inputs", "environment", "replay"}
+                for entry in (*manifest.parents, *manifest.modules)
+            ),
+            *(set(score.model_fields_set) & {"logits", "computed_on"} for score in manifest.scores),
+        ]
+        _require(not any(newer), "it holds keys that format 1 does not have")
     parents = _by_name("parent", manifest.parents)
     modules = _by_name("module", manifest.modules)
     corpora = {corpus.digest for corpus in manifest.corpora}
@@ -188,7 +216,10 @@ def _check_artifact(artifact: ArtifactEntry, corpora: set[str]) -> None:
     """What a user may say of a parent or module is held to the same rules."""
     for _, digest in artifact.corpora:
         _require(digest in corpora, f"a corpus of {artifact.name} is not in it")
-    _require(_is_finite(artifact.spec), f"the spec of {artifact.name} holds a number that is none")
+    _require(
+        _is_finite([artifact.spec, artifact.environment]),
+        f"the spec of {artifact.name} holds a number that is not finite",
+    )
     for tag in artifact.tags:
         check_tag(tag)
     for note in artifact.notes:
@@ -211,7 +242,7 @@ def _by_name(kind: str, entries: list[_Entry]) -> dict[str, _Entry]:
 
 
 def _check_score(score: ScoreEntry, parents: dict[str, ParentEntry], modules: dict[str, ModuleEntry]) -> None:
-    """A score is of the recipe that it says."""
+    """Check that a score's recipe has the digest that it names."""
     _require(score.parent in parents, f"a score is of the parent {score.parent}, which is not in it")
     keys = []
     for name in (score.source, score.cross_attention, score.target):

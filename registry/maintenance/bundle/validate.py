@@ -35,10 +35,10 @@ _Result = TypeVar("_Result")
 def import_bundle(
     registry: Registry, path: Path, *, parent: str | None = None, progress: Progress = lambda done: None
 ) -> Imported:
-    """Register what a bundle holds and is not there yet. The same bundle, imported again, changes nothing.
+    """Register what a bundle holds and this registry does not. Importing the same bundle again changes nothing.
 
     A parent is found by its content, whatever its name is here; ``parent`` is the name for one that is new. A module
-    gets the next version of its pair on that parent, unless the same content is there. Raises CorruptionError for a
+    gets the next version of its pair on that parent, unless the same content exists. Raises CorruptionError for a
     bundle that is not, in every byte, what `registry export` wrote; IncompatibleError when a parent's name belongs to
     another parent, or a parent that was left out is not there. Nothing is registered then.
     """

@@ -70,7 +70,7 @@ def shared_home(parent: Parent, make_module: Callable[..., Module], tmp_path_fac
     folder = tmp_path_factory.mktemp("shared") / "home"
     corpus = CorpusRecord("c" * 64, Pair("es", "en"), "django", sentences=400, skipped=3, licence="BSD-3-Clause")
     lineage = Lineage(
-        corpora=(("train", corpus),), spec={"seed": 1, "environment": {"threads": 2}}, code_version="0.1.0", run="run-7"
+        corpora=(("train", corpus),), spec={"seed": 1}, environment={"threads": 2}, code_version="0.1.0", run="run-7"
     )
     with Registry.open(folder, create=True) as registry:
         registry.register_parent("es-en", parent, lineage=lineage)

@@ -11,8 +11,7 @@ import torch
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from registry import Lineage, Registry
-from registry.records.values import JSONObject
+from registry import Input, Lineage, Registry
 
 LINEAGE = Lineage(corpora=(), spec={"seed": 1}, code_version="0.1.0")
 
@@ -78,11 +77,11 @@ def test_embeddings_that_are_the_same_are_aligned(
     assert older["results"][0]["precision_at_1"] < 0.5
 
 
-@pytest.mark.parametrize("spec", [{"start": "es-en/pt-en:1"}, {"replay": 0.5}])
+@pytest.mark.parametrize("training", [{"inputs": (Input("start", "es-en/pt-en:1"),)}, {"replay": 0.5}])
 def test_a_module_of_a_shared_sequence_is_used_only_if_it_is_named(
-    align: Any, home: Path, make_module: Callable[..., Module], spec: JSONObject
+    align: Any, home: Path, make_module: Callable[..., Module], training: dict[str, Any]
 ) -> None:
-    shared = replace(LINEAGE, spec=spec)
+    shared = replace(LINEAGE, **training)
     with Registry.open(home) as registry:
         registry.register_module("es-en", make_module("pt-en", seed=7), lineage=shared)
         assert registry.module("pt-en").full_name == "es-en/pt-en:1"
@@ -159,7 +158,7 @@ def test_the_side_is_required_if_both_languages_are_on_both_sides(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["fr", "es"], "there is no language 'fr'; there is: de, en, es, pt"),
+        (["fr", "es"], "unknown language 'fr'; expected one of: de, en, es, pt"),
         (["xx9", "es"], "no language has the tag 'xx9'; expected a registered BCP 47 tag"),
         (
             ["pt", "de"],
@@ -170,8 +169,8 @@ def test_the_side_is_required_if_both_languages_are_on_both_sides(
             "pt and es have no embeddings on the target side: pt is on the source side; es is on the source side",
         ),
         (["es", "es"], "es-es: a language is never paired with itself"),
-        (["pt-en:9", "es"], "there is no module 'pt-en:9'"),
-        (["pt", "es", "--parent", "other"], "there is no parent 'other'"),
+        (["pt-en:9", "es"], "unknown module 'pt-en:9'"),
+        (["pt", "es", "--parent", "other"], "unknown parent 'other'"),
         (["pt", "es", "--side", "left"], "see 'continual-mt align --help'"),
         (["pt", "es", "--map", "map.jpg"], "map.jpg: unsupported file type; expected a name that ends in .png"),
         (["pt", "es", "--map", "no/map.png"], "no/map.png: the folder no does not exist. Fix: create it"),

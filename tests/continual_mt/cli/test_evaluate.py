@@ -63,10 +63,10 @@ def test_equal_logits_have_equal_digests(evaluate: Any, home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--recipe", "magic"], "there is no kind of recipe 'magic'"),
-        (["--recipe", "retention:fr-en"], "there is no module 'fr-en'"),
+        (["--recipe", "magic"], "unknown kind of recipe 'magic'"),
+        (["--recipe", "retention:fr-en"], "unknown module 'fr-en'"),
         (["--name", "a b"], "--name: "),
-        (["--parent", "other"], "there is no parent 'other'"),
+        (["--parent", "other"], "unknown parent 'other'"),
         (["--test", "missing.es", "missing.en"], "missing.es"),
     ],
 )
@@ -87,4 +87,4 @@ def test_a_misaligned_test_set(evaluate: Any, corpus_files: Files) -> None:
 def test_an_unknown_pair(evaluate: Any) -> None:
     result = evaluate("de-en")
     assert result.code == 2
-    assert "there is no pair 'de-en'" in result.err
+    assert "unknown pair 'de-en'" in result.err

@@ -42,7 +42,7 @@ VERBS = {
     "registry verify",
     "registry gc",
     "registry backup",
-    "registry fill",
+    "registry load-backup",
     "registry export",
     "registry import",
     "dashboard",
@@ -56,7 +56,7 @@ def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     for name, below in getattr(command, "commands", {}).items():
         if getattr(below, "commands", None):
             yield from walk(below, (*path, name))
-        else:
+        elif not below.hidden:
             yield " ".join((*path, name)), below
 
 

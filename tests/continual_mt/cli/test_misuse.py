@@ -68,7 +68,7 @@ def test_a_pair_that_shares_no_side_with_the_parent(add: Any) -> None:
 
 
 def test_an_unknown_parent(add: Any) -> None:
-    refused(add(parent="es-em"), "there is no parent 'es-em' (did you mean es-en?)")
+    refused(add(parent="es-em"), "unknown parent 'es-em' (did you mean es-en?)")
 
 
 def test_a_scope_that_is_none(add: Any) -> None:

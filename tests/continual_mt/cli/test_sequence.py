@@ -102,7 +102,7 @@ def test_on_the_test_set_that_is_named(run: Any, recorded: Path) -> None:
     assert data["matrices"][0]["rows"][0] == [41.0, None, None, None]
     result = run(*words, "--test", "web")
     assert (result.code, result.out) == (2, "")
-    assert result.err == "error: there is no test set 'web'; there is: books, news\n"
+    assert result.err == "error: unknown test set 'web'; expected one of: books, news\n"
 
 
 def test_the_newest_of_several_of_one_name(run: Any, recorded: Path) -> None:
@@ -119,6 +119,6 @@ def test_the_newest_of_several_of_one_name(run: Any, recorded: Path) -> None:
 def test_an_unknown_name(run: Any, recorded: Path, shared_home: Path) -> None:
     result = run("sequence", "show", "latein", "--home", recorded)
     assert (result.code, result.out) == (2, "")
-    assert result.err == "error: there is no sequence 'latein' (did you mean latin?); there is: latin\n"
+    assert result.err == "error: unknown sequence 'latein' (did you mean latin?); expected one of: latin\n"
     none = run("sequence", "show", "latin", "--home", shared_home)
-    assert none.err == "error: there is no sequence 'latin'; there is none at all yet\n"
+    assert none.err == "error: unknown sequence 'latin': none is registered yet\n"

@@ -51,10 +51,10 @@ def test_standard_input_to_standard_output(translate: Any, shared_home: Path, pa
 def test_a_version_is_selected_by_name_and_a_digest_takes_no_options(translate: Any) -> None:
     assert translate("--module", "pt-en:1", "--module", "es-de:1", pair="pt-de").code == 0
     for words, pair, problem in (
-        (["--module", "pt-en:7"], "pt-de", "there is no module 'pt-en:7'"),
-        (["--by-test", "nothing"], "pt-de", "there is no test set 'nothing'"),
-        (["--module", "pt-en:1"], "3f5a0c12", "a recipe's digest says all; leave out"),
-        ([], "3f5a0c12", "no recipe 3f5a0c12 was run or scored"),
+        (["--module", "pt-en:7"], "pt-de", "unknown module 'pt-en:7'"),
+        (["--by-test", "nothing"], "pt-de", "unknown test set 'nothing'"),
+        (["--module", "pt-en:1"], "3f5a0c12", "a recipe's digest identifies the model; leave out"),
+        ([], "3f5a0c12", "unknown recipe 3f5a0c12: it was never run or scored"),
     ):
         result = translate(*words, pair=pair)
         assert (result.code, result.out) == (2, "")
@@ -122,12 +122,12 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "pair", "message"),
     [
-        (["--recipe", "magic"], "es-en", "there is no kind of recipe 'magic'"),
-        (["--recipe", "zero-shot"], "es-en", "there is no zero-shot pair 'es-en'"),
-        (["--recipe", "retention:fr-en"], "es-en", "there is no module 'fr-en'"),
-        (["--parent", "base"], "es-en", "there is no parent 'base'"),
+        (["--recipe", "magic"], "es-en", "unknown kind of recipe 'magic'"),
+        (["--recipe", "zero-shot"], "es-en", "unknown zero-shot pair 'es-en'"),
+        (["--recipe", "retention:fr-en"], "es-en", "unknown module 'fr-en'"),
+        (["--parent", "base"], "es-en", "unknown parent 'base'"),
         ([], "pt-pt", "a language is never paired with itself"),
-        ([], "de-en", "there is no pair 'de-en'"),
+        ([], "de-en", "unknown pair 'de-en'"),
         ([], "spanish", "'spanish' is not a pair"),
         ([], "2bbd", "'2bbd' is not the digest of a recipe: it has to be 8 to 64 hexadecimal digits"),
         (["--input", "nowhere"], "es-en", "nowhere: no such file"),

@@ -26,7 +26,7 @@ def test_text_that_cannot_be_translated_is_rejected(home: Path) -> None:
     sentences = SentenceTranslator(lambda: Registry.open(home))
     with pytest.raises(InputError, match=r"text: 2,001 characters; expected at most 2,000"):
         sentences.translate("fr", "en", "base", "a" * (MAX_CHARACTERS + 1))
-    with pytest.raises(UnknownNameError, match="there is no pair 'en-fr'"):
+    with pytest.raises(UnknownNameError, match="unknown pair 'en-fr'"):
         sentences.translate("en", "fr", "base", "a")
     sentences.close()
 

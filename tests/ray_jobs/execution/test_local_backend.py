@@ -64,7 +64,7 @@ def test_equal_seeds_give_equal_digests_on_ray(
     assert on_ray.trained_now
     assert on_ray.record.digest == in_process.record.digest
     assert on_ray.record.lineage.job == in_process.record.lineage.job
-    assert on_ray.record.lineage.spec["environment"] == in_process.record.lineage.spec["environment"]
+    assert on_ray.record.lineage.environment == in_process.record.lineage.environment
 
 
 def test_several_workers_are_refused_before_anything_is_written(
@@ -187,4 +187,4 @@ def test_a_parent_is_trained(trained_home: tuple[Path, Outcome]) -> None:
     home, outcome = trained_home
     assert outcome.trained_now
     assert list(Home(home).jobs.iterdir()) == []
-    assert outcome.record.lineage.spec["environment"]["workers"] == 1  # type: ignore[index,call-overload]
+    assert outcome.record.lineage.environment["workers"] == 1

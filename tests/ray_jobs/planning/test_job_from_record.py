@@ -19,7 +19,7 @@ from continual_mt.model.architecture import trainable_names
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
 from ray_jobs.tracking.lineage import lineage
-from registry import JobRecord, Lineage, ModuleRecord, Registry
+from registry import Input, JobRecord, Lineage, ModuleRecord, Registry
 from registry.records.values import JSONObject, now
 from tests.ray_jobs.programs import Values
 
@@ -99,8 +99,9 @@ def test_every_problem_at_once(recorded: Recorded) -> None:
         file.write("more\n")
     (texts / "dev.pt").unlink()
     (texts / "train.de").unlink()
-    spec: JSONObject = {**recorded.record.lineage.spec, "start": "es-en/es-pt:9"}
-    record = replace(recorded.record, lineage=replace(recorded.record.lineage, spec=spec))
+    lineage = recorded.record.lineage
+    inputs = (Input("start", "es-en/es-pt:9"), *lineage.named("replayed"))
+    record = replace(recorded.record, lineage=replace(lineage, inputs=inputs))
     train, dev, replayed, start = recorded.problems(record)
     digests = [corpus.digest[:12] for _, corpus in record.lineage.corpora]
     changed = f"{texts / 'train.pt'} + {texts / 'train.en'}: another text, with the digest "

@@ -14,7 +14,7 @@ from continual_mt.config.spec import AdditionSpec
 from ray_jobs.planning.resolve import ReplayedPair, resolve
 from ray_jobs.tracking import mlflow_payload
 from ray_jobs.tracking.lineage import code_version, lineage, name_of, parent_of
-from registry import JobRecord, Registry
+from registry import Input, JobRecord, Registry
 from registry.records.values import now
 
 
@@ -27,7 +27,7 @@ def test_lineage_says_what_a_result_was_made_from(
     made = lineage(job, held, "run-1", [test.record for test in job.tests], environment)
     assert [role for role, _ in made.corpora] == ["train", "dev", "test"]
     assert (made.jobs.get, made.attempt, made.run) == (job.digest, 3, "run-1")
-    assert (made.spec["pair"], made.spec["environment"]) == ("pt-en", environment)
+    assert (made.spec["pair"], made.environment) == ("pt-en", environment)
     assert lineage(job, replace(held, attempt=4), None, [], {}).attempt == 4
 
 
@@ -64,11 +64,11 @@ def test_lineage_names_what_was_replayed(
         ("train", other.train.record),
         ("dev", plain.dev.record),
     )
-    assert (made.spec["replay"], made.spec["replayed"]) == (0.5, ["es-en"])
+    assert (made.replay, made.inputs) == (0.5, (Input("replayed", "es-en", parent.fingerprint),))
     parameters = mlflow_payload.parameters(job)
     assert (parameters["replay"], parameters["replayed"]) == (0.5, "es-de")
-    for absent in (lineage(plain, held, None, [], {}).spec, mlflow_payload.parameters(plain)):
-        assert not {"replay", "replayed"} & set(absent)
+    assert not {"replay", "replayed"} & set(mlflow_payload.parameters(plain))
+    assert (lineage(plain, held, None, [], {}).replay, lineage(plain, held, None, [], {}).inputs) == (None, ())
 
 
 def test_records_are_called_by_name(registry: Registry) -> None:

@@ -81,13 +81,11 @@ def test_a_module_stands_for_the_supervised_recipe_of_its_version(
 
 
 def test_words_that_are_no_recipe(filled: Registry) -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"there is no recipe 'best'; write original, supervised, zero-shot, ret"
-    ):
+    with pytest.raises(UnknownNameError, match=r"unknown recipe 'best'; write original, supervised, zero-shot, ret"):
         recipe_of(filled.recipe_catalog, FR_EN, "best")
     with pytest.raises(IncompatibleError, match="base/fr-es:1 was trained on fr-es, so it is no recipe of de-en"):
         recipe_of(filled.recipe_catalog, DE_EN, "fr-es:1")
-    with pytest.raises(UnknownNameError, match=r"there is no module 'de-en:7'"):
+    with pytest.raises(UnknownNameError, match=r"unknown module 'de-en:7'"):
         recipe_of(filled.recipe_catalog, DE_EN, "de-en:7")
 
 
@@ -113,7 +111,7 @@ def test_the_largest_test_set_and_the_widest_beam_unless_one_is_named(
         compared(filled.catalog, filled.texts, original, kept).beam,
     ] == ["large", 4]
     assert compared(filled.catalog, filled.texts, original, kept, test="small").test == "small"
-    with pytest.raises(UnknownNameError, match=r"no common test set 'own'; there is: large, small"):
+    with pytest.raises(UnknownNameError, match=r"unknown common test set 'own'; expected one of: large, small"):
         compared(filled.catalog, filled.texts, original, kept, test="own")
 
 

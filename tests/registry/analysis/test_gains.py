@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,6 @@ from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, ModuleRecord, Registry, ScoreRecord, SequenceRecord
 from registry.analysis.gains import TransferResult, against_first, against_scratch, modules_of
 from registry.analysis.history import History
-from registry.records.values import JSONObject
 from tests.registry.analysis.histories import cell, record, sequence
 from tests.registry.conftest import MakeModule
 
@@ -138,11 +138,11 @@ def test_order_transfer_wants_the_same_test_set(filled: Registry) -> None:
     assert order_gain(filled) is None
 
 
-@pytest.mark.parametrize("other", [{"training": {"updates": 1}}, {"replay": 0.5}, {}])
+@pytest.mark.parametrize("other", [{"spec": {"training": {"updates": 1}}}, {"replay": 0.5}, {}])
 def test_order_transfer_wants_the_same_training(
-    filled: Registry, make_module: MakeModule, parent: Parent, lineage: Lineage, other: JSONObject
+    filled: Registry, make_module: MakeModule, parent: Parent, lineage: Lineage, other: dict[str, Any]
 ) -> None:
-    changed = replace(lineage, spec=lineage.spec | other)
+    changed = replace(lineage, **other)
     filled.register_module("base", make_module(parent, "fr-es", seed=5), lineage=changed)
     fill_orders(filled, first_module="base/fr-es:2")
     assert (order_gain(filled) is None) == bool(other)

@@ -77,7 +77,9 @@ def test_a_pair_counts_on_the_test_set_that_is_named_else_on_the_first(filled: R
     named = History.read(filled.catalog, LATIN, test="news")
     assert named.matrix("routed", "bleu").rows[1] == (2.0, 3.0)
     assert [test.name for test in (named.tests[FR_EN], named.tests[DE_EN])] == ["news", "books"]
-    with pytest.raises(UnknownNameError, match=r"there is no test set 'new' \(did you mean news\?\); there is: books"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown test set 'new' \(did you mean news\?\); expected one of: books"
+    ):
         History.read(filled.catalog, LATIN, test="new")
 
 
@@ -101,11 +103,11 @@ def test_the_newest_sequence_of_a_name_is_found(filled: Registry) -> None:
         filled.register_sequence(one)
     assert find_sequence(filled.catalog, "latin") == find_sequence(filled.catalog, "latin", parent="base") == newest
     with pytest.raises(
-        UnknownNameError, match=r"no sequence 'latein' \(did you mean latin\?\); there is: greek, latin"
+        UnknownNameError, match=r"unknown sequence 'latein' \(did you mean latin\?\); expected one of: greek, latin"
     ):
         find_sequence(filled.catalog, "latein")
 
 
 def test_no_sequence_at_all(filled: Registry) -> None:
-    with pytest.raises(UnknownNameError, match="there is no sequence 'latin'; there is none at all yet"):
+    with pytest.raises(UnknownNameError, match="unknown sequence 'latin': none is registered yet"):
         find_sequence(filled.catalog, "latin")

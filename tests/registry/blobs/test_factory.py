@@ -38,8 +38,8 @@ def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
     [
         ("s3://", "s3:// names no bucket or folder"),
         ("s3://bucket/blobs?secret=hush", "a URL of blobs has no query"),
-        ("memory://blobs", "blobs in memory would be gone at exit"),
-        ("dir::memory://blobs", "blobs in memory would be gone at exit"),
+        ("memory://blobs", "blobs in memory would be lost at exit"),
+        ("dir::memory://blobs", "blobs in memory would be lost at exit"),
         ("s4://bucket", "fsspec knows no s4://; write a folder, or a URL such as s3://BUCKET/FOLDER"),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_variable_that_contradicts_the_registry_is_refused(tmp_path: Path, mon
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_registry_in_memory_is_refused(url: str) -> None:
-    with pytest.raises(RegistryError, match="names no file, so the records would be gone at exit"):
+    with pytest.raises(RegistryError, match="names no file, so the records would be lost at exit"):
         Location.resolve(url)
 
 

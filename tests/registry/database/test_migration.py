@@ -46,6 +46,11 @@ def in_common(rows: dict[str, list[dict[str, Any]]], others: dict[str, list[dict
     }
 
 
+def plain(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec without the keys that hold lineage before revision 0007."""
+    return {key: value for key, value in spec.items() if key not in ("environment", "start", "replay", "replayed")}
+
+
 def test_there_is_one_head() -> None:
     assert ScriptDirectory.from_config(migration.configuration()).get_heads() == [REVISIONS[-1]]
 
@@ -80,6 +85,8 @@ def test_rows_of_the_newest_live_through_down_and_up(location: Location, home: P
         migrate(connection, revision)
         older = rows(connection)
         assert all(older.values())
+        if "artifacts" in older:  # which hold lineage in their specs
+            older["artifacts"] = [{**row, "spec": plain(row["spec"])} for row in older["artifacts"]]
         assert in_common(before, older) == older
     with changing(home) as connection:
         migration.upgrade(connection)

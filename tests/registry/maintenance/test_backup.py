@@ -14,7 +14,7 @@ from continual_mt.errors import CorruptionError, IncompatibleError, RegistryErro
 from continual_mt.home import DATABASE_VARIABLE
 from registry import Lineage, Registry
 from registry.database import schema
-from registry.maintenance.backup import backup, fill, open_folder
+from registry.maintenance.backup import backup, load_backup, open_folder
 from registry.maintenance.verify import verify
 from registry.records.values import now
 
@@ -79,12 +79,12 @@ def test_a_backup_that_fails_leaves_the_one_before(
 
 
 def test_what_is_brought_back_has_to_be_there(folder: Path) -> None:
-    with pytest.raises(UnknownNameError, match=f"there is no registry in {folder}: it has no registry.db; name a "):
+    with pytest.raises(UnknownNameError, match=f"no registry in {folder}: registry.db not found; expected a "):
         open_folder(folder)
 
 
 def test_no_registry_is_taken_for_a_backup(rich: Registry, folder: Path, other: Registry) -> None:
-    with pytest.raises(IncompatibleError, match="holds a registry that is no backup; name another folder"):
+    with pytest.raises(IncompatibleError, match="holds a registry that is not a backup; choose another folder"):
         backup(rich, Path(other.name).parent)
     with pytest.raises(IncompatibleError, match="holds the registry's own blobs; a backup has to be in another folder"):
         backup(rich, Path(rich.blobs.place).parent)
@@ -115,10 +115,10 @@ def test_a_backup_is_brought_back(
 ) -> None:
     backup(rich, folder)
     with open_folder(folder) as made:
-        fill(other, made)
+        load_backup(other, made)
         assert records(other) == records(rich)
         with pytest.raises(IncompatibleError, match=r"is not empty \(it has blobs\)|is not empty \(it has artifacts\)"):
-            fill(other, made)
+            load_backup(other, made)
     assert verify(other, fingerprints=True).problems == ()
     # It is a registry like any other: numbers go on, and it is no backup.
     record = other.register_module("base", make_module(parent, "de-en", seed=5), lineage=lineage)
@@ -131,7 +131,7 @@ def test_a_registry_moves_to_another_database(
     registry: Registry, other_filled: Registry, parent: Parent, make_module: Callable[..., Module], lineage: Lineage
 ) -> None:
     """From SQLite to what the tests run on, and all that counts goes on where it was."""
-    copied = fill(registry, other_filled)
+    copied = load_backup(registry, other_filled)
     assert records(registry) == records(other_filled)
     assert copied.records == sum(map(len, records(registry).values()))
     assert registry.register_module("base", make_module(parent, "de-en", seed=5), lineage=lineage).version == 2

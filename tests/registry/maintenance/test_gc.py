@@ -85,7 +85,7 @@ def test_what_was_deleted_long_ago_is_forgotten_when_asked(rich: Registry, age: 
     assert collect(rich, for_good=True).forgotten == ()
     kept = collect(rich, for_good=True, forget=True)
     assert kept.forgotten == ()
-    assert kept.kept == ("base/de-en:1: the alias champion stands for it",)
+    assert kept.kept == ("base/de-en:1: the alias champion is set to it",)
     rich.database.write(lambda session: session.execute(delete(schema.Alias)))
     assert collect(rich, grace=timedelta(days=9), for_good=True, forget=True).forgotten == ()
     said = collect(rich, forget=True)
@@ -104,7 +104,7 @@ def test_a_parent_is_forgotten_with_all_that_was_measured_on_it(rich: Registry, 
     deleted(rich, days=8, parent=True)
     age(rich)
     kept = collect(rich, for_good=True, forget=True).kept
-    assert kept == ("base/de-en:1: the alias champion stands for it", "base: base/de-en:1 stands on it")
+    assert kept == ("base/de-en:1: the alias champion is set to it", "base: base/de-en:1 belongs to it")
     rich.database.write(lambda session: session.execute(delete(schema.Alias)))
     names = [name for name, _ in collect(rich, for_good=True, forget=True).forgotten]
     assert names == ["base/de-en:1", "base"]
@@ -163,7 +163,8 @@ def test_blobs_of_two_registries_in_one_place_are_left_alone(rich: Registry, age
                 collect(other, for_good=for_good)
             assert str(caught.value) == (
                 f"the registry in {rich.name} has blobs in {place}, too, and those that only it needs would be "
-                f"removed; if it is there no more, remove {place}/owners/{rich.storage.identity()} and try again"
+                "removed; if that registry no longer exists, remove "
+                f"{place}/owners/{rich.storage.identity()} and try again"
             )
         assert stored(rich) == needed
         with pytest.raises(IncompatibleError, match=rf"the registry in {tmp_path}/other.db has blobs in .*, too"):

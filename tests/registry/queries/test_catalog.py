@@ -42,11 +42,13 @@ def two_parents(filled: Registry, make_parent: MakeParent, make_module: MakeModu
 def test_an_empty_registry(registry: Registry) -> None:
     assert (registry.parents(), registry.modules(), registry.catalog.corpora(), registry.scores()) == ([], [], [], [])
     assert (registry.recipe_catalog.recipes(), registry.pairs()) == ([], [])
-    with pytest.raises(UnknownNameError, match=re.escape(f"there is no parent yet; train one (in {registry.name})")):
+    with pytest.raises(
+        UnknownNameError, match=re.escape(f"no parent is registered yet; train one (in {registry.name})")
+    ):
         registry.parent()
-    with pytest.raises(UnknownNameError, match="there is no parent 'base'; there is none at all yet"):
+    with pytest.raises(UnknownNameError, match="unknown parent 'base': none is registered yet"):
         registry.parent("base")
-    with pytest.raises(UnknownNameError, match="there is no parent yet; train one"):
+    with pytest.raises(UnknownNameError, match="no parent is registered yet; train one"):
         registry.recipe_catalog.recipe("de", "en")
 
 
@@ -54,11 +56,13 @@ def test_names_of_modules(filled: Registry) -> None:
     assert [module.full_name for module in filled.modules()] == ["base/de-en:1", "base/fr-es:1"]
     for name in ("de-en", "de-en:1", "base/de-en", "base/de-en:1"):
         assert filled.module(name).full_name == "base/de-en:1"
-    with pytest.raises(UnknownNameError, match=r"there is no module 'de-en:2'.*; there is: base/de-en:1$"):
+    with pytest.raises(UnknownNameError, match=r"unknown module 'de-en:2'.*; expected one of: base/de-en:1$"):
         filled.module("de-en:2")
-    with pytest.raises(UnknownNameError, match=r"there is no module 'pt-en'.*; there is: base/de-en:1, base/fr-es:1"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown module 'pt-en'.*; expected one of: base/de-en:1, base/fr-es:1"
+    ):
         filled.module("pt-en")
-    with pytest.raises(UnknownNameError, match=r"there is no parent 'bas' \(did you mean base\?\)"):
+    with pytest.raises(UnknownNameError, match=r"unknown parent 'bas' \(did you mean base\?\)"):
         filled.module("bas/de-en")
     with pytest.raises(UnknownNameError, match="'german' is not the name of a module"):
         filled.module("german")
@@ -108,26 +112,26 @@ def test_retention_through_a_module(filled: Registry) -> None:
     assert str(recipe) == "retention fr-en: source base, xattn base/de-en:1, target base"
     assert recipe == filled.recipe_catalog.recipe("fr", "en", xattn="base/de-en")
     assert recipe in filled.recipe_catalog.recipes()
-    with pytest.raises(UnknownNameError, match=r"there is no original pair 'de-en'.*; there is: fr-en$"):
+    with pytest.raises(UnknownNameError, match=r"unknown original pair 'de-en'.*; expected one of: fr-en$"):
         filled.recipe_catalog.recipe("de", "en", kind="retention:de-en")
     for kind in ("retention:", "retention:parent"):
         with pytest.raises(UnknownNameError, match="is not the name of a module"):
             filled.recipe_catalog.recipe("fr", "en", kind=kind)
     with pytest.raises(
-        IncompatibleError, match=r"retention:de-en says which cross-attention .* leave out xattn \(fr-es\)"
+        IncompatibleError, match=r"retention:de-en names the cross-attention .* leave out xattn \(fr-es\)"
     ):
         filled.recipe_catalog.recipe("fr", "en", kind="retention:de-en", xattn="fr-es")
 
 
 def test_what_is_no_recipe(two_parents: Registry) -> None:
-    with pytest.raises(UnknownNameError, match=r"there is no pair 'es-de'.*; there is: de-en, de-es, fr-en, fr-es"):
+    with pytest.raises(UnknownNameError, match=r"unknown pair 'es-de'.*; expected one of: de-en, de-es, fr-en, fr-es"):
         two_parents.recipe_catalog.recipe("es", "de", parent="base")
     with pytest.raises(LanguageError, match="a language is never paired with itself"):
         two_parents.recipe_catalog.recipe("de", "de", parent="base")
     for kind in ("retention", "best"):
         with pytest.raises(
             UnknownNameError,
-            match=f"no kind of recipe '{kind}'; there is: original, supervised, zero-shot, retention:MODULE",
+            match=f"unknown kind of recipe '{kind}'; expected one of: original, supervised, zero-shot, retention:MOD",
         ):
             two_parents.recipe_catalog.recipe("fr", "en", parent="base", kind=kind)
     with pytest.raises(IncompatibleError, match="base/de-en:1 belongs to the parent base, not to other"):
@@ -151,7 +155,7 @@ def test_scores_are_found_by_what_is_given(filled: Registry) -> None:
     assert filled.scores(metric="bleu", parent="base") == [written[0], written[2]]
     assert filled.scores(kind="zero-shot") == written[2:]
     assert filled.scores(Pair("fr", "en")) == []
-    with pytest.raises(UnknownNameError, match="there is no parent 'none'"):
+    with pytest.raises(UnknownNameError, match="unknown parent 'none'"):
         filled.scores(parent="none")
 
 
@@ -169,7 +173,7 @@ def test_a_measurement_made_again_replaces_the_value(filled: Registry) -> None:
 
 def test_scores_are_noted_all_or_none(filled: Registry) -> None:
     recipe = filled.recipe_catalog.recipe("de", "en")
-    with pytest.raises(UnknownNameError, match="there is no parent 'nobody'"):
+    with pytest.raises(UnknownNameError, match="unknown parent 'nobody'"):
         filled.register_scores([score(recipe, 30.0), score(recipe, 30.0, parent="nobody")])
     assert filled.scores() == []
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.evaluation.lexicon import Lexicon
 from continual_mt.languages import Pair
-from registry import CellRecord, Lineage, Registry, Relation, SequenceRecord
+from registry import CellRecord, Input, Lineage, Registry, Relation, SequenceRecord
 from registry.queries.embeddings import two_embeddings
 from tests.registry.conftest import MakeModule
 from tests.registry.queries.test_search_query import scored
@@ -24,7 +24,12 @@ def test_lineage_both_ways(filled: Registry, make_module: MakeModule, lineage: L
     german = filled.module("de-en")
     shared = replace(
         lineage,
-        spec={"start": german.full_name, "replay": 0.2, "replayed": ["base", german.full_name]},
+        inputs=(
+            Input("start", german.full_name, german.digest),
+            Input("replayed", "base", filled.parent().fingerprint),
+            Input("replayed", german.full_name, german.digest),
+        ),
+        replay=0.2,
         job="1" * 64,
         run="run-7",
     )

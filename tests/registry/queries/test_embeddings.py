@@ -9,7 +9,7 @@ import torch
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError, UnknownNameError
-from registry import Lineage, Registry
+from registry import Input, Lineage, Registry
 from registry.queries.embeddings import check_comparable, embeddings_of, two_embeddings
 
 MakeParent = Callable[..., Parent]
@@ -54,7 +54,7 @@ def test_a_language_is_the_parents_else_that_of_the_module_that_stands_for_its_p
 ) -> None:
     assert chosen(filled, "de", "fr") == ["base/de-en:1", None]
     filled.register_module("base", make_module(parent, "de-en", seed=5), lineage=lineage)
-    shared = replace(lineage, spec={"start": "base/de-en:1"})
+    shared = replace(lineage, inputs=(Input("start", "base/de-en:1"),))
     filled.register_module("base", make_module(parent, "de-en", seed=6), lineage=shared)
     assert chosen(filled, "de", "fr") == ["base/de-en:2", None]
     assert chosen(filled, "base/de-en:3", "fr") == ["base/de-en:3", None]
@@ -76,7 +76,7 @@ def test_a_language_on_both_sides(filled: Registry, parent: Parent, make_module:
 
 
 def test_names_that_stand_for_no_two_tables(filled: Registry, make_parent: MakeParent, lineage: Lineage) -> None:
-    with pytest.raises(UnknownNameError, match="there is no language 'pt'; there is: de, en, es, fr"):
+    with pytest.raises(UnknownNameError, match="unknown language 'pt'; expected one of: de, en, es, fr"):
         chosen(filled, "pt", "fr")
     with pytest.raises(UnknownNameError, match="on the same side: de is on the source side; es is on the target side"):
         chosen(filled, "de", "es")
@@ -85,7 +85,7 @@ def test_names_that_stand_for_no_two_tables(filled: Registry, make_parent: MakeP
     with pytest.raises(LanguageError, match="de-de: a language is never paired with itself"):
         chosen(filled, "de", "de-en:1")
     filled.register_parent("other", make_parent(seed=9), lineage=lineage)
-    with pytest.raises(UnknownNameError, match="there is no module 'other/de-en:1'"):
+    with pytest.raises(UnknownNameError, match="unknown module 'other/de-en:1'"):
         chosen(filled, "other/de-en:1", "fr")
 
 

@@ -59,7 +59,7 @@ def test_a_version_is_pinned(versions: Registry) -> None:
 
 def test_a_pair_that_was_pinned_to_scratch_takes_part_in_no_other(versions: Registry) -> None:
     assert parts(versions, "fr", "es", modules=["fr-es:3"]) == ("fr-es:3", "fr-es:3", "fr-es:3")
-    with pytest.raises(UnknownNameError, match=r"there is no pair 'de-es'.*; there is: de-en, fr-en, fr-es"):
+    with pytest.raises(UnknownNameError, match=r"unknown pair 'de-es'.*; expected one of: de-en, fr-en, fr-es"):
         versions.recipe_catalog.recipe("de", "es", modules=["fr-es:3"])
 
 
@@ -102,7 +102,7 @@ def test_the_best_on_a_named_test_set(versions: Registry) -> None:
     assert parts(versions, "de", "en", test="other") == ("de-en:2", "de-en:2", None)
     assert parts(versions, "fr", "es", test="other") == ("fr-es:3", "fr-es:3", "fr-es:3")
     with pytest.raises(
-        UnknownNameError, match=r"no test set 'flicker' \(did you mean flickr\?\); there is: flickr, other"
+        UnknownNameError, match=r"unknown test set 'flicker' \(did you mean flickr\?\); expected one of: flickr, other"
     ):
         versions.recipe_catalog.recipe("de", "en", test="flicker")
 
@@ -157,16 +157,20 @@ def test_a_digest_gives_the_same_model_again(
 
 
 def test_digests_that_give_no_model(versions: Registry) -> None:
-    with pytest.raises(UnknownNameError, match=r"no recipe 0{64} was run or scored with the registry in"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown recipe 0{64}: it was never run or scored with the registry in"
+    ):
         versions.assemble("0" * 64)
     for wrong in ("de", "DE-EN", "3f5a", "F" * 64, "0" * 65, "../../etc", "x" * 10_000_000):
         with pytest.raises(UnknownNameError, match="is not the digest of a recipe: it has to be 8 to 64 hexadecimal"):
             versions.assemble(wrong)
     digest = versions.recipe_catalog.recipe("de", "en").digest
-    with pytest.raises(UnknownNameError, match="was run or scored"):
+    with pytest.raises(UnknownNameError, match="was never run or scored"):
         versions.assemble(digest)
     versions.assemble("de", "en")
-    with pytest.raises(IncompatibleError, match="a recipe's digest says all; leave out parent, recipe, xattn"):
+    with pytest.raises(
+        IncompatibleError, match="a recipe's digest identifies the model; leave out parent, recipe, xattn"
+    ):
         versions.assemble(digest, xattn="parent")
     versions.database.write(lambda s: s.execute(update(schema.Recipe).values(source_module="base/fr-es:1")))
     with pytest.raises(RegistryError, match=f"have the contents of the recipe {digest}; its database was changed from"):
@@ -191,9 +195,7 @@ def test_a_digest_outlives_one_of_two_versions_of_the_same_content(
 
 
 def test_a_text_is_no_list_of_modules(versions: Registry) -> None:
-    with pytest.raises(
-        InputError, match=r"modules is a text where a list of names is wanted; write modules=\['de-en:1'\]"
-    ):
+    with pytest.raises(InputError, match=r"modules is a string; expected a list of names; write modules=\['de-en:1'\]"):
         versions.assemble("de", "en", modules="de-en:1")
 
 
@@ -255,6 +257,6 @@ def test_a_module_knows_its_supervised_recipe(
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_no_score(versions: Registry, value: float) -> None:
-    with pytest.raises(InputError, match=rf"bleu on flickr is {value}, which is no score"):
+    with pytest.raises(InputError, match=rf"bleu on flickr is {value}, which is not a finite number"):
         give_score(versions, "de-en:1", value)
     assert versions.scores() == []

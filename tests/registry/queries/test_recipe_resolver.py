@@ -128,9 +128,9 @@ def test_an_unknown_pair_lists_those_that_can_be_run() -> None:
     resolver = RecipeResolver.of(PARENT, [module("de-en"), module("fr-es")])
     with pytest.raises(UnknownNameError) as caught:
         resolver.choose(Pair("es", "de"))
-    assert "there is no pair 'es-de'" in str(caught.value)
+    assert "unknown pair 'es-de'" in str(caught.value)
     assert str(caught.value).endswith("there is: de-en, de-es, fr-en, fr-es")
-    with pytest.raises(UnknownNameError, match=r"there is no zero-shot pair 'de-en'.*; there is: de-es$"):
+    with pytest.raises(UnknownNameError, match=r"unknown zero-shot pair 'de-en'.*; expected one of: de-es$"):
         resolver.choose(Pair("de", "en"), "zero-shot")
 
 
@@ -162,5 +162,5 @@ def test_a_cross_attention_that_cannot_be_lent() -> None:
     zero_shot = resolver.choose(Pair("de", "es"))
     with pytest.raises(IncompatibleError, match=r"base/fr-es:1 was trained from scratch.*fits no pair but fr-es"):
         resolver.through(zero_shot, replace(es, scope="scratch"))
-    with pytest.raises(IncompatibleError, match=r"base/fr-es:1 has no cross-attention of its own \(scope embeddings\)"):
+    with pytest.raises(IncompatibleError, match=r"base/fr-es:1 has no separate cross-attention \(scope embeddings\)"):
         resolver.through(zero_shot, replace(es, scope="embeddings"))

@@ -273,5 +273,5 @@ def test_what_is_found_says_the_bleu_of_its_own_pair(filled: Registry) -> None:
 
 
 def test_what_cannot_be_read_is_refused(filled: Registry) -> None:
-    with pytest.raises(SpecError, match=r"'lang=de': there is no field 'lang' \(did you mean language\?\)"):
+    with pytest.raises(SpecError, match=r"'lang=de': unknown field 'lang' \(did you mean language\?\)"):
         filled.annotations.search("lang=de")

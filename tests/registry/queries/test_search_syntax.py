@@ -42,12 +42,12 @@ def test_words_become_conditions() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("german", r"'german': this is no condition; write FIELD=VALUE, such as language=de"),
+        ("german", r"'german': invalid condition; write FIELD=VALUE, such as language=de"),
         (
             "lange=de",
-            r"'lange=de': there is no field 'lange' \(did you mean language\?\); there is: kind, name,",
+            r"'lange=de': unknown field 'lange' \(did you mean language\?\); expected one of: kind, name,",
         ),
-        ("zzz=1", r"there is no field 'zzz'; there is: kind"),
+        ("zzz=1", r"unknown field 'zzz'; expected one of: kind"),
         ("language=", r"the value has to be 1 or more characters"),
         ("language>de", "language is compared with =, !="),
         ("bleu!=3", "bleu is compared with =, <, <=, >, >="),

@@ -35,7 +35,7 @@ def test_what_is_kept_comes_back(filled: Registry, tables: Tables) -> None:
     assert filled.texts.read(kept.lexicon_digest) == ["Haus\tfoyer", "Haus\tmaison", "zum Beispiel\tpar exemple"]
     read = filled.texts.load_lexicon(kept)
     assert (read.path, read.lines()) == ("de-fr.tsv", LEXICON.lines())
-    with pytest.raises(UnknownNameError, match="there is no parent 'other'"):
+    with pytest.raises(UnknownNameError, match="unknown parent 'other'"):
         filled.catalog.alignments("other")
 
 

@@ -64,9 +64,9 @@ def test_other_parent_names_are_refused_in_few_words(name: str) -> None:
 
 def test_an_unknown_name_lists_what_there_is() -> None:
     assert str(unknown("parent", "bose", ["other", "base"])) == (
-        "there is no parent 'bose' (did you mean base?); there is: base, other"
+        "unknown parent 'bose' (did you mean base?); expected one of: base, other"
     )
-    assert str(unknown("parent", "zzz", ["base"])) == "there is no parent 'zzz'; there is: base"
+    assert str(unknown("parent", "zzz", ["base"])) == "unknown parent 'zzz'; expected one of: base"
     assert len(str(unknown("parent", "b" * 10_000_000, ["base"]))) < 200
-    assert str(unknown("parent", "base", [])) == "there is no parent 'base'; there is none at all yet"
+    assert str(unknown("parent", "base", [])) == "unknown parent 'base': none is registered yet"
     assert str(unknown("module", "zzz", [f"m{n:02}" for n in range(25)])).endswith("m19 and 5 more")

@@ -41,7 +41,7 @@ def test_a_sequence_is_noted_once(filled: Registry) -> None:
     assert filled.register_sequence(SEQUENCE) == SEQUENCE
     assert filled.register_sequence(replace(SEQUENCE, name="other")).name == "latin"
     assert filled.catalog.sequences() == filled.catalog.sequences("base") == [SEQUENCE]
-    with pytest.raises(UnknownNameError, match="there is no parent 'other'"):
+    with pytest.raises(UnknownNameError, match="unknown parent 'other'"):
         filled.catalog.sequences("other")
 
 

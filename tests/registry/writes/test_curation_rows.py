@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from continual_mt.errors import IncompatibleError, UnknownNameError
-from registry import Lineage, Registry
+from registry import Input, Lineage, Registry
 from tests.registry.conftest import MakeModule, MakeParent
 
 
@@ -40,9 +40,9 @@ def test_an_alias_is_set_moved_and_removed_with_its_history(versions: Registry) 
     ]
     versions.annotations.remove_alias("de-en@champion", who="eve")
     assert moves(versions, "de-en@champion") == [(None, 1, "ada"), (1, 3, "bob"), (3, None, "eve")]
-    with pytest.raises(UnknownNameError, match="there is no module 'base/de-en@champion'"):
+    with pytest.raises(UnknownNameError, match="unknown module 'base/de-en@champion'"):
         versions.annotations.alias("de-en@champion")
-    with pytest.raises(UnknownNameError, match="there is no module 'base/de-en@champion'"):
+    with pytest.raises(UnknownNameError, match="unknown module 'base/de-en@champion'"):
         versions.annotations.remove_alias("de-en@champion")
     assert versions.annotations.alias("de-en@candidate").version == 3
 
@@ -68,11 +68,11 @@ def test_an_alias_never_leaves_its_pair(versions: Registry, make_parent: MakePar
     versions.register_parent("other", other, lineage=lineage)
     versions.register_module("other", make_module(other, "de-en", seed=8), lineage=lineage)
     for module in ("base/fr-es:1", "other/de-en:1"):
-        with pytest.raises(IncompatibleError, match=f"cannot stand for {module}; an alias never leaves its pair"):
+        with pytest.raises(IncompatibleError, match=f"cannot be set to {module}; an alias belongs to one pair"):
             versions.annotations.set_alias("base/de-en@champion", module)
     with pytest.raises(UnknownNameError, match="say which parent"):
         versions.annotations.set_alias("de-en@champion", 1)
-    with pytest.raises(UnknownNameError, match="there is no module 'base/de-en:9'"):
+    with pytest.raises(UnknownNameError, match="unknown module 'base/de-en:9'"):
         versions.annotations.set_alias("base/de-en@champion", 9)
     assert versions.annotations.aliases() == []
 
@@ -118,7 +118,7 @@ def test_deletion_and_restoring(versions: Registry, make_module: MakeModule, lin
     kept = versions.module("de-en:3")
     assert versions.annotations.delete("de-en:3", who="ada") == "base/de-en:3"
     assert versions.module("de-en").version == 2
-    deleted = "base/de-en:3 was deleted by ada; bring it back with 'continual-mt registry restore base/de-en:3'"
+    deleted = "base/de-en:3 was deleted by ada; restore it with 'continual-mt registry restore base/de-en:3'"
     for verb in (
         versions.module,
         versions.annotations.delete,
@@ -137,20 +137,21 @@ def test_deletion_and_restoring(versions: Registry, make_module: MakeModule, lin
     assert versions.annotations.of(kept).tags == ("news",)
     with pytest.raises(IncompatibleError, match="base/de-en:3 is not deleted"):
         versions.annotations.restore("base/de-en:3")
-    with pytest.raises(UnknownNameError, match="there is no deleted parent or module 'base/de-en:9'"):
+    with pytest.raises(UnknownNameError, match="unknown deleted parent or module 'base/de-en:9'"):
         versions.annotations.restore("de-en:9")
     for verb in (versions.annotations.delete, versions.annotations.restore):
-        with pytest.raises(UnknownNameError, match="say which version of de-en is meant, such as de-en:1"):
+        with pytest.raises(UnknownNameError, match="de-en has no version; expected one, such as de-en:1"):
             verb("de-en")
 
 
 def test_what_is_held_is_not_deleted(versions: Registry, make_module: MakeModule, lineage: Lineage) -> None:
     versions.annotations.set_alias("de-en@champion", 1)
-    shared = replace(lineage, spec={"start": "base/de-en:2", "replay": 0.2, "replayed": ["base", "base/de-en:2"]})
+    used = [Input("start", "base/de-en:2"), Input("replayed", "base"), Input("replayed", "base/de-en:2")]
+    shared = replace(lineage, inputs=tuple(used), replay=0.2)
     versions.register_module("base", make_module(versions.load_parent(), "fr-pt"), lineage=shared)
     with pytest.raises(
         IncompatibleError,
-        match="cannot be deleted: base/de-en@champion stands for it; move or remove the alias",
+        match="cannot be deleted: base/de-en@champion is set to it; move or remove the alias",
     ):
         versions.annotations.delete("de-en:1")
     with pytest.raises(
@@ -165,7 +166,7 @@ def test_what_is_held_is_not_deleted(versions: Registry, make_module: MakeModule
     versions.annotations.delete("fr-pt:1")
     versions.annotations.delete("de-en:2")
     with pytest.raises(
-        IncompatibleError, match="base/fr-pt:1 needs base/de-en:2, which was deleted, too; bring that back first"
+        IncompatibleError, match="base/fr-pt:1 needs base/de-en:2, which was deleted, too; restore that first"
     ):
         versions.annotations.restore("fr-pt:1")
     versions.annotations.restore("de-en:2")
@@ -177,7 +178,7 @@ def test_a_parent_without_modules_can_be_deleted(registry: Registry, make_parent
     registry.register_parent("base", make_parent(), lineage=made)
     registry.annotations.delete("base", who="ada")
     assert registry.parents() == registry.pairs() == []
-    deleted = "base was deleted by ada; bring it back with 'continual-mt registry restore base'"
+    deleted = "base was deleted by ada; restore it with 'continual-mt registry restore base'"
     for verb in (registry.parent, registry.catalog.find, registry.catalog.check_not_deleted, registry.modules):
         with pytest.raises(UnknownNameError, match=deleted):
             verb("base")

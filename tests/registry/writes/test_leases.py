@@ -68,7 +68,7 @@ def test_work_that_did_not_finish_goes_on(registry: Registry, state: str) -> Non
     registry.jobs.hold(JOB, "addition", "first")
     registry.jobs.set_run(JOB, "run-1")
     registry.jobs.release(JOB, "first", "failed" if state == "failed" else "stopped")
-    with pytest.raises(JobHeldError, match=f"is {state} and nobody holds it"):
+    with pytest.raises(JobHeldError, match=f"is {state} and has no holder"):
         registry.jobs.renew(JOB, "first")
     held = registry.jobs.hold(JOB, "addition", "second")
     assert (held.state, held.holder, held.attempt, held.run) == ("running", "second", 1, "run-1")
@@ -92,7 +92,7 @@ def test_an_unknown_job(registry: Registry) -> None:
         lambda job: registry.jobs.set_run(job, "r"),
         lambda job: registry.jobs.renew(job, "h"),
     ):
-        with pytest.raises(UnknownNameError, match=f"there is no job '{JOB}'; there is none at all yet"):
+        with pytest.raises(UnknownNameError, match=f"unknown job '{JOB}': none is registered yet"):
             verb(JOB)
 
 

@@ -54,7 +54,7 @@ def test_verify_says_what_is_damaged_and_exits_1(run: Any, home: Path, keep: lis
 def test_gc_says_so_when_there_is_nothing_to_do(run: Any, home: Path) -> None:
     for words in ([], ["--delete"]):
         done = run("registry", "gc", *words, "--home", home)
-        assert (done.code, done.out, done.err) == (0, "", "there is nothing to remove\n")
+        assert (done.code, done.out, done.err) == (0, "", "nothing to remove\n")
 
 
 def test_gc_says_and_does(run: Any, home: Path) -> None:
@@ -77,28 +77,32 @@ def test_gc_says_and_does(run: Any, home: Path) -> None:
 def test_gc_wants_a_time(run: Any, home: Path, grace: str) -> None:
     result = run("registry", "gc", f"--grace={grace}", "--home", home)
     assert (result.code, result.out) == (2, "")
-    assert result.err == f"error: --grace {grace!r} is no time; write a number of days or hours, such as 7d or 12h\n"
+    assert (
+        result.err
+        == f"error: --grace {grace!r} is not a duration; expected a number of days or hours, such as 7d or 12h\n"
+    )
 
 
 def test_backup_and_back(run: Any, home: Path, tmp_path: Path) -> None:
     made = run("registry", "backup", tmp_path / "backup", "--json", "--home", home)
     assert made.code == 0
-    assert f" to {tmp_path}/backup; 0 blobs were there already\n" in made.err
+    assert f" to {tmp_path}/backup; 0 blobs existed already\n" in made.err
     assert json.loads(made.out)["blobs_there_already"] == 0
     assert run("registry", "verify", "--home", tmp_path / "backup").code == 0
-    filled = run("registry", "fill", tmp_path / "backup", "--home", tmp_path / "new")
+    filled = run("registry", "load-backup", tmp_path / "backup", "--home", tmp_path / "new")
     assert (filled.code, filled.out) == (0, "")
     listed = [run("registry", "list", "--json", "--home", place).out for place in (home, tmp_path / "new")]
     assert listed[0] == listed[1]
+    # The verb by its name in earlier versions.
     again = run("registry", "fill", tmp_path / "backup", "--home", tmp_path / "new")
     assert again.code == 2
     assert f"error: the registry in {tmp_path}/new/registry.db is not empty" in again.err
 
 
-def test_fill_from_where_nothing_is(run: Any, home: Path, tmp_path: Path) -> None:
-    result = run("registry", "fill", tmp_path / "none", "--home", tmp_path / "new")
+def test_a_folder_without_a_registry_cannot_be_loaded(run: Any, home: Path, tmp_path: Path) -> None:
+    result = run("registry", "load-backup", tmp_path / "none", "--home", tmp_path / "new")
     assert (result.code, not (tmp_path / "new").exists()) == (2, True)
-    assert f"error: there is no registry in {tmp_path}/none: it has no registry.db" in result.err
+    assert f"error: no registry in {tmp_path}/none: registry.db not found" in result.err
 
 
 def test_export_and_import(run: Any, home: Path, tmp_path: Path) -> None:

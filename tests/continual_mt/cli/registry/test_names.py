@@ -30,9 +30,9 @@ def test_an_alias_is_set_shown_moved_and_removed(registry_verb: Any, run: Any, h
     assert [(move["from"], move["to"]) for move in json.loads(removed.out)["history"]] == [(None, 1), (1, None)]
     assert registry_verb("alias", "pt-en@champion").out.splitlines()[0] == "pt-en@champion is not set"
     for words, problem in (
-        (("pt-en@champion", 9), "there is no module 'es-en/pt-en:9'"),
+        (("pt-en@champion", 9), "unknown module 'es-en/pt-en:9'"),
         (("pt-en@latest", 1), "'latest' cannot be an alias"),
-        (("pt-en@other",), "there is no module 'es-en/pt-en@other'"),
+        (("pt-en@other",), "unknown module 'es-en/pt-en@other'"),
         (("pt-en@champion", 1, "--remove"), "leave out 1"),
     ):
         failed = registry_verb("alias", *words)
@@ -64,7 +64,7 @@ def test_deleting_and_restoring(registry_verb: Any, home: Path) -> None:
     registry_verb("alias", "pt-en@champion", 1)
     held = registry_verb("delete", "pt-en:1")
     assert (held.code, held.out) == (2, "")
-    assert "es-en/pt-en@champion stands for it; move or remove the alias first" in held.err
+    assert "es-en/pt-en@champion is set to it; move or remove the alias first" in held.err
     registry_verb("alias", "pt-en@champion", "--remove")
     deleted = registry_verb("delete", "pt-en:1", "--who", "ada")
     assert deleted.err == ("deleted es-en/pt-en:1; 'continual-mt registry restore es-en/pt-en:1' brings it back\n")

@@ -27,7 +27,7 @@ def test_search_as_json(run: Any, shared_home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("query", "problem"),
-    [("lang=pt", "'lang=pt': there is no field 'lang' (did you mean language?)"), ("pt", "'pt': this is no condition")],
+    [("lang=pt", "'lang=pt': unknown field 'lang' (did you mean language?)"), ("pt", "'pt': invalid condition")],
 )
 def test_the_word_at_fault_is_named(run: Any, shared_home: Path, query: str, problem: str) -> None:
     result = run("registry", "search", query, "--home", shared_home)
