@@ -22,8 +22,9 @@ class Driver:
 
     Use as a context manager. Jobs train on the Ray cluster at ``address``, else at ``RAY_ADDRESS``, else on one that is
     started here; with ``in_process`` they train in this process, without Ray. ``again`` trains finished work a second
-    time. Every verb raises MisuseError before anything is trained or written, FailureError otherwise; called again with
-    the same spec it continues from its last checkpoint.
+    time; ``rescore`` translates every pair again, also those whose logits are unchanged. Every verb raises MisuseError
+    before anything is trained or written, FailureError otherwise; called again with the same spec it continues from its
+    last checkpoint.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class Driver:
         *,
         address: str | None = None,
         again: bool = False,
+        rescore: bool = False,
         in_process: bool = False,
         display: Display | None = None,
     ) -> None:
-        self.home, self.again = home, again
+        self.home, self.again, self.rescore = home, again, rescore
         self.display = display or Display()
         self.backend = make_backend(address, in_process)
         self._stack = ExitStack()
@@ -56,7 +58,7 @@ class Driver:
 
     @property
     def context(self) -> JobContext:
-        return JobContext(self.registry, self.home, self.backend, self.display, self.again)
+        return JobContext(self.registry, self.home, self.backend, self.display, self.again, self.rescore)
 
     def train_parent(self, spec: ParentSpec) -> Outcome:
         """Train a parent and register it under the spec's name."""

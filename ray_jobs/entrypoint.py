@@ -28,6 +28,7 @@ def add(
     home: str | Path | None = None,
     address: str | None = None,
     again: bool = False,
+    rescore: bool = False,
     in_process: bool = False,
 ) -> Outcome:
     """Add a language. The spec is a file, a mapping of its keys, or an AdditionSpec.
@@ -40,7 +41,7 @@ def add(
         spec = read_spec(AdditionSpec, spec)
     elif not isinstance(spec, AdditionSpec):
         spec = validate(AdditionSpec, dict(spec), origin="the spec", base=Path.cwd())
-    with Driver(Home.resolve(home), address=address, again=again, in_process=in_process) as driver:
+    with Driver(Home.resolve(home), address=address, again=again, rescore=rescore, in_process=in_process) as driver:
         return driver.add_language(spec)
 
 
@@ -76,11 +77,14 @@ def command(program: str, description: str, run: Callable[[Driver, Path], list[O
         "--in-process", action="store_true", help="train in this process, without Ray; RAY_ADDRESS is then ignored"
     )
     parser.add_argument("--again", action="store_true", help="train finished work a second time")
+    parser.add_argument(
+        "--rescore", action="store_true", help="translate every pair again, also those without a change"
+    )
     arguments = parser.parse_args()
     terminate_like_interrupt()
     try:
         home = require_absolute_home(arguments.home)
-        options = {"again": arguments.again, "in_process": arguments.in_process}
+        options = {"again": arguments.again, "rescore": arguments.rescore, "in_process": arguments.in_process}
         with Driver(home, address=arguments.address, **options) as driver:
             outcomes = run(driver, arguments.spec)
     except ContinualMTError as error:

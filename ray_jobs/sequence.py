@@ -162,8 +162,8 @@ class _Sequence:
     def _record(self, tracker: Tracker, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> None:
         """Score every pair after these modules and register the scores, unless an earlier try did.
 
-        Pairs that nothing should have changed are translated too: the record shows that, instead of assuming it. What
-        the addition itself has just measured (``fresh``) is not measured twice.
+        Pairs that nothing should have changed are measured too: their scores are carried forward only if the logits,
+        computed again, are bit-equal. What the addition itself has just measured (``fresh``) is not measured twice.
         """
         position = len(modules)
         cells = [cell for cell in self.driver.registry.catalog.cells(self.digest) if cell.position == position]
@@ -171,6 +171,7 @@ class _Sequence:
             cells = self._measure(modules, fresh)
             self.driver.registry.register_cells(self.digest, position, cells)
         tracker.metrics(mlflow_payload.metrics_of_cells(cells), position)
+        tracker.table(*mlflow_payload.table_of_cells(cells), f"position-{position}.json")
 
     def _measure(self, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> list[CellRecord]:
         beam = self.jobs[0].spec.beam
@@ -199,6 +200,7 @@ class _Sequence:
                 metric=score.metric,
                 value=score.value,
                 beam=beam,
+                carried=measured[recipe.digest, test.digest].carried,
             )
             for view, recipe in shown
             for test in self._tests

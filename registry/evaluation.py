@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from continual_mt.artifacts.recipe import Recipe
@@ -13,18 +14,25 @@ from registry.records.samples import Sample
 from registry.records.scores import ScoreRecord
 
 if TYPE_CHECKING:
+    from continual_mt.inference.torch_model import PairModel
     from registry.registry import Registry
 
 SAMPLES = 3
+LOGITS_SENTENCES = 200
+"""The sentences of a test set, from its first, whose logits are noted with a score."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A recipe on a test set: one score per metric, and the first sentences."""
+    """A recipe on a test set: one score per metric, and the first sentences.
+
+    ``carried``: nothing was translated, since the logits are those that are noted with earlier scores.
+    """
 
     recipe: Recipe
     scores: tuple[ScoreRecord, ...]
     samples: tuple[Sample, ...]
+    carried: bool = False
 
     @property
     def title(self) -> str:
@@ -33,16 +41,52 @@ class Evaluation:
         return f"{self.recipe.pair} {self.recipe.kind}" + (f" through {through.name}" if through else "")
 
 
+@dataclass(frozen=True)
+class NotedLogits:
+    """The digest of a recipe's logits on a test set, and the machine and versions that computed them."""
+
+    digest: str
+    computed_on: str
+
+
+def noted_logits(model: PairModel, test: ResolvedTest) -> NotedLogits:
+    """Digest the logits of the first LOGITS_SENTENCES of a test set, in float32 and one thread.
+
+    Sums in several threads are added in another order, so that their bits depend on the number of threads.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        chosen = slice(LOGITS_SENTENCES)
+        return NotedLogits(model.logits_digest(test.sources[chosen], test.references[chosen]), computed_on())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def computed_on() -> str:
+    """The kind of machine and the versions that scores and logits depend on."""
+    import torch
+
+    from continual_mt.training.environment import environment
+
+    here = environment(torch.device("cpu"), torch.float32, workers=1)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("continual-mt", "torch", "sentencepiece", "sacrebleu"))
+    return f"{here['processor']}; {versions}"
+
+
 def evaluate(
     registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, progress: Callable[[int], None] | None = None
 ) -> Evaluation:
     """Translate a test set in this process, and register the scores."""
-    hypotheses = registry.run(recipe).translate(test.sources, beam=beam, progress=progress)
-    return register_evaluation(registry, recipe, test, beam, hypotheses)
+    model = registry.run(recipe)
+    hypotheses = model.translate(test.sources, beam=beam, progress=progress)
+    return register_evaluation(registry, recipe, test, beam, hypotheses, noted_logits(model, test))
 
 
 def register_evaluation(
-    registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, hypotheses: Sequence[str]
+    registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, hypotheses: Sequence[str], logits: NotedLogits
 ) -> Evaluation:
     """Score translations and register the scores, with the text, so that any metric can be computed later."""
     copies = {value.metric: value.value for value in metrics.score(test.sources, test.references, test.pair.target)}
@@ -61,12 +105,19 @@ def register_evaluation(
                 sentences=len(test.references),
                 beam=beam,
                 hypotheses=kept,
+                logits=logits.digest,
+                computed_on=logits.computed_on,
             )
             for value in metrics.score(hypotheses, test.references, test.pair.target)
         ]
     )
+    return Evaluation(recipe, tuple(records), first_samples(test, hypotheses))
+
+
+def first_samples(test: ResolvedTest, hypotheses: Sequence[str]) -> tuple[Sample, ...]:
+    """The first SAMPLES sentences of a test set with their translations."""
     first = zip(test.sources[:SAMPLES], hypotheses, test.references, strict=False)
-    return Evaluation(recipe, tuple(records), tuple(Sample(*sample) for sample in first))
+    return tuple(Sample(*sample) for sample in first)
 
 
 def to_translate(

@@ -36,6 +36,7 @@ def add(
     settings: options.Settings = None,
     spec: options.SpecFile = None,
     again: options.Again = False,
+    rescore: options.Rescore = False,
     address: options.Address = None,
     in_process: options.InProcess = False,
     home: options.Home = None,
@@ -44,7 +45,8 @@ def add(
     """Add a language to a parent and register its module.
 
     Trains its side and its cross-attention, or what --scope says, and changes nothing that was learned before. Every
-    pair that the module makes possible is scored.
+    pair is scored: new ones are translated; the score of an earlier one is carried forward if its logits, computed
+    again, are bit-equal.
     """
     from continual_mt.config.spec import AdditionSpec
 
@@ -56,5 +58,5 @@ def add(
         "dev": spec_options.corpus(dev, dev_tsv),
     }
     built = spec_options.build(AdditionSpec, spec, given, settings, test=spec_options.corpus(test, test_tsv))
-    command = JobCommand("add_language", home, address, in_process, again, as_json)
+    command = JobCommand("add_language", home, address, in_process, again, as_json, rescore)
     command.run(built, lambda driver: [driver.add_language(built)])

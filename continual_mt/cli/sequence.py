@@ -28,6 +28,7 @@ def sequence() -> None:
 def run(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML file: name, parent, additions.")],
     again: options.Again = False,
+    rescore: options.Rescore = False,
     address: options.Address = None,
     in_process: options.InProcess = False,
     home: options.Home = None,
@@ -45,7 +46,7 @@ def run(
     from ray_jobs.sequence import add_sequence
 
     read = read_spec(SequenceSpec, spec)
-    command = JobCommand("add_sequence", home, address, in_process, again, as_json)
+    command = JobCommand("add_sequence", home, address, in_process, again, as_json, rescore)
     command.run(read, lambda driver: add_sequence(driver, read))
 
 

@@ -15,6 +15,8 @@ from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, Se
 
 MAX_LABELLED_CELLS = 400  # text in the cells of a larger heatmap would be too small to read
 MARKERS = {"original": "star", "supervised": "square-open"}
+CARRIED = " ="
+CARRIED_NOTE = "carried forward: the logits are bit-equal"
 _COLOUR_SCALE = "Viridis"
 _LANGUAGE_COLOURS = ("#1f77b4", "#c0392b")
 _CANNOT_RUN_COLOUR, _NO_SCORE_COLOUR = "#f1f1f1", "#c9c9c9"
@@ -94,16 +96,22 @@ def _marks(matrix: PairMatrix, kind: str) -> go.Scatter:
 
 
 def sheet_figure(sheet: SequenceSheet) -> go.Figure:
-    """Draw a heatmap of scores: one row per pair, one column per position."""
+    """Draw a heatmap of scores: one row per pair, one column per position. ``=`` marks scores carried forward."""
     figure = go.Figure(
         go.Heatmap(
             x=sheet.positions,
             y=[html.escape(row.label) for row in sheet.rows],
             z=[list(row.values) for row in sheet.rows],
-            text=[[points(value) if value is not None else "" for value in row.values] for row in sheet.rows],
+            text=[
+                ["" if value is None else points(value) + CARRIED * carried for value, _, carried in _cells(row)]
+                for row in sheet.rows
+            ],
             texttemplate="%{text}" if len(sheet.rows) * len(sheet.positions) <= MAX_LABELLED_CELLS else None,
             hovertext=[
-                [f"{html.escape(row.label)}<br>{kind}<br>{points(value)}" for value, kind in _cells(row)]
+                [
+                    f"{html.escape(row.label)}<br>{kind}<br>{points(value)}" + f"<br>{CARRIED_NOTE}" * carried
+                    for value, kind, carried in _cells(row)
+                ]
                 for row in sheet.rows
             ],
             hoverinfo="text",
@@ -119,8 +127,8 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
     return _with_title(figure, sheet.title + _row_count(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
 
 
-def _cells(row: Measurement) -> list[tuple[float | None, str]]:
-    return list(zip(row.values, row.kinds, strict=True))
+def _cells(row: Measurement) -> list[tuple[float | None, str, bool]]:
+    return list(zip(row.values, row.kinds, row.carried, strict=True))
 
 
 def curves_figure(sheets: Sequence[SequenceSheet]) -> go.Figure:

@@ -97,13 +97,15 @@ def _pair_cell(cell: CellRecord) -> PairCell:
 class Measurement:
     """The scores of one pair on one test set, by position: a row of the heatmap and one curve.
 
-    ``kinds`` are the kinds of recipe, by position; empty without a score.
+    ``kinds`` are the kinds of recipe, by position; empty without a score. ``carried`` scores were not translated again
+    at their position, since the logits were bit-equal.
     """
 
     label: str
     pair: Pair
     values: tuple[float | None, ...]
     kinds: tuple[str, ...]
+    carried: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ def _labels(rows: Sequence[_Row]) -> list[str]:
 def _measurement(row: _Row, label: str, view: str, last: int) -> Measurement:
     found = [row.cells.get((view, position)) for position in range(last + 1)]
     values = tuple(None if cell is None else cell.value for cell in found)
-    return Measurement(label, row.pair, values, tuple("" if cell is None else cell.kind for cell in found))
+    kinds = tuple("" if cell is None else cell.kind for cell in found)
+    return Measurement(label, row.pair, values, kinds, tuple(cell is not None and cell.carried for cell in found))
 
 
 def position_name(sequence: SequenceRecord, position: int) -> str:

@@ -18,7 +18,7 @@ from ray_jobs.cluster import connection
 from registry import Registry
 from registry.blobs import BlobStore
 from registry.corpora import ResolvedTest
-from registry.evaluation import Evaluation, register_evaluation
+from registry.evaluation import Evaluation, NotedLogits, noted_logits, register_evaluation
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,30 @@ class TranslationTask:
     blobs: BlobStore
     parent: Mapping[str, str]
     modules: Mapping[str, Mapping[str, str]]
-    sources: tuple[str, ...]
+    test: ResolvedTest
     beam: int
     threads: int
 
     @classmethod
-    def of(
-        cls, registry: Registry, recipe: Recipe, sources: tuple[str, ...], beam: int, threads: int
-    ) -> TranslationTask:
+    def of(cls, registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, threads: int) -> TranslationTask:
         modules = {key.name: registry.module(key.name).pieces for key in recipe.modules}
         pieces = registry.parent(recipe.parent).pieces
-        return cls(recipe, registry.blobs, pieces, modules, sources, beam, threads)
+        return cls(recipe, registry.blobs, pieces, modules, test, beam, threads)
 
 
-def translate(task: TranslationTask) -> list[str]:
-    """One hypothesis a source."""
+def translate(task: TranslationTask) -> tuple[list[str], NotedLogits]:
+    """Return one hypothesis per source, and the logits to note with the scores."""
     torch.set_num_threads(task.threads)
     modules = {name: Module.from_pieces(task.blobs.get_all(pieces)) for name, pieces in task.modules.items()}
     parent = Parent.from_pieces(task.blobs.get_all(task.parent))
-    return assemble(task.recipe, parent, modules).translate(task.sources, beam=task.beam)
+    model = assemble(task.recipe, parent, modules)
+    return model.translate(task.test.sources, beam=task.beam), noted_logits(model, task.test)
 
 
-def translate_all(tasks: Sequence[TranslationTask], done: Callable[[int], None]) -> Iterator[tuple[int, list[str]]]:
-    """Translate on the cluster; yields the index of each task and its hypotheses, in the order in which they end.
+def translate_all(
+    tasks: Sequence[TranslationTask], done: Callable[[int], None]
+) -> Iterator[tuple[int, tuple[list[str], NotedLogits]]]:
+    """Translate on the cluster; yields the index of each task and its result, in the order in which they end.
 
     ``done`` receives how many have ended. Raises the error that a task met, and ClusterError if Ray lost it.
     """
@@ -78,11 +79,11 @@ def evaluate_on_cluster(
 ) -> list[Evaluation]:
     """Score recipes on test sets, in the order of ``work``: tasks translate, and this process registers the scores."""
     threads = threads_for(len(work))
-    tasks = [TranslationTask.of(registry, recipe, test.sources, beam, threads) for recipe, test in work]
+    tasks = [TranslationTask.of(registry, recipe, test, beam, threads) for recipe, test in work]
     found: dict[int, Evaluation] = {}
-    for index, hypotheses in translate_all(tasks, done):
+    for index, (hypotheses, logits) in translate_all(tasks, done):
         recipe, test = work[index]
-        found[index] = register_evaluation(registry, recipe, test, beam, hypotheses)
+        found[index] = register_evaluation(registry, recipe, test, beam, hypotheses, logits)
     return [found[index] for index in range(len(work))]
 
 

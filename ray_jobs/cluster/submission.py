@@ -7,7 +7,7 @@ import importlib
 import shlex
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ def submit(
     *,
     address: str,
     home: Home,
-    again: bool,
+    flags: Sequence[str],
     say: Callable[[str], None],
 ) -> int:
-    """Run ``python -m ray_jobs.PROGRAM`` on the cluster at ``address`` (http://HOST:8265); ``say`` gets its log.
+    """Run ``python -m ray_jobs.PROGRAM FLAGS`` on the cluster at ``address`` (http://HOST:8265); ``say`` gets its log.
 
     The job gets this code, the spec with absolute paths and the home's path; the cluster's machine must have these
     files. Returns the program's exit code. Raises ClusterError if no cluster can be reached.
@@ -42,7 +42,7 @@ def submit(
         (Path(folder) / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
         command = ["python", "-m", f"ray_jobs.{program}", "spec.json", "--home", str(home.path)]
         environment = {"working_dir": folder, "py_modules": _code(), "env_vars": {HOME_VARIABLE: str(home.path)}}
-        job = _start(client, shlex.join(command + (["--again"] if again else [])), environment, program)
+        job = _start(client, shlex.join([*command, *flags]), environment, program)
     say(f"submitted as {job}; 'ray job stop {job} --address {address}' ends it")
     asyncio.run(_follow(client, job, say))
     return _exit_code(client, job)

@@ -15,19 +15,21 @@ from ray_jobs.execution.backend import TrainingBackend
 from ray_jobs.tracking.lineage import Registered
 from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import JobRecord, Registry
+from registry.carried_scores import carried_evaluations
 from registry.corpora import ResolvedTest, known_tests
 from registry.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
 class JobContext:
-    """``again`` trains finished jobs a second time."""
+    """``again`` trains finished jobs a second time; ``rescore`` translates every pair, also those without a change."""
 
     registry: Registry
     home: Home
     backend: TrainingBackend
     display: Display
     again: bool = False
+    rescore: bool = False
 
     def hold(self, digest: str, kind: str) -> JobRecord:
         """Take the lease on a job. A finished job is returned as it is, or as a new attempt with ``again``."""
@@ -64,9 +66,18 @@ class JobContext:
         return known_tests(self.registry, lineages, self.home.cache, self.display.say)
 
     def evaluate(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> list[Evaluation]:
-        """Score recipes on test sets, and show each result."""
-        evaluations = self.backend.evaluate(self.registry, work, beam, self.display)
+        """Score recipes on test sets, and show each result. Scores are carried forward where the logits are equal."""
+        found = {} if self.rescore else self._carried(work, beam)
+        rest = [(recipe, test) for recipe, test in work if (recipe.digest, test.digest) not in found]
+        translated = self.backend.evaluate(self.registry, rest, beam, self.display)
+        found |= {(r.digest, t.digest): evaluation for (r, t), evaluation in zip(rest, translated, strict=True)}
+        evaluations = [found[recipe.digest, test.digest] for recipe, test in work]
         for (_, test), evaluation in zip(work, evaluations, strict=True):
             values = ", ".join(f"{score.metric} {score.value:.1f}" for score in evaluation.scores)
-            self.display.say(f"{evaluation.title} on {test.name}: {values}")
+            carried = " (carried forward: its logits are bit-equal)" if evaluation.carried else ""
+            self.display.say(f"{evaluation.title} on {test.name}: {values}{carried}")
         return evaluations
+
+    def _carried(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> dict[tuple[str, str], Evaluation]:
+        with self.display.counting("comparing logits", len(work)) as progress:
+            return carried_evaluations(self.registry, work, beam, progress)

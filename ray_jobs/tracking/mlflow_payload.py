@@ -88,6 +88,12 @@ def metrics_of_cells(cells: Sequence[CellRecord]) -> dict[str, float]:
     return values
 
 
+def table_of_cells(cells: Sequence[CellRecord]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """One position of a sequence as columns and rows; ``carried`` scores were not translated again."""
+    columns = ("view", "pair", "kind", "test", "metric", "value", "carried")
+    return columns, [(c.view, str(c.pair), c.kind, c.test, c.metric, c.value, c.carried) for c in cells]
+
+
 def metrics_of_summary(summary: Summary) -> dict[str, float]:
     """The measures of a sequence under flat names, so that two sequences can be compared: ``forgetting/through``, …"""
     values: dict[str, float | None] = {}
@@ -117,9 +123,12 @@ def track(tracker: Tracker, record: Registered, evaluations: Sequence[Evaluation
         tracker.module(f"{record.parent} {record.pair} v{record.version}".replace(".", "_"), about, metrics)
     else:
         tracker.metrics(metrics, 0)
-    columns = ("pair", "kind", "test", "metric", "value", "copy of the source", "recipe", "signature")
+    columns = ("pair", "kind", "test", "metric", "value", "copy of the source", "recipe", "signature", "carried")
     rows = [
-        (str(s.pair), s.kind, s.test, s.metric, s.value, s.copy_value, str(evaluation.recipe), s.signature)
+        (
+            *(str(s.pair), s.kind, s.test, s.metric, s.value, s.copy_value),
+            *(str(evaluation.recipe), s.signature, evaluation.carried),
+        )
         for evaluation in evaluations
         for s in evaluation.scores
     ]

@@ -87,6 +87,12 @@ InProcess = Annotated[
         "--in-process", help="Train in this process, with one worker and without Ray; RAY_ADDRESS is then ignored."
     ),
 ]
+Rescore = Annotated[
+    bool,
+    typer.Option(
+        "--rescore", help="Translate every pair again, also those whose logits are bit-equal to those of their scores."
+    ),
+]
 
 
 def group(help_text: str) -> typer.Typer:

@@ -34,6 +34,7 @@ class JobCommand:
     in_process: bool
     again: bool
     as_json: bool
+    rescore: bool = False
 
     def run(self, spec: BaseModel, work: Callable[[Driver], Sequence[Outcome]]) -> None:
         """Do the work and print its results. An argument beats the variable. Raises SpecError for options at odds."""
@@ -46,7 +47,8 @@ class JobCommand:
         from ray_jobs.entrypoint import require_absolute_home
 
         home = require_absolute_home(str(self.home) if self.home else None)
-        with Driver(home, address=address, again=self.again, in_process=self.in_process) as driver:
+        driver = Driver(home, address=address, again=self.again, rescore=self.rescore, in_process=self.in_process)
+        with driver:
             outcomes = work(driver)
         if self.as_json:
             print_json([outcome.to_json() for outcome in outcomes])
@@ -68,7 +70,9 @@ class JobCommand:
         from ray_jobs.cluster.submission import submit
 
         try:
-            code = submit(self.program, spec, address=address, home=Home.resolve(home), again=self.again, say=say)
+            flags = {"--again": self.again, "--rescore": self.rescore}
+            given = [flag for flag, is_given in flags.items() if is_given]
+            code = submit(self.program, spec, address=address, home=Home.resolve(home), flags=given, say=say)
         except KeyboardInterrupt as error:
             raise StoppedError(f"interrupted; a job that was submitted goes on at {address}") from error
         if code:

@@ -77,7 +77,9 @@ def test_a_sheet_and_curves(filled: Registry) -> None:
 
 
 def test_the_title_counts_the_curves_above_the_limit() -> None:
-    rows = tuple(Measurement(f"row {i}", PAIR, (1.0, 2.0), ("original", "original")) for i in range(CURVES + 5))
+    rows = tuple(
+        Measurement(f"row {i}", PAIR, (1.0, 2.0), ("original", "original"), (False, True)) for i in range(CURVES + 5)
+    )
     figure = curves_figure([SequenceSheet("routed", "bleu", ("0", "1"), rows, left_out=10)])
     assert len(figure.data) == CURVES
     assert figure.layout.title.text.endswith(f"({CURVES} of {CURVES + 15} rows)")

@@ -5,17 +5,25 @@ from dataclasses import replace
 import pytest
 
 from continual_mt.errors import CorruptionError
+from continual_mt.languages import Pair
 from ray_jobs.cluster import connection
 from ray_jobs.cluster.evaluation_tasks import TranslationTask, threads_for, translate, translate_all
-from registry import Registry
+from registry import CorpusRecord, Registry
+from registry.corpora import ResolvedTest
+from registry.evaluation import noted_logits
 from tests.ray_jobs.heads import Head
 
 pytestmark = pytest.mark.slow
 SENTENCES = ("Chino simplificado", "", "Enero")
 
 
+REFERENCES = ("Simplified Chinese", "", "January")
+RECORD = CorpusRecord("0" * 64, Pair("es", "en"), "test", 2, 1, "Apache-2.0")
+TEST = ResolvedTest("test", RECORD.pair, RECORD.digest, SENTENCES, REFERENCES, RECORD)
+
+
 def make_task(registry: Registry, beam: int = 1) -> TranslationTask:
-    return TranslationTask.of(registry, registry.recipe_catalog.recipe("es", "en"), SENTENCES, beam, threads=1)
+    return TranslationTask.of(registry, registry.recipe_catalog.recipe("es", "en"), TEST, beam, threads=1)
 
 
 def test_tasks_translate_as_the_registry_does(registry: Registry, ray_cluster: Head) -> None:
@@ -23,7 +31,8 @@ def test_tasks_translate_as_the_registry_does(registry: Registry, ray_cluster: H
     done: list[int] = []
     found = dict(translate_all(tasks, done.append))
     model = registry.assemble("es", "en")
-    assert found == {0: model.translate(SENTENCES, beam=1), 1: model.translate(SENTENCES, beam=3)}
+    logits = noted_logits(model, TEST)
+    assert found == {i: (model.translate(SENTENCES, beam=beam), logits) for i, beam in enumerate((1, 3))}
     assert found[0] == translate(tasks[0])
     assert done == [1, 2]
 

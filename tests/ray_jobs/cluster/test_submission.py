@@ -65,9 +65,7 @@ def test_our_own_command_line(
     said: list[str] = []
 
     def job(spec: AdditionSpec) -> int:
-        return submit(
-            "add_language", spec, address=ray_cluster.dashboard, home=Home(home), again=False, say=said.append
-        )
+        return submit("add_language", spec, address=ray_cluster.dashboard, home=Home(home), flags=(), say=said.append)
 
     assert job(addition_spec("pt-en")) == 0, said
     assert said[0].startswith("submitted as raysubmit_")
@@ -80,7 +78,7 @@ def test_our_own_command_line(
 def test_no_cluster_is_a_clear_error(free_port: Callable[[], int], addition_spec: Callable[..., AdditionSpec]) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ClusterError, match=rf"no Ray cluster answers at {address}: .*'ray start --head'"):
-        submit("add_language", addition_spec("pt-en"), address=address, home=Home(Path("/")), again=False, say=print)
+        submit("add_language", addition_spec("pt-en"), address=address, home=Home(Path("/")), flags=(), say=print)
 
 
 def test_a_cluster_that_wants_a_token(
@@ -91,7 +89,7 @@ def test_a_cluster_that_wants_a_token(
         "from continual_mt.config.spec import AdditionSpec; "
         "from ray_jobs.cluster.submission import submit; import sys; "
         "spec = AdditionSpec.model_validate_json(sys.argv[1]); "
-        "submit('add_language', spec, address=sys.argv[2], home=Home(Path('/')), again=False, say=print)"
+        "submit('add_language', spec, address=sys.argv[2], home=Home(Path('/')), flags=(), say=print)"
     )
     command = [sys.executable, "-c", code, addition_spec("pt-en").model_dump_json(), ray_cluster.dashboard]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
