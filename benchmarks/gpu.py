@@ -108,7 +108,8 @@ def ours(bench: Bench, scope: Scope, side: SideName) -> Train:
 def theirs(bench: Bench, scope: Scope, side: SideName) -> Train:
     """Their model in the loop that PyTorch's and Hugging Face's guides show: autocast, fused AdamW, sdpa."""
     source, target = (bench.workload.tokenizer(one) for one in SIDES)
-    model: Any = marian(source, target, bench.weights(), "sdpa", bench.architecture).to(bench.device).train()
+    model: Any = marian(source, target, bench.weights(), "sdpa", bench.architecture)
+    model.to(bench.device).train()
     shared = hugging_face_names(bench.architecture)
     names = {shared[name] for name in trainable_names(bench.architecture, scope, side)}
     for name, parameter in model.named_parameters():
@@ -132,7 +133,7 @@ def theirs(bench: Bench, scope: Scope, side: SideName) -> Train:
                 ignore_index=IGNORED,
                 label_smoothing=settings.label_smoothing,
             )
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
         torch.nn.utils.clip_grad_norm_(trained, settings.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -189,15 +190,15 @@ def trained_model(bench: Bench, updates: int) -> PairModel:
     for _ in range(updates):
         trained.update()
     pair = Pair.parse(bench.workload.pair)
-    sides = [LanguageSide(getattr(pair, side), bench.workload.tokenizer(side)) for side in SIDES]
-    return PairModel(pair, trained.task.model.eval().computing_in(bench.dtype), *sides)
+    source, target = (LanguageSide(pair.language(side), bench.workload.tokenizer(side)) for side in SIDES)
+    return PairModel(pair, trained.task.model.eval().computing_in(bench.dtype), source, target)
 
 
 def translation(bench: Bench, model: PairModel, sentences: Sequence[str]) -> tuple[dict[str, list[float]], float]:
     """Seconds of either in each round, and the share of sentences for which both give the same tokens."""
     sources = [model.source.tokenizer.encode(sentence) for sentence in sentences]
     weights = {name: tensor.float() for name, tensor in model.transformer.state_dict().items()}
-    hugging_face = marian(model.source.tokenizer, model.target.tokenizer, weights, "sdpa", bench.architecture)
+    hugging_face: Any = marian(model.source.tokenizer, model.target.tokenizer, weights, "sdpa", bench.architecture)
     generate = Generator(model, hugging_face.to(bench.device, bench.dtype))
 
     def search(size: int) -> list[list[int]]:
@@ -211,7 +212,8 @@ def translation(bench: Bench, model: PairModel, sentences: Sequence[str]) -> tup
 
     size, answers = best(TOKENS, search)
     their_size, their_answers = best(SENTENCES, lambda size: generate(sources, 1, size))
-    runs = {OURS: partial(search, size), THEIRS: lambda: generate(sources, 1, their_size)}
+    runs: dict[str, Callable[[], object]] = {OURS: partial(search, size)}
+    runs[THEIRS] = partial(generate, sources, 1, their_size)
     same = sum(one == other for one, other in zip(answers, their_answers, strict=True)) / len(sources)
     return by_turns(runs, bench.rounds), same
 
