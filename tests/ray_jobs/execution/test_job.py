@@ -6,6 +6,7 @@ import io
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +267,17 @@ def test_an_earlier_test_set_is_scored_again_although_its_files_are_gone(
     second.start()
     second.finish()
     assert {str(evaluation.recipe.pair) for evaluation in second.score().evaluations} == {"pt-en", "es-de"}
+
+
+def test_unchanged_pairs_are_carried_forward_unless_rescored(
+    context: JobContext, addition_spec: Callable[..., AdditionSpec], log: io.StringIO, tmp_path: Path
+) -> None:
+    registry = context.registry
+    (test,) = resolve(addition_spec("es-en"), None, tmp_path).tests
+    work = [(registry.recipe_catalog.recipe("es", "en"), test)]
+    first, second = context.evaluate(work, 1), context.evaluate(work, 1)
+    rescored = replace(context, rescore=True).evaluate(work, 1)
+    assert [evaluation.carried for (evaluation,) in (first, second, rescored)] == [False, True, False]
+    assert first[0].scores == second[0].scores
+    lines = log.getvalue().splitlines()
+    assert [line.endswith("(carried forward: its logits are bit-equal)") for line in lines] == [False, True, False]

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.languages import Pair
+from registry import CorpusRecord, Registry
+from registry.carried_scores import carried_evaluations
+from registry.corpora import ResolvedTest
+from registry.database import schema
+from registry.evaluation import Evaluation, computed_on, evaluate
+
+PAIR = Pair("fr", "en")
+SOURCES, REFERENCES = ("Deux hommes jouent.", "", "La page suivante"), ("Two men play.", "", "The next page")
+RECORD = CorpusRecord("a" * 64, PAIR, "test", 2, 1, "Apache-2.0")
+TEST = ResolvedTest("test", PAIR, RECORD.digest, SOURCES, REFERENCES, RECORD)
+BEAM = 1
+
+
+@pytest.fixture
+def recipe(filled: Registry) -> Recipe:
+    return filled.recipe_catalog.recipe("fr", "en")
+
+
+@pytest.fixture
+def evaluation(filled: Registry, recipe: Recipe) -> Evaluation:
+    return evaluate(filled, recipe, TEST, BEAM)
+
+
+def change_scores(registry: Registry, **values: Any) -> None:
+    registry.database.write(lambda session: session.execute(update(schema.Score).values(**values)))
+
+
+def carried(registry: Registry, recipe: Recipe, test: ResolvedTest = TEST, beam: int = BEAM) -> list[Evaluation]:
+    return list(carried_evaluations(registry, [(recipe, test)], beam).values())
+
+
+def test_a_score_notes_the_logits_and_what_computed_them(evaluation: Evaluation) -> None:
+    assert not evaluation.carried
+    assert {score.computed_on for score in evaluation.scores} == {computed_on()}
+    assert "torch " in computed_on()
+    (digest,) = {score.logits for score in evaluation.scores}
+    assert digest is not None
+    assert len(digest) == 64
+
+
+def test_equal_logits_carry_the_scores(filled: Registry, recipe: Recipe, evaluation: Evaluation) -> None:
+    done: list[int] = []
+    found = carried_evaluations(filled, [(recipe, TEST)], BEAM, done.append)
+    assert found == {(recipe.digest, TEST.digest): dataclasses.replace(evaluation, carried=True)}
+    assert done == [1]
+
+
+def test_without_scores_nothing_is_carried(filled: Registry, recipe: Recipe) -> None:
+    assert carried(filled, recipe) == []
+    assert carried_evaluations(filled, [], BEAM) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"logits": "0" * 64},
+        {"logits": None, "computed_on": None},
+        {"computed_on": "another processor; torch 1.0"},
+        {"hypotheses": None},
+    ],
+)
+@pytest.mark.usefixtures("evaluation")
+def test_other_logits_machines_or_missing_translations_are_not_carried(
+    filled: Registry, recipe: Recipe, change: dict[str, Any]
+) -> None:
+    assert carried(filled, recipe)
+    change_scores(filled, **change)
+    assert carried(filled, recipe) == []
+
+
+@pytest.mark.usefixtures("evaluation")
+def test_another_beam_or_test_set_is_not_carried(filled: Registry, recipe: Recipe) -> None:
+    assert carried(filled, recipe, beam=BEAM + 1) == []
+    assert carried(filled, recipe, dataclasses.replace(TEST, digest="b" * 64)) == []
+
+
+@pytest.mark.usefixtures("evaluation")
+def test_a_test_set_whose_sentences_changed_has_other_logits(filled: Registry, recipe: Recipe) -> None:
+    changed = dataclasses.replace(TEST, sources=("Trois hommes jouent.", *SOURCES[1:]))
+    assert carried(filled, recipe, changed) == []
