@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from ray_jobs.tracking.describe import lineage
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
@@ -23,6 +22,7 @@ from ray_jobs.execution.lease import holder_name
 from ray_jobs.execution.reproduction import EnvironmentDifference, Reproduction, reproduce
 from ray_jobs.execution.rescoring import SIGNIFICANT, ScoreDifference
 from ray_jobs.planning.resolve import ReplayedPair, original_text, resolve
+from ray_jobs.tracking.lineage import lineage
 from registry import Registry
 from registry.corpora import known_tests
 from registry.evaluation import evaluate
