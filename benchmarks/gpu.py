@@ -28,11 +28,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.alternating import interleaved, speedup, timed
 from benchmarks.contestants.generate import Generator
 from benchmarks.contestants.hugging_face import IGNORED, Collator, marian
 from benchmarks.measure import Meter
 from benchmarks.report import machine, print_table, write_json
-from benchmarks.alternating import interleaved, speedup, timed
 from benchmarks.workload import SEED, SIDES, Workload
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.hyperparameters import TrainingSettings
