@@ -157,7 +157,7 @@ def main() -> None:
         seconds = measure(workload, Path(name), options.port, 1 if options.quick else options.times)
     print(f"{machine()}, {options.threads} threads\n")
     rows = [[how, *(f"{at[moment]:.1f}" if moment in at else "" for moment in MOMENTS)] for how, at in seconds.items()]
-    print_table(["seconds, from the start of a process", *MOMENTS], rows)
+    print_table(["seconds since the process started", *MOMENTS], rows)
     if options.json:
         write_json(options.json, {"seconds": seconds})
 

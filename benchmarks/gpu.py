@@ -76,7 +76,7 @@ class Bench:
         return self.workload.settings(updates).model_copy(update={"precision": self.precision})
 
     def finish(self) -> None:
-        """Wait for the device, which works on after it was told what to do."""
+        """Wait until the device has done all its work: a GPU computes asynchronously."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 

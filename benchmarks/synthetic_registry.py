@@ -1,7 +1,8 @@
 """Synthetic registries of any size, written directly into the tables: realistic rows without weights.
 
 There is one parent. Half of the languages are new sources, half new targets, with equally many versions of each. Every
-version has scores of its own pair; the remaining scores go to zero-shot pairs, those of the newest versions first.
+version has scores for the pair that it was trained on. The remaining scores are for zero-shot pairs, first those of the
+newest versions.
 """
 
 from __future__ import annotations

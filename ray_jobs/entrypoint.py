@@ -91,7 +91,7 @@ def command(program: str, description: str, run: Callable[[Driver, Path], list[O
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, SystemExit):  # Ray, once started, turns SIGTERM into SystemExit
-        print("error: interrupted; start the same job again and it goes on where it was", file=sys.stderr)
+        print("error: interrupted; start the same job again and it continues where it stopped", file=sys.stderr)
         sys.exit(1)
     for outcome in outcomes:
         print(json.dumps(outcome.to_json(), ensure_ascii=False))

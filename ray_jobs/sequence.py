@@ -232,6 +232,6 @@ def views(parent: ParentRecord, modules: Sequence[ModuleRecord], mode: str) -> l
 
 
 def _through_newest(resolver: RecipeResolver, recipe: Recipe, modules: Sequence[ModuleRecord]) -> Recipe:
-    """A module without a cross-attention of its own uses its parent's."""
+    """Return the recipe with the newest module's cross-attention, or the parent's if that module has none."""
     newest = modules[-1] if modules else None
     return resolver.through(recipe, newest if newest and has(newest, "cross_attention") else None)

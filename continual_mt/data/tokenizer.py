@@ -95,7 +95,8 @@ def train_tokenizer(
     Args:
         sentences: returns the sentences; it is called several times.
         size: the number of types. None selects the largest of VOCABULARY_SIZES with which the corpus has at least
-            TOKENS_PER_TYPE tokens per type, or, if there is none, the smallest that has room for its characters.
+            TOKENS_PER_TYPE tokens per type. If no size qualifies, it selects the smallest that has room for the
+            characters of the corpus.
         seed: selects the sample that is used of a corpus of more than TRAINING_SENTENCES sentences, to bound memory.
         origin: the name of the corpus in error messages.
 

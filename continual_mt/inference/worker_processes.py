@@ -3,10 +3,10 @@
 A search consists of many small matrix products, which threads hardly speed up: at each product all threads wait for the
 slowest one, which may share its processor with other work. Processes do not wait for each other.
 
-``concurrent.futures.ProcessPoolExecutor`` was tried and does less: when one process is killed, it ends the others in a
-way that hides the exit code of the first, so "out of memory" cannot be told from "terminated"; when a process cannot be
-started it leaves the others running and hangs; before Python 3.14 it cannot end processes that are in the middle of a
-batch; and its processes outlive a first process that was killed.
+``concurrent.futures.ProcessPoolExecutor`` was tried and has these disadvantages: when one process is killed, it ends
+the others in a way that hides the exit code of the killed one, so "out of memory" cannot be distinguished from
+"terminated"; when a process cannot be started, it leaves the others running and hangs; before Python 3.14 it cannot end
+processes that are in the middle of a batch; and when the first process is killed, the others keep running.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Stack(nn.ModuleList, Generic[Member]):
 
 
 class Layer(nn.Module):
-    """Self-attention and feed-forward network. Cross-attention is not included, because it is a group of its own."""
+    """Self-attention and feed-forward network. Cross-attention is not included, because it is a separate group."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ def _drawn(sequence: SequenceRecord, cells: list[CellRecord], metric: str) -> It
         yield "curves", figures.curves_figure(sheets), pictures.curves_picture(sheets)
     matrix = zero_shot_matrix(cells, metric)
     if matrix is not None:
-        title = f"{METRICS[metric]} of zero-shot pairs behind the last addition of {sequence.name}"
+        title = f"{METRICS[metric]} of zero-shot pairs after the last addition of {sequence.name}"
         yield "zero-shot", figures.matrix_figure(matrix, title), pictures.matrix_picture(matrix, title)
 
 

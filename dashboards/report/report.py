@@ -62,7 +62,11 @@ class _Section:
 
 
 def report(registry: Registry) -> str:
-    """The report as HTML. It shows samples of PAIRS_WITH_SAMPLES pairs and MAPS maps of each parent, and says so."""
+    """Return the report as HTML.
+
+    For each parent it shows samples of at most PAIRS_WITH_SAMPLES pairs and at most MAPS maps, and notes how many
+    it shows of how many.
+    """
     corpora = {corpus.digest: corpus for corpus in registry.catalog.corpora()}
     return render(
         "report.html.jinja",
@@ -108,7 +112,7 @@ def _section(registry: Registry, parent: ParentRecord, corpora: Corpora) -> _Sec
 def _samples(
     registry: Registry, entries: Sequence[PairEntry], scores: Sequence[ScoreRecord], corpora: Corpora
 ) -> tuple[str, list[Samples]]:
-    """A sentence about which pairs have samples, and the samples."""
+    """Return a sentence that reports how many pairs have samples, and the samples."""
     kept = with_samples(scores, corpora)
     chosen = [entry.recipe for entry in entries if entry.recipe.digest in kept]
     if not chosen:

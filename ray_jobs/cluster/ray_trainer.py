@@ -92,8 +92,8 @@ class RayTraining:
             raise self._error
         if self._failure is not None:
             raise TrainingError(
-                f"Ray gave the training up: {self._failure}; start the same job again and it goes on from its last "
-                "checkpoint, or allow more with resources.max_failures"
+                f"Ray ended the training: {self._failure}. Fix: start the same job again, which continues from its "
+                "last checkpoint, or allow more failures with resources.max_failures"
             ) from self._failure
         return self._checkpoints.finished()
 
@@ -110,6 +110,6 @@ def _lost_cluster() -> Iterator[None]:
         yield
     except ray.exceptions.RayError as error:
         raise ClusterError(
-            f"the cluster was lost during training ({error}); start the same job again and it goes on from its last "
+            f"the cluster was lost during training ({error}); start the same job again and it continues from its last "
             "checkpoint"
         ) from error

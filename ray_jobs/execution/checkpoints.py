@@ -18,7 +18,7 @@ from continual_mt.errors import CorruptionError, StoppedError, StorageError
 from continual_mt.training.checkpoint import STATE_FILE, Checkpoint
 
 KEPT = 2
-"""How many checkpoints of a run a back end keeps."""
+"""The number of checkpoints that a back end keeps for each run."""
 _PREFIX = "checkpoint_"
 # Ray Train refuses to resume a run without a checkpoint that it wrote, so each back end removes only its own.
 _OWN_SUFFIX = "-in-process"
@@ -36,7 +36,7 @@ class RunCheckpoints:
         return f"{self.storage.rstrip('/')}/{self.name}"
 
     def newest(self, say: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
-        """The checkpoint with the most updates that is complete; None if there is none.
+        """Return the complete checkpoint with the most updates, or None if no checkpoint is complete.
 
         A process that is killed while it copies a checkpoint leaves an incomplete one: it is skipped and reported with
         ``say``. Raises StorageError if the storage cannot be read.
@@ -64,12 +64,12 @@ class RunCheckpoints:
         if not checkpoint.progress.finished:
             raise StoppedError(
                 f"stopped at update {checkpoint.progress.update}; a checkpoint was written: "
-                "start the same job again and it goes on from there"
+                "start the same job again and it continues from there"
             )
         return checkpoint
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint and remove the older ones that were written so. Raises StorageError.
+        """Write a checkpoint, and keep only the newest KEPT of those that this method wrote. Raises StorageError.
 
         Training on Ray saves through Ray Train instead.
         """
@@ -93,7 +93,7 @@ class RunCheckpoints:
         except OSError as error:
             raise StorageError(
                 f"the checkpoint cannot be written to {self.place} ({error.strerror or error}); "
-                "make room and start the same job again: it goes on from the checkpoint before"
+                "free space and start the same job again: it continues from the previous checkpoint"
             ) from error
 
     def delete(self) -> None:

@@ -130,8 +130,9 @@ class Job:
             return record
 
     def score(self, context: ScoringContext | None = None) -> Outcome:
-        """Score the result and end the job. In a sequence ``context`` says what to score; else every pair is scored.
+        """Score the result and end the job.
 
+        With the ``context`` of a sequence only recipes that use the new module are scored; without it, every pair is.
         Raises the error of an earlier step, if there was one.
         """
         if self.error is not None:

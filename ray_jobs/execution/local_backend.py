@@ -118,8 +118,8 @@ class LocalTraining:
             self._error = error
         except Exception as error:  # such as a GPU without memory: the driver ends the job as failed
             self._error = TrainingError(
-                f"training failed ({type(error).__name__}: {error}); start the same job again and it goes on from its "
-                "last checkpoint"
+                f"training failed ({type(error).__name__}: {error}); start the same job again and it continues "
+                "from its last checkpoint"
             )
             self._error.__cause__ = error
         finally:

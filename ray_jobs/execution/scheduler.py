@@ -68,7 +68,9 @@ class _Scheduler(Generic[Jobs]):
                 for training in self._monitor.ended(self._running):
                     self._finish(self._running.pop(training))
             if self._monitor.stopping:
-                raise StoppedError("stopped as training ended; start the same job again and it goes on with scoring")
+                raise StoppedError(
+                    "stopped when training had ended; start the same job again and it continues with scoring"
+                )
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
             try:

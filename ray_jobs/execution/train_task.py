@@ -46,13 +46,13 @@ class Worker(Protocol):
 
 
 def train_task(task: TrainingTask, checkpoint: Checkpoint | None, worker: Worker) -> None:
-    """Train until done or told to stop; the last checkpoint saved holds the best parameters. Raises TrainingError."""
+    """Train until done or stopped; the last checkpoint saved holds the best parameters. Raises TrainingError."""
     torch.set_num_threads(task.threads)
     device = worker.device
     worker.report_environment(environment(device, computation_dtype(device, task.settings.precision), worker.size))
     worker.note(
         f"worker {os.getpid()} on {device}: "
-        + (f"goes on from update {checkpoint.progress.update}" if checkpoint else "starts")
+        + (f"continues from update {checkpoint.progress.update}" if checkpoint else "starts")
     )
     model = Transformer.pointing_at(task.architecture, task.starting_tensors()).to(device)
     corpus = _tokens(task, task, task.source, task.target, worker)

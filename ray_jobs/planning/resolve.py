@@ -65,7 +65,10 @@ class ResolvedJob:
         return self.spec.name if isinstance(self.spec, ParentSpec) else self.parent.name if self.parent else ""
 
     def groups(self) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
-        """Which groups train, and which of them start from noise: a new side, and θ_xattn if the scope says so."""
+        """Return the groups that train, and those of them that are randomly initialized.
+
+        An addition initializes its new side, with the scope ``xattn-random`` also θ_xattn, and with ``scratch`` all.
+        """
         if isinstance(self.spec, ParentSpec) or self.parent is None:
             return GROUPS, GROUPS
         side, scope = new_side_of(self.pair, self.parent.pair), self.spec.scope

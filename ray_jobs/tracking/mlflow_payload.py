@@ -70,7 +70,7 @@ def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
 def metrics_of_cells(cells: Sequence[CellRecord]) -> dict[str, float]:
     """One position of a sequence: ``bleu/PAIR`` and ``zero_shot/PAIR`` routed, ``through/bleu/PAIR``, ``shared/…``.
 
-    ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of its own.
+    ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of the parent's own BLEU.
     """
     sets: dict[Pair, set[str]] = {}
     for cell in cells:

@@ -94,7 +94,7 @@ def _scores(catalog: Catalog, recipe: Recipe) -> Mapping[_Place, ScoreRecord]:
 
 
 def _missing(first: ScoreRecord, second: ScoreRecord, corpus: CorpusRecord | None) -> list[str]:
-    """The text that is needed and not there, in words."""
+    """Return a description of each text that the comparison needs and that was not kept."""
     missing = [
         f"the translations of {score.test!r} by the recipe {score.kind} {score.pair}, beam {score.beam}, were not kept"
         for score in (first, second)

@@ -60,18 +60,18 @@ def against_scratch(catalog: Catalog, history: History, modules: Mapping[int, Mo
 
 
 def _scratched(catalog: Catalog, module: ModuleRecord) -> list[ModuleRecord]:
-    """Oldest first."""
+    """Return the ``scratch`` modules of the same pair and the same training text, oldest first."""
     same = [other for other in catalog.modules(module.parent) if other.pair == module.pair]
     return [other for other in same if other.scope == "scratch" and _text(other) == _text(module)]
 
 
 def _text(module: ModuleRecord) -> str | None:
-    """The digest of its own training text, which is listed before replayed texts."""
+    """Return the digest of the module's new training text, which is listed before replayed texts."""
     return next((corpus.digest for role, corpus in module.lineage.corpora if role == "train"), None)
 
 
 def _scores_of(catalog: Catalog, history: History, module: ModuleRecord) -> dict[MetricName, float]:
-    """How the pair of a module from scratch, which is all its own, scored on the sequence's test set."""
+    """Return the scores of a ``scratch`` module for its pair, on the sequence's test set and with the same beam."""
     test = history.tests[module.pair]
     return {
         metric: score.value

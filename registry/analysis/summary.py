@@ -181,7 +181,10 @@ def _summarize_view(history: History, view: View) -> ViewSummary:
 
 
 def _growing(name: str, matrix: Matrix, *, zero_shot: bool) -> list[PairSet]:
-    """A set for each position that brought pairs: those that were there by then, which stay the same from then on."""
+    """Return one set of pairs for each position at which pairs were learned: all pairs learned by then.
+
+    A set is not extended at later positions, so that its averages can be compared.
+    """
     pairs = [pair for pair in matrix.pairs if (pair not in matrix.trained) == zero_shot]
     learned = {pair: matrix.learned(pair) for pair in pairs}
     found: list[PairSet] = []

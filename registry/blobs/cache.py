@@ -82,12 +82,12 @@ class CachedStore(BlobStore):
         self.origin.remove_leftover(leftover)
 
     def _found(self, digest: str) -> bytes | None:
-        """A blob that is kept and whole, which then counts as read now."""
+        """Return a blob from the cache and record that it was read now; None if it is missing or damaged."""
         try:
             content = self.kept.get(digest)
         except CorruptionError:
             return None
-        # Somebody else may have dropped it meanwhile, or may own it.
+        # Another process may have dropped the file meanwhile, or another user may own it.
         with suppress(OSError):
             os.utime(self.kept.path(digest))
         return content
@@ -96,7 +96,7 @@ class CachedStore(BlobStore):
         if len(content) > self.bound:
             return
         with self._locked(_WHOLE):
-            # Whoever writes holds this lock, so these are of the dead.
+            # Every writer holds this lock, so these files were left over from crashed processes.
             for leftover in self.kept.leftovers():
                 self.kept.remove_leftover(leftover)
             self.kept.remove(digest)

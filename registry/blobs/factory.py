@@ -49,7 +49,9 @@ def _check(url: str) -> None:
     if "memory" in protocols:
         raise ValueError("blobs in memory would be lost at exit, while the records stay; name a folder or another URL")
     if unknown := [protocol for protocol in protocols if protocol not in known_implementations]:
-        raise ValueError(f"fsspec knows no {unknown[0]}://; write a folder, or a URL such as s3://BUCKET/FOLDER")
+        raise ValueError(
+            f"fsspec does not support {unknown[0]}://; write a folder, or a URL such as s3://BUCKET/FOLDER"
+        )
 
 
 def open_blobs(place: str, cache: Path) -> BlobStore:

@@ -48,7 +48,7 @@ def _way_out(url: str, error: Exception) -> str:
         variables = (
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if _is_s3(url) else "the variables that its driver reads"
         )
-        return f"set {variables} to those of somebody who may list, read and write there"
+        return f"set {variables} to credentials that allow listing, reading and writing there"
     return (
         "see that the server can be reached from here"
         + (" (AWS_ENDPOINT_URL names one that is not Amazon's)" if _is_s3(url) else "")

@@ -39,9 +39,9 @@ _TIMES = ("LastModified", "mtime", "last_modified", "updated", "modified")
 
 @dataclass(frozen=True)
 class RemoteStore(BlobStore):
-    """Credentials come from the environment, or from fsspec's own configuration, of whoever uses the store.
+    """Blobs at a URL. Credentials come from the user's environment, or from the user's configuration of fsspec.
 
-    A blob counts as written now by being written again, which is done where it is older than an hour.
+    To renew a blob's time of writing, `put` writes an existing blob again if it is older than an hour.
     """
 
     url: str

@@ -37,11 +37,11 @@ class Leftover:
 
 
 class BlobStore(ABC):
-    """Bytes, each under their SHA-256, with a two-character fan-out.
+    """Blobs of bytes, each stored under its SHA-256, in folders named by the first two characters of the digest.
 
     A blob is never seen half-written, and what is read is checked against its digest. A store needs no database and
-    knows no credentials, so it is sent to workers as it is. All methods raise StorageError, naming the place, when
-    it cannot be used, and CorruptionError for what is not 64 hexadecimal digits.
+    holds no credentials, so it can be sent to workers. All methods raise StorageError, naming the place, when the store
+    cannot be used, and CorruptionError for a digest that is not 64 hexadecimal digits.
     """
 
     @property
@@ -119,9 +119,9 @@ class BlobStore(ABC):
 
 
 _WAY_OUT = (
-    "'continual-mt registry verify' says what needs it, and moves a damaged one out of the way; it comes back when a "
-    "bundle that holds it is imported ('continual-mt registry import'), its file copied from a backup, or the same "
-    "content registered again"
+    "'continual-mt registry verify' lists what needs it, and moves a damaged blob into quarantine. Fix: import a "
+    "bundle that holds the blob ('continual-mt registry import'), copy its file from a backup, or register the same "
+    "content again"
 )
 
 

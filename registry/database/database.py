@@ -99,7 +99,7 @@ class Database:
                         Session(connection, expire_on_commit=False) as session,
                     ):
                         session.connection()  # the turn begins here, and not with the first statement
-                        # Somebody may have upgraded the tables since; who does not know them must not write.
+                        # Another process may have upgraded the tables since; older code must not write to them.
                         self._check(connection.scalar(_REVISION))
                         result = change(session)
                         session.flush()
@@ -215,7 +215,7 @@ def _backend(url: URL) -> _Backend:
 
 
 def connect(location: Location) -> tuple[Engine, Engine]:
-    """For reading and for writing; nothing is asked of the database yet. Raises RegistryError without its driver."""
+    """Return engines for reading and for writing, not connected yet. Raises RegistryError if the driver is missing."""
     try:
         return _backend(location.database).engines(location.database)
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """PostgreSQL: how its connections are set up, and what its errors mean.
 
-The tables lie in a schema of their own, so that MLflow, which has a table ``jobs``, too, may use the same database.
-Writers take turns, as SQLite's do: what is right on one is right on the other, and no two of them ever race.
+The tables are in a separate schema, so that MLflow, which also has a table ``jobs``, can use the same database.
+Only one transaction writes at a time, as in SQLite, so that the same code is correct on both and no two writers race.
 """
 
 from __future__ import annotations
@@ -80,13 +80,16 @@ def passes(error: DBAPIError) -> bool:
 
 
 def was_committed(connection: Connection, transaction: int) -> bool:
-    """What became of a transaction whose connection was lost. It is over, since this one got its turn."""
+    """Whether a transaction whose connection was lost was committed.
+
+    It has ended: otherwise it would still hold the advisory lock, and ``connection`` could not have begun to write.
+    """
     status: str | None = connection.scalar(text("SELECT txid_status(:id)"), {"id": transaction})
     return status == "committed"
 
 
 def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
-    """Translate a driver's error; None if the driver's reason is all there is to report."""
+    """Translate a driver's error; None if nothing can be added to the driver's reason."""
     code = getattr(error.orig, "sqlstate", None) or ""
     if code in (_READ_ONLY, _NOT_ALLOWED) or (code.startswith(_RESOURCES) and code != _TOO_MANY):
         return StorageError(

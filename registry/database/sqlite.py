@@ -51,7 +51,7 @@ def passes(error: DBAPIError) -> bool:
 
 
 def explain(name: str, error: DBAPIError, reason: str) -> FailureError | None:
-    """Translate a driver's error; None if the driver's reason is all there is to report."""
+    """Translate a driver's error; None if nothing can be added to the driver's reason."""
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     if code in _FULL_OR_READ_ONLY:
         return StorageError(

@@ -34,7 +34,7 @@ def is_referenced() -> ColumnElement[bool]:
 
 
 def users(session: Session, digest: str) -> list[str]:
-    """What needs a blob, in words such as ``base/de-en:1 (source.safetensors)``."""
+    """Return a description of each record that needs a blob, such as ``base/de-en:1 (source.safetensors)``."""
     return [*_artifacts(session, digest), *_measures(session, digest)]
 
 

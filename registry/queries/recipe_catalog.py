@@ -214,7 +214,7 @@ def _numbers(modules: Mapping[Pair, ModuleOutline]) -> dict[Pair, int]:
 
 
 def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleKey | None]:
-    """The module of this name, then others of its pair: the same content may stand there once more."""
+    """Return the module of this name, then others of its pair: the same content may exist under several versions."""
     if name is None:
         return [None]
     pair, module = ModuleName.parse(name).pair, schema.Module

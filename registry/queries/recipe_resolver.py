@@ -1,9 +1,9 @@
 """Resolve the recipes of a parent and its modules, and the recipe of a pair: pure functions over records.
 
 A pair runs with the first of these that exists: the original, the supervised recipe, the zero-shot one; the module
-of a trained pair is selected by `registry.queries.version_selection`. No choice about a zero-shot pair is made on that
-pair's own data: its sides are those of the selected modules of their own pairs, and its cross-attention is the target
-module's unless the caller names another.
+of a trained pair is selected by `registry.queries.version_selection`. Nothing is selected on data of a zero-shot pair:
+its source side and its target side are those of the modules selected for the two trained pairs, and its cross-attention
+is the target module's unless the caller names another.
 """
 
 from __future__ import annotations

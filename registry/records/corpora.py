@@ -13,9 +13,9 @@ Role = Literal["train", "dev", "test"]
 
 @dataclass(frozen=True)
 class CorpusRecord:
-    """A parallel corpus by content. ``sentences`` counts pairs kept, ``skipped`` those left out.
+    """A parallel corpus, identified by its content. ``sentences`` counts pairs kept, ``skipped`` those left out.
 
-    ``sources`` and ``references`` are the blobs that hold a test set's text, a line a sentence; None of other corpora.
+    ``sources`` and ``references`` are blobs with the text of a test set, one sentence per line; None for other corpora.
     """
 
     digest: str

@@ -137,7 +137,7 @@ def is_printable(text: str) -> bool:
 
 
 def author(who: str | None = None) -> str:
-    """Who decides something: as is given, else ``user@host``. Raises SpecError for what is no name of somebody."""
+    """Return the author of a change: ``who``, or ``user@host`` if it is None. Raises SpecError for an invalid name."""
     name = f"{_user()}@{socket.gethostname()}" if who is None else who
     if not name.strip() or len(name) > _WHO_CHARACTERS or not name.isprintable():
         raise SpecError(

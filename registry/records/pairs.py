@@ -13,7 +13,7 @@ BEST_METRIC = "bleu"
 
 
 class BestScore(NamedTuple):
-    """How good a recipe is, as one number: its BLEU on a test set. The recipe stands beside it.
+    """How good a recipe is, as one number: its BLEU on a test set. `PairEntry` has the recipe.
 
     ``copy_value`` is the BLEU of the source copied unchanged. `Registry.scores` has the whole record.
     """

@@ -16,9 +16,9 @@ class ScoreRecord:
 
     ``recipe`` is the recipe's digest; ``copy_value`` is the same metric when the source is copied unchanged;
     ``source``, ``cross_attention`` and ``target`` name the recipe's modules, None for the parent's own piece.
-    ``hypotheses`` is the blob that holds what was scored, a line a sentence. ``logits`` is the digest of the logits of
-    up to 200 sentences of the test set, computed with the recipe, and ``computed_on`` the machine and the versions that
-    computed it; both are None where they were not noted.
+    ``hypotheses`` is the blob of the translations that were scored, one sentence per line. ``logits`` is the digest of
+    the logits of up to 200 sentences of the test set, computed with the recipe, and ``computed_on`` the machine and the
+    versions that computed it; both are None if they were not recorded.
     """
 
     parent: str

@@ -216,16 +216,16 @@ def fill(session: Session, row: schema.Artifact, pieces: Sequence[StoredPiece], 
 
 
 def note_blobs(session: Session, sizes: Mapping[str, int]) -> None:
-    """Rows for blobs that are in the store."""
+    """Add rows for blobs that are in the store, unless they have one."""
     known = set(session.scalars(select(schema.Blob.digest).where(schema.Blob.digest.in_(sizes))))
     session.add_all(schema.Blob(digest=digest, bytes=size) for digest, size in sizes.items() if digest not in known)
     session.flush()
 
 
 def check_noted(session: Session, digests: Sequence[str | None]) -> None:
-    """Raises StorageError unless all these blobs, as far as there are any, have rows.
+    """Raise StorageError unless each of these blobs has a row; None is ignored.
 
-    One that has none was collected between being stored and being referred to.
+    A blob without a row was removed by garbage collection after it was stored and before a record referred to it.
     """
     wanted = {digest for digest in digests if digest is not None}
     if lost := wanted - set(session.scalars(select(schema.Blob.digest).where(schema.Blob.digest.in_(wanted)))):

@@ -1,4 +1,4 @@
-"""Text that is kept as blobs, a line a sentence: test sets, translations, lexicons."""
+"""Text that is kept as blobs, one sentence per line: test sets, translations, lexicons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Texts:
         self._storage = storage
 
     def store(self, lines: Sequence[str]) -> str:
-        """Keep text, a line a sentence, and return its blob. Raises InputError for a line that holds a line break."""
+        """Store text, one sentence per line, and return its blob. Raises InputError if one holds a line break."""
         if any("\n" in line for line in lines):
             raise InputError("a sentence holds a line break, so it cannot be kept as a line")
         content = "".join(f"{line}\n" for line in lines).encode()

@@ -32,7 +32,7 @@ LONG = {"training": {"updates": UPDATES, "validate_every": VALIDATE_EVERY, "pati
 # A third report is made only when Ray has taken the first checkpoint.
 MIDDLE = rf"update {3 * VALIDATE_EVERY} of {UPDATES}"
 WORKER = r"worker (\d+) on cpu: starts"
-GOES_ON = r"worker (\d+) on cpu: goes on from update (\d+)"
+CONTINUES = r"worker (\d+) on cpu: continues from update (\d+)"
 FULL_BYTES = 400_000
 
 Values = dict[str, Any]
@@ -94,7 +94,7 @@ def test_a_killed_worker_is_replaced_and_the_result_is_the_same(
     program.await_saying(MIDDLE)
     os.kill(worker, signal.SIGKILL)
     (outcome,) = program.outcomes()
-    replaced, update = (int(number) for number in re.findall(GOES_ON, program.said)[-1])
+    replaced, update = (int(number) for number in re.findall(CONTINUES, program.said)[-1])
     assert replaced != worker
     assert 0 < update < UPDATES
     assert outcome["trained_now"]
@@ -124,7 +124,7 @@ def test_a_killed_driver_is_started_again_and_the_result_is_the_same(
         time.sleep(0.1)
     second = start("add_language", values, home)
     (outcome,) = second.outcomes()
-    found = re.search(GOES_ON, second.said)
+    found = re.search(CONTINUES, second.said)
     assert found is not None, second.said
     assert 0 < int(found[2]) < UPDATES
     assert_same(last_checkpoint(tmp_path / "storage"), undisturbed)
@@ -166,10 +166,10 @@ def test_a_signal_ends_the_job_after_a_checkpoint_and_the_other_back_end_continu
     (other,) = words.keys() - {resumed}
     program = start("add_language", values, home, words[other], environment=here)
     (outcome,) = program.outcomes()
-    goes_on = re.search(GOES_ON, program.said)
-    assert goes_on is not None, program.said
-    assert int(goes_on[2]) == update
-    assert (int(goes_on[1]) == program.process.pid) == (resumed == "in the process")
+    continued = re.search(CONTINUES, program.said)
+    assert continued is not None, program.said
+    assert int(continued[2]) == update
+    assert (int(continued[1]) == program.process.pid) == (resumed == "in the process")
     assert_same(last_checkpoint(storage), undisturbed)
     assert_one_module(home, outcome["run"])
 
@@ -186,10 +186,10 @@ def test_two_workers_are_stopped_resumed_and_replaced(
     update = stopped_at(program, home, storage)
 
     program = start("add_language", values, home, environment=here)
-    goes_on = program.await_saying(GOES_ON)
-    assert int(goes_on[2]) == update
-    os.kill(int(goes_on[1]), signal.SIGKILL)
-    program.await_saying(rf"{GOES_ON}\n(?s:.*){GOES_ON}")
+    continued = program.await_saying(CONTINUES)
+    assert int(continued[2]) == update
+    os.kill(int(continued[1]), signal.SIGKILL)
+    program.await_saying(rf"{CONTINUES}\n(?s:.*){CONTINUES}")
     (outcome,) = program.outcomes()
     assert last_checkpoint(storage).progress.finished
     assert_one_module(home, outcome["run"])
@@ -213,7 +213,7 @@ def test_a_killed_driver_in_the_process_continues_from_its_last_checkpoint(
     (cut_off / "best.safetensors").write_bytes(b"")
     program = start("add_language", values, home, ["--in-process"])
     (outcome,) = program.outcomes()
-    assert f"goes on from update {update}" in program.said
+    assert f"continues from update {update}" in program.said
     assert re.search(
         r"the checkpoint in .*checkpoint_9999-in-process cannot be read \(.*; using the one before", program.said
     )
@@ -245,7 +245,7 @@ def test_a_full_disk_and_a_tracking_server_that_is_down_cost_nothing(
     (outcome,) = program.outcomes()
     assert outcome["name"] == "es-en"
     assert outcome["run"] is None
-    assert "goes on from update 8" in program.said
+    assert "continues from update 8" in program.said
     assert "MLflow could not start the run" in program.said
     with Registry.open(home) as registry:
         registry.assemble("es", "en").translate(["Portugués de Brasil"])

@@ -38,7 +38,7 @@ def export(
 ) -> None:
     """Write modules with their parent, lineage and scores into one file, for another registry.
 
-    Tags, notes, aliases, test sets and what was answered come along where they were kept.
+    Tags, notes and aliases are included, and test sets and translations if they were kept.
     """
     from dashboards.tables.artifacts import size
     from registry import Registry
@@ -84,5 +84,5 @@ def import_file(
     if as_json:
         print_json(imported.to_json())
     else:
-        print_table(Table([Column("in the bundle"), Column("here"), Column("what became of it")], imported.artifacts))
+        print_table(Table([Column("in the bundle"), Column("here"), Column("result")], imported.artifacts))
     say(f"{imported.scores:,} new scores")

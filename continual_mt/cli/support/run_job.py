@@ -99,4 +99,4 @@ def _print(outcomes: Sequence[Outcome]) -> None:
     if scores:
         print_table(results_table(scores))
     else:
-        say("nothing new was scored; 'continual-mt pairs' shows what there is")
+        say("nothing new was scored; 'continual-mt pairs' lists the available pairs")

@@ -134,7 +134,7 @@ class Module(Artifact):
 
 
 class VersionCounter(Base):
-    """The last version given out for a pair: numbers are never used twice, whatever becomes of the module."""
+    """The last version given out for a pair: a number is never used twice, even if its module is deleted."""
 
     __tablename__ = "version_counters"
 

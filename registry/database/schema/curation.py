@@ -55,7 +55,7 @@ class Tag(Base):
 
 
 class Note(Base):
-    """What somebody wrote about an artifact. Notes are added and never changed."""
+    """A user's note about an artifact. Notes are added and never changed."""
 
     __tablename__ = "notes"
 

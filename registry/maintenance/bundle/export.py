@@ -57,9 +57,9 @@ def export(
 ) -> Exported:
     """Write a bundle of the named artifacts: a module with its parent, or a parent with all its modules.
 
-    Every score comes along whose modules do, with what was answered and the test set where they were kept. Without
-    its parent a bundle is small, and can be imported only where the parent is. Raises UnknownNameError for a name,
-    CorruptionError for a blob that is damaged, StorageError when the file cannot be written.
+    A score is included if all its modules are, with its translations and its test set if they were kept. A bundle
+    without the parent is small, and can be imported only into a registry that has the parent. Raises UnknownNameError
+    for an unknown name, CorruptionError for a damaged blob, StorageError if the file cannot be written.
     """
     parents, modules = _chosen(registry, names)
     with registry.database.read() as session:

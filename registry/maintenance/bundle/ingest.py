@@ -62,9 +62,9 @@ class Contents:
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of each parent and module: its name in the bundle, its name here, and whether it is new.
+    """The result of an import: for each parent and module its name in the bundle, its name here, and its state.
 
-    ``scores`` counts those that are new.
+    ``scores`` is the number of new scores.
     """
 
     artifacts: tuple[tuple[str, str, State], ...]

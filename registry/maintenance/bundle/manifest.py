@@ -98,7 +98,7 @@ class ParentEntry(ArtifactEntry):
 
 
 class ModuleEntry(ArtifactEntry):
-    """``name`` is the full name where it comes from, ``aliases`` are those that stood for it."""
+    """``name`` is the full name in the registry that wrote the bundle, ``aliases`` are the module's aliases there."""
 
     digest: Digest
     aliases: list[Text]

@@ -75,7 +75,7 @@ def test_one_that_fails_is_reported_and_the_others_continue(
     program = start("add_sequence", values, home, environment=here)
     os.kill(int(program.await_saying(r"pt-en xattn: worker (\d+) on cpu: starts")[1]), signal.SIGKILL)
     assert program.exit_code() == 1
-    at_once, at_the_end = re.findall(r"pt-en xattn: Ray gave the training up: .*", program.said)
+    at_once, at_the_end = re.findall(r"pt-en xattn: Ray ended the training: .*", program.said)
     assert at_once == at_the_end
     assert f"error: sequence latin: one addition failed:\n  - {at_the_end}" in program.said
     assert "start the same sequence again: it goes on with these and repeats no other" in program.said

@@ -87,7 +87,7 @@ def test_a_run_is_finished_or_was_stopped(run: RunCheckpoints) -> None:
 def test_a_storage_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     run = RunCheckpoints(str(tmp_path / "file"), "run")
-    with pytest.raises(StorageError, match=r"the checkpoint cannot be written to .*/file/run \(.*; make room"):
+    with pytest.raises(StorageError, match=r"the checkpoint cannot be written to .*/file/run \(.*; free space"):
         run.save(checkpoint(4))
 
 

@@ -40,7 +40,7 @@ def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
         ("s3://bucket/blobs?secret=hush", "a URL of blobs has no query"),
         ("memory://blobs", "blobs in memory would be lost at exit"),
         ("dir::memory://blobs", "blobs in memory would be lost at exit"),
-        ("s4://bucket", "fsspec knows no s4://; write a folder, or a URL such as s3://BUCKET/FOLDER"),
+        ("s4://bucket", "fsspec does not support s4://; write a folder, or a URL such as s3://BUCKET/FOLDER"),
     ],
 )
 def test_places_where_blobs_cannot_be(url: str, problem: str) -> None:

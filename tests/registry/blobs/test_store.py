@@ -79,7 +79,7 @@ def test_a_truncated_blob_is_found_out_and_healed_by_the_same_content(place: Pla
         place.store.get(DIGEST)
     assert f"blob {DIGEST} is damaged: the 3 bytes in" in str(caught.value)
     assert place.store.place in str(caught.value)
-    assert "'continual-mt registry verify' says what needs it, and moves a damaged one out" in str(caught.value)
+    assert "'continual-mt registry verify' lists what needs it, and moves a damaged blob into" in str(caught.value)
     assert place.store.put(WEIGHTS) == DIGEST
     assert place.store.get(DIGEST) == WEIGHTS
 
