@@ -123,7 +123,7 @@ def test_a_backup_is_brought_back(
     # It is a registry like any other: numbers go on, and it is no backup.
     record = other.register_module("base", make_module(parent, "de-en", seed=5), lineage=lineage)
     assert record.full_name == "base/de-en:2"
-    with pytest.raises(IncompatibleError, match="no backup"):
+    with pytest.raises(IncompatibleError, match="not a backup"):
         backup(rich, Path(other.name).parent)
 
 

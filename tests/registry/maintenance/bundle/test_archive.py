@@ -118,13 +118,13 @@ def test_any_end_that_is_cut_off_is_refused(bundle: Path, receiver: Registry, sh
 @pytest.mark.parametrize(
     ("name", "kind", "link", "words"),
     [
-        ("../x", tarfile.REGTYPE, "", "is a file '../x' of 4 bytes"),
-        ("/etc/x", tarfile.REGTYPE, "", "is a file '/etc/x' of 4 bytes"),
-        ("blobs/x", tarfile.SYMTYPE, "/etc/passwd", "is a symbolic link 'blobs/x' to '/etc/passwd'"),
-        ("blobs/x", tarfile.LNKTYPE, "../../x", "is a hard link 'blobs/x' to '../../x'"),
-        ("blobs/x", tarfile.CHRTYPE, "", "is a device or pipe 'blobs/x'"),
-        ("blobs/x", tarfile.FIFOTYPE, "", "is a device or pipe 'blobs/x'"),
-        ("blobs", tarfile.DIRTYPE, "", "is a folder 'blobs'"),
+        ("../x", tarfile.REGTYPE, "", "a file '../x' of 4 bytes"),
+        ("/etc/x", tarfile.REGTYPE, "", "a file '/etc/x' of 4 bytes"),
+        ("blobs/x", tarfile.SYMTYPE, "/etc/passwd", "a symbolic link 'blobs/x' to '/etc/passwd'"),
+        ("blobs/x", tarfile.LNKTYPE, "../../x", "a hard link 'blobs/x' to '../../x'"),
+        ("blobs/x", tarfile.CHRTYPE, "", "a device or pipe 'blobs/x'"),
+        ("blobs/x", tarfile.FIFOTYPE, "", "a device or pipe 'blobs/x'"),
+        ("blobs", tarfile.DIRTYPE, "", "a folder 'blobs'"),
     ],
 )
 def test_a_member_that_is_none_of_a_bundle(
@@ -136,8 +136,7 @@ def test_a_member_that_is_none_of_a_bundle(
     for place in (1, 2):
         message = refused(packed([*found[:place], (info, b"evil"), *found[place:]]), receiver)
         assert (
-            f"where blobs/{found[place][0].name[6:]} of {found[place][0].size:,} bytes has to be there {words}"
-            in message
+            f"blobs/{found[place][0].name[6:]} of {found[place][0].size:,} bytes was expected, found {words}" in message
         )
     assert words.removeprefix("is ") in refused(packed([*found, (info, b"evil")]), receiver)
     assert "it does not begin with its manifest, but with " + words.removeprefix("is ") in refused(
@@ -147,10 +146,10 @@ def test_a_member_that_is_none_of_a_bundle(
 
 def test_members_that_are_doubled_left_out_or_in_another_order(bundle: Path, receiver: Registry) -> None:
     found = members(bundle)
-    assert "where blobs/" in refused(packed([*found[:2], *found[1:]]), receiver)
+    assert " bytes was expected, found " in refused(packed([*found[:2], *found[1:]]), receiver)
     assert "beside what its manifest lists" in refused(packed([*found, found[-1]]), receiver)
-    assert "is an end" in refused(packed(found[:-1]), receiver)
-    assert "where blobs/" in refused(packed([found[0], *found[:0:-1]]), receiver)
+    assert "found an end" in refused(packed(found[:-1]), receiver)
+    assert " bytes was expected, found " in refused(packed([found[0], *found[:0:-1]]), receiver)
     assert "it does not begin with its manifest" in refused(packed(found[1:]), receiver)
     assert "trailing data after the archive" in refused(bundle.read_bytes() + b"\0", receiver)
 
@@ -178,7 +177,7 @@ def huge(manifest: dict[str, Any]) -> None:
 
 
 def other_format(manifest: dict[str, Any]) -> None:
-    manifest["format"] = 2
+    manifest["format"] = 3
 
 
 def unknown_key(manifest: dict[str, Any]) -> None:
@@ -272,7 +271,7 @@ def endless_spec(manifest: dict[str, Any]) -> None:
         (before_all_time, "modules.0.created"),
         (endless_spec, "holds a number that is not finite"),
         (huge, "it is cut off"),
-        (other_format, "its format is not 1, the only one that this version reads"),
+        (other_format, "unknown format; this version reads 1 and 2"),
         (unknown_key, "modules.0.path: Extra inputs are not permitted"),
         (piece_outside, "modules.0.pieces"),
         (other_module, f"it claims the digest {'0' * 64}"),
