@@ -14,7 +14,7 @@ import torch
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.cli.main import main
-from continual_mt.config.spec import AdditionSpec
+from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.home import Home
 from continual_mt.model.architecture import trainable_names
 from ray_jobs import Driver, Outcome
@@ -24,7 +24,6 @@ from ray_jobs.execution.rescoring import SIGNIFICANT, ScoreDifference
 from ray_jobs.planning.resolve import ReplayedPair, original_text, resolve
 from ray_jobs.tracking.lineage import lineage
 from registry import Registry
-from registry.corpora import known_tests
 from registry.evaluation import evaluate
 
 SCORE = ScoreDifference("test", 1000, 5, "bleu", recorded=30.0, now=30.5, p_value=SIGNIFICANT)
@@ -83,7 +82,10 @@ def test_a_module_of_a_shared_sequence_is_the_same_bit_for_bit(
 
 
 def test_slightly_other_weights_are_named_and_scored(
-    trained_home: tuple[Path, Outcome], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    trained_home: tuple[Path, Outcome],
+    parent_spec: Callable[..., ParentSpec],
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
     """The record of the trained parent, with a bias that training did not give it, as an older version wrote it."""
     record = trained_home[1].record
@@ -96,7 +98,7 @@ def test_slightly_other_weights_are_named_and_scored(
     perturbed = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
     with Registry.open(tmp_path / "home", create=True) as registry:
         registry.register_parent("es-en", perturbed, lineage=replace(record.lineage, environment=None))
-        (test,) = known_tests(registry, [record.lineage], tmp_path, print)
+        (test,) = resolve(parent_spec(), None, tmp_path).tests
         evaluate(registry, registry.recipe_catalog.recipe("es", "en"), test, beam=1)
     code = main(["registry", "reproduce", "es-en", "--home", str(tmp_path / "home"), "--json", "--in-process"])
     found = json.loads(capfdbinary.readouterr().out)
