@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ray_jobs.cluster import connection
 
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)

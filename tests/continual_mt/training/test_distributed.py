@@ -44,7 +44,7 @@ def trained(parent: Parent, django_text_files: dict[str, Path], tmp_path_factory
         for rank in range(2)
     ]
     try:
-        outputs = [process.communicate(timeout=120)[0].decode() for process in processes]
+        outputs = [process.communicate(timeout=500)[0].decode() for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -49,13 +49,13 @@ def test_a_worker_reports_to_the_driver(ray_cluster: Any) -> None:
 
 def test_the_driver_asks_a_worker_to_stop(ray_cluster: Any) -> None:
     channel = Channel.open()
-    # An answer that came in the meantime says the same.
+    # Answers that arrive in the meantime are the same.
     for _ in range(3):
         assert not channel.stopping()
-        assert channel._question is not None
-        ray.wait([channel._question])
+        if channel._question is not None:  # else it was answered at once
+            ray.wait([channel._question])
     channel.stop()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not channel.stopping():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -20,7 +20,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW
 from continual_mt.home import TRACKING_VARIABLE, Home
 from ray_jobs.tracking.mlflow_tracker import FAILURES_UNTIL_QUIET, Tracker
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 
 @pytest.fixture
