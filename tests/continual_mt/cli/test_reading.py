@@ -81,7 +81,7 @@ def test_registry_show_a_module(run: Any, shared_home: Path) -> None:
 def test_registry_show_an_unknown_name(run: Any, shared_home: Path, name: str) -> None:
     result = run("registry", "show", name, "--home", shared_home)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("error: there is no ")
+    assert result.err.startswith("error: unknown ")
     assert "es-en" in result.err
 
 

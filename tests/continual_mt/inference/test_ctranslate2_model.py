@@ -134,7 +134,7 @@ def test_a_translation_may_be_empty(peaked_parent: Parent, tmp_path: Path, penal
     model = original(replace(peaked_parent, tensors={**peaked_parent.tensors, "target.bias": bias}))
     fast = load_or_convert(model, tmp_path, precision="float32")
     search = Search(4, penalty)
-    (ours,), (theirs,) = (one.annotations.search([[5, 6, 7]], search) for one in (model, fast))
+    (ours,), (theirs,) = (one.search([[5, 6, 7]], search) for one in (model, fast))
     assert ours[0].tokens == theirs[0].tokens == []
     assert theirs[0].score == pytest.approx(ours[0].score, abs=1e-4)
 

@@ -26,7 +26,7 @@ def test_lineage_says_what_a_result_was_made_from(
     environment = {"torch": "2.0", "threads": 2}
     made = lineage(job, held, "run-1", [test.record for test in job.tests], environment)
     assert [role for role, _ in made.corpora] == ["train", "dev", "test"]
-    assert (made.jobs.get, made.attempt, made.run) == (job.digest, 3, "run-1")
+    assert (made.job, made.attempt, made.run) == (job.digest, 3, "run-1")
     assert (made.spec["pair"], made.environment) == ("pt-en", environment)
     assert lineage(job, replace(held, attempt=4), None, [], {}).attempt == 4
 
