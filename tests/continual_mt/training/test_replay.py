@@ -84,7 +84,7 @@ def make_addition(
 
 def mean_loss(model: Transformer, pair: EarlierPair) -> float:
     """Return the loss over a pair's whole corpus, in nats per token."""
-    pair_loss = PairLoss(model.between(pair.sides), pair.corpus, pair.source, pair.target, encoder_frozen=True)
+    pair_loss = PairLoss(model.with_sides(pair.sides), pair.corpus, pair.source, pair.target, encoder_frozen=True)
     batches = epoch_batches(pair.corpus, 1000, 0, 0)
     with torch.no_grad():
         return sum(float(pair_loss.loss(batch, 0.0)) for batch in batches) / sum(map(pair_loss.count_tokens, batches))

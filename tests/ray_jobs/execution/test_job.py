@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from continual_mt.config.spec import AdditionSpec
+from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import (
     ContinualMTError,
     JobHeldError,
@@ -270,10 +270,10 @@ def test_an_earlier_test_set_is_scored_again_although_its_files_are_gone(
 
 
 def test_unchanged_pairs_are_carried_forward_unless_rescored(
-    context: JobContext, addition_spec: Callable[..., AdditionSpec], log: io.StringIO, tmp_path: Path
+    context: JobContext, parent_spec: Callable[..., ParentSpec], log: io.StringIO, tmp_path: Path
 ) -> None:
     registry = context.registry
-    (test,) = resolve(addition_spec("es-en"), None, tmp_path).tests
+    (test,) = resolve(parent_spec(), None, tmp_path).tests
     work = [(registry.recipe_catalog.recipe("es", "en"), test)]
     first, second = context.evaluate(work, 1), context.evaluate(work, 1)
     rescored = replace(context, rescore=True).evaluate(work, 1)
