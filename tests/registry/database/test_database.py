@@ -104,7 +104,7 @@ def test_a_writer_that_never_ends_is_reported(
     location: Location, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(location, create=True)
-    monkeypatch.setattr(f"registry.{backend.name}.BUSY_SECONDS", 0.001)
+    monkeypatch.setattr(f"registry.database.{backend.name}.BUSY_SECONDS", 0.001)
     other = Database(location)
     with database._writer.begin(), pytest.raises(RegistryError) as caught:
         other.write(note())

@@ -1,6 +1,6 @@
 """A clock that is put back by a month between two commands: order is by number, and nothing young is taken for old.
 
-The second command is another process, in which `time.time` and `registry.records.entities.now` are replaced.
+The second command is another process, in which `time.time` and `registry.records.values.now` are replaced.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ EARLIER = """
 import time
 from datetime import datetime
 from registry import Registry
-from registry.records import entities
+from registry.records import values
 real = time.time
 class Earlier(datetime):
     @classmethod
     def now(cls, zone=None):
         return datetime.now(zone) - back
-entities.datetime = Earlier
+values.datetime = Earlier
 time.time = lambda: real() - back.total_seconds()
 """
 
