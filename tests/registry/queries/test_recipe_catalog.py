@@ -127,7 +127,7 @@ def test_what_was_deleted_stands_for_nothing(versions: Registry) -> None:
     )
     assert parts(versions, "de", "en") == ("de-en:2", "de-en:2", None)
     assert [module.version for module in versions.modules() if module.pair == Pair("de", "en")] == [1, 2]
-    with pytest.raises(UnknownNameError, match="base/de-en:3 was deleted by me; bring it back with 'continual-mt regi"):
+    with pytest.raises(UnknownNameError, match="base/de-en:3 was deleted by me; restore it with 'continual-mt regi"):
         versions.recipe_catalog.recipe("de", "en", modules=["de-en:3"])
 
 

@@ -57,7 +57,7 @@ def test_a_position_is_noted_anew_as_a_whole(filled: Registry) -> None:
 
 
 def test_cells_want_their_sequence(filled: Registry) -> None:
-    with pytest.raises(UnknownNameError, match="there is no sequence"):
+    with pytest.raises(UnknownNameError, match="unknown sequence"):
         filled.register_cells("d" * 64, 0, [])
 
 
