@@ -128,7 +128,7 @@ def test_a_full_disk(database: Database, location: Location, server: Server) -> 
     raising = """
 CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device'; END $$;
-CREATE TRIGGER full_disk BEFORE INSERT ON continual_mt.config.hyperparameters EXECUTE FUNCTION full_disk()
+CREATE TRIGGER full_disk BEFORE INSERT ON continual_mt.settings EXECUTE FUNCTION full_disk()
 """
     server.execute(raising, location.database.database or "")
     with pytest.raises(
@@ -193,7 +193,7 @@ def test_a_reader_in_the_middle_of_which_the_server_restarts(database: Database,
 BREAK = """
 CREATE FUNCTION continual_mt.lose() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
-CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON continual_mt.config.hyperparameters DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON continual_mt.settings DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (NEW.key = 'note') EXECUTE FUNCTION continual_mt.lose()
 """
 
@@ -209,7 +209,7 @@ def test_a_connection_that_is_lost_before_the_commit_was_made(
     def change(session: Session) -> str:
         runs.append(1)
         if len(runs) == 2:
-            server.execute("DROP TRIGGER lose ON continual_mt.config.hyperparameters", name)
+            server.execute("DROP TRIGGER lose ON continual_mt.settings", name)
         return note(session)
 
     assert database.write(change) == "noted"

@@ -77,7 +77,8 @@ def test_a_full_disk_changes_no_record(location: Location, start: Callable[..., 
     text = """
 import resource
 from continual_mt.errors import StorageError
-from registry import Registry, schema
+from registry import Registry
+from registry.database import schema
 from registry.database.database import Database
 database = Database(location)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
@@ -102,7 +103,7 @@ def test_the_scores_that_pairs_are_listed_with_are_read_from_their_index_alone(t
         event.listen(
             registry.database._reader, "before_cursor_execute", lambda *call: asked.append(call[2]), named=False
         )
-        registry._best_scores([])
+        registry.recipe_catalog._best_scores([])
         statement = next(words for words in asked if "json_each" in words)
         with registry.database.read() as session:
             plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("[]",)).all()
