@@ -209,6 +209,18 @@ def test_a_record_gives_the_same_job(golden: Registry, corpora: Path, tmp_path: 
 def test_a_module_is_reproduced(old_home: Path, corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Registry.open(old_home, upgrade=True) as opened:
         before = opened.module("es-de:3").lineage.environment or {}
-    code = main(["registry", "reproduce", "es-de:3", "--home", str(old_home), "--corpora", str(corpora), "--json"])
+    code = main(
+        [
+            "registry",
+            "reproduce",
+            "es-de:3",
+            "--home",
+            str(old_home),
+            "--corpora",
+            str(corpora),
+            "--json",
+            "--in-process",
+        ]
+    )
     found = json.loads(capfd.readouterr().out)
     assert (code, found["verdict"]) == (0, "by score" if differences(before) else "bit for bit")

@@ -58,6 +58,11 @@ WORK = (
     ("registry", "verify"),
     ("align", "pt", "es", "--lexicon", "lexicon.tsv"),
     ("translate", "pt-de", "--beam", "1", "--input", "text"),
+    (
+        *("add", "es-de", "--in-process", "--train", "text.es", "text.de", "--dev", "text.es", "text.de"),
+        *("--set", "training.updates=1", "--set", "training.validate_every=1", "--set", "vocabulary=150"),
+        *("--set", "training.development_sentences=2", "--set", "beam=1", "--set", "resources.cpus=1"),
+    ),
 )
 REFUSED = {
     ("report", "out.html"): ("the report", "dashboard"),
@@ -167,11 +172,15 @@ def _files() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def answers(base: Path, shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Answer]:
+def answers(
+    base: Path, shared_home: Path, django_text_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, ...], Answer]:
     """What each command does there, and under ``()`` which packages of the extras it finds."""
     folder = tmp_path_factory.mktemp("commands")
     shutil.copytree(shared_home, folder / DEFAULT_HOME)
     (folder / "text").write_text("Adicionar\n")
+    for path in django_text_files.values():
+        shutil.copy(path, folder)
     (folder / "lexicon.tsv").write_text("nome\tnombre\n")
     commands = [*HELP, *WORK, *REFUSED]
     program = [str(base / "python"), "-c", RUN_ALL, json.dumps(commands), *ABSENT]
