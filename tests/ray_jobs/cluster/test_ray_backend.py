@@ -78,7 +78,7 @@ def test_one_that_fails_is_reported_and_the_others_continue(
     at_once, at_the_end = re.findall(r"pt-en xattn: Ray ended the training: .*", program.said)
     assert at_once == at_the_end
     assert f"error: sequence latin: one addition failed:\n  - {at_the_end}" in program.said
-    assert "start the same sequence again: it goes on with these and repeats no other" in program.said
+    assert "Fix: start the same sequence again; finished additions are not repeated" in program.said
     assert run_states(home) == {"sequence latin": "FAILED", "pt-en xattn": "FAILED", "es-de xattn": "FINISHED"}
     with Registry.open(home) as registry:
         (module,) = registry.modules()
