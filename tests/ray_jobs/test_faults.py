@@ -27,7 +27,7 @@ from tests.ray_jobs.programs import Program, last_checkpoint
 
 pytestmark = pytest.mark.slow
 
-UPDATES, VALIDATE_EVERY = 200, 20
+UPDATES, VALIDATE_EVERY = 300, 20
 LONG = {"training": {"updates": UPDATES, "validate_every": VALIDATE_EVERY, "patience": 0, "dropout": 0.2}}
 # A third report is made only when Ray has taken the first checkpoint.
 MIDDLE = rf"update {3 * VALIDATE_EVERY} of {UPDATES}"
