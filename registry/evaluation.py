@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ def noted_logits(model: PairModel, test: ResolvedTest) -> NotedLogits:
         torch.set_num_threads(threads)
 
 
+@cache
 def computed_on() -> str:
     """The kind of machine and the versions that scores and logits depend on."""
     import torch

@@ -143,7 +143,7 @@ class Tracker:
             first = reason.partition("\n")[0]
             self._say(f"MLflow could not {what}: {first[:300]}")
             if self._failures == FAILURES_UNTIL_QUIET:
-                self._say("MLflow is left alone from here on; the job goes on without it")
+                self._say("no more calls to MLflow; the job continues without it")
             LOGGER.debug("MLflow could not %s: %s", what, reason)
             return None
 

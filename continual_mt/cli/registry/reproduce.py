@@ -86,7 +86,7 @@ def _resources(settings: list[str], address: str | None, corpora: Path | None) -
     if address and address.startswith(("http://", "https://")):
         problems.append(f"{address} takes jobs that are submitted; give auto or HOST:PORT of the same cluster")
     if corpora is not None and not expanded(corpora).is_dir():
-        problems.append(f"--corpora: there is no folder {corpora}")
+        problems.append(f"--corpora: the folder {corpora} does not exist")
     if problems:
         raise SpecError(ORIGIN, problems)
     return dict(resources)

@@ -74,7 +74,7 @@ class JobCommand:
             given = [flag for flag, is_given in flags.items() if is_given]
             code = submit(self.program, spec, address=address, home=Home.resolve(home), flags=given, say=say)
         except KeyboardInterrupt as error:
-            raise StoppedError(f"interrupted; a job that was submitted goes on at {address}") from error
+            raise StoppedError(f"interrupted; the submitted job continues at {address}") from error
         if code:
             raise typer.Exit(code)
 

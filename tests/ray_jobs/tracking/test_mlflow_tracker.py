@@ -167,7 +167,7 @@ def test_a_server_that_goes_away_is_soon_left_alone(
         tracker.metrics({"loss": 5.5}, update)
     assert (MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(), MLFLOW_HTTP_REQUEST_TIMEOUT.get()) == (1, 10)
     assert len(said) == FAILURES_UNTIL_QUIET + 1
-    assert said[-1] == "MLflow is left alone from here on; the job goes on without it"
+    assert said[-1] == "no more calls to MLflow; the job continues without it"
 
 
 def test_a_damaged_database_costs_lines(home: Home) -> None:
