@@ -17,6 +17,7 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import TrainingError
 from continual_mt.model.architecture import group_of
 from continual_mt.model.transformer import Transformer
+from continual_mt.training.adamw import AdamW
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.distributed import Workers
 from continual_mt.training.encoder_cache import EncodedSources
@@ -127,13 +128,12 @@ class Trainer:
             task.replay, self.model, replay_encoder_frozen, self.settings, task.seed, self.progress.update
         )
 
-    def _make_optimizer(self) -> torch.optim.AdamW:
+    def _make_optimizer(self) -> AdamW:
         rates: dict[float, list[Tensor]] = {}
         for name, parameter in self.trained.items():
             rate = self.settings.learning_rates.get(group_of(name), self.settings.learning_rate)
             rates.setdefault(rate, []).append(parameter)
-        groups = [{"params": members, "lr": rate, "peak": rate} for rate, members in rates.items()]
-        return torch.optim.AdamW(groups, betas=BETAS, eps=EPSILON, weight_decay=0.0, fused=True)
+        return AdamW(rates, betas=BETAS, epsilon=EPSILON)
 
     def update(self) -> tuple[float, int]:
         """Do one update. Returns this worker's summed loss, in nats, and its number of target tokens.
@@ -157,11 +157,8 @@ class Trainer:
             )
         if norm > self.settings.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)
-        factor = learning_rate_factor(self.progress.update, self.settings.warmup, self.settings.updates)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step(learning_rate_factor(self.progress.update, self.settings.warmup, self.settings.updates))
+        self.optimizer.zero_grad()
         self._copy_master_weights()
         return loss, sum(pair_loss.count_tokens(indices) for pair_loss, indices in local_batches)
 
@@ -207,7 +204,7 @@ class Trainer:
         for name, parameter in self.trained.items():
             state = self.optimizer.state.get(parameter)
             if state:
-                moments[f"{name}/first"], moments[f"{name}/second"] = state["exp_avg"], state["exp_avg_sq"]
+                moments[f"{name}/first"], moments[f"{name}/second"] = state.first, state.second
         generators = {str(rank): state for rank, state in enumerate(states)}
         trained = {name: parameter.detach() for name, parameter in self.trained.items()}
         return Checkpoint(replace(self.progress), trained, self.best, moments, generators)
@@ -227,17 +224,10 @@ class Trainer:
         for name, parameter in self.trained.items():
             parameter.copy_(checkpoint.trained[name])
             if checkpoint.optimizer:
-                self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(checkpoint.progress.update), device=_step_device(self.device)),
-                    "exp_avg": checkpoint.optimizer[f"{name}/first"].to(self.device),
-                    "exp_avg_sq": checkpoint.optimizer[f"{name}/second"].to(self.device),
-                }
+                first, second = checkpoint.optimizer[f"{name}/first"], checkpoint.optimizer[f"{name}/second"]
+                self.optimizer.restore(parameter, first, second, checkpoint.progress.update)
         self._copy_master_weights()
         _set_generator_state(checkpoint.generators[str(self.workers.rank)], self.device)
-
-
-def _step_device(device: torch.device) -> torch.device:
-    return device if device.type == "cuda" else torch.device("cpu")
 
 
 def _generator_state(device: torch.device) -> Tensor:
@@ -303,7 +293,7 @@ def train(
                 score = _development_score(trainer, development)
                 best = trainer.record_validation(score)
                 save(trainer)
-            rate = max(group["lr"] for group in trainer.optimizer.param_groups)
+            rate = trainer.optimizer.highest_rate
             report(ProgressReport(update, trainer.progress.epoch, mean, rate, total / seconds, score, best))
             losses, tokens, started = 0.0, 0, time.perf_counter()
         if not trainer.progress.finished and workers.sum(float(stop()), trainer.device):

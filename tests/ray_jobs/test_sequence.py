@@ -283,10 +283,8 @@ def test_what_the_cluster_is_too_small_for_is_told_of_before_anything_is_scored(
 def test_only_a_cross_attention_can_be_shared(
     addition_values: Callable[..., Values], scopes: list[str], named: str, tmp_path: Path
 ) -> None:
-    """With one body, or with another one for each: what goes on with a body has to train it as well."""
+    """An addition that continues from another one's body has to train the body, too."""
     additions = [addition_values(pair, scope=scope) for pair, scope in zip(["pt-en", "es-de"], scopes, strict=False)]
     values = {"name": "x", "parent": "es-en", "mode": "shared", "additions": additions}
-    with pytest.raises(
-        SpecError, match=f"scope {named}: in the mode shared one cross-attention is trained through all"
-    ):
+    with pytest.raises(SpecError, match=f"scope {named}: the mode shared trains one cross-attention for all languages"):
         validate(SequenceSpec, values, origin="the test", base=tmp_path)
