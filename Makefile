@@ -20,6 +20,7 @@ check: .venv/.installed-test
 
 docs: .venv/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # The wheel and the source archive, checked as the package index checks them.
 dist: .venv/.installed-release
 	rm -rf dist

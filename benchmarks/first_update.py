@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.measure import WARM_UP
-from benchmarks.report import machine, print_table, write_json
+from benchmarks.tools.measure import WARM_UP
+from benchmarks.tools.report import machine, print_table, write_json
+from benchmarks.tools.workload import ARCHITECTURE, Workload
 from benchmarks.training import absolute, contestants, run
-from benchmarks.workload import ARCHITECTURE, Workload
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.languages import Pair

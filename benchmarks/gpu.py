@@ -28,12 +28,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.alternating import interleaved, speedup, timed
 from benchmarks.contestants.generate import Generator
 from benchmarks.contestants.hugging_face import IGNORED, Collator, marian
-from benchmarks.measure import Meter
-from benchmarks.report import machine, print_table, write_json
-from benchmarks.workload import SEED, SIDES, Workload
+from benchmarks.tools.alternating import interleaved, speedup, timed
+from benchmarks.tools.measure import Meter
+from benchmarks.tools.report import machine, print_table, write_json
+from benchmarks.tools.workload import SEED, SIDES, Workload
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.batching import epoch_batches

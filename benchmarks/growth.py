@@ -15,10 +15,10 @@ import tempfile
 from itertools import cycle, islice
 from pathlib import Path
 
-from benchmarks.measure import WARM_UP
-from benchmarks.report import machine, print_table, write_json
+from benchmarks.tools.measure import WARM_UP
+from benchmarks.tools.report import machine, print_table, write_json
+from benchmarks.tools.workload import Workload
 from benchmarks.training import contestants, run
-from benchmarks.workload import Workload
 from continual_mt.data.corpora.line_reader import read_lines
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
-from benchmarks.report import machine, print_table, write_json
-from benchmarks.synthetic_registry import PAIR, TESTS, languages, populate
+from benchmarks.tools.report import machine, print_table, write_json
+from benchmarks.tools.synthetic_registry import PAIR, TESTS, languages, populate
 from benchmarks.verify_speed import measure_verify
 from registry import Registry
 from registry.database import schema

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.report import machine, print_table, write_json
+from benchmarks.tools.report import machine, print_table, write_json
+from benchmarks.tools.workload import Workload
 from benchmarks.training import absolute
-from benchmarks.workload import Workload
 from ray_jobs.cluster.ray_trainer import WORKER_ENVIRONMENT
 
 # Runs with each revision's code: does one update per line of input and prints microseconds per token.
@@ -28,7 +28,7 @@ UPDATES = """
 import sys, time
 from pathlib import Path
 import torch
-from benchmarks.workload import ARCHITECTURE, Workload, trained_names
+from benchmarks.tools.workload import ARCHITECTURE, Workload, trained_names
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen
 from continual_mt.model.transformer import Transformer

@@ -13,7 +13,7 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-from benchmarks.report import machine, print_table, write_json
+from benchmarks.tools.report import machine, print_table, write_json
 
 POLL_SECONDS = 2.0
 SHOWN = 10

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import WARM_UP
-from benchmarks.report import machine, print_table, write_json
-from benchmarks.workload import Workload
+from benchmarks.tools.measure import WARM_UP
+from benchmarks.tools.report import machine, print_table, write_json
+from benchmarks.tools.workload import Workload
 from ray_jobs.cluster.ray_trainer import WORKER_ENVIRONMENT
 
 SCOPES = (
@@ -60,7 +60,7 @@ def contestants(eole: Path | None) -> list[Contestant]:
 
 
 def run(contestant: Contestant, workload: Path, options: Sequence[str]) -> dict[str, float | None]:
-    """Run a contestant in a process; returns its figures by name (see `benchmarks.measure.Measured`)."""
+    """Run a contestant in a process; returns its figures by name (see `benchmarks.tools.measure.Measured`)."""
     command = [sys.executable, "-m", f"benchmarks.contestants.{contestant.module}", str(workload)]
     done = subprocess.run(
         [*command, *contestant.options, *options],

@@ -22,13 +22,13 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from benchmarks.alternating import interleaved, speedup, timed
 from benchmarks.contestants.generate import Generator
 from benchmarks.first_translation import first_translations
-from benchmarks.output_differences import explain_differences
 from benchmarks.pairs import many_pairs, mixed_requests, resident_memory
-from benchmarks.report import machine, print_table, write_json
-from benchmarks.workload import ARCHITECTURE, SEED, Workload
+from benchmarks.tools.alternating import interleaved, speedup, timed
+from benchmarks.tools.output_differences import explain_differences
+from benchmarks.tools.report import machine, print_table, write_json
+from benchmarks.tools.workload import ARCHITECTURE, SEED, Workload
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.artifacts.side import LanguageSide

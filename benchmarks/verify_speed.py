@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks.measure import peak_memory_mb
+from benchmarks.tools.measure import peak_memory_mb
 from registry import Registry
 from registry.maintenance.verify import verify
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.measure import WARM_UP
+from benchmarks.tools.measure import WARM_UP
 
 
 def parse(description: str) -> argparse.Namespace:

@@ -18,8 +18,8 @@ from pathlib import Path
 import sentencepiece
 import yaml
 
-from benchmarks.measure import Measured
-from benchmarks.workload import ARCHITECTURE, SIDES, Workload, bfloat16
+from benchmarks.tools.measure import Measured
+from benchmarks.tools.workload import ARCHITECTURE, SIDES, Workload, bfloat16
 from continual_mt.data.batching import epoch_batches
 from continual_mt.training.trainer import BETAS
 

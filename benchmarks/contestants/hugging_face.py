@@ -16,9 +16,9 @@ from torch import Tensor
 from transformers import MarianConfig, MarianMTModel, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 
 from benchmarks.contestants import arguments
-from benchmarks.measure import Measured, Meter, peak_memory_mb, share_in_products
-from benchmarks.scores import development_bleu
-from benchmarks.workload import ARCHITECTURE, Workload, bfloat16, trained_names
+from benchmarks.tools.measure import Measured, Meter, peak_memory_mb, share_in_products
+from benchmarks.tools.scores import development_bleu
+from benchmarks.tools.workload import ARCHITECTURE, Workload, bfloat16, trained_names
 from continual_mt.data.batching import epoch_batches
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.interchange.huggingface.marian import from_hugging_face, hugging_face_names

@@ -8,9 +8,9 @@ import time
 import torch
 
 from benchmarks.contestants import arguments
-from benchmarks.measure import Measured, Meter, own_memory_mb, peak_memory_mb, share_in_products
-from benchmarks.scores import development_bleu
-from benchmarks.workload import ARCHITECTURE, Workload, trained_names
+from benchmarks.tools.measure import Measured, Meter, own_memory_mb, peak_memory_mb, share_in_products
+from benchmarks.tools.scores import development_bleu
+from benchmarks.tools.workload import ARCHITECTURE, Workload, trained_names
 from continual_mt.data.batching import epoch_batches, make_batch
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.encoder_cache import encode_sources

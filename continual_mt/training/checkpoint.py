@@ -69,8 +69,5 @@ class Checkpoint:
             progress = Progress(**json.loads((folder / STATE_FILE).read_text()))
             files = {name: load_file(folder / f"{name}.safetensors") for name in TENSOR_FILES}
         except (OSError, ValueError, TypeError, SafetensorError) as error:
-            raise CorruptionError(
-                f"checkpoint {folder}: cannot be read ({error}). "
-                "Fix: delete the folder to restart the job from update 0"
-            ) from error
+            raise CorruptionError(f"checkpoint {folder}: cannot be read ({error})") from error
         return cls(progress, **files)

@@ -53,7 +53,7 @@ class RunCheckpoints:
             try:
                 return _load(filesystem, folder)
             except CorruptionError as error:
-                say(f"{error}; using the one before")
+                say(f"{error}; using the checkpoint before it")
         return None
 
     def finished(self) -> Checkpoint:

@@ -215,7 +215,7 @@ def test_a_killed_driver_in_the_process_continues_from_its_last_checkpoint(
     (outcome,) = program.outcomes()
     assert f"continues from update {update}" in program.said
     assert re.search(
-        r"the checkpoint in .*checkpoint_9999-in-process cannot be read \(.*; using the one before", program.said
+        r"checkpoint .*checkpoint_9999-in-process: cannot be read \(.*\); using the checkpoint before it", program.said
     )
     shutil.rmtree(cut_off, ignore_errors=True)
     assert_same(last_checkpoint(storage), undisturbed)

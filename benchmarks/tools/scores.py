@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.workload import Workload
+from benchmarks.tools.workload import Workload
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.evaluation import metrics
 from continual_mt.inference.torch_model import PairModel
