@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from continual_mt.config.loading import read_spec, validate
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import ContinualMTError, SpecError
 from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home, expanded
-from ray_jobs.driver import Driver
-from ray_jobs.execution.job import Outcome
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import; help and misuse are reported at once
+    from ray_jobs.driver import Driver
+    from ray_jobs.execution.job import Outcome
 
 INSIDE_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in the environment of a submitted job's driver."""
@@ -37,6 +40,8 @@ def add(
     anything is trained or written, FailureError if the work could not be finished; called again with the same spec it
     continues from its last checkpoint.
     """
+    from ray_jobs.driver import Driver
+
     if isinstance(spec, Path):
         spec = read_spec(AdditionSpec, spec)
     elif not isinstance(spec, AdditionSpec):
@@ -84,6 +89,8 @@ def command(program: str, description: str, run: Callable[[Driver, Path], list[O
     terminate_like_interrupt()
     try:
         home = require_absolute_home(arguments.home)
+        from ray_jobs.driver import Driver
+
         options = {"again": arguments.again, "rescore": arguments.rescore, "in_process": arguments.in_process}
         with Driver(home, address=arguments.address, **options) as driver:
             outcomes = run(driver, arguments.spec)

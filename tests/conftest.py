@@ -29,6 +29,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Programs that tests start keep their bytecode; each would compile the project again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # pytest makes its temporary folders there.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))
 

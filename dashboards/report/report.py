@@ -32,7 +32,7 @@ from registry.records.values import now
 PAIRS_WITH_SAMPLES = 40
 SAMPLES = 5
 MAPS = 40
-NO_PARENT = "There is no parent yet; 'continual-mt parent train' or 'continual-mt demo' makes one."
+NO_PARENT = "No parent is registered yet. Fix: run 'continual-mt parent train' or 'continual-mt demo'."
 
 Corpora = Mapping[str, CorpusRecord]
 

@@ -19,6 +19,9 @@ from registry import Registry
 from registry.corpora import ResolvedTest
 from registry.evaluation import Evaluation
 
+FEW_SENTENCES = 200
+"""A process that Ray starts imports PyTorch first; in that time this process translates as many sentences."""
+
 
 class RayBackend:
     """A `TrainingBackend` on the cluster at ``address``, which all trainings share; see `connection.connected`."""
@@ -71,8 +74,8 @@ class RayBackend:
     def evaluate(
         self, registry: Registry, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int, display: Display
     ) -> list[Evaluation]:
-        """As Ray tasks, unless there is only one test set or the cluster was not needed so far."""
-        if not self._connected or len(work) < 2:
+        """Evaluate as Ray tasks, or here if the cluster was not needed so far or would not be faster."""
+        if not self._connected or len(work) < 2 or sum(len(test.sources) for _, test in work) < FEW_SENTENCES:
             return evaluate_in_process(registry, work, beam, display)
         with display.counting("scoring", len(work)) as progress:
             return evaluate_on_cluster(registry, work, beam, progress)

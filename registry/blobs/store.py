@@ -148,4 +148,4 @@ def checked(content: bytes, digest: str, place: str) -> bytes:
 
 
 def missing(digest: str, place: str) -> CorruptionError:
-    return CorruptionError(f"blob {digest} is missing: there is no file {place}; {_WAY_OUT}")
+    return CorruptionError(f"blob {digest} is missing: {place} does not exist; {_WAY_OUT}")

@@ -177,7 +177,7 @@ class Database:
 
     def _missing(self) -> UnknownNameError:
         return UnknownNameError(
-            f"there is no registry in {self.name}; name the home of one with --home or CONTINUAL_MT_HOME, or make one "
+            f"no registry in {self.name}. Fix: name the home of one with --home or CONTINUAL_MT_HOME, or create one "
             "with `continual-mt demo` or `continual-mt parent train`"
         )
 

@@ -123,7 +123,7 @@ def _missing(session: Session, blobs: BlobStore, digests: set[str]) -> Iterator[
     for digest in sorted(digests):
         if not _is_there(blobs, digest):
             aside = blobs.set_aside(digest)
-            words = "it was damaged" if aside else f"there is no such blob in {blobs.place}"
+            words = "it was damaged" if aside else f"no blob with this digest in {blobs.place}"
             yield Problem("missing", digest, words, tuple(users(session, digest)), aside)
 
 

@@ -20,34 +20,34 @@ START_SECONDS = 300
 
 @dataclass(frozen=True)
 class Head:
-    """A cluster of one machine, as ``ray start --head`` makes it."""
+    """A cluster of one machine, as ``ray start --head`` makes it. ``dashboard`` is a URL; empty without one."""
 
     address: str
     dashboard: str
 
 
 @contextmanager
-def started_head(ray_program: Path, port: int, dashboard: int) -> Iterator[Head]:
-    """In a session of its own, so that ending it ends nobody else's."""
+def started_head(ray_program: Path, port: int, dashboard: int | None = None) -> Iterator[Head]:
+    """Start a head in a separate session, so that all its processes can be found and ended.
+
+    With a port for ``dashboard`` it takes submitted jobs. Without one it starts fewer processes.
+    """
     # Not pytest's folder: Ray puts sockets there, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
         log = stack.enter_context(Path(folder, "start.log").open("wb"))
-        command = [
-            ray_program,
-            "start",
-            "--head",
-            "--block",
-            f"--port={port}",
-            f"--node-ip-address={connection.LOOPBACK}",
-        ]
-        command += [f"--dashboard-host={connection.LOOPBACK}", f"--dashboard-port={dashboard}", "--num-cpus=4"]
-        command += [f"--temp-dir={folder}", f"--object-store-memory={connection.OBJECT_STORE_BYTES}"]
+        command = [ray_program, "start", "--head", "--block", "--num-cpus=4", f"--temp-dir={folder}"]
+        command += [f"--port={port}", f"--node-ip-address={connection.LOOPBACK}"]
+        command += [f"--object-store-memory={connection.OBJECT_STORE_BYTES}"]
+        if dashboard is None:
+            command += ["--include-dashboard=false"]
+        else:
+            command += [f"--dashboard-host={connection.LOOPBACK}", f"--dashboard-port={dashboard}"]
         # As in an activated environment, where the python that jobs are started with is this one.
         environment = {**os.environ, "PATH": f"{ray_program.parent}{os.pathsep}{os.environ['PATH']}"}
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env=environment)
         stack.callback(_end_session, process)
-        _await_answer(process, dashboard, Path(folder, "start.log"))
-        yield Head(f"{connection.LOOPBACK}:{port}", f"http://{connection.LOOPBACK}:{dashboard}")
+        _await_answer(process, dashboard or port, Path(folder, "start.log"))
+        yield Head(f"{connection.LOOPBACK}:{port}", f"http://{connection.LOOPBACK}:{dashboard}" if dashboard else "")
 
 
 def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -61,7 +61,7 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> Non
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, and nobody else's."""
+    """End a process and all that it started."""
     numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     for number in [number for number in numbers if _session(number) == process.pid]:
         with suppress(ProcessLookupError):

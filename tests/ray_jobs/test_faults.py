@@ -103,13 +103,14 @@ def test_a_killed_worker_is_replaced_and_the_result_is_the_same(
 
 
 def test_a_killed_driver_is_started_again_and_the_result_is_the_same(
+    ray_cluster: Any,
     start: Any,
     home: Path,
     addition_values: Callable[..., Values],
     undisturbed: Checkpoint,
     tmp_path: Path,
 ) -> None:
-    # Without an address: each driver starts a Ray of its own.
+    # Without an address the first driver starts a separate Ray, which ends with it.
     values = addition_values("pt-en", LONG, resources={"storage": str(tmp_path / "storage")})
     first = start("add_language", values, home)
     worker = int(first.await_saying(WORKER)[1])
@@ -122,13 +123,18 @@ def test_a_killed_driver_is_started_again_and_the_result_is_the_same(
     while is_alive(worker):
         assert time.monotonic() < deadline, "a worker outlived its driver"
         time.sleep(0.1)
-    second = start("add_language", values, home)
+    second = start("add_language", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
     (outcome,) = second.outcomes()
     found = re.search(CONTINUES, second.said)
     assert found is not None, second.said
     assert 0 < int(found[2]) < UPDATES
     assert_same(last_checkpoint(tmp_path / "storage"), undisturbed)
     assert_one_module(home, outcome["run"])
+
+
+def only(found: list[Any]) -> Any:
+    (one,) = found
+    return one
 
 
 def stopped_at(program: Program, home: Path, storage: Path) -> int:
@@ -142,34 +148,36 @@ def stopped_at(program: Program, home: Path, storage: Path) -> int:
     return int(stopped[1])
 
 
-@pytest.mark.parametrize("resumed", ["on Ray", "in the process"])
 def test_a_signal_ends_the_job_after_a_checkpoint_and_the_other_back_end_continues(
     ray_cluster: Any,
     start: Any,
     home: Path,
     addition_values: Callable[..., Values],
     undisturbed: Checkpoint,
-    resumed: str,
     tmp_path: Path,
 ) -> None:
+    """From Ray to the process and back to Ray."""
     storage = tmp_path / "storage"
     values = addition_values("pt-en", LONG, resources={"storage": str(storage)})
     # --in-process beats the variable.
     here = {"RAY_ADDRESS": ray_cluster.address}
-    words = {"in the process": (), "on Ray": ("--in-process",)}
-    program = start("add_language", values, home, words[resumed], environment=here)
-    program.await_saying(WORKER if resumed == "on Ray" else MIDDLE)
-    program.send(signal.SIGINT if resumed == "on Ray" else signal.SIGTERM)
-    update = stopped_at(program, home, storage)
-    assert 0 < update < UPDATES
+    program = start("add_language", values, home, environment=here)
+    program.await_saying(WORKER)
+    program.send(signal.SIGINT)
+    first = stopped_at(program, home, storage)
 
-    (other,) = words.keys() - {resumed}
-    program = start("add_language", values, home, words[other], environment=here)
+    program = start("add_language", values, home, ["--in-process"], environment=here)
+    program.await_saying(rf"update {3 * VALIDATE_EVERY} of {UPDATES}")
+    program.send(signal.SIGTERM)
+    second = stopped_at(program, home, storage)
+    assert 0 < first < second < UPDATES
+    assert [int(number) for number in only(re.findall(CONTINUES, program.said))] == [program.process.pid, first]
+
+    program = start("add_language", values, home, environment=here)
     (outcome,) = program.outcomes()
-    continued = re.search(CONTINUES, program.said)
-    assert continued is not None, program.said
-    assert int(continued[2]) == update
-    assert (int(continued[1]) == program.process.pid) == (resumed == "in the process")
+    worker, update = (int(number) for number in only(re.findall(CONTINUES, program.said)))
+    assert worker != program.process.pid
+    assert update == second
     assert_same(last_checkpoint(storage), undisturbed)
     assert_one_module(home, outcome["run"])
 
@@ -225,6 +233,7 @@ def test_a_killed_driver_in_the_process_continues_from_its_last_checkpoint(
 def test_a_full_disk_and_a_tracking_server_that_is_down_cost_nothing(
     ray_cluster: Any, start: Any, parent_values: Callable[..., Values], tmp_path: Path
 ) -> None:
+    # On Ray, so that the limit is the driver's alone and checkpoints are written.
     # Wide enough for embeddings that are larger than the database, so that the limit meets blobs alone.
     values = parent_values(architecture={"width": 256}, vocabulary={"source": 700, "target": 170})
     environment = {"RAY_ADDRESS": ray_cluster.address, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
@@ -241,7 +250,7 @@ def test_a_full_disk_and_a_tracking_server_that_is_down_cost_nothing(
         assert registry.parents() == []
         assert registry.scores() == []
 
-    program = start("train_parent", values, home, environment=environment)
+    program = start("train_parent", values, home, ["--in-process"], environment=environment)
     (outcome,) = program.outcomes()
     assert outcome["name"] == "es-en"
     assert outcome["run"] is None

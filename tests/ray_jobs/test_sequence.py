@@ -217,7 +217,10 @@ def test_what_trained_together_on_ray_is_what_one_after_the_other_in_the_process
         assert all(outcome.trained_now for outcome in add_sequence(driver, trained_sequence.spec))
     with Registry.open(home) as one, Registry.open(trained_sequence.home) as other:
         for name in ("pt-en:1", "es-de:1"):
-            assert one.module(name).digest == other.module(name).digest
+            on_ray, in_process = one.module(name), other.module(name)
+            assert on_ray.digest == in_process.digest
+            assert on_ray.lineage.job == in_process.lineage.job
+            assert on_ray.lineage.environment == in_process.lineage.environment
         (sequence,) = one.catalog.sequences()
         assert one.catalog.cells(sequence.digest) == other.catalog.cells(sequence.digest) != []
 

@@ -246,7 +246,7 @@ def test_opening_by_url_variable_and_default(
     assert parents(None) == ["base"]
     monkeypatch.delenv(HOME_VARIABLE)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownNameError, match=f"there is no registry in {tmp_path}/continual-mt-home/registry.db"):
+    with pytest.raises(UnknownNameError, match=f"no registry in {tmp_path}/continual-mt-home/registry.db"):
         parents(None)
     monkeypatch.setenv(DATABASE_VARIABLE, f"sqlite:///{home}/registry.db")
     assert parents(None) == ["base"]

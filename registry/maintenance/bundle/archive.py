@@ -137,7 +137,7 @@ class Bundle:
 def open_bundle(path: Path) -> Iterator[Bundle]:
     """Open a bundle. Raises UnknownNameError if missing, StorageError if unreadable, CorruptionError if invalid."""
     if not path.is_file():
-        raise UnknownNameError(f"there is no bundle {path}: {'it is not a file' if path.exists() else 'no such file'}")
+        raise UnknownNameError(f"bundle {path}: {'not a file' if path.exists() else 'no such file'}")
     try:
         with path.open("rb") as file:
             yield Bundle(path, file)

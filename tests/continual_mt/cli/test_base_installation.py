@@ -52,7 +52,6 @@ for words in json.loads(sys.argv[1]):
 found = [name for name in sys.argv[2:] if importlib.util.find_spec(name)]
 json.dump({"results": results, "found": found}, sys.__stdout__)
 """
-# To add, once there is a way to train without Ray: ("add", "pt-en", …, "--in-process").
 WORK = (
     ("pairs",),
     ("registry", "verify"),

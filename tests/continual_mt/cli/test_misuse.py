@@ -85,7 +85,7 @@ def test_a_setting_that_is_none(add: Any) -> None:
 
 def test_a_registry_that_is_not_there_is_not_made(run: Any, corpus_files: Files, tmp_path: Path) -> None:
     files = (corpus_files["pt"], corpus_files["en"])
-    refused(run("add", "pt-en", "--train", *files, "--dev", *files), "there is no registry")
+    refused(run("add", "pt-en", "--train", *files, "--dev", *files), "no registry")
     assert not (tmp_path / "continual-mt-home").exists()
 
 

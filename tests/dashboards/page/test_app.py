@@ -205,14 +205,14 @@ def test_a_missing_empty_or_lost_registry_gives_a_message(
     page = start_page(home)
     browser.open(page.address)
     missing = (
-        f"there is no registry in {home}/registry.db; name the home of one with --home or CONTINUAL_MT_HOME, or make "
+        f"no registry in {home}/registry.db. Fix: name the home of one with --home or CONTINUAL_MT_HOME, or create "
         "one with `continual-mt demo` or `continual-mt parent train`"
     )
     browser.text(".problem", missing)
 
     shutil.copytree(empty_home, home)
     browser.driver.refresh()
-    browser.text(".problem", "There is no parent yet; 'continual-mt parent train'")
+    browser.text(".problem", "No parent is registered yet. Fix: run 'continual-mt parent train'")
 
     shutil.rmtree(home)
     shutil.copytree(filled_home, home)

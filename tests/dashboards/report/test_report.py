@@ -96,7 +96,7 @@ def test_maps_are_bounded_and_the_report_says_so(filled: Registry, home: Path, m
 
 def test_a_registry_without_a_parent(empty_home: Path) -> None:
     with Registry.open(empty_home) as registry:
-        assert "There is no parent yet" in Loads(report(registry)).text
+        assert "No parent is registered yet" in Loads(report(registry)).text
 
 
 def test_it_opens_in_a_browser_without_a_network(filled: Registry, browser: Browser, tmp_path: Path) -> None:

@@ -72,6 +72,6 @@ def test_callbacks_that_do_nothing_here_are_left_out(
         return {type(callback).__name__ for callback in trainer._create_default_callbacks()}
 
     by_default = {type(callback).__name__ for callback in super(LeanTrainer, trainer)._create_default_callbacks()}
-    assert by_default - names() == {DATASETS}
-    monkeypatch.setenv("RAY_OVERRIDE_DASHBOARD_URL", "")  # as on a cluster without a dashboard
     assert by_default - names() == {DATASETS, CLEANER}
+    monkeypatch.setenv("RAY_OVERRIDE_DASHBOARD_URL", "127.0.0.1:1")  # as on a cluster with a dashboard
+    assert by_default - names() == {DATASETS}

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,21 @@ import pytest
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import ClusterError
 from continual_mt.home import Home
-from ray_jobs.cluster.submission import NO_AGENT, submit
+from ray_jobs.cluster.ray_internals import NO_AGENT
+from ray_jobs.cluster.submission import submit
 from registry import Registry
+from tests.ray_jobs.heads import started_head
 
 pytestmark = pytest.mark.slow
 
 Values = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def dashboard(ray_program: Path, free_port: Callable[[], int]) -> Iterator[str]:
+    """The URL of a cluster that takes submitted jobs."""
+    with started_head(ray_program, free_port(), free_port()) as head:
+        yield head.dashboard
 
 
 def assert_added(home: Path, output: str) -> None:
@@ -33,15 +42,15 @@ def assert_added(home: Path, output: str) -> None:
 
 
 def test_rays_own_command_line(
-    ray_cluster: Any, ray_program: Path, home: Path, addition_values: Callable[..., Values], tmp_path: Path
+    dashboard: str, ray_program: Path, home: Path, addition_values: Callable[..., Values], tmp_path: Path
 ) -> None:
     folder = tmp_path / "working folder"
     folder.mkdir()
     (folder / "spec.yaml").write_text(json.dumps(addition_values("pt-en")))
 
     def job(place: str) -> subprocess.CompletedProcess[str]:
-        command = [ray_program, "job", "submit", "--address", ray_cluster.dashboard, "--working-dir", "."]
-        command += ["--", "python", "-m", "ray_jobs.add_language", "spec.yaml", "--home", place]
+        command = [ray_program, "job", "submit", "--address", dashboard, "--working-dir", "."]
+        command += ["--", "python", "-m", "ray_jobs.add_language", "spec.yaml", "--home", place, "--in-process"]
         # Ray's own program does not wait for a cluster that has much to do, as this one has among other tests.
         for _ in range(60):
             done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, check=False)
@@ -60,12 +69,12 @@ def test_rays_own_command_line(
 
 
 def test_our_own_command_line(
-    ray_cluster: Any, home: Path, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+    dashboard: str, home: Path, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
     said: list[str] = []
 
     def job(spec: AdditionSpec) -> int:
-        return submit("add_language", spec, address=ray_cluster.dashboard, home=Home(home), flags=(), say=said.append)
+        return submit("add_language", spec, address=dashboard, home=Home(home), flags=(), say=said.append)
 
     assert job(addition_spec("pt-en")) == 0, said
     assert said[0].startswith("submitted as raysubmit_")
@@ -82,7 +91,7 @@ def test_no_cluster_is_a_clear_error(free_port: Callable[[], int], addition_spec
 
 
 def test_a_cluster_that_wants_a_token(
-    ray_cluster: Any, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+    dashboard: str, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
     code = (
         "from pathlib import Path; from continual_mt.home import Home; "
@@ -91,7 +100,7 @@ def test_a_cluster_that_wants_a_token(
         "spec = AdditionSpec.model_validate_json(sys.argv[1]); "
         "submit('add_language', spec, address=sys.argv[2], home=Home(Path('/')), flags=(), say=print)"
     )
-    command = [sys.executable, "-c", code, addition_spec("pt-en").model_dump_json(), ray_cluster.dashboard]
+    command = [sys.executable, "-c", code, addition_spec("pt-en").model_dump_json(), dashboard]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     done = subprocess.run(
         command, env=environment | {"HOME": str(tmp_path)}, capture_output=True, text=True, check=False

@@ -73,7 +73,7 @@ def test_an_incomplete_one_is_skipped(run: RunCheckpoints, tmp_path: Path, damag
     assert found is not None
     assert found.progress.update == 4
     assert len(said) == (damage == "no tensors")
-    assert all(text.endswith("; using the one before") for text in said)
+    assert all(text.endswith("; using the checkpoint before it") for text in said)
 
 
 def test_a_run_is_finished_or_was_stopped(run: RunCheckpoints) -> None:

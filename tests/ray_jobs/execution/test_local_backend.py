@@ -55,18 +55,6 @@ def test_ray_is_not_imported(
     assert (done.returncode, done.stdout) == (0, "es-en/pt-en:1 False\n"), done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_cluster")
-def test_equal_seeds_give_equal_digests_on_ray(
-    home: Path, trained_sequence: Any, addition_values: Callable[..., Values]
-) -> None:
-    on_ray, in_process = add(addition_values("pt-en"), home=home), trained_sequence.outcomes[0]
-    assert on_ray.trained_now
-    assert on_ray.record.digest == in_process.record.digest
-    assert on_ray.record.lineage.job == in_process.record.lineage.job
-    assert on_ray.record.lineage.environment == in_process.record.lineage.environment
-
-
 def test_several_workers_are_refused_before_anything_is_written(
     parent_spec: Callable[..., ParentSpec], tmp_path: Path
 ) -> None:
@@ -93,8 +81,10 @@ def test_several_workers_of_a_later_addition_are_refused(
         assert driver.registry.catalog.sequences() == []
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_refused(home: Path, addition_values: Callable[..., Values]) -> None:
+def test_a_missing_gpu_is_refused(
+    home: Path, addition_values: Callable[..., Values], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SpecError, match=r"resources.gpus: 1 GPUs, but PyTorch finds no GPU on this machine\. Fix: "):
         add(addition_values("pt-en", resources={"gpus": 1}), home=home, in_process=True)
 

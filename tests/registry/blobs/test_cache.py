@@ -33,7 +33,7 @@ def test_what_was_read_is_read_here_from_then_on(store: CachedStore) -> None:
     store.origin.remove(digest)
     assert store.get(digest) == b"weights"
     store.remove(digest)
-    with pytest.raises(CorruptionError, match=f"blob {digest} is missing: there is no file {store.place}/"):
+    with pytest.raises(CorruptionError, match=f"blob {digest} is missing: {store.place}/"):
         store.get(digest)
 
 

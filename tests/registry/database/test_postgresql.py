@@ -81,7 +81,7 @@ def test_a_database_that_is_missing(location: Location) -> None:
 
 
 def test_reading_creates_nothing(location: Location, server: Server) -> None:
-    with pytest.raises(UnknownNameError, match="there is no registry in postgresql"):
+    with pytest.raises(UnknownNameError, match="no registry in postgresql"):
         Database(location)
     tables = "SELECT FROM pg_namespace WHERE nspname = 'continual_mt'"
     assert server.execute(tables, location.database.database or "") == []

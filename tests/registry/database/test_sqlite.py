@@ -26,8 +26,8 @@ def test_reading_creates_nothing(location: Location, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError) as caught:
         Database(location)
     assert str(caught.value) == (
-        f"there is no registry in {tmp_path}/home/registry.db; name the home of one with --home or CONTINUAL_MT_HOME, "
-        "or make one with `continual-mt demo` or `continual-mt parent train`"
+        f"no registry in {tmp_path}/home/registry.db. Fix: name the home of one with --home or CONTINUAL_MT_HOME, "
+        "or create one with `continual-mt demo` or `continual-mt parent train`"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -38,7 +38,7 @@ def test_another_programs_database_is_no_registry(location: Location, tmp_path: 
         other.execute("CREATE TABLE alembic_version (version_num TEXT)")
         other.execute("INSERT INTO alembic_version VALUES ('mlflow')")
     other.close()
-    with pytest.raises(UnknownNameError, match="there is no registry in"):
+    with pytest.raises(UnknownNameError, match="no registry in"):
         Database(location)
     Database(location, create=True).close()
     Database(location).close()

@@ -80,7 +80,7 @@ def test_a_truncated_and_a_missing_blob(rich: Registry) -> None:
     assert "its 100 bytes have the digest" in found[truncated].explanation
     assert found[missing].kind == "missing"
     assert found[missing].needed_by == ("base (decoder.safetensors)",)
-    assert found[missing].explanation == f"there is no such blob in {rich.blobs.place}"
+    assert found[missing].explanation == f"no blob with this digest in {rich.blobs.place}"
 
 
 def test_texts_are_told_by_what_they_are_for(rich: Registry) -> None:

@@ -311,7 +311,7 @@ def test_a_manifest_with_its_digest_and_a_deep_nest(bundle: Path, receiver: Regi
 
 
 def test_files_that_are_not_there_or_cannot_be_written(rich: Registry, tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=f"there is no bundle {tmp_path}/x.tar: no such file"):
+    with pytest.raises(UnknownNameError, match=f"bundle {tmp_path}/x.tar: no such file"):
         import_bundle(rich, tmp_path / "x.tar")
     with pytest.raises(UnknownNameError, match="it is not a file"):
         import_bundle(rich, tmp_path)
