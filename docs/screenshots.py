@@ -143,12 +143,12 @@ def _mlflow(home: Path, log: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     store = Home.resolve(home).tracking
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--workers", "1"]
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", f"{port}"],
             env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
         )
     try:
         address = f"http://127.0.0.1:{port}"

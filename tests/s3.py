@@ -1,4 +1,4 @@
-"""A real S3 API on loopback: moto's server in a process of its own, which can go away and come back."""
+"""A real S3 API on loopback: moto's server in a separate process, which can be stopped and restarted."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class S3Server:
         return name
 
     def check_keys(self, checks: bool) -> None:
-        """Whether keys that nobody was given are turned away; otherwise all are let in."""
+        """Set whether unknown keys are rejected; otherwise every key is accepted."""
         wanted = 0 if checks else "inf"
         headers = {"Content-Type": "text/plain"}
         urlopen(Request(f"{self.endpoint}/moto-api/reset-auth", str(wanted).encode(), headers)).close()

@@ -1,4 +1,4 @@
-"""A checkpoint that was written on the device is read on the CPU, and training goes on there as it would have."""
+"""A checkpoint written on the device is read on the CPU, where training continues unchanged."""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ def test_records_are_the_same(golden: Registry, expected: dict[str, Any]) -> Non
     assert [sequence.to_json() for sequence in sequences] == expected["sequences"]
     cells = [cell.to_json() for sequence in sequences for cell in golden.catalog.cells(sequence.digest)]
     assert cells == [cell | {"carried": False} for cell in expected["cells"]]
-    said = {name: one.to_json() for name, one in golden.annotations.of_parent("es-en").items()}
-    assert said == expected["annotations"]
+    found = {name: one.to_json() for name, one in golden.annotations.of_parent("es-en").items()}
+    assert found == expected["annotations"]
 
 
 def test_job_digests_are_the_same(golden: Registry, expected: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def test_lineage_is_typed(golden: Registry) -> None:
 
 
 def test_a_record_without_the_new_keys_means_the_old_behaviour(golden: Registry) -> None:
-    """No inputs, no replay: a module of its own; scores without logits and cells that were measured."""
+    """A module without inputs and replay, scores without noted logits, cells that are not carried."""
     plain = golden.module("pt-en:1")
     assert (plain.lineage.inputs, plain.lineage.replay, plain.shared) == ((), None, False)
     assert {(score.logits, score.computed_on) for score in golden.scores()} == {(None, None)}

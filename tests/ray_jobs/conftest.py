@@ -244,7 +244,7 @@ def home(trained_home: tuple[Path, Outcome], tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def sequence_spec(addition_values: ValuesOf, parallel: Callable[[str, str], Values]) -> Callable[..., SequenceSpec]:
-    """Adds pt-en (a new source), then es-de (a new target), with a test set for pt-de, which nobody trains."""
+    """Adds pt-en (a new source), then es-de (a new target), with a test set for pt-de, which is never trained."""
 
     def spec(name: str = "both", **changes: Any) -> SequenceSpec:
         target = addition_values("es-de")

@@ -20,7 +20,7 @@ Values = dict[str, Any]
 
 
 def last_checkpoint(storage: Path, pair: str = "") -> Checkpoint:
-    """The newest of the only addition, or the only one of a pair, under a storage path."""
+    """Return the newest checkpoint of the only addition, or of the only one for ``pair``, under a storage path."""
     (run,) = storage.glob(f"addition-{pair}*")
     checkpoint = RunCheckpoints(str(storage), run.name).newest()
     assert checkpoint is not None
@@ -28,7 +28,7 @@ def last_checkpoint(storage: Path, pair: str = "") -> Checkpoint:
 
 
 class Program:
-    """``python -m ray_jobs.NAME`` as a process, with its output; ``words`` are more words of its command line."""
+    """``python -m ray_jobs.NAME`` as a process; ``words`` are further arguments."""
 
     def __init__(
         self, name: str, values: Values, home: Path, folder: Path, words: Sequence[str] = (), **options: Any
@@ -43,27 +43,28 @@ class Program:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=folder, **options)
 
     @property
-    def said(self) -> str:
+    def messages(self) -> str:
+        """Everything it has printed to standard error."""
         return self._err.read_text(encoding="utf-8")
 
-    def await_saying(self, pattern: str, seconds: float = 300) -> re.Match[str]:
-        """Wait until it says what the pattern matches; fail when it ends before."""
+    def await_message(self, pattern: str, seconds: float = 300) -> re.Match[str]:
+        """Wait for a message that matches the pattern; fail if the program ends without one."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             ended = self.process.poll() is not None
-            if found := re.search(pattern, self.said):
+            if found := re.search(pattern, self.messages):
                 return found
             if ended:
                 break
             time.sleep(0.05)
-        raise AssertionError(f"{pattern!r} was not said: {self.said}")
+        raise AssertionError(f"{pattern!r} was not printed: {self.messages}")
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def outcomes(self, seconds: float = 240) -> list[Values]:
-        """What it printed, when it has ended well."""
-        assert self.exit_code(seconds) == 0, self.said
+        """Wait for its end and return the outcomes it printed; fail unless it ended with 0."""
+        assert self.exit_code(seconds) == 0, self.messages
         printed = self._out.read_text(encoding="utf-8")
         lines = printed.splitlines()
         assert all(line.startswith("{") for line in lines), printed

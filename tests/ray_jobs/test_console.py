@@ -66,7 +66,7 @@ def test_a_terminal_gets_a_bar_for_each_that_goes_on(output: io.StringIO) -> Non
     first.__enter__()(report(20))
     show = second.__enter__()
     show(report(30))
-    with terminal.counting("scoring", 6):  # another bar has all of them drawn anew
+    with terminal.counting("scoring", 6):  # another bar redraws all of them
         pass
     assert "20/100" in output.getvalue()
     assert "30/50" in output.getvalue()

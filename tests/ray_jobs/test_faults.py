@@ -90,11 +90,11 @@ def test_a_killed_worker_is_replaced_and_the_result_is_the_same(
 ) -> None:
     values = addition_values("pt-en", LONG, resources={"storage": str(tmp_path / "storage")})
     program = start("add_language", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
-    worker = int(program.await_saying(WORKER)[1])
-    program.await_saying(MIDDLE)
+    worker = int(program.await_message(WORKER)[1])
+    program.await_message(MIDDLE)
     os.kill(worker, signal.SIGKILL)
     (outcome,) = program.outcomes()
-    replaced, update = (int(number) for number in re.findall(CONTINUES, program.said)[-1])
+    replaced, update = (int(number) for number in re.findall(CONTINUES, program.messages)[-1])
     assert replaced != worker
     assert 0 < update < UPDATES
     assert outcome["trained_now"]
@@ -113,8 +113,8 @@ def test_a_killed_driver_is_started_again_and_the_result_is_the_same(
     # Without an address the first driver starts a separate Ray, which ends with it.
     values = addition_values("pt-en", LONG, resources={"storage": str(tmp_path / "storage")})
     first = start("add_language", values, home)
-    worker = int(first.await_saying(WORKER)[1])
-    first.await_saying(MIDDLE)
+    worker = int(first.await_message(WORKER)[1])
+    first.await_message(MIDDLE)
     first.send(signal.SIGKILL)
     assert first.exit_code() == -signal.SIGKILL
     with Registry.open(home) as registry:
@@ -125,8 +125,8 @@ def test_a_killed_driver_is_started_again_and_the_result_is_the_same(
         time.sleep(0.1)
     second = start("add_language", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
     (outcome,) = second.outcomes()
-    found = re.search(CONTINUES, second.said)
-    assert found is not None, second.said
+    found = re.search(CONTINUES, second.messages)
+    assert found is not None, second.messages
     assert 0 < int(found[2]) < UPDATES
     assert_same(last_checkpoint(tmp_path / "storage"), undisturbed)
     assert_one_module(home, outcome["run"])
@@ -138,10 +138,12 @@ def only(found: list[Any]) -> Any:
 
 
 def stopped_at(program: Program, home: Path, storage: Path) -> int:
-    """The update after which a program ended that got a signal; its checkpoint is there, and no module."""
+    """Assert that a program ended after a signal, with a checkpoint and no module; return the update it reached."""
     assert program.exit_code() == 1
-    stopped = re.search(r"error: stopped at update (\d+); a checkpoint was written: start the same job", program.said)
-    assert stopped is not None, program.said
+    stopped = re.search(
+        r"error: stopped at update (\d+); a checkpoint was written: start the same job", program.messages
+    )
+    assert stopped is not None, program.messages
     assert last_checkpoint(storage).progress.update == int(stopped[1])
     with Registry.open(home) as registry:
         assert registry.modules() == []
@@ -162,20 +164,20 @@ def test_a_signal_ends_the_job_after_a_checkpoint_and_the_other_back_end_continu
     # --in-process beats the variable.
     here = {"RAY_ADDRESS": ray_cluster.address}
     program = start("add_language", values, home, environment=here)
-    program.await_saying(WORKER)
+    program.await_message(WORKER)
     program.send(signal.SIGINT)
     first = stopped_at(program, home, storage)
 
     program = start("add_language", values, home, ["--in-process"], environment=here)
-    program.await_saying(rf"update {3 * VALIDATE_EVERY} of {UPDATES}")
+    program.await_message(rf"update {3 * VALIDATE_EVERY} of {UPDATES}")
     program.send(signal.SIGTERM)
     second = stopped_at(program, home, storage)
     assert 0 < first < second < UPDATES
-    assert [int(number) for number in only(re.findall(CONTINUES, program.said))] == [program.process.pid, first]
+    assert [int(number) for number in only(re.findall(CONTINUES, program.messages))] == [program.process.pid, first]
 
     program = start("add_language", values, home, environment=here)
     (outcome,) = program.outcomes()
-    worker, update = (int(number) for number in only(re.findall(CONTINUES, program.said)))
+    worker, update = (int(number) for number in only(re.findall(CONTINUES, program.messages)))
     assert worker != program.process.pid
     assert update == second
     assert_same(last_checkpoint(storage), undisturbed)
@@ -189,15 +191,15 @@ def test_two_workers_are_stopped_resumed_and_replaced(
     values = addition_values("pt-en", LONG, resources={"workers": 2, "storage": str(storage)})
     here = {"RAY_ADDRESS": ray_cluster.address}
     program = start("add_language", values, home, environment=here)
-    program.await_saying(MIDDLE)
+    program.await_message(MIDDLE)
     program.send(signal.SIGTERM)
     update = stopped_at(program, home, storage)
 
     program = start("add_language", values, home, environment=here)
-    continued = program.await_saying(CONTINUES)
+    continued = program.await_message(CONTINUES)
     assert int(continued[2]) == update
     os.kill(int(continued[1]), signal.SIGKILL)
-    program.await_saying(rf"{CONTINUES}\n(?s:.*){CONTINUES}")
+    program.await_message(rf"{CONTINUES}\n(?s:.*){CONTINUES}")
     (outcome,) = program.outcomes()
     assert last_checkpoint(storage).progress.finished
     assert_one_module(home, outcome["run"])
@@ -209,7 +211,7 @@ def test_a_killed_driver_in_the_process_continues_from_its_last_checkpoint(
     storage = tmp_path / "storage"
     values = addition_values("pt-en", LONG, resources={"storage": str(storage)})
     program = start("add_language", values, home, ["--in-process"])
-    program.await_saying(f"update {VALIDATE_EVERY} of {UPDATES}")
+    program.await_message(f"update {VALIDATE_EVERY} of {UPDATES}")
     program.send(signal.SIGKILL)
     assert program.exit_code() == -signal.SIGKILL
     update = last_checkpoint(storage).progress.update
@@ -221,9 +223,10 @@ def test_a_killed_driver_in_the_process_continues_from_its_last_checkpoint(
     (cut_off / "best.safetensors").write_bytes(b"")
     program = start("add_language", values, home, ["--in-process"])
     (outcome,) = program.outcomes()
-    assert f"continues from update {update}" in program.said
+    assert f"continues from update {update}" in program.messages
     assert re.search(
-        r"checkpoint .*checkpoint_9999-in-process: cannot be read \(.*\); using the checkpoint before it", program.said
+        r"checkpoint .*checkpoint_9999-in-process: cannot be read \(.*\); using the checkpoint before it",
+        program.messages,
     )
     shutil.rmtree(cut_off, ignore_errors=True)
     assert_same(last_checkpoint(storage), undisturbed)
@@ -244,8 +247,8 @@ def test_a_full_disk_and_a_tracking_server_that_is_down_cost_nothing(
 
     program = start("train_parent", values, home, environment=environment, preexec_fn=fill)
     assert program.exit_code() == 1
-    assert re.search(r"error: .*blobs.*(space|large|limit)", program.said), program.said
-    assert "Traceback" not in program.said
+    assert re.search(r"error: .*blobs.*(space|large|limit)", program.messages), program.messages
+    assert "Traceback" not in program.messages
     with Registry.open(home) as registry:
         assert registry.parents() == []
         assert registry.scores() == []
@@ -254,7 +257,7 @@ def test_a_full_disk_and_a_tracking_server_that_is_down_cost_nothing(
     (outcome,) = program.outcomes()
     assert outcome["name"] == "es-en"
     assert outcome["run"] is None
-    assert "continues from update 8" in program.said
-    assert "MLflow could not start the run" in program.said
+    assert "continues from update 8" in program.messages
+    assert "MLflow could not start the run" in program.messages
     with Registry.open(home) as registry:
         registry.assemble("es", "en").translate(["Portugués de Brasil"])

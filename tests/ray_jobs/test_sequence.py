@@ -167,17 +167,17 @@ def test_a_parents_text_that_is_gone_is_missed_before_anything_is_written(
 def test_of_an_imported_parent_only_additions_are_replayed(
     registry: Registry, addition_values: Callable[..., Values], tmp_path: Path
 ) -> None:
-    """That is said before the work begins, which another driver holds here."""
+    """This is printed before the job, which another driver holds here, begins."""
     spec, parent = replaying(addition_values, tmp_path), registry.parent("es-en")
     digest = sequence_digest(spec, [resolve(spec.additions[0], parent, tmp_path)])
     registry.jobs.hold(digest, "sequence", "elsewhere:1:x", 60)
-    said = io.StringIO()
+    messages = io.StringIO()
     with (
-        Driver(Home(tmp_path / "home"), in_process=True, display=Display(Console(file=said))) as driver,
+        Driver(Home(tmp_path / "home"), in_process=True, display=Display(Console(file=messages))) as driver,
         pytest.raises(JobHeldError, match="elsewhere:1:x"),
     ):
         add_sequence(driver, spec)
-    assert said.getvalue() == "no text of the parent es-en is on record: only additions are replayed\n"
+    assert messages.getvalue() == "no text of the parent es-en is on record: only additions are replayed\n"
 
 
 def test_hypotheses_and_test_sets_are_kept(home: Path) -> None:
@@ -237,10 +237,10 @@ def test_an_addition_that_another_driver_holds_fails_alone(
         if mode == "shared":
             job = replace(job, start=driver.registry.module("pt-en"))
         driver.registry.jobs.hold(job.digest, "addition", "elsewhere:1:abcdefgh", 600)
-        said = r"job \w+ \(addition\) is held by elsewhere:1:abcdefgh"
+        messages = r"job \w+ \(addition\) is held by elsewhere:1:abcdefgh"
         expected: tuple[type[Exception], str] = {
-            "separate": (AdditionsError, rf"sequence x: one addition failed:\n  - es-pt xattn: {said}"),
-            "shared": (JobHeldError, rf"^{said}"),
+            "separate": (AdditionsError, rf"sequence x: one addition failed:\n  - es-pt xattn: {messages}"),
+            "shared": (JobHeldError, rf"^{messages}"),
         }[mode]
         with pytest.raises(expected[0], match=expected[1]):
             add_sequence(driver, spec)

@@ -1,4 +1,4 @@
-"""Where the tests keep a registry's records: a file in its home, or a database of its own on a real server."""
+"""Where the tests keep a registry's records: a file in its home, or a separate database on a real server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Backend = InSQLite | InPostgreSQL
 
 
 def _database(home: Path) -> str:
-    """Each test has a folder of its own, so this is one database a test."""
+    """Each test has a separate folder, and so a separate database."""
     return home.parent.name
 
 

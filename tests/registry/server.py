@@ -1,4 +1,4 @@
-"""A real PostgreSQL, started for the tests in a folder of its own and gone with them."""
+"""A real PostgreSQL in a temporary folder, started and stopped by the tests."""
 
 from __future__ import annotations
 

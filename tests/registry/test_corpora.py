@@ -49,7 +49,7 @@ def test_a_test_set_is_read_once(spec: specs.TestSpec, tmp_path: Path, monkeypat
 def test_earlier_test_sets_come_from_the_text_that_the_registry_keeps(
     make_parent: Callable[..., Parent], spec: specs.TestSpec, tmp_path: Path
 ) -> None:
-    """Their files are gone; each is there once."""
+    """Their files no longer exist; each test set is listed once."""
     with Registry.open(tmp_path / "home", create=True) as registry:
         read = read_test(spec, tmp_path)
         kept = with_text(registry, read)
@@ -58,9 +58,9 @@ def test_earlier_test_sets_come_from_the_text_that_the_registry_keeps(
             assert file is not None
             file.unlink()
         recorded = registry.parent("fr-en").lineage
-        said: list[str] = []
-        (test,) = known_tests(registry, [recorded, Lineage((), {}, "0.1.0"), recorded], tmp_path, said.append)
-        assert said == []
+        messages: list[str] = []
+        (test,) = known_tests(registry, [recorded, Lineage((), {}, "0.1.0"), recorded], tmp_path, messages.append)
+        assert messages == []
         assert test == replace(read, record=kept)
         assert with_text(registry, test) == kept
 
@@ -69,13 +69,13 @@ def test_a_test_set_whose_text_was_not_kept_is_read_from_its_files_or_reported(
     spec: specs.TestSpec, tmp_path: Path
 ) -> None:
     with Registry.open(tmp_path / "home", create=True) as registry:
-        said: list[str] = []
+        messages: list[str] = []
         without_text, unlisted = lineage_of(spec, read_test(spec, tmp_path).record), lineage_of(spec)
-        (test,) = known_tests(registry, [without_text, unlisted], tmp_path, said.append)
-        assert (test, said) == (read_test(spec, tmp_path), [])
+        (test,) = known_tests(registry, [without_text, unlisted], tmp_path, messages.append)
+        assert (test, messages) == (read_test(spec, tmp_path), [])
         assert spec.source is not None
         spec.source.unlink()
-        assert known_tests(registry, [without_text], tmp_path, said.append) == []
-        assert len(said) == 1
-        assert said[0].startswith("an earlier test set is left out: ")
-        assert "test.fr" in said[0]
+        assert known_tests(registry, [without_text], tmp_path, messages.append) == []
+        assert len(messages) == 1
+        assert messages[0].startswith("an earlier test set is left out: ")
+        assert "test.fr" in messages[0]

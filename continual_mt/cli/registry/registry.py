@@ -43,7 +43,9 @@ def list_all(
     with Registry.open(Home.resolve(home).path) as opened:
         parents, modules = opened.parents(), opened.modules()
         annotations = {
-            name: said for parent in parents for name, said in opened.annotations.of_parent(parent.name).items()
+            name: annotations
+            for parent in parents
+            for name, annotations in opened.annotations.of_parent(parent.name).items()
         }
     if as_json:
         print_json(

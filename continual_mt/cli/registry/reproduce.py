@@ -162,11 +162,11 @@ def _surroundings_table(found: Reproduction) -> Table:
     from dashboards.tables.table import Column, Table
     from ray_jobs.execution.reproduction import NOT_RECORDED
 
-    def said(recorded: str, now: str) -> str:
+    def compared(recorded: str, now: str) -> str:
         return "unknown" if NOT_RECORDED in (recorded, now) else "yes" if recorded == now else "no"
 
     columns = (Column("what"), Column("on record"), Column("now"), Column("the same"))
     return Table(
         columns,
-        [(one.name, one.recorded, one.now, said(one.recorded, one.now)) for one in found.surroundings],
+        [(one.name, one.recorded, one.now, compared(one.recorded, one.now)) for one in found.surroundings],
     )

@@ -185,9 +185,9 @@ def answers(
     program = [str(base / "python"), "-c", RUN_ALL, json.dumps(commands), *ABSENT]
     done = subprocess.run(program, capture_output=True, text=True, cwd=folder, env=_environment(), check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    found = {words: Answer(*result) for words, result in zip(commands, told["results"], strict=True)}
-    return found | {(): Answer(0, " ".join(told["found"]), "")}
+    printed = json.loads(done.stdout)
+    found = {words: Answer(*result) for words, result in zip(commands, printed["results"], strict=True)}
+    return found | {(): Answer(0, " ".join(printed["found"]), "")}
 
 
 def test_packages_of_extras_are_absent(answers: dict[tuple[str, ...], Answer]) -> None:

@@ -102,10 +102,10 @@ def test_a_process_that_cannot_start_is_named_and_the_others_end() -> None:
 
 def test_processes_end_after_their_batch_when_the_first_process_is_killed(tmp_path: Path) -> None:
     """A killed process cannot end the others itself."""
-    said = tmp_path / "said"
+    log = tmp_path / "log"
 
     def work(batch: list[int]) -> list[int]:
-        with said.open("a") as file:
+        with log.open("a") as file:
             file.write(f"{os.getpid()} {batch[0]}\n")
         time.sleep(0.1)
         return batch
@@ -115,7 +115,7 @@ def test_processes_end_after_their_batch_when_the_first_process_is_killed(tmp_pa
     )
     first.start()
     deadline = time.monotonic() + 300
-    while len(members := {line.split()[0] for line in _lines(said)}) < 3:
+    while len(members := {line.split()[0] for line in _lines(log)}) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     first.kill()
@@ -123,7 +123,7 @@ def test_processes_end_after_their_batch_when_the_first_process_is_killed(tmp_pa
     while any(Path(f"/proc/{member}").exists() and _state(member) != "Z" for member in members):
         assert time.monotonic() < deadline, "a process outlived the first one"
         time.sleep(0.05)
-    assert len(_lines(said)) < 10_000
+    assert len(_lines(log)) < 10_000
 
 
 def _lines(path: Path) -> list[str]:

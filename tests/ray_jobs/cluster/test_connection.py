@@ -76,7 +76,7 @@ def test_what_the_cluster_will_never_have_is_refused_at_once(ray_cluster: Any, m
 def test_a_cluster_that_may_grow_is_asked_for_more_and_waited_for_that_long(
     ray_cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     requested: list[list[dict[str, float]]] = []
     clock = [0.0]
 
@@ -87,10 +87,10 @@ def test_a_cluster_that_may_grow_is_asked_for_more_and_waited_for_that_long(
     monkeypatch.setattr(connection, "sleep", sleep)
     monkeypatch.setattr(connection.autoscaler, "request_resources", lambda bundles: requested.append(bundles))
     with pytest.raises(ClusterError, match="but the cluster has 4 CPUs"):
-        connection.await_capacity(Share(1, 64, 0), 2, said.append)
+        connection.await_capacity(Share(1, 64, 0), 2, messages.append)
     assert 120 <= clock[0] < 122
     assert requested == [[{"CPU": 64.0}], []], "the request is withdrawn"
-    assert said == ["waiting up to 2 minutes for the cluster to grow to 1 × (64 CPUs)"]
+    assert messages == ["waiting up to 2 minutes for the cluster to grow to 1 × (64 CPUs)"]
 
 
 class Busy:

@@ -40,16 +40,18 @@ def test_as_many_train_as_there_is_room_for_and_a_signal_stops_all(
     values = {"name": "latin", "parent": "es-en", "additions": additions}
     program = start("add_sequence", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
     for pair in PAIRS:
-        program.await_saying(f"{pair} {MIDDLE}")
+        program.await_message(f"{pair} {MIDDLE}")
     program.send(signal.SIGINT)
     assert program.exit_code() == 1
-    said = program.said
-    assert "registered" not in said
-    assert "es-fr xattn: worker" not in said
-    assert re.search(r"\nerror: stopped at update \d+; a checkpoint was written: start the same job again", said), said
+    messages = program.messages
+    assert "registered" not in messages
+    assert "es-fr xattn: worker" not in messages
+    assert re.search(r"\nerror: stopped at update \d+; a checkpoint was written: start the same job again", messages), (
+        messages
+    )
     for pair in PAIRS:
-        stopped = re.search(rf"{pair} xattn: stopped at update (\d+); a checkpoint was written", said)
-        assert stopped is not None, said
+        stopped = re.search(rf"{pair} xattn: stopped at update (\d+); a checkpoint was written", messages)
+        assert stopped is not None, messages
         assert last_checkpoint(Home(home).jobs, pair).progress.update == int(stopped[1]) >= 60
     assert run_states(home) == {"sequence latin": "KILLED"} | {f"{pair} xattn": "KILLED" for pair in PAIRS}
     with Registry.open(home) as registry:
@@ -66,12 +68,12 @@ def test_one_that_fails_is_reported_and_the_others_continue(
     other["tests"].append({"pair": "pt-de", **parallel("test", "pt-de")})
     values = {"name": "latin", "parent": "es-en", "additions": [lost, other]}
     program = start("add_sequence", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
-    os.kill(int(program.await_saying(r"pt-en xattn: worker (\d+) on cpu: starts")[1]), signal.SIGKILL)
+    os.kill(int(program.await_message(r"pt-en xattn: worker (\d+) on cpu: starts")[1]), signal.SIGKILL)
     assert program.exit_code() == 1
-    at_once, at_the_end = re.findall(r"pt-en xattn: Ray ended the training: .*", program.said)
+    at_once, at_the_end = re.findall(r"pt-en xattn: Ray ended the training: .*", program.messages)
     assert at_once == at_the_end
-    assert f"error: sequence latin: one addition failed:\n  - {at_the_end}" in program.said
-    assert "Fix: start the same sequence again; finished additions are not repeated" in program.said
+    assert f"error: sequence latin: one addition failed:\n  - {at_the_end}" in program.messages
+    assert "Fix: start the same sequence again; finished additions are not repeated" in program.messages
     assert run_states(home) == {"sequence latin": "FAILED", "pt-en xattn": "FAILED", "es-de xattn": "FINISHED"}
     with Registry.open(home) as registry:
         (module,) = registry.modules()
@@ -86,7 +88,7 @@ def test_one_that_fails_is_reported_and_the_others_continue(
         ("es-en/pt-en:1", True),
         ("es-en/es-de:1", False),
     ]
-    assert "es-de xattn: worker" not in program.said
+    assert "es-de xattn: worker" not in program.messages
     assert set(run_states(home).values()) == {"FINISHED"}
     with Registry.open(home) as registry:
         assert registry.module("es-de:1") == module

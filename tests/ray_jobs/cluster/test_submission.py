@@ -71,17 +71,17 @@ def test_rays_own_command_line(
 def test_our_own_command_line(
     dashboard: str, home: Path, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
-    said: list[str] = []
+    messages: list[str] = []
 
     def job(spec: AdditionSpec) -> int:
-        return submit("add_language", spec, address=dashboard, home=Home(home), flags=(), say=said.append)
+        return submit("add_language", spec, address=dashboard, home=Home(home), flags=(), say=messages.append)
 
-    assert job(addition_spec("pt-en")) == 0, said
-    assert said[0].startswith("submitted as raysubmit_")
-    assert_added(home, "\n".join(said))
-    said.clear()
+    assert job(addition_spec("pt-en")) == 0, messages
+    assert messages[0].startswith("submitted as raysubmit_")
+    assert_added(home, "\n".join(messages))
+    messages.clear()
     assert job(addition_spec("pt-en", parent="unknown")) == 2
-    assert "unknown" in "\n".join(said)
+    assert "unknown" in "\n".join(messages)
 
 
 def test_no_cluster_is_a_clear_error(free_port: Callable[[], int], addition_spec: Callable[..., AdditionSpec]) -> None:

@@ -68,12 +68,12 @@ def test_an_incomplete_one_is_skipped(run: RunCheckpoints, tmp_path: Path, damag
         (newest / STATE_FILE).write_text('{"update": 8')
     else:
         (newest / "best.safetensors").unlink()
-    said: list[str] = []
-    found = run.newest(said.append)
+    messages: list[str] = []
+    found = run.newest(messages.append)
     assert found is not None
     assert found.progress.update == 4
-    assert len(said) == (damage == "no tensors")
-    assert all(text.endswith("; using the checkpoint before it") for text in said)
+    assert len(messages) == (damage == "no tensors")
+    assert all(text.endswith("; using the checkpoint before it") for text in messages)
 
 
 def test_a_run_is_finished_or_was_stopped(run: RunCheckpoints) -> None:

@@ -53,7 +53,7 @@ def test_what_counts_as_the_same(found: Reproduction, verdict: str) -> None:
 def test_a_module_of_a_shared_sequence_is_the_same_bit_for_bit(
     trained_home: tuple[Path, Outcome], addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
-    """pt-en goes on with es-de's cross-attention, and replays es-de and the parent's own pair."""
+    """pt-en continues from es-de's cross-attention and replays es-de and the parent's own pair."""
     home = Home(Path(shutil.copytree(trained_home[0], tmp_path / "home")))
     with Driver(home, in_process=True) as driver:
         record = driver.registry.parent()

@@ -90,48 +90,50 @@ def log() -> list[str]:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
-def test_as_many_train_as_there_is_room_for_and_the_next_follows_one_that_ends(log: list[str], said: list[str]) -> None:
+def test_as_many_train_as_there_is_room_for_and_the_next_follows_one_that_ends(
+    log: list[str], messages: list[str]
+) -> None:
     jobs = [OneJob("one", log, 3), OneJob("two", log, 1), OneJob("three", log, 1)]
-    assert train_together(jobs, Backend(2, log), said.append) == jobs
+    assert train_together(jobs, Backend(2, log), messages.append) == jobs
     assert log == ["start one", "start two", "finish two", "start three", "finish three", "finish one"]
     assert not any(job.closed for job in jobs)
 
 
-def test_with_room_for_one_only_the_first_trains(log: list[str], said: list[str]) -> None:
+def test_with_room_for_one_only_the_first_trains(log: list[str], messages: list[str]) -> None:
     jobs = [OneJob("one", log), OneJob("two", log)]
-    assert train_together(jobs, Backend(1, log), said.append) == jobs[:1]
+    assert train_together(jobs, Backend(1, log), messages.append) == jobs[:1]
     assert log == ["start one", "finish one"]
 
 
-def test_what_needs_no_training_is_finished_at_once(log: list[str], said: list[str]) -> None:
+def test_what_needs_no_training_is_finished_at_once(log: list[str], messages: list[str]) -> None:
     jobs = [OneJob("one", log), OneJob("two", log)]
     jobs[0].training = None
-    assert train_together(jobs, Backend(2, log), said.append) == jobs[:1]
+    assert train_together(jobs, Backend(2, log), messages.append) == jobs[:1]
     assert log == ["start one", "finish one"]
 
 
-def test_one_that_fails_is_reported_and_the_others_continue(log: list[str], said: list[str]) -> None:
+def test_one_that_fails_is_reported_and_the_others_continue(log: list[str], messages: list[str]) -> None:
     jobs = [OneJob("one", log), OneJob("two", log, 2), OneJob("three", log)]
     jobs[0].fails = TrainingError("the loss is not finite")
     jobs[1].fails_to_start = JobHeldError("held by elsewhere")
-    assert train_together(jobs, Backend(3, log), said.append) == jobs
+    assert train_together(jobs, Backend(3, log), messages.append) == jobs
     assert [job.error for job in jobs] == [jobs[0].fails, jobs[1].fails_to_start, None]
-    assert said == ["two: held by elsewhere", "one: the loss is not finite"]
+    assert messages == ["two: held by elsewhere", "one: the loss is not finite"]
 
 
-def test_the_only_job_leaves_its_error_to_the_caller(log: list[str], said: list[str]) -> None:
+def test_the_only_job_leaves_its_error_to_the_caller(log: list[str], messages: list[str]) -> None:
     (job,) = jobs = [OneJob("one", log)]
     job.fails = TrainingError("the loss is not finite")
-    assert train_together(jobs, Backend(1, log), said.append) == jobs
-    assert (job.error, said) == (job.fails, [])
+    assert train_together(jobs, Backend(1, log), messages.append) == jobs
+    assert (job.error, messages) == (job.fails, [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all_after_a_checkpoint(log: list[str], said: list[str], number: signal.Signals) -> None:
+def test_a_signal_stops_all_after_a_checkpoint(log: list[str], messages: list[str], number: signal.Signals) -> None:
     def interrupted(training: Training, stop: threading.Event) -> bool:
         if training.polled == 2:
             os.kill(os.getpid(), number)
@@ -140,14 +142,14 @@ def test_a_signal_stops_all_after_a_checkpoint(log: list[str], said: list[str], 
     before = signal.getsignal(number)
     jobs = [OneJob("one", log, 9, interrupted), OneJob("two", log, 9), OneJob("three", log)]
     with pytest.raises(StoppedError, match="two stopped at update 3"):
-        train_together(jobs, Backend(2, log), said.append)
+        train_together(jobs, Backend(2, log), messages.append)
     assert [type(job.error) for job in jobs[:2]] == [StoppedError, StoppedError]
     assert "start three" not in log
     assert all(job.closed for job in jobs)
     assert signal.getsignal(number) is before
 
 
-def test_a_second_signal_does_not_wait_for_checkpoints(log: list[str], said: list[str]) -> None:
+def test_a_second_signal_does_not_wait_for_checkpoints(log: list[str], messages: list[str]) -> None:
     def interrupted(training: Training, stop: threading.Event) -> bool:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -155,16 +157,16 @@ def test_a_second_signal_does_not_wait_for_checkpoints(log: list[str], said: lis
 
     jobs = [OneJob("one", log, 9, interrupted), OneJob("two", log, 9)]
     with pytest.raises(KeyboardInterrupt):
-        train_together(jobs, Backend(2, log), said.append)
+        train_together(jobs, Backend(2, log), messages.append)
     assert not [line for line in log if line.startswith("finish")]
     assert all(job.closed for job in jobs)
 
 
-def test_a_lost_cluster_ends_all(log: list[str], said: list[str]) -> None:
+def test_a_lost_cluster_ends_all(log: list[str], messages: list[str]) -> None:
     def lost(training: Training, stop: threading.Event) -> bool:
         raise ClusterError("the cluster was lost")
 
     jobs = [OneJob("one", log, 9, lost), OneJob("two", log, 9)]
     with pytest.raises(ClusterError, match="the cluster was lost"):
-        train_together(jobs, Backend(2, log), said.append)
+        train_together(jobs, Backend(2, log), messages.append)
     assert all(job.closed for job in jobs)

@@ -42,7 +42,7 @@ def lineage_of(job: ResolvedJob) -> Lineage:
 
 @dataclass(frozen=True)
 class Recorded:
-    """pt-en, which went on with es-de and replayed it; texts lie in a folder of their own."""
+    """pt-en, which continued from es-de and replayed it; its texts are in a separate folder."""
 
     registry: Registry
     record: ModuleRecord

@@ -112,8 +112,8 @@ def test_a_parent_is_loaded_from_s3_by_another_process(
     sent = pickle.dumps(stored)
     assert b"secret" not in sent
     load = "import pickle, sys; print(pickle.load(sys.stdin.buffer).load().fingerprint)"
-    said = subprocess.run([sys.executable, "-c", load], input=sent, capture_output=True, check=True).stdout
-    assert said.decode().strip() == registry.parent().fingerprint
+    printed = subprocess.run([sys.executable, "-c", load], input=sent, capture_output=True, check=True).stdout
+    assert printed.decode().strip() == registry.parent().fingerprint
     assert {path.name for path in (tmp_path / "cache").rglob("?" * 64)} == set(stored.pieces.values())
 
 

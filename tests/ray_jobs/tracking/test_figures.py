@@ -35,17 +35,17 @@ def recorder(tmp_path: Path) -> Recorder:
 def test_figures_are_attached(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     made = {"storage.png": b"\x89PNG"}
     monkeypatch.setattr("dashboards.report.mlflow_artifacts.sequence_artifacts", lambda registry, sequence: made)
-    said: list[str] = []
-    log_figures(recorder, cast(Registry, None), SEQUENCE, said.append)
-    assert (recorder.names, said) == (["figures/storage.png"], [])
+    messages: list[str] = []
+    log_figures(recorder, cast(Registry, None), SEQUENCE, messages.append)
+    assert (recorder.names, messages) == (["figures/storage.png"], [])
 
 
 def test_without_the_packages_that_draw_one_line_says_so(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(extras.PACKAGES, "dashboard", ("no_such_package",))  # type: ignore[arg-type]
-    said: list[str] = []
-    log_figures(recorder, cast(Registry, None), SEQUENCE, said.append)
+    messages: list[str] = []
+    log_figures(recorder, cast(Registry, None), SEQUENCE, messages.append)
     assert recorder.names == []
-    assert said == [
+    assert messages == [
         "MLflow gets no figures: drawing them needs the extra 'dashboard' (no_such_package is not installed). "
         "Fix: pip install 'continual-mt[dashboard]'"
     ]

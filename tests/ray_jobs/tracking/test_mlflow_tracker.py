@@ -63,15 +63,15 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def keep_a_run(home: Home, said: list[str]) -> str:
+def keep_a_run(home: Home, messages: list[str]) -> str:
     """What a driver tells of a job that fails once and is started again."""
-    first = Tracker(home, said.append)
+    first = Tracker(home, messages.append)
     run = first.start(None, experiment="es-en", name="pt-en xattn", tags={"pair": "pt-en"})
     assert run is not None
     first.parameters({"seed": 1, "train_digest": "a" * 64})
     first.metrics({"loss": 5.5, "lr": 0.1}, 20)
     first.finish("FAILED")
-    again = Tracker(home, said.append)
+    again = Tracker(home, messages.append)
     assert again.start(run, experiment="es-en", name="pt-en xattn", tags={}) == run
     again.parameters({"seed": 1})
     again.metrics({"loss": 4.5, "bleu/pt-en": 12.5, "retention/es-en/through/pt-en": 3.5}, 40)
@@ -98,9 +98,9 @@ def assert_kept(home: Home, run: str) -> None:
 
 def test_a_run_in_the_home_is_kept_through_a_retry(tracked_home: Home) -> None:
     home = tracked_home
-    said: list[str] = []
-    run = keep_a_run(home, said)
-    assert said == []
+    messages: list[str] = []
+    run = keep_a_run(home, messages)
+    assert messages == []
     assert_kept(home, run)
     (artifact,) = home.artifacts.rglob("scores.json")
     table = json.loads(artifact.read_text())
@@ -115,13 +115,13 @@ def test_a_parents_runs_share_one_experiment(tracked_home: Home) -> None:
 
 
 def test_a_module_is_logged_once_and_files_take_each_others_place(tracked_home: Home) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     for value in (12.5, 13.5):  # a job that is interrupted behind this tells it again
-        tracker = Tracker(tracked_home, said.append)
+        tracker = Tracker(tracked_home, messages.append)
         run = tracker.start(None, experiment="es-en", name="pt-en xattn", tags={})
         tracker.module("es-en pt-en v1", {"digest": "a" * 64}, {"bleu/pt-en": value})
         tracker.files({"routed.png": str(value).encode()}, "figures")
-    assert said == []
+    assert messages == []
     client = MlflowClient(tracking_uri=tracked_home.tracking)
     assert run is not None
     (model,) = client.search_logged_models([client.get_run(run).info.experiment_id])
@@ -133,9 +133,9 @@ def test_a_module_is_logged_once_and_files_take_each_others_place(tracked_home: 
 
 def test_a_server_keeps_the_same(home: Home, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(TRACKING_VARIABLE, server)
-    said: list[str] = []
-    run = keep_a_run(home, said)
-    assert said == []
+    messages: list[str] = []
+    run = keep_a_run(home, messages)
+    assert messages == []
     assert_kept(home, run)
     assert list(home.path.iterdir()) == []
     spec = download_artifacts(run_id=run, artifact_path="spec.json", dst_path=str(tmp_path), tracking_uri=server)
@@ -146,32 +146,32 @@ def test_a_server_that_is_down_costs_one_line(
     home: Home, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TRACKING_VARIABLE, f"http://127.0.0.1:{free_port()}")
-    said: list[str] = []
-    tracker = Tracker(home, said.append)
+    messages: list[str] = []
+    tracker = Tracker(home, messages.append)
     assert tracker.start(None, experiment="es-en", name="pt-en", tags={}) is None
     tracker.metrics({"loss": 5.5}, 20)
     tracker.finish("FINISHED")
-    assert len(said) == 1
-    assert said[0].startswith("MLflow could not start the run: ")
+    assert len(messages) == 1
+    assert messages[0].startswith("MLflow could not start the run: ")
 
 
 def test_a_server_that_goes_away_is_soon_left_alone(
     home: Home, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TRACKING_VARIABLE, f"http://127.0.0.1:{free_port()}")
-    said: list[str] = []
-    tracker = Tracker(home, said.append)
+    messages: list[str] = []
+    tracker = Tracker(home, messages.append)
     # A run from before: its id stays, whether or not the server answers now.
     assert tracker.start("0" * 32, experiment="es-en", name="pt-en", tags={}) == "0" * 32
     for update in range(20, 400, 20):
         tracker.metrics({"loss": 5.5}, update)
     assert (MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(), MLFLOW_HTTP_REQUEST_TIMEOUT.get()) == (1, 10)
-    assert len(said) == FAILURES_UNTIL_QUIET + 1
-    assert said[-1] == "no more calls to MLflow; the job continues without it"
+    assert len(messages) == FAILURES_UNTIL_QUIET + 1
+    assert messages[-1] == "no more calls to MLflow; the job continues without it"
 
 
 def test_a_damaged_database_costs_lines(home: Home) -> None:
     (home.path / "mlflow.db").write_bytes(b"this is no database" * 100)
-    said: list[str] = []
-    assert Tracker(home, said.append).start(None, experiment="es-en", name="pt-en", tags={}) is None
-    assert said[0].startswith("MLflow could not start the run: ")
+    messages: list[str] = []
+    assert Tracker(home, messages.append).start(None, experiment="es-en", name="pt-en", tags={}) is None
+    assert messages[0].startswith("MLflow could not start the run: ")

@@ -15,7 +15,7 @@ SEPARATE = "5" * 64
 def sequence(
     name: str = "latin", mode: SequenceMode = "separate", *pairs: str, digest: str = SEPARATE
 ) -> SequenceRecord:
-    """Two additions to fr-en, unless told otherwise."""
+    """Two additions to fr-en by default."""
     additions = tuple(map(Pair.parse, pairs or ("de-en", "fr-es")))
     return SequenceRecord(digest, "base", name, mode, additions)
 

@@ -53,12 +53,12 @@ def test_pairs_are_assembled_and_translated(
     assert stored(s3_server, on_s3) == {digest for record in records for digest in record.pieces.values()}
     assert on_s3.storage.local_parts == ((f"the records in {home}/registry.db",) if backend.name == "sqlite" else ())
     assert [path.name for path in home.rglob("?" * 64)] == []
-    said = on_s3.assemble("de", "es").translate(["Zwei Seiten."])
+    translated = on_s3.assemble("de", "es").translate(["Zwei Seiten."])
     s3_server.down()
     try:
         with Registry.open(home) as again:
             assert again.blobs == on_s3.blobs
-            assert again.assemble("de", "es").translate(["Zwei Seiten."]) == said
+            assert again.assemble("de", "es").translate(["Zwei Seiten."]) == translated
     finally:
         s3_server.up()
 

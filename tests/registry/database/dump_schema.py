@@ -1,6 +1,6 @@
 """The tables as a database describes them, noted in ``schema/`` beside this file so that every change of them is seen.
 
-``python -m tests.registry.database.dump_schema`` writes the files anew.
+``python -m tests.registry.database.dump_schema`` rewrites the files.
 """
 
 from __future__ import annotations

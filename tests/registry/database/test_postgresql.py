@@ -273,7 +273,7 @@ with Registry.open(home) as registry:
 def test_the_server_is_restarted_while_modules_are_registered(
     filled: Registry, home: Path, server: Server, start: Callable[..., Any]
 ) -> None:
-    """Nothing that was said to be registered is lost, nothing is there twice or in part, and no version is missing."""
+    """What was reported as registered exists once and complete, and no version is missing."""
     pieces = filled.load_module("de-en").pieces()
     child = start(REGISTER, home=home, pieces=pieces, lineage=filled.module("de-en").lineage)
     assert child._answers.poll(60)
@@ -281,8 +281,8 @@ def test_the_server_is_restarted_while_modules_are_registered(
         assert child.process.is_alive()
         server.restart()
         time.sleep(0.05)
-    said = child.answers()
-    assert said == [(number, number + 2) for number in range(40)]
+    registered = child.answers()
+    assert registered == [(number, number + 2) for number in range(40)]
     modules = [module for module in filled.modules() if module.pair == filled.module("de-en:1").pair]
     assert [module.version for module in modules] == list(range(1, 42))
     assert [module.lineage.job for module in modules[1:]] == [f"{number:064}" for number in range(40)]

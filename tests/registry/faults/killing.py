@@ -38,7 +38,7 @@ _CHANGES = (
     "os.utime",
 )
 _TEMPORARY = re.compile(r"(?<=writing-)\w+|(?<=/..)/[0-9a-f]{64}")
-_TOLD = "told: "
+_CONFIRMED = "confirmed: "
 
 
 class Counter:
@@ -78,7 +78,7 @@ class Run:
     """What came of one process: the events that it came to, its problem, and what it gave back if it came so far."""
 
     steps: list[str]
-    told: str | None
+    confirmed: str | None
     problem: str | None = None
 
 
@@ -113,13 +113,13 @@ class Work(Protocol):
     """Something that is done to a registry and may be killed anywhere."""
 
     def prepare(self, registry: Registry, home: Path) -> None:
-        """What is there before; done once."""
+        """Prepare the registry; called once."""
 
     def act(self, registry: Registry, home: Path) -> str:
         """Do it and say what was done."""
 
-    def check(self, opened: Opened, home: Path, told: str | None) -> None:
-        """Raise AssertionError unless all of it is there or, if it was not told, nothing, and it can be done again."""
+    def check(self, opened: Opened, home: Path, confirmed: str | None) -> None:
+        """Raise AssertionError unless the work was done completely or, if unconfirmed, not at all, and repeatable."""
 
 
 Artifact = tuple[str, ...]
@@ -127,7 +127,7 @@ _VERIFIED: set[Artifact] = set()
 
 
 def checked(registry: Registry) -> set[str]:
-    """Names of the modules that are there, after every byte of them was looked at.
+    """Return the names of all modules, after checking every byte of them.
 
     A fingerprint follows from the pieces alone. It is computed from the weights once for an artifact of these pieces;
     after that, hashing each piece, which is done every time, proves the same.
@@ -171,7 +171,7 @@ def killed_everywhere(work: Work, backend: Backend, source: Path, home: Path) ->
         run = _killed(work, opened, home, number)
         if run.problem is None:
             try:
-                work.check(opened, home, run.told)
+                work.check(opened, home, run.confirmed)
             except Exception as error:
                 run = replace(run, problem="".join(traceback.format_exception(error)))
         yield run
@@ -192,19 +192,19 @@ def _killed(work: Work, opened: Opened, home: Path, number: int) -> Run:
     with os.fdopen(read) as pipe:
         lines = pipe.read().splitlines()
     _, status = os.waitpid(child, 0)
-    told = next((line.removeprefix(_TOLD) for line in lines if line.startswith(_TOLD)), None)
-    steps = [line for line in lines if not line.startswith(_TOLD)]
+    confirmed = next((line.removeprefix(_CONFIRMED) for line in lines if line.startswith(_CONFIRMED)), None)
+    steps = [line for line in lines if not line.startswith(_CONFIRMED)]
     if len(steps) == number:
         ended_well = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     else:
-        ended_well = status == 0 and told is not None
-    return Run(steps, told, None if ended_well else f"it ended with the status {status}")
+        ended_well = status == 0 and confirmed is not None
+    return Run(steps, confirmed, None if ended_well else f"it ended with the status {status}")
 
 
 def _work(work: Work, registry: Registry, home: Path, number: int, pipe: int) -> NoReturn:
     try:
         Counter(home, number, pipe)
-        os.write(pipe, f"{_TOLD}{work.act(registry, home)}\n".encode())
+        os.write(pipe, f"{_CONFIRMED}{work.act(registry, home)}\n".encode())
         os._exit(0)
     except BaseException:
         os.write(pipe, traceback.format_exc().encode())

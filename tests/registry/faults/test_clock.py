@@ -82,7 +82,7 @@ with Registry.open(home) as registry:
 
 
 def test_a_lease_has_one_holder(home: Path, filled: Registry, start: Start) -> None:
-    """Taken while the clock was a month behind, it seems to have expired to the others; then its holder is told."""
+    """A lease taken while the clock was a month behind seems expired to others; its holder gets an error."""
     hold = """
 with Registry.open(home) as registry:
     try:

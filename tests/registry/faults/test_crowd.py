@@ -1,4 +1,4 @@
-"""Many processes at once: versions are given out once, and what each was told is there and whole."""
+"""Many processes at once: each version number is used once, and whatever was confirmed is stored completely."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def test_eight_processes_register_twenty_modules_each(
     home: Path, filled: Registry, pieces: dict[str, bytes], start: Start
 ) -> None:
     children = [start(REGISTER, home=home, pieces=pieces, times=20, first=20 * child, job=None) for child in range(8)]
-    told = dict(answer for child in children for answer in child.answers())
-    assert sorted(told) == list(range(1, 161))
-    assert len(set(told.values())) == 160
-    assert {module.version: module.digest for module in filled.modules() if module.pair.source == "es"} == told
+    confirmed = dict(answer for child in children for answer in child.answers())
+    assert sorted(confirmed) == list(range(1, 161))
+    assert len(set(confirmed.values())) == 160
+    assert {module.version: module.digest for module in filled.modules() if module.pair.source == "es"} == confirmed
     found = verify(filled, fingerprints=True)
     assert (found.problems, found.orphans, found.leftovers) == ((), (), ())
 
@@ -53,8 +53,8 @@ def test_two_processes_with_one_job_register_one_module(
 ) -> None:
     children = [start(REGISTER, home=home, pieces=pieces, times=5, first=0, job="d" * 64) for _ in range(2)]
     digest = Module.from_pieces(pieces).digest
-    told = [child.answers() for child in children]
-    assert told[0] == told[1] == [told[0][0]] * 5
+    confirmed = [child.answers() for child in children]
+    assert confirmed[0] == confirmed[1] == [confirmed[0][0]] * 5
     assert [module.full_name for module in filled.modules() if module.pair.source == "es"] == ["base/es-en:1"]
-    assert (filled.load_module("es-en").digest, told[0][0][0]) == (digest, 1)
+    assert (filled.load_module("es-en").digest, confirmed[0][0][0]) == (digest, 1)
     assert verify(filled, fingerprints=True).problems == ()

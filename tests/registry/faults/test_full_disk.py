@@ -1,4 +1,4 @@
-"""A real disk that is full: a file system of its own. Nothing is registered, and room is all that is missing.
+"""A full disk, on a separate file system: nothing is registered, and once space is free the work succeeds.
 
 Where mounting is forbidden, the limit of a process on the size of its files takes its place.
 """

@@ -1,5 +1,7 @@
-"""Processes that are killed, at every event and at random moments: each change is there whole or not at all, what was
-told is there, and the same command, run again, does the rest."""
+"""Processes that are killed at every event and at random moments.
+
+Each change is stored completely or not at all, what was confirmed is stored, and the same command completes it.
+"""
 
 from __future__ import annotations
 
@@ -53,10 +55,10 @@ class Registering:
     def act(self, registry: Registry, home: Path) -> str:
         return registry.register_module("base", Module.from_pieces(self.pieces), lineage=self.lineage).full_name
 
-    def check(self, opened: Opened, home: Path, told: str | None) -> None:
+    def check(self, opened: Opened, home: Path, confirmed: str | None) -> None:
         registry = opened(home)
         found = checked(registry)
-        assert found in ([THERE, THERE | {NEW}] if told is None else [THERE | {NEW}])
+        assert found in ([THERE, THERE | {NEW}] if confirmed is None else [THERE | {NEW}])
         assert self.act(registry, home) == NEW
         assert registry.load_module(NEW).digest == Module.from_pieces(self.pieces).digest
 
@@ -71,10 +73,10 @@ class Importing:
     def act(self, registry: Registry, home: Path) -> str:
         return str(import_bundle(registry, self.bundle).artifacts)
 
-    def check(self, opened: Opened, home: Path, told: str | None) -> None:
+    def check(self, opened: Opened, home: Path, confirmed: str | None) -> None:
         registry = opened(home)
         found = checked(registry)
-        assert found in ([THERE, THERE | {NEW}] if told is None else [THERE | {NEW}])
+        assert found in ([THERE, THERE | {NEW}] if confirmed is None else [THERE | {NEW}])
         state = "there already" if NEW in found else "imported"
         assert import_bundle(registry, self.bundle).artifacts[-1][1:] == (NEW, state)
         registry.load_module(NEW)
@@ -82,7 +84,7 @@ class Importing:
 
 @dataclass(frozen=True)
 class Collecting:
-    """Of blobs that nobody needs and of a module that was deleted long ago."""
+    """Collects unreferenced blobs and a module that was deleted long ago."""
 
     def prepare(self, registry: Registry, home: Path) -> None:
         def delete(session: Session) -> None:
@@ -95,7 +97,7 @@ class Collecting:
     def act(self, registry: Registry, home: Path) -> str:
         return str(len(collect(registry, grace=timedelta(0), for_good=True, forget=True).blobs))
 
-    def check(self, opened: Opened, home: Path, told: str | None) -> None:
+    def check(self, opened: Opened, home: Path, confirmed: str | None) -> None:
         registry = opened(home)
         assert checked(registry) == {"base/fr-es:1"}
         self.act(registry, home)
@@ -119,11 +121,11 @@ class MovingAnAlias:
     def act(self, registry: Registry, home: Path) -> str:
         return str(registry.annotations.set_alias("de-en@champion", 2))
 
-    def check(self, opened: Opened, home: Path, told: str | None) -> None:
+    def check(self, opened: Opened, home: Path, confirmed: str | None) -> None:
         registry = opened(home)
         checked(registry)
         moves = [(move.from_version, move.to_version) for move in registry.annotations.alias_history("de-en@champion")]
-        assert moves in ([[(None, 1)], [(None, 1), (1, 2)]] if told is None else [[(None, 1), (1, 2)]])
+        assert moves in ([[(None, 1)], [(None, 1), (1, 2)]] if confirmed is None else [[(None, 1), (1, 2)]])
         assert registry.annotations.alias("de-en@champion").version == moves[-1][1]
         self.act(registry, home)
         assert registry.module("de-en@champion").version == 2
@@ -143,9 +145,9 @@ class BackingUp:
     def act(self, registry: Registry, home: Path) -> str:
         return str(backup(registry, home / "backup").blobs)
 
-    def check(self, opened: Opened, home: Path, told: str | None) -> None:
+    def check(self, opened: Opened, home: Path, confirmed: str | None) -> None:
         made = opened(home / "backup", open_folder)
-        assert checked(made) in ([THERE, THERE | {NEW}] if told is None else [THERE | {NEW}])
+        assert checked(made) in ([THERE, THERE | {NEW}] if confirmed is None else [THERE | {NEW}])
         registry = opened(home)
         self.act(registry, home)
         made = opened(home / "backup", open_folder)
@@ -226,18 +228,18 @@ def test_killed_at_random_moments(home: Path, filled: Registry, registering: Reg
     seed = int(os.environ.get(SEED_VARIABLE) or random.SystemRandom().randrange(10**6))
     print(f"{SEED_VARIABLE}={seed} in the environment chooses these moments again")
     moments = random.Random(seed)
-    told: list[tuple[int, str, str]] = []
+    confirmed: list[tuple[int, str, str]] = []
     for _ in range(10):
-        number = told[-1][0] + 1 if told else 0
+        number = confirmed[-1][0] + 1 if confirmed else 0
         child = start(REGISTER, home=home, pieces=registering.pieces, lineage=registering.lineage, number=number)
         assert child._answers.poll(60)
         time.sleep(moments.uniform(0, 0.1))
         child.process.kill()
-        told += child.received()
-        versions = {f"base/es-en:{version}" for version in range(1, len(told) + 1)}
-        # One more may have been registered in the moment before it was told; the next process is told of it.
-        assert checked(filled) - THERE in (versions, versions | {f"base/es-en:{len(told) + 1}"})
+        confirmed += child.received()
+        versions = {f"base/es-en:{version}" for version in range(1, len(confirmed) + 1)}
+        # One more may have been registered in the moment before it was confirmed; the next process finds it.
+        assert checked(filled) - THERE in (versions, versions | {f"base/es-en:{len(confirmed) + 1}"})
     digests = {module.full_name: module.digest for module in filled.modules()}
-    assert [number for number, _, _ in told] == list(range(len(told)))
-    assert all(digests[name] == digest for _, name, digest in told)
-    print(f"killed 10 times, told of {len(told)} modules")
+    assert [number for number, _, _ in confirmed] == list(range(len(confirmed)))
+    assert all(digests[name] == digest for _, name, digest in confirmed)
+    print(f"killed 10 times, {len(confirmed)} modules confirmed")

@@ -34,7 +34,7 @@ if user is not None:
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
 module = Module.from_pieces(pieces)
-def said(do):
+def result_of(do):
     try:
         return do()
     except StorageError as error:
@@ -46,8 +46,8 @@ def read():
 def write():
     with Registry.open(home) as registry:
         return registry.register_module("base", module, lineage=lineage).full_name
-answers.send(said(read))
-answers.send(said(write))
+answers.send(result_of(read))
+answers.send(result_of(write))
 """
 
 

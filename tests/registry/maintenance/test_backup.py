@@ -130,7 +130,7 @@ def test_a_backup_is_brought_back(
 def test_a_registry_moves_to_another_database(
     registry: Registry, other_filled: Registry, parent: Parent, make_module: Callable[..., Module], lineage: Lineage
 ) -> None:
-    """From SQLite to what the tests run on, and all that counts goes on where it was."""
+    """From SQLite to the tested database; every counter continues from its value."""
     copied = load_backup(registry, other_filled)
     assert records(registry) == records(other_filled)
     assert copied.records == sum(map(len, records(registry).values()))

@@ -88,10 +88,10 @@ def test_what_was_deleted_long_ago_is_forgotten_when_asked(rich: Registry, age: 
     assert kept.kept == ("base/de-en:1: the alias champion is set to it",)
     rich.database.write(lambda session: session.execute(delete(schema.Alias)))
     assert collect(rich, grace=timedelta(days=9), for_good=True, forget=True).forgotten == ()
-    said = collect(rich, forget=True)
-    assert [name for name, _ in said.forgotten] == ["base/de-en:1"]
+    found = collect(rich, forget=True)
+    assert [name for name, _ in found.forgotten] == ["base/de-en:1"]
     done = collect(rich, for_good=True, forget=True)
-    assert done.forgotten == said.forgotten
+    assert done.forgotten == found.forgotten
     assert sum(blob.bytes for blob in done.blobs) == sum(map(len, module.pieces().values()))
     found = verify(rich, fingerprints=True)
     assert (found.problems, found.gone) == ((), ("base/de-en:1",))

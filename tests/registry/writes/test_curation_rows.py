@@ -99,9 +99,9 @@ def test_tags_and_notes(versions: Registry) -> None:
     versions.annotations.tag("de-en:1", "checked", "v2.1")
     versions.annotations.note("de-en:1", "Numbers are wrong.\nLong sentences, too.", who="ada")
     versions.annotations.note("base", "from the web")
-    said = versions.annotations.of(versions.module("de-en:1"))
-    assert said.tags == ("checked", "news", "v2.1")
-    assert [(note.text, note.who) for note in said.notes] == [("Numbers are wrong.\nLong sentences, too.", "ada")]
+    found = versions.annotations.of(versions.module("de-en:1"))
+    assert found.tags == ("checked", "news", "v2.1")
+    assert [(note.text, note.who) for note in found.notes] == [("Numbers are wrong.\nLong sentences, too.", "ada")]
     [note] = versions.annotations.of(versions.parent()).notes
     assert "@" in note.who
     with pytest.raises(UnknownNameError, match=r"base/de-en:1 has no tag 'new'; it has: checked, news, v2\.1"):

@@ -62,9 +62,9 @@ def test_gc_says_and_does(run: Any, home: Path) -> None:
         old, young = registry.blobs.put(b"old"), registry.blobs.put(b"young")
     path = home / "blobs" / old[:2] / old
     os.utime(path, (time.time() - 8 * 86400,) * 2)
-    said = run("registry", "gc", "--home", home)
-    assert (said.code, said.out.splitlines()[1].split()) == (0, ["blob", old, "3", "B"])
-    assert said.err == "3 B would be removed; 1 more blob younger than 7d; nothing was: give --delete to do it\n"
+    dry = run("registry", "gc", "--home", home)
+    assert (dry.code, dry.out.splitlines()[1].split()) == (0, ["blob", old, "3", "B"])
+    assert dry.err == "3 B would be removed; 1 more blob younger than 7d; nothing was: give --delete to do it\n"
     assert path.exists()
     done = run("registry", "gc", "--delete", "--home", home)
     assert (done.code, done.err) == (0, "removed 3 B; 1 more blob younger than 7d\n")
