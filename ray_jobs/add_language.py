@@ -6,12 +6,12 @@ from continual_mt.shadowing import exit_if_hidden
 
 if __name__ == "__main__":
     exit_if_hidden()  # before anything imports the packages that a user's own module may hide
-    from continual_mt.config.loading import read_spec
     from continual_mt.config.spec import AdditionSpec
     from ray_jobs.entrypoint import command
 
     command(
         "add_language",
         "Add a language to a parent from a spec and register its module.",
-        lambda driver, path: [driver.add_language(read_spec(AdditionSpec, path))],
+        AdditionSpec,
+        lambda driver, spec: [driver.add_language(spec)],
     )

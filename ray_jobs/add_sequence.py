@@ -6,13 +6,13 @@ from continual_mt.shadowing import exit_if_hidden
 
 if __name__ == "__main__":
     exit_if_hidden()  # before anything imports the packages that a user's own module may hide
-    from continual_mt.config.loading import read_spec
+    import ray_jobs
     from continual_mt.config.spec import SequenceSpec
     from ray_jobs.entrypoint import command
-    from ray_jobs.sequence import add_sequence
 
     command(
         "add_sequence",
         "Add languages to one parent, in the order of a spec.",
-        lambda driver, path: add_sequence(driver, read_spec(SequenceSpec, path)),
+        SequenceSpec,
+        lambda driver, spec: ray_jobs.add_sequence(driver, spec),
     )

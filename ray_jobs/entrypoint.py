@@ -7,12 +7,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from continual_mt.config.loading import read_spec, validate
+from continual_mt.config.loading import AnySpec, read_spec, validate
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import ContinualMTError, SpecError
 from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home, expanded
@@ -68,8 +68,13 @@ def require_absolute_home(home: str | None) -> Home:
     return Home.resolve(home)
 
 
-def command(program: str, description: str, run: Callable[[Driver, Path], list[Outcome]]) -> None:
-    """The command line that the three jobs share. Exits 0, 1 for a failure and 2 for misuse."""
+def command(
+    program: str, description: str, kind: type[AnySpec], run: Callable[[Driver, AnySpec], Sequence[Outcome]]
+) -> None:
+    """The command line that the three jobs share. Exits 0, 1 for a failure and 2 for misuse.
+
+    ``kind`` is the model of the spec file, which is read before anything slow is imported.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m ray_jobs.{program}",
         description=description,
@@ -88,12 +93,12 @@ def command(program: str, description: str, run: Callable[[Driver, Path], list[O
     arguments = parser.parse_args()
     terminate_like_interrupt()
     try:
-        home = require_absolute_home(arguments.home)
+        home, spec = require_absolute_home(arguments.home), read_spec(kind, arguments.spec)
         from ray_jobs.driver import Driver
 
         options = {"again": arguments.again, "rescore": arguments.rescore, "in_process": arguments.in_process}
         with Driver(home, address=arguments.address, **options) as driver:
-            outcomes = run(driver, arguments.spec)
+            outcomes = run(driver, spec)
     except ContinualMTError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -6,12 +6,12 @@ from continual_mt.shadowing import exit_if_hidden
 
 if __name__ == "__main__":
     exit_if_hidden()  # before anything imports the packages that a user's own module may hide
-    from continual_mt.config.loading import read_spec
     from continual_mt.config.spec import ParentSpec
     from ray_jobs.entrypoint import command
 
     command(
         "train_parent",
         "Train a parent from a spec and register it.",
-        lambda driver, path: [driver.train_parent(read_spec(ParentSpec, path))],
+        ParentSpec,
+        lambda driver, spec: [driver.train_parent(spec)],
     )

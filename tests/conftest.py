@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,38 +33,34 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # pytest makes its temporary folders there.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))
 
-SHARE_A_CLUSTER = re.compile(r"\b(head|ray_cluster|trained_home)\b")
-"""Fixtures of tests/ray_jobs behind which is a Ray cluster: files that name one stay in the process that has it."""
-CLUSTER = "Ray's cluster"
 # What takes longest begins first, so that no process is left alone with it.
 LONGEST_FIRST = (
-    CLUSTER,
+    "tests/ray_jobs/test_faults.py",
+    "tests/ray_jobs/cluster/test_ray_backend.py",
+    "tests/ray_jobs/cluster/test_submission.py",
+    "tests/ray_jobs/cluster/test_evaluation_tasks.py",
+    "tests/ray_jobs/test_sequence.py",
     "tests/registry/faults/test_killed.py",
-    "tests/registry/faults/test_crowd.py",
-    "tests/registry/faults/test_full_disk.py",
     "tests/dashboards/page/test_app.py",
 )
 
 
-@cache
-def _unit(file: str) -> str:
-    """Which tests stay together: those of a file, and all that share a Ray cluster."""
-    shares = file.startswith("tests/ray_jobs/") and SHARE_A_CLUSTER.search((ROOT / file).read_text(encoding="utf-8"))
-    return CLUSTER if shares else file
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 class ByFile(LoadScopeScheduling):
-    """Hands out units to the processes of ``-n 2``, the next one to whoever has the least left to do."""
+    """Hands out files to the processes of ``-n 2``, the next one to the process that has the least left to do."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _unit(nodeid.partition("::")[0])
+        return _file(nodeid)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
-        unit = _unit(item.nodeid.partition("::")[0])
-        return LONGEST_FIRST.index(unit) if unit in LONGEST_FIRST else len(LONGEST_FIRST)
+        file = _file(item.nodeid)
+        return LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=place)
 

@@ -214,7 +214,7 @@ def ray_program() -> Path:
 @pytest.fixture(scope="session")
 def head(ray_program: Path, free_port: Callable[[], int]) -> Iterator[Head]:
     """Shared by all tests."""
-    with started_head(ray_program, free_port()) as started:
+    with started_head(ray_program, free_port(), free_port()) as started:
         yield started
 
 

@@ -27,16 +27,21 @@ class Head:
 
 
 @contextmanager
-def started_head(ray_program: Path, port: int, dashboard: int | None = None) -> Iterator[Head]:
+def started_head(ray_program: Path, port: int, agent: int, dashboard: int | None = None) -> Iterator[Head]:
     """Start a head in a separate session, so that all its processes can be found and ended.
 
-    With a port for ``dashboard`` it takes submitted jobs. Without one it starts fewer processes.
+    With a port for ``dashboard`` it takes submitted jobs, by an agent that listens on another. Without one it starts
+    fewer processes.
     """
     # Not pytest's folder: Ray puts sockets there, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
         log = stack.enter_context(Path(folder, "start.log").open("wb"))
         command = [ray_program, "start", "--head", "--block", "--num-cpus=4", f"--temp-dir={folder}"]
-        command += [f"--port={port}", f"--node-ip-address={connection.LOOPBACK}"]
+        command += [
+            f"--port={port}",
+            f"--dashboard-agent-listen-port={agent}",
+            f"--node-ip-address={connection.LOOPBACK}",
+        ]
         command += [f"--object-store-memory={connection.OBJECT_STORE_BYTES}"]
         if dashboard is None:
             command += ["--include-dashboard=false"]

@@ -29,7 +29,7 @@ Values = dict[str, Any]
 @pytest.fixture(scope="module")
 def dashboard(ray_program: Path, free_port: Callable[[], int]) -> Iterator[str]:
     """The URL of a cluster that takes submitted jobs."""
-    with started_head(ray_program, free_port(), free_port()) as head:
+    with started_head(ray_program, free_port(), free_port(), free_port()) as head:
         yield head.dashboard
 
 
