@@ -12,6 +12,7 @@ import django
 import polib
 import pytest
 import torch
+from hypothesis import settings
 from s3fs import S3FileSystem
 from xdist.scheduler import LoadScopeScheduling
 
@@ -32,6 +33,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # pytest makes its temporary folders there.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))
+
+# ``--hypothesis-profile=thorough`` looks further than there is time for in every run.
+settings.register_profile("quick", max_examples=40)
+settings.register_profile("thorough", max_examples=1000)
+settings.load_profile("quick")
 
 # What takes longest begins first, so that no process is left alone with it.
 LONGEST_FIRST = (

@@ -80,7 +80,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
-def test_a_killed_worker_is_replaced_and_the_result_is_the_same(
+def test_killed_drivers_and_workers_are_replaced_and_the_result_is_the_same(
     ray_cluster: Any,
     start: Any,
     home: Path,
@@ -88,48 +88,56 @@ def test_a_killed_worker_is_replaced_and_the_result_is_the_same(
     undisturbed: Checkpoint,
     tmp_path: Path,
 ) -> None:
-    values = addition_values("pt-en", LONG, resources={"storage": str(tmp_path / "storage")})
-    program = start("add_language", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
+    storage = tmp_path / "storage"
+    values = addition_values("pt-en", LONG, resources={"storage": str(storage)})
+    # Without an address the driver starts a separate Ray, which ends with it.
+    program = start("add_language", values, home)
     worker = int(program.await_message(WORKER)[1])
     program.await_message(MIDDLE)
-    os.kill(worker, signal.SIGKILL)
-    (outcome,) = program.outcomes()
-    replaced, update = (int(number) for number in re.findall(CONTINUES, program.messages)[-1])
-    assert replaced != worker
-    assert 0 < update < UPDATES
-    assert outcome["trained_now"]
-    assert_same(last_checkpoint(tmp_path / "storage"), undisturbed)
-    assert_one_module(home, outcome["run"])
-
-
-def test_a_killed_driver_is_started_again_and_the_result_is_the_same(
-    ray_cluster: Any,
-    start: Any,
-    home: Path,
-    addition_values: Callable[..., Values],
-    undisturbed: Checkpoint,
-    tmp_path: Path,
-) -> None:
-    # Without an address the first driver starts a separate Ray, which ends with it.
-    values = addition_values("pt-en", LONG, resources={"storage": str(tmp_path / "storage")})
-    first = start("add_language", values, home)
-    worker = int(first.await_message(WORKER)[1])
-    first.await_message(MIDDLE)
-    first.send(signal.SIGKILL)
-    assert first.exit_code() == -signal.SIGKILL
-    with Registry.open(home) as registry:
-        assert registry.modules() == []
+    kill(program, home)
     deadline = time.monotonic() + 300
     while is_alive(worker):
         assert time.monotonic() < deadline, "a worker outlived its driver"
         time.sleep(0.1)
-    second = start("add_language", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
-    (outcome,) = second.outcomes()
-    found = re.search(CONTINUES, second.messages)
-    assert found is not None, second.messages
-    assert 0 < int(found[2]) < UPDATES
-    assert_same(last_checkpoint(tmp_path / "storage"), undisturbed)
+    update = last_checkpoint(storage).progress.update
+
+    program = start("add_language", values, home, ["--in-process"])
+    assert int(program.await_message(CONTINUES)[2]) == update
+    program.await_message(f"update {update + VALIDATE_EVERY} of {UPDATES}")
+    kill(program, home)
+    update = last_checkpoint(storage).progress.update
+    leave_incomplete_checkpoint(storage)
+
+    program = start("add_language", values, home, environment={"RAY_ADDRESS": ray_cluster.address})
+    continued = program.await_message(CONTINUES)
+    assert int(continued[2]) == update
+    os.kill(int(continued[1]), signal.SIGKILL)
+    (outcome,) = program.outcomes()
+    incomplete = r"checkpoint .*checkpoint_9999-in-process: cannot be read \(.*\); using the checkpoint before it"
+    assert re.search(incomplete, program.messages)
+    replaced, update = (int(number) for number in re.findall(CONTINUES, program.messages)[-1])
+    assert replaced != int(continued[1])
+    assert 0 < update < UPDATES
+    assert outcome["trained_now"]
+    shutil.rmtree(next(storage.glob("addition-*/checkpoint_9999-in-process")))
+    assert_same(last_checkpoint(storage), undisturbed)
     assert_one_module(home, outcome["run"])
+
+
+def kill(program: Program, home: Path) -> None:
+    program.send(signal.SIGKILL)
+    assert program.exit_code() == -signal.SIGKILL
+    with Registry.open(home) as registry:
+        assert registry.modules() == []
+
+
+def leave_incomplete_checkpoint(storage: Path) -> None:
+    """Leave what a process leaves that is killed while it copies a checkpoint, with more updates than the newest."""
+    newest = max(storage.glob("addition-*/checkpoint_*-in-process"))
+    incomplete = Path(shutil.copytree(newest, newest.with_name("checkpoint_9999-in-process")))
+    state = json.loads((incomplete / STATE_FILE).read_text())
+    (incomplete / STATE_FILE).write_text(json.dumps(state | {"update": UPDATES}))
+    (incomplete / "best.safetensors").write_bytes(b"")
 
 
 def only(found: list[Any]) -> Any:
@@ -202,34 +210,6 @@ def test_two_workers_are_stopped_resumed_and_replaced(
     program.await_message(rf"{CONTINUES}\n(?s:.*){CONTINUES}")
     (outcome,) = program.outcomes()
     assert last_checkpoint(storage).progress.finished
-    assert_one_module(home, outcome["run"])
-
-
-def test_a_killed_driver_in_the_process_continues_from_its_last_checkpoint(
-    start: Any, home: Path, addition_values: Callable[..., Values], undisturbed: Checkpoint, tmp_path: Path
-) -> None:
-    storage = tmp_path / "storage"
-    values = addition_values("pt-en", LONG, resources={"storage": str(storage)})
-    program = start("add_language", values, home, ["--in-process"])
-    program.await_message(f"update {VALIDATE_EVERY} of {UPDATES}")
-    program.send(signal.SIGKILL)
-    assert program.exit_code() == -signal.SIGKILL
-    update = last_checkpoint(storage).progress.update
-    # What a process leaves that is killed while it copies a checkpoint.
-    newest = max(storage.glob("addition-*/checkpoint_*"))
-    cut_off = Path(shutil.copytree(newest, newest.with_name("checkpoint_9999-in-process")))
-    state = json.loads((cut_off / STATE_FILE).read_text())
-    (cut_off / STATE_FILE).write_text(json.dumps(state | {"update": UPDATES}))
-    (cut_off / "best.safetensors").write_bytes(b"")
-    program = start("add_language", values, home, ["--in-process"])
-    (outcome,) = program.outcomes()
-    assert f"continues from update {update}" in program.messages
-    assert re.search(
-        r"checkpoint .*checkpoint_9999-in-process: cannot be read \(.*\); using the checkpoint before it",
-        program.messages,
-    )
-    shutil.rmtree(cut_off, ignore_errors=True)
-    assert_same(last_checkpoint(storage), undisturbed)
     assert_one_module(home, outcome["run"])
 
 
