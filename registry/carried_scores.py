@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from continual_mt.artifacts.recipe import Recipe
-from continual_mt.evaluation.metrics import METRICS
+from continual_mt.evaluation.metric_names import METRICS
 from registry.corpora import ResolvedTest
 from registry.evaluation import Evaluation, computed_on, first_samples, noted_logits
 from registry.records.scores import ScoreRecord

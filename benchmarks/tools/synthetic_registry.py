@@ -18,6 +18,7 @@ from sqlalchemy import Table, insert, text
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
+from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, Scope
 from registry import Registry
@@ -31,7 +32,6 @@ from registry.records.pairs import BEST_METRIC
 PARENT = "base"
 PAIR = Pair("fr", "en")
 TESTS = tuple(f"test-{number}" for number in range(10))
-METRICS = ("bleu", "chrf")
 _CHUNK = 20_000
 _SCOPES: tuple[Scope, ...] = ("xattn", "xattn", "xattn", "embeddings", "body")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"

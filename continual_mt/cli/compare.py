@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_json, print_table, say
+from continual_mt.evaluation.metric_names import METRICS, MetricName
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ EPILOG = options.examples(
     "continual-mt compare fr-en original retention:de-en",
     "continual-mt compare de-en de-en:1 de-en:2 --test newstest --metric bleu",
 )
-# The same as continual_mt.evaluation.metrics.MetricName, whose import would load sacreBLEU for every verb.
-Metric = Literal["bleu", "chrf"]
-
 RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as de-en:1 or de-en@champion."
 
 
@@ -32,7 +30,7 @@ def compare(
         str | None,
         typer.Option(metavar="NAME", help="Test set.  [default: the largest one with scores of both]"),
     ] = None,
-    metric: Annotated[Metric | None, typer.Option(help="Metric.  [default: all]")] = None,
+    metric: Annotated[MetricName | None, typer.Option(help="Metric.  [default: all]")] = None,
     parent: options.OfParent = None,
     home: options.Home = None,
     as_json: options.Json = False,
@@ -42,7 +40,6 @@ def compare(
     Applies sacreBLEU's paired bootstrap test with 1,000 resamples to the translations stored by 'evaluate' and by
     training. The difference is the score of SECOND minus the score of FIRST.
     """
-    from continual_mt.evaluation.metrics import METRICS
     from continual_mt.evaluation.significance import compare as bootstrap
     from continual_mt.languages import Pair
     from registry import Registry

@@ -82,7 +82,7 @@ def show(
 
 
 def _print(history: History, summary: Summary) -> None:
-    from dashboards.tables.artifacts import METRICS
+    from continual_mt.evaluation.metric_names import METRIC_LABELS
     from dashboards.tables.sequences import (
         additions_table,
         averages_table,
@@ -102,7 +102,7 @@ def _print(history: History, summary: Summary) -> None:
         say("nothing was scored along it yet; its pairs need test sets, and 'continual-mt sequence run' scores them")
         return
     print_text(f"scored: up to position {last} of {count}\n")
-    named = [(f"{METRICS[m.metric]}, {view}", matrix_table(m, sequence)) for view, m in history.matrices()]
+    named = [(f"{METRIC_LABELS[m.metric]}, {view}", matrix_table(m, sequence)) for view, m in history.matrices()]
     named += [
         ("test sets", scored_on_table(summary)),
         ("additions", additions_table(summary)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from continual_mt.errors import InputError, UnknownNameError
-from continual_mt.evaluation.metrics import MetricName
+from continual_mt.evaluation.metric_names import MetricName
 from continual_mt.languages import Pair
 
 Points = float | None

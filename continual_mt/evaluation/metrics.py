@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from continual_mt.errors import InputError, MisuseError
-
-MetricName = Literal["bleu", "chrf"]
-METRICS: tuple[MetricName, ...] = ("bleu", "chrf")
+from continual_mt.evaluation.metric_names import MetricName
 
 # Languages without spaces between words need another tokenization. sacreBLEU's flores and spm would download files.
 _TOKENIZATIONS = {"zh": "zh", "ja": "ja-mecab", "th": "char", "lo": "char", "km": "char", "my": "char"}
@@ -38,6 +36,11 @@ def bleu_tokenization(language: str) -> str:
     return tokenization
 
 
+def scorers(language: str) -> dict[MetricName, Metric]:
+    """Return sacreBLEU's scorer for each metric and a target language. Raises as `bleu_tokenization` does."""
+    return {"bleu": BLEU(tokenize=bleu_tokenization(language)), "chrf": CHRF()}
+
+
 def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -> list[MetricValue]:
     """Return corpus BLEU and chrF of translations into ``language``: cased, detokenised, one reference per sentence.
 
@@ -46,9 +49,9 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
     """
     check_lines(hypotheses, references)
     values: list[MetricValue] = []
-    for name, metric in (("bleu", BLEU(tokenize=bleu_tokenization(language))), ("chrf", CHRF())):
-        result = metric.corpus_score(list(hypotheses), [list(references)])
-        values.append(MetricValue("bleu" if name == "bleu" else "chrf", result.score, str(metric.get_signature())))
+    for name, scorer in scorers(language).items():
+        result = scorer.corpus_score(list(hypotheses), [list(references)])
+        values.append(MetricValue(name, result.score, str(scorer.get_signature())))
     return values
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from sacrebleu.metrics.base import Metric
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.significance import PairedTest, Result
 
-from continual_mt.evaluation.metrics import METRICS, MetricName, bleu_tokenization, check_lines
+from continual_mt.evaluation.metric_names import METRICS, MetricName
+from continual_mt.evaluation.metrics import check_lines, scorers
 
 RESAMPLES = 1000
 SIGNIFICANCE_LEVEL = 0.05
@@ -75,8 +74,8 @@ def compare(
     """
     check_lines(first, references)
     check_lines(second, references)
-    scorers: Mapping[MetricName, Metric] = {"bleu": BLEU(tokenize=bleu_tokenization(language)), "chrf": CHRF()}
-    return [_compare(metric, scorers[metric], list(first), list(second), list(references)) for metric in metrics]
+    known = scorers(language)
+    return [_compare(metric, known[metric], list(first), list(second), list(references)) for metric in metrics]
 
 
 def _compare(

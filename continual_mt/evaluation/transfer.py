@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from continual_mt.errors import IncompatibleError
 from continual_mt.evaluation.forgetting import Matrix, Points, difference, mean
-from continual_mt.evaluation.metrics import MetricName
+from continual_mt.evaluation.metric_names import MetricName
 from continual_mt.languages import Pair
 
 

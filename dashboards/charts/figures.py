@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from continual_mt.evaluation.embedding_map import JointMap
-from dashboards.tables.artifacts import METRICS, percent, points, size
+from continual_mt.evaluation.metric_names import METRIC_LABELS
+from dashboards.tables.artifacts import percent, points, size
 from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
 MAX_LABELLED_CELLS = 400  # text in the cells of a larger heatmap would be too small to read
@@ -36,7 +37,7 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
     """
     rows = matrix.rows()
     labelled = len(matrix.sources) * len(matrix.targets) <= MAX_LABELLED_CELLS
-    name = METRICS[matrix.metric]
+    name = METRIC_LABELS[matrix.metric]
     figure = go.Figure(_background(matrix, rows))
     figure.add_heatmap(
         x=matrix.targets,
@@ -116,7 +117,7 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
             ],
             hoverinfo="text",
             colorscale=_COLOUR_SCALE,
-            colorbar={"title": METRICS[sheet.metric]},
+            colorbar={"title": METRIC_LABELS[sheet.metric]},
             xgap=1,
             ygap=1,
         )
@@ -150,11 +151,11 @@ def curves_figure(sheets: Sequence[SequenceSheet]) -> go.Figure:
             )
             figure.add_trace(curve, row=1, col=column)
     figure.update_xaxes(type="category")
-    figure.update_yaxes(title=METRICS[sheets[0].metric], col=1)
+    figure.update_yaxes(title=METRIC_LABELS[sheets[0].metric], col=1)
     most = max(sheets, key=lambda sheet: len(sheet.rows) + sheet.left_out)
     shown = len(most.shown(CURVES))
     hidden = len(most.rows) + most.left_out - shown
-    title = f"{METRICS[sheets[0].metric]} of each pair by position{_row_count(shown, hidden)}"
+    title = f"{METRIC_LABELS[sheets[0].metric]} of each pair by position{_row_count(shown, hidden)}"
     return _with_title(figure, title, 480)
 
 

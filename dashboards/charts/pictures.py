@@ -13,7 +13,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from continual_mt.evaluation.embedding_map import JointMap
-from dashboards.tables.artifacts import METRICS, points
+from continual_mt.evaluation.metric_names import METRIC_LABELS
+from dashboards.tables.artifacts import points
 from dashboards.views.views import CURVES, PairMatrix, SequenceSheet, Storage
 
 MAX_LABELLED_CELLS = 400
@@ -27,13 +28,15 @@ _MAX_WIDTH, _MAX_HEIGHT = 30.0, 40.0
 def matrix_picture(matrix: PairMatrix, title: str) -> bytes:
     """Draw source × target languages, coloured by score; a small matrix shows the values, too."""
     values = [[None if cell is None else cell.value for cell in row] for row in matrix.rows()]
-    return _heatmap(values, matrix.targets, matrix.sources, title, METRICS[matrix.metric])
+    return _heatmap(values, matrix.targets, matrix.sources, title, METRIC_LABELS[matrix.metric])
 
 
 def sheet_picture(sheet: SequenceSheet) -> bytes:
     """Draw a heatmap of scores: one row per pair, one column per position."""
     labels = [row.label for row in sheet.rows]
-    return _heatmap([row.values for row in sheet.rows], sheet.positions, labels, sheet.title, METRICS[sheet.metric])
+    return _heatmap(
+        [row.values for row in sheet.rows], sheet.positions, labels, sheet.title, METRIC_LABELS[sheet.metric]
+    )
 
 
 def curves_picture(sheets: Sequence[SequenceSheet]) -> bytes:
@@ -47,7 +50,7 @@ def curves_picture(sheets: Sequence[SequenceSheet]) -> bytes:
             axes.plot(range(len(values)), values, marker="o", label=row.label, color=colour)
         axes.set_title(sheet.view)
         axes.set_xticks(range(len(sheet.positions)), sheet.positions, rotation=45, ha="right")
-    panels[0].set_ylabel(METRICS[sheets[0].metric])
+    panels[0].set_ylabel(METRIC_LABELS[sheets[0].metric])
     panels[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=7)
     return _png(figure)
 

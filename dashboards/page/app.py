@@ -11,11 +11,11 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from continual_mt.errors import ContinualMTError
+from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.page import components, panels
 from dashboards.page.translate import SentenceTranslator
 from dashboards.report.document import STYLE
 from dashboards.report.report import NO_PARENT
-from dashboards.tables.artifacts import METRICS
 from dashboards.views.alignment import Neighbourhoods
 from registry import Registry
 from registry.records.values import now
@@ -82,7 +82,7 @@ def _layout(open_registry: OpenRegistry) -> Component:
 def _controls_and_tabs(parents: list[str]) -> Component:
     metrics = dcc.RadioItems(
         id="metric",
-        options=[{"value": metric, "label": name} for metric, name in METRICS.items()],
+        options=[{"value": metric, "label": name} for metric, name in METRIC_LABELS.items()],
         value="bleu",
         inline=True,
         persistence=True,

@@ -8,11 +8,11 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from continual_mt.errors import InputError
+from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
 from dashboards.charts import figures
 from dashboards.page import components
 from dashboards.page.translate import MAX_CHARACTERS
-from dashboards.tables.artifacts import METRICS
 from dashboards.views.alignment import (
     EXPLAINED,
     MAX_WORD_CHARACTERS,
@@ -36,7 +36,7 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Return the matrix of pairs; the element ``samples`` below it shows the selected pair."""
     entries = registry.pairs(parent.name)
     matrix = pair_matrix(entries, registry.scores(parent=parent.name, metric=metric), metric)
-    title = f"{METRICS[metric]} of the {len(entries):,} pairs that can be run"
+    title = f"{METRIC_LABELS[metric]} of the {len(entries):,} pairs that can be run"
     return html.Div(
         [
             components.graph(figures.matrix_figure(matrix, title), "pairs"),
@@ -90,7 +90,7 @@ def sequence(registry: Registry, digest: str | None, language: str | None, metri
             drawn = [components.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
             if sheets:
                 return html.Div([*drawn, components.graph(figures.curves_figure(sheets), "curves")])
-            return components.note(f"This sequence has no {METRICS[metric]} scores yet.")
+            return components.note(f"This sequence has no {METRIC_LABELS[metric]} scores yet.")
     return components.note("Choose a sequence.")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import plotly.graph_objects as go
 
+from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.charts import figures, pictures
 from dashboards.report.document import figure_document
-from dashboards.tables.artifacts import METRICS
 from dashboards.views.views import Storage, sequence_sheets, storage, zero_shot_matrix
 from registry import CellRecord, Registry, SequenceRecord
 
@@ -21,7 +21,7 @@ def sequence_artifacts(registry: Registry, sequence: SequenceRecord) -> dict[str
     """
     cells = registry.catalog.cells(sequence.digest)
     found: dict[str, bytes] = {}
-    for metric in METRICS:
+    for metric in METRIC_LABELS:
         for name, figure, picture in _drawn(sequence, cells, metric):
             found |= {f"{name}-{metric}.html": _html(sequence, figure), f"{name}-{metric}.png": picture}
     stored = _storage(registry, sequence, cells)
@@ -39,7 +39,7 @@ def _drawn(sequence: SequenceRecord, cells: list[CellRecord], metric: str) -> It
         yield "curves", figures.curves_figure(sheets), pictures.curves_picture(sheets)
     matrix = zero_shot_matrix(cells, metric)
     if matrix is not None:
-        title = f"{METRICS[metric]} of zero-shot pairs after the last addition of {sequence.name}"
+        title = f"{METRIC_LABELS[metric]} of zero-shot pairs after the last addition of {sequence.name}"
         yield "zero-shot", figures.matrix_figure(matrix, title), pictures.matrix_picture(matrix, title)
 
 

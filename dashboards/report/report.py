@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.charts import figures
 from dashboards.report.document import render
 from dashboards.tables.annotations import annotation_facts, module_tables, module_title
-from dashboards.tables.artifacts import METRICS
 from dashboards.tables.table import Table
 from dashboards.views.alignment import EXPLAINED, NOTHING_KEPT, alignments_table, kept_map
 from dashboards.views.samples import Samples, samples_of, with_samples
@@ -90,7 +90,7 @@ def _section(registry: Registry, parent: ParentRecord, corpora: Corpora) -> _Sec
             figures.matrix_figure(
                 pair_matrix(entries, scores, metric), f"{name} of the {len(entries):,} pairs that can be run"
             )
-            for metric, name in METRICS.items()
+            for metric, name in METRIC_LABELS.items()
         ],
         samples_note=samples_note,
         samples=samples,
@@ -129,7 +129,7 @@ def _samples(
 
 def _sequence_figures(registry: Registry, sequence: SequenceRecord) -> Iterator[go.Figure]:
     cells = registry.catalog.cells(sequence.digest)
-    for metric in METRICS:
+    for metric in METRIC_LABELS:
         sheets = sequence_sheets(sequence, cells, metric)
         yield from map(figures.sheet_figure, sheets)
         if sheets:

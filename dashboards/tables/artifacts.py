@@ -14,7 +14,6 @@ from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
 UNIT_NAMES: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
 METHOD_NAMES: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
-METRICS = {"bleu": "BLEU", "chrf": "chrF"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from continual_mt.evaluation.forgetting import Matrix
+from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.evaluation.significance import SIGNIFICANCE_LEVEL, Comparison
 from continual_mt.languages import Pair
-from dashboards.tables.artifacts import METRICS, percent, points, short_name, size
+from dashboards.tables.artifacts import percent, points, short_name, size
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import ModuleRecord, SequenceRecord
 from registry.analysis.gains import TransferResult
@@ -66,7 +67,7 @@ def averages_table(summary: Summary) -> Table:
             view.view,
             average.pairs.name,
             str(len(average.pairs.pairs)),
-            METRICS[average.pairs.metric],
+            METRIC_LABELS[average.pairs.metric],
             *map(points, average.values),
         )
         for view in summary.views
@@ -104,7 +105,7 @@ def measures_table(summary: Summary) -> Table:
 def _view_rows(view: ViewSummary) -> Iterator[_Row]:
     if view.kept is not None:
         over = _named(view.kept.pairs.pairs)
-        metric = METRICS[view.kept.pairs.metric]
+        metric = METRIC_LABELS[view.kept.pairs.metric]
         yield "backward transfer", view.view, over, metric, points(view.kept.backward_transfer)
         yield "forgetting, first - last", view.view, over, metric, points(view.kept.since_first)
         yield "forgetting, best - last", view.view, over, metric, points(view.kept.since_best)
@@ -116,7 +117,7 @@ def _view_rows(view: ViewSummary) -> Iterator[_Row]:
 def _gain_rows(name: str, gain: TransferResult | None) -> Iterator[_Row]:
     if gain is None:
         return
-    metric = METRICS[gain.transfer.metric]
+    metric = METRIC_LABELS[gain.transfer.metric]
     for pair, value in gain.transfer.values.items():
         yield name, NOTHING, f"{pair} against {short_name(gain.references[pair])}", metric, points(value)
     yield f"{name}, mean", NOTHING, _named(gain.transfer.values), metric, points(gain.transfer.mean)
@@ -148,7 +149,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     columns += [Column(f"at p < {SIGNIFICANCE_LEVEL}")]
     rows = [
         (
-            METRICS[one.metric],
+            METRIC_LABELS[one.metric],
             points(one.first),
             points(one.second),
             f"{one.difference:+z.1f}",

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from continual_mt.artifacts.recipe import Recipe
-from dashboards.tables.artifacts import METRICS, parts_of, points
+from continual_mt.evaluation.metric_names import METRIC_LABELS
+from dashboards.tables.artifacts import parts_of, points
 from dashboards.tables.table import Column, Table
 from registry import CorpusRecord, Registry, ScoreRecord
 from registry.records.samples import Sample
@@ -53,7 +54,9 @@ def samples_of(
         return Samples(recipe, "No translations of this recipe are stored; 'continual-mt evaluate' stores them.")
     chosen, texts = max(kept, key=lambda found: (found[0].sentences, found[0].created))
     same_texts = [score for score, found in kept if found == texts]
-    figures = ", ".join(f"{METRICS.get(score.metric, score.metric)} {points(score.value)}" for score in same_texts)
+    figures = ", ".join(
+        f"{METRIC_LABELS.get(score.metric, score.metric)} {points(score.value)}" for score in same_texts
+    )
     note = f"{chosen.test}, {chosen.sentences:,} sentences, beam {chosen.beam}: {figures}"
     return Samples(recipe, note, tuple(_spread([registry.texts.read(blob) for blob in texts], count)))
 

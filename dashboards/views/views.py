@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from continual_mt.artifacts.recipe import RecipeKind
+from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
-from dashboards.tables.artifacts import KINDS, METRICS, parts_of, percent, points, short_name, size, time_of
+from dashboards.tables.artifacts import KINDS, parts_of, percent, points, short_name, size, time_of
 from dashboards.tables.table import NOTHING
 from registry import CellRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord, SequenceRecord
 
@@ -120,7 +121,7 @@ class SequenceSheet:
 
     @property
     def title(self) -> str:
-        return f"{METRICS.get(self.metric, self.metric)}, {VIEWS.get(self.view, self.view)}"
+        return f"{METRIC_LABELS.get(self.metric, self.metric)}, {VIEWS.get(self.view, self.view)}"
 
     def shown(self, count: int) -> tuple[Measurement, ...]:
         return self.rows[:count]
@@ -254,5 +255,5 @@ def spec_text(module: ModuleRecord) -> str:
 
 def hover(cell: PairCell, metric: str) -> str:
     """Return the hover text of a pair as HTML that plotly accepts; names are escaped."""
-    lines = (f"{cell.pair} {cell.kind}", cell.recipe, f"{METRICS[metric]} {points(cell.value)}", cell.test)
+    lines = (f"{cell.pair} {cell.kind}", cell.recipe, f"{METRIC_LABELS[metric]} {points(cell.value)}", cell.test)
     return "<br>".join(map(html.escape, lines))

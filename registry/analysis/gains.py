@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from continual_mt.evaluation.forgetting import metric_for
-from continual_mt.evaluation.metrics import METRICS, MetricName
+from continual_mt.evaluation.metric_names import METRICS, MetricName
 from continual_mt.evaluation.transfer import Transfer, forward_transfer, order_transfer
 from continual_mt.languages import Pair
 from registry.analysis.history import History

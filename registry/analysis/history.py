@@ -9,7 +9,7 @@ from functools import cached_property
 
 from continual_mt.errors import UnknownNameError
 from continual_mt.evaluation.forgetting import Matrix
-from continual_mt.evaluation.metrics import METRICS, MetricName
+from continual_mt.evaluation.metric_names import METRICS, MetricName
 from continual_mt.languages import Pair
 from registry.queries.catalog import Catalog
 from registry.records.names import unknown

@@ -17,7 +17,7 @@ from continual_mt.evaluation.forgetting import (
     mean_forgetting,
     retention,
 )
-from continual_mt.evaluation.metrics import MetricName
+from continual_mt.evaluation.metric_names import MetricName
 from continual_mt.evaluation.transfer import Coverage, coverage
 from continual_mt.languages import Pair
 from registry.analysis.gains import TransferResult, against_first, against_scratch, modules_of

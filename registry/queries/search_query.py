@@ -27,11 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
 
+from continual_mt.evaluation.metric_names import METRICS
 from registry.database import schema
 from registry.database.row_mapping import module_record, parent_record
 from registry.queries.annotations import annotations_by_id
 from registry.queries.recipe_catalog import is_metric
-from registry.queries.search_syntax import METRICS, TEST, Comparison, Condition, Query
+from registry.queries.search_syntax import TEST, Comparison, Condition, Query
 from registry.records.annotations import Annotations, Deletion, Found, SearchResult
 from registry.records.pairs import BEST_METRIC
 

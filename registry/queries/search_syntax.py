@@ -18,13 +18,13 @@ from datetime import date
 from typing import Literal, cast
 
 from continual_mt.errors import LanguageError, SpecError
+from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair, parse_language
 from continual_mt.model.architecture import SCOPES
 from continual_mt.suggest import suggest
 
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
 Value = str | int | float | date
-METRICS = ("bleu", "chrf")
 TEST = "test"
 _CHARACTERS = 10_000
 _CONDITIONS = 100

@@ -6,7 +6,8 @@ import pytest
 import sacrebleu
 
 from continual_mt.errors import InputError, MisuseError
-from continual_mt.evaluation.metrics import METRICS, bleu, bleu_tokenization, score
+from continual_mt.evaluation.metric_names import METRICS
+from continual_mt.evaluation.metrics import bleu, bleu_tokenization, score
 
 HYPOTHESES = ["Two men are playing football.", "A woman reads a book."]
 REFERENCES = ["Two men play football.", "A woman is reading a book."]

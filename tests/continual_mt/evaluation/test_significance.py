@@ -5,7 +5,8 @@ import os
 import pytest
 
 from continual_mt.errors import InputError
-from continual_mt.evaluation.metrics import METRICS, score
+from continual_mt.evaluation.metric_names import METRICS
+from continual_mt.evaluation.metrics import score
 from continual_mt.evaluation.significance import RESAMPLES, SEED, compare
 
 
