@@ -11,17 +11,23 @@ from pathlib import Path
 
 from continual_mt.errors import MisuseError
 
-# Each package, and one of the folders in it: the packages need not lie beside each other, as on a Ray cluster.
-_KNOWN_FOLDERS = {"registry": "records", "ray_jobs": "planning", "dashboards": "views"}
+# Each package, and a file in it whose name no other project is likely to use. Where the packages lie says nothing:
+# on a Ray cluster they do not lie beside each other.
+_OWN_FILES = {
+    "registry": "carried_scores.py",
+    "ray_jobs": "planning/job_from_record.py",
+    "dashboards": "report/mlflow_artifacts.py",
+}
 
 
 def check_packages() -> None:
     """Raise MisuseError, which names the file, if ``import registry`` or the like would find another module."""
-    for package, folder in _KNOWN_FOLDERS.items():
+    for package, file in _OWN_FILES.items():
         spec = find_spec(package)
-        if spec and not any(Path(place, folder).is_dir() for place in spec.submodule_search_locations or ()):
+        folders = list((spec and spec.submodule_search_locations) or ())
+        if spec and not any(Path(folder, file).is_file() for folder in folders):
             raise MisuseError(
-                f"{package}: {spec.origin} hides the package {package!r} of continual-mt, which has the same name. "
+                f"{package}: {spec.origin or folders[0]} hides the package {package!r} of continual-mt, which has the same name. "
                 "Fix: rename that file, or leave its folder out of PYTHONPATH and run with PYTHONSAFEPATH=1"
             )
 

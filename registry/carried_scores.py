@@ -7,9 +7,11 @@ computed again, and their digest is the one noted with the score, on the same ki
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.errors import CorruptionError
 from continual_mt.evaluation.metric_names import METRICS
 from registry.corpora import ResolvedTest
 from registry.evaluation import Evaluation, computed_on, first_samples, noted_logits
@@ -28,7 +30,7 @@ def carried_evaluations(
     """Return the evaluations of ``work`` that need no translation, by the digests of recipe and test set.
 
     Each takes one forward pass over a few sentences. ``progress`` is called with the number of pairs compared. Raises
-    CorruptionError for damaged pieces.
+    CorruptionError for damaged weights.
     """
     noted = _noted_scores(registry, work[0][0].parent, beam) if work else {}
     carried: dict[tuple[str, str], Evaluation] = {}
@@ -36,8 +38,9 @@ def carried_evaluations(
         key = recipe.digest, test.digest
         scores = noted.get(key, ())
         if scores and noted_logits(registry.run(recipe), test).digest == scores[0].logits:
-            samples = first_samples(test, registry.texts.read(scores[0].hypotheses or ""))
-            carried[key] = Evaluation(recipe, scores, samples, carried=True)
+            with suppress(CorruptionError):  # without the text of the translations the test set is translated again
+                samples = first_samples(test, registry.texts.read(scores[0].hypotheses or ""))
+                carried[key] = Evaluation(recipe, scores, samples, carried=True)
         if progress:
             progress(done)
     return carried

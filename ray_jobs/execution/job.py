@@ -247,8 +247,8 @@ class Job:
             new = [record.full_name] if isinstance(record, ModuleRecord) else []
             recipes = registry.recipe_catalog.recipes(parent, modules=new)
             tests = tuple(unique_tests([*self._context.known_tests(parent), *job.tests]))
-        done_before = self._hold_record().state == "finished"
-        return to_translate(recipes, tests, scored(registry, parent, job.spec.beam) if done_before else ())
+        is_scored = self._hold_record().state == "finished" and not self._context.rescore
+        return to_translate(recipes, tests, scored(registry, parent, job.spec.beam) if is_scored else ())
 
 
 def unique_tests(tests: list[ResolvedTest]) -> list[ResolvedTest]:

@@ -15,7 +15,7 @@ from continual_mt.errors import IncompatibleError, MisuseError, SpecError, Unkno
 from continual_mt.languages import Pair
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
 from ray_jobs.tracking.lineage import Registered, name_of
-from registry import CorpusRecord, ModuleRecord, ParentRecord, Registry
+from registry import CorpusRecord, Input, ModuleRecord, ParentRecord, Registry
 from registry.corpora import ResolvedCorpus, read_corpus
 
 
@@ -76,8 +76,8 @@ class _Search:
         train = self._text("training text", spec.train, pair, trained_on[0])
         dev = self._text("development text", spec.dev, pair, chosen_on[0])
         earlier = lineage.named("replayed")
-        replayed = [self._replayed(str(one.module), text) for one, text in zip(earlier, trained_on[1:], strict=True)]
-        start = next((self._module(str(one.module), "it went on with") for one in lineage.named("start")), None)
+        replayed = [self._replayed(one, text) for one, text in zip(earlier, trained_on[1:], strict=True)]
+        start = next((self._module(one, "it continued from") for one in lineage.named("start")), None)
         if self.problems or train is None or dev is None:
             return None
         return ResolvedJob(
@@ -97,23 +97,29 @@ class _Search:
     def _on_record(record: Registered, wanted: str) -> list[CorpusRecord]:
         return [corpus for role, corpus in record.lineage.corpora if role == wanted]
 
-    def _find(self, name: str) -> Registered | None:
+    def _find(self, used: Input) -> Registered | None:
         with suppress(UnknownNameError):
-            return self._registry.catalog.find(name)
+            return self._registry.catalog.find(str(used.module))
         return None
 
-    def _module(self, name: str, why: str) -> ModuleRecord | None:
-        found = self._find(name)
-        if isinstance(found, ModuleRecord):
+    def _module(self, used: Input, why: str) -> ModuleRecord | None:
+        found = self._find(used)
+        if not isinstance(found, ModuleRecord):
+            self.problems.append(f"the module {used.module}, which {why}, is no longer in {self._registry.name}")
+        elif used.digest not in (None, found.digest):
+            self.problems.append(
+                f"the module {used.module}, which {why}, had the digest {used.digest}; the one of this name in "
+                f"{self._registry.name} has {found.digest}"
+            )
+        else:
             return found
-        self.problems.append(f"the module {name}, which {why}, is not in {self._registry.name} any more")
         return None
 
-    def _replayed(self, name: str, text: CorpusRecord) -> ReplayedPair | None:
+    def _replayed(self, used: Input, text: CorpusRecord) -> ReplayedPair | None:
         """An earlier pair: the parent's own, or the one that a module brought."""
-        owner = self._find(name)
+        name, owner = used.module, self._find(used)
         if not isinstance(owner, ParentRecord):
-            owner = self._module(name, "was replayed")
+            owner = self._module(used, "was replayed")
         if owner is None:
             return None
         try:

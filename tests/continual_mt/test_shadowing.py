@@ -19,6 +19,13 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
     )
 
 
+def message(package: str, file: Path) -> str:
+    return (
+        f"error: {package}: {file} hides the package {package!r} of continual-mt, which has the same name. "
+        "Fix: rename that file, or leave its folder out of PYTHONPATH and run with PYTHONSAFEPATH=1\n"
+    )
+
+
 @pytest.mark.parametrize("file", ["registry.py", "dashboards/__init__.py"])
 @pytest.mark.parametrize(
     "words", [("continual_mt.cli.main", "pairs"), ("ray_jobs.add_language", "x"), ("ray_jobs.train_parent", "x")]
@@ -30,11 +37,18 @@ def test_a_module_of_the_working_folder_that_hides_ours_is_named(
     (tmp_path / file).write_text("raise SystemExit('the module that hides ours was run')\n")
     package = file.partition("/")[0].removesuffix(".py")
     found = run(tmp_path, *words)
-    assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr == (
-        f"error: {package}: {tmp_path / file} hides the package {package!r} of continual-mt, which has the same name. "
-        "Fix: rename that file, or leave its folder out of PYTHONPATH and run with PYTHONSAFEPATH=1\n"
-    )
+    assert (found.returncode, found.stdout, found.stderr) == (2, "", message(package, tmp_path / file))
+
+
+@pytest.mark.parametrize("folder", ["registry/records", "dashboards/views", "ray_jobs/planning"])
+def test_a_package_that_hides_ours_is_named_though_a_folder_in_it_has_the_name_of_one_of_ours(
+    tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    file = (tmp_path / folder).parent / "__init__.py"
+    file.touch()
+    found = run(tmp_path, "continual_mt.cli.main", "pairs")
+    assert (found.returncode, found.stdout, found.stderr) == (2, "", message(file.parent.name, file))
 
 
 def test_the_way_out_that_the_error_names_works(tmp_path: Path) -> None:

@@ -78,6 +78,17 @@ def test_other_logits_machines_or_missing_translations_are_not_carried(
     assert carried(filled, recipe) == []
 
 
+def test_translations_whose_text_is_gone_are_made_again(
+    filled: Registry, recipe: Recipe, evaluation: Evaluation
+) -> None:
+    (text,) = {score.hypotheses for score in evaluation.scores}
+    assert text is not None
+    filled.blobs.remove(text)
+    assert carried(filled, recipe) == []
+    assert evaluate(filled, recipe, TEST, BEAM).scores[0].hypotheses == text
+    assert len(carried(filled, recipe)) == 1
+
+
 @pytest.mark.usefixtures("evaluation")
 def test_another_beam_or_test_set_is_not_carried(filled: Registry, recipe: Recipe) -> None:
     assert carried(filled, recipe, beam=BEAM + 1) == []

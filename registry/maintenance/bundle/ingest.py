@@ -110,6 +110,7 @@ def receive(session: Session, manifest: Manifest, contents: Contents, parent: st
     artifacts = [receiver.parent(entry, parent or entry.name) for entry in manifest.parents]
     in_order = sorted(manifest.modules, key=lambda entry: (entry.parent, _version(entry)))
     artifacts += [receiver.module(entry) for entry in in_order]
+    receiver.name_inputs()
     for corpus in receiver.corpora.values():
         registration.add_corpus(session, corpus)
     return Imported(tuple(artifacts), sum(map(receiver.score, manifest.scores)))
@@ -122,6 +123,7 @@ class _Receiver:
         self._session, self._manifest, self._contents = session, manifest, contents
         self._parents: dict[str, schema.Parent] = {}
         self._modules: dict[str, schema.Module] = {}
+        self._written: list[tuple[schema.Parent | schema.Module, ArtifactEntry]] = []
         self.corpora = {
             entry.digest: CorpusRecord(**{**entry.model_dump(), "pair": Pair.parse(entry.pair)})
             for entry in manifest.corpora
@@ -181,6 +183,13 @@ class _Receiver:
         self._modules[entry.name] = row
         return entry.name, name_of(row), state
 
+    def name_inputs(self) -> None:
+        """Name the inputs of what was imported as they are called here, now that every module has its version."""
+        for row, entry in self._written:
+            for stored, used in zip(row.inputs, entry.inputs, strict=True):
+                stored.module = self._input_name(used)
+        self._session.flush()
+
     def score(self, entry: ScoreEntry) -> bool:
         """Whether the score is new. What was measured here stays as it is."""
         measured = {
@@ -222,6 +231,7 @@ class _Receiver:
         pieces = [StoredPiece(name, digest, sizes[digest]) for name, digest in sorted(entry.pieces.items())]
         registration.fill(self._session, row, pieces, self._lineage(entry))
         row.created = entry.created
+        self._written.append((row, entry))
         self._session.add_all(schema.Tag(artifact_id=row.id, tag=tag) for tag in dict.fromkeys(entry.tags))
         self._session.add_all(
             schema.Note(artifact_id=row.id, text=note.text, who=note.who, moment=note.moment) for note in entry.notes
@@ -239,7 +249,7 @@ class _Receiver:
             job=entry.job if is_free else None,
             attempt=entry.attempt,
             run=entry.run,
-            inputs=tuple(Input(one.role, self._input_name(one), one.digest, one.recipe) for one in entry.inputs),
+            inputs=tuple(Input(one.role, one.module, one.digest, one.recipe) for one in entry.inputs),  # named last
             environment=entry.environment,
             replay=entry.replay,
         )

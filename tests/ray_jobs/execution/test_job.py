@@ -145,6 +145,10 @@ def test_what_is_finished_is_only_scored_where_scores_are_missing(
     third.start()
     third.finish()
     assert third.score().evaluations == ()
+    fourth = Job(replace(context, rescore=True), resolved)
+    fourth.start()
+    fourth.finish()
+    assert [evaluation.carried for evaluation in fourth.score().evaluations] == [False]
 
 
 def test_what_was_registered_before_the_driver_was_killed_is_not_trained_again(

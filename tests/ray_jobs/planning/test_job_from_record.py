@@ -112,7 +112,18 @@ def test_every_problem_at_once(recorded: Recorded) -> None:
     assert dev.startswith(f"the development text, dev.pt + dev.en with the digest {digests[2]}, was not found (")
     assert f"{texts / 'dev.pt'}: no such file" in dev
     assert replayed.startswith("the text of es-en/es-de:1, which was replayed, train.es + train.de with the digest ")
-    assert start == f"the module es-en/es-pt:9, which it went on with, is not in {recorded.registry.name} any more"
+    assert start == f"the module es-en/es-pt:9, which it continued from, is no longer in {recorded.registry.name}"
+
+
+def test_another_module_of_the_recorded_name_is_a_problem(recorded: Recorded) -> None:
+    lineage = recorded.record.lineage
+    inputs = tuple(replace(one, digest="0" * 64) if one.role == "start" else one for one in lineage.inputs)
+    (problem,) = recorded.problems(replace(recorded.record, lineage=replace(lineage, inputs=inputs)))
+    digest = recorded.registry.module("es-de:1").digest
+    assert problem == (
+        f"the module es-en/es-de:1, which it continued from, had the digest {'0' * 64}; the one of this name in "
+        f"{recorded.registry.name} has {digest}"
+    )
 
 
 def test_texts_that_were_moved_are_known_by_their_digests(recorded: Recorded, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.errors import IncompatibleError, UnknownNameError
-from registry import Lineage, Registry
+from registry import Input, Lineage, Registry
 from registry.database import schema
 from registry.maintenance.backup import open_folder
 from registry.maintenance.bundle.export import export
@@ -122,6 +122,28 @@ def test_versions_and_names_are_those_of_the_receiver(
     assert here.module("mine/de-en:2").digest == rich.module("base/de-en:1").digest
     assert import_bundle(here, bundle).artifacts[1] == ("base/de-en:1", "mine/de-en:2", "there already")
     assert verify(here, fingerprints=True).problems == ()
+
+
+def test_inputs_are_named_as_they_are_called_here(
+    rich: Registry, registry_with_parent: Registry, bundle: Path, make_module: MakeModule, parent: Parent
+) -> None:
+    """Also an input whose version is higher than that of the module that was made from it."""
+    here = registry_with_parent
+    start = rich.register_module("base", make_module(parent, "de-en", seed=31), lineage=LINEAGE)
+    made = Lineage((), {}, "0.1.0", inputs=(Input("start", start.full_name, start.digest),))
+    rich.register_module("base", make_module(parent, "fr-de", seed=32), lineage=made)
+    for seed in (33, 34):
+        here.register_module("mine", make_module(parent, "de-en", seed=seed), lineage=LINEAGE)
+    assert start.full_name == "base/de-en:2"
+    export(rich, ["base/de-en:2", "base/fr-de:1"], bundle)
+    assert import_bundle(here, bundle).artifacts[1:] == (
+        ("base/fr-de:1", "mine/fr-de:1", "imported"),
+        ("base/de-en:2", "mine/de-en:3", "imported"),
+    )
+    assert [one.module for one in here.module("mine/fr-de:1").lineage.inputs] == ["mine/de-en:3"]
+    assert here.module("mine/fr-de:1").shared
+    with pytest.raises(IncompatibleError, match="mine/fr-de:1"):
+        here.annotations.delete("mine/de-en:3")
 
 
 @pytest.fixture
