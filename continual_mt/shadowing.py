@@ -27,8 +27,8 @@ def check_packages() -> None:
         folders = list((spec and spec.submodule_search_locations) or ())
         if spec and not any(Path(folder, file).is_file() for folder in folders):
             raise MisuseError(
-                f"{package}: {spec.origin or folders[0]} hides the package {package!r} of continual-mt, which has the same name. "
-                "Fix: rename that file, or leave its folder out of PYTHONPATH and run with PYTHONSAFEPATH=1"
+                f"{package}: {spec.origin or folders[0]} hides the package {package!r} of continual-mt, which has the "
+                "same name. Fix: rename that file, or leave its folder out of PYTHONPATH and run with PYTHONSAFEPATH=1"
             )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -64,10 +66,64 @@ class Checkpoint:
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
-        """Read a checkpoint. Raises CorruptionError if a file is missing or damaged."""
+        """Read a checkpoint. Raises CorruptionError if a file is missing or damaged, or does not match the others.
+
+        The Trainer checks whether the trained tensors are those of its run.
+        """
         try:
-            progress = Progress(**json.loads((folder / STATE_FILE).read_text()))
+            progress = _progress(json.loads((folder / STATE_FILE).read_text()))
             files = {name: load_file(folder / f"{name}.safetensors") for name in TENSOR_FILES}
-        except (OSError, ValueError, TypeError, SafetensorError) as error:
+            checkpoint = cls(progress, **files)
+            checkpoint._check()
+        except (OSError, ValueError, SafetensorError) as error:
             raise CorruptionError(f"checkpoint {folder}: cannot be read ({error})") from error
-        return cls(progress, **files)
+        return checkpoint
+
+    def _check(self) -> None:
+        """Raise ValueError for tensors that do not belong to ``trained``, and generators that cannot be restored."""
+        if self.best or self.progress.finished or self.progress.best_score is not None:
+            _check_shapes("best", self.best, self.trained)
+        with_moments = {key.rpartition("/")[0] for key in self.optimizer} & self.trained.keys()
+        moments = {f"{name}/{moment}": self.trained[name] for name in with_moments for moment in ("first", "second")}
+        _check_shapes("optimizer", self.optimizer, moments)
+        ranks = [str(rank) for rank in range(max(1, len(self.generators)))]
+        if set(self.generators) != set(ranks):
+            raise ValueError(f"generators: the workers are {sorted(self.generators)}; expected {ranks}")
+        for rank, state in self.generators.items():
+            try:
+                # A state of the CPU's generator; that of a GPU follows it.
+                torch.Generator().set_state(state[: len(torch.get_rng_state())])
+            except (RuntimeError, TypeError, IndexError) as error:
+                raise ValueError(f"generators: '{rank}' is not the state of a generator") from error
+
+
+def _progress(state: object) -> Progress:
+    """The counters in the content of a state file. Raises ValueError if it cannot be of this version."""
+    if not isinstance(state, dict):
+        raise ValueError(f"{STATE_FILE} holds {json.dumps(state)}; expected an object")
+    for key, value in state.items():
+        if key not in Progress.__dataclass_fields__:
+            raise ValueError(f"unknown key '{key}': written by a newer version?")
+        # By type, because a bool is an int too.
+        if key == "finished":
+            valid, expected = type(value) is bool, "true or false"
+        elif key == "best_score":
+            valid = value is None or type(value) is int or (type(value) is float and math.isfinite(value))
+            expected = "a finite number or null"
+        else:
+            valid, expected = type(value) is int and value >= 0, "a whole number from 0"
+        if not valid:
+            raise ValueError(f"{key} is {json.dumps(value)}; expected {expected}")
+    return Progress(**state)
+
+
+def _check_shapes(kind: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless ``tensors`` have the names and shapes of those ``expected``."""
+    for name in sorted(tensors.keys() | expected.keys()):
+        if name not in tensors:
+            raise ValueError(f"{kind}: '{name}' is missing")
+        if name not in expected:
+            raise ValueError(f"{kind}: '{name}' belongs to no trained tensor")
+        shape, wanted = list(tensors[name].shape), list(expected[name].shape)
+        if shape != wanted:
+            raise ValueError(f"{kind}: '{name}' has shape {shape}; expected {wanted}")

@@ -28,6 +28,7 @@ from continual_mt.training.replay import Replay, ReplayStream
 BETAS = (0.9, 0.98)
 EPSILON = 1e-6
 REPORT_EVERY = 20
+_FROM_THE_START = "delete the checkpoints of this run, which then starts from update 0"
 
 
 @dataclass(frozen=True)
@@ -209,21 +210,29 @@ class Trainer:
         trained = {name: parameter.detach() for name, parameter in self.trained.items()}
         return Checkpoint(replace(self.progress), trained, self.best, moments, generators)
 
-    @torch.no_grad()
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def _check_fit(self, checkpoint: Checkpoint) -> None:
         if set(checkpoint.trained) != set(self.trained):
-            raise TrainingError(
-                "checkpoint: contains other parameters than this run trains. Fix: start from update 0 with --again"
-            )
+            raise TrainingError(f"checkpoint: contains other parameters than this run trains. Fix: {_FROM_THE_START}")
+        for name, parameter in self.trained.items():
+            stored, own = list(checkpoint.trained[name].shape), list(parameter.shape)
+            if stored != own:
+                raise TrainingError(
+                    f"checkpoint: {name} has shape {stored}, but {own} in this run. Fix: {_FROM_THE_START}"
+                )
         if len(checkpoint.generators) != self.workers.size:
             raise TrainingError(
                 f"checkpoint: was written with {len(checkpoint.generators)} workers, but this run has "
-                f"{self.workers.size}. Fix: resume with the same number, or start from update 0 with --again"
+                f"{self.workers.size}. Fix: resume with the same number, or {_FROM_THE_START}"
             )
+
+    @torch.no_grad()
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._check_fit(checkpoint)
         self.progress, self.best = replace(checkpoint.progress), dict(checkpoint.best)
         for name, parameter in self.trained.items():
             parameter.copy_(checkpoint.trained[name])
-            if checkpoint.optimizer:
+            # A parameter that has had no gradient has no moments.
+            if f"{name}/first" in checkpoint.optimizer:
                 first, second = checkpoint.optimizer[f"{name}/first"], checkpoint.optimizer[f"{name}/second"]
                 self.optimizer.restore(parameter, first, second, checkpoint.progress.update)
         self._copy_master_weights()

@@ -38,8 +38,8 @@ class RunCheckpoints:
     def newest(self, say: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
         """Return the complete checkpoint with the most updates, or None if no checkpoint is complete.
 
-        A process that is killed while it copies a checkpoint leaves an incomplete one: it is skipped and reported with
-        ``say``. Raises StorageError if the storage cannot be read.
+        A process that is killed while it copies a checkpoint leaves an incomplete one: it is skipped, and reported with
+        ``say`` together with what is used instead. Raises StorageError if the storage cannot be read.
         """
         found = []
         try:
@@ -49,12 +49,16 @@ class RunCheckpoints:
                     found.append((update, folder))
         except OSError as error:
             raise StorageError(f"the checkpoints in {self.place} cannot be read: {error.strerror or error}") from error
+        loaded, problems = None, []
         for _, folder in sorted(found, reverse=True):
             try:
-                return _load(filesystem, folder)
+                loaded = _load(filesystem, folder)
+                break
             except CorruptionError as error:
-                say(f"{error}; using the checkpoint before it")
-        return None
+                problems.append(str(error))
+        for problem in problems:
+            say(f"{problem}; {'using the checkpoint before it' if loaded else 'starting at update 0'}")
+        return loaded
 
     def finished(self) -> Checkpoint:
         """The newest checkpoint of a run that has ended. Raises StoppedError unless all updates are done."""
@@ -119,10 +123,10 @@ class RunCheckpoints:
 
 
 def _update(filesystem: Any, folder: str) -> int | None:
-    """The update at which a checkpoint was written; None for one whose state file is missing or cut off."""
+    """The update at which a checkpoint was written; None for one whose state file is missing or damaged."""
     try:
         return int(json.loads(filesystem.cat_file(f"{folder}/{STATE_FILE}"))["update"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

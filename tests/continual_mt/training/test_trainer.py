@@ -171,7 +171,8 @@ def test_a_non_finite_gradient_raises_and_changes_no_parameter(make_task: MakeTa
 def test_a_checkpoint_of_other_parameters_is_refused(make_task: MakeTask, tmp_path: Path) -> None:
     run(make_task(("target.bias",), updates=1), tmp_path / "run")
     with pytest.raises(
-        TrainingError, match=r"contains other parameters than this run trains. Fix: start from update 0 with --again"
+        TrainingError,
+        match=r"contains other parameters than this run trains. Fix: delete the checkpoints of this run",
     ):
         run(make_task(), tmp_path / "run")
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
+from continual_mt.errors import TrainingError
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint, Progress
-from continual_mt.training.trainer import ProgressReport, Task
+from continual_mt.training.trainer import ProgressReport, Task, Trainer
 from tests.continual_mt.training.runs import KilledError, assert_bit_equal, run, stop_at
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
@@ -135,3 +136,28 @@ def test_patience_and_the_best_parameters_survive_a_kill(make_task: MakeTask, tm
     kept = Checkpoint.load(tmp_path / "run").best
     assert set(kept) == set(best)
     assert all(torch.equal(kept[name], tensor) for name, tensor in best.items())
+
+
+def test_a_parameter_without_a_gradient_has_no_moments(make_task: MakeTask, tmp_path: Path) -> None:
+    trainer = Trainer(make_task())
+    trainer.update()
+    del trainer.optimizer.state[trainer.trained["target.bias"]]
+    before = trainer.checkpoint()
+    before.save(tmp_path)
+    after = Trainer(make_task(), Checkpoint.load(tmp_path)).checkpoint()
+    assert "target.bias/first" not in after.optimizer
+    assert set(after.optimizer) == set(before.optimizer)
+    assert all(torch.equal(after.optimizer[name], tensor) for name, tensor in before.optimizer.items())
+
+
+def test_a_tensor_of_another_shape_is_refused(make_task: MakeTask) -> None:
+    """It would be broadcast otherwise."""
+    checkpoint = Trainer(make_task()).checkpoint()
+    size = len(checkpoint.trained["target.bias"])
+    checkpoint.trained = {**checkpoint.trained, "target.bias": torch.zeros(1)}
+    message = (
+        rf"^checkpoint: target.bias has shape \[1\], but \[{size}\] in this run. "
+        "Fix: delete the checkpoints of this run, which then starts from update 0$"
+    )
+    with pytest.raises(TrainingError, match=message):
+        Trainer(make_task(), checkpoint)

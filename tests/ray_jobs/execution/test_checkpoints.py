@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from ray_jobs.execution.checkpoints import RunCheckpoints
 
 def checkpoint(update: int, finished: bool = False) -> Checkpoint:
     tensor = torch.full((2,), float(update))
-    return Checkpoint(Progress(update=update, finished=finished), {"a": tensor}, {"a": tensor}, {}, {"0": tensor})
+    generators = {"0": torch.get_rng_state()}
+    return Checkpoint(Progress(update=update, finished=finished), {"a": tensor}, {"a": tensor}, {}, generators)
 
 
 @pytest.fixture(params=["folder", "file URL"])
@@ -74,6 +76,46 @@ def test_an_incomplete_one_is_skipped(run: RunCheckpoints, tmp_path: Path, damag
     assert found.progress.update == 4
     assert len(messages) == (damage == "no tensors")
     assert all(text.endswith("; using the checkpoint before it") for text in messages)
+
+
+def damage(folder: Path, changes: dict[str, object]) -> None:
+    state = json.loads((folder / STATE_FILE).read_text())
+    (folder / STATE_FILE).write_text(json.dumps(state | changes))
+
+
+def test_the_one_before_two_damaged_ones_is_used(run: RunCheckpoints, tmp_path: Path) -> None:
+    run.save(checkpoint(4))
+    good = max((tmp_path / "run").iterdir())
+    for update, changes in ((8, {"epoch": "x"}), (12, {"consumed": -1})):
+        folder = tmp_path / "run" / f"checkpoint_2026-01-02_03-04-{update:02}.123456"
+        folder.mkdir()
+        checkpoint(update).save(folder)
+        damage(folder, changes)
+    messages: list[str] = []
+    found = run.newest(messages.append)
+    assert found is not None
+    assert found.progress.update == 4
+    start = f"checkpoint {tmp_path}/run/checkpoint_2026-01-02_03-04-"
+    problems = (
+        f"{start}12.123456: cannot be read (consumed is -1; expected a whole number from 0)",
+        f'{start}08.123456: cannot be read (epoch is "x"; expected a whole number from 0)',
+    )
+    assert messages == [f"{problem}; using the checkpoint before it" for problem in problems]
+
+    damage(good, {"format": 2})
+    messages.clear()
+    assert run.newest(messages.append) is None
+    oldest = f"checkpoint {good}: cannot be read (unknown key 'format': written by a newer version?)"
+    assert messages == [f"{problem}; starting at update 0" for problem in (*problems, oldest)]
+
+
+def test_one_whose_update_is_not_a_number_is_skipped(run: RunCheckpoints, tmp_path: Path) -> None:
+    run.save(checkpoint(4))
+    run.save(checkpoint(8))
+    damage(max((tmp_path / "run").iterdir()), {"update": float("inf")})
+    found = run.newest()
+    assert found is not None
+    assert found.progress.update == 4
 
 
 def test_a_run_is_finished_or_was_stopped(run: RunCheckpoints) -> None:
