@@ -11,8 +11,8 @@ from pathlib import Path
 
 from continual_mt.errors import MisuseError
 
-# Each package, and a file in it whose name no other project is likely to use. Where the packages lie says nothing:
-# on a Ray cluster they do not lie beside each other.
+# Each package, and a file in it whose name no other project is likely to use. Comparing the packages' folders would be
+# wrong: on a Ray cluster each is in another one.
 _OWN_FILES = {
     "registry": "carried_scores.py",
     "ray_jobs": "planning/job_from_record.py",
