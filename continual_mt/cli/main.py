@@ -27,7 +27,7 @@ from continual_mt.shadowing import check_packages
 
 FAILURE, MISUSE = 1, 2
 
-app = options.group("Teach a frozen translation model new languages one at a time, without ever forgetting one.")
+app = options.group("Teach a frozen translation model new languages one at a time, without forgetting one.")
 
 
 @app.callback(

@@ -9,7 +9,7 @@ import typer
 from continual_mt.cli.support import options, spec_options
 from continual_mt.cli.support.run_job import JobCommand
 
-app = options.group("Parents: models of one pair, trained once and frozen for ever.")
+app = options.group("Parents: models of one pair, trained once, then frozen.")
 
 
 @app.callback()

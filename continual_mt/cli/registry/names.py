@@ -104,7 +104,7 @@ def note(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a note about a parent or module. Notes are kept for ever."""
+    """Write a note about a parent or module. Notes are never removed."""
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
