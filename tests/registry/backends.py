@@ -69,4 +69,5 @@ def _database(home: Path) -> str:
 
 
 only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-only_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
+only_postgresql = pytest.mark.parametrize("backend", [_POSTGRESQL], indirect=True)

@@ -113,7 +113,8 @@ def server() -> Iterator[Server]:
     started.remove()
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+# What is not slow runs in SQLite alone, and needs no server.
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def backend(request: pytest.FixtureRequest) -> Backend:
     return InSQLite() if request.param == "sqlite" else InPostgreSQL(request.getfixturevalue("server"))
 

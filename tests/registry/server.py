@@ -53,6 +53,7 @@ class Server:
             "port": self.port,
             "unix_socket_directories": self._folder,
             "fsync": "off",
+            "autovacuum": "off",
             "timezone": "Asia/Kathmandu",
         }
         with (self._folder / "data/postgresql.conf").open("a") as configuration:
@@ -60,7 +61,7 @@ class Server:
         self.start()
 
     def restart(self) -> None:
-        """Without goodbye to anybody, as after a crash."""
+        """Restart at once, as after a crash."""
         self._control("restart", "--mode=immediate")
 
     def stop(self) -> None:
