@@ -12,7 +12,7 @@ from pathlib import Path
 from continual_mt.errors import MisuseError
 
 # Each package, and a file in it whose name no other project is likely to use. Comparing the packages' folders would be
-# wrong: on a Ray cluster each is in another one.
+# wrong: on a Ray cluster each has a separate one.
 _OWN_FILES = {
     "registry": "carried_scores.py",
     "ray_jobs": "planning/job_from_record.py",

@@ -108,7 +108,7 @@ def _progress(state: object) -> Progress:
         if key == "finished":
             valid, expected = type(value) is bool, "true or false"
         elif key == "best_score":
-            valid = value is None or type(value) is int or (type(value) is float and math.isfinite(value))
+            valid = value is None or (type(value) in (int, float) and math.isfinite(value))
             expected = "a finite number or null"
         else:
             valid, expected = type(value) is int and value >= 0, "a whole number from 0"

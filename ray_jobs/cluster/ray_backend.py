@@ -20,7 +20,7 @@ from registry.corpora import ResolvedTest
 from registry.evaluation import Evaluation
 
 FEW_SENTENCES = 200
-"""A process that Ray starts imports PyTorch first; in that time this process translates as many sentences."""
+"""Fewer test sentences are translated here: each task first imports PyTorch, which takes seconds of CPU."""
 
 
 class RayBackend:

@@ -41,9 +41,7 @@ def test_a_module_of_the_working_folder_that_hides_ours_is_named(
 
 
 @pytest.mark.parametrize("folder", ["registry/records", "dashboards/views", "ray_jobs/planning"])
-def test_a_package_that_hides_ours_is_named_though_a_folder_in_it_has_the_name_of_one_of_ours(
-    tmp_path: Path, folder: str
-) -> None:
+def test_a_package_with_folders_of_our_names_is_detected(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir(parents=True)
     file = (tmp_path / folder).parent / "__init__.py"
     file.touch()

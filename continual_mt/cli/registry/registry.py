@@ -43,9 +43,7 @@ def list_all(
     with Registry.open(Home.resolve(home).path) as opened:
         parents, modules = opened.parents(), opened.modules()
         annotations = {
-            name: annotations
-            for parent in parents
-            for name, annotations in opened.annotations.of_parent(parent.name).items()
+            name: found for parent in parents for name, found in opened.annotations.of_parent(parent.name).items()
         }
     if as_json:
         print_json(

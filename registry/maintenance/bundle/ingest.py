@@ -249,7 +249,9 @@ class _Receiver:
             job=entry.job if is_free else None,
             attempt=entry.attempt,
             run=entry.run,
-            inputs=tuple(Input(one.role, one.module, one.digest, one.recipe) for one in entry.inputs),  # named last
+            inputs=tuple(
+                Input(one.role, one.module, one.digest, one.recipe) for one in entry.inputs
+            ),  # see name_inputs
             environment=entry.environment,
             replay=entry.replay,
         )
