@@ -13,8 +13,9 @@ from ray_jobs.execution.backend import TrainingBackend
 from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
+from ray_jobs.planning.initialisation import with_word_translations
 from ray_jobs.planning.resolve import ResolvedJob, resolve
-from registry import Registry
+from registry import ParentRecord, Registry
 
 
 class Driver:
@@ -62,12 +63,15 @@ class Driver:
 
     def train_parent(self, spec: ParentSpec) -> Outcome:
         """Train a parent and register it under the spec's name."""
-        job = resolve(spec, None, self.home.cache)
+        job = self.resolve(spec)
         self.backend.check_resources(job.title, spec.resources)
         # The first thing that is written, once the spec is known to be sound.
         self._registry = self._registry or self._stack.enter_context(Registry.open(self.home.path, create=True))
         self._check_name(spec, job)
-        return self.run(job)
+        outcome = self.run(job)
+        if outcome.trained_now and isinstance(outcome.record, ParentRecord):  # while its text is surely there
+            self._with_table(outcome.record, True)
+        return outcome
 
     def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:
         """A parent is frozen for ever: its name is never given to another, and it has no second name."""
@@ -83,7 +87,15 @@ class Driver:
 
     def add_language(self, spec: AdditionSpec) -> Outcome:
         """Add a language to a parent and register its module."""
-        return self.run(resolve(spec, self.registry.parent(spec.parent), self.home.cache))
+        return self.run(self.resolve(spec))
+
+    def resolve(self, spec: ParentSpec | AdditionSpec) -> ResolvedJob:
+        """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
+        parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
+        return resolve(spec, parent, self.home.cache, self._with_table)
+
+    def _with_table(self, parent: ParentRecord, has_lexicon: bool) -> ParentRecord:
+        return with_word_translations(self.registry, parent, self.home.cache, self.display, has_lexicon=has_lexicon)
 
     def run(self, job: ResolvedJob) -> Outcome:
         """Train, register and score a resolved job."""

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from continual_mt.artifacts.recipe import Recipe
-from continual_mt.config.spec import SequenceSpec
+from continual_mt.artifacts.recipe import Recipe, two_encoders
+from continual_mt.config.spec import AdditionSpec, SequenceSpec
 from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError
+from continual_mt.languages import Pair, new_side_of
 from ray_jobs.driver import Driver
 from ray_jobs.execution import lease
 from ray_jobs.execution.job import Job, Outcome, ScoringContext, unique_tests
 from ray_jobs.execution.scheduler import train_together
-from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, original_text, resolve, sequence_digest
+from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, original_text, sequence_digest
 from ray_jobs.tracking import mlflow_payload
 from ray_jobs.tracking.figures import log_figures
 from ray_jobs.tracking.mlflow_tracker import Tracker
@@ -23,7 +24,7 @@ from registry.analysis.history import History
 from registry.analysis.summary import summarize
 from registry.corpora import ResolvedCorpus, ResolvedTest
 from registry.evaluation import Evaluation, to_translate
-from registry.queries.recipe_resolver import RecipeResolver, has
+from registry.queries.recipe_resolver import RecipeResolver, has, lends
 from registry.records.sequences import View
 
 
@@ -37,7 +38,8 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     """
     parent = driver.registry.parent(spec.parent)
     # Everything is read before anything is trained, so that a mistake in the last addition is found now.
-    jobs = [resolve(addition, parent, driver.home.cache) for addition in spec.additions]
+    jobs = [driver.resolve(addition) for addition in spec.additions]
+    _check_encoders(jobs, parent)
     for job in jobs:
         driver.backend.check_resources(job.title, job.spec.resources)
     original = original_text(parent, driver.home.cache) if spec.replay else None
@@ -61,6 +63,18 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
         pairs = tuple(job.pair for job in jobs)
         driver.registry.register_sequence(SequenceRecord(digest, parent.name, spec.name, spec.mode, pairs))
         return sequence.add_all(after, tracker)
+
+
+def _check_encoders(jobs: Sequence[ResolvedJob], parent: ParentRecord) -> None:
+    """Refuse a sequence with a pair that would need two encoders. Raises IncompatibleError."""
+    scopes = {
+        (new_side_of(job.pair, parent.pair), job.spec.scope): job.pair
+        for job in jobs
+        if isinstance(job.spec, AdditionSpec)
+    }
+    source, target = scopes.get(("source", "half")), scopes.get(("target", "body"))
+    if source is not None and target is not None and source.source != target.target:
+        raise two_encoders(Pair(source.source, target.target), str(source), str(target))
 
 
 def _check_size(driver: Driver, jobs: Sequence[ResolvedJob]) -> None:
@@ -166,11 +180,13 @@ class _Sequence:
         computed again, are bit-equal. What the addition itself has just measured (``fresh``) is not measured twice.
         """
         position = len(modules)
-        cells = [cell for cell in self.driver.registry.catalog.cells(self.digest) if cell.position == position]
+        known = self.driver.registry.catalog.cells(self.digest)
+        before = [cell for cell in known if cell.position == 0]
+        cells = [cell for cell in known if cell.position == position]
         if not cells:
             cells = self._measure(modules, fresh)
             self.driver.registry.register_cells(self.digest, position, cells)
-        tracker.metrics(mlflow_payload.metrics_of_cells(cells), position)
+        tracker.metrics(mlflow_payload.metrics_of_cells(cells, before if position else ()), position)
         tracker.table(*mlflow_payload.table_of_cells(cells), f"position-{position}.json")
 
     def _measure(self, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> list[CellRecord]:
@@ -232,6 +248,13 @@ def views(parent: ParentRecord, modules: Sequence[ModuleRecord], mode: str) -> l
 
 
 def _through_newest(resolver: RecipeResolver, recipe: Recipe, modules: Sequence[ModuleRecord]) -> Recipe:
-    """Return the recipe with the newest module's cross-attention, or the parent's if that module has none."""
+    """Return the recipe with what the newest module stores between the sides, or the parent's if it stores nothing.
+
+    A source side that brings its own encoder keeps it, so that a newer module's encoder has no part in such a pair.
+    """
     newest = modules[-1] if modules else None
-    return resolver.through(recipe, newest if newest and has(newest, "cross_attention") else None)
+    if newest is None or not lends(newest):
+        return resolver.through(recipe, None)
+    if has(newest, "encoder") and resolver.source_encoder(recipe) is not None:
+        return recipe
+    return resolver.through(recipe, newest)

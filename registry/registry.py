@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.orm import Session
 
+from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import CorruptionError, FailureError, IncompatibleError
 from continual_mt.evaluation.lexicon import Lexicon
@@ -241,14 +242,25 @@ class Registry:
             lambda session, pieces: parent_record(registration.add_parent(session, name, parent, pieces, lineage)),
         )
 
-    def register_module(self, parent: str, module: Module, *, lineage: Lineage) -> ModuleRecord:
+    def add_word_translations(self, parent: str, table: bytes) -> ParentRecord:
+        """Store a parent's word translation table, unless it has one. Its fingerprint does not change."""
+        return self.storage.store(
+            {WORD_TRANSLATIONS: table},
+            lambda session, pieces: parent_record(registration.add_optional_piece(session, parent, pieces[0])),
+        )
+
+    def register_module(
+        self, parent: str, module: Module, *, lineage: Lineage, initialisation: bytes | None = None
+    ) -> ModuleRecord:
         """Store a module as the next version of its pair. The same attempt of a job returns the existing record.
 
-        Raises IncompatibleError when the module was trained on another parent or shares no side with this one.
+        ``initialisation`` is a JSON object that tells how its embeddings started. Raises IncompatibleError when the
+        module was trained on another parent or shares no side with this one.
         """
         registration.check_module(self.parent(parent), module)
+        optional = {} if initialisation is None else {INITIALISATION: initialisation}
         return self.storage.store(
-            module.pieces(),
+            module.pieces() | optional,
             lambda session, pieces: module_record(registration.add_module(session, parent, module, pieces, lineage)),
         )
 

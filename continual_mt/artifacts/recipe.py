@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
+from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair
 
 RecipeKind = Literal["original", "supervised", "zero-shot", "retention"]
@@ -27,8 +28,9 @@ class Recipe:
     """The parts of the model of a pair.
 
     ``source``, ``cross_attention`` and ``target`` are modules, or None for the parent's own part; ``parent`` and
-    ``fingerprint`` are the name and fingerprint of the parent. The body is that of the ``cross_attention`` module if it
-    stores a body, else the parent's.
+    ``fingerprint`` are the name and fingerprint of the parent. The module ``cross_attention`` provides all that it
+    stores between the sides: cross-attention, encoder and decoder. The encoder is otherwise that of the ``source``
+    module if its scope is ``half``. Everything else is the parent's.
     """
 
     kind: RecipeKind
@@ -70,6 +72,14 @@ class Recipe:
             "target": self.target.name if self.target else None,
             "digest": self.digest,
         }
+
+
+def two_encoders(pair: Pair | str, source: str, other: str) -> IncompatibleError:
+    """Return the error for a recipe whose source module and another module (``other``) both bring an encoder."""
+    return IncompatibleError(
+        f"{pair}: would need two encoders, that of {source} (scope half) and that of {other}. "
+        "Fix: use a module of the scope xattn or half in place of one of them"
+    )
 
 
 def _content(key: ModuleKey | None) -> str:

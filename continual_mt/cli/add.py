@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from continual_mt.cli.support import options, spec_options
 from continual_mt.cli.support.run_job import JobCommand
+from continual_mt.home import expanded
 
 EPILOG = options.examples(
     "continual-mt add de-en --parent fr-en --train train.de train.en --dev val.de val.en --test test.de test.en",
+    "continual-mt add pt-en --train train.pt train.en --dev val.pt val.en --init lexical --updates 0",
     "continual-mt add fr-cs --train-tsv train.tsv.gz --dev-tsv val.tsv --set vocabulary=4000",
     "continual-mt add --spec de-en.yaml --in-process",
     "continual-mt add --spec de-en.yaml --address http://cluster:8265 --home /data/home",
@@ -31,7 +34,31 @@ def add(
     test_tsv: options.TestTsv = None,
     scope: Annotated[
         str | None,
-        typer.Option(help="What is trained: embeddings, xattn, xattn-random, body or scratch.  [default: xattn]"),
+        typer.Option(
+            help="What is trained: embeddings, xattn (the paper's), xattn-random, half, body or scratch.  "
+            "[default: xattn]"
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="How new embeddings start: lexical (from word translations), shared (from the parent's equal "
+            "pieces) or random (the paper's).  [default: lexical where the parent's text is on record, else shared]"
+        ),
+    ] = None,
+    updates: Annotated[
+        int | None, typer.Option(help="Most updates; 0 registers the module as it starts, in seconds.  [default: 4000]")
+    ] = None,
+    monolingual: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Text of the new language without translation, for its tokenizer."),
+    ] = None,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Word translations to start from: a new word, a tab, a word of the language it replaces.",
+        ),
     ] = None,
     settings: options.Settings = None,
     spec: options.SpecFile = None,
@@ -54,9 +81,14 @@ def add(
         "pair": pair,
         "parent": parent,
         "scope": scope,
+        "initialisation": init,
+        "lexicon": None if lexicon is None else str(expanded(lexicon).absolute()),
+        "monolingual": None if monolingual is None else str(expanded(monolingual).absolute()),
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),
     }
+    if updates is not None:
+        settings = [*(settings or ()), f"training.updates={updates}"]
     built = spec_options.build(AdditionSpec, spec, given, settings, test=spec_options.corpus(test, test_tsv))
     command = JobCommand("add_language", home, address, in_process, again, as_json, rescore)
     command.run(built, lambda driver: [driver.add_language(built)])

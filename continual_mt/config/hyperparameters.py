@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from continual_mt.model.architecture import Group
 
+Initialisation = Literal["lexical", "shared", "random"]
+"""How the embeddings of a new side start."""
 Precision = Literal["auto", "float32", "bfloat16"]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
@@ -17,7 +19,9 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    updates: Annotated[int, Field(ge=1, description="most updates (steps of the optimizer)")] = 4000
+    updates: Annotated[
+        int, Field(ge=0, description="most updates (steps of the optimizer); an addition with 0 is used as it starts")
+    ] = 4000
     batch_tokens: Annotated[int, Field(ge=64, description="most tokens in a batch, on either side")] = 2048
     accumulate: Annotated[int, Field(ge=1, description="batches per update, over all workers")] = 2
     learning_rate: Annotated[Rate, Field(description="step size at the end of the warm-up")] = 1e-3

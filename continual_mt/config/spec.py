@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from continual_mt.config.hyperparameters import TrainingSettings
+from continual_mt.config.hyperparameters import Initialisation, TrainingSettings
 from continual_mt.data.corpora.catalogs import CatalogCorpus
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -154,6 +154,14 @@ class VocabularySpec(_Strict):
 class ParentSpec(_TrainingSpec):
     """The spec of ``continual-mt parent train``."""
 
+    # A validator of the field: those of a model run only if its fields are valid.
+    @field_validator("training")
+    @classmethod
+    def _parents_are_trained(cls, training: TrainingSettings) -> TrainingSettings:
+        if training.updates == 0:
+            raise ValueError("updates: a parent has to be trained; expected at least 1")
+        return training
+
     name: Annotated[Name, Field(description="name of the parent; on the command line, by default, the pair")]
     architecture: Annotated[Architecture, Field(description="shape of the network")] = Field(
         default_factory=Architecture
@@ -168,10 +176,49 @@ class AdditionSpec(_TrainingSpec):
 
     parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
     scope: Annotated[Scope, Field(description="which parameters are trained")] = "xattn"
+    initialisation: Annotated[
+        Initialisation | None,
+        Field(
+            description="how new embeddings start: lexical, from word translations; shared, from the parent's equal "
+            "pieces; random. By default lexical where the parent's text is on record, else shared"
+        ),
+    ] = None
+    lexicon: Annotated[
+        FilePath | None,
+        Field(
+            description="word translations for lexical: a new word, a tab, a word of the parent's language it replaces"
+        ),
+    ] = None
+    monolingual: Annotated[
+        FilePath | None, Field(description="text of the new language without translation, for its tokenizer")
+    ] = None
     vocabulary: Annotated[
         Vocabulary | None,
-        Field(description="types of the new side; by default one for every 100 tokens of the corpus"),
+        Field(description="types of the new side; by default what the corpus and the initialisation make possible"),
     ] = None
+
+    @field_validator("initialisation")
+    @classmethod
+    def _something_is_learned(cls, chosen: Initialisation | None, info: ValidationInfo) -> Initialisation | None:
+        training, scope = info.data.get("training"), info.data.get("scope")
+        if scope == "scratch" and chosen not in (None, "random"):
+            raise ValueError(f"{chosen}: the scope scratch starts everything from noise; expected random")
+        if isinstance(training, TrainingSettings) and training.updates == 0 and "random" in (chosen, _start(scope)):
+            raise ValueError("random with training.updates 0 would be noise; expected lexical or shared")
+        return chosen
+
+    @field_validator("lexicon")
+    @classmethod
+    def _lexicon_is_used(cls, lexicon: Path | None, info: ValidationInfo) -> Path | None:
+        chosen = info.data.get("initialisation")
+        if lexicon is not None and (chosen in ("shared", "random") or info.data.get("scope") == "scratch"):
+            raise ValueError(f"is used by initialisation lexical only, not by {chosen or 'the scope scratch'}")
+        return lexicon
+
+
+def _start(scope: object) -> Initialisation | None:
+    """The start that a scope leaves no choice of."""
+    return "random" if scope == "scratch" else None
 
 
 class SequenceSpec(_Strict):

@@ -68,6 +68,10 @@ class TokenizedCorpus:
         lengths = offsets[indices + 1].astype(np.int64) - starts
         return self._ids[side][flat_indices(starts, lengths)].astype(np.int64), lengths
 
+    def counts(self, side: SideName, size: int) -> Ids:
+        """Return how often each of the ``size`` types of a side occurs: (size,)."""
+        return np.bincount(self._ids[side], minlength=size)
+
     def _sequence(self, side: str, index: int) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index}: out of range; expected 0 to {len(self) - 1}")

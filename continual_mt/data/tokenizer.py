@@ -17,10 +17,30 @@ from continual_mt.errors import CorpusError, CorruptionError
 
 VOCABULARY_SIZES = (32_000, 16_000, 8_000, 4_000, 2_000, 1_000, 500, 250, 125)
 TOKENS_PER_TYPE = 100
-"""Tokens per type that the corpus must have for a vocabulary size to be chosen."""
+"""Tokens per type that the corpus must have for a vocabulary size to be chosen (Gheini, Ren and May, 2021)."""
+
+TYPES_PER_ROOT = 20
+"""Types per square root of the corpus's tokens, for a vocabulary whose embeddings start from word translations."""
 
 TRAINING_SENTENCES = 1_000_000
 _BATCH = 4_096
+
+EnoughTokens = Callable[[int], int]
+"""Returns how many tokens a corpus must have for a vocabulary of so many types."""
+
+
+def tokens_to_learn(types: int) -> int:
+    """Return the tokens that embeddings need that start as noise: TOKENS_PER_TYPE for each type."""
+    return types * TOKENS_PER_TYPE
+
+
+def tokens_to_start(types: int) -> int:
+    """Return the tokens that are needed to start embeddings from word translations, which far fewer tokens tell.
+
+    The number of types grows with the square root of the tokens, as the number of a text's words does (Heaps' law).
+    """
+    return types**2 // TYPES_PER_ROOT**2
+
 
 Sentences = Callable[[], Iterable[str]]
 """Returns the sentences from the beginning at each call: choosing a vocabulary size takes several passes."""
@@ -88,17 +108,23 @@ class Tokenizer:
 
 
 def train_tokenizer(
-    sentences: Sentences, size: int | None = None, *, seed: int = 0, origin: str = "the training corpus"
+    sentences: Sentences,
+    size: int | None = None,
+    *,
+    seed: int = 0,
+    origin: str = "the training corpus",
+    enough_tokens: EnoughTokens = tokens_to_learn,
 ) -> Tokenizer:
     """Train a BPE tokenizer. Equal sentences, size and seed give equal bytes.
 
     Args:
         sentences: returns the sentences; it is called several times.
-        size: the number of types. None selects the largest of VOCABULARY_SIZES with which the corpus has at least
-            TOKENS_PER_TYPE tokens per type. If no size qualifies, it selects the smallest that has room for the
-            characters of the corpus.
+        size: the number of types. None selects the largest of VOCABULARY_SIZES for which the corpus has
+            ``enough_tokens``. If no size qualifies, it selects the smallest that has room for the characters of the
+            corpus.
         seed: selects the sample that is used of a corpus of more than TRAINING_SENTENCES sentences, to bound memory.
         origin: the name of the corpus in error messages.
+        enough_tokens: the tokens that each vocabulary size needs.
 
     Raises:
         CorpusError: if the text is empty, or ``size`` is too large for the text or too small for its characters.
@@ -113,11 +139,12 @@ def train_tokenizer(
         # A token is at least one character or the start of a word, which bounds the number of tokens: most sizes are
         # too large for a small corpus and need not be trained.
         for candidate in VOCABULARY_SIZES:
-            if characters + count < candidate * TOKENS_PER_TYPE:
+            needed = enough_tokens(candidate)
+            if characters + count < needed:
                 continue
             with suppress(_TooManyTypesError):
                 tokenizer = _train(sample, candidate)
-                if _has_at_least(tokenizer, sentences, candidate * TOKENS_PER_TYPE):
+                if _has_at_least(tokenizer, sentences, needed):
                     return tokenizer
     except _TooManyTypesError as error:
         problem = f"too small for a vocabulary of {size}; expected at most {error.most}"

@@ -7,7 +7,7 @@ from typing import Literal
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.recipe import ModuleKey, Recipe
+from continual_mt.artifacts.recipe import ModuleKey, Recipe, two_encoders
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.inference.torch_model import PairModel
@@ -19,8 +19,8 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
     """Build the model of a recipe. Its parameters share memory with ``parent`` and ``modules`` (keyed by full name).
 
     Raises IncompatibleError if the parent or a module has another digest than the recipe's, if a module does not fit
-    the parent or lacks the piece, or if the pieces translate another pair; UnknownNameError if a module of the recipe
-    is missing from ``modules``.
+    the parent or lacks the piece, if the recipe would need two encoders, or if the pieces translate another pair;
+    UnknownNameError if a module of the recipe is missing from ``modules``.
     """
     if parent.fingerprint != recipe.fingerprint:
         raise IncompatibleError(
@@ -28,16 +28,19 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
             f"got {parent.fingerprint[:12]}"
         )
 
-    def module_for(key: ModuleKey | None, group: Group) -> Module | None:
-        return None if key is None else _checked_module(recipe, key, group, parent, modules)
+    def module_for(key: ModuleKey | None) -> Module | None:
+        return None if key is None else _checked_module(recipe, key, parent, modules)
 
-    cross_attention = module_for(recipe.cross_attention, "cross_attention")
+    source, between, target = map(module_for, (recipe.source, recipe.cross_attention, recipe.target))
+    _require_side(recipe, recipe.source, source, "source")
+    _require_side(recipe, recipe.target, target, "target")
+    _require_between(recipe, between)
     providers: dict[Group, Module | None] = {
-        "source": module_for(recipe.source, "source"),
-        "encoder": cross_attention,
-        "cross_attention": cross_attention,
-        "decoder": cross_attention,
-        "target": module_for(recipe.target, "target"),
+        "source": source,
+        "encoder": _encoder_module(recipe, source, between),
+        "cross_attention": between,
+        "decoder": between,
+        "target": target,
     }
     sides = {
         "source": _side(providers["source"], "source", parent),
@@ -57,10 +60,8 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
     return PairModel(recipe.pair, transformer, sides["source"], sides["target"], recipe)
 
 
-def _checked_module(
-    recipe: Recipe, key: ModuleKey, group: Group, parent: Parent, modules: Mapping[str, Module]
-) -> Module:
-    """Return the module of a recipe that provides ``group``, after checking that it fits."""
+def _checked_module(recipe: Recipe, key: ModuleKey, parent: Parent, modules: Mapping[str, Module]) -> Module:
+    """Return a module of a recipe, after checking that it is the right one and fits."""
     if key.name not in modules:
         raise UnknownNameError(f"recipe {recipe}: needs module {key.name}. Fix: pass it in modules")
     module = modules[key.name]
@@ -69,11 +70,34 @@ def _checked_module(
             f"module {key.name}: has digest {module.digest[:12]}; expected {key.digest[:12]}, as in the recipe"
         )
     module.check_fits(parent)
-    if group not in module.groups:
+    return module
+
+
+def _require_side(recipe: Recipe, key: ModuleKey | None, module: Module | None, group: Group) -> None:
+    if key is not None and module is not None and group not in module.groups:
         raise IncompatibleError(
             f"module {key.name}: stores no {group} (scope {module.scope}). Fix: use the parent's {group}"
         )
-    return module
+
+
+def _require_between(recipe: Recipe, module: Module | None) -> None:
+    if module is not None and set(module.groups) <= {module.side}:
+        assert recipe.cross_attention is not None
+        raise IncompatibleError(
+            f"module {recipe.cross_attention.name}: stores no cross_attention (scope {module.scope}). "
+            "Fix: use the parent's cross_attention"
+        )
+
+
+def _encoder_module(recipe: Recipe, source: Module | None, between: Module | None) -> Module | None:
+    """Return the module whose encoder runs, None for the parent's. Raises IncompatibleError if there would be two."""
+    of_source = source if source is not None and source.scope == "half" else None
+    of_between = between if between is not None and "encoder" in between.groups else None
+    if of_source is not None and of_between is not None and of_source is not of_between:
+        assert recipe.source is not None
+        assert recipe.cross_attention is not None
+        raise two_encoders(recipe.pair, recipe.source.name, recipe.cross_attention.name)
+    return of_between or of_source
 
 
 def _side(module: Module | None, name: Literal["source", "target"], parent: Parent) -> LanguageSide:

@@ -1,6 +1,6 @@
 """Translating sentences of several language pairs in one batch.
 
-Pairs with the same body go through its layers together. Pairs with the same side or the same cross-attention share
+Pairs with the same decoder go through its layers together. Pairs with the same encoder, side or cross-attention share
 those matrix products, too. A sentence that is translated into several languages is encoded once.
 """
 
@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from continual_mt.data.batching import pad
 from continual_mt.data.segmentation import length_batches, segment
@@ -42,8 +43,8 @@ def translate_mixed(
 ) -> list[str]:
     """Translate each request; returns one translation per request, in order.
 
-    Requests whose models share a body share batches; different bodies are translated one after the other. Options,
-    blank and long sentences, and errors are as in `Translator.translate`.
+    Requests whose models share a decoder share batches; different decoders are used one after the other. Options, blank
+    and long sentences, and errors are as in `Translator.translate`.
     """
     search = Search(beam, length_penalty, 1, batch_tokens, scored=False)
     parts = [
@@ -80,6 +81,10 @@ def _sort_key(model: PairModel) -> tuple[int, int, int]:
 
 def _source_id(model: Transformer) -> int:
     return model.source.embedding.data_ptr()
+
+
+def _encoder_id(model: Transformer) -> int:
+    return next(model.encoder.parameters()).data_ptr()
 
 
 def _target_id(model: Transformer) -> int:
@@ -131,27 +136,53 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
     )
 
 
+class _Source(NamedTuple):
+    """A sentence to encode, and what encodes it. Equal ones are encoded once."""
+
+    encoder: int
+    side: int
+    tokens: tuple[int, ...]
+
+
 def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
-    """Return the encoder's states, (parts, longest, width), and the length of the longest source."""
-    sources = [(_source_id(part.model.transformer), tuple(part.tokens)) for part in parts]
+    """Return the encoders' states, (parts, longest, width), and the length of the longest source."""
+    models = [part.model.transformer for part in parts]
+    sources = [
+        _Source(_encoder_id(model), _source_id(model), tuple(part.tokens))
+        for model, part in zip(models, parts, strict=True)
+    ]
     model_of = {source: part.model for source, part in zip(sources, parts, strict=True)}
-    distinct = sorted(model_of, key=lambda source: source[0])
+    distinct = sorted(model_of, key=lambda source: (source.encoder, source.side))
+    device = models[0].device
+    grids = [
+        _encoded([model_of[source] for source in group], [source.tokens for source in group])
+        for group in (list(members) for _, members in groupby(distinct, lambda source: source.encoder))
+    ]
+    longest = max(grid.shape[1] for grid in grids)
+    if len(grids) > 1:
+        grids = [functional.pad(grid, (0, 0, 0, longest - grid.shape[1])) for grid in grids]
     position_of = {source: place for place, source in enumerate(distinct)}
-    transformer = parts[0].model.transformer
-    device = transformer.device
+    return torch.cat(grids)[torch.tensor([position_of[source] for source in sources], device=device)], longest
+
+
+def _encoded(models: Sequence[PairModel], sentences: Sequence[tuple[int, ...]]) -> Tensor:
+    """Encode sentences of models with one encoder, which are grouped by source side: (sentences, longest, width)."""
+    transformers = [model.transformer for model in models]
     # Padding tokens are dropped by the packed layout, so that their id does not matter.
-    padded, lengths = pad([[*source[1], model_of[source].source.tokenizer.end] for source in distinct], 0)
+    padded, lengths = pad(
+        [[*tokens, model.source.tokenizer.end] for model, tokens in zip(models, sentences, strict=True)], 0
+    )
+    device = transformers[0].device
     layout = PackedLayout.from_lengths(lengths.to(device))
     tokens = layout.pack(padded.to(device))
     offsets = [0, *lengths.cumsum(0).tolist()]
     offsets[-1] = len(tokens)  # padding rows belong to the last segment
     embedded = []
-    for model, part in _segments([model_of[source].transformer for source in distinct], _source_id):
+    for model, part in _segments(transformers, _source_id):
         rows = slice(offsets[part.start], offsets[part.stop])
         embedded.append(model.embed(model.source.embedding, tokens[rows], layout.position_ids[rows]))
-    encoded = transformer.encode_embedded(torch.cat(embedded), layout)
-    grid = layout.split_heads(encoded, 1)[:, 0]
-    return grid[torch.tensor([position_of[source] for source in sources], device=device)], layout.max_length
+    encoded = transformers[0].encode_embedded(torch.cat(embedded), layout)
+    return layout.split_heads(encoded, 1)[:, 0]
 
 
 def _concatenate(cross_keys_values: Sequence[KeysAndValues]) -> KeysAndValues:

@@ -22,7 +22,7 @@ from continual_mt.languages import SideName
 Group = Literal["source", "encoder", "decoder", "cross_attention", "target"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 
-Scope = Literal["embeddings", "xattn", "xattn-random", "body", "scratch"]
+Scope = Literal["embeddings", "xattn", "xattn-random", "half", "body", "scratch"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 Activation = Literal["relu", "swish", "gelu"]
@@ -134,6 +134,8 @@ def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
             chosen: set[Group] = {side}
         case "xattn" | "xattn-random":
             chosen = {side, "cross_attention"}
+        case "half":
+            chosen = {"source", "encoder"} if side == "source" else {"cross_attention", "decoder", "target"}
         case "body":
             chosen = {side, "encoder", "decoder", "cross_attention"}
         case "scratch":
@@ -146,6 +148,10 @@ def trainable_names(architecture: Architecture, scope: Scope, side: SideName) ->
 
     ``embeddings`` trains the new language's side, ``xattn`` and ``xattn-random`` also θ_xattn, ``body`` also the body,
     and ``scratch`` everything (Gheini, Ren and May, 2021, section 3, where ``embeddings`` is called ``{src,tgt}``).
+    ``half`` trains everything on the new language's side of the encoder's output: a new source also θ_enc, a new target
+    also θ_xattn and θ_dec. Modules that were trained apart then meet at one interface that none of them changes, as
+    monolingual adapters do (Philip, Bérard, Gallé and Besacier, *Monolingual Adapters for Zero-Shot Neural Machine
+    Translation*, EMNLP 2020).
     """
     return tuple(name for group in trained_groups(scope, side) for name in group_names(architecture, group))
 

@@ -109,9 +109,10 @@ def _view_rows(view: ViewSummary) -> Iterator[_Row]:
         yield "backward transfer", view.view, over, metric, points(view.kept.backward_transfer)
         yield "forgetting, first - last", view.view, over, metric, points(view.kept.since_first)
         yield "forgetting, best - last", view.view, over, metric, points(view.kept.since_best)
-    if view.retention is not None:
-        for name, value in (("mean", view.retention.mean), ("worst", view.retention.worst)):
-            yield f"retention, {name}", view.view, "original pair, positions from 1", "% of BLEU", points(value)
+    for measure, kept in (("unchanged", view.unchanged), ("retention", view.retention)):
+        if kept is not None:
+            for name, value in (("mean", kept.mean), ("worst", kept.worst)):
+                yield f"{measure}, {name}", view.view, "original pair, positions from 1", "% of BLEU", points(value)
 
 
 def _gain_rows(name: str, gain: TransferResult | None) -> Iterator[_Row]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.serialization import json_piece
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ContinualMTError, JobHeldError, RegistryError, StoppedError
 from continual_mt.training.progress import ProgressReport
@@ -189,8 +190,9 @@ class Job:
 
     def _start_training(self) -> TrainingRun:
         job, context = self.resolved, self._context
-        context.connect()
-        if job.spec.resources.storage is None:
+        if job.spec.training.updates:
+            context.connect()
+        if job.spec.training.updates and job.spec.resources.storage is None:
             context.backend.check_shared([f"the checkpoints in {context.home.jobs}"])
         run = TrainingRun(
             job,
@@ -228,7 +230,8 @@ class Job:
         origin = lineage(job, held, self._tracker.run, tests, artifact.environment)
         if isinstance(artifact.content, Parent):
             return registry.register_parent(job.experiment, artifact.content, lineage=origin)
-        return registry.register_module(job.experiment, artifact.content, lineage=origin)
+        about = None if artifact.initialisation is None else json_piece(artifact.initialisation)
+        return registry.register_module(job.experiment, artifact.content, lineage=origin, initialisation=about)
 
     def _to_translate(self, context: ScoringContext | None) -> list[tuple[Recipe, ResolvedTest]]:
         """Which recipes translate which test sets.

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
+
+import torch
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.spec import AdditionSpec
+from continual_mt.initialisation.starting_values import StartSummary
 from continual_mt.languages import new_side_of
-from continual_mt.training.environment import Environment
+from continual_mt.model.architecture import group_of
+from continual_mt.training.checkpoint import Checkpoint, Progress
+from continual_mt.training.environment import Environment, environment
 from continual_mt.training.progress import ProgressReport
 from ray_jobs.console import Display
-from ray_jobs.execution.backend import ProgressUpdate, TrainingBackend
+from ray_jobs.execution.backend import ProgressUpdate, RunningTraining, Share, TrainingBackend
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.planning.starting_side import starting_side
 from ray_jobs.planning.tokenizers import tokenizers
 from ray_jobs.planning.training_task import StoredParent, TrainingTask
+from registry.records.values import JSONObject
 
 
 @dataclass(frozen=True)
 class TrainedArtifact:
-    """What a training made, not registered yet, and what it was computed in."""
+    """What a training made, not registered yet, what it was computed in, and how a module's embeddings started."""
 
     content: Parent | Module
     environment: Environment
+    initialisation: JSONObject | None = None
 
 
 class TrainingRun:
@@ -49,13 +59,21 @@ class TrainingRun:
     ) -> None:
         self._job, self._parent = job, parent
         resources = job.spec.resources
-        share = backend.await_capacity(resources, display.say)
+        trains = job.spec.training.updates > 0
+        share = backend.await_capacity(resources, display.say) if trains else Share(1, resources.cpus or 1, 0)
         self._source, self._target = tokenizers(job, parent, cache)
         display.say(
             f"{job.title}: {job.train.record.sentences:,} sentence pairs, "
             f"{self._source.size:,} source and {self._target.size:,} target types"
         )
         task = TrainingTask.of(job, parent, self._source, self._target, share.cpus, cache)
+        self._summary: StartSummary | None = None
+        if parent is not None and job.initialisation != "random":
+            task = self._with_start(task, parent, cache, display)
+        if not trains:
+            self.training: RunningTraining = Untrained(task)
+            self._progress_bar = ExitStack()
+            return
         with ExitStack() as stack:
             show = stack.enter_context(display.training(job.title, job.spec.training.updates))
 
@@ -69,6 +87,16 @@ class TrainingRun:
             self.training = backend.start(task, checkpoints, share, resources.max_failures, on_update)
             self._progress_bar = stack.pop_all()
 
+    def _with_start(self, task: TrainingTask, parent: StoredParent, cache: Path, display: Display) -> TrainingTask:
+        job = self._job
+        side = new_side_of(job.pair, parent.load().pair)
+        noise = {name: tensor for name, tensor in task.noise().items() if group_of(name) == side}
+        start = starting_side(job, parent, self._source, self._target, noise, cache, display)
+        self._summary = start.summary
+        for line in start.summary.lines():
+            display.say(f"{job.title}: {line}")
+        return replace(task, side=start.tensors)
+
     def close(self) -> None:
         """Remove the progress bar."""
         self._progress_bar.close()
@@ -76,11 +104,34 @@ class TrainingRun:
     def artifact(self) -> TrainedArtifact:
         """The result of a training that has ended. Raises what the training's `checkpoint` does."""
         self.close()
-        best, environment = self.training.checkpoint().best, self.training.environment
+        best, computed_in = self.training.checkpoint().best, self.training.environment
         job, parent = self._job, self._parent
         source, target = LanguageSide(job.pair.source, self._source), LanguageSide(job.pair.target, self._target)
         if parent is None or not isinstance(job.spec, AdditionSpec):
-            return TrainedArtifact(Parent(job.pair, job.architecture, best, source, target), environment)
+            return TrainedArtifact(Parent(job.pair, job.architecture, best, source, target), computed_in)
         loaded = parent.load()
         new = source if new_side_of(job.pair, loaded.pair) == "source" else target
-        return TrainedArtifact(Module.of(loaded, job.pair, job.spec.scope, best, new.tokenizer), environment)
+        module = Module.of(loaded, job.pair, job.spec.scope, best, new.tokenizer)
+        return TrainedArtifact(module, computed_in, self._initialisation())
+
+    def _initialisation(self) -> JSONObject | None:
+        if self._summary is None:
+            return None
+        return {"initialisation": self._job.initialisation, **cast(JSONObject, self._summary.to_json())}
+
+
+class Untrained:
+    """A `RunningTraining` of no updates: the result is what training would start from, in this process and at once."""
+
+    def __init__(self, task: TrainingTask) -> None:
+        self._task = task
+        device = torch.device("cpu")
+        self.environment = environment(device, torch.float32, 1)
+
+    def poll(self, stop: threading.Event, seconds: float) -> bool:
+        return True
+
+    def checkpoint(self) -> Checkpoint:
+        trained = set(self._task.names(self._task.trained))
+        best = {name: tensor for name, tensor in self._task.starting_tensors().items() if name in trained}
+        return Checkpoint(Progress(finished=True), {}, best, {}, {})

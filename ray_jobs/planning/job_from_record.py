@@ -5,18 +5,21 @@ Texts are found by digest, never by name alone: another text under an old name w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, merge
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
+from ray_jobs.planning.initialisation import ResolvedText, read_monolingual, read_word_list
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
 from ray_jobs.tracking.lineage import Registered, name_of
 from registry import CorpusRecord, Input, ModuleRecord, ParentRecord, Registry
 from registry.corpora import ResolvedCorpus, read_corpus
+from registry.records.corpora import Role
 
 
 def recall(
@@ -54,6 +57,8 @@ def _spec(record: Registered, resources: Mapping[str, object]) -> ParentSpec | A
     origin = f"the spec on record of {name_of(record)}"
     if isinstance(record, ParentRecord):
         return validate(ParentSpec, values, origin=origin, base=None)
+    # A record without these keys is from before there were others.
+    values = {"scope": "xattn", "initialisation": "random"} | values
     return validate(AdditionSpec, values, origin=origin, base=None)
 
 
@@ -78,6 +83,11 @@ class _Search:
         earlier = lineage.named("replayed")
         replayed = [self._replayed(one, text) for one, text in zip(earlier, trained_on[1:], strict=True)]
         start = next((self._module(one, "it continued from") for one in lineage.named("start")), None)
+        lexicon, monolingual = self._beside(record, spec)
+        if lineage.named("initialised-from") and parent is not None and WORD_TRANSLATIONS not in parent.pieces:
+            self.problems.append(
+                f"the word translations of {parent.name}, which its embeddings started from, are missing"
+            )
         if self.problems or train is None or dev is None:
             return None
         return ResolvedJob(
@@ -91,10 +101,45 @@ class _Search:
             start=start,
             replay=lineage.replay or 0.0,
             replayed=tuple(pair for pair in replayed if pair is not None),
+            initialisation=(isinstance(spec, AdditionSpec) and spec.initialisation) or "random",
+            lexicon=lexicon,
+            monolingual=monolingual,
         )
 
+    def _beside(
+        self, record: Registered, spec: ParentSpec | AdditionSpec
+    ) -> tuple[ResolvedText | None, ResolvedText | None]:
+        """The lexicon and the text of one language that an addition used."""
+        if not isinstance(spec, AdditionSpec):
+            return None, None
+        readers: dict[Role, tuple[Path | None, Callable[[Path], ResolvedText]]] = {
+            "lexicon": (spec.lexicon, lambda path: read_word_list(path)[0]),
+            "monolingual": (spec.monolingual, read_monolingual),
+        }
+        lexicon, monolingual = (self._text_beside(record, role, *reader) for role, reader in readers.items())
+        return lexicon, monolingual
+
+    def _text_beside(
+        self, record: Registered, role: Role, path: Path | None, read: Callable[[Path], ResolvedText]
+    ) -> ResolvedText | None:
+        if path is None:
+            return None
+        recorded = {corpus.digest for corpus in self._on_record(record, role)}
+        seen = []
+        for place in _file_places(path, self._folder):
+            try:
+                found = read(place)
+            except MisuseError as error:
+                seen.append(str(error))
+                continue
+            if found.digest in recorded:
+                return found
+            seen.append(f"{place}: another text, with the digest {found.digest[:12]}")
+        self.problems.append(f"the {role} file {path.name} was not found as it was ({'; '.join(seen)})")
+        return None
+
     @staticmethod
-    def _on_record(record: Registered, wanted: str) -> list[CorpusRecord]:
+    def _on_record(record: Registered, wanted: Role) -> list[CorpusRecord]:
         return [corpus for role, corpus in record.lineage.corpora if role == wanted]
 
     def _find(self, used: Input) -> Registered | None:
@@ -162,6 +207,15 @@ def _places(spec: CorpusSpec, folder: Path | None) -> Iterator[CorpusSpec]:
         moved = {key: folder.absolute().joinpath(*path.parts[-parts:]) for key, path in files.items()}
         if all(path.is_file() for path in moved.values()):
             yield spec.model_copy(update=moved)
+
+
+def _file_places(path: Path, folder: Path | None) -> Iterator[Path]:
+    """A file at its recorded place, then in ``folder``, under the ends of its recorded path."""
+    yield path
+    for parts in range(1, len(path.parts) if folder is not None else 1):
+        moved = Path(folder or "").absolute().joinpath(*path.parts[-parts:])
+        if moved.is_file():
+            yield moved
 
 
 def _where(spec: CorpusSpec) -> str:

@@ -9,17 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec
-from continual_mt.errors import CorpusError, MisuseError, SpecError
+from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.config.hyperparameters import Initialisation
+from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
+from continual_mt.errors import MisuseError, SpecError
 from continual_mt.evaluation import metrics
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
+from ray_jobs.planning.initialisation import (
+    ResolvedText,
+    chosen_initialisation,
+    parent_text,
+    read_monolingual,
+    read_word_list,
+)
 from registry import ModuleRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, ResolvedTest, read_corpus, read_test
 
 # Increased whenever the same spec starts to give another result: it did with additions' own starting values, and with
 # dropout's present source of randomness.
 IDENTITY_VERSIONS = {"parent": 2, "addition": 3, "sequence": 1}
+INITIALISATION_VERSION = 1
 Result = TypeVar("Result")
 
 
@@ -37,6 +47,8 @@ class ResolvedJob:
 
     ``start`` is the module whose cross-attention (and body, if it has one) an addition continues from; with None it
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
+    ``initialisation`` is how an addition's embeddings start; ``lexicon`` and ``monolingual`` are what it reads beside
+    its corpora.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -49,6 +61,16 @@ class ResolvedJob:
     start: ModuleRecord | None = None
     replay: float = 0.0
     replayed: tuple[ReplayedPair, ...] = ()
+    initialisation: Initialisation = "random"
+    lexicon: ResolvedText | None = None
+    monolingual: ResolvedText | None = None
+
+    @property
+    def word_translations(self) -> str | None:
+        """The digest of the parent's word translation table, if the addition starts from it."""
+        if self.initialisation != "lexical" or self.parent is None:
+            return None
+        return self.parent.pieces.get(WORD_TRANSLATIONS)
 
     @property
     def kind(self) -> str:
@@ -91,6 +113,13 @@ class ResolvedJob:
         }
         if self.start:
             identity["start"] = self.start.digest
+        # What came later is left out where it means what was meant before.
+        if self.initialisation != "random":
+            identity["initialisation"] = [self.initialisation, INITIALISATION_VERSION, self.word_translations]
+        if self.lexicon:
+            identity["lexicon"] = self.lexicon.digest
+        if self.monolingual:
+            identity["monolingual"] = self.monolingual.digest
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
@@ -130,10 +159,20 @@ class _Problems:
             raise SpecError(origin, [str(error) for error in self._errors])
 
 
-def resolve(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache: Path) -> ResolvedJob:
+WithTable = Callable[[ParentRecord, bool], ParentRecord]
+"""Makes a parent's word translation table, unless it has one, and returns the record that names it.
+
+The second argument is whether the addition can do without, because it has a lexicon.
+"""
+
+
+def resolve(
+    spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache: Path, with_table: WithTable | None = None
+) -> ResolvedJob:
     """Read every corpus of a spec. Raises all misuse found at once, before anything is trained or written.
 
-    ``parent`` is the record of an addition's parent, None for a parent's own training.
+    ``parent`` is the record of an addition's parent, None for a parent's own training; ``with_table`` is needed for
+    additions.
     """
     pair = Pair.parse(spec.pair)
     problems = _Problems()
@@ -144,11 +183,40 @@ def resolve(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache:
     train = problems.attempt(lambda: read_corpus(spec.train, pair, cache))
     dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
+    initialisation: Initialisation | None = "random"
+    lexicon = monolingual = None
+    if isinstance(spec, AdditionSpec) and parent is not None:
+        owner, addition = parent, spec
+        if path := spec.lexicon:
+            lexicon = problems.attempt(lambda: read_word_list(path)[0])
+        if text := spec.monolingual:
+            monolingual = problems.attempt(lambda: read_monolingual(text))
+        if train is not None:
+            text_read = train
+            initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, text_read))
     problems.raise_any(f"the spec of {pair}")
     assert train is not None
     assert dev is not None
+    assert initialisation is not None
     kept = tuple(test for test in tests if test is not None)
-    return ResolvedJob(spec, pair, parent, architecture_of(spec, parent), train, dev, kept)
+    if isinstance(spec, AdditionSpec) and parent is not None:
+        spec = spec.model_copy(update={"initialisation": initialisation})
+        if initialisation == "lexical":
+            assert with_table is not None
+            parent = with_table(parent, lexicon is not None)
+    architecture = architecture_of(spec, parent)
+    return ResolvedJob(
+        spec,
+        pair,
+        parent,
+        architecture,
+        train,
+        dev,
+        kept,
+        initialisation=initialisation,
+        lexicon=lexicon,
+        monolingual=monolingual,
+    )
 
 
 def architecture_of(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None) -> Architecture:
@@ -160,18 +228,8 @@ def architecture_of(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None
 
 
 def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
-    """What a parent was trained on; None if no corpus is recorded for it, as for an imported parent.
+    """What a parent was trained on, to be replayed; None if no corpus is recorded for it, as for an imported parent.
 
     Raises CorpusError if the text can no longer be read or has changed.
     """
-    trained_on = [corpus for role, corpus in parent.lineage.corpora if role == "train"]
-    if not trained_on:
-        return None
-    way_out = f"the parent {parent.name} was trained on it: put it back as it was, or leave out replay"
-    try:
-        resolved = read_corpus(CorpusSpec.model_validate(parent.lineage.spec.get("train")), parent.pair, cache)
-    except (MisuseError, ValueError) as error:
-        raise CorpusError(trained_on[0].name, f"cannot be replayed ({error}); {way_out}") from error
-    if resolved.summary.digest != trained_on[0].digest:
-        raise CorpusError(trained_on[0].name, f"cannot be replayed, since its text has changed; {way_out}")
-    return resolved
+    return parent_text(parent, cache, "put it back as it was, or leave out replay")

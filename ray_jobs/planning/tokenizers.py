@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from continual_mt.config.spec import ParentSpec
-from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.data.tokenizer import Tokenizer, tokens_to_learn, tokens_to_start, train_tokenizer
 from continual_mt.errors import CorruptionError, StorageError
 from continual_mt.languages import SideName, new_side_of
+from ray_jobs.planning.initialisation import monolingual_lines
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.training_task import StoredParent
 
@@ -29,8 +30,14 @@ def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tu
 
 
 def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) -> Tokenizer:
-    identity = json.dumps([job.train.summary.digest, side, size, job.spec.seed])
-    path = cache / "tokenizers" / f"{hashlib.sha256(identity.encode()).hexdigest()}.model"
+    known: list[object] = [job.train.summary.digest, side, size, job.spec.seed]
+    rule = tokens_to_learn if job.initialisation == "random" else tokens_to_start
+    # What came later is left out where it means what was meant before, so that earlier tokenizers are found.
+    if size is None and rule is tokens_to_start:
+        known.append("tokens to start")
+    if job.monolingual:
+        known.append(job.monolingual.digest)
+    path = cache / "tokenizers" / f"{hashlib.sha256(json.dumps(known).encode()).hexdigest()}.model"
     try:
         return Tokenizer(path.read_bytes())
     except (OSError, CorruptionError):
@@ -40,8 +47,10 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
         for pair in job.train.corpus.read():
             if pair.source.strip() and pair.target.strip():
                 yield pair.source if side == "source" else pair.target
+        if job.monolingual:
+            yield from monolingual_lines(job.monolingual)
 
-    tokenizer = train_tokenizer(sentences, size, seed=job.spec.seed, origin=job.train.corpus.name)
+    tokenizer = train_tokenizer(sentences, size, seed=job.spec.seed, origin=job.train.corpus.name, enough_tokens=rule)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.optional_pieces import OPTIONAL_PIECES
 from continual_mt.artifacts.parent import Parent
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.config.spec import CorpusSpec
@@ -47,7 +48,8 @@ class StoredParent:
 
     @cached_property
     def _loaded(self) -> Parent:
-        return Parent.from_pieces(self.blobs.get_all(self.pieces))
+        own = {name: digest for name, digest in self.pieces.items() if name not in OPTIONAL_PIECES}
+        return Parent.from_pieces(self.blobs.get_all(own))
 
     def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str]]]:
         return StoredParent, (self.blobs, self.pieces)  # other processes load it themselves
@@ -86,7 +88,8 @@ class TrainingTask:
 
     ``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
     ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
-    ``replay`` is the share of batches that come from the earlier pairs ``replayed``.
+    ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a
+    new side starts from instead of noise.
     """
 
     pair: Pair
@@ -106,6 +109,7 @@ class TrainingTask:
     start: Mapping[str, str] | None = None
     replay: float = 0.0
     replayed: tuple[StoredPair, ...] = ()
+    side: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -152,10 +156,14 @@ class TrainingTask:
     def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
         return tuple(name for group in groups for name in group_names(self.architecture, group))
 
-    def starting_tensors(self) -> dict[str, Tensor]:
-        """All parameters as training begins: the parent's own tensors where frozen, copies or noise where trained."""
+    def noise(self) -> dict[str, Tensor]:
+        """The random starting values of the groups that do not start from the parent's."""
         sizes = {"source": self.source.size, "target": self.target.size}
-        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+        return initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+
+    def starting_tensors(self) -> dict[str, Tensor]:
+        """All parameters as training begins: the parent's own where frozen, copies or starting values where trained."""
+        fresh = self.noise() | dict(self.side)
         if self.parent is None:
             return fresh
         given = dict(self.parent.load().tensors)
@@ -163,4 +171,5 @@ class TrainingTask:
             module = Module.from_pieces(self.parent.blobs.get_all(self.start))
             given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
         inherited = trainable_copy(given, self.names(self.trained))
-        return {name: fresh.get(name, inherited[name]) for name in self.names(GROUPS)}
+        # Copies, since training changes its tensors in place.
+        return {name: fresh[name].clone() if name in fresh else inherited[name] for name in self.names(GROUPS)}

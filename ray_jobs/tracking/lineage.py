@@ -41,12 +41,16 @@ def lineage(
             inputs.append(Input("replayed", pair.module.full_name, pair.module.digest))
         else:
             inputs.append(Input("replayed", job.experiment, job.parent.fingerprint if job.parent else None))
+    if job.word_translations and job.parent:
+        inputs.append(Input("initialised-from", job.parent.name, job.parent.fingerprint))
     texts = [job.train, *(pair.train for pair in job.replayed)]
     return Lineage(
         corpora=(
             *(("train", text.record) for text in texts),
             ("dev", job.dev.record),
             *(("test", test) for test in tests),
+            *((("monolingual", job.monolingual.record(job.pair)),) if job.monolingual else ()),
+            *((("lexicon", job.lexicon.record(job.pair)),) if job.lexicon else ()),
         ),
         spec=cast(JSONObject, job.spec.model_dump(mode="json")),
         code_version=code_version(),

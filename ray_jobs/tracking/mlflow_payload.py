@@ -34,7 +34,7 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
         "seed": job.spec.seed,
     }
     if isinstance(job.spec, AdditionSpec):
-        values["scope"] = job.spec.scope
+        values |= {"scope": job.spec.scope, "initialisation": job.initialisation}
     if job.parent:
         values["parent_fingerprint"] = job.parent.fingerprint
     if job.replayed:
@@ -67,15 +67,21 @@ def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
     return values
 
 
-def metrics_of_cells(cells: Sequence[CellRecord]) -> dict[str, float]:
+def metrics_of_cells(cells: Sequence[CellRecord], before: Sequence[CellRecord] = ()) -> dict[str, float]:
     """One position of a sequence: ``bleu/PAIR`` and ``zero_shot/PAIR`` routed, ``through/bleu/PAIR``, ``shared/…``.
 
-    ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of the parent's own BLEU.
+    ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of the parent's own BLEU;
+    ``unchanged/PAIR`` is that of its own recipe, in percent of its BLEU at position 0, whose cells are ``before``.
     """
     sets: dict[Pair, set[str]] = {}
     for cell in cells:
         sets.setdefault(cell.pair, set()).add(cell.test_digest)
     own = {cell.test_digest: cell.value for cell in cells if cell.kind == "original" and cell.metric == "bleu"}
+    first = {
+        cell.test_digest: cell.value
+        for cell in before
+        if (cell.kind, cell.metric, cell.view) == ("original", "bleu", "routed")
+    }
     values: dict[str, float] = {}
     for cell in cells:
         suffix = f"/{cell.test}" if len(sets[cell.pair]) > 1 else ""
@@ -85,6 +91,9 @@ def metrics_of_cells(cells: Sequence[CellRecord]) -> dict[str, float]:
             values[f"{prefix}zero_shot/{cell.pair}{suffix}"] = cell.value
         if cell.metric == "bleu" and cell.view == "through" and own.get(cell.test_digest):
             values[f"retention/{cell.pair}{suffix}"] = 100 * cell.value / own[cell.test_digest]
+        is_original = (cell.kind, cell.metric, cell.view) == ("original", "bleu", "routed")
+        if is_original and first.get(cell.test_digest):
+            values[f"unchanged/{cell.pair}{suffix}"] = 100 * cell.value / first[cell.test_digest]
     return values
 
 
@@ -105,6 +114,8 @@ def metrics_of_summary(summary: Summary) -> dict[str, float]:
         if view.retention:
             values[f"retention_mean/{view.view}"] = view.retention.mean
             values[f"retention_worst/{view.view}"] = view.retention.worst
+        if view.unchanged:
+            values["unchanged_worst"] = view.unchanged.worst
     if summary.storage:
         values["stored/mean_bytes"] = summary.storage.mean_bytes
         values["stored/mean_parameters"] = summary.storage.mean_parameters

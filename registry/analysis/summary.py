@@ -60,9 +60,10 @@ class ForgettingSummary:
 
 @dataclass(frozen=True)
 class ViewSummary:
-    """One view: averages; what was forgotten, pair by pair in BLEU and in the mean; retention, in all views but routed.
+    """One view: averages; what was forgotten, pair by pair in BLEU and in the mean; what is left of the original pair.
 
-    ``kept`` is None before the second position.
+    ``unchanged`` is that pair's own recipe, in the view routed: it is 100 % by construction. ``retention`` is the
+    paper's, the parent's sides in the whole child, in the other views. ``kept`` is None before the second position.
     """
 
     view: View
@@ -70,6 +71,7 @@ class ViewSummary:
     forgetting: tuple[Forgetting, ...]
     kept: ForgettingSummary | None
     retention: Retention | None
+    unchanged: Retention | None
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -78,6 +80,7 @@ class ViewSummary:
             "forgetting": [one.to_json() for one in self.forgetting],
             "kept": self.kept.to_json() if self.kept else None,
             "retention": self.retention.to_json() if self.retention else None,
+            "unchanged": self.unchanged.to_json() if self.unchanged else None,
         }
 
 
@@ -171,12 +174,14 @@ def _summarize_view(history: History, view: View) -> ViewSummary:
 
     bleu = matrix("bleu")
     sets = [*_growing("trained", bleu, zero_shot=False), *_growing("zero-shot", bleu, zero_shot=True)]
+    original = retention(bleu) if bleu.last and history.original in bleu.pairs else None
     return ViewSummary(
         view=view,
         averages=tuple(Average(pairs, averages(matrix(pairs.metric), pairs)) for pairs in sets),
         forgetting=tuple(forgetting(bleu, pair) for pair in bleu.pairs if _could_forget(bleu, pair)),
         kept=_kept(matrix, bleu.earlier),
-        retention=retention(bleu) if view != "routed" and bleu.last and history.original in bleu.pairs else None,
+        retention=original if view != "routed" else None,
+        unchanged=original if view == "routed" else None,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
+from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind, two_encoders
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Group, Scope, trained_groups
@@ -63,24 +63,32 @@ class RecipeResolver:
         return supervised(self.parent, module.key, module.pair, module.side, module.scope)
 
     def zero_shots(self) -> list[Recipe]:
-        """Each new source language into each new target language, by pair as the modules are."""
-        sources = [(m.language, m.key) for m in self.combinable if m.side == "source"]
-        targets = [(m.language, m.key, cross_attention_of(m)) for m in self.combinable if m.side == "target"]
+        """Each new source language into each new target language, by pair as the modules are.
+
+        A pair whose two modules both bring an encoder is left out.
+        """
+        sources = [(m.language, m.key, brings_encoder(m)) for m in self.combinable if m.side == "source"]
+        targets = [
+            (m.language, m.key, cross_attention_of(m), has(m, "encoder")) for m in self.combinable if m.side == "target"
+        ]
         name, fingerprint = self.parent.name, self.parent.fingerprint  # of ten thousand
         return [
             Recipe("zero-shot", _pair(source, target), name, fingerprint, from_source, cross_attention, into_target)
-            for source, from_source in sources
-            for target, into_target, cross_attention in targets
-            if source != target
+            for source, from_source, with_encoder in sources
+            for target, into_target, cross_attention, has_encoder in targets
+            if source != target and not (with_encoder and has_encoder)
         ]
 
     def retentions(self) -> list[Recipe]:
-        """The original pair through the cross-attention of each module that has one."""
-        return [self.retention(module) for module in self.combinable if has(module, "cross_attention")]
+        """The original pair through each module that stores more than its side."""
+        return [self.retention(module) for module in self.combinable if lends(module)]
 
     def retention(self, module: ModuleOutline) -> Recipe:
-        """The original pair through a module's cross-attention. Raises IncompatibleError when it has none to lend."""
-        return self._recipe("retention", self.parent.pair, None, lent_cross_attention(module), None)
+        """The original pair, with the parent's own sides, through everything else that a module stores.
+
+        Raises IncompatibleError if it stores nothing else.
+        """
+        return self._recipe("retention", self.parent.pair, None, lent_by(module), None)
 
     def choose(self, pair: Pair, kind: RecipeKind | None = None) -> Recipe:
         """The recipe of a pair; without ``kind`` the best there is. Raises UnknownNameError, listing the pairs."""
@@ -88,27 +96,43 @@ class RecipeResolver:
         for recipe in found:
             if recipe.pair == pair:
                 return recipe
+        self._raise_if_two_encoders(pair)
         raise unknown(f"{kind} pair" if kind else "pair", str(pair), (str(recipe.pair) for recipe in found))
+
+    def _raise_if_two_encoders(self, pair: Pair) -> None:
+        sources = [m for m in self.combinable if m.side == "source" and m.language == pair.source and brings_encoder(m)]
+        targets = [m for m in self.combinable if m.side == "target" and m.language == pair.target and has(m, "encoder")]
+        if sources and targets:
+            raise two_encoders(pair, sources[0].full_name, targets[0].full_name)
 
     def can_run(self, pair: Pair) -> bool:
         return any(recipe.pair == pair for recipe in self.pairs())
 
     def through(self, recipe: Recipe, module: ModuleOutline | None) -> Recipe:
-        """A recipe with the cross-attention of another module; None is the parent's.
+        """A recipe with what another module stores between the sides, such as its cross-attention.
+
+        None is the parent's.
 
         The original or a supervised pair, which has its own cross-attention, then becomes a retention. Raises
-        IncompatibleError for a module of another parent or without a cross-attention to lend.
+        IncompatibleError for a module of another parent, for one that stores only its side, and if the recipe would
+        need two encoders.
         """
         if module is not None and module.parent != self.parent.name:
             raise IncompatibleError(
                 f"{module.full_name} belongs to the parent {module.parent}, not to {self.parent.name}: "
                 "a module fits no parent but its own"
             )
-        cross_attention = None if module is None else lent_cross_attention(module)
+        cross_attention = None if module is None else lent_by(module)
         if cross_attention == recipe.cross_attention:
             return recipe
+        if module is not None and has(module, "encoder") and self.source_encoder(recipe) not in (None, module.key):
+            raise two_encoders(recipe.pair, str(recipe.source and recipe.source.name), module.full_name)
         kind: RecipeKind = "zero-shot" if recipe.kind == "zero-shot" else "retention"
         return self._recipe(kind, recipe.pair, recipe.source, cross_attention, recipe.target)
+
+    def source_encoder(self, recipe: Recipe) -> ModuleKey | None:
+        """The source module of a recipe if it brings its own encoder into every pair, else None."""
+        return next((m.key for m in self.modules if m.key == recipe.source and brings_encoder(m)), None)
 
     def _recipe(
         self,
@@ -139,13 +163,26 @@ def cross_attention_of(module: ModuleOutline) -> ModuleKey | None:
     return module.key if has(module, "cross_attention") else None
 
 
-def lent_cross_attention(module: ModuleOutline) -> ModuleKey:
-    """A module's cross-attention, for another pair. Raises IncompatibleError if it has none."""
+def brings_encoder(module: ModuleOutline) -> bool:
+    """Whether a source module's encoder travels with its side into every pair: only that of the scope ``half`` does."""
+    return module.scope == "half" and module.side == "source"
+
+
+def lends(module: ModuleOutline) -> bool:
+    """Whether a module stores anything that another pair can run through."""
+    return module.scope != "scratch" and set(trained_groups(module.scope, module.side)) > {module.side}
+
+
+def lent_by(module: ModuleOutline) -> ModuleKey:
+    """A module whose cross-attention (or encoder, decoder) another pair runs through.
+
+    Raises IncompatibleError if it stores none that fits.
+    """
     if module.scope == "scratch":
         raise IncompatibleError(
             f"{module.full_name} was trained from scratch: its cross-attention fits no pair but {module.pair}"
         )
-    if not has(module, "cross_attention"):
+    if not lends(module):
         raise IncompatibleError(
             f"{module.full_name} has no separate cross-attention (scope {module.scope}): it uses its parent's"
         )

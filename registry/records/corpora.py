@@ -8,7 +8,8 @@ from typing import Literal
 from continual_mt.languages import Pair
 from registry.records.values import JSONObject
 
-Role = Literal["train", "dev", "test"]
+Role = Literal["train", "dev", "test", "monolingual", "lexicon"]
+"""What an artifact used a corpus for. Text of one language and lexicons are listed with the artifact's pair."""
 
 
 @dataclass(frozen=True)

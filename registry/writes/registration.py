@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from continual_mt.artifacts.optional_pieces import OPTIONAL_PIECES
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.errors import IncompatibleError, StorageError
 from continual_mt.languages import Pair, SideName, new_side_of
@@ -197,7 +198,7 @@ def _next_version(session: Session, parent_id: int, pair: Pair) -> int:
 def fill(session: Session, row: schema.Artifact, pieces: Sequence[StoredPiece], lineage: Lineage) -> None:
     """Add what every artifact has, and write it."""
     row.pieces = [schema.Piece(name=piece.name, digest=piece.digest) for piece in pieces]
-    row.bytes = sum(piece.bytes for piece in pieces)
+    row.bytes = sum(piece.bytes for piece in pieces if piece.name not in OPTIONAL_PIECES)
     row.job, row.attempt, row.run = lineage.job, lineage.attempt, lineage.run
     row.code_version, row.spec = lineage.code_version, lineage.spec
     row.environment, row.replay = lineage.environment, lineage.replay
@@ -213,6 +214,17 @@ def fill(session: Session, row: schema.Artifact, pieces: Sequence[StoredPiece], 
     note_blobs(session, {piece.digest: piece.bytes for piece in pieces})
     session.add(row)
     session.flush()
+
+
+def add_optional_piece(session: Session, name: str, piece: StoredPiece) -> schema.Parent:
+    """Add an optional piece to a parent that has none of this name; a parent never changes otherwise."""
+    row = parent_row(session, name)
+    raise_if_deleted(row)
+    if all(known.name != piece.name for known in row.pieces):
+        note_blobs(session, {piece.digest: piece.bytes})
+        row.pieces.append(schema.Piece(name=piece.name, digest=piece.digest))
+        session.flush()
+    return row
 
 
 def note_blobs(session: Session, sizes: Mapping[str, int]) -> None:

@@ -162,10 +162,12 @@ class Corpus(Base):
 
 
 class CorpusUse(Base):
-    """An artifact was trained on, or chosen or tested by, a corpus."""
+    """An artifact was trained on, or chosen or tested by, a corpus; or its new side was made with its help."""
 
     __tablename__ = "corpus_uses"
-    __table_args__: tuple[SchemaItem, ...] = (CheckConstraint("role IN ('train', 'dev', 'test')", name="role"),)
+    __table_args__: tuple[SchemaItem, ...] = (
+        CheckConstraint("role IN ('train', 'dev', 'test', 'monolingual', 'lexicon')", name="role"),
+    )
 
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

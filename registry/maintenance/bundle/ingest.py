@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Scope
@@ -158,6 +159,9 @@ class _Receiver:
             )
             self._write(row, entry)
             state = "imported"
+        elif table := entry.pieces.get(WORD_TRANSLATIONS):
+            piece = StoredPiece(WORD_TRANSLATIONS, table, self._manifest.blobs[table])
+            registration.add_optional_piece(self._session, row.name, piece)
         self._parents[entry.name] = row
         return entry.name, row.name, state
 

@@ -10,8 +10,11 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import read_json
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError, StorageError
+from continual_mt.initialisation.word_translation import WordTranslations
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import GROUPS
 from registry.blobs import BlobStore
@@ -91,7 +94,11 @@ def _parent(registry: Registry, bundle: Bundle, entry: ParentEntry) -> Parent:
         )
     parent = _loaded(bundle, entry.name, lambda: Parent.from_pieces(bundle.pieces(entry.pieces)))
     names = {"parent.json", "source.model", "target.model", *(f"{group}.safetensors" for group in GROUPS)}
-    _require(bundle, entry.name, entry.pieces.keys() == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
+    own = entry.pieces.keys() - {WORD_TRANSLATIONS}
+    _require(bundle, entry.name, own == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
+    if WORD_TRANSLATIONS in entry.pieces:
+        table = bundle.pieces(entry.pieces)[WORD_TRANSLATIONS]
+        _loaded(bundle, entry.name, lambda: WordTranslations.of_parent(table, parent))
     claim = f"it claims the fingerprint {entry.fingerprint}, but its pieces have {parent.fingerprint}"
     _require(bundle, entry.name, parent.fingerprint == entry.fingerprint, claim)
     return parent
@@ -105,7 +112,10 @@ def _module(bundle: Bundle, entry: ModuleEntry, parent: Parent) -> ModuleContent
 
     module = _loaded(bundle, entry.name, load)
     names = {"module.json", f"{module.side}.model", *(f"{group}.safetensors" for group in module.groups)}
-    _require(bundle, entry.name, entry.pieces.keys() == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
+    own = entry.pieces.keys() - {INITIALISATION}
+    _require(bundle, entry.name, own == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
+    if INITIALISATION in entry.pieces:
+        _loaded(bundle, entry.name, lambda: read_json(bundle.pieces(entry.pieces), INITIALISATION))
     claim = f"it claims the digest {entry.digest}, but its pieces have {module.digest}"
     _require(bundle, entry.name, module.digest == entry.digest, claim)
     name = entry.name.partition("/")[2].partition(":")[0]

@@ -1,0 +1,346 @@
+"""Word translation probabilities from parallel text, by IBM model 1.
+
+The words are the types of the two tokenizers. Model 1 (Brown, Della Pietra, Della Pietra and Mercer, *The Mathematics
+of Statistical Machine Translation: Parameter Estimation*, Computational Linguistics 1993) has no empty word here.
+
+Sums are taken in one order and in double precision, so that equal text gives equal bytes on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_indices
+from continual_mt.errors import CorruptionError
+from continual_mt.languages import SideName
+
+if TYPE_CHECKING:
+    from continual_mt.artifacts.parent import Parent
+
+ROUNDS = 6
+KEPT = 32
+"""The most translations that are kept of a type."""
+LEAST = 1e-3
+"""Translations with a smaller probability are dropped."""
+MOST_LINKS = 150_000_000
+"""The most links (a token with one token of the other side's sentence) that are counted; a larger text is sampled."""
+
+_LINKS_AT_ONCE = 1 << 21
+_CELLS_AT_ONCE = 1 << 22
+_FAINT = 1e-6  # of a type's probability: what is dropped between rounds, which bounds the memory
+
+Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """A sparse matrix by rows: row ``i`` has ``values[offsets[i]:offsets[i + 1]]`` in ``columns[…]``, in order."""
+
+    offsets: Integers
+    columns: npt.NDArray[np.int32]
+    values: npt.NDArray[np.float32]
+    width: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.offsets) - 1
+
+    def row(self, number: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Return the columns and the values of a row."""
+        chosen = slice(self.offsets[number], self.offsets[number + 1])
+        return self.columns[chosen], self.values[chosen]
+
+    def row_numbers(self) -> Integers:
+        """Return the row of each value."""
+        return np.repeat(np.arange(self.rows), np.diff(self.offsets))
+
+    @classmethod
+    def of(cls, rows: Integers, columns: Integers, values: Numbers, shape: tuple[int, int]) -> SparseRows:
+        """Build the matrix from its entries, in any order; no two are in the same place."""
+        order = np.lexsort((columns, rows))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(np.int64)
+        return cls(offsets, columns[order].astype(np.int32), values[order].astype(np.float32), shape[1])
+
+    def transposed(self) -> SparseRows:
+        """Return the matrix with rows and columns exchanged."""
+        columns = self.columns.astype(np.int64)
+        return SparseRows.of(columns, self.row_numbers(), self.values.astype(np.float64), (self.width, self.rows))
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int]) -> SparseRows:
+        """Return a matrix without entries."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls.of(nothing, nothing, np.empty(0), shape)
+
+    def with_exponent(self, exponent: int) -> SparseRows:
+        """Return the values raised to a power, then divided by the sum of their row."""
+        rows = self.row_numbers()
+        powers = self.values.astype(np.float64) ** exponent
+        sums = _weighted_sums(rows, powers, self.rows)
+        return SparseRows.of(rows, self.columns.astype(np.int64), powers / sums[rows], (self.rows, self.width))
+
+    def times(self, other: SparseRows) -> SparseRows:
+        """Return the element-wise product with a matrix of the same shape."""
+        first, second = (one.row_numbers() * one.width + one.columns for one in (self, other))
+        keys, places, others = np.intersect1d(first, second, assume_unique=True, return_indices=True)
+        values = self.values[places].astype(np.float64) * other.values[others]
+        return SparseRows.of(keys // self.width, keys % self.width, values, (self.rows, self.width))
+
+    @classmethod
+    def sum(cls, matrices: Sequence[SparseRows]) -> SparseRows:
+        """Return the sum of one or more matrices of the same shape."""
+        width = matrices[0].width
+        keys = np.concatenate([one.row_numbers() * width + one.columns for one in matrices])
+        values = np.concatenate([one.values.astype(np.float64) for one in matrices])
+        present, places = np.unique(keys, return_inverse=True)
+        sums = _weighted_sums(places, values, len(present))
+        return cls.of(present // width, present % width, sums, (matrices[0].rows, width))
+
+    def strongest(self, count: int, least: float) -> SparseRows:
+        """Return the ``count`` largest values of each row that are at least ``least``; of equal ones the first."""
+        rows = self.row_numbers()
+        order = np.lexsort((self.columns, -self.values, rows))
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        kept = (rank < count) & (self.values >= least)
+        return SparseRows.of(
+            rows[kept],
+            self.columns[kept].astype(np.int64),
+            self.values[kept].astype(np.float64),
+            (self.rows, self.width),
+        )
+
+    def product(self, other: SparseRows) -> SparseRows:
+        """Return the matrix product, (rows, width of ``other``)."""
+        found: list[tuple[Integers, Integers, Numbers]] = []
+        at_once = max(1, _CELLS_AT_ONCE // max(1, other.width))
+        for first in range(0, self.rows, at_once):
+            last = min(first + at_once, self.rows)
+            part = slice(self.offsets[first], self.offsets[last])
+            middle = self.columns[part].astype(np.int64)
+            lengths = other.offsets[middle + 1] - other.offsets[middle]
+            entries = flat_indices(other.offsets[middle], lengths)
+            rows = np.repeat(np.arange(first, last), np.diff(self.offsets[first : last + 1])) - first
+            weights = np.repeat(self.values[part].astype(np.float64), lengths) * other.values[entries]
+            keys = np.repeat(rows, lengths) * other.width + other.columns[entries]
+            sums = _weighted_sums(keys, weights, (last - first) * other.width)
+            present = np.flatnonzero(sums)
+            found.append((first + present // other.width, present % other.width, sums[present]))
+        return _joined(found, (self.rows, other.width))
+
+
+@dataclass(frozen=True, eq=False)
+class WordTranslations:
+    """A parent's word translation table: p(source type | target type) by target type, and the reverse."""
+
+    source_given_target: SparseRows
+    target_given_source: SparseRows
+
+    @classmethod
+    def count(
+        cls, corpus: TokenizedCorpus, sizes: tuple[int, int], progress: Callable[[int], None] = lambda done: None
+    ) -> WordTranslations:
+        """Count a parent's text, tokenized as it was trained on. ``sizes`` are those of source and target.
+
+        ``progress`` is called with the number of rounds done, of 2 × ROUNDS.
+        """
+        source, target = sizes
+        return cls(
+            translation_probabilities(corpus, "target", (target, source), progress=progress),
+            translation_probabilities(corpus, "source", sizes, progress=lambda done: progress(ROUNDS + done)),
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the stored form, a safetensors file; equal tables give equal bytes."""
+        return save(
+            {
+                f"{name}.{part}": values
+                for name, rows in (
+                    ("source_given_target", self.source_given_target),
+                    ("target_given_source", self.target_given_source),
+                )
+                for part, values in (("offsets", rows.offsets), ("columns", rows.columns), ("values", rows.values))
+            }
+        )
+
+    @classmethod
+    def of_parent(cls, stored: bytes, parent: Parent) -> WordTranslations:
+        """Read what ``to_bytes`` returned. Raises CorruptionError unless it is a table of the parent's vocabularies."""
+        source, target = parent.source.tokenizer.size, parent.target.tokenizer.size
+        try:
+            arrays = load(stored)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise CorruptionError(f"{WORD_TRANSLATIONS}: not a safetensors file ({error})") from error
+        return cls(
+            _read_rows(arrays, "source_given_target", (target, source)),
+            _read_rows(arrays, "target_given_source", (source, target)),
+        )
+
+
+def _read_rows(arrays: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, int]) -> SparseRows:
+    offsets, columns, values = (arrays.get(f"{name}.{part}") for part in ("offsets", "columns", "values"))
+    if (
+        offsets is None
+        or columns is None
+        or values is None
+        or [str(array.dtype) for array in (offsets, columns, values)] != ["int64", "int32", "float32"]
+        or offsets.shape != (shape[0] + 1,)
+        or offsets[0] != 0
+        or (np.diff(offsets) < 0).any()
+        or not columns.shape == values.shape == (offsets[-1],)
+        or not ((columns >= 0) & (columns < shape[1])).all()
+        or not ((values > 0) & (values <= 1.001)).all()  # also refuses NaN
+    ):
+        raise CorruptionError(f"{WORD_TRANSLATIONS}: {name} is not a table of {shape[0]:,} × {shape[1]:,} types")
+    return SparseRows(offsets, columns, values, shape[1])
+
+
+def _weighted_sums(keys: npt.NDArray[Any], weights: npt.NDArray[Any], size: int) -> Numbers:
+    """Return the sum of the weights of each key, taken in their order: (size,)."""
+    return cast(Numbers, np.bincount(keys, weights=weights, minlength=size))
+
+
+def _joined(found: list[tuple[Integers, Integers, Numbers]], shape: tuple[int, int]) -> SparseRows:
+    rows, columns, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return SparseRows.of(rows, columns, values, shape)
+
+
+def translation_probabilities(
+    corpus: TokenizedCorpus,
+    given: SideName,
+    sizes: tuple[int, int],
+    *,
+    seed: int = 0,
+    rounds: int = ROUNDS,
+    most_links: int = MOST_LINKS,
+    progress: Callable[[int], None] = lambda done: None,
+) -> SparseRows:
+    """Return p(type of the other side | type of the side ``given``), one row per type that is given.
+
+    Args:
+        sizes: the numbers of types of the sides, ``given`` first.
+        seed: selects the sentence pairs of a text with more than ``most_links`` links.
+        progress: called after each round with the number of rounds done.
+
+    Rows of types that do not occur are empty. A row keeps at most KEPT translations, each of at least LEAST, and is not
+    normalised again, so that its sum tells how much was dropped.
+    """
+    text = _Text.of(corpus, given, sizes, seed, most_links)
+    table: SparseRows | None = None
+    for done in range(rounds):
+        table = _normalised(text.expected_counts(table), sizes)
+        progress(done + 1)
+    assert table is not None
+    return table.transposed().strongest(KEPT, LEAST)
+
+
+def _normalised(counts: SparseRows, sizes: tuple[int, int]) -> SparseRows:
+    """From expected counts, one row per type of the other side, to p(row | column), in the same layout."""
+    columns = counts.columns
+    totals = _weighted_sums(columns, counts.values, sizes[0])
+    values = counts.values.astype(np.float64) / totals[columns]
+    kept = values >= _FAINT
+    return SparseRows.of(
+        counts.row_numbers()[kept], columns[kept].astype(np.int64), values[kept], (counts.rows, counts.width)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Text:
+    """The sampled text. ``given`` are the tokens of one side, sentence by sentence, with ``starts`` and ``lengths``.
+
+    ``sentences`` are the sentences of the other side's tokens in the order of their types; ``offsets`` divides them by
+    type.
+    """
+
+    given: npt.NDArray[np.int32]
+    starts: Integers
+    lengths: Integers
+    sentences: npt.NDArray[np.int32]
+    offsets: Integers
+    sizes: tuple[int, int]
+
+    @classmethod
+    def of(cls, corpus: TokenizedCorpus, given: SideName, sizes: tuple[int, int], seed: int, most_links: int) -> _Text:
+        chosen = _sample(corpus, seed, most_links)
+        other: SideName = "target" if given == "source" else "source"
+        tokens, lengths = corpus.gather(given, chosen)
+        others, other_lengths = corpus.gather(other, chosen)
+        sentences = np.repeat(np.arange(len(chosen), dtype=np.int32), other_lengths)
+        order = np.argsort(others, kind="stable")
+        counts = np.bincount(others, minlength=sizes[1])
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(tokens.astype(np.int32), np.cumsum(lengths) - lengths, lengths, sentences[order], offsets, sizes)
+
+    def expected_counts(self, table: SparseRows | None) -> SparseRows:
+        """Return how often each type of the other side (row) is expected to translate each type (column).
+
+        ``table`` has the probabilities in the same layout; without it all are equal.
+        """
+        return _joined([self._counts_of_rows(*rows, table) for rows in self._groups()], (self.sizes[1], self.sizes[0]))
+
+    def _groups(self) -> Iterator[tuple[int, int]]:
+        """Divide the rows into groups whose counts fit into memory as a dense table."""
+        at_once = max(1, _CELLS_AT_ONCE // max(1, self.sizes[0]))
+        for first in range(0, self.sizes[1], at_once):
+            yield first, min(first + at_once, self.sizes[1])
+
+    def _counts_of_rows(self, first: int, last: int, table: SparseRows | None) -> tuple[Integers, Integers, Numbers]:
+        width = self.sizes[0]
+        known = None
+        if table is not None:
+            known = np.zeros((last - first) * width, dtype=np.float32)
+            part = slice(table.offsets[first], table.offsets[last])
+            rows = np.repeat(np.arange(last - first), np.diff(table.offsets[first : last + 1]))
+            known[rows * width + table.columns[part]] = table.values[part]
+        counts = np.zeros((last - first) * width)
+        rows = np.repeat(np.arange(last - first), np.diff(self.offsets[first : last + 1]))
+        sentences = self.sentences[self.offsets[first] : self.offsets[last]]
+        for chosen in self._chunks(sentences):
+            lengths = self.lengths[sentences[chosen]]
+            tokens = self.given[flat_indices(self.starts[sentences[chosen]], lengths)]
+            keys = np.repeat(rows[chosen] * width, lengths) + tokens
+            counts += self._share_out(keys, lengths, known, len(counts))
+        present = np.flatnonzero(counts)
+        return first + present // width, present % width, counts[present]
+
+    def _chunks(self, sentences: npt.NDArray[np.int32]) -> Iterator[slice]:
+        """Divide the tokens of a group so that the links of each part fit into memory."""
+        ends = np.cumsum(self.lengths[sentences])
+        first = 0
+        while first < len(sentences):
+            done = ends[first - 1] if first else 0
+            last = max(first + 1, int(np.searchsorted(ends, done + _LINKS_AT_ONCE, side="right")))
+            yield slice(first, last)
+            first = last
+
+    @staticmethod
+    def _share_out(keys: Integers, lengths: Integers, known: npt.NDArray[np.float32] | None, cells: int) -> Numbers:
+        """Share each token out over the tokens that it may translate: the expectation step."""
+        if known is None:
+            return _weighted_sums(keys, np.repeat(1.0 / lengths, lengths), cells)
+        likely = known[keys].astype(np.float64)
+        tokens = np.repeat(np.arange(len(lengths)), lengths)
+        sums = _weighted_sums(tokens, likely, len(lengths))
+        # A token whose translations were all dropped as too faint is left out.
+        inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
+        return _weighted_sums(keys, likely * np.repeat(inverse, lengths), cells)
+
+
+def _sample(corpus: TokenizedCorpus, seed: int, most_links: int) -> Integers:
+    """Return the sentence pairs to count: all, or so many of them in a random order that their links are few enough."""
+    links = corpus.source_lengths.astype(np.int64) * corpus.target_lengths
+    if links.sum() <= most_links:
+        return np.arange(len(corpus))
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(corpus))
+    count = int(np.searchsorted(np.cumsum(links[order]), most_links, side="right"))
+    return np.sort(order[: max(1, count)])

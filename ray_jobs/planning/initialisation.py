@@ -1,0 +1,159 @@
+"""How the embeddings of an addition start: what that is decided by, and the parent's word translation table.
+
+The table is made once, from the text that the parent was trained on, and stored with the parent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.config.hyperparameters import Initialisation
+from continual_mt.config.spec import AdditionSpec, CorpusSpec
+from continual_mt.data.corpora.line_reader import read_lines
+from continual_mt.data.tokenized_corpus import tokenize_corpus
+from continual_mt.errors import CorpusError, MisuseError
+from continual_mt.evaluation.lexicon import Lexicon, read_lexicon
+from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations
+from continual_mt.languages import Pair
+from ray_jobs.console import Display
+from registry import CorpusRecord, ParentRecord, Registry
+from registry.corpora import ResolvedCorpus, read_corpus
+
+LEAST_PAIRS = 100
+"""Sentence pairs below which a text is too small to find word translations in."""
+WAYS_OUT = (
+    "--init shared starts from the pieces that both languages share, --init random from noise (initialisation: …)"
+)
+
+
+@dataclass(frozen=True)
+class ResolvedText:
+    """Text of one language, or a lexicon, that an addition reads beside its corpora."""
+
+    path: Path
+    digest: str
+    lines: int
+
+    def record(self, pair: Pair) -> CorpusRecord:
+        return CorpusRecord(self.digest, pair, self.path.name, self.lines, 0, "not stated")
+
+
+def read_monolingual(path: Path) -> ResolvedText:
+    """Read text of one language. Raises CorpusError if it cannot be read or has no text."""
+    digest, count = hashlib.sha256(), 0
+    for line in read_lines(path):
+        digest.update(f"{line}\n".encode())
+        count += bool(line.strip())
+    if not count:
+        raise CorpusError(path, "no text; expected sentences of the new language, one per line")
+    return ResolvedText(path, digest.hexdigest(), count)
+
+
+def read_word_list(path: Path) -> tuple[ResolvedText, Lexicon]:
+    """Read a lexicon, whose digest does not depend on the order of its lines. Raises CorpusError."""
+    lexicon = read_lexicon(path)
+    lines = lexicon.lines()
+    digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+    return ResolvedText(path, digest, len(lines)), lexicon
+
+
+def chosen_initialisation(spec: AdditionSpec, parent: ParentRecord, train: ResolvedCorpus) -> Initialisation:
+    """What a spec asks for. By default ``lexical`` if that can be had, else ``shared``; ``random`` for ``scratch``.
+
+    Raises CorpusError if the text is too small for the ``lexical`` start that was asked for.
+    """
+    if spec.scope == "scratch":
+        return "random"
+    pairs = train.summary.sentences - train.summary.empty
+    can_count = pairs >= LEAST_PAIRS and (has_text(parent) or WORD_TRANSLATIONS in parent.pieces)
+    if spec.initialisation is None:
+        return "lexical" if spec.lexicon or can_count else "shared"
+    if spec.initialisation == "lexical" and spec.lexicon is None and pairs < LEAST_PAIRS:
+        raise CorpusError(
+            train.corpus.name,
+            f"{pairs} sentence pairs are too few to find word translations in; expected at least {LEAST_PAIRS}. "
+            f"Fix: {WAYS_OUT}, or give a lexicon with --lexicon",
+        )
+    return spec.initialisation
+
+
+def has_text(parent: ParentRecord) -> bool:
+    """Whether the text that a parent was trained on is on record."""
+    return any(role == "train" for role, _ in parent.lineage.corpora)
+
+
+def with_word_translations(
+    registry: Registry, parent: ParentRecord, cache: Path, display: Display, *, has_lexicon: bool = False
+) -> ParentRecord:
+    """Return a parent that has its word translation table, which is made and stored if it is missing.
+
+    If it cannot be made, because the parent's text is not on record, cannot be read or has changed, an addition with a
+    lexicon does without, which is reported; otherwise CorpusError names the ways out.
+    """
+    if WORD_TRANSLATIONS in parent.pieces:
+        return parent
+    try:
+        table = _word_translations(registry, parent, cache, display)
+    except CorpusError as error:
+        if not has_lexicon:
+            raise
+        display.say(f"{error}. The embeddings start from the lexicon alone")
+        return parent
+    return registry.add_word_translations(parent.name, table)
+
+
+def _word_translations(registry: Registry, parent: ParentRecord, cache: Path, display: Display) -> bytes:
+    train = parent_text(parent, cache, f"put it back as it was; or {WAYS_OUT}, or give a lexicon with --lexicon")
+    if train is None:
+        raise CorpusError(
+            f"the text of the parent {parent.name}",
+            "none is on record, from which its word translations could be counted. "
+            f"Fix: {WAYS_OUT}, or give a lexicon with --lexicon",
+        )
+    loaded = registry.load_parent(parent.name)
+    corpus = tokenize_corpus(
+        train.corpus,
+        train.summary.digest,
+        loaded.source.tokenizer,
+        loaded.target.tokenizer,
+        cache,
+        maximum_tokens=loaded.architecture.maximum_positions - 1,
+    )
+    sizes = loaded.source.tokenizer.size, loaded.target.tokenizer.size
+    with display.counting(f"word translations of {parent.name}", 2 * ROUNDS) as progress:
+        table = WordTranslations.count(corpus, sizes, progress)
+    display.say(f"{parent.name}: word translations were counted in {len(corpus):,} sentence pairs, once")
+    return table.to_bytes()
+
+
+def parent_text(parent: ParentRecord, cache: Path, way_out: str) -> ResolvedCorpus | None:
+    """Read the text that a parent was trained on; None if none is recorded, as for an imported parent.
+
+    Raises CorpusError, with the ``way_out``, if the text can no longer be read or has changed.
+    """
+    trained_on = [corpus for role, corpus in parent.lineage.corpora if role == "train"]
+    if not trained_on:
+        return None
+    try:
+        resolved = read_corpus(CorpusSpec.model_validate(parent.lineage.spec.get("train")), parent.pair, cache)
+    except (MisuseError, ValueError) as error:
+        raise CorpusError(
+            trained_on[0].name,
+            f"the parent {parent.name} was trained on it, and it cannot be read ({error}). Fix: {way_out}",
+        ) from error
+    if resolved.summary.digest != trained_on[0].digest:
+        raise CorpusError(
+            trained_on[0].name, f"its text has changed since the parent {parent.name} was trained on it. Fix: {way_out}"
+        )
+    return resolved
+
+
+def monolingual_lines(text: ResolvedText) -> Iterator[str]:
+    """Yield the lines with text. Raises CorpusError if they changed since they were read first."""
+    if read_monolingual(text.path).digest != text.digest:
+        raise CorpusError(text.path, "the text changed after it was inspected. Fix: start again")
+    return (line for line in read_lines(text.path) if line.strip())

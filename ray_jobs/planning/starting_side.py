@@ -1,0 +1,89 @@
+"""The starting values of an addition's new side, computed by the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.data.tokenized_corpus import tokenize_corpus
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import IncompatibleError
+from continual_mt.initialisation.lexicon_weights import check_words_occur, lexicon_evidence
+from continual_mt.initialisation.starting_values import (
+    StartSummary,
+    combined,
+    equal_pieces,
+    evidence_of_text,
+    starting_tensors,
+    summarize,
+)
+from continual_mt.initialisation.word_translation import ROUNDS, SparseRows, WordTranslations
+from continual_mt.languages import SideName, new_side_of
+from ray_jobs.console import Display
+from ray_jobs.planning.initialisation import monolingual_lines, read_word_list
+from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.planning.training_task import StoredParent
+
+
+@dataclass(frozen=True)
+class StartingSide:
+    """The tensors that a new side starts from, and what they were made of."""
+
+    tensors: Mapping[str, Tensor]
+    summary: StartSummary
+
+
+def starting_side(
+    job: ResolvedJob,
+    stored: StoredParent,
+    source: Tokenizer,
+    target: Tokenizer,
+    noise: Mapping[str, Tensor],
+    cache: Path,
+    display: Display,
+) -> StartingSide:
+    """Start the new side of an addition as its ``initialisation`` says, ``lexical`` or ``shared``.
+
+    ``noise`` has the values of types without a start. Raises CorpusError for a lexicon that does not fit, and
+    IncompatibleError if the two languages share no piece.
+    """
+    parent = stored.load()
+    side = new_side_of(job.pair, parent.pair)
+    new, own = (source, parent.source.tokenizer) if side == "source" else (target, parent.target.tokenizer)
+    corpus = tokenize_corpus(
+        job.train.corpus,
+        job.train.summary.digest,
+        source,
+        target,
+        cache,
+        maximum_tokens=job.architecture.maximum_positions - 1,
+    )
+    evidence = []
+    if WORD_TRANSLATIONS in stored.pieces and job.initialisation == "lexical":
+        table = WordTranslations.of_parent(stored.blobs.get(stored.pieces[WORD_TRANSLATIONS]), parent)
+        with display.counting(f"{job.title}: word translations", ROUNDS) as progress:
+            evidence.append(evidence_of_text(corpus, side, (source.size, target.size), table, progress))
+    if job.lexicon is not None:
+        lexicon = read_word_list(job.lexicon.path)[1]
+        check_words_occur(lexicon, _sentences(job, side))
+        evidence.append(lexicon_evidence(lexicon, new, own))
+    weights = combined(new, own, SparseRows.sum(evidence) if evidence else None)
+    if job.initialisation == "shared" and not equal_pieces(new, own):
+        raise IncompatibleError(
+            f"{job.pair}: the vocabularies of {job.pair.language(side)} and {parent.pair.language(side)} have no piece "
+            "in common from which embeddings could start. Fix: --init lexical or --init random"
+        )
+    tensors = starting_tensors(weights, parent.tensors, noise)
+    tables = tensors[f"{side}.embedding"], parent.tensors[f"{side}.embedding"]
+    return StartingSide(tensors, summarize(weights, new, own, corpus.counts(side, new.size), *tables))
+
+
+def _sentences(job: ResolvedJob, side: SideName) -> Iterator[str]:
+    for pair in job.train.corpus.read():
+        yield pair.source if side == "source" else pair.target
+    if job.monolingual is not None:
+        yield from monolingual_lines(job.monolingual)
