@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy.orm import Session
 
@@ -220,6 +220,17 @@ class Registry:
             module.check_fits(parent)
             self._modules[content] = module
         return self._modules[content]
+
+    def start_of(self, record: ParentRecord | ModuleRecord) -> dict[str, Any] | None:
+        """How the embeddings of a module started; None if nothing is recorded, as for random ones.
+
+        Raises CorruptionError if the record is damaged.
+        """
+        from continual_mt.artifacts.serialization import read_json
+
+        if INITIALISATION not in record.pieces:
+            return None
+        return read_json(self.blobs.get_all({INITIALISATION: record.pieces[INITIALISATION]}), INITIALISATION)
 
     def load_embedding(self, record: EmbeddingRecord) -> EmbeddingTable:
         """Load only the embedding table of a parent or module. Raises CorruptionError for damaged pieces."""

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from continual_mt.languages import Pair
 
 if TYPE_CHECKING:
     from continual_mt.config.spec import ParentSpec, SequenceSpec
+    from ray_jobs.driver import Driver
     from ray_jobs.execution.job import Outcome
     from registry import Registry
 
@@ -32,19 +34,14 @@ PROOF_SENTENCES = 200
 SAMPLES = 3
 BEAM = 5
 CATALOGS = {"train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}
-# Small batches: on so little text many small updates learn more in the same time than few large ones. New embeddings
-# have to move far against a frozen body, so their learning rate is high; the cross-attention starts from the parent's,
-# and the less it moves, the better modules combine that were trained separately.
+# Small batches: on so little text many small updates learn more in the same time than few large ones.
 COMMON_TRAINING = {"batch_tokens": 1024, "accumulate": 1, "dropout": 0.05}
 PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1250, "learning_rate": 1e-3, "warmup": 300, "validate_every": 250}
-ADDITION_TRAINING = {
-    **COMMON_TRAINING,
-    "updates": 600,
-    "learning_rate": 3e-3,
-    "learning_rates": {"cross_attention": 5e-4},
-    "warmup": 80,
-    "validate_every": 150,
-}
+ADDITION_TRAINING = {**COMMON_TRAINING, "updates": 600, "warmup": 80, "validate_every": 150}
+ADDITION = {"scope": "half", "initialisation": "lexical"}
+# The additions of earlier versions: a home that has them is not changed, it is only reported.
+EARLIER_TRAINING = {**ADDITION_TRAINING, "learning_rate": 3e-3, "learning_rates": {"cross_attention": 5e-4}}
+EARLIER_ADDITION = {"scope": "xattn", "initialisation": "random"}
 
 
 def demo(in_process: options.InProcess = False, home: options.Home = None, json_: options.Json = False) -> None:
@@ -67,7 +64,7 @@ def demo(in_process: options.InProcess = False, home: options.Home = None, json_
         driver.train_parent(_parent_spec(place))
         proof = Proof(place)
         proof.record()
-        outcomes = add_sequence(driver, _sequence_spec(place), after=proof.check)
+        outcomes = add_sequence(driver, _chosen_sequence(driver, place), after=proof.check)
         if not any(outcome.trained_now for outcome in outcomes):
             proof.measure_again(outcomes[-1].name)
         _report(driver.registry, place, proof, time.monotonic() - started, as_json=json_)
@@ -83,12 +80,20 @@ def _parent_spec(home: Home) -> ParentSpec:
     return validate(ParentSpec, values, origin="the demo", base=home.path)
 
 
-def _sequence_spec(home: Home) -> SequenceSpec:
+def _chosen_sequence(driver: Driver, home: Home) -> SequenceSpec:
+    """The additions of this version, or of an earlier one if that began them in this home."""
+    earlier = _sequence_spec(home, EARLIER_ADDITION, EARLIER_TRAINING)
+    jobs = [driver.resolve(addition) for addition in earlier.additions]
+    began = any(driver.registry.jobs.get(job.digest) is not None for job in jobs)
+    return earlier if began else _sequence_spec(home, ADDITION, ADDITION_TRAINING)
+
+
+def _sequence_spec(home: Home, addition: Mapping[str, str], training: Mapping[str, object]) -> SequenceSpec:
     from continual_mt.config.loading import validate
     from continual_mt.config.spec import SequenceSpec
 
-    additions = [{"pair": str(pair), "scope": "xattn"} for pair in ADDITIONS]
-    common = {**CATALOGS, "beam": BEAM, "training": ADDITION_TRAINING}
+    additions = [{"pair": str(pair), **addition} for pair in ADDITIONS]
+    common = {**CATALOGS, "beam": BEAM, "training": training}
     values = {**common, "name": PARENT, "parent": PARENT, "additions": additions}
     return validate(SequenceSpec, values, origin="the demo", base=home.path)
 

@@ -43,3 +43,10 @@ class TrainingSettings(BaseModel):
         float, Field(ge=0, description="GB of disk for the states of a frozen encoder; not used where they need more")
     ] = 8.0
     precision: Annotated[Precision, Field(description="auto: bfloat16 where the machine computes in it")] = "auto"
+
+
+ADDITION_RATES = {"learning_rate": 3e-4, "learning_rates": {"source": 1e-3, "target": 1e-3}}
+"""The default rates of an addition whose embeddings start from the parent's.
+
+What it shares with its parent moves less, so that modules that were trained apart fit together.
+"""

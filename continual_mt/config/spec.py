@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from continual_mt.config.hyperparameters import Initialisation, TrainingSettings
+from continual_mt.config.hyperparameters import ADDITION_RATES, Initialisation, TrainingSettings
 from continual_mt.data.corpora.catalogs import CatalogCorpus
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -196,6 +196,17 @@ class AdditionSpec(_TrainingSpec):
         Vocabulary | None,
         Field(description="types of the new side; by default what the corpus and the initialisation make possible"),
     ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_rates(cls, values: Any) -> Any:
+        """Write the default rates of an addition into its spec, unless rates are given or embeddings start as noise."""
+        if not isinstance(values, dict) or "random" in (values.get("initialisation"), _start(values.get("scope"))):
+            return values
+        training = values.get("training", {})
+        if not isinstance(training, dict) or not {"learning_rate", "learning_rates"}.isdisjoint(training):
+            return values
+        return {**values, "training": {**training, **ADDITION_RATES}}
 
     @field_validator("initialisation")
     @classmethod

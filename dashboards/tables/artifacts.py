@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 from continual_mt.artifacts.recipe import Recipe, RecipeKind
 from continual_mt.evaluation.alignment_result import Method, Precision, Unit
@@ -181,10 +182,20 @@ def name_of(record: ParentRecord | ModuleRecord) -> str:
 
 
 def what_is(record: ParentRecord | ModuleRecord) -> str:
-    """Describe a record in a few words: ``parent fr-en``; ``new source de, xattn``."""
+    """Describe a record in a few words: ``parent fr-en``; ``new source de, half, lexical``."""
     if isinstance(record, ParentRecord):
         return f"parent {record.pair}"
-    return f"new {record.side} {record.language}, {record.scope}{', shared' if record.shared else ''}"
+    words = [f"new {record.side} {record.language}", record.scope]
+    words += [] if record.initialisation == "random" else [record.initialisation]
+    words += ["untrained"] if record.untrained else []
+    words += ["in a shared sequence"] if record.shared else []
+    return ", ".join(words)
+
+
+def start_table(start: Mapping[str, Any]) -> Table:
+    """Show how the most frequent types of a module started, as `Registry.start_of` returned it."""
+    columns = (Column("frequent type"), Column("starts from"), Column("parent's nearest"))
+    return Table(columns, [(one["piece"], one["origin"], " ".join(one["nearest"])) for one in start["frequent"]])
 
 
 def corpora_table(lineage: Lineage) -> Table:

@@ -240,6 +240,7 @@ def module_facts(module: ModuleRecord, whole: int) -> list[tuple[str, str]]:
         ("parent", f"{module.parent} ({module.parent_fingerprint})"),
         ("new side", f"{module.side} {module.language}"),
         ("scope", f"{module.scope}, in a sequence that shares one cross-attention" if module.shared else module.scope),
+        ("initialisation", f"{module.initialisation}{', untrained' if module.untrained else ''}"),
         ("parameters", f"{module.parameters:,} ({percent(module.parameters / whole)} of a full copy)"),
         ("stored", size(module.bytes)),
         ("created", time_of(module)),

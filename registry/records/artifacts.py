@@ -92,6 +92,17 @@ class ModuleRecord(ModuleOutline):
         """
         return self.lineage.shared
 
+    @property
+    def initialisation(self) -> str:
+        """How its embeddings started: ``lexical``, ``shared`` or ``random``, which all did before there were others."""
+        return str(self.lineage.spec.get("initialisation") or "random")
+
+    @property
+    def untrained(self) -> bool:
+        """Whether it was registered as it started, without an update."""
+        training = self.lineage.spec.get("training")
+        return isinstance(training, dict) and training.get("updates") == 0
+
     def to_json(self) -> JSONObject:
         return {
             "name": self.full_name,
@@ -102,6 +113,8 @@ class ModuleRecord(ModuleOutline):
             "side": self.side,
             "scope": self.scope,
             "shared": self.shared,
+            "initialisation": self.initialisation,
+            "untrained": self.untrained,
             "digest": self.digest,
             "parameters": self.parameters,
             "bytes": self.bytes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -88,17 +88,20 @@ def show(
 
     What it stores, its corpora and their licences, its spec and run, its scores and its annotations. In '--json',
     "lineage" holds what it was made from as typed fields: "inputs" (role, module, digest, recipe), "replay" (share of
-    batches from replayed pairs) and "environment" (versions and machine that trained it).
+    batches from replayed pairs) and "environment" (versions and machine that trained it). "start" tells how the
+    embeddings of a module started: how many types from what, and the most frequent with the parent's nearest.
     """
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as opened:
         record = opened.catalog.find(name)
         scores, annotations = _scores_of(opened, record), opened.annotations.of(record)
+        start = opened.start_of(record)
     if as_json:
-        print_json({**_described(record, annotations), "scores": [score.to_json() for score in scores]})
+        about = {**_described(record, annotations), "start": start}
+        print_json({**about, "scores": [score.to_json() for score in scores]})
     else:
-        _print(record, scores, annotations)
+        _print(record, scores, annotations, start)
 
 
 @app.command(epilog=options.examples("continual-mt registry upgrade --home /data/home"))
@@ -130,9 +133,14 @@ def _scores_of(opened: Registry, record: ParentRecord | ModuleRecord) -> list[Sc
     return opened.scores(parent=record.name)
 
 
-def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], annotations: Annotations) -> None:
+def _print(
+    record: ParentRecord | ModuleRecord,
+    scores: list[ScoreRecord],
+    annotations: Annotations,
+    start: dict[str, Any] | None,
+) -> None:
     from dashboards.tables.annotations import annotation_facts, moves_table
-    from dashboards.tables.artifacts import corpora_table, results_table, size, time_of
+    from dashboards.tables.artifacts import corpora_table, results_table, size, start_table, time_of
     from registry import ModuleRecord
 
     lineage = record.lineage
@@ -141,6 +149,7 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], annot
         facts = {"module": record.full_name, **facts, "new side": f"{record.side} {record.language}"}
         facts |= {
             "scope": f"{record.scope}{', shared' if record.shared else ''}",
+            "initialisation": f"{record.initialisation}{', untrained' if record.untrained else ''}",
             "digest": record.digest,
             "parent's fingerprint": record.parent_fingerprint,
         }
@@ -159,6 +168,10 @@ def _print(record: ParentRecord | ModuleRecord, scores: list[ScoreRecord], annot
         print_text(f"\n{title}:{'' if table.rows else ' none'}\n")
         if table.rows:
             print_table(table)
+    if start is not None:
+        types = ", ".join(f"{origin} {count:,}" for origin, count in start["types"].items())
+        print_text(f"\nstart, types by origin: {types}\n")
+        print_table(start_table(start))
     for title, values in (("environment", lineage.environment), ("spec", lineage.spec)):
         if values:
             print_text(f"\n{title}:\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,146 @@
+"""IBM model 1 against a plain implementation, and sparse matrices against dense ones."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from continual_mt.artifacts.parent import Parent
+from continual_mt.data.tokenized_corpus import TokenizedCorpus
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import CorruptionError
+from continual_mt.initialisation import word_translation
+from continual_mt.initialisation.word_translation import (
+    SparseRows,
+    WordTranslations,
+    translation_probabilities,
+)
+from continual_mt.languages import SideName
+
+Cells = dict[tuple[int, int], float]
+
+
+def sparse(dense: np.ndarray[Any, Any]) -> SparseRows:
+    rows, columns = np.nonzero(dense)
+    return SparseRows.of(rows, columns, dense[rows, columns], dense.shape)
+
+
+def dense(rows: SparseRows) -> np.ndarray[Any, Any]:
+    found = np.zeros((rows.rows, rows.width))
+    found[rows.row_numbers(), rows.columns] = rows.values
+    return found
+
+
+def matrices(rows: int, columns: int) -> st.SearchStrategy[np.ndarray[Any, Any]]:
+    values = st.sampled_from([0.0, 0.0, 0.25, 0.5, 1.0])
+    return st.lists(values, min_size=rows * columns, max_size=rows * columns).map(
+        lambda cells: np.array(cells).reshape(rows, columns)
+    )
+
+
+@given(matrices(3, 4), matrices(3, 4), matrices(4, 5))
+def test_sparse_rows_compute_as_dense_matrices(
+    first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], third: np.ndarray[Any, Any]
+) -> None:
+    one, other = sparse(first), sparse(second)
+    assert (dense(one) == first).all()
+    assert (dense(one.transposed()) == first.T).all()
+    assert (dense(one.times(other)) == first * second).all()
+    assert np.allclose(dense(one.product(sparse(third))), first @ third)
+    assert np.allclose(dense(SparseRows.sum([one, other])), first + second)
+    sums = (first**2).sum(axis=1, keepdims=True)
+    assert np.allclose(dense(one.with_exponent(2)), np.divide(first**2, sums, out=first * 0, where=sums > 0))
+
+
+def test_the_strongest_values_of_a_row() -> None:
+    found = sparse(np.array([[0.1, 0.5, 0.5, 0.2], [0.0, 0.0, 0.05, 0.0]])).strongest(2, least=0.1)
+    assert dense(found).tolist() == [[0.0, 0.5, 0.5, 0.0], [0.0] * 4]
+
+
+def plain_model_1(corpus: TokenizedCorpus, given_side: SideName, rounds: int) -> Cells:
+    """p(other | given), as the paper's equations say, in dictionaries."""
+    pairs = [(list(map(int, corpus.source(i))), list(map(int, corpus.target(i)))) for i in range(len(corpus))]
+    pairs = pairs if given_side == "source" else [(target, source) for source, target in pairs]
+    table: Cells = defaultdict(lambda: 1.0)
+    for _ in range(rounds):
+        counts: Cells = defaultdict(float)
+        for givens, others in pairs:
+            for other in others:
+                total = sum(table[one, other] for one in givens)
+                for one in givens:
+                    counts[one, other] += table[one, other] / total
+        totals: dict[int, float] = defaultdict(float)
+        for (one, _), count in counts.items():
+            totals[one] += count
+        table = defaultdict(float, {(one, other): count / totals[one] for (one, other), count in counts.items()})
+    return table
+
+
+@pytest.mark.parametrize("given_side", ["source", "target"])
+def test_it_is_model_1(
+    given_side: SideName,
+    tokenize_files: Callable[[str, str], TokenizedCorpus],
+    django_tokenizers: dict[str, Tokenizer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where a table and its links do not fit at once, and the rows of one type are counted in several parts."""
+    monkeypatch.setattr(word_translation, "_CELLS_AT_ONCE", 3000)
+    monkeypatch.setattr(word_translation, "_LINKS_AT_ONCE", 500)
+    corpus = tokenize_files("pt", "en")
+    sizes = django_tokenizers["pt"].size, django_tokenizers["en"].size
+    sizes = sizes if given_side == "source" else (sizes[1], sizes[0])
+    rounds: list[int] = []
+    found = translation_probabilities(corpus, given_side, sizes, rounds=3, progress=rounds.append)
+    expected = plain_model_1(corpus, given_side, rounds=3)
+    assert rounds == [1, 2, 3]
+    assert (found.rows, found.width) == sizes
+    assert len(found.values) > 500
+    for row, column, value in zip(found.row_numbers(), found.columns, found.values, strict=True):
+        assert value == pytest.approx(expected[int(row), int(column)], rel=1e-3)
+    best = {row: max((value, -other) for (one, other), value in expected.items() if one == row) for row, _ in expected}
+    for row, (value, _) in best.items():
+        columns, values = found.row(row)
+        assert values.max() == pytest.approx(value, rel=1e-3), row
+        assert len(columns) <= word_translation.KEPT
+
+
+def test_equal_text_gives_equal_bytes_and_a_large_text_is_sampled(
+    tokenize_files: Callable[[str, str], TokenizedCorpus], parent: Parent
+) -> None:
+    corpus = tokenize_files("es", "en")
+    sizes = parent.source.tokenizer.size, parent.target.tokenizer.size
+    first, again = (WordTranslations.count(corpus, sizes).to_bytes() for _ in range(2))
+    assert first == again
+    links = int((corpus.source_lengths.astype(int) * corpus.target_lengths).sum())
+    sampled, other = (
+        translation_probabilities(corpus, "source", sizes, most_links=links // 3, seed=seed) for seed in (1, 2)
+    )
+    whole = translation_probabilities(corpus, "source", sizes)
+    assert len(sampled.values) < len(whole.values)
+    assert sampled.values.tolist() != other.values.tolist()
+
+
+def test_a_table_is_restored_and_checked(tokenize_files: Callable[[str, str], TokenizedCorpus], parent: Parent) -> None:
+    sizes = parent.source.tokenizer.size, parent.target.tokenizer.size
+    table = WordTranslations.count(tokenize_files("es", "en"), sizes)
+    stored = table.to_bytes()
+    assert WordTranslations.of_parent(stored, parent).to_bytes() == stored
+    with pytest.raises(CorruptionError, match=r"^word-translations.safetensors: not a safetensors file"):
+        WordTranslations.of_parent(stored[:-1], parent)
+    for name, damage in (
+        ("source_given_target.offsets", lambda values: values[:-1]),
+        ("source_given_target.columns", lambda values: values + 10_000),
+        ("target_given_source.values", lambda values: values * np.nan),
+        ("target_given_source.values", lambda values: values.astype(np.float64)),
+    ):
+        arrays = load(stored)
+        arrays[name] = damage(arrays[name])
+        with pytest.raises(CorruptionError, match=r"given_\w+ is not a table of \d+ × \d+ types$"):
+            WordTranslations.of_parent(save(arrays), parent)
