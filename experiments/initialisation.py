@@ -26,12 +26,8 @@ from registry import ModuleRecord
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 RESOURCES = {"cpus": 1}
-# New embeddings that start as noise have far to go; those that start from word translations have not.
-RATES = {
-    "random": {"learning_rate": 5e-4, "side": 3e-3},
-    "shared": {"learning_rate": 3e-4, "side": 1e-3},
-    "lexical": {"learning_rate": 3e-4, "side": 1e-3},
-}
+# New embeddings that start as noise have far to go; what starts from the parent's has rates of its own by default.
+RATES_FROM_NOISE = {"learning_rate": 5e-4, "learning_rates": {"source": 3e-3, "target": 3e-3}}
 PARENTS = {"full": 2000, "third": 1200, "low": 2000, "tatoeba": 2000}
 """Updates of each parent, of 2,048 tokens."""
 
@@ -74,13 +70,9 @@ class Experiment:
     def add(self, parent: str, pair: str, part: str, tested: Sequence[str], **keys: Any) -> Outcome:
         """Add a language to a parent, with the rates of its initialisation."""
         place = "tatoeba" if parent == "tatoeba" else "multi30k"
-        start, training = keys.get("initialisation", "random"), keys.pop("training")
-        side = "source" if pair.endswith("-en") else "target"
-        if "learning_rate" not in training:
-            training |= {
-                "learning_rate": RATES[start]["learning_rate"],
-                "learning_rates": {side: RATES[start]["side"]},
-            }
+        training = keys.pop("training")
+        if keys.get("initialisation", "random") == "random":
+            training = {**RATES_FROM_NOISE, **training}
         values = {
             "parent": parent,
             "pair": pair,
@@ -142,7 +134,8 @@ def low(run: Experiment) -> Iterator[None]:
     run.parent("low")
     for count in (1000, 3000, 10000):
         trained = {"batch_tokens": 1024, "updates": 300, "warmup": 40, "validate_every": 75}
-        whole = {"batch_tokens": 1024, "updates": 1000, "warmup": 200, "validate_every": 100, "learning_rate": 1e-3}
+        whole: dict[str, Any] = {"batch_tokens": 1024, "updates": 1000, "warmup": 200, "validate_every": 100}
+        whole |= {"learning_rate": 1e-3, "learning_rates": {}}
         settings: list[dict[str, Any]] = [
             {"scope": "embeddings", "initialisation": "lexical", "training": {"updates": 0}},
             {"scope": "half", "initialisation": "lexical", "training": trained},

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from continual_mt.config.hyperparameters import ADDITION_RATES, Initialisation, TrainingSettings
+from continual_mt.config.hyperparameters import RATES_OF_A_START, Initialisation, TrainingSettings
 from continual_mt.data.corpora.catalogs import CatalogCorpus
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -206,7 +206,7 @@ class AdditionSpec(_TrainingSpec):
         training = values.get("training", {})
         if not isinstance(training, dict) or not {"learning_rate", "learning_rates"}.isdisjoint(training):
             return values
-        return {**values, "training": {**training, **ADDITION_RATES}}
+        return {**values, "training": {**training, "learning_rates": dict(RATES_OF_A_START)}}
 
     @field_validator("initialisation")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def starting_side(
         check_words_occur(lexicon, _sentences(job, side))
         evidence.append(lexicon_evidence(lexicon, new, own))
     weights = combined(new, own, SparseRows.sum(evidence) if evidence else None)
-    if job.initialisation == "shared" and not equal_pieces(new, own):
+    if job.initialisation == "shared" and not _have_letters(new.pieces[number] for number, _ in equal_pieces(new, own)):
         raise IncompatibleError(
             f"{job.pair}: the vocabularies of {job.pair.language(side)} and {parent.pair.language(side)} have no piece "
             "in common from which embeddings could start. Fix: --init lexical or --init random"
@@ -80,6 +80,10 @@ def starting_side(
     tensors = starting_tensors(weights, parent.tensors, noise)
     tables = tensors[f"{side}.embedding"], parent.tensors[f"{side}.embedding"]
     return StartingSide(tensors, summarize(weights, new, own, corpus.counts(side, new.size), *tables))
+
+
+def _have_letters(pieces: Iterable[str]) -> bool:
+    return any(letter.isalpha() for piece in pieces for letter in piece)
 
 
 def _sentences(job: ResolvedJob, side: SideName) -> Iterator[str]:

@@ -121,6 +121,8 @@ def addition_values(parallel: Callable[[str, str], Values]) -> ValuesOf:
             "vocabulary": 150,
             "beam": 1,
             "resources": {"cpus": 1},
+            "scope": "xattn",
+            "initialisation": "random",
         }
         return merge(merge(base, changes or {}), more)
 
@@ -133,7 +135,8 @@ def parent_values(addition_values: ValuesOf) -> ValuesOf:
 
     def values(changes: Mapping[str, Any] | None = None, **more: Any) -> Values:
         base = addition_values("es-en")
-        del base["parent"]
+        for key in ("parent", "scope", "initialisation"):
+            del base[key]
         base |= {"name": "es-en", "architecture": ARCHITECTURE, "vocabulary": {"source": 160, "target": 170}}
         return merge(merge(base, changes or {}), more)
 

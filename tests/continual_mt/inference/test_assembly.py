@@ -31,6 +31,7 @@ def make_recipe(parent: Parent, modules: dict[str, Module], kind: RecipeKind, pa
     return Recipe(kind, Pair.parse(pair), "es-en", parent.fingerprint, *keys)  # type: ignore[arg-type]
 
 
+Origins = dict[str, str]
 ROWS: list[tuple[RecipeKind, str, str | None, str | None, str | None]] = [
     ("original", "es-en", None, None, None),
     ("supervised", "pt-en", PT, PT, None),
@@ -68,7 +69,7 @@ def test_pieces_are_those_of_the_recipe_and_are_not_copied(
 
 
 @pytest.mark.parametrize(("pair", "module"), [("pt-en", PT), ("es-de", DE)])
-@pytest.mark.parametrize("scope", ["embeddings", "xattn", "xattn-random", "body", "scratch"])
+@pytest.mark.parametrize("scope", ["embeddings", "xattn", "xattn-random", "half", "body", "scratch"])
 def test_a_supervised_pair_of_every_scope(
     parent: Parent, make_module: MakeModule, pair: str, module: str, scope: Scope
 ) -> None:
@@ -92,6 +93,44 @@ def test_pairs_share_their_body(parent: Parent, modules: dict[str, Module]) -> N
         if name.partition(".")[0] in ("encoder", "decoder"):
             pointers = {dict(model.transformer.named_parameters())[name].data_ptr() for model in models}
             assert pointers == {parent.tensors[name].data_ptr()}
+
+
+HALVES: list[tuple[RecipeKind, str, str | None, str | None, str | None, Origins]] = [
+    # A half source takes its encoder along; a half target its cross-attention and decoder.
+    ("zero-shot", "pt-de", PT, DE, DE, {"encoder": PT, "cross_attention": DE, "decoder": DE}),
+    ("zero-shot", "pt-de", PT, None, DE, {"encoder": PT}),
+    # The original pair through the whole child, which brings no side.
+    ("retention", "es-en", None, PT, None, {"encoder": PT}),
+    ("retention", "es-en", None, DE, None, {"cross_attention": DE, "decoder": DE}),
+]
+
+
+@pytest.mark.parametrize(("kind", "pair", "source", "between", "target", "origins"), HALVES)
+def test_halves_meet_at_the_encoders_output(
+    parent: Parent,
+    make_module: MakeModule,
+    kind: RecipeKind,
+    pair: str,
+    source: str | None,
+    between: str | None,
+    target: str | None,
+    origins: Origins,
+) -> None:
+    modules = {PT: make_module("pt-en", "half"), DE: make_module("es-de", "half")}
+    model = assemble(make_recipe(parent, modules, kind, pair, source, between, target), parent, modules)
+    expected = {"source": source, "target": target, **origins}
+    for name, parameter in model.transformer.named_parameters():
+        origin = expected.get(name.partition(".")[0])
+        tensors = parent.tensors if origin is None else modules[origin].tensors
+        assert parameter.data_ptr() == tensors[name].data_ptr()
+    assert len(model.translate(["uno dos"], beam=2)) == 1
+
+
+def test_two_encoders_are_refused_by_name(parent: Parent, make_module: MakeModule) -> None:
+    modules = {PT: make_module("pt-en", "half"), DE: make_module("es-de", "body")}
+    message = f"^pt-de: would need two encoders, that of {PT} \\(scope half\\) and that of {DE}. Fix: "
+    with pytest.raises(IncompatibleError, match=message):
+        assemble(make_recipe(parent, modules, "zero-shot", "pt-de", PT, DE, DE), parent, modules)
 
 
 def test_assembling_does_not_change_the_parent(parent: Parent, modules: dict[str, Module]) -> None:

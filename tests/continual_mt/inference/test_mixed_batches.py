@@ -12,16 +12,18 @@ from continual_mt.inference.assembly import assemble
 from continual_mt.inference.mixed_batches import Request, translate_mixed
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
+from continual_mt.model.architecture import Scope
 
 MakeModule = Callable[..., Module]
 
 
 @pytest.fixture(scope="module")
 def models(parent: Parent, make_module: MakeModule) -> dict[str, PairModel]:
-    """Pairs that share a source side, a target side, a body, or (es-de!, of scope scratch) nothing."""
+    """Pairs that share a source side, a target side, a body, a half (+), or (es-de!, of scope scratch) nothing."""
+    scopes: dict[str, Scope] = {"!": "scratch", "+": "half"}
     modules = {
-        name: make_module(name.removesuffix("!"), scope="scratch" if name.endswith("!") else "xattn")
-        for name in ("pt-en", "de-en", "es-de", "es-pt", "es-de!")
+        name: make_module(name[:5], scope=scopes.get(name[5:], "xattn"))
+        for name in ("pt-en", "de-en", "es-de", "es-pt", "es-de!", "de-en+", "es-pt+")
     }
     keys = {name: ModuleKey(name, module.digest) for name, module in modules.items()}
 
@@ -36,6 +38,9 @@ def models(parent: Parent, make_module: MakeModule) -> dict[str, PairModel]:
         "es-de": make("es-de", "supervised", None, "es-de", "es-de"),
         "es-pt": make("es-pt", "supervised", None, "es-pt", "es-pt"),
         "pt-de": make("pt-de", "zero-shot", "pt-en", "es-de", "es-de"),
+        "de-en+": make("de-en", "supervised", "de-en+", None, None),
+        "de-pt": make("de-pt", "zero-shot", "de-en+", "es-pt", "es-pt"),
+        "de-pt+": make("de-pt", "zero-shot", "de-en+", "es-pt+", "es-pt+"),
         "es-de!": make("es-de", "supervised", "es-de!", "es-de!", "es-de!"),
     }
 

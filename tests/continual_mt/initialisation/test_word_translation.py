@@ -132,7 +132,7 @@ def test_a_table_is_restored_and_checked(tokenize_files: Callable[[str, str], To
     table = WordTranslations.count(tokenize_files("es", "en"), sizes)
     stored = table.to_bytes()
     assert WordTranslations.of_parent(stored, parent).to_bytes() == stored
-    with pytest.raises(CorruptionError, match=r"^word-translations.safetensors: not a safetensors file"):
+    with pytest.raises(CorruptionError, match=r"^word_translations.safetensors: not a safetensors file"):
         WordTranslations.of_parent(stored[:-1], parent)
     for name, damage in (
         ("source_given_target.offsets", lambda values: values[:-1]),

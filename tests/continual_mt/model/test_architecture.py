@@ -79,6 +79,8 @@ CROSS_ATTENTION = [
         ("xattn", "target", CROSS_ATTENTION + TARGET),
         ("xattn-random", "source", SOURCE + CROSS_ATTENTION),
         ("xattn-random", "target", CROSS_ATTENTION + TARGET),
+        ("half", "source", SOURCE + ENCODER),
+        ("half", "target", DECODER + CROSS_ATTENTION + TARGET),
         ("body", "source", SOURCE + ENCODER + DECODER + CROSS_ATTENTION),
         ("body", "target", ENCODER + DECODER + CROSS_ATTENTION + TARGET),
         ("scratch", "source", SOURCE + ENCODER + DECODER + CROSS_ATTENTION + TARGET),
@@ -91,7 +93,7 @@ def test_trainable_names_of_each_scope(scope: Scope, side: SideName, names: list
 
 
 def test_scopes_and_groups() -> None:
-    assert SCOPES == ("embeddings", "xattn", "xattn-random", "body", "scratch")
+    assert SCOPES == ("embeddings", "xattn", "xattn-random", "half", "body", "scratch")
     assert GROUPS == ("source", "encoder", "decoder", "cross_attention", "target")
 
 

@@ -99,6 +99,7 @@ def test_the_order_of_modules_does_not_matter() -> None:
             "xattn-random",
             [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
         ),
+        ("half", [("supervised", "de-en", "de-en:1", None, None), ("retention", "fr-en", None, "de-en:1", None)]),
         ("body", [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)]),
         ("scratch", [("supervised", "de-en", "de-en:1", "de-en:1", "de-en:1")]),
     ],
@@ -115,6 +116,20 @@ def test_zero_shot_by_the_target_modules_scope(scope: Scope) -> None:
     ]
     cross_attention = None if scope == "embeddings" else "fr-es:1"
     assert found == ([] if scope == "scratch" else [("zero-shot", "de-es", "de-en:1", cross_attention, "fr-es:1")])
+
+
+def test_halves_combine_with_all_but_a_module_that_brings_another_encoder() -> None:
+    half = module("de-en", scope="half")
+    found = rows(half, module("fr-es", scope="half"), module("fr-cs"), module("fr-pl", scope="body"))
+    assert ("zero-shot", "de-es", "de-en:1", "fr-es:1", "fr-es:1") in found
+    assert ("zero-shot", "de-cs", "de-en:1", "fr-cs:1", "fr-cs:1") in found
+    assert "de-pl" not in {pair for _, pair, *_ in found}
+    resolver = RecipeResolver.of(PARENT, [half, module("fr-pl", scope="body"), module("cs-en", scope="body")])
+    message = r"^de-pl: would need two encoders, that of base/de-en:1 \(scope half\) and that of base/fr-pl:1. Fix: "
+    with pytest.raises(IncompatibleError, match=message):
+        resolver.choose(Pair("de", "pl"))
+    with pytest.raises(IncompatibleError, match=r"^de-en: would need two encoders, .* that of base/cs-en:1"):
+        resolver.through(resolver.choose(Pair("de", "en")), module("cs-en", scope="body"))
 
 
 def test_a_baseline_from_scratch_does_not_hide_what_was_there() -> None:
