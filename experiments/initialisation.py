@@ -3,7 +3,7 @@
     python -m experiments.initialisation --data FOLDER --home HOME low thirds
 
 ``FOLDER`` has the folders ``multi30k`` and ``tatoeba``: see ``experiments/README.md``. Each result is appended to
-``results.jsonl`` as it is measured; what is there already is not trained again. Training runs in this process, on one
+``results.jsonl`` as it is measured; measured settings are not trained again. Training runs in this process, on one
 thread; run several experiments in several processes.
 """
 
@@ -26,7 +26,7 @@ from registry import ModuleRecord
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 RESOURCES = {"cpus": 1}
-# New embeddings that start as noise have far to go; what starts from the parent's has rates of its own by default.
+# New embeddings that start as noise have far to go; for what starts from the parent's the defaults are used.
 RATES_FROM_NOISE = {"learning_rate": 5e-4, "learning_rates": {"source": 3e-3, "target": 3e-3}}
 PARENTS = {"full": 2000, "third": 1200, "low": 2000, "tatoeba": 2000}
 """Updates of each parent, of 2,048 tokens."""
@@ -104,7 +104,7 @@ class Experiment:
             file.write(json.dumps(row) + "\n")
 
     def zero_shot(self, pair: str, modules: Sequence[str]) -> dict[str, float]:
-        """Translate a pair that nobody trained, with these modules, by greedy search."""
+        """Translate a zero-shot pair with these modules, by greedy search."""
         source, target = pair.split("-")
         model = self.driver.registry.assemble(source, target, modules=modules, parent=modules[0].partition("/")[0])
         sources, references = (read(self.texts / "multi30k" / f"test.{language}") for language in (source, target))

@@ -1,4 +1,4 @@
-"""Parts of public corpora, cut so that they share no sentence where an experiment says so."""
+"""Parts of public corpora. Parts that an experiment keeps apart share no sentence."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PHRASES = Path(__file__).with_name("plain_words.txt")
-CODE = ("continual_mt", "registry", "ray_jobs", "dashboards", "benchmarks")
+CODE = ("continual_mt", "registry", "ray_jobs", "dashboards", "benchmarks", "experiments")
 
 
 @dataclass(frozen=True)

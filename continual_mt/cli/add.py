@@ -36,7 +36,7 @@ def add(
         str | None,
         typer.Option(
             help="What is trained: embeddings, xattn (the paper's), xattn-random, half, body or scratch.  "
-            "[default: xattn]"
+            "[default: half]"
         ),
     ] = None,
     init: Annotated[
@@ -71,9 +71,10 @@ def add(
 ) -> None:
     """Add a language to a parent and register its module.
 
-    Trains its side and its cross-attention, or what --scope says, and changes nothing that was learned before. Every
-    pair is scored: new ones are translated; the score of an earlier one is carried forward if its logits, computed
-    again, are bit-equal.
+    Trains the language's own half of the model, or what --scope says, and changes nothing that was learned before. Its
+    embeddings start from word translations, or as --init says. '--scope xattn --init random' is the paper's setting.
+    Every pair is scored: new ones are translated; the score of an earlier one is carried forward if its logits,
+    computed again, are bit-equal.
     """
     from continual_mt.config.spec import AdditionSpec
 

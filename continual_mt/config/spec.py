@@ -175,7 +175,7 @@ class AdditionSpec(_TrainingSpec):
     """The spec of ``continual-mt add``: a language to add to a parent."""
 
     parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
-    scope: Annotated[Scope, Field(description="which parameters are trained")] = "xattn"
+    scope: Annotated[Scope, Field(description="which parameters are trained")] = "half"
     initialisation: Annotated[
         Initialisation | None,
         Field(
@@ -236,8 +236,8 @@ class SequenceSpec(_Strict):
     """The spec of ``continual-mt sequence run``: additions to one parent, in order.
 
     Keys beside ``additions`` are defaults for each of them. In the mode ``shared``, a baseline that forgets, each
-    addition starts from the cross-attention of the one before instead of the parent's; ``replay`` is then the fraction
-    of all batches that come from earlier pairs.
+    addition starts from the cross-attention of the one before instead of the parent's, and the default scope is
+    ``xattn``; ``replay`` is then the fraction of all batches that come from earlier pairs.
     """
 
     name: Annotated[Name, Field(description="name of the sequence")]
@@ -258,6 +258,8 @@ class SequenceSpec(_Strict):
         own = {"name", "parent", "mode", "replay", "additions"}
         shared = {key: value for key, value in values.items() if key not in own}
         shared["parent"] = values.get("parent")
+        if values.get("mode") == "shared":  # one cross-attention for all: the default scope would train other parts
+            shared.setdefault("scope", "xattn")
         merged = [
             _lay(shared, addition) if isinstance(addition, dict) else addition for addition in values["additions"]
         ]

@@ -1,4 +1,4 @@
-"""Bilingual lexicons: the gold translations of words, for the alignment of embedding tables."""
+"""Bilingual lexicons: translations of words, to measure how embedding tables align, or to start embeddings from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXPECTED = "expected a word, a tab or spaces, and a translation on each line"
 class Lexicon:
     """Words of one language, each with all its correct translations, in the order of the file.
 
-    It is used for evaluation only, never to train or initialise a model.
+    What embeddings started from is no test of how they align: use another lexicon for that.
     """
 
     path: Path | str

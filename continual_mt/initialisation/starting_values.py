@@ -48,7 +48,7 @@ class StartSummary:
     frequent: tuple[FrequentType, ...]
 
     def lines(self) -> list[str]:
-        """Describe the start in words, for logs."""
+        """Describe the start, for logs."""
         names = {"lexical": "word translations", "shared": "the parent's equal pieces", "noise": "noise"}
         total = sum(self.types.values())
         parts = ", ".join(f"{self.types[origin]:,} from {names[origin]}" for origin in ORIGINS)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from continual_mt.artifacts.optional_pieces import INITIALISATION
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.artifacts.serialization import json_piece
@@ -231,6 +232,8 @@ class Job:
         if isinstance(artifact.content, Parent):
             return registry.register_parent(job.experiment, artifact.content, lineage=origin)
         about = None if artifact.initialisation is None else json_piece(artifact.initialisation)
+        if about is not None:
+            self._tracker.text(about.decode(), INITIALISATION)
         return registry.register_module(job.experiment, artifact.content, lineage=origin, initialisation=about)
 
     def _to_translate(self, context: ScoringContext | None) -> list[tuple[Recipe, ResolvedTest]]:

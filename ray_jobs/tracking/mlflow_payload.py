@@ -71,7 +71,7 @@ def metrics_of_cells(cells: Sequence[CellRecord], before: Sequence[CellRecord] =
     """One position of a sequence: ``bleu/PAIR`` and ``zero_shot/PAIR`` routed, ``through/bleu/PAIR``, ``shared/…``.
 
     ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of the parent's own BLEU;
-    ``unchanged/PAIR`` is that of its own recipe, in percent of its BLEU at position 0, whose cells are ``before``.
+    ``unchanged/PAIR`` is that by its own recipe, in percent of its BLEU at position 0, whose cells are ``before``.
     """
     sets: dict[Pair, set[str]] = {}
     for cell in cells:

@@ -71,7 +71,7 @@ class ViewSummary:
     forgetting: tuple[Forgetting, ...]
     kept: ForgettingSummary | None
     retention: Retention | None
-    unchanged: Retention | None
+    unchanged: Retention | None = None
 
     def to_json(self) -> dict[str, object]:
         return {

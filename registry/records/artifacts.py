@@ -113,8 +113,6 @@ class ModuleRecord(ModuleOutline):
             "side": self.side,
             "scope": self.scope,
             "shared": self.shared,
-            "initialisation": self.initialisation,
-            "untrained": self.untrained,
             "digest": self.digest,
             "parameters": self.parameters,
             "bytes": self.bytes,

@@ -42,7 +42,9 @@ def test_a_public_name_is_imported_by_its_old_path(module: str, name: str) -> No
 def test_the_registrys_verbs_take_what_they_took(verb: str) -> None:
     from registry import Registry
 
-    assert list(inspect.signature(getattr(Registry, verb)).parameters) == VERBS[verb]
+    parameters = list(inspect.signature(getattr(Registry, verb)).parameters.values())
+    assert [one.name for one in parameters][: len(VERBS[verb])] == VERBS[verb]
+    assert all(one.default is not inspect.Parameter.empty for one in parameters[len(VERBS[verb]) :])
 
 
 def test_bleu_takes_hypotheses_references_and_language() -> None:

@@ -76,7 +76,9 @@ def test_a_scope_that_is_none(add: Any) -> None:
 
 
 def test_several_mistakes_are_listed_at_once(add: Any) -> None:
-    refused(add("pt-en", scope="all", parent="/", set="training.updates=0"), "3 problems", "scope", "parent", "updates")
+    refused(
+        add("pt-en", scope="all", parent="/", set="training.updates=-1"), "3 problems", "scope", "parent", "updates"
+    )
 
 
 def test_a_setting_that_is_none(add: Any) -> None:

@@ -9,7 +9,7 @@ from continual_mt.config.hyperparameters import TrainingSettings
 @pytest.mark.parametrize(
     "changes",
     [
-        {"updates": 0},
+        {"updates": -1},
         {"batch_tokens": 63},
         {"accumulate": 0},
         {"learning_rate": 0},

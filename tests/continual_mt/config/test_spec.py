@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from continual_mt.config.hyperparameters import RATES_OF_A_START
 from continual_mt.config.loading import read_spec, validate
 from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec, merge
 from continual_mt.data.corpora.catalogs import CatalogCorpus
@@ -87,6 +88,56 @@ def test_the_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert spec.train.source == folder / "data" / "train.de"
 
 
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (
+            "training: {updates: 0}\ninitialisation: random",
+            "initialisation: random with training.updates 0 would be noise; expected lexical or shared",
+        ),
+        (
+            "initialisation: lexical\nscope: scratch",
+            "initialisation: lexical: the scope scratch starts everything from noise; expected random",
+        ),
+        (
+            "initialisation: shared\nlexicon: data/train.de",
+            "lexicon: is used by initialisation lexical only, not by shared",
+        ),
+        ("monolingual: data/none", "monolingual: file does not exist: "),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused(folder: Path, lines: str, problem: str) -> None:
+    keys = {line.partition(":")[0] for line in lines.splitlines()}
+    kept = [line for line in ADDITION.splitlines() if line.partition(":")[0] not in keys]
+    (found,) = problems(AdditionSpec, folder, "\n".join([*kept, lines]))
+    assert found.startswith(problem)
+
+
+def test_a_parent_has_to_be_trained(folder: Path) -> None:
+    text = "name: p\npair: de-en\ntrain: {tsv: data/test.tsv}\ndev: {tsv: data/test.tsv}\ntraining: {updates: 0}\n"
+    assert problems(ParentSpec, folder, text) == ["training: updates: a parent has to be trained; expected at least 1"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, RATES_OF_A_START),
+        ({"initialisation": "lexical"}, RATES_OF_A_START),
+        ({"initialisation": "random"}, {}),
+        ({"scope": "scratch"}, {}),
+        ({"training": {"learning_rate": 0.001}}, {}),
+        ({"training": {"learning_rates": {"source": 0.001}}}, {"source": 0.001}),
+        ({"training": {"updates": 7}}, RATES_OF_A_START),
+    ],
+)
+def test_rates_of_an_addition_that_starts_from_its_parent(keys: dict[str, Any], expected: dict[str, float]) -> None:
+    """They are written into the spec, so that a record without them keeps its meaning."""
+    values = {"pair": "de-en", "train": {"tsv": "a.tsv"}, "dev": {"tsv": "a.tsv"}, **keys}
+    spec = validate(AdditionSpec, values, origin="the test", base=None)
+    assert spec.training.learning_rates == expected
+    assert validate(AdditionSpec, spec.model_dump(mode="json"), origin="a copy", base=None) == spec
+
+
 def test_json_is_read_too(folder: Path) -> None:
     text = '{"name": "p", "pair": "es-en", "train": {"catalogs": "train"}, "dev": {"catalogs": "dev"}}'
     spec = read_spec(ParentSpec, write(folder, text))
@@ -100,7 +151,7 @@ pair: de_en
 train: {source: data/train.de, target: data/absent.en}
 dev: {source: data/dev.de, tsv: data/test.tsv}
 tests: [{pair: de-xx, catalogs: test}, {catalogs: everything, pair: de-en}]
-training: {updates: 0, speed: high, accumulate: 3}
+training: {updates: -1, speed: high, accumulate: 3}
 resources: {workers: 0}
 architecture: {width: 100, heads: 3}
 seed: -1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from continual_mt.data import tokenizer as tokenizer_module
-from continual_mt.data.tokenizer import TOKENS_PER_TYPE, VOCABULARY_SIZES, Tokenizer, train_tokenizer
+from continual_mt.data.tokenizer import TOKENS_PER_TYPE, VOCABULARY_SIZES, Tokenizer, tokens_to_start, train_tokenizer
 from continual_mt.errors import CorpusError, CorruptionError
 
 
@@ -107,6 +107,14 @@ def test_the_chosen_size_leaves_enough_tokens_per_type(german: list[str]) -> Non
     assert sum(map(len, chosen.encode_batch(text))) >= chosen.size * TOKENS_PER_TYPE
     with_larger = train_tokenizer(lambda: text, larger)
     assert sum(map(len, with_larger.encode_batch(text))) < larger * TOKENS_PER_TYPE
+
+
+def test_a_start_that_knows_words_needs_fewer_tokens_per_type(german: list[str]) -> None:
+    """The number of types is at most 20 times the root of the number of tokens."""
+    tokenizer = train_tokenizer(lambda: german, enough_tokens=tokens_to_start)
+    assert tokenizer.size > train_tokenizer(lambda: german).size
+    tokens = sum(map(len, tokenizer.encode_batch(german)))
+    assert tokenizer.size <= 20 * tokens**0.5
 
 
 def test_tiny_text_still_gets_a_tokenizer(german: list[str]) -> None:

@@ -47,7 +47,7 @@ def test_options_override_the_file_and_paths_are_relative_to_where_they_are_writ
 
 def test_all_problems_are_listed(given: dict[str, object]) -> None:
     with pytest.raises(SpecError) as caught:
-        build(ParentSpec, None, given | {"pair": "es-qqq1", "dev": None}, ["training.updates=0", "colour=red"])
+        build(ParentSpec, None, given | {"pair": "es-qqq1", "dev": None}, ["training.updates=-1", "colour=red"])
     problems = "\n".join(caught.value.problems)
     assert caught.value.origin == "the command line"
     assert len(caught.value.problems) == 4

@@ -1,0 +1,78 @@
+"""Print the tables of docs/results.md from ``results.jsonl``: means over seeds, with the smallest and the largest.
+
+python -m experiments.tables
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from experiments.initialisation import RESULTS
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    for parent, title in (("third", "disjoint thirds"), ("full", "full text")):
+        of_parent = [row for row in rows if row["parent"] == parent]
+        if of_parent:
+            print(f"\n{title}\n")
+            print_crossed(of_parent)
+    for parent in ("low", "tatoeba"):
+        of_parent = [row for row in rows if row["parent"] == parent]
+        if of_parent:
+            print(f"\n{parent}\n")
+            print_by_size(of_parent)
+
+
+def print_crossed(rows: Sequence[Row]) -> None:
+    """One line a scope and start: each pair's BLEU, the original pair through each module, and the bytes of both."""
+    settings = list(dict.fromkeys((row["scope"], row["start"]) for row in rows))
+    lines = []
+    for scope, start in settings:
+        chosen = [row for row in rows if (row["scope"], row["start"]) == (scope, start)]
+        of_pair = {pair: [row for row in chosen if row["pair"] == pair] for pair in ("de-en", "fr-cs", "de-cs")}
+        cells = [f"`{scope}`", start, str(len(of_pair["de-cs"]))]
+        cells += [spread([row["bleu"] for row in of_pair[pair]]) for pair in ("de-en", "fr-cs", "de-cs")]
+        cells += [spread([row["retention_bleu"] for row in of_pair[pair]]) for pair in ("de-en", "fr-cs")]
+        cells += [f"{fmean(row['bytes'] for row in of_pair[pair]) / 1e6:.1f}" for pair in ("de-en", "fr-cs")]
+        lines.append(cells)
+    columns = ["scope", "start", "seeds", "de-en", "fr-cs", "de-cs, zero-shot"]
+    columns += ["fr-en through de-en", "fr-en through fr-cs", "de-en, MB", "fr-cs, MB"]
+    print_markdown(columns, lines)
+
+
+def print_by_size(rows: Sequence[Row]) -> None:
+    """One line a setting, one column a number of training pairs."""
+    texts = list(dict.fromkeys(row["text"] for row in rows))
+    settings = list(dict.fromkeys((row["scope"], row["start"], row["updates"], row["tokenizer"]) for row in rows))
+    lines = []
+    for scope, start, updates, tokenizer in settings:
+        cells = [f"`{scope}`", start, str(updates), tokenizer]
+        for text in texts:
+            labels = {"text": text, "scope": scope, "start": start, "updates": updates, "tokenizer": tokenizer}
+            found = [row for row in rows if all(row[key] == value for key, value in labels.items())]
+            cells.append(f"{found[0]['bleu']:.1f} / {found[0]['chrf']:.1f}" if found else "")
+        lines.append(cells)
+    print_markdown(["scope", "start", "updates", "tokenizer", *(f"{text} pairs" for text in texts)], lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    return f"{fmean(values):.1f}" + (f" ({min(values):.1f}–{max(values):.1f})" if len(values) > 1 else "")
+
+
+def print_markdown(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    print(f"| {' | '.join(columns)} |")
+    print(f"|{' --- |' * len(columns)}")
+    for cells in lines:
+        print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
