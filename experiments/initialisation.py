@@ -134,14 +134,13 @@ def low(run: Experiment) -> Iterator[None]:
     run.parent("low")
     for count in (1000, 3000, 10000):
         trained = {"batch_tokens": 1024, "updates": 300, "warmup": 40, "validate_every": 75}
-        whole: dict[str, Any] = {"batch_tokens": 1024, "updates": 1000, "warmup": 200, "validate_every": 100}
+        whole: dict[str, Any] = {"batch_tokens": 1024, "updates": 600, "warmup": 120, "validate_every": 100}
         whole |= {"learning_rate": 1e-3, "learning_rates": {}}
         settings: list[dict[str, Any]] = [
             {"scope": "embeddings", "initialisation": "lexical", "training": {"updates": 0}},
             {"scope": "half", "initialisation": "lexical", "training": trained},
-            {"scope": "xattn", "initialisation": "lexical", "training": trained},
-            {"scope": "xattn", "initialisation": "random", "training": trained},
             {"scope": "scratch", "training": whole},
+            {"scope": "xattn", "initialisation": "random", "training": trained},
         ]
         for keys in settings:
             yield from one(run, "low", "de-en", f"low-{count}", keys)

@@ -203,14 +203,17 @@ def test_the_text_of_a_parent_that_is_gone_or_another_cannot_be_replayed(
     for name in ("source", "target"):
         with (folder / name).open("a", encoding="utf-8") as file:
             file.write("una más\n")
-    way_out = "the parent es-en was trained on it: put it back as it was, or leave out replay"
-    with pytest.raises(CorpusError, match=rf"^source \+ target: cannot be replayed, since its text has .*; {way_out}$"):
+    way_out = "Fix: put it back as it was, or leave out replay"
+    changed = rf"^source \+ target: its text has changed since the parent es-en was trained on it. {way_out}$"
+    with pytest.raises(CorpusError, match=changed):
         original_text(parent, tmp_path)
     (folder / "source").unlink()
-    with pytest.raises(CorpusError, match=rf"cannot be replayed \(.*copy/source: no such file\); {way_out}$"):
+    with pytest.raises(CorpusError, match=rf"it cannot be read \(.*copy/source: no such file\). {way_out}$"):
         original_text(parent, tmp_path)
     lost = replace(parent, lineage=replace(parent.lineage, spec={}))
-    with pytest.raises(CorpusError, match=r"^source \+ target: cannot be replayed \("):
+    with pytest.raises(
+        CorpusError, match=r"^source \+ target: the parent es-en was trained on it, and it cannot be read \("
+    ):
         original_text(lost, tmp_path)
 
 
