@@ -14,7 +14,7 @@ from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
 from ray_jobs.planning.initialisation import with_word_translations
-from ray_jobs.planning.resolve import ResolvedJob, resolve
+from ray_jobs.planning.resolve import ResolvedJob, notes_on_start, resolve
 from registry import ParentRecord, Registry
 
 
@@ -92,7 +92,10 @@ class Driver:
     def resolve(self, spec: ParentSpec | AdditionSpec) -> ResolvedJob:
         """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
-        return resolve(spec, parent, self.home.cache, self._with_table)
+        job = resolve(spec, parent, self.home.cache, self._with_table)
+        for note in notes_on_start(spec, job):
+            self.display.say(f"{job.title}: {note}")
+        return job
 
     def _with_table(self, parent: ParentRecord, has_lexicon: bool) -> ParentRecord:
         return with_word_translations(self.registry, parent, self.home.cache, self.display, has_lexicon=has_lexicon)

@@ -13,7 +13,7 @@ from continual_mt.home import expanded
 
 EPILOG = options.examples(
     "continual-mt add de-en --parent fr-en --train train.de train.en --dev val.de val.en --test test.de test.en",
-    "continual-mt add pt-en --train train.pt train.en --dev val.pt val.en --init lexical --updates 0",
+    "continual-mt add pt-en --train train.pt train.en --dev val.pt val.en --test test.pt test.en --updates 0",
     "continual-mt add fr-cs --train-tsv train.tsv.gz --dev-tsv val.tsv --set vocabulary=4000",
     "continual-mt add --spec de-en.yaml --in-process",
     "continual-mt add --spec de-en.yaml --address http://cluster:8265 --home /data/home",
@@ -36,7 +36,7 @@ def add(
         str | None,
         typer.Option(
             help="What is trained: embeddings, xattn (the paper's), xattn-random, half, body or scratch.  "
-            "[default: half]"
+            "[default: half; embeddings with --updates 0]"
         ),
     ] = None,
     init: Annotated[

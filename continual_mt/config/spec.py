@@ -35,6 +35,8 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
     """
     base = (info.context or {}).get("base")
     absolute = Path(base or Path.cwd(), expanded(path)).absolute()
+    if base is not None and absolute.is_dir():
+        raise ValueError(f"is a folder; expected a file: {absolute}")
     if base is not None and not absolute.is_file():
         raise ValueError(f"file does not exist: {absolute}")
     return absolute
@@ -175,12 +177,15 @@ class AdditionSpec(_TrainingSpec):
     """The spec of ``continual-mt add``: a language to add to a parent."""
 
     parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
-    scope: Annotated[Scope, Field(description="which parameters are trained")] = "half"
+    scope: Annotated[
+        Scope, Field(description="which parameters are trained; by default embeddings without updates")
+    ] = "half"
     initialisation: Annotated[
         Initialisation | None,
         Field(
+            validate_default=True,
             description="how new embeddings start: lexical, from word translations; shared, from the parent's equal "
-            "pieces; random. By default lexical where the parent's text is on record, else shared"
+            "pieces; random. By default lexical where the parent's text is on record, else shared",
         ),
     ] = None
     lexicon: Annotated[
@@ -199,12 +204,19 @@ class AdditionSpec(_TrainingSpec):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in_rates(cls, values: Any) -> Any:
-        """Write the default rates of an addition into its spec, unless rates are given or embeddings start as noise."""
-        if not isinstance(values, dict) or "random" in (values.get("initialisation"), _start(values.get("scope"))):
+    def _fill_in_defaults(cls, values: Any) -> Any:
+        """Write defaults that depend on other keys into the spec: the scope without training, and the rates.
+
+        Rates are filled in unless some are given or embeddings start as noise.
+        """
+        training = values.get("training", {}) if isinstance(values, dict) else None
+        if not isinstance(training, dict):
             return values
-        training = values.get("training", {})
-        if not isinstance(training, dict) or not {"learning_rate", "learning_rates"}.isdisjoint(training):
+        if training.get("updates") == 0:  # the embeddings are all that differs from the parent
+            values = {"scope": "embeddings", **values}
+        if "random" in (values.get("initialisation"), _start(values.get("scope"))):
+            return values
+        if not {"learning_rate", "learning_rates"}.isdisjoint(training):
             return values
         return {**values, "training": {**training, "learning_rates": dict(RATES_OF_A_START)}}
 

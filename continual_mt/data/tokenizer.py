@@ -114,6 +114,7 @@ def train_tokenizer(
     seed: int = 0,
     origin: str = "the training corpus",
     enough_tokens: EnoughTokens = tokens_to_learn,
+    counted: Sentences | None = None,
 ) -> Tokenizer:
     """Train a BPE tokenizer. Equal sentences, size and seed give equal bytes.
 
@@ -125,6 +126,8 @@ def train_tokenizer(
         seed: selects the sample that is used of a corpus of more than TRAINING_SENTENCES sentences, to bound memory.
         origin: the name of the corpus in error messages.
         enough_tokens: the tokens that each vocabulary size needs.
+        counted: the sentences whose tokens are counted to choose the size; all by default. Text without translation
+            makes better pieces, but tells nothing about what they mean.
 
     Raises:
         CorpusError: if the text is empty, or ``size`` is too large for the text or too small for its characters.
@@ -133,6 +136,10 @@ def train_tokenizer(
     if not characters:
         raise CorpusError(origin, "no text to train a tokenizer on; expected at least one sentence that is not blank")
     sample = _sampled(sentences, count, seed)
+    if counted is None:
+        counted = sentences
+    else:
+        count, characters = _measure(counted)
     try:
         if size is not None:
             return _train(sample, size)
@@ -144,7 +151,7 @@ def train_tokenizer(
                 continue
             with suppress(_TooManyTypesError):
                 tokenizer = _train(sample, candidate)
-                if _has_at_least(tokenizer, sentences, needed):
+                if _has_at_least(tokenizer, counted, needed):
                     return tokenizer
     except _TooManyTypesError as error:
         problem = f"too small for a vocabulary of {size}; expected at most {error.most}"

@@ -52,7 +52,9 @@ class StartSummary:
         names = {"lexical": "word translations", "shared": "the parent's equal pieces", "noise": "noise"}
         total = sum(self.types.values())
         parts = ", ".join(f"{self.types[origin]:,} from {names[origin]}" for origin in ORIGINS)
-        frequent = "; ".join(f"{one.piece}: {' '.join(one.nearest)}" for one in self.frequent)
+        frequent = " | ".join(
+            f"{one.piece} → {'noise' if one.origin == 'noise' else ' '.join(one.nearest)}" for one in self.frequent
+        )
         return [f"its {total:,} types start {parts}", f"the most frequent, each with the parent's nearest: {frequent}"]
 
     def to_json(self) -> dict[str, object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
@@ -17,8 +18,9 @@ from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.data.tokenized_corpus import tokenize_corpus
 from continual_mt.errors import CorpusError, MisuseError
 from continual_mt.evaluation.lexicon import Lexicon, read_lexicon
+from continual_mt.initialisation.lexicon_weights import check_words_occur
 from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, new_side_of
 from ray_jobs.console import Display
 from registry import CorpusRecord, ParentRecord, Registry
 from registry.corpora import ResolvedCorpus, read_corpus
@@ -59,6 +61,18 @@ def read_word_list(path: Path) -> tuple[ResolvedText, Lexicon]:
     lines = lexicon.lines()
     digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
     return ResolvedText(path, digest, len(lines)), lexicon
+
+
+def read_fitting_lexicon(
+    path: Path, train: ResolvedCorpus | None, monolingual: ResolvedText | None, pair: Pair, parent: Pair
+) -> ResolvedText:
+    """Read a lexicon, and check that a word of it occurs in the text of the new language. Raises CorpusError."""
+    found, lexicon = read_word_list(path)
+    if train is not None:
+        side = new_side_of(pair, parent)
+        sentences = (one.source if side == "source" else one.target for one in train.corpus.read())
+        check_words_occur(lexicon, chain(sentences, monolingual_lines(monolingual) if monolingual else ()))
+    return found
 
 
 def chosen_initialisation(spec: AdditionSpec, parent: ParentRecord, train: ResolvedCorpus) -> Initialisation:

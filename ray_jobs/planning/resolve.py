@@ -17,11 +17,12 @@ from continual_mt.evaluation import metrics
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
 from ray_jobs.planning.initialisation import (
+    LEAST_PAIRS,
     ResolvedText,
     chosen_initialisation,
     parent_text,
+    read_fitting_lexicon,
     read_monolingual,
-    read_word_list,
 )
 from registry import ModuleRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, ResolvedTest, read_corpus, read_test
@@ -187,10 +188,10 @@ def resolve(
     lexicon = monolingual = None
     if isinstance(spec, AdditionSpec) and parent is not None:
         owner, addition = parent, spec
-        if path := spec.lexicon:
-            lexicon = problems.attempt(lambda: read_word_list(path)[0])
         if text := spec.monolingual:
             monolingual = problems.attempt(lambda: read_monolingual(text))
+        if path := spec.lexicon:
+            lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, pair, owner.pair))
         if train is not None:
             text_read = train
             initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, text_read))
@@ -233,3 +234,23 @@ def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
     Raises CorpusError if the text can no longer be read or has changed.
     """
     return parent_text(parent, cache, "put it back as it was, or leave out replay")
+
+
+def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[str]:
+    """What a user should know of a start: that a default is not ``lexical``, that a target is not trained."""
+    if not isinstance(spec, AdditionSpec) or job.parent is None:
+        return []
+    notes = []
+    if spec.initialisation is None and job.initialisation == "shared":
+        pairs = job.train.summary.sentences - job.train.summary.empty
+        why = (
+            f"{pairs} sentence pairs are fewer than {LEAST_PAIRS}"
+            if pairs < LEAST_PAIRS
+            else "its text is not on record"
+        )
+        notes.append(f"embeddings start from the pieces that are equal to the parent's (shared), because {why}")
+    if spec.training.updates == 0 and new_side_of(job.pair, job.parent.pair) == "target":
+        notes.append(
+            "a new target language that is not trained translates badly: its decoder has to learn to generate it"
+        )
+    return notes

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.data.tokenized_corpus import tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import IncompatibleError
-from continual_mt.initialisation.lexicon_weights import check_words_occur, lexicon_evidence
+from continual_mt.initialisation.lexicon_weights import lexicon_evidence
 from continual_mt.initialisation.starting_values import (
     StartSummary,
     combined,
@@ -22,9 +23,9 @@ from continual_mt.initialisation.starting_values import (
     summarize,
 )
 from continual_mt.initialisation.word_translation import ROUNDS, SparseRows, WordTranslations
-from continual_mt.languages import SideName, new_side_of
+from continual_mt.languages import new_side_of
 from ray_jobs.console import Display
-from ray_jobs.planning.initialisation import monolingual_lines, read_word_list
+from ray_jobs.planning.initialisation import read_word_list
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.training_task import StoredParent
 
@@ -69,8 +70,10 @@ def starting_side(
             evidence.append(evidence_of_text(corpus, side, (source.size, target.size), table, progress))
     if job.lexicon is not None:
         lexicon = read_word_list(job.lexicon.path)[1]
-        check_words_occur(lexicon, _sentences(job, side))
-        evidence.append(lexicon_evidence(lexicon, new, own))
+        from_words = lexicon_evidence(lexicon, new, own)
+        types = int((np.diff(from_words.offsets) > 0).sum())
+        display.say(f"{job.title}: {len(lexicon.translations):,} words of the lexicon tell what {types:,} types mean")
+        evidence.append(from_words)
     weights = combined(new, own, SparseRows.sum(evidence) if evidence else None)
     if job.initialisation == "shared" and not _have_letters(new.pieces[number] for number, _ in equal_pieces(new, own)):
         raise IncompatibleError(
@@ -84,10 +87,3 @@ def starting_side(
 
 def _have_letters(pieces: Iterable[str]) -> bool:
     return any(letter.isalpha() for piece in pieces for letter in piece)
-
-
-def _sentences(job: ResolvedJob, side: SideName) -> Iterator[str]:
-    for pair in job.train.corpus.read():
-        yield pair.source if side == "source" else pair.target
-    if job.monolingual is not None:
-        yield from monolingual_lines(job.monolingual)

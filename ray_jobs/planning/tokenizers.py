@@ -43,14 +43,20 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
     except (OSError, CorruptionError):
         pass  # not trained yet, or damaged: training it again gives the same
 
-    def sentences() -> Iterator[str]:
+    def translated() -> Iterator[str]:
         for pair in job.train.corpus.read():
             if pair.source.strip() and pair.target.strip():
                 yield pair.source if side == "source" else pair.target
+
+    def sentences() -> Iterator[str]:
+        yield from translated()
         if job.monolingual:
             yield from monolingual_lines(job.monolingual)
 
-    tokenizer = train_tokenizer(sentences, size, seed=job.spec.seed, origin=job.train.corpus.name, enough_tokens=rule)
+    origin = job.train.corpus.name
+    tokenizer = train_tokenizer(
+        sentences, size, seed=job.spec.seed, origin=origin, enough_tokens=rule, counted=translated
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:

@@ -104,6 +104,8 @@ def test_the_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
             "lexicon: is used by initialisation lexical only, not by shared",
         ),
         ("monolingual: data/none", "monolingual: file does not exist: "),
+        ("monolingual: data", "monolingual: is a folder; expected a file: "),
+        ("training: {updates: 0}\nscope: scratch", "initialisation: random with training.updates 0 would be noise"),
     ],
 )
 def test_a_start_that_cannot_be_is_refused(folder: Path, lines: str, problem: str) -> None:
@@ -128,6 +130,7 @@ def test_a_parent_has_to_be_trained(folder: Path) -> None:
         ({"training": {"learning_rate": 0.001}}, {}),
         ({"training": {"learning_rates": {"source": 0.001}}}, {"source": 0.001}),
         ({"training": {"updates": 7}}, RATES_OF_A_START),
+        ({"training": {"updates": 0}, "scope": "half"}, RATES_OF_A_START),
     ],
 )
 def test_rates_of_an_addition_that_starts_from_its_parent(keys: dict[str, Any], expected: dict[str, float]) -> None:
@@ -136,6 +139,15 @@ def test_rates_of_an_addition_that_starts_from_its_parent(keys: dict[str, Any], 
     spec = validate(AdditionSpec, values, origin="the test", base=None)
     assert spec.training.learning_rates == expected
     assert validate(AdditionSpec, spec.model_dump(mode="json"), origin="a copy", base=None) == spec
+
+
+def test_without_updates_only_embeddings_are_stored() -> None:
+    values = {"pair": "de-en", "train": {"tsv": "a.tsv"}, "dev": {"tsv": "a.tsv"}}
+    scopes = [
+        validate(AdditionSpec, values | {"training": {"updates": count}}, origin="the test", base=None).scope
+        for count in (0, 1)
+    ]
+    assert scopes == ["embeddings", "half"]
 
 
 def test_json_is_read_too(folder: Path) -> None:

@@ -117,6 +117,15 @@ def test_a_start_that_knows_words_needs_fewer_tokens_per_type(german: list[str])
     assert tokenizer.size <= 20 * tokens**0.5
 
 
+def test_more_text_makes_other_pieces_and_not_more_of_them(german: list[str]) -> None:
+    few = german[:60]
+    alone = train_tokenizer(lambda: few, enough_tokens=tokens_to_start)
+    helped = train_tokenizer(lambda: [*few, *german], enough_tokens=tokens_to_start, counted=lambda: few)
+    assert helped.size == alone.size
+    assert helped.pieces != alone.pieces
+    assert train_tokenizer(lambda: german, enough_tokens=tokens_to_start).size > alone.size
+
+
 def test_tiny_text_still_gets_a_tokenizer(german: list[str]) -> None:
     assert train_tokenizer(lambda: german[:30]).size in VOCABULARY_SIZES
     assert 4 < train_tokenizer(lambda: ["Hallo du"]).size < 125

@@ -142,12 +142,17 @@ def test_a_text_that_changed_is_refused(driver: Driver, addition_spec: AdditionO
 
 
 def test_a_small_text(
-    driver: Driver, addition_spec: AdditionOf, parallel: Callable[[str, str], Values], tmp_path: Path
+    driver: Driver,
+    addition_spec: AdditionOf,
+    parallel: Callable[[str, str], Values],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     train = only_lines(parallel("train", "pt-en"), 99, tmp_path)
     with pytest.raises(CorpusError, match=r"99 sentence pairs are too few .* at least 100. Fix: --init shared starts"):
         driver.resolve(addition_spec("pt-en", START, train=train))
     assert driver.resolve(addition_spec("pt-en", initialisation=None, train=train)).initialisation == "shared"
+    assert "(shared), because 99 sentence pairs are fewer than 100" in capfd.readouterr().err
     assert driver.resolve(addition_spec("pt-en", initialisation=None)).initialisation == "lexical"
 
 
@@ -155,7 +160,7 @@ def test_a_lexicon_that_does_not_fit(driver: Driver, addition_spec: AdditionOf, 
     words = tmp_path / "words.tsv"
     words.write_text("xyzzy\tplugh\n", encoding="utf-8")
     with pytest.raises(CorpusError, match=r"none of its 1 words occurs in the text of the new language"):
-        driver.add_language(addition_spec("pt-en", START, lexicon=str(words)))
+        driver.resolve(addition_spec("pt-en", START, lexicon=str(words)))
     assert driver.registry.modules() == []
 
 
