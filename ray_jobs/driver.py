@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
-from continual_mt.errors import IncompatibleError, SpecError
+from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError
 from continual_mt.home import Home
 from ray_jobs.console import Display
 from ray_jobs.execution.backend import TrainingBackend
@@ -70,7 +70,10 @@ class Driver:
         self._check_name(spec, job)
         outcome = self.run(job)
         if outcome.trained_now and isinstance(outcome.record, ParentRecord):  # while its text is surely there
-            self._with_table(outcome.record, True)
+            try:
+                self._with_table(outcome.record, False)
+            except ContinualMTError as error:
+                self.display.say(f"{error}; the word translations are counted when the first language is added")
         return outcome
 
     def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:

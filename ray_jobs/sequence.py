@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 from continual_mt.artifacts.recipe import Recipe, two_encoders
 from continual_mt.config.spec import AdditionSpec, SequenceSpec
@@ -67,14 +68,16 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
 
 def _check_encoders(jobs: Sequence[ResolvedJob], parent: ParentRecord) -> None:
     """Refuse a sequence with a pair that would need two encoders. Raises IncompatibleError."""
-    scopes = {
-        (new_side_of(job.pair, parent.pair), job.spec.scope): job.pair
+    added = [
+        (job.pair, new_side_of(job.pair, parent.pair), job.spec.scope)
         for job in jobs
         if isinstance(job.spec, AdditionSpec)
-    }
-    source, target = scopes.get(("source", "half")), scopes.get(("target", "body"))
-    if source is not None and target is not None and source.source != target.target:
-        raise two_encoders(Pair(source.source, target.target), str(source), str(target))
+    ]
+    sources = [pair for pair, side, scope in added if (side, scope) == ("source", "half")]
+    targets = [pair for pair, side, scope in added if (side, scope) == ("target", "body")]
+    for source, target in product(sources, targets):
+        if source.source != target.target:
+            raise two_encoders(Pair(source.source, target.target), str(source), str(target))
 
 
 def _check_size(driver: Driver, jobs: Sequence[ResolvedJob]) -> None:

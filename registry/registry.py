@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy.orm import Session
 
-from continual_mt.artifacts.optional_pieces import INITIALISATION, OPTIONAL_PIECES, WORD_TRANSLATIONS
+from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start, required
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import CorruptionError, FailureError, IncompatibleError
 from continual_mt.evaluation.lexicon import Lexicon
@@ -195,7 +195,7 @@ class Registry:
 
         record = self.parent(name)
         if record.fingerprint not in self._parents:
-            parent = Parent.from_pieces(self.blobs.get_all(_required(record)))
+            parent = Parent.from_pieces(self.blobs.get_all(required(record.pieces)))
             if parent.fingerprint != record.fingerprint:
                 raise CorruptionError(
                     f"the pieces of the parent {record.name} have the fingerprint {parent.fingerprint}, but "
@@ -216,7 +216,7 @@ class Registry:
         # Not by name: after a parent was removed for good, another one may have its name.
         content = parent.fingerprint, record.digest
         if content not in self._modules:
-            module = Module.from_pieces(self.blobs.get_all(_required(record)))
+            module = Module.from_pieces(self.blobs.get_all(required(record.pieces)))
             module.check_fits(parent)
             self._modules[content] = module
         return self._modules[content]
@@ -230,7 +230,9 @@ class Registry:
             return None
         from continual_mt.artifacts.serialization import read_json
 
-        return read_json(self.blobs.get_all({INITIALISATION: record.pieces[INITIALISATION]}), INITIALISATION)
+        start = read_json(self.blobs.get_all({INITIALISATION: record.pieces[INITIALISATION]}), INITIALISATION)
+        check_start(start)
+        return start
 
     def load_embedding(self, record: EmbeddingRecord) -> EmbeddingTable:
         """Load only the embedding table of a parent or module. Raises CorruptionError for damaged pieces."""
@@ -320,8 +322,3 @@ class Registry:
             self.database.write(lambda session: scoring.add_recipe(session, recipe))
         except FailureError as error:
             _logger.warning("the recipe %s can be run, but not be found by its digest later: %s", recipe, error)
-
-
-def _required(record: ParentRecord | ModuleRecord) -> dict[str, str]:
-    """The pieces of which a parent or module consists."""
-    return {name: digest for name, digest in record.pieces.items() if name not in OPTIONAL_PIECES}

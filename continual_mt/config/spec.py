@@ -207,18 +207,23 @@ class AdditionSpec(_TrainingSpec):
     def _fill_in_defaults(cls, values: Any) -> Any:
         """Write defaults that depend on other keys into the spec: the scope without training, and the rates.
 
-        Rates are filled in unless some are given or embeddings start as noise.
+        Rates of groups that have none are filled in, unless there is one for all or embeddings start as noise.
         """
-        training = values.get("training", {}) if isinstance(values, dict) else None
+        if not isinstance(values, dict):
+            return values
+        training = values.get("training", {})
+        if isinstance(training, TrainingSettings):
+            training = training.model_dump(include=training.model_fields_set)
         if not isinstance(training, dict):
             return values
         if training.get("updates") == 0:  # the embeddings are all that differs from the parent
             values = {"scope": "embeddings", **values}
-        if "random" in (values.get("initialisation"), _start(values.get("scope"))):
+        if "random" in (values.get("initialisation"), _start(values.get("scope"))) or "learning_rate" in training:
             return values
-        if not {"learning_rate", "learning_rates"}.isdisjoint(training):
+        given = training.get("learning_rates", {})
+        if not isinstance(given, dict):
             return values
-        return {**values, "training": {**training, "learning_rates": dict(RATES_OF_A_START)}}
+        return {**values, "training": {**training, "learning_rates": {**RATES_OF_A_START, **given}}}
 
     @field_validator("initialisation")
     @classmethod
@@ -226,8 +231,11 @@ class AdditionSpec(_TrainingSpec):
         training, scope = info.data.get("training"), info.data.get("scope")
         if scope == "scratch" and chosen not in (None, "random"):
             raise ValueError(f"{chosen}: the scope scratch starts everything from noise; expected random")
-        if isinstance(training, TrainingSettings) and training.updates == 0 and "random" in (chosen, _start(scope)):
+        untrained = isinstance(training, TrainingSettings) and training.updates == 0
+        if untrained and "random" in (chosen, _start(scope)):
             raise ValueError("random with training.updates 0 would be noise; expected lexical or shared")
+        if untrained and scope == "xattn-random":
+            raise ValueError("the scope xattn-random with training.updates 0 would be noise; expected another scope")
         return chosen
 
     @field_validator("lexicon")

@@ -10,6 +10,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 
 from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import ClusterError, ContinualMTError
@@ -35,8 +36,8 @@ class TranslationTask:
 
     @classmethod
     def of(cls, registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, threads: int) -> TranslationTask:
-        modules = {key.name: registry.module(key.name).pieces for key in recipe.modules}
-        pieces = registry.parent(recipe.parent).pieces
+        modules = {key.name: required(registry.module(key.name).pieces) for key in recipe.modules}
+        pieces = required(registry.parent(recipe.parent).pieces)
         return cls(recipe, registry.blobs, pieces, modules, test, beam, threads)
 
 

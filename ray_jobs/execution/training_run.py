@@ -117,7 +117,11 @@ class TrainingRun:
     def _initialisation(self) -> JSONObject | None:
         if self._summary is None:
             return None
-        return {"initialisation": self._job.initialisation, **cast(JSONObject, self._summary.to_json())}
+        made_of: JSONObject = {
+            "initialisation": self._job.initialisation,
+            "word_translations": self._job.word_translations,
+        }
+        return made_of | cast(JSONObject, self._summary.to_json())
 
 
 class Untrained:

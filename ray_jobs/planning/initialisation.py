@@ -108,8 +108,8 @@ def with_word_translations(
     If it cannot be made, because the parent's text is not on record, cannot be read or has changed, an addition with a
     lexicon does without, which is reported; otherwise CorpusError names the ways out.
     """
-    if WORD_TRANSLATIONS in parent.pieces:
-        return parent
+    if WORD_TRANSLATIONS in parent.pieces and registry.blobs.has(parent.pieces[WORD_TRANSLATIONS]):
+        return parent  # one that was lost is counted again, which gives the same bytes
     try:
         table = _word_translations(registry, parent, cache, display)
     except CorpusError as error:

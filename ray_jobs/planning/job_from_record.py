@@ -84,10 +84,7 @@ class _Search:
         replayed = [self._replayed(one, text) for one, text in zip(earlier, trained_on[1:], strict=True)]
         start = next((self._module(one, "it continued from") for one in lineage.named("start")), None)
         lexicon, monolingual = self._beside(record, spec)
-        if lineage.named("initialised-from") and parent is not None and WORD_TRANSLATIONS not in parent.pieces:
-            self.problems.append(
-                f"the word translations of {parent.name}, which its embeddings started from, are missing"
-            )
+        table = self._table(record, parent)
         if self.problems or train is None or dev is None:
             return None
         return ResolvedJob(
@@ -104,7 +101,22 @@ class _Search:
             initialisation=(isinstance(spec, AdditionSpec) and spec.initialisation) or "random",
             lexicon=lexicon,
             monolingual=monolingual,
+            word_translations=table,
         )
+
+    def _table(self, record: Registered, parent: ParentRecord | None) -> str | None:
+        """The digest of the parent's word translation table, if the record's embeddings started from it."""
+        start = None if parent is None else self._registry.start_of(record)
+        wanted = None if start is None else start.get("word_translations")
+        found = None if parent is None else parent.pieces.get(WORD_TRANSLATIONS)
+        if wanted is not None and parent is not None and wanted != found:
+            self.problems.append(
+                f"the word translations of {parent.name} with the digest {str(wanted)[:12]}, which its embeddings "
+                f"started from, are not in {self._registry.name}"
+                f"{'' if found is None else f', which has those with the digest {found[:12]}'}; import a bundle of it "
+                "with its parent"
+            )
+        return found if wanted is not None else None
 
     def _beside(
         self, record: Registered, spec: ParentSpec | AdditionSpec

@@ -48,8 +48,8 @@ class ResolvedJob:
 
     ``start`` is the module whose cross-attention (and body, if it has one) an addition continues from; with None it
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
-    ``initialisation`` is how an addition's embeddings start; ``lexicon`` and ``monolingual`` are what it reads beside
-    its corpora.
+    ``initialisation`` is how an addition's embeddings start, ``word_translations`` the digest of the parent's table if
+    they start from it; ``lexicon`` and ``monolingual`` are what the addition reads beside its corpora.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -65,13 +65,7 @@ class ResolvedJob:
     initialisation: Initialisation = "random"
     lexicon: ResolvedText | None = None
     monolingual: ResolvedText | None = None
-
-    @property
-    def word_translations(self) -> str | None:
-        """The digest of the parent's word translation table, if the addition starts from it."""
-        if self.initialisation != "lexical" or self.parent is None:
-            return None
-        return self.parent.pieces.get(WORD_TRANSLATIONS)
+    word_translations: str | None = None
 
     @property
     def kind(self) -> str:
@@ -185,7 +179,7 @@ def resolve(
     dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
     initialisation: Initialisation | None = "random"
-    lexicon = monolingual = None
+    lexicon = monolingual = table = None
     if isinstance(spec, AdditionSpec) and parent is not None:
         owner, addition = parent, spec
         if text := spec.monolingual:
@@ -205,6 +199,7 @@ def resolve(
         if initialisation == "lexical":
             assert with_table is not None
             parent = with_table(parent, lexicon is not None)
+            table = parent.pieces.get(WORD_TRANSLATIONS)
     architecture = architecture_of(spec, parent)
     return ResolvedJob(
         spec,
@@ -217,6 +212,7 @@ def resolve(
         initialisation=initialisation,
         lexicon=lexicon,
         monolingual=monolingual,
+        word_translations=table,
     )
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.data.tokenized_corpus import tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.errors import IncompatibleError
+from continual_mt.errors import CorpusError, IncompatibleError
 from continual_mt.initialisation.lexicon_weights import lexicon_evidence
 from continual_mt.initialisation.starting_values import (
     StartSummary,
@@ -64,12 +63,14 @@ def starting_side(
         maximum_tokens=job.architecture.maximum_positions - 1,
     )
     evidence = []
-    if WORD_TRANSLATIONS in stored.pieces and job.initialisation == "lexical":
-        table = WordTranslations.of_parent(stored.blobs.get(stored.pieces[WORD_TRANSLATIONS]), parent)
+    if job.word_translations is not None:
+        table = WordTranslations.of_parent(stored.blobs.get(job.word_translations), parent)
         with display.counting(f"{job.title}: word translations", ROUNDS) as progress:
             evidence.append(evidence_of_text(corpus, side, (source.size, target.size), table, progress))
     if job.lexicon is not None:
-        lexicon = read_word_list(job.lexicon.path)[1]
+        read, lexicon = read_word_list(job.lexicon.path)
+        if read.digest != job.lexicon.digest:
+            raise CorpusError(job.lexicon.path, "the lexicon changed after it was inspected. Fix: start again")
         from_words = lexicon_evidence(lexicon, new, own)
         types = int((np.diff(from_words.offsets) > 0).sum())
         display.say(f"{job.title}: {len(lexicon.translations):,} words of the lexicon tell what {types:,} types mean")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.optional_pieces import OPTIONAL_PIECES
+from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.config.spec import CorpusSpec
@@ -48,8 +48,7 @@ class StoredParent:
 
     @cached_property
     def _loaded(self) -> Parent:
-        own = {name: digest for name, digest in self.pieces.items() if name not in OPTIONAL_PIECES}
-        return Parent.from_pieces(self.blobs.get_all(own))
+        return Parent.from_pieces(self.blobs.get_all(required(self.pieces)))
 
     def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str]]]:
         return StoredParent, (self.blobs, self.pieces)  # other processes load it themselves

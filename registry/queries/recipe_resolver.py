@@ -125,6 +125,8 @@ class RecipeResolver:
         cross_attention = None if module is None else lent_by(module)
         if cross_attention == recipe.cross_attention:
             return recipe
+        if module is not None and recipe.cross_attention is None and module.key == self.source_encoder(recipe):
+            return recipe  # its encoder runs already
         if module is not None and has(module, "encoder") and self.source_encoder(recipe) not in (None, module.key):
             raise two_encoders(recipe.pair, str(recipe.source and recipe.source.name), module.full_name)
         kind: RecipeKind = "zero-shot" if recipe.kind == "zero-shot" else "retention"

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
+from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import read_json
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError, StorageError
@@ -115,7 +115,7 @@ def _module(bundle: Bundle, entry: ModuleEntry, parent: Parent) -> ModuleContent
     own = entry.pieces.keys() - {INITIALISATION}
     _require(bundle, entry.name, own == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
     if INITIALISATION in entry.pieces:
-        _loaded(bundle, entry.name, lambda: read_json(bundle.pieces(entry.pieces), INITIALISATION))
+        _loaded(bundle, entry.name, lambda: check_start(read_json(bundle.pieces(entry.pieces), INITIALISATION)))
     claim = f"it claims the digest {entry.digest}, but its pieces have {module.digest}"
     _require(bundle, entry.name, module.digest == entry.digest, claim)
     name = entry.name.partition("/")[2].partition(":")[0]

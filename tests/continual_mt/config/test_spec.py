@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.config.hyperparameters import RATES_OF_A_START
+from continual_mt.config.hyperparameters import RATES_OF_A_START, TrainingSettings
 from continual_mt.config.loading import read_spec, validate
 from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec, merge
 from continual_mt.data.corpora.catalogs import CatalogCorpus
@@ -67,7 +67,7 @@ def test_an_addition(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_fac
     assert (spec.parent, spec.pair, spec.scope, spec.vocabulary, spec.seed) == ("small", "de-en", "body", 4000, 1)
     assert (spec.train.source, spec.train.target) == (data / "train.de", data / "train.en")
     assert spec.tests[0].tsv == data / "test.tsv"
-    assert (spec.training.updates, spec.training.learning_rates) == (100, {"encoder": 1e-4})
+    assert (spec.training.updates, spec.training.learning_rates) == (100, {**RATES_OF_A_START, "encoder": 1e-4})
     assert spec.training.batch_tokens == 2048
     assert (spec.resources.workers, spec.resources.max_failures) == (2, 3)
     pair = Pair("de", "en")
@@ -105,6 +105,10 @@ def test_the_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ),
         ("monolingual: data/none", "monolingual: file does not exist: "),
         ("monolingual: data", "monolingual: is a folder; expected a file: "),
+        (
+            "training: {updates: 0}\nscope: xattn-random",
+            "initialisation: the scope xattn-random with training.updates 0",
+        ),
         ("training: {updates: 0}\nscope: scratch", "initialisation: random with training.updates 0 would be noise"),
     ],
 )
@@ -128,7 +132,9 @@ def test_a_parent_has_to_be_trained(folder: Path) -> None:
         ({"initialisation": "random"}, {}),
         ({"scope": "scratch"}, {}),
         ({"training": {"learning_rate": 0.001}}, {}),
-        ({"training": {"learning_rates": {"source": 0.001}}}, {"source": 0.001}),
+        ({"training": {"learning_rates": {"source": 0.01}}}, {**RATES_OF_A_START, "source": 0.01}),
+        ({"training": TrainingSettings(updates=7)}, RATES_OF_A_START),
+        ({"training": TrainingSettings(learning_rate=0.001)}, {}),
         ({"training": {"updates": 7}}, RATES_OF_A_START),
         ({"training": {"updates": 0}, "scope": "half"}, RATES_OF_A_START),
     ],

@@ -126,7 +126,11 @@ def test_what_cannot_be_had_is_refused_or_chosen_otherwise(
     from_words = untrained.resolve(addition_spec("pt-en", START, lexicon=str(lexicon)))
     assert (from_words.initialisation, from_words.word_translations) == ("lexical", None)
     assert "The embeddings start from the lexicon alone" in capfd.readouterr().err
-    assert untrained.run(from_words).name == "es-en/pt-en:1"
+    module = untrained.run(from_words).record
+    assert isinstance(module, ModuleRecord)
+    # The record says that no table was used, also once the parent has one.
+    untrained.registry.add_word_translations("es-en", b"a table of another time")
+    assert recall(untrained.registry, module, untrained.home.cache).digest == from_words.digest
 
 
 def test_a_text_that_changed_is_refused(driver: Driver, addition_spec: AdditionOf, home: Path) -> None:
@@ -194,6 +198,8 @@ def test_halves_are_trained_and_meet(
     retained = [one.cross_attention for one in registry.recipe_catalog.recipes() if one.kind == "retention"]
     assert retained == [target.key, source.key]
     assert registry.assemble("pt", "de").translate(["Um teste."])
+    through_itself = registry.recipe_catalog.recipe("pt", "en", xattn="pt-en:1")
+    assert through_itself == recipes["supervised pt-en"]
     shown = json.dumps([one.to_json() for one in registry.scores()])
     assert "retention" in shown
 
@@ -201,7 +207,8 @@ def test_halves_are_trained_and_meet(
 def test_a_half_source_beside_a_body_target_is_refused(
     driver: Driver, sequence_spec: Callable[..., SequenceSpec], addition_values: Callable[..., Values]
 ) -> None:
-    additions = [addition_values("pt-en", scope="half"), addition_values("es-de", scope="body")]
+    additions = [addition_values("pt-en", scope="half"), addition_values("de-en", scope="half")]
+    additions.append(addition_values("es-de", scope="body"))
     with pytest.raises(IncompatibleError, match=r"^pt-de: would need two encoders, that of pt-en \(scope half\)"):
         add_sequence(driver, sequence_spec("halves", additions=additions))
     assert driver.registry.modules() == []
