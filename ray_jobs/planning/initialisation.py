@@ -96,8 +96,9 @@ def chosen_initialisation(spec: AdditionSpec, parent: ParentRecord, train: Resol
 
 
 def has_text(parent: ParentRecord) -> bool:
-    """Whether the text that a parent was trained on is on record."""
-    return any(role == "train" for role, _ in parent.lineage.corpora)
+    """Whether it is on record where the text lies that a parent was trained on."""
+    is_recorded = any(role == "train" for role, _ in parent.lineage.corpora)
+    return is_recorded and isinstance(parent.lineage.spec.get("train"), dict)
 
 
 def with_word_translations(
