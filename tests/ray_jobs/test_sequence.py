@@ -159,10 +159,8 @@ def test_a_parents_text_that_is_gone_is_missed_before_anything_is_written(
     with Registry.open(tmp_path / "other", create=True) as other:
         other.register_parent("es-en", registry.load_parent(), lineage=lineage)
     with Driver(Home(tmp_path / "other"), in_process=True) as driver:
-        with pytest.raises(
-            CorpusError,
-            match=r"gone.es \+ gone.en: the parent es-en was trained on it, and it cannot be read .*put it back .* leave out rep",
-        ):
+        message = r"gone.es \+ gone.en: the parent es-en .* cannot be read .*put it back .* leave out replay$"
+        with pytest.raises(CorpusError, match=message):
             add_sequence(driver, replaying(addition_values, tmp_path))
         assert (driver.registry.catalog.sequences(), driver.registry.modules()) == ([], [])
 
