@@ -10,7 +10,7 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorpusError
 from continual_mt.evaluation.alignment import encode_words
 from continual_mt.evaluation.lexicon import Lexicon
-from continual_mt.initialisation.word_translation import SparseRows
+from continual_mt.initialisation.sparse_rows import SparseRows
 
 
 def lexicon_evidence(lexicon: Lexicon, new: Tokenizer, own: Tokenizer) -> SparseRows:

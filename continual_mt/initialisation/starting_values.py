@@ -13,13 +13,8 @@ from torch import Tensor
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.evaluation.alignment import nearest_rows, ordinary_ids, unit_rows
-from continual_mt.initialisation.word_translation import (
-    Integers,
-    Numbers,
-    SparseRows,
-    WordTranslations,
-    translation_probabilities,
-)
+from continual_mt.initialisation.sparse_rows import Integers, Numbers, SparseRows
+from continual_mt.initialisation.word_translation import WordTranslations, translation_probabilities
 from continual_mt.languages import SideName
 
 Origin = Literal["lexical", "shared", "noise"]

@@ -8,9 +8,9 @@ Sums are taken in one order and in double precision, so that equal text gives eq
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,14 @@ from safetensors.numpy import load, save
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_indices
 from continual_mt.errors import CorruptionError
+from continual_mt.initialisation.sparse_rows import (
+    CELLS_AT_ONCE,
+    Integers,
+    Numbers,
+    SparseRows,
+    joined,
+    weighted_sums,
+)
 from continual_mt.languages import SideName
 
 if TYPE_CHECKING:
@@ -34,108 +42,7 @@ MOST_LINKS = 150_000_000
 """The most links (a token with one token of the other side's sentence) that are counted; a larger text is sampled."""
 
 _LINKS_AT_ONCE = 1 << 21
-_CELLS_AT_ONCE = 1 << 22
 _FAINT = 1e-6  # of a type's probability: what is dropped between rounds, which bounds the memory
-
-Integers = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class SparseRows:
-    """A sparse matrix by rows: row ``i`` has ``values[offsets[i]:offsets[i + 1]]`` in ``columns[…]``, in order."""
-
-    offsets: Integers
-    columns: npt.NDArray[np.int32]
-    values: npt.NDArray[np.float32]
-    width: int
-
-    @property
-    def rows(self) -> int:
-        return len(self.offsets) - 1
-
-    def row(self, number: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Return the columns and the values of a row."""
-        chosen = slice(self.offsets[number], self.offsets[number + 1])
-        return self.columns[chosen], self.values[chosen]
-
-    def row_numbers(self) -> Integers:
-        """Return the row of each value."""
-        return np.repeat(np.arange(self.rows), np.diff(self.offsets))
-
-    @classmethod
-    def of(cls, rows: Integers, columns: Integers, values: Numbers, shape: tuple[int, int]) -> SparseRows:
-        """Build the matrix from its entries, in any order; no two are in the same place."""
-        order = np.lexsort((columns, rows))
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(np.int64)
-        return cls(offsets, columns[order].astype(np.int32), values[order].astype(np.float32), shape[1])
-
-    def transposed(self) -> SparseRows:
-        """Return the matrix with rows and columns exchanged."""
-        columns = self.columns.astype(np.int64)
-        return SparseRows.of(columns, self.row_numbers(), self.values.astype(np.float64), (self.width, self.rows))
-
-    @classmethod
-    def empty(cls, shape: tuple[int, int]) -> SparseRows:
-        """Return a matrix without entries."""
-        nothing = np.empty(0, dtype=np.int64)
-        return cls.of(nothing, nothing, np.empty(0), shape)
-
-    def with_exponent(self, exponent: int) -> SparseRows:
-        """Return the values raised to a power, then divided by the sum of their row."""
-        rows = self.row_numbers()
-        powers = self.values.astype(np.float64) ** exponent
-        sums = _weighted_sums(rows, powers, self.rows)
-        return SparseRows.of(rows, self.columns.astype(np.int64), powers / sums[rows], (self.rows, self.width))
-
-    def times(self, other: SparseRows) -> SparseRows:
-        """Return the element-wise product with a matrix of the same shape."""
-        first, second = (one.row_numbers() * one.width + one.columns for one in (self, other))
-        keys, places, others = np.intersect1d(first, second, assume_unique=True, return_indices=True)
-        values = self.values[places].astype(np.float64) * other.values[others]
-        return SparseRows.of(keys // self.width, keys % self.width, values, (self.rows, self.width))
-
-    @classmethod
-    def sum(cls, matrices: Sequence[SparseRows]) -> SparseRows:
-        """Return the sum of one or more matrices of the same shape."""
-        width = matrices[0].width
-        keys = np.concatenate([one.row_numbers() * width + one.columns for one in matrices])
-        values = np.concatenate([one.values.astype(np.float64) for one in matrices])
-        present, places = np.unique(keys, return_inverse=True)
-        sums = _weighted_sums(places, values, len(present))
-        return cls.of(present // width, present % width, sums, (matrices[0].rows, width))
-
-    def strongest(self, count: int, least: float) -> SparseRows:
-        """Return the ``count`` largest values of each row that are at least ``least``; of equal ones the first."""
-        rows = self.row_numbers()
-        order = np.lexsort((self.columns, -self.values, rows))
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(len(order)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        kept = (rank < count) & (self.values >= least)
-        return SparseRows.of(
-            rows[kept],
-            self.columns[kept].astype(np.int64),
-            self.values[kept].astype(np.float64),
-            (self.rows, self.width),
-        )
-
-    def product(self, other: SparseRows) -> SparseRows:
-        """Return the matrix product, (rows, width of ``other``)."""
-        found: list[tuple[Integers, Integers, Numbers]] = []
-        at_once = max(1, _CELLS_AT_ONCE // max(1, other.width))
-        for first in range(0, self.rows, at_once):
-            last = min(first + at_once, self.rows)
-            part = slice(self.offsets[first], self.offsets[last])
-            middle = self.columns[part].astype(np.int64)
-            lengths = other.offsets[middle + 1] - other.offsets[middle]
-            entries = flat_indices(other.offsets[middle], lengths)
-            rows = np.repeat(np.arange(first, last), np.diff(self.offsets[first : last + 1])) - first
-            weights = np.repeat(self.values[part].astype(np.float64), lengths) * other.values[entries]
-            keys = np.repeat(rows, lengths) * other.width + other.columns[entries]
-            sums = _weighted_sums(keys, weights, (last - first) * other.width)
-            present = np.flatnonzero(sums)
-            found.append((first + present // other.width, present % other.width, sums[present]))
-        return _joined(found, (self.rows, other.width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,16 +111,6 @@ def _read_rows(arrays: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[i
     return SparseRows(offsets, columns, values, shape[1])
 
 
-def _weighted_sums(keys: npt.NDArray[Any], weights: npt.NDArray[Any], size: int) -> Numbers:
-    """Return the sum of the weights of each key, taken in their order: (size,)."""
-    return cast(Numbers, np.bincount(keys, weights=weights, minlength=size))
-
-
-def _joined(found: list[tuple[Integers, Integers, Numbers]], shape: tuple[int, int]) -> SparseRows:
-    rows, columns, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return SparseRows.of(rows, columns, values, shape)
-
-
 def translation_probabilities(
     corpus: TokenizedCorpus,
     given: SideName,
@@ -246,7 +143,7 @@ def translation_probabilities(
 def _normalised(counts: SparseRows, sizes: tuple[int, int]) -> SparseRows:
     """From expected counts, one row per type of the other side, to p(row | column), in the same layout."""
     columns = counts.columns
-    totals = _weighted_sums(columns, counts.values, sizes[0])
+    totals = weighted_sums(columns, counts.values, sizes[0])
     values = counts.values.astype(np.float64) / totals[columns]
     kept = values >= _FAINT
     return SparseRows.of(
@@ -286,11 +183,11 @@ class _Text:
 
         ``table`` has the probabilities in the same layout; without it all are equal.
         """
-        return _joined([self._counts_of_rows(*rows, table) for rows in self._groups()], (self.sizes[1], self.sizes[0]))
+        return joined([self._counts_of_rows(*rows, table) for rows in self._groups()], (self.sizes[1], self.sizes[0]))
 
     def _groups(self) -> Iterator[tuple[int, int]]:
         """Divide the rows into groups whose counts fit into memory as a dense table."""
-        at_once = max(1, _CELLS_AT_ONCE // max(1, self.sizes[0]))
+        at_once = max(1, CELLS_AT_ONCE // max(1, self.sizes[0]))
         for first in range(0, self.sizes[1], at_once):
             yield first, min(first + at_once, self.sizes[1])
 
@@ -327,13 +224,13 @@ class _Text:
     def _share_out(keys: Integers, lengths: Integers, known: npt.NDArray[np.float32] | None, cells: int) -> Numbers:
         """Share each token out over the tokens that it may translate: the expectation step."""
         if known is None:
-            return _weighted_sums(keys, np.repeat(1.0 / lengths, lengths), cells)
+            return weighted_sums(keys, np.repeat(1.0 / lengths, lengths), cells)
         likely = known[keys].astype(np.float64)
         tokens = np.repeat(np.arange(len(lengths)), lengths)
-        sums = _weighted_sums(tokens, likely, len(lengths))
+        sums = weighted_sums(tokens, likely, len(lengths))
         # A token whose translations were all dropped as too faint is left out.
         inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
-        return _weighted_sums(keys, likely * np.repeat(inverse, lengths), cells)
+        return weighted_sums(keys, likely * np.repeat(inverse, lengths), cells)
 
 
 def _sample(corpus: TokenizedCorpus, seed: int, most_links: int) -> Integers:

@@ -191,10 +191,10 @@ class Job:
 
     def _start_training(self) -> TrainingRun:
         job, context = self.resolved, self._context
-        if job.spec.training.updates:
+        if job.spec.training.updates:  # without any, nothing is computed on the back end
             context.connect()
-        if job.spec.training.updates and job.spec.resources.storage is None:
-            context.backend.check_shared([f"the checkpoints in {context.home.jobs}"])
+            if job.spec.resources.storage is None:
+                context.backend.check_shared([f"the checkpoints in {context.home.jobs}"])
         run = TrainingRun(
             job,
             context.backend,

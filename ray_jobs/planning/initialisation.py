@@ -168,7 +168,11 @@ def parent_text(parent: ParentRecord, cache: Path, way_out: str) -> ResolvedCorp
 
 
 def monolingual_lines(text: ResolvedText) -> Iterator[str]:
-    """Yield the lines with text. Raises CorpusError if they changed since they were read first."""
+    """Yield the lines that are not blank."""
+    return (line for line in read_lines(text.path) if line.strip())
+
+
+def check_unchanged(text: ResolvedText) -> None:
+    """Raise CorpusError if text of one language changed since it was read first."""
     if read_monolingual(text.path).digest != text.digest:
         raise CorpusError(text.path, "the text changed after it was inspected. Fix: start again")
-    return (line for line in read_lines(text.path) if line.strip())

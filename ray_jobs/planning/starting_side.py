@@ -13,6 +13,7 @@ from continual_mt.data.tokenized_corpus import tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorpusError, IncompatibleError
 from continual_mt.initialisation.lexicon_weights import lexicon_evidence
+from continual_mt.initialisation.sparse_rows import SparseRows
 from continual_mt.initialisation.starting_values import (
     StartSummary,
     combined,
@@ -21,7 +22,7 @@ from continual_mt.initialisation.starting_values import (
     starting_tensors,
     summarize,
 )
-from continual_mt.initialisation.word_translation import ROUNDS, SparseRows, WordTranslations
+from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations
 from continual_mt.languages import new_side_of
 from ray_jobs.console import Display
 from ray_jobs.planning.initialisation import read_word_list

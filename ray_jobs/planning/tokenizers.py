@@ -12,7 +12,7 @@ from continual_mt.config.spec import ParentSpec
 from continual_mt.data.tokenizer import Tokenizer, tokens_to_learn, tokens_to_start, train_tokenizer
 from continual_mt.errors import CorruptionError, StorageError
 from continual_mt.languages import SideName, new_side_of
-from ray_jobs.planning.initialisation import monolingual_lines
+from ray_jobs.planning.initialisation import check_unchanged, monolingual_lines
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.training_task import StoredParent
 
@@ -53,6 +53,8 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
         if job.monolingual:
             yield from monolingual_lines(job.monolingual)
 
+    if job.monolingual:
+        check_unchanged(job.monolingual)
     origin = job.train.corpus.name
     tokenizer = train_tokenizer(
         sentences, size, seed=job.spec.seed, origin=origin, enough_tokens=rule, counted=translated

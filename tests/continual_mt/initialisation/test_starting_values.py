@@ -9,6 +9,7 @@ import torch
 from continual_mt.artifacts.parent import Parent
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.initialisation.sparse_rows import SparseRows
 from continual_mt.initialisation.starting_values import (
     ORIGINS,
     combined,
@@ -17,7 +18,7 @@ from continual_mt.initialisation.starting_values import (
     starting_tensors,
     summarize,
 )
-from continual_mt.initialisation.word_translation import SparseRows, WordTranslations
+from continual_mt.initialisation.word_translation import WordTranslations
 from continual_mt.model.transformer import initial_tensors
 
 
