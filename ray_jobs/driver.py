@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError
@@ -71,7 +72,7 @@ class Driver:
         outcome = self.run(job)
         if outcome.trained_now and isinstance(outcome.record, ParentRecord):  # while its text is surely there
             try:
-                self._with_table(outcome.record, False)
+                return replace(outcome, record=self._with_table(outcome.record, False))
             except ContinualMTError as error:
                 self.display.say(f"{error}; the word translations are counted when the first language is added")
         return outcome
