@@ -12,8 +12,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import read_json
 from continual_mt.errors import ContinualMTError, CorruptionError, StorageError
+from continual_mt.initialisation.word_translation import WordTranslations
 from continual_mt.languages import Pair
 from registry.blobs import BlobStore, StoredBlob
 from registry.database import schema
@@ -190,8 +193,12 @@ def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str,
         if isinstance(row, schema.Parent):
             parent = Parent.from_pieces(content)
             found, pair = parent.fingerprint, parent.pair
+            if table := content.get(WORD_TRANSLATIONS):
+                WordTranslations.of_parent(table, parent)
         else:
             module = Module.from_pieces(content)
+            if INITIALISATION in content:
+                check_start(read_json(content, INITIALISATION))
             found, pair = module.digest, module.pair
             if module.parent_fingerprint != row.parent.fingerprint:
                 words = f"it was trained on the parent {module.parent_fingerprint}, not on {row.parent.fingerprint}"

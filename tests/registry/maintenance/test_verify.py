@@ -171,3 +171,10 @@ def test_it_may_run_while_others_register(rich: Registry, writer: Any) -> None:
         problems += verify(rich).problems
     assert writer.answers() == list(range(6))
     assert problems == []
+
+
+def test_a_table_of_word_translations_that_cannot_be_read(rich: Registry) -> None:
+    rich.add_word_translations("base", b"not a table")
+    (problem,) = verify(rich, fingerprints=True).problems
+    assert problem.subject == "base"
+    assert problem.explanation.startswith("word_translations.safetensors: not a safetensors file")
