@@ -68,6 +68,7 @@ class Driver:
         self.backend.check_resources(job.title, spec.resources)
         # The first thing that is written, once the spec is known to be sound.
         self._registry = self._registry or self._stack.enter_context(Registry.open(self.home.path, create=True))
+        job = self._as_registered(spec, job)
         self._check_name(spec, job)
         outcome = self.run(job)
         if outcome.trained_now and isinstance(outcome.record, ParentRecord):  # while its text is surely there
@@ -76,6 +77,14 @@ class Driver:
             except ContinualMTError as error:
                 self.display.say(f"{error}; the word translations are counted when the first language is added")
         return outcome
+
+    def _as_registered(self, spec: ParentSpec, job: ResolvedJob) -> ResolvedJob:
+        """The job with the defaults of earlier versions, if a parent of this name was made with them."""
+        if "tokenizer" in spec.model_fields_set:
+            return job
+        earlier = replace(job, spec=spec.model_copy(update={"tokenizer": "identity"}))
+        made = [parent.lineage.job for parent in self.registry.parents() if parent.name == spec.name]
+        return earlier if earlier.digest in made else job
 
     def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:
         """A parent is frozen for ever: its name is never given to another, and it has no second name."""

@@ -21,6 +21,7 @@ from continual_mt.data.corpora.catalogs import CatalogCorpus
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.corpora.tsv import TabSeparated
+from continual_mt.data.tokenizer_training import TokenizerRule
 from continual_mt.errors import ContinualMTError
 from continual_mt.home import expanded
 from continual_mt.languages import Pair
@@ -129,6 +130,13 @@ class _TrainingSpec(_Strict):
     training: Annotated[TrainingSettings, Field(description="hyper-parameters")] = Field(
         default_factory=TrainingSettings
     )
+    tokenizer: Annotated[
+        TokenizerRule,
+        Field(
+            description="how tokenizers read text: nfc-bytes reads NFC, any white space as a space, and spells rare "
+            "characters in bytes; identity reads characters as they are and leaves out the rarest, as earlier versions"
+        ),
+    ] = "nfc-bytes"
     seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 1
     beam: Annotated[int, Field(ge=1, le=64, description="beam width of the scores after training; 1 is greedy")] = 5
     resources: Annotated[Resources, Field(description="what the job may use")] = Field(default_factory=Resources)

@@ -63,6 +63,9 @@ class TrainingRun:
             f"{job.title}: {job.train.record.sentences:,} sentence pairs, "
             f"{self._source.size:,} source and {self._target.size:,} target types"
         )
+        for side, tokenizer in (("source", self._source), ("target", self._target)):
+            coverage = tokenizer.coverage(getattr(pair, side) for pair in job.dev.corpus.read())
+            display.say(f"{job.title}: development text, {side}: {coverage}")
         task = TrainingTask.of(job, parent, self._source, self._target, share.cpus, cache)
         self._summary: StartSummary | None = None
         if parent is not None and job.initialisation != "random":

@@ -55,9 +55,10 @@ def _spec(record: Registered, resources: Mapping[str, object]) -> ParentSpec | A
     # The registry keeps the texts of test sets, so their files are not needed.
     values = merge(merge(record.lineage.spec, known), {"resources": dict(resources), "tests": []})
     origin = f"the spec on record of {name_of(record)}"
+    # A record without these keys is from before there were others.
+    values = {"tokenizer": "identity"} | values
     if isinstance(record, ParentRecord):
         return validate(ParentSpec, values, origin=origin, base=None)
-    # A record without these keys is from before there were others.
     values = {"scope": "xattn", "initialisation": "random"} | values
     return validate(AdditionSpec, values, origin=origin, base=None)
 

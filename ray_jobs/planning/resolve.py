@@ -109,6 +109,8 @@ class ResolvedJob:
         if self.start:
             identity["start"] = self.start.digest
         # What came later is left out where it means what was meant before.
+        if self.spec.tokenizer != "identity":
+            identity["tokenizer"] = self.spec.tokenizer
         if self.initialisation != "random":
             identity["initialisation"] = [self.initialisation, INITIALISATION_VERSION, self.word_translations]
         if self.lexicon:
