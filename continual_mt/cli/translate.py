@@ -118,6 +118,6 @@ def _ends(text: str) -> tuple[str, str | None]:
 
 def _lines(first: int, found: list[list[Translation]], *, scores: bool, numbered: bool) -> Iterator[str]:
     for number, translations in enumerate(found, start=first):
-        for text, score in translations:
+        for text, score, _ in translations:
             fields = [str(number)] * numbered + [f"{score:.4f}"] * (scores or numbered) + [text]
             yield "\t".join(fields)
