@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.errors import MisuseError, SpecError
-from continual_mt.evaluation import metrics
+from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
 from ray_jobs.planning.initialisation import (
@@ -174,7 +174,9 @@ def resolve(
     if parent is not None:
         original = parent.pair
         problems.attempt(lambda: new_side_of(pair, original))
-    problems.attempt(lambda: metrics.bleu_tokenization(pair.target))
+    spec = _with_tokenization(spec, pair)
+    tokenization = spec.training.development_tokenization or earlier_tokenization(pair.target)
+    problems.attempt(lambda: check_installed(tokenization))
     train = problems.attempt(lambda: read_corpus(spec.train, pair, cache))
     dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
@@ -214,6 +216,20 @@ def resolve(
         monolingual=monolingual,
         word_translations=table,
     )
+
+
+def _with_tokenization(spec: ParentSpec | AdditionSpec, pair: Pair) -> ParentSpec | AdditionSpec:
+    """Write the tokenization of the development score into a spec, unless absence of the key means the same."""
+    fitting = bleu_tokenization(pair.target)
+    if spec.training.development_tokenization is None and fitting != earlier_tokenization(pair.target):
+        training = spec.training.model_copy(update={"development_tokenization": fitting})
+        return spec.model_copy(update={"training": training})
+    return spec
+
+
+def earlier_job(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> ResolvedJob:
+    """The job that earlier versions resolved a spec to, without the keys that were filled in since."""
+    return replace(job, spec=job.spec.model_copy(update={"training": spec.training}))
 
 
 def architecture_of(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None) -> Architecture:
