@@ -15,7 +15,7 @@ from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
 from ray_jobs.planning.initialisation import with_word_translations
-from ray_jobs.planning.resolve import ResolvedJob, earlier_job, notes_on_start, resolve
+from ray_jobs.planning.resolve import ResolvedJob, earlier_job, notes_on_start, notes_on_text, resolve
 from registry import ParentRecord, Registry
 
 
@@ -104,7 +104,7 @@ class Driver:
         """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
         job = resolve(spec, parent, self.home.cache, self._with_table)
-        for note in notes_on_start(spec, job):
+        for note in [*notes_on_text(job), *notes_on_start(spec, job)]:
             self.display.say(f"{job.title}: {note}")
         return job
 

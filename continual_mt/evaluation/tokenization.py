@@ -25,9 +25,9 @@ _MECAB_PACKAGES = ("MeCab", "ipadic")
 _HAN = ("Hani", "Hans", "Hant", "Hanb")
 _JAPANESE = ("Jpan", "Hrkt", "Hira", "Kana")
 _OTHER_SCRIPTS = (
-    "Ahom Bali Batk Bopo Bugi Cham Java Kawi Khmr Kits Lana Laoo Maka Marc Mymr Nshu Phag Rjng Tale Talu Tang Tavt "
-    "Thai Tibt Yiii"
-).split()
+    *("Ahom", "Bali", "Batk", "Bopo", "Bugi", "Cham", "Java", "Kawi", "Khmr", "Kits", "Lana", "Laoo", "Maka", "Marc"),
+    *("Mymr", "Nshu", "Phag", "Rjng", "Tale", "Talu", "Tang", "Tavt", "Thai", "Tibt", "Yiii"),
+)
 
 # The languages that are usually written in them, by CLDR 47 (likely subtags) and ISO 639-3's members of Chinese. Tags
 # are normalized before they are looked up: zho and chi are zh, bod and tib are bo.

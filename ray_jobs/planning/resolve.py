@@ -12,6 +12,7 @@ from typing import TypeVar
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
+from continual_mt.data.corpora.tsv import named_lines
 from continual_mt.errors import MisuseError, SpecError
 from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
 from continual_mt.languages import Pair, new_side_of
@@ -246,6 +247,16 @@ def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
     Raises CorpusError if the text can no longer be read or has changed.
     """
     return parent_text(parent, cache, "put it back as it was, or leave out replay")
+
+
+def notes_on_text(job: ResolvedJob) -> list[str]:
+    """What a user should know of the text: which rows are left out, since they have another number of columns."""
+    return [
+        f"{corpus.corpus.name}: {len(faults):,} of {corpus.summary.sentences:,} rows are left out, since they have "
+        f"another number of columns than most ({named_lines(faults)})"
+        for corpus in (job.train, job.dev)
+        if (faults := corpus.summary.faults)
+    ]
 
 
 def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[str]:

@@ -7,10 +7,10 @@ import pytest
 from continual_mt.evaluation.tokenization import bleu_tokenization, earlier_tokenization, tokenizations
 
 BY_TOKENIZATION = {
-    "zh": "zh zho chi cmn cmn_Hans cmn_Hant zho_Hans zh_Hant zh_TW zh-CN yue yue_Hant wuu lzh hak nan gan hsn cjy cdo cpx "
-    "czh czo mnp cnp csp luh sjc zh-yue zh-min-nan i-hak ltc lzh_Hani zh_Hanb",
-    "char": "th tha lo lao km khm my mya bur bo bod tib bod_Tibt dz dzo adx khg lbj shn shn_Mymr ksw mnw kht nod khb tdd "
-    "blt tts sou ii iii jv_Java ban_Bali pi_Thai vi_Hani ko_Hani za_Hani ryu ryu_Kana my_MM lo_Laoo sa_Tibt",
+    "zh": "zh zho chi cmn cmn_Hans cmn_Hant zho_Hans zh_Hant zh_TW zh-CN yue yue_Hant wuu lzh hak nan gan hsn cjy cdo "
+    "cpx czh czo mnp cnp csp luh sjc zh-yue zh-min-nan i-hak ltc lzh_Hani zh_Hanb",
+    "char": "th tha lo lao km khm my mya bur bo bod tib bod_Tibt dz dzo adx khg lbj shn shn_Mymr ksw mnw kht nod khb "
+    "tdd blt tts sou ii iii jv_Java ban_Bali pi_Thai vi_Hani ko_Hani za_Hani ryu ryu_Kana my_MM lo_Laoo sa_Tibt",
     "13a": "de en pt_BR ko kor kor_Hang jv ban ban_Latn vi vie_Latn zh_Latn ja_Latn cmn_Latn nan_Latn nan_Latn_tailo "
     "th_Latn bo_Latn za dng mn ug_Arab km_Latn xx_invalid",
 }
