@@ -15,7 +15,7 @@ from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
 from ray_jobs.planning.initialisation import with_word_translations
-from ray_jobs.planning.resolve import ResolvedJob, notes_on_start, resolve
+from ray_jobs.planning.resolve import ResolvedJob, earlier_job, notes_on_start, notes_on_text, resolve
 from registry import ParentRecord, Registry
 
 
@@ -79,11 +79,9 @@ class Driver:
         return outcome
 
     def _as_registered(self, spec: ParentSpec, job: ResolvedJob) -> ResolvedJob:
-        """The job with the defaults of earlier versions, if a parent of this name was made with them."""
-        if "tokenizer" in spec.model_fields_set:
-            return job
-        earlier = replace(job, spec=spec.model_copy(update={"tokenizer": "identity"}))
-        made = [parent.lineage.job for parent in self.registry.parents() if parent.name == spec.name]
+        """The job under the digest of an earlier version, if that version made the parent of this name."""
+        earlier = earlier_job(spec, job)
+        made = {parent.lineage.job for parent in self.registry.parents() if parent.name == spec.name}
         return earlier if earlier.digest in made else job
 
     def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:
@@ -106,7 +104,7 @@ class Driver:
         """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
         job = resolve(spec, parent, self.home.cache, self._with_table)
-        for note in notes_on_start(spec, job):
+        for note in [*notes_on_text(job), *notes_on_start(spec, job)]:
             self.display.say(f"{job.title}: {note}")
         return job
 

@@ -63,7 +63,7 @@ class _Strict(BaseModel):
 class CorpusSpec(_Strict):
     """A source of sentence pairs: two aligned files, a TSV file, or a split of the embedded catalogs.
 
-    Files may be plain, ``.gz`` or ``.zst``.
+    Files may be plain or compressed by gzip, xz, bzip2 or zstd.
     """
 
     source: Annotated[FilePath | None, Field(description="file of source sentences, one per line")] = None
@@ -71,6 +71,9 @@ class CorpusSpec(_Strict):
     tsv: Annotated[FilePath | None, Field(description="tab-separated file, instead of source and target")] = None
     source_column: Annotated[int, Field(ge=0, description="column of the source in tsv, counted from 0")] = 0
     target_column: Annotated[int, Field(ge=0, description="column of the translation in tsv, counted from 0")] = 1
+    ragged: Annotated[
+        bool, Field(description="read rows of tsv with another number of columns than most, as earlier versions did")
+    ] = False
     catalogs: Annotated[
         Literal["train", "dev", "test"] | None,
         Field(description="split of the demo's text (en, es, pt, de), instead of files"),
@@ -93,7 +96,9 @@ class CorpusSpec(_Strict):
         if self.source and self.target:
             return TextFiles(pair, self.source, self.target, licence=self.licence)
         if self.tsv:
-            return TabSeparated(pair, self.tsv, self.source_column, self.target_column, licence=self.licence)
+            return TabSeparated(
+                pair, self.tsv, self.source_column, self.target_column, licence=self.licence, ragged=self.ragged
+            )
         return CatalogCorpus(pair, self.catalogs or "train", cache)
 
 

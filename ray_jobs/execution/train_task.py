@@ -11,6 +11,7 @@ from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.evaluation import metrics
+from continual_mt.evaluation.tokenization import earlier_tokenization
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
@@ -142,4 +143,6 @@ class Development:
         sources, references = zip(*self._sentences, strict=True)
         sides = LanguageSide(task.pair.source, task.source), LanguageSide(task.pair.target, task.target)
         hypotheses = PairModel(task.pair, model, *sides).translate(sources, beam=1)
-        return metrics.bleu(hypotheses, references, task.pair.target)
+        language = task.pair.target
+        tokenization = task.settings.development_tokenization or earlier_tokenization(language)
+        return metrics.bleu(hypotheses, references, language, tokenization)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
+from continual_mt.data.corpora.tsv import named_lines
 from continual_mt.errors import MisuseError, SpecError
-from continual_mt.evaluation import metrics
+from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
 from ray_jobs.planning.initialisation import (
@@ -176,7 +177,9 @@ def resolve(
     if parent is not None:
         original = parent.pair
         problems.attempt(lambda: new_side_of(pair, original))
-    problems.attempt(lambda: metrics.bleu_tokenization(pair.target))
+    spec = _with_tokenization(spec, pair)
+    tokenization = spec.training.development_tokenization or earlier_tokenization(pair.target)
+    problems.attempt(lambda: check_installed(tokenization))
     train = problems.attempt(lambda: read_corpus(spec.train, pair, cache))
     dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
@@ -218,6 +221,21 @@ def resolve(
     )
 
 
+def _with_tokenization(spec: ParentSpec | AdditionSpec, pair: Pair) -> ParentSpec | AdditionSpec:
+    """Write the tokenization of the development score into a spec, unless absence of the key means the same."""
+    fitting = bleu_tokenization(pair.target)
+    if spec.training.development_tokenization is None and fitting != earlier_tokenization(pair.target):
+        training = spec.training.model_copy(update={"development_tokenization": fitting})
+        return spec.model_copy(update={"training": training})
+    return spec
+
+
+def earlier_job(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> ResolvedJob:
+    """The job that earlier versions resolved a spec to, without the keys that were filled in since."""
+    tokenizer = spec.tokenizer if "tokenizer" in spec.model_fields_set else "identity"
+    return replace(job, spec=job.spec.model_copy(update={"training": spec.training, "tokenizer": tokenizer}))
+
+
 def architecture_of(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None) -> Architecture:
     """The architecture of a new parent, or of the parent that a language is added to."""
     if isinstance(spec, ParentSpec):
@@ -232,6 +250,16 @@ def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
     Raises CorpusError if the text can no longer be read or has changed.
     """
     return parent_text(parent, cache, "put it back as it was, or leave out replay")
+
+
+def notes_on_text(job: ResolvedJob) -> list[str]:
+    """What a user should know of the text: which rows are left out, since they have another number of columns."""
+    return [
+        f"{corpus.corpus.name}: {len(faults):,} of {corpus.summary.sentences:,} rows are left out, since they have "
+        f"another number of columns than most ({named_lines(faults)})"
+        for corpus in (job.train, job.dev)
+        if (faults := corpus.summary.faults)
+    ]
 
 
 def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[str]:
