@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.hyperparameters import Initialisation
@@ -97,8 +97,13 @@ class ResolvedJob:
 
     @property
     def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the result, as JSON."""
         spec = self.spec.model_dump(mode="json", include={"pair", "scope", "vocabulary", "training", "seed"})
-        identity = {
+        identity: dict[str, Any] = {
             "version": IDENTITY_VERSIONS[self.kind],
             "kind": self.kind,
             "spec": spec,
@@ -121,7 +126,7 @@ class ResolvedJob:
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return identity
 
 
 def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: ResolvedCorpus | None = None) -> str:
