@@ -96,7 +96,7 @@ def test_a_tokenization_that_earlier_versions_did_not_use_is_recorded(
     assert resolve(given, registry.parent("es-en"), tmp_path).spec.training.development_tokenization == "char"
 
 
-def test_the_job_of_an_earlier_version_has_no_tokenization(
+def test_the_job_of_an_earlier_version_has_no_keys_that_came_later(
     parent_spec: Callable[..., ParentSpec], parallel: Callable[[str, str], Values], tmp_path: Path
 ) -> None:
     files = {"train": parallel("train", "es-de"), "dev": parallel("dev", "es-de"), "tests": []}
@@ -104,7 +104,9 @@ def test_the_job_of_an_earlier_version_has_no_tokenization(
     job, same = resolve(spec, None, tmp_path), resolve(plain, None, tmp_path)
     assert earlier_job(spec, job).digest != job.digest
     assert earlier_job(spec, job).spec.training == spec.training
-    assert earlier_job(plain, same).digest == same.digest
+    assert (same.spec.tokenizer, earlier_job(plain, same).spec.tokenizer) == ("nfc-bytes", "identity")
+    asked = parent_spec(pair="es-de", tokenizer="nfc-bytes", **files)
+    assert earlier_job(asked, resolve(asked, None, tmp_path)).digest == same.digest
 
 
 def test_a_tokenization_whose_package_is_missing_is_refused(
