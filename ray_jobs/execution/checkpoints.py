@@ -43,7 +43,7 @@ class RunCheckpoints:
         """
         found = []
         try:
-            filesystem, run = self._open()
+            filesystem, run = self.open()
             for folder in filesystem.glob(f"{run}/{_PREFIX}*"):
                 if (update := _update(filesystem, folder)) is not None:
                     found.append((update, folder))
@@ -79,7 +79,7 @@ class RunCheckpoints:
         """
         name = f"{_PREFIX}{datetime.now():%Y-%m-%d_%H-%M-%S.%f}{_OWN_SUFFIX}"
         try:
-            filesystem, run = self._open()
+            filesystem, run = self.open()
             filesystem.makedirs(run, exist_ok=True)
             if self._is_url:
                 with tempfile.TemporaryDirectory() as written:
@@ -108,8 +108,8 @@ class RunCheckpoints:
     def _is_url(self) -> bool:
         return "://" in self.storage
 
-    def _open(self) -> tuple[Any, str]:
-        """The fsspec file system of the storage, and the run's path in it."""
+    def open(self) -> tuple[Any, str]:
+        """The fsspec file system of the storage, and the run's path in it. Touches nothing."""
         if not self._is_url:
             from fsspec.implementations.local import LocalFileSystem
 
