@@ -16,7 +16,7 @@ from benchmarks.tools.report import machine, print_table, write_json
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import tokenize_corpus
-from continual_mt.data.tokenizer import train_tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.initialisation.word_translation import WordTranslations
 from continual_mt.languages import Pair
 

@@ -15,7 +15,7 @@ from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
 from ray_jobs.planning.initialisation import with_word_translations
-from ray_jobs.planning.resolve import ResolvedJob, notes_on_start, resolve
+from ray_jobs.planning.resolve import ResolvedJob, earlier_job, notes_on_start, notes_on_text, resolve
 from registry import ParentRecord, Registry
 
 
@@ -68,6 +68,7 @@ class Driver:
         self.backend.check_resources(job.title, spec.resources)
         # The first thing that is written, once the spec is known to be sound.
         self._registry = self._registry or self._stack.enter_context(Registry.open(self.home.path, create=True))
+        job = self._as_registered(spec, job)
         self._check_name(spec, job)
         outcome = self.run(job)
         if outcome.trained_now and isinstance(outcome.record, ParentRecord):  # while its text is surely there
@@ -76,6 +77,12 @@ class Driver:
             except ContinualMTError as error:
                 self.display.say(f"{error}; the word translations are counted when the first language is added")
         return outcome
+
+    def _as_registered(self, spec: ParentSpec, job: ResolvedJob) -> ResolvedJob:
+        """The job under the digest of an earlier version, if that version made the parent of this name."""
+        earlier = earlier_job(spec, job)
+        made = {parent.lineage.job for parent in self.registry.parents() if parent.name == spec.name}
+        return earlier if earlier.digest in made else job
 
     def _check_name(self, spec: ParentSpec, job: ResolvedJob) -> None:
         """A parent is frozen for ever: its name is never given to another, and it has no second name."""
@@ -97,7 +104,7 @@ class Driver:
         """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
         job = resolve(spec, parent, self.home.cache, self._with_table)
-        for note in notes_on_start(spec, job):
+        for note in [*notes_on_text(job), *notes_on_start(spec, job)]:
             self.display.say(f"{job.title}: {note}")
         return job
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from typing import cast
 
 from continual_mt.artifacts.recipe import Recipe, two_encoders
 from continual_mt.config.spec import AdditionSpec, SequenceSpec
@@ -27,6 +28,7 @@ from registry.corpora import ResolvedCorpus, ResolvedTest
 from registry.evaluation import Evaluation, to_translate
 from registry.queries.recipe_resolver import RecipeResolver, has, lends
 from registry.records.sequences import View
+from registry.records.values import JSONObject
 
 
 def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], None] | None = None) -> list[Outcome]:
@@ -51,6 +53,8 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     sequence = _Sequence(driver, spec, parent, jobs, digest, original)
     if held.state == "finished":
         return sequence.add_all(after, None)
+    identity: JSONObject = {"additions": [job.digest for job in jobs]}
+    driver.registry.jobs.describe(digest, cast(JSONObject, spec.model_dump(mode="json")), identity, None)
     tracker = Tracker(driver.home, driver.display.say)
     tags = {"kind": "sequence", "parent": parent.name, "sequence": spec.name, "mode": spec.mode, "job": digest}
     tags |= {"replay": str(spec.replay)} if spec.replay else {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continual_mt.config.spec import CorpusSpec, TestSpec
 from continual_mt.data.corpora.corpus import Corpus, CorpusSummary, SentencePair, inspect
+from continual_mt.data.corpora.tsv import named_lines
 from continual_mt.errors import ContinualMTError, CorpusError
 from continual_mt.languages import Pair
 from registry.records.corpora import CorpusRecord
@@ -62,11 +64,31 @@ def _identified(spec: CorpusSpec, corpus: Corpus) -> ResolvedCorpus:
     return ResolvedCorpus(spec, corpus, summary)
 
 
+def read_recorded(spec: CorpusSpec, pair: Pair, digest: str, cache: Path) -> ResolvedCorpus:
+    """Read a corpus that is on record with this digest. The result has another digest if the text has changed.
+
+    Earlier versions took rows of other numbers of columns for pairs. Raises CorpusError as `read_corpus` does.
+    """
+    if spec.tsv is None or spec.ragged:
+        return read_corpus(spec, pair, cache)
+    with suppress(CorpusError):
+        earlier = read_corpus(spec.model_copy(update={"ragged": True}), pair, cache)
+        if earlier.summary.digest == digest:
+            return earlier
+    return read_corpus(spec, pair, cache)
+
+
 def read_test(spec: TestSpec, cache: Path) -> ResolvedTest:
-    """Read a test set, once. Raises CorpusError if it cannot be read or is empty."""
+    """Read a test set, once. Raises CorpusError if it cannot be read, is empty or has a row that is no pair."""
     pair = Pair.parse(spec.pair)
     corpus = _Recorded(spec.open(pair, cache))
     resolved = _identified(spec, corpus)
+    if faults := resolved.summary.faults:
+        raise CorpusError(
+            corpus.name,
+            f"{len(faults):,} rows have another number of columns than most ({named_lines(faults)}); expected equal "
+            "numbers in a test set. Fix: remove tabs within sentences",
+        )
     return ResolvedTest(
         name=spec.name,
         pair=pair,

@@ -15,7 +15,8 @@ from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
-from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, Scope, parameter_names, trainable_names
 from continual_mt.model.transformer import initial_tensors

@@ -33,7 +33,7 @@ def align(
         typer.Option(
             "--lexicon",
             metavar="FILE",
-            help="Lexicon: a word of FIRST, a tab or space, a word of SECOND per line; plain, .gz or .zst.",
+            help="Lexicon: a word of FIRST, a tab or space, a word of SECOND per line.",
         ),
     ],
     side: Annotated[

@@ -39,9 +39,14 @@ COMMON_TRAINING = {"batch_tokens": 1024, "accumulate": 1, "dropout": 0.05}
 PARENT_TRAINING = {**COMMON_TRAINING, "updates": 1250, "learning_rate": 1e-3, "warmup": 300, "validate_every": 250}
 ADDITION_TRAINING = {**COMMON_TRAINING, "updates": 600, "warmup": 80, "validate_every": 150}
 ADDITION = {"scope": "half", "initialisation": "lexical"}
-# The additions of earlier versions: a home that has them is not changed, it is only reported.
-EARLIER_TRAINING = {**ADDITION_TRAINING, "learning_rate": 3e-3, "learning_rates": {"cross_attention": 5e-4}}
-EARLIER_ADDITION = {"scope": "xattn", "initialisation": "random"}
+# The additions of earlier versions, oldest first: a home that has them is not changed, it is only reported.
+EARLIER = (
+    (
+        {"scope": "xattn", "initialisation": "random", "tokenizer": "identity"},
+        {**ADDITION_TRAINING, "learning_rate": 3e-3, "learning_rates": {"cross_attention": 5e-4}},
+    ),
+    ({**ADDITION, "tokenizer": "identity"}, ADDITION_TRAINING),
+)
 
 
 def demo(in_process: options.InProcess = False, home: options.Home = None, json_: options.Json = False) -> None:
@@ -82,10 +87,12 @@ def _parent_spec(home: Home) -> ParentSpec:
 
 def _chosen_sequence(driver: Driver, home: Home) -> SequenceSpec:
     """The additions of this version, or of an earlier one if that began them in this home."""
-    earlier = _sequence_spec(home, EARLIER_ADDITION, EARLIER_TRAINING)
-    jobs = [driver.resolve(addition) for addition in earlier.additions]
-    began = any(driver.registry.jobs.get(job.digest) is not None for job in jobs)
-    return earlier if began else _sequence_spec(home, ADDITION, ADDITION_TRAINING)
+    for addition, training in EARLIER:
+        earlier = _sequence_spec(home, addition, training)
+        jobs = [driver.resolve(addition) for addition in earlier.additions]
+        if any(driver.registry.jobs.get(job.digest) is not None for job in jobs):
+            return earlier
+    return _sequence_spec(home, ADDITION, ADDITION_TRAINING)
 
 
 def _sequence_spec(home: Home, addition: Mapping[str, str], training: Mapping[str, object]) -> SequenceSpec:

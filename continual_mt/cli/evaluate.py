@@ -30,7 +30,10 @@ EPILOG = options.examples(
 def evaluate(
     pair: Annotated[str, typer.Argument(metavar="PAIR", help="Language pair, such as de-en.")],
     test: Annotated[
-        tuple[Path, Path], typer.Option("--test", metavar="SOURCE REFERENCE", help="Aligned text, plain, .gz or .zst.")
+        tuple[Path, Path],
+        typer.Option(
+            "--test", metavar="SOURCE REFERENCE", help="Aligned text, plain or compressed (gzip, xz, bzip2, zstd)."
+        ),
     ],
     recipe: options.RecipeText = None,
     module: options.Modules = None,

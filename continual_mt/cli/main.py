@@ -15,7 +15,20 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from continual_mt.cli import add, align, compare, dashboard, demo, evaluate, pairs, parent, report, sequence, translate
+from continual_mt.cli import (
+    add,
+    align,
+    compare,
+    dashboard,
+    demo,
+    evaluate,
+    jobs,
+    pairs,
+    parent,
+    report,
+    sequence,
+    translate,
+)
 from continual_mt.cli.registry import backup as registry_backup
 from continual_mt.cli.registry import bundle as registry_bundle
 from continual_mt.cli.registry import maintenance as registry_maintenance
@@ -59,6 +72,7 @@ for group in (registry_maintenance, registry_backup, registry_bundle):
     group.add_to(registry.app)
 registry.app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.add_typer(registry.app, name="registry")
+app.add_typer(jobs.app, name="jobs")
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
 app.command(epilog=report.EPILOG)(report.report)
 

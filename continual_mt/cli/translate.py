@@ -35,7 +35,11 @@ def translate(
     pair: Annotated[str, typer.Argument(metavar="PAIR", help=options.PAIR_OR_DIGEST)],
     source: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="Input file in UTF-8, plain, .gz or .zst.  [default: stdin]"),
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Input in UTF-8, plain or compressed (gzip, xz, bzip2, zstd).  [default: stdin]",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Output file.  [default: stdout]")
@@ -118,6 +122,6 @@ def _ends(text: str) -> tuple[str, str | None]:
 
 def _lines(first: int, found: list[list[Translation]], *, scores: bool, numbered: bool) -> Iterator[str]:
     for number, translations in enumerate(found, start=first):
-        for text, score in translations:
+        for text, score, _ in translations:
             fields = [str(number)] * numbered + [f"{score:.4f}"] * (scores or numbered) + [text]
             yield "\t".join(fields)

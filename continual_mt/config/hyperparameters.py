@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from continual_mt.model.architecture import Group
 
 Initialisation = Literal["lexical", "shared", "random"]
 """How the embeddings of a new side start."""
 Precision = Literal["auto", "float32", "bfloat16"]
+Tokenization = Literal["13a", "zh", "ja-mecab", "char"]
+"""sacreBLEU's tokenizations that download nothing."""
 Rate = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -39,10 +41,22 @@ class TrainingSettings(BaseModel):
     development_sentences: Annotated[
         int, Field(ge=1, description="sentences of the development text that are scored, from its start")
     ] = 500
+    development_tokenization: Annotated[
+        Tokenization | None,
+        Field(description="tokenization of the development score, BLEU; by default what fits the target language"),
+    ] = None
     encoder_cache_gb: Annotated[
         float, Field(ge=0, description="GB of disk for the states of a frozen encoder; not used where they need more")
     ] = 8.0
     precision: Annotated[Precision, Field(description="auto: bfloat16 where the machine computes in it")] = "auto"
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the key, records mean the tokenization of their time, see `earlier_tokenization`."""
+        values: dict[str, Any] = write(self)
+        if self.development_tokenization is None:
+            values.pop("development_tokenization", None)
+        return values
 
 
 RATES_OF_A_START: dict[Group, float] = {

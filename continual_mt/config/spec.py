@@ -21,6 +21,7 @@ from continual_mt.data.corpora.catalogs import CatalogCorpus
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.corpora.tsv import TabSeparated
+from continual_mt.data.tokenizer_training import TokenizerRule
 from continual_mt.errors import ContinualMTError
 from continual_mt.home import expanded
 from continual_mt.languages import Pair
@@ -62,7 +63,7 @@ class _Strict(BaseModel):
 class CorpusSpec(_Strict):
     """A source of sentence pairs: two aligned files, a TSV file, or a split of the embedded catalogs.
 
-    Files may be plain, ``.gz`` or ``.zst``.
+    Files may be plain or compressed by gzip, xz, bzip2 or zstd.
     """
 
     source: Annotated[FilePath | None, Field(description="file of source sentences, one per line")] = None
@@ -70,6 +71,9 @@ class CorpusSpec(_Strict):
     tsv: Annotated[FilePath | None, Field(description="tab-separated file, instead of source and target")] = None
     source_column: Annotated[int, Field(ge=0, description="column of the source in tsv, counted from 0")] = 0
     target_column: Annotated[int, Field(ge=0, description="column of the translation in tsv, counted from 0")] = 1
+    ragged: Annotated[
+        bool, Field(description="read rows of tsv with another number of columns than most, as earlier versions did")
+    ] = False
     catalogs: Annotated[
         Literal["train", "dev", "test"] | None,
         Field(description="split of the demo's text (en, es, pt, de), instead of files"),
@@ -92,7 +96,9 @@ class CorpusSpec(_Strict):
         if self.source and self.target:
             return TextFiles(pair, self.source, self.target, licence=self.licence)
         if self.tsv:
-            return TabSeparated(pair, self.tsv, self.source_column, self.target_column, licence=self.licence)
+            return TabSeparated(
+                pair, self.tsv, self.source_column, self.target_column, licence=self.licence, ragged=self.ragged
+            )
         return CatalogCorpus(pair, self.catalogs or "train", cache)
 
 
@@ -129,6 +135,13 @@ class _TrainingSpec(_Strict):
     training: Annotated[TrainingSettings, Field(description="hyper-parameters")] = Field(
         default_factory=TrainingSettings
     )
+    tokenizer: Annotated[
+        TokenizerRule,
+        Field(
+            description="how tokenizers read text: nfc-bytes reads NFC, any white space as a space, and spells rare "
+            "characters in bytes; identity reads characters as they are and leaves out the rarest, as earlier versions"
+        ),
+    ] = "nfc-bytes"
     seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 1
     beam: Annotated[int, Field(ge=1, le=64, description="beam width of the scores after training; 1 is greedy")] = 5
     resources: Annotated[Resources, Field(description="what the job may use")] = Field(default_factory=Resources)

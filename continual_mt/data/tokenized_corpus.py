@@ -205,7 +205,7 @@ class _Tokenization:
         lengths = dict(zip(SIDES, (in_source, in_target), strict=True))
         if empty := [side for side in SIDES if not lengths[side]]:
             self._empty += 1
-            self._describe(f"line {pair.line}: empty {empty[0]}")
+            self._describe(f"line {pair.line}: {pair.fault or f'empty {empty[0]}'}")
         elif long := [side for side in SIDES if lengths[side] > self.maximum_tokens]:
             self._too_long += 1
             self._describe(f"line {pair.line}: {lengths[long[0]]} {long[0]} tokens")

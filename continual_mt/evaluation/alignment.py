@@ -229,8 +229,8 @@ def unit_rows(vectors: Tensor) -> Tensor:
 
 
 def ordinary_ids(tokenizer: Tokenizer) -> list[int]:
-    """Return all ids except those of special tokens."""
-    special = {tokenizer.pad, tokenizer.unknown, tokenizer.start, tokenizer.end}
+    """Return all ids except those of special tokens and of bytes, which mean nothing alone."""
+    special = {tokenizer.pad, tokenizer.unknown, tokenizer.start, tokenizer.end, *tokenizer.byte_types}
     return [number for number in range(tokenizer.size) if number not in special]
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from continual_mt.errors import InputError, MisuseError
+from continual_mt.errors import InputError
 from continual_mt.evaluation.metric_names import MetricName
-
-# Languages without spaces between words need another tokenization. sacreBLEU's flores and spm would download files.
-_TOKENIZATIONS = {"zh": "zh", "ja": "ja-mecab", "th": "char", "lo": "char", "km": "char", "my": "char"}
+from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed
 
 
 @dataclass(frozen=True)
@@ -26,46 +24,66 @@ class MetricValue:
     signature: str
 
 
-def bleu_tokenization(language: str) -> str:
-    """Return sacreBLEU's tokenization for a target language. Raises MisuseError if its package is not installed."""
-    tokenization = _TOKENIZATIONS.get(language.split("_")[0], "13a")
-    if tokenization == "ja-mecab" and importlib.util.find_spec("MeCab") is None:
-        raise MisuseError(
-            "BLEU for Japanese: needs the MeCab tokenizer, which is not installed. Fix: pip install 'sacrebleu[ja]'"
-        )
-    return tokenization
+def scorers(language: str, *, lowercase: bool = False, tokenization: str | None = None) -> dict[MetricName, Metric]:
+    """Return sacreBLEU's scorer for each metric and a target language; ``lowercase`` ignores case.
 
-
-def scorers(language: str) -> dict[MetricName, Metric]:
-    """Return sacreBLEU's scorer for each metric and a target language. Raises as `bleu_tokenization` does."""
-    return {"bleu": BLEU(tokenize=bleu_tokenization(language)), "chrf": CHRF()}
-
-
-def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -> list[MetricValue]:
-    """Return corpus BLEU and chrF of translations into ``language``: cased, detokenised, one reference per sentence.
-
-    Raises InputError if the numbers of hypotheses and references differ or are 0, and MisuseError as
-    `bleu_tokenization` does.
+    ``tokenization`` is sacreBLEU's for BLEU, by default the one that fits the language. Raises MisuseError if the
+    package of a tokenization is missing.
     """
-    check_lines(hypotheses, references)
+    chosen = tokenization or bleu_tokenization(language)
+    check_installed(chosen)
+    return {"bleu": BLEU(tokenize=chosen, lowercase=lowercase), "chrf": CHRF(lowercase=lowercase)}
+
+
+References = Sequence[Sequence[str]]
+"""One or more reference translations of a text, each with one line per sentence."""
+
+
+def score(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    language: str,
+    *,
+    further: References = (),
+    lowercase: bool = False,
+) -> list[MetricValue]:
+    """Return corpus BLEU and chrF of translations into ``language``: detokenised, and cased unless ``lowercase``.
+
+    ``further`` has more references of the same sentences; an empty line there is no reference. Raises InputError if the
+    numbers of hypotheses and references differ or are 0.
+    """
+    check_lines(hypotheses, references, *further)
     values: list[MetricValue] = []
-    for name, scorer in scorers(language).items():
-        result = scorer.corpus_score(list(hypotheses), [list(references)])
+    for name, scorer in scorers(language, lowercase=lowercase).items():
+        result = scorer.corpus_score(list(hypotheses), reference_streams(references, further))
         values.append(MetricValue(name, result.score, str(scorer.get_signature())))
     return values
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> float:
-    """Return corpus BLEU alone, in points, as for choosing checkpoints. Raises as `score` does."""
+def reference_streams(references: Sequence[str], further: References = ()) -> list[list[str]]:
+    """Return references in sacreBLEU's form, in which a sentence without a further reference has None.
+
+    sacreBLEU's types do not say so.
+    """
+    others = [[line if line.strip() else None for line in one] for one in further]
+    return [list(references), *cast(list[list[str]], others)]
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str, tokenization: str | None = None) -> float:
+    """Return corpus BLEU alone, in points, as for choosing checkpoints. Raises as `score` does.
+
+    ``tokenization`` is sacreBLEU's, by default the one that fits the language.
+    """
     check_lines(hypotheses, references)
-    metric = BLEU(tokenize=bleu_tokenization(language))
+    metric = scorers(language, tokenization=tokenization)["bleu"]
     return float(metric.corpus_score(list(hypotheses), [list(references)]).score)
 
 
-def check_lines(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+def check_lines(hypotheses: Sequence[str], *references: Sequence[str]) -> None:
     """Raise InputError unless there are as many hypotheses as references, and at least one."""
-    if len(hypotheses) != len(references) or not references:
-        raise InputError(
-            f"scoring: {len(hypotheses)} hypotheses and {len(references)} references; "
-            "expected equal numbers, and at least one"
-        )
+    for one in references:
+        if len(hypotheses) != len(one) or not one:
+            raise InputError(
+                f"scoring: {len(hypotheses)} hypotheses and {len(one)} references; "
+                "expected equal numbers, and at least one"
+            )

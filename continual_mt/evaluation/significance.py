@@ -12,7 +12,7 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest, Result
 
 from continual_mt.evaluation.metric_names import METRICS, MetricName
-from continual_mt.evaluation.metrics import check_lines, scorers
+from continual_mt.evaluation.metrics import References, check_lines, reference_streams, scorers
 
 RESAMPLES = 1000
 SIGNIFICANCE_LEVEL = 0.05
@@ -65,24 +65,29 @@ def compare(
     references: Sequence[str],
     language: str,
     metrics: Sequence[MetricName] = METRICS,
+    *,
+    further: References = (),
+    lowercase: bool = False,
 ) -> list[Comparison]:
     """Compare two translations into ``language`` by paired bootstrap resampling, in each metric.
 
     The test (Koehn, *Statistical Significance Tests for Machine Translation Evaluation*, EMNLP 2004) is sacreBLEU's,
     with 1,000 resamples and a fixed seed, so that results are reproducible; signatures contain both. The p-value is 1
-    if the scores are equal. Raises InputError if the numbers of sentences differ or are 0.
+    if the scores are equal. ``further`` references and ``lowercase`` are those of `score`. Raises InputError if the
+    numbers of sentences differ or are 0.
     """
-    check_lines(first, references)
+    check_lines(first, references, *further)
     check_lines(second, references)
-    known = scorers(language)
-    return [_compare(metric, known[metric], list(first), list(second), list(references)) for metric in metrics]
+    known = scorers(language, lowercase=lowercase)
+    streams = reference_streams(references, further)
+    return [_compare(metric, known[metric], list(first), list(second), streams) for metric in metrics]
 
 
 def _compare(
-    name: MetricName, scorer: Metric, first: list[str], second: list[str], references: list[str]
+    name: MetricName, scorer: Metric, first: list[str], second: list[str], references: list[list[str]]
 ) -> Comparison:
     with _fixed_seed():
-        test = PairedTest([("first", first), ("second", second)], {name: scorer}, [references], "bs", RESAMPLES)
+        test = PairedTest([("first", first), ("second", second)], {name: scorer}, references, "bs", RESAMPLES)
         signatures, scores = test()
     (title, signature), *_ = signatures.items()
     first_result, second_result = (result for result in scores[title] if isinstance(result, Result))

@@ -30,10 +30,14 @@ class Hypothesis(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A text and its length-normalised log-probability in nats; for a text in parts, the mean over its parts."""
+    """A text and its length-normalised log-probability in nats; for a text in parts, the mean over its parts.
+
+    ``unknown`` is the number of unknown tokens that the model chose. The text is without them.
+    """
 
     text: str
     score: float
+    unknown: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ def join_parts(parts: Sequence[Sequence[Hypothesis]], target: LanguageSide) -> l
         Translation(
             " ".join(target.tokenizer.decode(hypothesis.tokens) for hypothesis in rank),
             sum(hypothesis.score for hypothesis in rank) / len(rank),
+            sum(hypothesis.tokens.count(target.tokenizer.unknown) for hypothesis in rank),
         )
         for rank in zip(*parts, strict=False)  # stops at the part with the fewest hypotheses
     ]

@@ -106,9 +106,8 @@ def combined(new: Tokenizer, own: Tokenizer, evidence: SparseRows | None) -> Wei
     origins = np.full(new.size, ORIGINS.index("noise"))
     origins[lexical.row_numbers()] = ORIGINS.index("lexical")
     fixed = dict(zip(_special(new), _special(own), strict=True))
-    fixed |= {
-        number: own_number for number, own_number in equal_pieces(new, own) if ORIGINS[origins[number]] == "noise"
-    }
+    equal = [*equal_pieces(new, own), *_bytes(new, own)]
+    fixed |= {number: own_number for number, own_number in equal if ORIGINS[origins[number]] == "noise"}
     origins[list(fixed)] = ORIGINS.index("shared")
     kept = ~np.isin(lexical.row_numbers(), list(fixed))
     rows = [lexical.row_numbers()[kept], np.array(list(fixed))]
@@ -121,6 +120,11 @@ def equal_pieces(new: Tokenizer, own: Tokenizer) -> list[tuple[int, int]]:
     """Return the ids of the pieces that both vocabularies have, special ones excluded."""
     numbers = {own.pieces[number]: number for number in ordinary_ids(own)}
     return [(number, numbers[piece]) for number in ordinary_ids(new) if (piece := new.pieces[number]) in numbers]
+
+
+def _bytes(new: Tokenizer, own: Tokenizer) -> list[tuple[int, int]]:
+    numbers = {own.pieces[number]: number for number in own.byte_types}
+    return [(number, numbers.get(new.pieces[number], own.unknown)) for number in sorted(new.byte_types)]
 
 
 def _special(tokenizer: Tokenizer) -> tuple[int, int, int, int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,13 +43,10 @@ class RunCheckpoints:
         ``say`` together with what is used instead. Raises StorageError if the storage cannot be read.
         """
         found = []
-        try:
-            filesystem, run = self.open()
+        with self._reading() as (filesystem, run):
             for folder in filesystem.glob(f"{run}/{_PREFIX}*"):
                 if (update := _update(filesystem, folder)) is not None:
                     found.append((update, folder))
-        except OSError as error:
-            raise StorageError(f"the checkpoints in {self.place} cannot be read: {error.strerror or error}") from error
         loaded, problems = None, []
         for _, folder in sorted(found, reverse=True):
             try:
@@ -59,6 +57,21 @@ class RunCheckpoints:
         for problem in problems:
             say(f"{problem}; {'using the checkpoint before it' if loaded else 'starting at update 0'}")
         return loaded
+
+    def update(self) -> int | None:
+        """The update of the newest checkpoint, without loading it; None without a checkpoint. Raises StorageError."""
+        with self._reading() as (filesystem, run):
+            updates = [_update(filesystem, folder) for folder in filesystem.glob(f"{run}/{_PREFIX}*")]
+        return max((update for update in updates if update is not None), default=None)
+
+    def contents(self) -> tuple[int, float]:
+        """The bytes of all its files, and when the last one was written, in seconds since 1970. Raises StorageError.
+
+        Both are 0 if nothing exists.
+        """
+        with self._reading() as (filesystem, run):
+            files = [file for file in filesystem.find(run, detail=True).values() if file["type"] == "file"]
+        return sum(file["size"] for file in files), max((_written(file["mtime"]) for file in files), default=0.0)
 
     def finished(self) -> Checkpoint:
         """The newest checkpoint of a run that has ended. Raises StoppedError unless all updates are done."""
@@ -104,6 +117,25 @@ class RunCheckpoints:
         """Remove the run from a local folder, as far as that can be done."""
         shutil.rmtree(self.place, ignore_errors=True)
 
+    def remove(self) -> None:
+        """Remove the run and all its checkpoints, also behind a URL. Raises StorageError if that fails."""
+        try:
+            filesystem, run = self.open()
+            if filesystem.exists(run):
+                filesystem.rm(run, recursive=True)
+        except OSError as error:
+            raise StorageError(
+                f"the checkpoints in {self.place} cannot be removed: {error.strerror or error}"
+            ) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[Any, str]]:
+        try:
+            yield self.open()
+        except (OSError, ValueError) as error:  # the latter for a kind of URL that is not supported
+            reason = getattr(error, "strerror", None) or error
+            raise StorageError(f"the checkpoints in {self.place} cannot be read: {reason}") from error
+
     @property
     def _is_url(self) -> bool:
         return "://" in self.storage
@@ -128,6 +160,10 @@ def _update(filesystem: Any, folder: str) -> int | None:
         return int(json.loads(filesystem.cat_file(f"{folder}/{STATE_FILE}"))["update"])
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, OverflowError):
         return None
+
+
+def _written(moment: datetime | float) -> float:
+    return moment.timestamp() if isinstance(moment, datetime) else moment
 
 
 def _load(filesystem: Any, folder: str) -> Checkpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from continual_mt.artifacts.optional_pieces import INITIALISATION
 from continual_mt.artifacts.parent import Parent
@@ -18,6 +19,7 @@ from ray_jobs.execution.backend import RunningTraining
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.training_run import TrainedArtifact, TrainingRun
+from ray_jobs.execution.unfinished import bring_along, describe_others
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.training_task import StoredParent
 from ray_jobs.tracking import mlflow_payload
@@ -110,6 +112,7 @@ class Job:
                 self._stack.enter_context(lease.kept(self._registry, job.digest))
                 self._stack.enter_context(self._tracked(held))
                 if self._record is None:
+                    self._describe(held)
                     self._run = self._start_training()
             self._started = True
             return self._run.training if self._run else None
@@ -188,6 +191,19 @@ class Job:
                 self._tracker.parameters(mlflow_payload.parameters(job))
                 self._tracker.text(job.spec.model_dump_json(indent=1), "spec.json")
             yield
+
+    def _describe(self, held: JobRecord) -> None:
+        """Note what the job works on, and report unfinished work: its own in another place, or with other settings."""
+        job, checkpoints = self.resolved, self._checkpoints()
+        note = bring_along(held, checkpoints)
+        if note is not None:
+            self._say(f"{self.title}: {note}")
+        spec = {**job.spec.model_dump(mode="json"), **({"parent": job.experiment} if job.parent else {})}
+        folder = checkpoints.place if job.spec.training.updates else None
+        self._registry.jobs.describe(job.digest, cast(JSONObject, spec), cast(JSONObject, job.identity), folder)
+        if checkpoints.update() is None:
+            for text in describe_others(self._registry, self._context.home, job, self._say):
+                self._say(f"{self.title}: {text}")
 
     def _start_training(self) -> TrainingRun:
         job, context = self.resolved, self._context

@@ -23,7 +23,7 @@ def holder_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{_OURSELVES}"
 
 
-def _is_gone(holder: str) -> bool:
+def is_gone(holder: str) -> bool:
     """Whether a holder is a process of this machine that has ended, so that its lease need not be waited for."""
     host, _, rest = holder.partition(":")
     process = rest.partition(":")[0]
@@ -44,7 +44,7 @@ def take(registry: Registry, digest: str, kind: str) -> JobRecord:
         return registry.jobs.hold(digest, kind, holder_name(), LEASE_SECONDS)
     except JobHeldError:
         held = registry.jobs.get(digest)
-        if held is None or held.holder is None or not _is_gone(held.holder):
+        if held is None or held.holder is None or not is_gone(held.holder):
             raise
         registry.jobs.release(digest, held.holder, "stopped")
         return registry.jobs.hold(digest, kind, holder_name(), LEASE_SECONDS)

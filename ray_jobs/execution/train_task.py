@@ -10,6 +10,7 @@ import torch
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus
 from continual_mt.evaluation import metrics
+from continual_mt.evaluation.tokenization import earlier_tokenization
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
@@ -125,4 +126,6 @@ class Development:
         sources, references = zip(*task.development, strict=True)
         sides = LanguageSide(task.pair.source, task.source), LanguageSide(task.pair.target, task.target)
         hypotheses = PairModel(task.pair, model, *sides).translate(sources, beam=1)
-        return metrics.bleu(hypotheses, references, task.pair.target)
+        language = task.pair.target
+        tokenization = task.settings.development_tokenization or earlier_tokenization(language)
+        return metrics.bleu(hypotheses, references, language, tokenization)

@@ -12,8 +12,9 @@ from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.spec import AdditionSpec
+from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.initialisation.starting_values import StartSummary
-from continual_mt.languages import new_side_of
+from continual_mt.languages import SideName, new_side_of
 from continual_mt.model.architecture import group_of
 from continual_mt.training.environment import Environment
 from continual_mt.training.progress import ProgressReport
@@ -59,10 +60,12 @@ class TrainingRun:
         trains = job.spec.training.updates > 0
         share = backend.await_capacity(resources, display.say) if trains else Share(1, resources.cpus or 1, 0)
         self._source, self._target = tokenizers(job, parent, cache)
-        display.say(
-            f"{job.title}: {job.train.record.sentences:,} sentence pairs, "
-            f"{self._source.size:,} source and {self._target.size:,} target types"
-        )
+        sides: dict[SideName, Tokenizer] = {"source": self._source, "target": self._target}
+        types = " and ".join(f"{one.size - len(one.byte_types):,} {side}" for side, one in sides.items())
+        display.say(f"{job.title}: {job.train.record.sentences:,} sentence pairs, {types} types")
+        for side, tokenizer in sides.items():
+            coverage = tokenizer.coverage(getattr(pair, side) for pair in job.dev.corpus.read())
+            display.say(f"{job.title}: development text, {side}: {coverage}")
         task = TrainingTask.of(job, parent, self._source, self._target, share.cpus, cache)
         self._summary: StartSummary | None = None
         if parent is not None and job.initialisation != "random":

@@ -23,7 +23,7 @@ from continual_mt.initialisation.word_translation import ROUNDS, WordTranslation
 from continual_mt.languages import Pair, new_side_of
 from ray_jobs.console import Display
 from registry import CorpusRecord, ParentRecord, Registry
-from registry.corpora import ResolvedCorpus, read_corpus
+from registry.corpora import ResolvedCorpus, read_recorded
 
 LEAST_PAIRS = 100
 """Sentence pairs below which a text is too small to find word translations in."""
@@ -154,7 +154,8 @@ def parent_text(parent: ParentRecord, cache: Path, way_out: str) -> ResolvedCorp
     if not trained_on:
         return None
     try:
-        resolved = read_corpus(CorpusSpec.model_validate(parent.lineage.spec.get("train")), parent.pair, cache)
+        spec = CorpusSpec.model_validate(parent.lineage.spec.get("train"))
+        resolved = read_recorded(spec, parent.pair, trained_on[0].digest, cache)
     except (MisuseError, ValueError) as error:
         raise CorpusError(
             trained_on[0].name,

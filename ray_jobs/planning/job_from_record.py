@@ -18,7 +18,7 @@ from ray_jobs.planning.initialisation import ResolvedText, read_monolingual, rea
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
 from ray_jobs.tracking.lineage import Registered, name_of
 from registry import CorpusRecord, Input, ModuleRecord, ParentRecord, Registry
-from registry.corpora import ResolvedCorpus, read_corpus
+from registry.corpora import ResolvedCorpus, read_recorded
 from registry.records.corpora import Role
 
 
@@ -55,9 +55,10 @@ def _spec(record: Registered, resources: Mapping[str, object]) -> ParentSpec | A
     # The registry keeps the texts of test sets, so their files are not needed.
     values = merge(merge(record.lineage.spec, known), {"resources": dict(resources), "tests": []})
     origin = f"the spec on record of {name_of(record)}"
+    # A record without these keys is from before there were others.
+    values = {"tokenizer": "identity"} | values
     if isinstance(record, ParentRecord):
         return validate(ParentSpec, values, origin=origin, base=None)
-    # A record without these keys is from before there were others.
     values = {"scope": "xattn", "initialisation": "random"} | values
     return validate(AdditionSpec, values, origin=origin, base=None)
 
@@ -194,7 +195,7 @@ class _Search:
         seen = []
         for place in _places(spec, self._folder):
             try:
-                found = read_corpus(place, pair, self._cache)
+                found = read_recorded(place, pair, record.digest, self._cache)
             except MisuseError as error:
                 seen.append(str(error))
                 continue

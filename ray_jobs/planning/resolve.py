@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
+from continual_mt.data.corpora.tsv import named_lines
 from continual_mt.errors import MisuseError, SpecError
-from continual_mt.evaluation import metrics
+from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
 from ray_jobs.planning.initialisation import (
@@ -96,8 +97,13 @@ class ResolvedJob:
 
     @property
     def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the result, as JSON."""
         spec = self.spec.model_dump(mode="json", include={"pair", "scope", "vocabulary", "training", "seed"})
-        identity = {
+        identity: dict[str, Any] = {
             "version": IDENTITY_VERSIONS[self.kind],
             "kind": self.kind,
             "spec": spec,
@@ -109,6 +115,8 @@ class ResolvedJob:
         if self.start:
             identity["start"] = self.start.digest
         # What came later is left out where it means what was meant before.
+        if self.spec.tokenizer != "identity":
+            identity["tokenizer"] = self.spec.tokenizer
         if self.initialisation != "random":
             identity["initialisation"] = [self.initialisation, INITIALISATION_VERSION, self.word_translations]
         if self.lexicon:
@@ -118,7 +126,7 @@ class ResolvedJob:
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return identity
 
 
 def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: ResolvedCorpus | None = None) -> str:
@@ -174,7 +182,9 @@ def resolve(
     if parent is not None:
         original = parent.pair
         problems.attempt(lambda: new_side_of(pair, original))
-    problems.attempt(lambda: metrics.bleu_tokenization(pair.target))
+    spec = _with_tokenization(spec, pair)
+    tokenization = spec.training.development_tokenization or earlier_tokenization(pair.target)
+    problems.attempt(lambda: check_installed(tokenization))
     train = problems.attempt(lambda: read_corpus(spec.train, pair, cache))
     dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
@@ -216,6 +226,21 @@ def resolve(
     )
 
 
+def _with_tokenization(spec: ParentSpec | AdditionSpec, pair: Pair) -> ParentSpec | AdditionSpec:
+    """Write the tokenization of the development score into a spec, unless absence of the key means the same."""
+    fitting = bleu_tokenization(pair.target)
+    if spec.training.development_tokenization is None and fitting != earlier_tokenization(pair.target):
+        training = spec.training.model_copy(update={"development_tokenization": fitting})
+        return spec.model_copy(update={"training": training})
+    return spec
+
+
+def earlier_job(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> ResolvedJob:
+    """The job that earlier versions resolved a spec to, without the keys that were filled in since."""
+    tokenizer = spec.tokenizer if "tokenizer" in spec.model_fields_set else "identity"
+    return replace(job, spec=job.spec.model_copy(update={"training": spec.training, "tokenizer": tokenizer}))
+
+
 def architecture_of(spec: ParentSpec | AdditionSpec, parent: ParentRecord | None) -> Architecture:
     """The architecture of a new parent, or of the parent that a language is added to."""
     if isinstance(spec, ParentSpec):
@@ -230,6 +255,16 @@ def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
     Raises CorpusError if the text can no longer be read or has changed.
     """
     return parent_text(parent, cache, "put it back as it was, or leave out replay")
+
+
+def notes_on_text(job: ResolvedJob) -> list[str]:
+    """What a user should know of the text: which rows are left out, since they have another number of columns."""
+    return [
+        f"{corpus.corpus.name}: {len(faults):,} of {corpus.summary.sentences:,} rows are left out, since they have "
+        f"another number of columns than most ({named_lines(faults)})"
+        for corpus in (job.train, job.dev)
+        if (faults := corpus.summary.faults)
+    ]
 
 
 def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[str]:

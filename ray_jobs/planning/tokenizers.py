@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from continual_mt.config.spec import ParentSpec
-from continual_mt.data.tokenizer import Tokenizer, tokens_to_learn, tokens_to_start, train_tokenizer
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer_training import tokens_to_learn, tokens_to_start, train_tokenizer
 from continual_mt.errors import CorruptionError, StorageError
 from continual_mt.languages import SideName, new_side_of
 from ray_jobs.planning.initialisation import check_unchanged, monolingual_lines
@@ -37,6 +38,8 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
         known.append("tokens to start")
     if job.monolingual:
         known.append(job.monolingual.digest)
+    if job.spec.tokenizer != "identity":
+        known.append(job.spec.tokenizer)
     path = cache / "tokenizers" / f"{hashlib.sha256(json.dumps(known).encode()).hexdigest()}.model"
     try:
         return Tokenizer(path.read_bytes())
@@ -57,7 +60,13 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
         check_unchanged(job.monolingual)
     origin = job.train.corpus.name
     tokenizer = train_tokenizer(
-        sentences, size, seed=job.spec.seed, origin=origin, enough_tokens=rule, counted=translated
+        sentences,
+        size,
+        seed=job.spec.seed,
+        origin=origin,
+        enough_tokens=rule,
+        counted=translated,
+        rule=job.spec.tokenizer,
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

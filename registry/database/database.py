@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, FromClause, Select, column, insert, select, table
@@ -71,6 +72,11 @@ class Database:
     def is_file(self) -> bool:
         """Whether only this machine may use it."""
         return database_file(self._location.database) is not None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a database that is a file; None for a server."""
+        return self._location.folder
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.languages import Pair
 from registry.database import schema
@@ -143,7 +145,8 @@ def alias_move(row: schema.AliasMove) -> AliasMove:
     )
 
 
-def job_record(row: schema.Job) -> JobRecord:
+def job_record(row: schema.Job, base: Path | None = None) -> JobRecord:
+    """A job; ``base`` is the folder that its own folder may be relative to."""
     return JobRecord(
         digest=row.digest,
         kind=row.kind,
@@ -154,6 +157,9 @@ def job_record(row: schema.Job) -> JobRecord:
         run=row.run,
         created=row.created,
         updated=row.updated,
+        spec=row.spec,
+        identity=row.identity,
+        folder=row.folder if row.folder is None or "://" in row.folder else str((base or Path()) / row.folder),
     )
 
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from registry.records.values import JSONObject
+from registry.records.values import JSONObject, now
 
 JobState = Literal["running", "finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job and the lease on it: ``holder`` may work on it until ``expires`` (UTC)."""
+    """A job and the lease on it: ``holder`` may work on it until ``expires`` (UTC).
+
+    ``spec`` is its resolved spec, ``identity`` what its digest covers, ``folder`` where its checkpoints are: a path or
+    a URL. All three are None for a job of a version before they were recorded; a sequence has no folder.
+    """
 
     digest: str
     kind: str
@@ -24,6 +28,14 @@ class JobRecord:
     run: str | None
     created: datetime
     updated: datetime
+    spec: JSONObject | None = None
+    identity: JSONObject | None = None
+    folder: str | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a driver may be at work on it now."""
+        return self.state == "running" and self.expires is not None and self.expires > now()
 
     def to_json(self) -> JSONObject:
         return {
@@ -36,4 +48,5 @@ class JobRecord:
             "run": self.run,
             "created": self.created.isoformat(),
             "updated": self.updated.isoformat(),
+            **({} if self.spec is None else {"spec": self.spec, "folder": self.folder}),
         }

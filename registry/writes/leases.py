@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,7 +15,7 @@ from registry.database.database import Database
 from registry.database.row_mapping import job_record
 from registry.records.jobs import JobRecord, JobState
 from registry.records.names import unknown
-from registry.records.values import now
+from registry.records.values import JSONObject, now
 
 LEASE_SECONDS = 60.0
 
@@ -28,30 +30,57 @@ class Jobs:
         """A job and its lease; None if it was never held."""
         with self._database.read() as session:
             row = session.get(schema.Job, digest)
-            return None if row is None else job_record(row)
+            return None if row is None else self._record(row)
+
+    def records(self, *, finished: bool = False) -> list[JobRecord]:
+        """Jobs that are not finished, with ``finished`` all; the most recently active first."""
+        query = select(schema.Job).order_by(schema.Job.updated.desc(), schema.Job.digest)
+        with self._database.read() as session:
+            rows = session.scalars(query if finished else query.where(schema.Job.state != "finished"))
+            return [self._record(row) for row in rows]
 
     def hold(self, digest: str, kind: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
         """Take the lease on a job for some seconds, also one that has expired; a finished job is returned as it is.
 
         Raises JobHeldError, naming the holder, while another one holds it.
         """
-        return self._database.write(lambda session: job_record(hold(session, digest, kind, holder, seconds)))
+        return self._write(lambda session: hold(session, digest, kind, holder, seconds))
 
     def renew(self, digest: str, holder: str, seconds: float = LEASE_SECONDS) -> JobRecord:
         """Hold a job for some seconds from now. Raises JobHeldError when the lease was lost to another holder."""
-        return self._database.write(lambda session: job_record(renew(session, digest, holder, seconds)))
+        return self._write(lambda session: renew(session, digest, holder, seconds))
 
     def release(self, digest: str, holder: str, state: JobState) -> JobRecord:
         """Give a job back: finished, failed or stopped. Raises JobHeldError when another holder has the lease."""
-        return self._database.write(lambda session: job_record(release(session, digest, holder, state)))
+        return self._write(lambda session: release(session, digest, holder, state))
 
     def set_run(self, digest: str, run: str) -> JobRecord:
         """Note the tracking run of a job, which stays the same through retries."""
-        return self._database.write(lambda session: job_record(set_run(session, digest, run)))
+        return self._write(lambda session: set_run(session, digest, run))
+
+    def describe(self, digest: str, spec: JSONObject, identity: JSONObject, folder: str | None) -> JobRecord:
+        """Note what a job works on: see `JobRecord`."""
+        base = self._database.folder
+        if folder is not None and base is not None and Path(folder).is_relative_to(base):
+            folder = str(Path(folder).relative_to(base))  # so that a home can be moved as a whole
+        return self._write(lambda session: describe(session, digest, spec, identity, folder))
 
     def again(self, digest: str) -> JobRecord:
         """Let a finished job run again as its next attempt; a job that is not finished stays as it is."""
-        return self._database.write(lambda session: job_record(again(session, digest)))
+        return self._write(lambda session: again(session, digest))
+
+    def forget(self, job: JobRecord, remove: Callable[[], None]) -> bool:
+        """Call ``remove`` and forget a job that is not finished; drivers that want it wait meanwhile.
+
+        Returns False, and does nothing, if the job is not as in ``job`` any more. If ``remove`` raises, it is kept.
+        """
+        return self._database.write(lambda session: forget(session, job, remove))
+
+    def _write(self, change: Callable[[Session], schema.Job]) -> JobRecord:
+        return self._database.write(lambda session: self._record(change(session)))
+
+    def _record(self, row: schema.Job) -> JobRecord:
+        return job_record(row, self._database.folder)
 
 
 def find(session: Session, digest: str) -> schema.Job | None:
@@ -97,11 +126,35 @@ def set_run(session: Session, digest: str, run: str) -> schema.Job:
     return row
 
 
+def describe(session: Session, digest: str, spec: JSONObject, identity: JSONObject, folder: str | None) -> schema.Job:
+    """Note what a job works on."""
+    row = _known(session, digest)
+    row.spec, row.identity, row.folder = spec, identity, folder
+    return row
+
+
+def forget(session: Session, job: JobRecord, remove: Callable[[], None]) -> bool:
+    """Remove what a job left, and its row, unless it is finished, held, or was used since ``job`` was read.
+
+    The row of a later attempt stays, since the number of the attempt must not be used again.
+    """
+    row = find(session, job.digest)
+    if row is None or row.state == "finished" or row.updated != job.updated or job.is_held:
+        return False
+    remove()
+    if row.attempt == 1:
+        session.delete(row)
+    else:
+        row.folder = None
+    return True
+
+
 def again(session: Session, digest: str) -> schema.Job:
     """Let a finished job be held again, as the next attempt and without a run; other jobs are unchanged."""
     row = _known(session, digest)
     if row.state == "finished":
         row.state, row.run, row.attempt, row.updated = "stopped", None, row.attempt + 1, now()
+        row.folder = None
     return row
 
 

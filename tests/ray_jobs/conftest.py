@@ -27,7 +27,7 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
-from continual_mt.data.tokenizer import train_tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, TRACKING_VARIABLE, Home
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, parameter_names

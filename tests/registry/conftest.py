@@ -18,7 +18,8 @@ from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import parameter_shapes
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import Architecture, Scope, parameter_names, trainable_names

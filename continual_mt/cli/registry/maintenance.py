@@ -10,11 +10,13 @@ import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, print_json, print_table, print_text, say
-from continual_mt.errors import InputError
+from continual_mt.errors import InputError, StorageError
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from dashboards.tables.table import Table
+    from ray_jobs.execution.unfinished import AbandonedJob
+    from registry import Registry
     from registry.maintenance.results import Collection, Verification
 
 _GRACE = re.compile(r"([0-9]{1,5})([dh])")
@@ -75,7 +77,10 @@ def collect_garbage(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Remove blobs that nothing refers to, and temporary files left over from crashed writers.
+    """Remove blobs that nothing refers to, files left over from crashed writers, and what abandoned jobs left.
+
+    A job is abandoned if it is not finished, no driver holds it, and it was not active within the grace period; its
+    checkpoints are removed, also from a remote storage. 'continual-mt jobs list' lists all unfinished jobs.
 
     Without '--delete' it is a dry run. Blobs written within the grace period are kept, and jobs may
     write meanwhile: choose a period that is longer than a job needs to score. Damaged blobs that were moved aside stay.
@@ -83,13 +88,30 @@ def collect_garbage(
     from registry import Registry
     from registry.maintenance.gc import collect
 
-    period = _period(grace)
-    with Registry.open(Home.resolve(home).path) as opened, counting("removed", None) as progress:
+    period, place = _period(grace), Home.resolve(home)
+    with Registry.open(place.path) as opened, counting("removed", None) as progress:
         found = collect(opened, grace=period, for_good=delete, forget=deleted, progress=progress)
+        jobs = _abandoned_jobs(opened, place, period, delete)
     if as_json:
-        print_json({"deleted": delete, **found.to_json()})
+        print_json({"deleted": delete, **found.to_json(), "jobs": [job.to_json() for job in jobs]})
     else:
-        _print_collection(found, delete, grace)
+        _print_collection(found, jobs, delete, grace)
+
+
+def _abandoned_jobs(opened: Registry, home: Home, grace: timedelta, for_good: bool) -> list[AbandonedJob]:
+    """Abandoned jobs; with ``for_good`` those that were removed."""
+    if not opened.jobs.records():  # the rest imports torch
+        return []
+    from ray_jobs.execution.unfinished import abandoned, remove
+
+    found = []
+    for job in abandoned(opened, home, grace, say):
+        try:
+            if not for_good or remove(opened, job):
+                found.append(job)
+        except StorageError as error:
+            say(f"kept: {error}")
+    return found
 
 
 def _period(text: str) -> timedelta:
@@ -123,12 +145,14 @@ def _print_verification(found: Verification, registry: str) -> None:
             print_text(f"  moved to {problem.aside}\n")
 
 
-def _print_collection(found: Collection, for_good: bool, grace: str) -> None:
+def _print_collection(found: Collection, jobs: list[AbandonedJob], for_good: bool, grace: str) -> None:
     from dashboards.tables.artifacts import size
 
     rows = [*((f"blob {blob.digest}", size(blob.bytes)) for blob in found.blobs)]
     rows += [(f"temporary file {leftover.place}", size(leftover.bytes)) for leftover in found.leftovers]
     rows += [(f"deleted {name}", size(count)) for name, count in found.forgotten]
+    rows += [(_described(job), size(job.bytes)) for job in jobs]
+    total = size(found.bytes + sum(job.bytes for job in jobs))
     if rows:
         print_table(_table(("removed" if for_good else "would be removed", "stored"), rows))
     for reason in found.kept:
@@ -137,9 +161,15 @@ def _print_collection(found: Collection, for_good: bool, grace: str) -> None:
     if not rows:
         say(f"nothing to remove{young}")
     elif for_good:
-        say(f"removed {size(found.bytes)}{young}")
+        say(f"removed {total}{young}")
     else:
-        say(f"{size(found.bytes)} would be removed{young}; nothing was: give --delete to do it")
+        say(f"{total} would be removed{young}; nothing was: give --delete to do it")
+
+
+def _described(job: AbandonedJob) -> str:
+    progress = f", {job.job.progress}" if job.job.progress else ""
+    folder = f": {job.job.checkpoints.place}" if job.bytes and job.job.checkpoints else ""
+    return f"unfinished {job.job.title}{progress}{folder}"
 
 
 def _table(names: tuple[str, str], rows: list[tuple[str, str]]) -> Table:

@@ -49,7 +49,11 @@ SpecFile = Annotated[
 ]
 Train = Annotated[
     tuple[Path, Path] | None,
-    typer.Option("--train", metavar="SOURCE TARGET", help="Training text: two aligned files, plain, .gz or .zst."),
+    typer.Option(
+        "--train",
+        metavar="SOURCE TARGET",
+        help="Training text: two aligned files, plain or compressed (gzip, xz, bzip2, zstd).",
+    ),
 ]
 TrainTsv = Annotated[
     Path | None, typer.Option("--train-tsv", metavar="FILE", help="Training text in one file: source, tab, target.")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from continual_mt.cli.support.console import print_text
-from continual_mt.data.corpora.line_reader import MAXIMUM_LINE_BYTES, decode_line, read_lines
+from continual_mt.data.corpora.compression import FORMATS
+from continual_mt.data.corpora.line_reader import read_lines, read_stream
 from continual_mt.errors import CorpusError, InputError, StorageError
 
 STANDARD_INPUT = "standard input"
@@ -31,7 +32,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Input:
-    """A text file (plain, ``.gz`` or ``.zst``), or standard input if ``path`` is None. Lines end at ``\\n`` only."""
+    """A text file, or standard input if ``path`` is None, plain or compressed. Lines end at ``\\n`` only."""
 
     path: Path | None
 
@@ -55,7 +56,7 @@ class Input:
         return sum(1 for _ in read_lines(self.path))
 
     def lines(self) -> Iterator[str]:
-        return _standard_input() if self.path is None else read_lines(self.path)
+        return read_stream(sys.stdin.buffer, STANDARD_INPUT) if self.path is None else read_lines(self.path)
 
     def chunks(self, processes: int = 1) -> Iterator[Chunk]:
         """Yield all lines in order, in chunks large enough for a number of processes; one by one from a terminal.
@@ -82,13 +83,6 @@ def _chunks(lines: Iterable[str], max_lines: int, max_characters: int) -> Iterat
         raise
     if kept:
         yield Chunk(first, kept)
-
-
-def _standard_input() -> Iterator[str]:
-    number = 0
-    while raw := sys.stdin.buffer.readline(MAXIMUM_LINE_BYTES + 1):
-        number += 1
-        yield decode_line(raw, STANDARD_INPUT, number)
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
@@ -120,7 +114,7 @@ class Output:
         with self._write_errors():
             if not path.parent.is_dir():
                 raise InputError(f"{path}: the folder {path.parent} does not exist. Fix: create it")
-            if path.suffix in (".gz", ".zst"):
+            if path.suffix in FORMATS:
                 raise InputError(f"{path}: the output cannot be compressed; expected a name without {path.suffix}")
             if path.exists() and text.is_file(path):
                 raise InputError(f"{path}: input and output are the same file. Fix: use another --output")

@@ -14,11 +14,15 @@ NAMED_LINES = 3
 
 
 class SentencePair(NamedTuple):
-    """An aligned pair of sentences; ``line`` is its line number, from 1. Both texts may be empty."""
+    """An aligned pair of sentences; ``line`` is its line number, from 1. Both texts may be empty.
+
+    They are if ``fault`` says why the line cannot be read as a pair.
+    """
 
     line: int
     source: str
     target: str
+    fault: str = ""
 
 
 class Corpus(Protocol):
@@ -43,7 +47,8 @@ class CorpusSummary:
 
     ``digest`` identifies the sentences and their order, independent of the file format: gzip, zstd, TSV and a pair of
     plain files with equal sentences have equal digests. ``empty`` is the number of pairs with an empty side, and
-    ``first_empty`` the line numbers of the first three. Words are separated by spaces.
+    ``first_empty`` the line numbers of the first three. ``faults`` are the line numbers of pairs that are empty because
+    they could not be read. Words are separated by spaces.
     """
 
     digest: str
@@ -52,6 +57,7 @@ class CorpusSummary:
     first_empty: tuple[int, ...]
     source_words: int
     target_words: int
+    faults: tuple[int, ...] = ()
 
 
 class ContentDigest:
@@ -72,14 +78,19 @@ def inspect(corpus: Corpus) -> CorpusSummary:
     digest = ContentDigest()
     sentences = empty = source_words = target_words = 0
     first_empty: list[int] = []
+    faults: list[int] = []
     for pair in corpus.read():
         digest.update(pair)
         sentences += 1
         in_source, in_target = len(pair.source.split()), len(pair.target.split())
         source_words += in_source
         target_words += in_target
+        if pair.fault:
+            faults.append(pair.line)
         if not in_source or not in_target:
             empty += 1
             if len(first_empty) < NAMED_LINES:
                 first_empty.append(pair.line)
-    return CorpusSummary(digest.hexdigest(), sentences, empty, tuple(first_empty), source_words, target_words)
+    return CorpusSummary(
+        digest.hexdigest(), sentences, empty, tuple(first_empty), source_words, target_words, tuple(faults)
+    )

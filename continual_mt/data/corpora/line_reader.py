@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 import codecs
-import gzip
-import io
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO
 
-import zstandard
-
+from continual_mt.data.corpora.compression import DAMAGED, unpacked
 from continual_mt.errors import CorpusError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 # Far longer than any sentence. Without a limit, a file without line breaks would fill the memory.
 MAXIMUM_LINE_BYTES = 1 << 20
-# One kilobyte of zstd decompresses to about thirty megabytes at worst, which bounds the memory for malicious files.
-_COMPRESSED_CHUNK = 1 << 10
 
 
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 file, without line endings and byte order mark.
 
-    Lines end with ``\\n`` or ``\\r\\n`` only. Files with the suffix ``.gz`` or ``.zst`` are decompressed. Raises
-    CorpusError if the file is missing, unreadable, damaged or truncated, and, with the line number, if a line is not
-    UTF-8 or longer than MAXIMUM_LINE_BYTES.
+    Lines end with ``\\n`` or ``\\r\\n`` only. Text that is compressed by gzip, xz, bzip2 or zstd is decompressed,
+    whatever the file's suffix is. Raises CorpusError if the file is missing, unreadable, damaged, truncated or an
+    archive, and, with the line number, if a line is not UTF-8 or longer than MAXIMUM_LINE_BYTES.
     """
-    number = 0
     try:
-        with _open(path) as stream:
-            while raw := stream.readline(MAXIMUM_LINE_BYTES + 1):
-                number += 1
-                yield decode_line(raw, path, number)
+        with path.open("rb") as file:
+            yield from read_stream(file, path)
     except FileNotFoundError as error:
         raise CorpusError(path, "no such file") from error
     except IsADirectoryError as error:
         raise CorpusError(path, "is a folder; expected a file") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
-        raise CorpusError(path, f"damaged or truncated after line {number} ({error})") from error
     except OSError as error:
         raise CorpusError(path, f"cannot be read ({error.strerror or error})") from error
+
+
+def read_stream(stream: BinaryIO, origin: Path | str) -> Iterator[str]:
+    """Yield the lines of an open binary stream, such as standard input, as `read_lines` does, as soon as they arrive.
+
+    ``origin`` is named in errors, and its suffix says which format a truncated stream had.
+    """
+    number = returns = 0
+    try:
+        with unpacked(stream, origin) as text:
+            while raw := text.readline(MAXIMUM_LINE_BYTES + 1):
+                number += 1
+                returns += raw.count(b"\r") - raw.endswith(b"\r\n")
+                yield decode_line(raw, origin, number)
+    except (*DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise CorpusError(origin, f"cannot be read ({error.strerror or error})") from error
+        # bz2 reports damage by an OSError without a number.
+        raise CorpusError(origin, f"damaged or truncated after line {number} ({error})") from error
+    if returns > number:
+        problem = (
+            f"{returns:,} carriage returns within {number:,} lines, as if they ended lines; expected lines that end "
+            "with a line feed. Fix: convert the file, for example with tr '\\r' '\\n'"
+        )
+        raise CorpusError(origin, problem)
 
 
 def decode_line(raw: bytes, path: Path | str, number: int) -> str:
@@ -64,55 +74,3 @@ def decode_line(raw: bytes, path: Path | str, number: int) -> str:
         byte, position = raw[error.start], error.start + 1
         problem = f"not UTF-8 (byte 0x{byte:02x} at position {position}). Fix: convert the file to UTF-8"
         raise CorpusError(path, problem, number) from error
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as file:
-        if path.suffix == ".gz":
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield cast(BinaryIO, unpacked)
-        elif path.suffix == ".zst":
-            with io.BufferedReader(_ZstandardStream(file)) as buffered:
-                yield cast(BinaryIO, buffered)
-        else:
-            yield file
-
-
-class _ZstandardStream(io.RawIOBase):
-    """Decompresses one or more frames. Unlike the reader of ``zstandard``, it raises an error for a truncated frame."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._compressed = b""
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        while not self._ready:
-            if not self._advance():
-                return 0
-        target = memoryview(buffer).cast("B")
-        count = min(len(target), len(self._ready))
-        target[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-    def _advance(self) -> bool:
-        """Decompress the next chunk. Returns False at the end of the file."""
-        if not self._compressed:
-            self._compressed = self._file.read(_COMPRESSED_CHUNK)
-        if not self._compressed:
-            if self._frame is not None:
-                raise EOFError("the last zstd frame is incomplete")
-            return False
-        if self._frame is None:
-            self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._ready = memoryview(self._frame.decompress(self._compressed))
-        self._compressed = b""
-        if self._frame.eof:
-            self._compressed, self._frame = self._frame.unused_data, None
-        return True

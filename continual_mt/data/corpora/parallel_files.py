@@ -15,7 +15,7 @@ from continual_mt.languages import Pair
 
 @dataclass(frozen=True)
 class TextFiles:
-    """A source and a target file with one sentence per line; ``.gz`` and ``.zst`` files are decompressed."""
+    """A source and a target file with one sentence per line, plain or compressed."""
 
     pair: Pair
     source_path: Path

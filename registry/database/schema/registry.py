@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, String
+from sqlalchemy import JSON, CheckConstraint, String
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.schema import SchemaItem
 
 from registry.database.base import DIGEST_LENGTH, Base
 from registry.records.jobs import JobState
+from registry.records.values import JSONObject
 
 BLOBS_SETTING = "blobs"
 IDENTITY_SETTING = "identity"
@@ -28,7 +29,11 @@ class Setting(Base):
 
 
 class Job(Base):
-    """A job and the lease on it: ``holder`` may work on it until ``expires``."""
+    """A job and the lease on it: ``holder`` may work on it until ``expires``.
+
+    ``folder``, where its checkpoints are, is relative to the database's folder if it is inside. What the job works on
+    is unknown for jobs of earlier versions.
+    """
 
     __tablename__ = "jobs"
     __table_args__: tuple[SchemaItem, ...] = (
@@ -42,5 +47,8 @@ class Job(Base):
     holder: Mapped[str | None]
     expires: Mapped[datetime | None]
     run: Mapped[str | None]
+    spec: Mapped[JSONObject | None] = mapped_column(JSON(none_as_null=True))
+    identity: Mapped[JSONObject | None] = mapped_column(JSON(none_as_null=True))
+    folder: Mapped[str | None]
     created: Mapped[datetime]
     updated: Mapped[datetime]

@@ -27,6 +27,7 @@ from continual_mt.config.hyperparameters import TrainingSettings
         {"patience": -1},
         {"development_sentences": 0},
         {"precision": "float16"},
+        {"development_tokenization": "spm"},
         {"unknown": 1},
     ],
 )

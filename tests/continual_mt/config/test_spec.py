@@ -275,7 +275,7 @@ def test_additions_inherit_defaults(folder: Path) -> None:
         (("    seed: 8", "    parent: large"), ["additions: expected the sequence's parent, small, in every addition"]),
         (
             ("  - pair: pt-en", "  - pt-en"),
-            ["additions 1: expected a mapping with the keys pair, train, dev, tests, training, seed, "],
+            ["additions 1: expected a mapping with the keys pair, train, dev, tests, training, tokenizer, "],
         ),
         (
             ("seed: 7", "sed: 7"),

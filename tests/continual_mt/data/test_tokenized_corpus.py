@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from continual_mt.data.corpora.corpus import Corpus, SentencePair, inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus, tokens_folder
-from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.errors import CorpusError, CorruptionError, StorageError
 from continual_mt.languages import Pair
 

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from continual_mt.data import tokenizer as tokenizer_module
-from continual_mt.data.tokenizer import TOKENS_PER_TYPE, VOCABULARY_SIZES, Tokenizer, tokens_to_start, train_tokenizer
-from continual_mt.errors import CorpusError, CorruptionError
+from continual_mt.data.tokenizer import Coverage, Tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
+from continual_mt.errors import CorruptionError
+
+SPACES = [character for character in map(chr, range(sys.maxunicode + 1)) if character.isspace()]
 
 
 @pytest.fixture(scope="module")
@@ -86,91 +86,51 @@ def test_a_truncated_model_is_rejected(tokenizer: Tokenizer) -> None:
         Tokenizer(tokenizer.model[:-100])
 
 
-def test_the_same_text_gives_the_same_bytes_in_another_process(
-    tokenizer: Tokenizer, django_text_files: dict[str, Path]
+@pytest.fixture(scope="module")
+def lossless(german: list[str]) -> Tokenizer:
+    return train_tokenizer(lambda: german, 1000)
+
+
+@given(text=st.text())
+@example("<0x41> <unk> <s> </s> <pad>")
+@example("\x00a\x00 b")
+@example("😀 ﷽ ½ ™ Ａ")
+@example("▁ a▁b")
+def test_bytes_restore_any_text(lossless: Tokenizer, text: str) -> None:
+    assert lossless.decode(lossless.encode(text)) == lossless.normalized(text)
+    assert lossless.unknown not in lossless.encode(text)
+
+
+@given(words=st.lists(st.text("abdeginrstu", min_size=1), min_size=1), space=st.sampled_from(SPACES))
+def test_any_white_space_reads_as_a_space(lossless: Tokenizer, words: list[str], space: str) -> None:
+    assert lossless.encode(space.join(words)) == lossless.encode(" ".join(words))
+    assert lossless.normalized(f"{space}{space.join(words)}{space}") == " ".join(words)
+
+
+def test_letters_and_marks_read_as_composed_characters(
+    lossless: Tokenizer, django_catalogs: dict[str, list[str]]
 ) -> None:
-    program = (
-        "import sys, pathlib; from continual_mt.data.tokenizer import train_tokenizer;"
-        "lines = pathlib.Path(sys.argv[1]).read_text(encoding='utf-8').split('\\n')[:-1];"
-        "print(train_tokenizer(lambda: lines, 400).digest)"
-    )
-    command = [sys.executable, "-c", program, str(django_text_files["de"])]
-    found = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert found.stdout.strip() == tokenizer.digest
-    assert found.stderr == ""
+    for text in django_catalogs.values():
+        for sentence in text:
+            assert lossless.normalized(unicodedata.normalize("NFD", sentence)) == lossless.normalized(sentence)
+            assert lossless.normalized(sentence) == " ".join(unicodedata.normalize("NFC", sentence).split())
 
 
-def test_the_chosen_size_leaves_enough_tokens_per_type(german: list[str]) -> None:
-    text = german * 40
-    chosen = train_tokenizer(lambda: text)
-    larger = VOCABULARY_SIZES[VOCABULARY_SIZES.index(chosen.size) - 1]
-    assert sum(map(len, chosen.encode_batch(text))) >= chosen.size * TOKENS_PER_TYPE
-    with_larger = train_tokenizer(lambda: text, larger)
-    assert sum(map(len, with_larger.encode_batch(text))) < larger * TOKENS_PER_TYPE
+@pytest.mark.parametrize(
+    "text", ["e\u0323\u0301", "e\u0301\u0323", "\u00e9\u0323", "\u1eb9\u0301", "\u1eadn", "a\u0302\u0323n"]
+)
+def test_marks_are_read_in_one_order(lossless: Tokenizer, text: str) -> None:
+    assert lossless.normalized(text) == unicodedata.normalize("NFC", text)
 
 
-def test_a_start_that_knows_words_needs_fewer_tokens_per_type(german: list[str]) -> None:
-    """The number of types is at most 20 times the root of the number of tokens."""
-    tokenizer = train_tokenizer(lambda: german, enough_tokens=tokens_to_start)
-    assert tokenizer.size > train_tokenizer(lambda: german).size
-    tokens = sum(map(len, tokenizer.encode_batch(german)))
-    assert tokenizer.size <= 20 * tokens**0.5
-
-
-def test_more_text_makes_other_pieces_and_not_more_of_them(german: list[str]) -> None:
-    few = german[:60]
-    alone = train_tokenizer(lambda: few, enough_tokens=tokens_to_start)
-    helped = train_tokenizer(lambda: [*few, *german], enough_tokens=tokens_to_start, counted=lambda: few)
-    assert helped.size == alone.size
-    assert helped.pieces != alone.pieces
-    assert train_tokenizer(lambda: german, enough_tokens=tokens_to_start).size > alone.size
-
-
-def test_tiny_text_still_gets_a_tokenizer(german: list[str]) -> None:
-    assert train_tokenizer(lambda: german[:30]).size in VOCABULARY_SIZES
-    assert 4 < train_tokenizer(lambda: ["Hallo du"]).size < 125
-
-
-def test_the_error_for_a_too_large_size_states_the_maximum(german: list[str]) -> None:
-    with pytest.raises(
-        CorpusError, match=r"^train\.de: too small for a vocabulary of 20000; expected at most"
-    ) as caught:
-        train_tokenizer(lambda: german, 20_000, origin="train.de")
-    largest = int(str(caught.value).rsplit(" ", 1)[1])
-    assert train_tokenizer(lambda: german, largest).size == largest
-
-
-def test_the_error_for_a_too_small_size_states_the_minimum(german: list[str]) -> None:
-    with pytest.raises(CorpusError, match=r"too many characters for a vocabulary of 20; expected at least") as caught:
-        train_tokenizer(lambda: german, 20)
-    smallest = int(str(caught.value).rsplit(" ", 1)[1])
-    assert train_tokenizer(lambda: german, smallest).size == smallest
-
-
-@pytest.mark.parametrize("text", [[], ["", "  "]])
-def test_empty_text_is_rejected(text: list[str]) -> None:
-    with pytest.raises(CorpusError, match="no text to train a tokenizer on"):
-        train_tokenizer(lambda: text)
-
-
-@pytest.mark.parametrize("error", [CorpusError("train.de", "gone", 7), KeyboardInterrupt("stop")])
-def test_exceptions_of_the_reader_are_not_replaced(german: list[str], error: BaseException) -> None:
-    passes = 0
-
-    def fail_on_the_second_pass() -> Iterator[str]:
-        nonlocal passes
-        passes += 1
-        yield from german
-        if passes == 2:
-            raise error
-
-    with pytest.raises(type(error)) as caught:
-        train_tokenizer(fail_on_the_second_pass, 400)
-    assert caught.value is error
-
-
-def test_large_text_is_sampled_by_seed(german: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer_module, "TRAINING_SENTENCES", 200)
-    first, again = (train_tokenizer(lambda: german, 300, seed=1) for _ in range(2))
-    other = train_tokenizer(lambda: german, 300, seed=2)
-    assert first == again != other
+def test_coverage_counts_what_is_unknown_and_what_is_spelled_in_bytes(
+    tokenizer: Tokenizer, lossless: Tokenizer
+) -> None:
+    text = ["Bitte 😀 anmelden", "Bitte", "éé Ж"]
+    assert tokenizer.coverage(text).characters == lossless.coverage(text).characters == 13 + 1 + 5 + 3
+    assert (lossless.coverage(text).unknown, tokenizer.coverage(text).in_bytes) == (0, 0)
+    unknown, in_bytes = tokenizer.coverage(text).unknown, lossless.coverage(text).in_bytes
+    assert 2 <= unknown <= in_bytes + 2
+    assert lossless.coverage(["Bitte 😀"]) == Coverage(6, 0, 1)
+    assert str(Coverage(200, 1, 3)) == "0.5% of 200 characters unknown, 1.5% spelled in bytes"
+    assert str(tokenizer.coverage([])) == "0% of 0 characters unknown, 0% spelled in bytes"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.errors import CorpusError, IncompatibleError
 from continual_mt.evaluation import alignment as alignment_module
 from continual_mt.evaluation.alignment import (

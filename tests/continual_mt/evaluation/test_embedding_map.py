@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.errors import CorpusError
 from continual_mt.evaluation.alignment import EmbeddingTable
 from continual_mt.evaluation.embedding_map import frequent_map, joint_map, project_to_plane

@@ -7,7 +7,7 @@ import sacrebleu
 
 from continual_mt.errors import InputError, MisuseError
 from continual_mt.evaluation.metric_names import METRICS
-from continual_mt.evaluation.metrics import bleu, bleu_tokenization, score
+from continual_mt.evaluation.metrics import bleu, score
 
 HYPOTHESES = ["Two men are playing football.", "A woman reads a book."]
 REFERENCES = ["Two men play football.", "A woman is reading a book."]
@@ -50,21 +50,54 @@ def test_lines_must_match(hypotheses: list[str], references: list[str], message:
         bleu(hypotheses, references, "en")
 
 
-@pytest.mark.parametrize(
-    ("language", "tokenization"),
-    [("de", "13a"), ("zh", "zh"), ("zh_Hant", "zh"), ("th", "char"), ("pt_BR", "13a"), ("my", "char")],
+def test_more_references_and_lower_case() -> None:
+    hypotheses, first, second = ["the cat sat on a mat"], ["A cat sat on a mat"], ["The cat sat on the mat"]
+    one = score(hypotheses, first, "en")
+    both = score(hypotheses, first, "en", further=[second])
+    lowered = score(hypotheses, first, "en", further=[second], lowercase=True)
+    assert 0 < one[0].value < both[0].value < lowered[0].value
+    assert [value.signature.split("|")[:2] for value in both] == [["nrefs:2", "case:mixed"]] * 2
+    assert [value.signature.split("|")[:2] for value in lowered] == [["nrefs:2", "case:lc"]] * 2
+
+
+def test_an_empty_line_is_no_further_reference() -> None:
+    hypotheses, first = ["The cat sat", "It rained"], ["The cat sat", "It rained"]
+    values = score(hypotheses, first, "en", further=[["", "It rained"]])
+    assert values[0].signature.startswith("nrefs:var|")
+    assert [value.value for value in values] == [value.value for value in score(hypotheses, first, "en")]
+
+
+def test_further_references_must_match() -> None:
+    with pytest.raises(InputError, match=r"^scoring: 2 hypotheses and 1 references; expected equal"):
+        score(HYPOTHESES, REFERENCES, "en", further=[REFERENCES[:1]])
+
+
+CHINESE = (
+    ["他昨天去了图书馆。", "会议将于明天上午九点开始。", "这本书非常有意思。"],
+    ["他昨天去图书馆了。", "会议将在明天上午九点开始。", "这本书非常有趣。"],
 )
-def test_tokenization_by_language(language: str, tokenization: str) -> None:
-    assert bleu_tokenization(language) == tokenization
 
 
-def test_text_without_spaces_is_scored() -> None:
-    values = score(["我喜欢读书。"], ["我喜欢看书。"], "zh")
-    assert "tok:zh" in values[0].signature
-    assert 0 < values[0].value < 100
+@pytest.mark.parametrize("language", ["zh", "cmn", "cmn_Hans", "yue_Hant", "wuu", "lzh", "zho_Hant", "nan"])
+def test_text_without_spaces_is_scored(language: str) -> None:
+    (value, _) = score(*CHINESE, language)
+    assert "tok:zh" in value.signature
+    assert 40 < value.value < 100
+    assert value.value == bleu(*CHINESE, language)
 
 
-def test_japanese_without_mecab_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tibetan_is_scored_by_characters() -> None:
+    value = score(["ང་བོད་སྐད་སློབ་ཀྱི་ཡོད།"], ["ང་བོད་སྐད་སྦྱོང་གི་ཡོད།"], "bod_Tibt")[0]
+    assert "tok:char" in value.signature
+    assert 20 < value.value < 100
+
+
+def test_a_tokenization_may_be_given() -> None:
+    assert bleu(*CHINESE, "cmn", tokenization="13a") == 0 < bleu(*CHINESE, "cmn", tokenization="char")
+
+
+def test_japanese_without_mecab_is_scored_by_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "MeCab", None)  # makes the package look uninstalled
-    with pytest.raises(MisuseError, match=r"Fix: pip install 'sacrebleu\[ja\]'"):
-        score(["はい"], ["はい"], "ja")
+    assert "tok:char" in score(["はい、そうです"], ["はい、そうです"], "ja")[0].signature
+    with pytest.raises(MisuseError, match=r"are not installed\. Fix: pip install 'sacrebleu\[ja\]'"):
+        bleu(["はい"], ["はい"], "ja", tokenization="ja-mecab")

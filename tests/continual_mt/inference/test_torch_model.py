@@ -12,7 +12,7 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.data.segmentation import segment
 from continual_mt.errors import InputError
 from continual_mt.inference.torch_model import LOGITS_BATCH, PairModel
-from continual_mt.inference.translator import Search
+from continual_mt.inference.translator import Hypothesis, Search, join_parts
 from continual_mt.model.transformer import Transformer
 
 
@@ -112,7 +112,14 @@ def test_n_best_translations_and_their_scores(pair_model: PairModel, sentences: 
         scores = [translation.score for translation in translations]
         assert scores == sorted(scores, reverse=True)
         assert max(scores) < 0
-    assert found[5] == [("", 0.0)]
+    assert found[5] == [("", 0.0, 0)]
+
+
+def test_unknown_tokens_are_left_out_and_counted(pair_model: PairModel) -> None:
+    tokenizer = pair_model.target.tokenizer
+    ids = tokenizer.encode("hello")
+    parts = [[Hypothesis([*ids, tokenizer.unknown], -1.0)], [Hypothesis([tokenizer.unknown, *ids], -3.0)]]
+    assert join_parts(parts, pair_model.target) == [(f"{tokenizer.decode(ids)} {tokenizer.decode(ids)}", -2.0, 2)]
 
 
 def test_best_may_not_exceed_the_beam() -> None:

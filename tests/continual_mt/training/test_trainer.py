@@ -15,7 +15,8 @@ from continual_mt.data.batching import epoch_batches
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
-from continual_mt.data.tokenizer import Tokenizer, train_tokenizer
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.errors import TrainingError
 from continual_mt.evaluation import metrics
 from continual_mt.inference.torch_model import PairModel

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mlflow import MlflowClient
 from rich.console import Console
 
@@ -27,6 +28,7 @@ from continual_mt.home import Home
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from ray_jobs.console import Display
 from ray_jobs.execution import lease
+from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, ScoringContext
 from ray_jobs.execution.local_backend import LocalBackend, LocalTraining
@@ -285,3 +287,24 @@ def test_unchanged_pairs_are_carried_forward_unless_rescored(
     assert first[0].scores == second[0].scores
     lines = log.getvalue().splitlines()
     assert [line.endswith("(carried forward: its logits are bit-equal)") for line in lines] == [False, True, False]
+
+
+def test_a_job_notes_what_it_works_on_and_reports_unfinished_work(
+    registry: Registry, context: JobContext, resolved: ResolvedJob, job: Job, log: io.StringIO
+) -> None:
+    job.start()
+    job.close()
+    held = registry.jobs.get(resolved.digest)
+    assert held is not None
+    assert held.spec is not None
+    assert (held.spec["pair"], held.spec["parent"], held.identity) == ("pt-en", "es-en", resolved.identity)
+    assert held.folder == str(context.home.jobs / f"addition-pt-en-{resolved.digest[:32]}-1")
+    storage, _, name = held.folder.rpartition("/")
+    tensor = torch.zeros(2)
+    RunCheckpoints(storage, name).save(Checkpoint(Progress(update=4), {"a": tensor}, {"a": tensor}))
+    second = Job(context, replace(resolved, spec=resolved.spec.model_copy(update={"seed": 7})))
+    second.start()
+    second.close()
+    printed = " ".join(log.getvalue().split())
+    assert "pt-en xattn: an unfinished run of pt-en exists: it was stopped at update 4 of 8 on" in printed
+    assert "and differs in seed (1, now 7). This run starts from the beginning." in printed

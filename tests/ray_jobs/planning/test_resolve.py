@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec
 from continual_mt.data.corpora.corpus import inspect
-from continual_mt.errors import CorpusError, IncompatibleError, SpecError
+from continual_mt.errors import CorpusError, IncompatibleError, MisuseError, SpecError
 from continual_mt.languages import Pair
 from ray_jobs.planning.resolve import (
     ReplayedPair,
     ResolvedJob,
+    earlier_job,
     original_text,
     resolve,
     sequence_digest,
@@ -66,10 +68,54 @@ def test_whatever_decides_the_result_changes_the_digest(
         digest({"training": {"dropout": 0.2}}),
         digest({"training": {"learning_rates": {"source": 0.001}}}),
         digest(scope="body"),
+        digest({"training": {"development_tokenization": "char"}}),
         digest(vocabulary=151),
         digest(vocabulary=None),
     ]
     assert len(set(others)) == len(others)
+
+
+@pytest.mark.parametrize(
+    ("target", "recorded"),
+    [("de", None), ("zh", None), ("th", None), ("cmn_Hans", "zh"), ("bo", "char"), ("zh_Latn", "13a")],
+)
+def test_a_tokenization_that_earlier_versions_did_not_use_is_recorded(
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    parallel: Callable[[str, str], Values],
+    tmp_path: Path,
+    target: str,
+    recorded: str | None,
+) -> None:
+    """Without the key, digests and records are those of earlier versions and mean what they meant then."""
+    files = {"train": parallel("train", "es-de"), "dev": parallel("dev", "es-de"), "tests": []}
+    job = resolve(addition_spec(f"es-{target}", **files), registry.parent("es-en"), tmp_path)
+    assert job.spec.training.development_tokenization == recorded
+    assert job.spec.training.model_dump().get("development_tokenization", "absent") == (recorded or "absent")
+    given = addition_spec(f"es-{target}", {"training": {"development_tokenization": "char"}}, **files)
+    assert resolve(given, registry.parent("es-en"), tmp_path).spec.training.development_tokenization == "char"
+
+
+def test_the_job_of_an_earlier_version_has_no_tokenization(
+    parent_spec: Callable[..., ParentSpec], parallel: Callable[[str, str], Values], tmp_path: Path
+) -> None:
+    files = {"train": parallel("train", "es-de"), "dev": parallel("dev", "es-de"), "tests": []}
+    spec, plain = (parent_spec(pair=pair, **files) for pair in ("es-cmn", "es-de"))
+    job, same = resolve(spec, None, tmp_path), resolve(plain, None, tmp_path)
+    assert earlier_job(spec, job).digest != job.digest
+    assert earlier_job(spec, job).spec.training == spec.training
+    assert earlier_job(plain, same).digest == same.digest
+
+
+def test_a_tokenization_whose_package_is_missing_is_refused(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "MeCab", None)  # makes the package look uninstalled
+    spec = addition_spec("pt-en", {"training": {"development_tokenization": "ja-mecab"}})
+    with pytest.raises(
+        MisuseError, match=r"BLEU with ja-mecab: the packages MeCab and ipadic are not installed\. Fix:"
+    ):
+        resolve(spec, registry.parent("es-en"), tmp_path)
 
 
 def test_names_are_no_part_of_the_work(

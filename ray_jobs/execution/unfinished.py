@@ -1,0 +1,223 @@
+"""Jobs that were started and not finished: what they left, how a new job differs from them, and their removal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from continual_mt.errors import StorageError
+from continual_mt.home import Home
+from ray_jobs.execution.checkpoints import RunCheckpoints
+from ray_jobs.execution.lease import is_gone
+from ray_jobs.planning.resolve import ResolvedJob
+from registry import JobRecord, Registry
+from registry.records.values import JSONObject, now
+
+_CONTENT = {
+    "dev": "the development text",
+    "lexicon": "the lexicon",
+    "monolingual": "the text of one language",
+    "parent": "the parent's weights",
+    "replay": "what is replayed",
+    "start": "the module that it continues from",
+    "train": "the training text",
+}
+_KIND_OF_START = "initialisation"
+
+
+@dataclass(frozen=True)
+class UnfinishedJob:
+    """A job that is not finished, where its checkpoints are, and the update of the newest; None without one."""
+
+    record: JobRecord
+    checkpoints: RunCheckpoints | None
+    update: int | None
+
+    @classmethod
+    def of(cls, record: JobRecord, home: Home, say: Callable[[str], None]) -> UnfinishedJob:
+        """Look for its checkpoints. A storage that cannot be read is reported, and counts as empty."""
+        checkpoints = _checkpoints(record, home)
+        try:
+            return cls(record, checkpoints, checkpoints.update() if checkpoints else None)
+        except StorageError as error:
+            say(f"job {record.digest[:12]}: {error}")
+            return cls(record, checkpoints, None)
+
+    @property
+    def title(self) -> str:
+        """What it makes: ``addition de-en``, ``sequence latin``."""
+        spec = self.record.spec or {}
+        name = spec.get("name") if self.record.kind == "sequence" else spec.get("pair")
+        return f"{self.record.kind} {name or self.record.digest[:12]}"
+
+    @property
+    def state(self) -> str:
+        """``running``, ``stopped``, ``failed``, or ``killed`` for one whose driver ended without a word."""
+        return self.record.state if self.record.state != "running" or self.is_running else "killed"
+
+    @property
+    def is_running(self) -> bool:
+        record = self.record
+        return record.is_held and not (record.holder is not None and is_gone(record.holder))
+
+    @property
+    def progress(self) -> str:
+        """``update 41 of 2,000``, or an empty text if there is no checkpoint."""
+        if self.update is None:
+            return ""
+        training = (self.record.spec or {}).get("training")
+        updates = training.get("updates") if isinstance(training, dict) else None
+        return f"update {self.update:,}" + (f" of {updates:,}" if isinstance(updates, int) else "")
+
+    def to_json(self) -> JSONObject:
+        place = self.checkpoints.place if self.checkpoints else None
+        described: JSONObject = {"state": self.state, "update": self.update, "spec": self.record.spec, "folder": place}
+        return {**self.record.to_json(), **described}
+
+
+@dataclass(frozen=True)
+class AbandonedJob:
+    """An unfinished job without a lease that nothing was written for as long as a grace period."""
+
+    job: UnfinishedJob
+    bytes: int
+
+    def to_json(self) -> JSONObject:
+        record, checkpoints = self.job.record, self.job.checkpoints
+        return {
+            "job": record.digest,
+            "title": self.job.title,
+            "update": self.job.update,
+            "folder": checkpoints.place if checkpoints else None,
+            "bytes": self.bytes,
+        }
+
+
+def abandoned(registry: Registry, home: Home, grace: timedelta, say: Callable[[str], None]) -> Iterator[AbandonedJob]:
+    """Jobs that were not continued for as long as ``grace``. Those whose storage cannot be read are reported."""
+    for record in registry.jobs.records():
+        # Not `is_gone`: another machine that shares the database may have a process of the same number.
+        if record.is_held or now() - record.updated < grace:
+            continue
+        checkpoints = _checkpoints(record, home)
+        try:
+            size, written = checkpoints.contents() if checkpoints else (0, 0.0)
+            update = checkpoints.update() if checkpoints else None
+        except StorageError as error:
+            say(f"kept: {error}")
+            continue
+        if time.time() - written < grace.total_seconds():
+            continue  # a copy of this registry may be at work on it
+        if checkpoints and not size and not _is_here(checkpoints, home):
+            continue  # a folder of another machine
+        yield AbandonedJob(UnfinishedJob(record, checkpoints, update), size)
+
+
+def remove(registry: Registry, abandoned: AbandonedJob) -> bool:
+    """Remove an abandoned job with its checkpoints, unless it was continued meanwhile. Raises StorageError."""
+    checkpoints = abandoned.job.checkpoints
+    return registry.jobs.forget(abandoned.job.record, checkpoints.remove if checkpoints else lambda: None)
+
+
+def describe_others(registry: Registry, home: Home, job: ResolvedJob, say: Callable[[str], None]) -> Iterator[str]:
+    """One sentence for each unfinished job with checkpoints that differs from ``job`` only in what it trains with."""
+    for record in registry.jobs.records():
+        if record.digest == job.digest or record.identity is None or not _is_alike(record, job):
+            continue
+        other = UnfinishedJob.of(record, home, say)
+        if other.update is None or other.is_running:
+            continue
+        different = ", ".join(differences(record.identity, job.identity))
+        yield (
+            f"an unfinished run of {job.pair} exists: it {_ended(other)} at {other.progress} on "
+            f"{record.updated:%Y-%m-%d %H:%M} UTC and differs in {different}."
+            " This run starts from the beginning. Fix: to continue the other one, start it with its own settings "
+            "('continual-mt jobs list'); if it is not needed, 'continual-mt registry gc --delete' removes it later"
+        )
+
+
+def bring_along(record: JobRecord, now_at: RunCheckpoints) -> str | None:
+    """Copy the checkpoint of a job to where it is to continue, if it was trained elsewhere before; returns a note.
+
+    The older place is then empty. Raises StorageError if the new place cannot be used.
+    """
+    before = None if record.folder is None else _at(record.folder)
+    if before is None or before.place == now_at.place or now_at.update() is not None:
+        return None
+    try:
+        checkpoint = before.newest()
+    except StorageError as error:
+        return f"{error}; training starts from the beginning"
+    if checkpoint is None:
+        return None
+    now_at.save(checkpoint)
+    try:
+        before.remove()
+    except StorageError as error:
+        return f"its checkpoint at update {checkpoint.progress.update:,} was copied to {now_at.place}; {error}"
+    return f"its checkpoint at update {checkpoint.progress.update:,} was moved from {before.place} to {now_at.place}"
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between the identities of two jobs: keys of the spec with both values, and names of texts."""
+    old, new = dict(_flat(before)), dict(_flat(after))
+    found = []
+    for key in [*new, *(key for key in old if key not in new)]:
+        one, other = old.get(key), new.get(key)
+        if one == other:
+            continue
+        if key == _KIND_OF_START:
+            first, second = one[0] if one else "random", other[0] if other else "random"
+            found.append(
+                f"initialisation ({first}, now {second})" if first != second else "the parent's word translations"
+            )
+        elif key in _CONTENT:
+            found.append(_CONTENT[key])
+        elif key != "version":
+            found.append(f"{key} ({_shown(one)}, now {_shown(other)})")
+    return found or ["the version of continual_mt"]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, "" if not prefix and key == "spec" else f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else f"{value:,}" if type(value) is int else str(value)
+
+
+def _ended(job: UnfinishedJob) -> str:
+    return {"stopped": "was stopped", "killed": "was killed"}.get(job.state, job.state)
+
+
+def _is_alike(record: JobRecord, job: ResolvedJob) -> bool:
+    """Whether both would make the same thing: a parent, or a module of the same parent, for one pair."""
+    spec = record.spec or {}
+    same_pair = record.kind == job.kind and spec.get("pair") == str(job.pair)
+    return same_pair and (job.parent is None or spec.get("parent") == job.parent.name)
+
+
+def _checkpoints(record: JobRecord, home: Home) -> RunCheckpoints | None:
+    if record.folder is not None:
+        return _at(record.folder)
+    # Versions before the folder was recorded trained here, unless the spec named a storage.
+    found = sorted(home.jobs.glob(f"{record.kind}-*-{record.digest[:32]}-{record.attempt}")) if not record.spec else []
+    return _at(str(found[0])) if found else None
+
+
+def _at(place: str) -> RunCheckpoints:
+    storage, _, name = place.rpartition("/")
+    return RunCheckpoints(storage, name)
+
+
+def _is_here(checkpoints: RunCheckpoints, home: Home) -> bool:
+    """Whether a folder that does not exist would be on this machine."""
+    return "://" in checkpoints.storage or Path(checkpoints.storage) == home.jobs
