@@ -1,9 +1,10 @@
-"""A real S3 API on loopback: moto's server in a separate process, which can be stopped and restarted."""
+"""A real S3 API: moto's server in a separate process, which can be stopped and restarted."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -18,7 +19,7 @@ logging.disable()
 port = 0
 for line in sys.stdin:
     if line == "up\\n":
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        server = ThreadedMotoServer(ip_address=sys.argv[1], port=port, verbose=False)
         server.start()
         port = server.get_host_and_port()[1]
         print(port, flush=True)
@@ -29,11 +30,12 @@ for line in sys.stdin:
 
 
 class S3Server:
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.endpoint = f"http://127.0.0.1:{self._tell('up')}"
+    """It listens on ``address``; ``inside`` are words before its command, which may lead to another network."""
+
+    def __init__(self, address: str = "127.0.0.1", inside: Sequence[str] = ()) -> None:
+        command = [*inside, sys.executable, "-c", _SERVE, address]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.endpoint = f"http://{address}:{self._tell('up')}"
         self.environment = {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",

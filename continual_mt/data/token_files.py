@@ -16,6 +16,7 @@ import numpy.typing as npt
 from continual_mt.errors import CorruptionError
 
 SIDES = ("source", "target")
+SUMMARY = "summary.json"
 _ARRAYS = tuple(f"{side}{kind}.npy" for side in SIDES for kind in ("", "_offsets"))
 
 Chunk = tuple[list[list[int]], list[list[int]]]
@@ -50,13 +51,13 @@ def write_arrays(chunks: Iterable[Chunk], vocabularies: tuple[int, int], folder:
 
 def write_summary(folder: Path, skipped: Skipped, digests: dict[str, str]) -> None:
     content = {"skipped": asdict(skipped), "digests": digests}
-    (folder / "summary.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / SUMMARY).write_text(json.dumps(content), encoding="utf-8")
 
 
 def read_summary(folder: Path) -> Skipped:
     """Read the summary and verify all files. Raises CorruptionError if the folder or a file is missing or damaged."""
     try:
-        content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         skipped = Skipped(
             content["skipped"]["empty"], content["skipped"]["too_long"], tuple(content["skipped"]["first"])
         )

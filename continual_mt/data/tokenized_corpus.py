@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -33,6 +35,8 @@ MAXIMUM_TOKENS = 256
 _CHUNK = 4_096
 
 Ids = npt.NDArray[np.int64]
+Fetch = Callable[[str, Path], None]
+"""Puts the files of the tokenized corpus with a key into an empty folder; raises StorageError."""
 
 
 class TokenizedCorpus:
@@ -93,6 +97,7 @@ def tokenize_corpus(
     cache: Path,
     *,
     maximum_tokens: int = MAXIMUM_TOKENS,
+    fetch: Fetch | None = None,
 ) -> TokenizedCorpus:
     """Tokenize a corpus, or map its cached ids into memory.
 
@@ -103,24 +108,61 @@ def tokenize_corpus(
     Args:
         digest: the content digest of the corpus, which is part of the cache key.
         cache: a folder; the ids are stored in its subfolder ``tokens``.
+        fetch: gets the ids from elsewhere where the corpus cannot be read as it was inspected.
 
     Raises:
-        CorpusError: if the corpus cannot be read, its content does not match ``digest``, or no pair is usable.
+        CorpusError: if the corpus cannot be read, its content does not match ``digest``, or no pair is usable, and
+            there is no ``fetch``.
         StorageError: if the cache cannot be written.
     """
-    key_parts = [FORMAT_VERSION, digest, source_tokenizer.digest, target_tokenizer.digest, maximum_tokens]
-    key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()
-    folder = cache / "tokens" / key
+    key = tokens_key(digest, source_tokenizer, target_tokenizer, maximum_tokens)
+    folder = tokens_folder(cache, key)
+    tokenization = _Tokenization(corpus, digest, (source_tokenizer, target_tokenizer), maximum_tokens)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{key}.lock")):
             try:
                 return TokenizedCorpus(folder, maximum_tokens)
             except CorruptionError:
-                _build(_Tokenization(corpus, digest, (source_tokenizer, target_tokenizer), maximum_tokens), folder)
-            return TokenizedCorpus(folder, maximum_tokens)
+                pass
+            try:
+                _build(tokenization.write, folder)
+            except CorpusError:
+                if fetch is None:
+                    raise
+            else:
+                return TokenizedCorpus(folder, maximum_tokens)
+        return _fetched(partial(fetch, key), folder, maximum_tokens)
     except OSError as error:
         raise StorageError(f"{folder.parent}: cannot write tokens ({error.strerror or error})") from error
+
+
+def _fetched(fetch: Callable[[Path], None], folder: Path, maximum_tokens: int) -> TokenizedCorpus:
+    """Get the files of a tokenized corpus from elsewhere; one process per node does so while the others wait.
+
+    With a lock of its own: the process that they come from may have the same cache, and tokenize in it meanwhile.
+    """
+    with FileLock(folder.with_name(f"{folder.name}.fetching.lock")):
+        with suppress(CorruptionError):
+            return TokenizedCorpus(folder, maximum_tokens)
+        with _made(folder.with_name(f"{folder.name}.fetching")) as copied:
+            fetch(copied)
+            with FileLock(folder.with_name(f"{folder.name}.lock")):
+                with suppress(CorruptionError):
+                    return TokenizedCorpus(folder, maximum_tokens)
+                shutil.rmtree(folder, ignore_errors=True)
+                copied.replace(folder)
+        return TokenizedCorpus(folder, maximum_tokens)
+
+
+def tokens_key(digest: str, source: Tokenizer, target: Tokenizer, maximum_tokens: int) -> str:
+    """The digest of all that decides the ids of a corpus with a content digest."""
+    parts = [FORMAT_VERSION, digest, source.digest, target.digest, maximum_tokens]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def tokens_folder(cache: Path, key: str) -> Path:
+    return cache / "tokens" / key
 
 
 class _Tokenization:
@@ -132,11 +174,12 @@ class _Tokenization:
         self._empty = self._too_long = 0
         self._first: list[str] = []
 
-    @property
-    def skipped(self) -> Skipped:
-        return Skipped(self._empty, self._too_long, tuple(self._first))
+    def write(self, folder: Path) -> None:
+        vocabularies = (self.tokenizers[0].size, self.tokenizers[1].size)
+        digests = write_arrays(self._chunks(), vocabularies, folder)
+        write_summary(folder, Skipped(self._empty, self._too_long, tuple(self._first)), digests)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def _chunks(self) -> Iterator[Chunk]:
         content = ContentDigest()
         kept = 0
         stream = self._corpus.read()
@@ -175,15 +218,20 @@ class _Tokenization:
             self._first.append(example)
 
 
-def _build(tokenization: _Tokenization, folder: Path) -> None:
-    partial = folder.with_name(f"{folder.name}.partial")
-    for leftover in (partial, folder):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir()
+def _build(write: Callable[[Path], None], folder: Path) -> None:
+    """Make a folder with the files that ``write`` puts there; after an error there is none."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with _made(folder.with_name(f"{folder.name}.partial")) as unfinished:
+        write(unfinished)
+        unfinished.replace(folder)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """An empty folder, which is removed at the end unless it was renamed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     try:
-        vocabularies = (tokenization.tokenizers[0].size, tokenization.tokenizers[1].size)
-        digests = write_arrays(tokenization.chunks(), vocabularies, partial)
-        write_summary(partial, tokenization.skipped, digests)
-        partial.replace(folder)
+        yield folder
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -16,6 +16,7 @@ from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import ClusterError, ContinualMTError
 from continual_mt.inference.assembly import assemble
 from ray_jobs.cluster import connection
+from ray_jobs.cluster.machine_cache import usable_folder
 from registry import Registry
 from registry.blobs import BlobStore
 from registry.corpora import ResolvedTest
@@ -44,8 +45,9 @@ class TranslationTask:
 def translate(task: TranslationTask) -> tuple[list[str], NotedLogits]:
     """Return one hypothesis per source, and the logits to note with the scores."""
     torch.set_num_threads(task.threads)
-    modules = {name: Module.from_pieces(task.blobs.get_all(pieces)) for name, pieces in task.modules.items()}
-    parent = Parent.from_pieces(task.blobs.get_all(task.parent))
+    blobs = task.blobs.keeping_in(usable_folder)
+    modules = {name: Module.from_pieces(blobs.get_all(pieces)) for name, pieces in task.modules.items()}
+    parent = Parent.from_pieces(blobs.get_all(task.parent))
     model = assemble(task.recipe, parent, modules)
     return model.translate(task.test.sources, beam=task.beam), noted_logits(model, task.test)
 

@@ -1,4 +1,7 @@
-"""The actor between a driver and its workers: it passes on their progress, and the driver's request to stop."""
+"""The actor between a driver and its workers.
+
+It passes on their progress, the texts that they need from the driver, and the driver's request to stop.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ class ProgressActor:
         self._error: ContinualMTError | None = None
         self._environment: Environment = {}
         self._stopping = False
+        self._wanted: list[str] = []
+        self._sent: set[str] = set()
 
     def report(self, report: ProgressReport) -> None:
         self._reports.append(report)
@@ -40,6 +45,17 @@ class ProgressActor:
     def failed(self) -> bool:
         return self._error is not None
 
+    def ask_for(self, text: str) -> bool | ContinualMTError:
+        """Whether the driver has sent a text; otherwise it is asked to. After an error, the error."""
+        if self._error is not None:
+            return self._error
+        if text not in self._sent and text not in self._wanted:
+            self._wanted.append(text)
+        return text in self._sent
+
+    def sent(self, text: str) -> None:
+        self._sent.add(text)
+
     def stop(self) -> None:
         self._stopping = True
 
@@ -47,7 +63,7 @@ class ProgressActor:
         return self._stopping
 
     def take_update(self) -> ProgressUpdate:
-        update = ProgressUpdate(self._reports, self._notes, self._error, self._environment)
+        update = ProgressUpdate(self._reports, self._notes, self._error, self._environment, list(self._wanted))
         self._reports, self._notes = [], []
         return update
 
@@ -84,6 +100,16 @@ class Channel:
 
     def failed(self) -> bool:
         return bool(ray.get(self._actor.failed.remote()))
+
+    def ask_for(self, text: str) -> bool:
+        """Whether the driver has sent the text with a key; otherwise it is asked to. Raises the error of a worker."""
+        answer = cast("bool | ContinualMTError", ray.get(self._actor.ask_for.remote(text)))
+        if isinstance(answer, ContinualMTError):
+            raise answer
+        return answer
+
+    def sent(self, text: str) -> None:
+        ray.get(self._actor.sent.remote(text))
 
     def stop(self) -> None:
         ray.get(self._actor.stop.remote())

@@ -14,6 +14,7 @@ from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.environment import Environment
 from ray_jobs.cluster.progress_actor import Channel
 from ray_jobs.cluster.ray_internals import LeanTrainer
+from ray_jobs.cluster.text_transfer import TextSender
 from ray_jobs.cluster.worker import run_worker
 from ray_jobs.execution.backend import ProgressUpdate, Share
 from ray_jobs.execution.checkpoints import KEPT, RunCheckpoints
@@ -50,6 +51,7 @@ class RayTraining:
         self._error: ContinualMTError | None = None
         self._failure: BaseException | None = None
         self._channel = Channel.open()
+        self._texts = TextSender(task, checkpoints, self._channel)
         trainer = LeanTrainer(
             run_worker,
             train_loop_config={"task": task, "checkpoints": checkpoints, "channel": self._channel},
@@ -84,6 +86,7 @@ class RayTraining:
             update = self._channel.take_update()
         self.has_workers = self.has_workers or bool(update.notes)
         self._error, self.environment = update.error, update.environment
+        self._texts.send(update.wanted)
         self._on_update(update)
         return ended
 
@@ -95,7 +98,9 @@ class RayTraining:
                 f"Ray ended the training: {self._failure}. Fix: start the same job again, which continues from its "
                 "last checkpoint, or allow more failures with resources.max_failures"
             ) from self._failure
-        return self._checkpoints.finished()
+        checkpoint = self._checkpoints.finished()
+        self._texts.delete()
+        return checkpoint
 
     def _fit(self, trainer: LeanTrainer) -> None:
         try:

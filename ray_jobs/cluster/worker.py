@@ -9,11 +9,14 @@ from typing import Any
 import ray.train
 from ray.train.torch import get_device
 
+from continual_mt.data.tokenized_corpus import Fetch
 from continual_mt.errors import ContinualMTError
 from continual_mt.training.environment import Environment
 from continual_mt.training.progress import ProgressReport
 from continual_mt.training.trainer import Trainer
+from ray_jobs.cluster.machine_cache import usable_folder
 from ray_jobs.cluster.progress_actor import Channel
+from ray_jobs.cluster.text_transfer import TextReceiver
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.train_task import train_task
 from ray_jobs.planning.training_task import TrainingTask
@@ -32,11 +35,11 @@ def run_worker(arguments: dict[Any, Any]) -> None:
     assert isinstance(channel, Channel)
     if channel.failed():
         return
-    worker = _RayWorker(channel)
+    worker = _RayWorker(channel, TextReceiver(checkpoints, channel).fetch)
     try:
         # Not Ray's own: a training in the driver's process may have gone further. Every worker finds the same one, as
         # none can write another before all of them take part in the first update.
-        train_task(task, checkpoints.newest(worker.note), worker)
+        train_task(task.keeping_in(usable_folder), checkpoints.newest(worker.note), worker)
     except ContinualMTError as error:
         channel.fail(error)
         if worker.size > 1:
@@ -44,7 +47,8 @@ def run_worker(arguments: dict[Any, Any]) -> None:
 
 
 class _RayWorker:
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, fetch: Fetch) -> None:
+        self.fetch: Fetch | None = fetch
         context = ray.train.get_context()
         self.rank, self.size, self.device = context.get_world_rank(), context.get_world_size(), get_device()
         self._channel = channel if self.rank == 0 else None

@@ -43,13 +43,15 @@ class Share:
 class ProgressUpdate:
     """What happened in a training since the last update. ``error`` is one that another try would meet again.
 
-    ``environment`` is what the first worker computes in, once that is known.
+    ``environment`` is what the first worker computes in, once that is known. ``wanted`` are the keys of all texts that
+    workers have asked the driver for so far.
     """
 
     reports: list[ProgressReport] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: ContinualMTError | None = None
     environment: Environment = field(default_factory=dict)
+    wanted: list[str] = field(default_factory=list)
 
 
 class RunningTraining(Protocol):

@@ -92,7 +92,7 @@ class RunCheckpoints:
         """
         name = f"{_PREFIX}{datetime.now():%Y-%m-%d_%H-%M-%S.%f}{_OWN_SUFFIX}"
         try:
-            filesystem, run = self._open()
+            filesystem, run = self.open()
             filesystem.makedirs(run, exist_ok=True)
             if self._is_url:
                 with tempfile.TemporaryDirectory() as written:
@@ -120,7 +120,7 @@ class RunCheckpoints:
     def remove(self) -> None:
         """Remove the run and all its checkpoints, also behind a URL. Raises StorageError if that fails."""
         try:
-            filesystem, run = self._open()
+            filesystem, run = self.open()
             if filesystem.exists(run):
                 filesystem.rm(run, recursive=True)
         except OSError as error:
@@ -131,7 +131,7 @@ class RunCheckpoints:
     @contextmanager
     def _reading(self) -> Iterator[tuple[Any, str]]:
         try:
-            yield self._open()
+            yield self.open()
         except (OSError, ValueError) as error:  # the latter for a kind of URL that is not supported
             reason = getattr(error, "strerror", None) or error
             raise StorageError(f"the checkpoints in {self.place} cannot be read: {reason}") from error
@@ -140,8 +140,8 @@ class RunCheckpoints:
     def _is_url(self) -> bool:
         return "://" in self.storage
 
-    def _open(self) -> tuple[Any, str]:
-        """The fsspec file system of the storage, and the run's path in it."""
+    def open(self) -> tuple[Any, str]:
+        """The fsspec file system of the storage, and the run's path in it. Touches nothing."""
         if not self._is_url:
             from fsspec.implementations.local import LocalFileSystem
 

@@ -10,6 +10,7 @@ import torch
 
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.config.spec import Resources
+from continual_mt.data.tokenized_corpus import Fetch
 from continual_mt.errors import ContinualMTError, SpecError, TrainingError
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.environment import Environment
@@ -88,6 +89,7 @@ class LocalTraining:
     """A training in this process. It runs in `poll`, in the thread that calls it, so that a debugger can follow it."""
 
     rank, size = 0, 1
+    fetch: Fetch | None = None
 
     def __init__(
         self,

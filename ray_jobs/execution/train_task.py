@@ -8,8 +8,7 @@ from typing import Protocol
 import torch
 
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
-from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus
 from continual_mt.evaluation import metrics
 from continual_mt.evaluation.tokenization import earlier_tokenization
 from continual_mt.inference.torch_model import PairModel
@@ -20,7 +19,7 @@ from continual_mt.training.environment import Environment, environment
 from continual_mt.training.progress import ProgressReport
 from continual_mt.training.replay import EarlierPair, Replay
 from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen, train
-from ray_jobs.planning.training_task import StoredPair, TrainingTask
+from ray_jobs.planning.training_task import TrainingTask
 
 
 class Worker(Protocol):
@@ -32,6 +31,8 @@ class Worker(Protocol):
     rank: int
     size: int
     device: torch.device
+    fetch: Fetch | None
+    """Gets a training text from the driver, if this is another process, where it cannot be read here."""
 
     def report_environment(self, environment: Environment) -> None: ...
 
@@ -56,7 +57,7 @@ def train_task(task: TrainingTask, checkpoint: Checkpoint | None, worker: Worker
         + (f"continues from update {checkpoint.progress.update}" if checkpoint else "starts")
     )
     model = Transformer.pointing_at(task.architecture, task.starting_tensors()).to(device)
-    corpus = _tokens(task, task, task.source, task.target, worker)
+    corpus = _tokens(task, worker)
     encoded = _encoded(task, model, corpus, worker)
     progress = train(
         Task(
@@ -76,7 +77,7 @@ def train_task(task: TrainingTask, checkpoint: Checkpoint | None, worker: Worker
         report=worker.report,
         stop=worker.stopping,
     )
-    if worker.rank == 0 and encoded is not None and progress.finished:
+    if encoded is not None and progress.finished:  # each machine has a file of them
         encoded.delete()
 
 
@@ -92,31 +93,21 @@ def _encoded(task: TrainingTask, model: Transformer, corpus: TokenizedCorpus, wo
 
 def _replay(task: TrainingTask, worker: Worker) -> Replay:
     """The earlier pairs. What is skipped of their texts was reported when they were trained."""
-    pairs = []
-    for earlier in task.replayed:
-        assert task.parent is not None
-        source, target, sides = earlier.sides(task.parent)
-        pairs.append(EarlierPair(_tokens(task, earlier, source, target, None), source, target, sides))
+    pairs = [
+        EarlierPair(text.tokenize(task.cache, worker.fetch), text.source, text.target, sides)
+        for text, sides in task.earlier_pairs()
+    ]
     if pairs:
         names = ", ".join(str(earlier.pair) for earlier in task.replayed)
         worker.note(f"{task.replay:.0%} of the batches are replayed: {names}")
     return Replay(task.replay, tuple(pairs))
 
 
-def _tokens(
-    task: TrainingTask, pair: TrainingTask | StoredPair, source: Tokenizer, target: Tokenizer, worker: Worker | None
-) -> TokenizedCorpus:
-    """The training text of a pair: the task's own, or one to replay."""
-    corpus = tokenize_corpus(
-        pair.train.open(pair.pair, task.cache),
-        pair.train_digest,
-        source,
-        target,
-        task.cache,
-        maximum_tokens=task.architecture.maximum_positions - 1,
-    )
+def _tokens(task: TrainingTask, worker: Worker) -> TokenizedCorpus:
+    """The task's own training text."""
+    corpus = task.text.tokenize(task.cache, worker.fetch)
     skipped = corpus.skipped
-    if worker and (skipped.empty or skipped.too_long):
+    if skipped.empty or skipped.too_long:
         worker.note(
             f"skipped {skipped.empty} empty and {skipped.too_long} over-long sentence pairs "
             f"(first: {'; '.join(skipped.first)})"
@@ -125,22 +116,14 @@ def _tokens(
 
 
 class Development:
-    """BLEU, by greedy search, on the first sentences of the development corpus."""
+    """BLEU, by greedy search, on the sentences of the development corpus that are used."""
 
     def __init__(self, task: TrainingTask) -> None:
         self._task = task
-        self._sentences: list[tuple[str, str]] | None = None
 
     def __call__(self, model: Transformer) -> float:
         task = self._task
-        if self._sentences is None:
-            corpus = task.dev.open(task.pair, task.cache)
-            pairs = ((pair.source, pair.target) for pair in corpus.read())
-            usable = (pair for pair in pairs if all(text.strip() for text in pair))
-            self._sentences = [
-                pair for pair, _ in zip(usable, range(task.settings.development_sentences), strict=False)
-            ]
-        sources, references = zip(*self._sentences, strict=True)
+        sources, references = zip(*task.development, strict=True)
         sides = LanguageSide(task.pair.source, task.source), LanguageSide(task.pair.target, task.target)
         hypotheses = PairModel(task.pair, model, *sides).translate(sources, beam=1)
         language = task.pair.target

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.config.spec import CorpusSpec
+from continual_mt.data.corpora.corpus import Corpus
+from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus, tokenize_corpus, tokens_key
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import GROUPS, Architecture, Group, group_names, group_of
@@ -55,6 +58,34 @@ class StoredParent:
 
 
 @dataclass(frozen=True)
+class TrainingText:
+    """The training text of a pair, with the digest that it had when the driver read it, and its two tokenizers."""
+
+    pair: Pair
+    spec: CorpusSpec
+    digest: str
+    source: Tokenizer
+    target: Tokenizer
+    maximum_tokens: int
+
+    @property
+    def key(self) -> str:
+        return tokens_key(self.digest, self.source, self.target, self.maximum_tokens)
+
+    def tokenize(self, cache: Path, fetch: Fetch | None = None) -> TokenizedCorpus:
+        """Raises what `tokenize_corpus` does."""
+        return tokenize_corpus(
+            self.spec.open(self.pair, cache),
+            self.digest,
+            self.source,
+            self.target,
+            cache,
+            maximum_tokens=self.maximum_tokens,
+            fetch=fetch,
+        )
+
+
+@dataclass(frozen=True)
 class StoredPair:
     """An earlier pair to replay; ``module`` are the pieces of the module that brought it, None for the parent's own."""
 
@@ -88,7 +119,8 @@ class TrainingTask:
     ``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
     ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
     ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a
-    new side starts from instead of noise.
+    new side starts from instead of noise. ``development`` are the sentences and translations that choose the
+    checkpoint: they travel with the task, as a worker may be on a machine without the text.
     """
 
     pair: Pair
@@ -100,7 +132,7 @@ class TrainingTask:
     target: Tokenizer
     train: CorpusSpec
     train_digest: str
-    dev: CorpusSpec
+    development: tuple[tuple[str, str], ...]
     settings: TrainingSettings
     seed: int
     threads: int
@@ -120,7 +152,10 @@ class TrainingTask:
         threads: int,
         cache: Path,
     ) -> TrainingTask:
-        """The task of a job; ``threads`` is the number that each worker computes with."""
+        """The task of a job; ``threads`` is the number that each worker computes with.
+
+        Reads the development text. Raises CorpusError if it can no longer be read.
+        """
         trained, fresh = job.groups()
         return cls(
             pair=job.pair,
@@ -132,7 +167,7 @@ class TrainingTask:
             target=target,
             train=job.train.spec,
             train_digest=job.train.summary.digest,
-            dev=job.dev.spec,
+            development=_usable(job.dev.corpus, job.spec.training) if job.spec.training.updates else (),
             settings=job.spec.training,
             seed=job.spec.seed,
             threads=threads,
@@ -151,6 +186,26 @@ class TrainingTask:
         if self.parent is None:
             return self.seed
         return int.from_bytes(hashlib.sha256(f"{self.seed} {self.pair}".encode()).digest()[:7])
+
+    def keeping_in(self, place: Callable[[Path], Path]) -> TrainingTask:
+        """The same task, whose cache folders are those that ``place`` gives for them."""
+        parent = self.parent and StoredParent(self.parent.blobs.keeping_in(place), self.parent.pieces)
+        return replace(self, cache=place(self.cache), parent=parent)
+
+    @property
+    def text(self) -> TrainingText:
+        """The training text of the task's own pair."""
+        return TrainingText(
+            self.pair, self.train, self.train_digest, self.source, self.target, self.architecture.maximum_positions - 1
+        )
+
+    def earlier_pairs(self) -> Iterator[tuple[TrainingText, dict[str, Tensor]]]:
+        """The text of each pair that is replayed, and the tensors of its two sides by full name."""
+        for earlier in self.replayed:
+            assert self.parent is not None
+            source, target, sides = earlier.sides(self.parent)
+            text = replace(self.text, pair=earlier.pair, spec=earlier.train, digest=earlier.train_digest)
+            yield replace(text, source=source, target=target), sides
 
     def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
         return tuple(name for group in groups for name in group_names(self.architecture, group))
@@ -172,3 +227,9 @@ class TrainingTask:
         inherited = trainable_copy(given, self.names(self.trained))
         # Copies, since training changes its tensors in place.
         return {name: fresh[name].clone() if name in fresh else inherited[name] for name in self.names(GROUPS)}
+
+
+def _usable(corpus: Corpus, settings: TrainingSettings) -> tuple[tuple[str, str], ...]:
+    """The first sentence pairs of a development text, as many as are used, without those with an empty side."""
+    pairs = ((pair.source, pair.target) for pair in corpus.read() if pair.source.strip() and pair.target.strip())
+    return tuple(islice(pairs, settings.development_sentences))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from filelock import FileLock
 
@@ -37,6 +38,9 @@ class CachedStore(BlobStore):
     @property
     def is_local(self) -> bool:
         return self.origin.is_local
+
+    def keeping_in(self, place: Callable[[Path], Path]) -> BlobStore:
+        return replace(self, kept=FolderStore(place(self.kept.folder)))
 
     def put(self, content: bytes) -> str:
         return self.origin.put(content)

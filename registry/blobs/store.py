@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from continual_mt.errors import CorruptionError
 
@@ -104,6 +105,10 @@ class BlobStore(ABC):
     @abstractmethod
     def remove_leftover(self, leftover: Leftover) -> None:
         """Delete a temporary file if it exists."""
+
+    def keeping_in(self, place: Callable[[Path], Path]) -> BlobStore:
+        """The same store. If it keeps copies in a folder, they are in the one that ``place`` gives for that."""
+        return self
 
     def has(self, digest: str) -> bool:
         """Whether there is a blob, whole or not."""

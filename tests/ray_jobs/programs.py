@@ -28,17 +28,27 @@ def last_checkpoint(storage: Path, pair: str = "") -> Checkpoint:
 
 
 class Program:
-    """``python -m ray_jobs.NAME`` as a process; ``words`` are further arguments."""
+    """``python -m ray_jobs.NAME`` as a process; ``words`` are further arguments.
+
+    ``inside`` are words before the command, which may lead to another machine.
+    """
 
     def __init__(
-        self, name: str, values: Values, home: Path, folder: Path, words: Sequence[str] = (), **options: Any
+        self,
+        name: str,
+        values: Values,
+        home: Path,
+        folder: Path,
+        words: Sequence[str] = (),
+        inside: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         spec = folder / "spec.yaml"
         spec.write_text(json.dumps(values))
         self._out, self._err = folder / "out", folder / "err"
         environment = {**os.environ, **options.pop("environment", {})}
-        command = [sys.executable, "-m", f"ray_jobs.{name}", str(spec), "--home", str(home), *words]
+        command = [*inside, sys.executable, "-m", f"ray_jobs.{name}", str(spec), "--home", str(home), *words]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=folder, **options)
 

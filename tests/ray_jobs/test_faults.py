@@ -210,6 +210,8 @@ def test_two_workers_are_stopped_resumed_and_replaced(
     program.await_message(rf"{CONTINUES}\n(?s:.*){CONTINUES}")
     (outcome,) = program.outcomes()
     assert last_checkpoint(storage).progress.finished
+    # One machine has all text: nothing is copied.
+    assert "was sent to machines" not in program.messages
     assert_one_module(home, outcome["run"])
 
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,17 @@ def _program(name: str) -> str:
 
 
 class Server:
-    """It listens on a free port of this machine, for people with the password, and in its folder, for anybody."""
+    """It listens on a free port of this machine, for people with the password, and in its folder, for anybody.
 
-    def __init__(self) -> None:
+    ``inside`` are words before its commands, which may lead to another network.
+    """
+
+    def __init__(self, inside: Sequence[str] = ()) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="postgresql-", dir=scratch()))
-        self._as_user: Mapping[str, Any] = {}
+        self._before = [*inside]
         if os.getuid() == 0:  # as whom the server refuses to run
-            self._as_user = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
+            group = pwd.getpwnam("nobody").pw_gid
+            self._before += ["setpriv", "--reuid=nobody", f"--regid={group}", "--clear-groups"]
             shutil.chown(self._folder, "nobody")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -98,7 +102,7 @@ class Server:
         self._run("pg_ctl", verb, "--wait", f"--log={self._folder / 'log'}", *options)
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [_program(program), *arguments, f"--pgdata={self._folder / 'data'}"]
+        command = [*self._before, _program(program), *arguments, f"--pgdata={self._folder / 'data'}"]
         # Its words are not captured: the server that it starts would keep the pipe open.
-        done = subprocess.run(command, **self._as_user, cwd=self._folder, stdout=subprocess.DEVNULL, check=False)
+        done = subprocess.run(command, cwd=self._folder, stdout=subprocess.DEVNULL, check=False)
         assert done.returncode == 0, command

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from continual_mt.data.corpora.corpus import Corpus, SentencePair, inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
-from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
+from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus, tokens_folder
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
-from continual_mt.errors import CorpusError, StorageError
+from continual_mt.errors import CorpusError, CorruptionError, StorageError
 from continual_mt.languages import Pair
 
 PAIR = Pair("de", "en")
@@ -216,3 +217,46 @@ def test_memory_does_not_grow_with_the_corpus(
         # The lengths of both sides stay in memory as int32; computing them takes one int64 array at a time.
         arrays.append(length * (4 + 4 + 8))
     assert peaks[1] - peaks[0] < arrays[1] - arrays[0] + 1_000_000
+
+
+def test_what_cannot_be_read_is_fetched_once(
+    corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
+) -> None:
+    """As on a machine without the text, or with another text under its name."""
+    digest, there = inspect(corpus).digest, tmp_path / "there"
+    tokens = tokenize_corpus(corpus, digest, *tokenizers, there)
+    fetched: list[str] = []
+
+    def fetch(key: str, folder: Path) -> None:
+        fetched.append(key)
+        # The driver may have the same cache.
+        with FileLock(folder.with_name(f"{key}.lock"), timeout=0):
+            pass
+        for file in tokens_folder(there, key).iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+
+    assert tokenize_corpus(corpus, digest, *tokenizers, tmp_path / "reads", fetch=fetch).key == tokens.key
+    assert fetched == []
+    missing = TextFiles(PAIR, tmp_path / "gone.de", tmp_path / "gone.en")
+    other = write_corpus(tmp_path / "other", ["Haus"], ["house"])
+    for name, text in (("missing", missing), ("other", other), ("missing", missing)):
+        found = tokenize_corpus(text, digest, *tokenizers, tmp_path / name, fetch=fetch)
+        assert np.array_equal(found.source(7), tokens.source(7))
+    assert fetched == [tokens.key, tokens.key]
+    with pytest.raises(CorpusError, match=r"gone\.de: no such file"):
+        tokenize_corpus(missing, digest, *tokenizers, tmp_path / "alone")
+
+
+def test_what_is_fetched_damaged_is_not_used(
+    corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
+) -> None:
+    digest, there = inspect(corpus).digest, tmp_path / "there"
+    tokenize_corpus(corpus, digest, *tokenizers, there)
+
+    def fetch(key: str, folder: Path) -> None:
+        for file in tokens_folder(there, key).iterdir():
+            (folder / file.name).write_bytes(file.read_bytes().replace(b"\1", b"\2"))
+
+    missing = TextFiles(PAIR, tmp_path / "gone.de", tmp_path / "gone.en")
+    with pytest.raises(CorruptionError, match=r"modified after they were written: source\.npy"):
+        tokenize_corpus(missing, digest, *tokenizers, tmp_path / "here", fetch=fetch)

@@ -27,13 +27,14 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
     make_task: Callable[[ResolvedJob], TrainingTask],
     tmp_path: Path,
 ) -> None:
+    """The worker cannot read its text, and asks the driver, which cannot either."""
     spec = addition_spec("pt-en")
     made = make_task(resolve(spec, registry.parent("es-en"), tmp_path))
     # Gone since the spec was read.
-    gone = spec.dev.model_copy(update={"source": tmp_path / "gone.pt"})
+    gone = spec.train.model_copy(update={"source": tmp_path / "gone.pt"})
     updates: list[ProgressUpdate] = []
     training = RayTraining(
-        dataclasses.replace(made, dev=gone),
+        dataclasses.replace(made, train=gone),
         RunCheckpoints(str(tmp_path / "storage"), "addition-pt-en-1"),
         Share(1, 1, 0),
         max_failures=3,
@@ -42,7 +43,7 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
     monitor = TrainingMonitor()
     while not monitor.ended([training]):
         pass
-    with pytest.raises(CorpusError, match=r"gone\.pt"):
+    with pytest.raises(CorpusError, match=r"gone\.pt: no such file"):
         training.checkpoint()
     assert training.has_workers
     assert not monitor.stopping

@@ -14,6 +14,7 @@ import torch
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.serialization import parameter_shapes
 from continual_mt.config.spec import AdditionSpec, ParentSpec
+from continual_mt.errors import CorpusError
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import GROUPS
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
@@ -115,6 +116,39 @@ def test_a_parent_is_loaded_from_s3_by_another_process(
     printed = subprocess.run([sys.executable, "-c", load], input=sent, capture_output=True, check=True).stdout
     assert printed.decode().strip() == registry.parent().fingerprint
     assert {path.name for path in (tmp_path / "cache").rglob("?" * 64)} == set(stored.pieces.values())
+
+
+def test_the_development_text_travels_with_the_task(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], make_task: MakeTask, tmp_path: Path
+) -> None:
+    """The first pairs that have text on both sides, as many as are used; none for an addition that is not trained."""
+    (source := tmp_path / "dev.pt").write_text("um\n\n dois\ntrês \n   \nquatro\ncinco\n", encoding="utf-8")
+    (target := tmp_path / "dev.en").write_text("one\nno\ntwo\nthree\nempty\nfour\nfive\n", encoding="utf-8")
+    dev = {"source": str(source), "target": str(target)}
+    record = registry.parent("es-en")
+    spec = addition_spec("pt-en", {"training": {"development_sentences": 4}}, dev=dev)
+    made = make_task(resolve(spec, record, tmp_path))
+    assert made.development == (("um", "one"), (" dois", "two"), ("três ", "three"), ("quatro", "four"))
+    assert pickle.loads(pickle.dumps(made)).development == made.development  # noqa: S301
+    job = resolve(spec, record, tmp_path)
+    untrained = spec.model_copy(update={"training": spec.training.model_copy(update={"updates": 0})})
+    assert make_task(replace(job, spec=untrained)).development == ()
+    source.unlink()
+    with pytest.raises(CorpusError, match=r"dev\.pt: no such file"):
+        make_task(job)
+
+
+def test_a_task_keeps_what_it_reads_where_the_machine_can(
+    registry: Registry, bucket: str, addition_spec: Callable[..., AdditionSpec], make_task: MakeTask, tmp_path: Path
+) -> None:
+    made = make_task(resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path))
+    assert made.parent is not None
+    remote = StoredParent(open_blobs(f"s3://{bucket}/blobs", tmp_path / "home" / "blobs"), made.parent.pieces)
+    moved = replace(made, parent=remote).keeping_in(lambda folder: tmp_path / "here" / folder.name)
+    assert moved.cache == tmp_path / "here" / tmp_path.name
+    assert moved.parent is not None
+    assert moved.parent.blobs == open_blobs(f"s3://{bucket}/blobs", tmp_path / "here" / "blobs")
+    assert moved.text == made.text
 
 
 def test_the_seed_decides_the_noise(
