@@ -10,6 +10,7 @@ import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, print_json, print_table, print_text, say
+from continual_mt.cli.support.coverage_notes import CoverageNotes
 from continual_mt.cli.support.spec_options import ORIGIN
 from continual_mt.errors import SpecError
 from continual_mt.home import Home, expanded
@@ -111,6 +112,11 @@ def _print_scores(
     say(f"{recipe}, on {len(test.sources):,} sentences")
     with counting(str(recipe.pair), len(test.sources)) as progress:
         evaluation = score(registry, recipe, test, beam, progress, references=references, lowercase=lowercase)
+    notes = CoverageNotes(registry.run(recipe))
+    if kept := evaluation.scores[0].hypotheses:
+        notes.add(test.sources, registry.texts.read(kept))
+    notes.say()
+    notes.compare(test.references)
     if as_json:
         scores = [record.to_json() for record in evaluation.scores]
         print_json({"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "scores": scores})
