@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -17,8 +18,14 @@ from continual_mt.data.corpora.line_reader import MAXIMUM_LINE_BYTES, decode_lin
 from continual_mt.errors import CorpusError, InputError, StorageError
 
 STANDARD_INPUT = "standard input"
+COMPRESSED = frozenset({".gz", ".zst"})
 CHUNK_LINES = 500
 CHUNK_CHARACTERS = 200_000
+# A busy writer delivers its next line within this time, which a lone line waits in vain.
+GRACE_MILLISECONDS = 10
+PIPE_BYTES = 1 << 20  # what an unprivileged user may ask for; the usual 65,536 bytes are less than a chunk
+READ_BYTES = 1 << 16
+MAXIMUM_PARTS = 1000
 
 
 @dataclass(frozen=True)
@@ -50,30 +57,43 @@ class Input:
 
         Raises CorpusError if the text cannot be read; call it before anything is written.
         """
-        if self.path is None or (self.path.exists() and not self.path.is_file() and not self.path.is_dir()):
+        if self.path is None:
+            _enlarge_pipe(_standard_descriptor())  # so that the writer goes on while the model is loaded
+            return None
+        if self._is_pipe():
             return None
         return sum(1 for _ in read_lines(self.path))
 
-    def lines(self) -> Iterator[str]:
-        return _standard_input() if self.path is None else read_lines(self.path)
+    def chunks(self, processes: int = 1, *, line_buffered: bool = False) -> Iterator[Chunk]:
+        """Yield all lines in order, in chunks large enough for a number of processes.
 
-    def chunks(self, processes: int = 1) -> Iterator[Chunk]:
-        """Yield all lines in order, in chunks large enough for a number of processes; one by one from a terminal.
-
-        Raises CorpusError for an invalid line, after the lines before it were yielded.
+        From a pipe, a chunk is what has arrived: it ends where the next line would have to be waited for. Chunks are
+        single lines if ``line_buffered`` or from a terminal. Raises CorpusError for an invalid line, after the lines
+        before it were yielded.
         """
-        if self.path is None and sys.stdin.isatty():
-            return _chunks(self.lines(), 1, CHUNK_CHARACTERS)
-        return _chunks(self.lines(), processes * CHUNK_LINES, processes * CHUNK_CHARACTERS)
+        if line_buffered or (self.path is None and sys.stdin.isatty()):
+            return _chunks(self._lines(), 1, CHUNK_CHARACTERS)
+        return _chunks(self._lines(), processes * CHUNK_LINES, processes * CHUNK_CHARACTERS)
+
+    def _lines(self) -> Iterator[str | None]:
+        if self.path is None:
+            return _standard_input()
+        if self._is_pipe() and self.path.suffix not in COMPRESSED:
+            return _lines_of_pipe(self.path)
+        return read_lines(self.path)
+
+    def _is_pipe(self) -> bool:
+        return self.path is not None and self.path.exists() and not self.path.is_file() and not self.path.is_dir()
 
 
-def _chunks(lines: Iterable[str], max_lines: int, max_characters: int) -> Iterator[Chunk]:
+def _chunks(lines: Iterable[str | None], max_lines: int, max_characters: int) -> Iterator[Chunk]:
     first, kept, characters = 1, list[str](), 0
     try:
         for line in lines:
-            kept.append(line)
-            characters += len(line)
-            if len(kept) >= max_lines or characters >= max_characters:
+            if line is not None:
+                kept.append(line)
+                characters += len(line)
+            if kept and (line is None or len(kept) >= max_lines or characters >= max_characters):
                 yield Chunk(first, kept)
                 first, kept, characters = first + len(kept), [], 0
     except CorpusError:
@@ -84,11 +104,75 @@ def _chunks(lines: Iterable[str], max_lines: int, max_characters: int) -> Iterat
         yield Chunk(first, kept)
 
 
-def _standard_input() -> Iterator[str]:
+def _standard_descriptor() -> int | None:
+    try:
+        return sys.stdin.fileno()
+    except OSError:  # a program that embeds this one replaced standard input
+        return None
+
+
+def _standard_input() -> Iterator[str | None]:
+    descriptor = _standard_descriptor()
+    if descriptor is not None:
+        yield from _arriving_lines(descriptor, STANDARD_INPUT)
+        return
     number = 0
     while raw := sys.stdin.buffer.readline(MAXIMUM_LINE_BYTES + 1):
         number += 1
         yield decode_line(raw, STANDARD_INPUT, number)
+
+
+def _lines_of_pipe(path: Path) -> Iterator[str | None]:
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise CorpusError(path, f"cannot be read ({error.strerror or error})") from error
+    with file:
+        _enlarge_pipe(file.fileno())
+        yield from _arriving_lines(file.fileno(), str(path))
+
+
+def _arriving_lines(descriptor: int, name: str) -> Iterator[str | None]:
+    """Yield the lines of a file descriptor, and None whenever the next line has not arrived yet."""
+    number, parts = 0, list[bytes]()
+    for block in _arriving_blocks(descriptor, name):
+        if block is None:
+            yield None
+            continue
+        first, *others = block.split(b"\n")
+        parts.append(first)
+        for following in others:
+            number += 1
+            yield decode_line(b"".join(parts) + b"\n", name, number)
+            parts = [following]
+        if sum(map(len, parts)) > MAXIMUM_LINE_BYTES:
+            break
+        if len(parts) > MAXIMUM_PARTS:
+            parts = [b"".join(parts)]
+    if last := b"".join(parts):
+        yield decode_line(last, name, number + 1)
+
+
+def _arriving_blocks(descriptor: int, name: str) -> Iterator[bytes | None]:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    try:
+        while True:
+            if not poll.poll(GRACE_MILLISECONDS):
+                yield None
+                poll.poll()
+            with suppress(BlockingIOError):  # another process, which has the same file open, read it first
+                if not (block := os.read(descriptor, READ_BYTES)):
+                    return
+                yield block
+    except OSError as error:
+        raise CorpusError(name, f"cannot be read ({error.strerror or error})") from error
+
+
+def _enlarge_pipe(descriptor: int | None) -> None:
+    if descriptor is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):  # no pipe, or the user's pipes have reached their limit
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
@@ -120,7 +204,7 @@ class Output:
         with self._write_errors():
             if not path.parent.is_dir():
                 raise InputError(f"{path}: the folder {path.parent} does not exist. Fix: create it")
-            if path.suffix in (".gz", ".zst"):
+            if path.suffix in COMPRESSED:
                 raise InputError(f"{path}: the output cannot be compressed; expected a name without {path.suffix}")
             if path.exists() and text.is_file(path):
                 raise InputError(f"{path}: input and output are the same file. Fix: use another --output")
