@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+import continual_mt  # noqa: F401  # before the modules here import PyTorch
+
 if TYPE_CHECKING:
     from ray_jobs.driver import Driver
     from ray_jobs.entrypoint import add

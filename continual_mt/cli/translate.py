@@ -27,6 +27,7 @@ EPILOG = options.examples(
     "continual-mt translate fr-en --recipe retention:de-en < test.fr",
     "continual-mt translate de-es --module de-en:2 --module fr-es@candidate < test.de",
     "continual-mt translate 3f5a0c12 < test.de",
+    "tail -f messages.de | continual-mt translate de-en",
     "continual-mt translate de-en --best 5 --beam 5 --backend torch < letter.de   # line number, score, translation",
 )
 
@@ -71,6 +72,14 @@ def translate(
             f"[default: the number of threads of torch, at most {MAX_DEFAULT_PROCESSES}]",
         ),
     ] = None,
+    line_buffered: Annotated[
+        bool,
+        typer.Option(
+            "--line-buffered",
+            help="Write the translation of each line before the next line is read; slower.  "
+            "[default: lines that have arrived are translated together]",
+        ),
+    ] = False,
     recipe: options.RecipeText = None,
     module: options.Modules = None,
     by_test: options.ByTest = None,
@@ -79,9 +88,9 @@ def translate(
 ) -> None:
     """Translate text, one sentence per line.
 
-    Writes one line per input line, or --best lines; empty lines stay empty. A sentence above the model's length limit
-    is translated in parts. The recipe and its digest are printed to standard error; the digest selects the same model
-    again.
+    Writes one line per input line, or --best lines; empty lines stay empty. From a pipe, lines are translated as they
+    arrive. A sentence above the model's length limit is translated in parts. The recipe and its digest are printed to
+    standard error; the digest selects the same model again.
     """
     import torch
 
@@ -104,7 +113,7 @@ def translate(
 
     shown = output is not None or not sys.stdout.isatty()
     with destination as out, counting(str(assembled.pair), total, shown=shown) as progress:
-        for chunk in text.chunks(search.processes):
+        for chunk in text.chunks(search.processes, line_buffered=line_buffered):
             found = model.translations(chunk.lines, search)
             out.write(list(_lines(chunk.first, found, scores=scores, numbered=best > 1)))
             progress(chunk.first - 1 + len(found))

@@ -6,11 +6,15 @@ CTranslate2 has other rules for ending a search, and int8 weights are rounded.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.util
 import math
 import shutil
+import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,10 +22,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from continual_mt.errors import IncompatibleError, StorageError
+from continual_mt.errors import IncompatibleError, ProcessError, StorageError
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Hypothesis, Search, Translator
 from continual_mt.model.transformer import NORM_EPSILON, sinusoidal_positions
+from continual_mt.threads import after_fork
 
 if TYPE_CHECKING:
     import ctranslate2
@@ -41,13 +46,40 @@ def is_available() -> bool:
 
 
 class CTranslate2Model(Translator):
-    """The model of a recipe, run by CTranslate2."""
+    """The model of a recipe, run by CTranslate2.
 
-    def __init__(self, model: PairModel, engine: ctranslate2.Translator) -> None:
+    The engine's threads do not exist in a forked process, which therefore opens a new engine with one thread.
+    """
+
+    def __init__(self, model: PairModel, folder: Path, precision: Precision, threads: int) -> None:
         self.pair, self.source, self.target, self.recipe = model.pair, model.source, model.target, model.recipe
-        self._maximum_tokens, self.engine = model.maximum_tokens, engine
+        self._maximum_tokens = model.maximum_tokens
+        self._open = partial(_open_engine, folder, precision)
+        self._opening = threading.Lock()
+        self._engine: ctranslate2.Translator | None = self._open(threads)
+        _models.add(self)
         self._source_pieces, self._target_pieces = self.source.tokenizer.pieces, self.target.tokenizer.pieces
         self._target_ids = {piece: number for number, piece in enumerate(self._target_pieces)}
+
+    @property
+    def engine(self) -> ctranslate2.Translator:
+        with self._opening:
+            if self._engine is None:
+                try:
+                    self._engine = self._open(1)
+                except (RuntimeError, ValueError) as error:  # the folder was removed, or CUDA does not survive forks
+                    raise ProcessError(
+                        f"backend ctranslate2: cannot be opened in a forked process ({error}). Fix: select the back "
+                        "end in that process, or choose torch"
+                    ) from error
+            return self._engine
+
+    def drop_engine(self) -> None:
+        """Forget the engine of the process that forked this one, without deleting it: that waits for its threads."""
+        self._opening = threading.Lock()
+        if self._engine is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._engine))
+            self._engine = None
 
     @property
     def maximum_tokens(self) -> int:
@@ -103,8 +135,6 @@ def load_or_convert(
         raise IncompatibleError(
             "backend ctranslate2: the package is not installed. Fix: pip install ctranslate2, or choose torch"
         )
-    import ctranslate2
-
     if model.recipe is None:
         raise IncompatibleError(
             "backend ctranslate2: the model has no recipe, whose digest names the converted files. Fix: choose torch"
@@ -119,9 +149,25 @@ def load_or_convert(
                     _convert(model, folder, precision)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return CTranslate2Model(model, folder, precision, threads)
+
+
+def _open_engine(folder: Path, precision: Precision, threads: int) -> ctranslate2.Translator:
+    import ctranslate2
+
     device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-    engine = ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
-    return CTranslate2Model(model, engine)
+    return ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
+
+
+_models: weakref.WeakSet[CTranslate2Model] = weakref.WeakSet()
+
+
+def _drop_engines() -> None:
+    for model in _models:
+        model.drop_engine()
+
+
+after_fork(_drop_engines)
 
 
 def _is_complete(folder: Path) -> bool:

@@ -23,6 +23,7 @@ from continual_mt.model.kv_cache import KeysAndValues, KVCache
 from continual_mt.model.linear import prepacked_weights
 from continual_mt.model.packing import PackedLayout, PaddedLayout, padding_mask
 from continual_mt.model.transformer import Attention, Transformer
+from continual_mt.threads import computing
 
 
 class Request(NamedTuple):
@@ -58,7 +59,8 @@ def translate_mixed(
         with prepacked_weights(len(members) * beam):
             for chosen in length_batches([parts[i].tokens for i in members], search.batch_tokens // search.beam):
                 batch = sorted((members[i] for i in chosen), key=lambda i: _sort_key(parts[i].model))
-                best = search_batch(_encode([parts[i] for i in batch]), search)
+                with computing():
+                    best = search_batch(_encode([parts[i] for i in batch]), search)
                 results.update(zip(batch, best, strict=True))
     for i, part in enumerate(parts):
         found[part.request].append(results[i])

@@ -21,6 +21,7 @@ from continual_mt.inference.worker_processes import possible, shared_out
 from continual_mt.languages import Pair
 from continual_mt.model.linear import prepacked_weights
 from continual_mt.model.transformer import Transformer
+from continual_mt.threads import computing
 
 if TYPE_CHECKING:
     from continual_mt.artifacts.recipe import Recipe
@@ -65,7 +66,8 @@ class PairModel(Translator):
     def _search_chosen(
         self, sources: Sequence[list[int]], search: Search, chosen: list[int]
     ) -> list[tuple[int, list[Hypothesis]]]:
-        found = self._search_batch([sources[i] for i in chosen], search)
+        with computing():
+            found = self._search_batch([sources[i] for i in chosen], search)
         return [(i, hypotheses[: search.best]) for i, hypotheses in zip(chosen, found, strict=True)]
 
     def _search_batch(self, sources: list[list[int]], search: Search) -> list[list[Hypothesis]]:
@@ -88,7 +90,9 @@ class PairModel(Translator):
             tokens, lengths = pad([[*source.encode(text)[:limit], source.end] for text in sources[chosen]], source.pad)
             inputs, _ = pad([[target.start, *target.encode(text)[:limit]] for text in references[chosen]], target.pad)
             device = self.transformer.device
-            yield self.transformer(tokens.to(device), lengths.to(device), inputs.to(device))
+            with computing():
+                logits = self.transformer(tokens.to(device), lengths.to(device), inputs.to(device))
+            yield logits
 
     def logits_digest(self, sources: Sequence[str], references: Sequence[str]) -> str:
         """Return the SHA-256 of the bits of ``logits``. Equal digests mean bit-equal logits on these sentences."""

@@ -1,7 +1,8 @@
 """Forked processes of one thread each that share the batches of a search.
 
 A search consists of many small matrix products, which threads hardly speed up: at each product all threads wait for the
-slowest one, which may share its processor with other work. Processes do not wait for each other.
+slowest one, which may share its processor with other work. Processes do not wait for each other. Any thread may start
+them, also several threads at once.
 
 ``concurrent.futures.ProcessPoolExecutor`` was tried and has these disadvantages: when one process is killed, it ends
 the others in a way that hides the exit code of the killed one, so "out of memory" cannot be distinguished from
@@ -13,10 +14,13 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any
@@ -24,8 +28,25 @@ from typing import Any
 import torch
 
 from continual_mt.errors import ProcessError
+from continual_mt.threads import after_fork
 
 _FEWER = "Fix: use fewer processes"
+
+# While one thread starts a process, the others start none, which would inherit the writing end of its pipe.
+_starting = threading.Lock()
+_open: set[Connection] = set()
+"""The reading ends of all pipes. If other processes kept them open, writing would succeed after this one was killed."""
+
+
+def _close_inherited() -> None:
+    global _starting
+    _starting = threading.Lock()
+    for connection in _open:
+        connection.close()
+    _open.clear()
+
+
+after_fork(_close_inherited)
 
 
 def possible() -> bool:
@@ -42,53 +63,91 @@ def shared_out(
     """Yield the result of ``work`` for each batch, as JSON returns it, in the order in which they finish.
 
     All processes are ended when the generator is closed. Raises ProcessError if a process cannot start, or ends before
-    its work is done; its own error is on standard error.
+    all its results have arrived; its own error is on standard error.
     """
-    context = multiprocessing.get_context("fork")
-    members: dict[Connection, ForkProcess] = {}
+    members: dict[Connection, _Member] = {}
+    processes = min(processes, len(batches))
     try:
         for number in range(processes):
+            share = batches[number::processes]
             try:
-                ours, theirs = context.Pipe(duplex=False)
-                given = work, batches[number::processes], theirs, [*members, ours]
-                member = context.Process(target=_do, args=given, daemon=True)
-                member.start()
+                connection, process = _start(work, share)
             except OSError as error:
                 raise ProcessError(f"process {number + 1} of {processes}: cannot start ({error}). {_FEWER}") from error
-            theirs.close()
-            members[ours] = member
+            members[connection] = _Member(process, len(share))
         while members:
-            for connection in wait(list(members)):
-                assert isinstance(connection, Connection)
+            for ready in wait(list(members)):
+                assert isinstance(ready, Connection)
+                member = members[ready]
                 try:
-                    yield json.loads(connection.recv_bytes())
+                    result = json.loads(ready.recv_bytes())
                 except (EOFError, OSError):
-                    _finish(members.pop(connection))
+                    raise _failure(member.process) from None
+                member.missing -= 1
+                if not member.missing:
+                    _end(ready, members.pop(ready).process)
+                yield result
     finally:
-        for member in members.values():
-            member.kill()
-            member.join()
+        for connection, member in members.items():
+            _end(connection, member.process)
 
 
-def _do(
-    work: Callable[[list[int]], Any], batches: Sequence[list[int]], out: Connection, inherited: Sequence[Connection]
-) -> None:
-    # The first process reads from these. If they stayed open here, writing would still succeed after it was killed.
-    for connection in inherited:
-        connection.close()
+@dataclass
+class _Member:
+    process: ForkProcess
+    missing: int
+    """The number of results that have not arrived."""
+
+
+def _start(work: Callable[[list[int]], Any], share: Sequence[list[int]]) -> tuple[Connection, ForkProcess]:
+    context = multiprocessing.get_context("fork")
+    with _starting:
+        ours, theirs = context.Pipe(duplex=False)
+        _open.add(ours)
+        process = context.Process(target=_do, args=(work, share, theirs), daemon=True)
+        try:
+            process.start()
+        except OSError:
+            _close(ours)
+            raise
+        finally:
+            theirs.close()
+    return ours, process
+
+
+def _close(connection: Connection) -> None:
+    _open.discard(connection)
+    connection.close()
+
+
+def _end(connection: Connection, process: ForkProcess) -> None:
+    process.kill()
+    process.join()
+    with _starting:
+        _close(connection)
+
+
+def _do(work: Callable[[list[int]], Any], share: Sequence[list[int]], out: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the handler of the first process
     torch.set_num_threads(1)
-    with suppress(BrokenPipeError):  # the first process has ended
-        for batch in batches:
+    code = 0
+    try:
+        for batch in share:
             out.send_bytes(json.dumps(work(batch)).encode())
+    except BrokenPipeError:  # the first process has ended
+        pass
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        code = 1
+    # Not the interpreter's own end: after a fork by a thread that is not the main one, it fails.
+    os._exit(code)
 
 
-def _finish(member: ForkProcess) -> None:
-    member.join()
-    if member.exitcode:
-        killed = " (killed, possibly for lack of memory)" if member.exitcode == -signal.SIGKILL else ""
-        raise ProcessError(
-            f"a worker process: ended with exit code {member.exitcode}{killed} before its work was done. {_FEWER}, or "
-            "smaller batches"
-        )
+def _failure(process: ForkProcess) -> ProcessError:
+    process.join()
+    code = process.exitcode
+    killed = " (killed, possibly for lack of memory)" if code == -signal.SIGKILL else ""
+    ended = "ended" if code is None else f"ended with exit code {code}{killed}"  # None if the program reaped it itself
+    return ProcessError(f"a worker process: {ended} before its work was done. {_FEWER}, or smaller batches")

@@ -10,6 +10,7 @@ import ray.exceptions
 import ray.train
 
 from continual_mt.errors import ClusterError, ContinualMTError, TrainingError
+from continual_mt.threads import PASSIVE
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.environment import Environment
 from ray_jobs.cluster.progress_actor import Channel
@@ -21,10 +22,10 @@ from ray_jobs.execution.checkpoints import KEPT, RunCheckpoints
 from ray_jobs.planning.training_task import TrainingTask
 
 # glibc returns large blocks to the system and requests them again at every update; with these settings it keeps them.
-# OpenMP's threads spin while they wait for each other, which slows training down if anything else runs; with a spin
-# count longer than the gap between two operations they sleep instead. Other platforms ignore these variables.
+# A worker on a cluster may import PyTorch before this project, so how OpenMP's threads wait is set here, too. Other
+# platforms ignore these variables.
 WORKER_ENVIRONMENT = {
-    "GOMP_SPINCOUNT": "100000",
+    **PASSIVE,
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
     "MALLOC_TOP_PAD_": "67108864",

@@ -13,6 +13,7 @@ from continual_mt.evaluation import metrics
 from continual_mt.evaluation.tokenization import earlier_tokenization
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.model.transformer import Transformer
+from continual_mt.threads import spin_briefly
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.encoder_cache import EncodedSources, encode_sources, encoded_bytes
 from continual_mt.training.environment import Environment, environment
@@ -50,6 +51,7 @@ class Worker(Protocol):
 def train_task(task: TrainingTask, checkpoint: Checkpoint | None, worker: Worker) -> None:
     """Train until done or stopped; the last checkpoint saved holds the best parameters. Raises TrainingError."""
     torch.set_num_threads(task.threads)
+    spin_briefly()
     device = worker.device
     worker.report_environment(environment(device, computation_dtype(device, task.settings.precision), worker.size))
     worker.note(

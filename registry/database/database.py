@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Protocol, TypeVar
 from sqlalchemy import URL, Connection, Engine, FromClause, Select, column, insert, select, table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
 
 from continual_mt.errors import ContinualMTError, RegistryError, StorageError, UnknownNameError
+from continual_mt.threads import after_fork
 from registry.database import migration, postgresql, schema, sqlite
 from registry.database.location import Location, database_file
 
@@ -62,6 +65,7 @@ class Database:
             raise self._missing()
         self._backend = _backend(location.database)
         self._reader, self._writer = connect(location)
+        _open_databases.add(self)
         try:
             self._prepare(create, upgrade)
         except BaseException:
@@ -126,6 +130,11 @@ class Database:
 
     def close(self) -> None:
         self._reader.dispose()
+
+    def drop_connections(self) -> None:
+        """Forget the connections of the process that forked this one, which goes on using them, and make new ones."""
+        _inherited.append(self._reader.pool)  # deleting them would close them
+        self._reader.dispose(close=False)
 
     def _was_committed(self, transaction: int) -> bool:
         """Ask the server, once it is reachable again, whether a transaction was committed."""
@@ -209,6 +218,18 @@ class Database:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         reason = " ".join(str(cause).split())
         return self._location.without_secrets(reason)
+
+
+_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_inherited: list[Pool] = []
+
+
+def _drop_connections() -> None:
+    for database in _open_databases:
+        database.drop_connections()
+
+
+after_fork(_drop_connections)
 
 
 def _backend(url: URL) -> _Backend:

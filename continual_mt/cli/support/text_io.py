@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from continual_mt.cli.support.console import print_text
+from continual_mt.cli.support.pipes import arriving_lines, enlarge, lines_of_pipe
 from continual_mt.data.corpora.compression import FORMATS
 from continual_mt.data.corpora.line_reader import read_lines, read_stream
 from continual_mt.data.corpora.read_once import reads_once
@@ -52,30 +53,38 @@ class Input:
 
         Raises CorpusError if the text cannot be read; call it before anything is written.
         """
-        if self.path is None or reads_once(self.path):
+        if self.path is None:
+            enlarge(_standard_descriptor())  # so that the writer goes on while the model is loaded
+            return None
+        if reads_once(self.path):
             return None
         return sum(1 for _ in read_lines(self.path))
 
-    def lines(self) -> Iterator[str]:
-        return read_stream(sys.stdin.buffer, STANDARD_INPUT) if self.path is None else read_lines(self.path)
+    def chunks(self, processes: int = 1, *, line_buffered: bool = False) -> Iterator[Chunk]:
+        """Yield all lines in order, in chunks large enough for a number of processes.
 
-    def chunks(self, processes: int = 1) -> Iterator[Chunk]:
-        """Yield all lines in order, in chunks large enough for a number of processes; one by one from a terminal.
-
-        Raises CorpusError for an invalid line, after the lines before it were yielded.
+        From a pipe, a chunk is what has arrived: it ends where the next line would have to be waited for. Chunks are
+        single lines if ``line_buffered`` or from a terminal. Raises CorpusError for an invalid line, after the lines
+        before it were yielded.
         """
-        if self.path is None and sys.stdin.isatty():
-            return _chunks(self.lines(), 1, CHUNK_CHARACTERS)
-        return _chunks(self.lines(), processes * CHUNK_LINES, processes * CHUNK_CHARACTERS)
+        if line_buffered or (self.path is None and sys.stdin.isatty()):
+            return _chunks(self._lines(), 1, CHUNK_CHARACTERS)
+        return _chunks(self._lines(), processes * CHUNK_LINES, processes * CHUNK_CHARACTERS)
+
+    def _lines(self) -> Iterator[str | None]:
+        if self.path is None:
+            return _standard_input()
+        return lines_of_pipe(self.path) if reads_once(self.path) else read_lines(self.path)
 
 
-def _chunks(lines: Iterable[str], max_lines: int, max_characters: int) -> Iterator[Chunk]:
+def _chunks(lines: Iterable[str | None], max_lines: int, max_characters: int) -> Iterator[Chunk]:
     first, kept, characters = 1, list[str](), 0
     try:
         for line in lines:
-            kept.append(line)
-            characters += len(line)
-            if len(kept) >= max_lines or characters >= max_characters:
+            if line is not None:
+                kept.append(line)
+                characters += len(line)
+            if kept and (line is None or len(kept) >= max_lines or characters >= max_characters):
                 yield Chunk(first, kept)
                 first, kept, characters = first + len(kept), [], 0
     except CorpusError:
@@ -84,6 +93,22 @@ def _chunks(lines: Iterable[str], max_lines: int, max_characters: int) -> Iterat
         raise
     if kept:
         yield Chunk(first, kept)
+
+
+def _standard_descriptor() -> int | None:
+    try:
+        return sys.stdin.fileno()
+    except OSError:  # a program that embeds this one replaced standard input
+        return None
+
+
+def _standard_input() -> Iterator[str | None]:
+    descriptor = _standard_descriptor()
+    return (
+        read_stream(sys.stdin.buffer, STANDARD_INPUT)
+        if descriptor is None
+        else arriving_lines(descriptor, STANDARD_INPUT)
+    )
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:

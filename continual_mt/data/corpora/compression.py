@@ -51,6 +51,14 @@ _REFUSED: Mapping[bytes, str] = {
 }
 
 
+def is_compressed(head: bytes, origin: Path | str) -> bool:
+    """Whether content that begins so is compressed. Raises CorpusError, with ``origin``, as `unpacked` does."""
+    if _unpacker(head, FORMATS.get(PurePath(origin).suffix)) is not None:
+        return True
+    _check(head, origin)
+    return False
+
+
 @contextmanager
 def unpacked(stream: BinaryIO, origin: Path | str) -> Iterator[BinaryIO]:
     """Open the text in a binary stream: as it is, or decompressed from gzip, xz, bzip2 or zstd.

@@ -37,24 +37,40 @@ def read_stream(stream: BinaryIO, origin: Path | str) -> Iterator[str]:
 
     ``origin`` is named in errors, and its suffix tells the format of a truncated stream.
     """
-    number = returns = 0
+    decode = LineDecoder(origin)
     try:
         with unpacked(stream, origin) as text:
             while raw := text.readline(MAXIMUM_LINE_BYTES + 1):
-                number += 1
-                returns += raw.count(b"\r") - raw.endswith(b"\r\n")
-                yield decode_line(raw, origin, number)
+                yield decode(raw)
     except (*DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise CorpusError(origin, f"cannot be read ({error.strerror or error})") from error
         # bz2 reports damage by an OSError without a number.
-        raise CorpusError(origin, f"damaged or truncated after line {number} ({error})") from error
-    if returns > number:
-        problem = (
-            f"{returns:,} carriage returns within {number:,} lines, as if they ended lines; expected lines that end "
-            "with a line feed. Fix: convert the file, for example with tr '\\r' '\\n'"
-        )
-        raise CorpusError(origin, problem)
+        raise CorpusError(origin, f"damaged or truncated after line {decode.number} ({error})") from error
+    decode.finish()
+
+
+class LineDecoder:
+    """Decodes the lines of a text one after another; ``number`` is that of the last one, from 1."""
+
+    def __init__(self, origin: Path | str) -> None:
+        self.number = 0
+        self._origin, self._returns = origin, 0
+
+    def __call__(self, raw: bytes) -> str:
+        """Decode the next line, as `decode_line` does."""
+        self.number += 1
+        self._returns += raw.count(b"\r") - raw.endswith(b"\r\n")
+        return decode_line(raw, self._origin, self.number)
+
+    def finish(self) -> None:
+        """Raise CorpusError if the lines of the text end with carriage returns only."""
+        if self._returns > self.number:
+            problem = (
+                f"{self._returns:,} carriage returns within {self.number:,} lines, as if they ended lines; expected "
+                "lines that end with a line feed. Fix: convert the file, for example with tr '\\r' '\\n'"
+            )
+            raise CorpusError(self._origin, problem)
 
 
 def decode_line(raw: bytes, path: Path | str, number: int) -> str:

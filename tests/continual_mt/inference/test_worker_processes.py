@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import resource
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,27 @@ def test_a_daemon_may_not_start_worker_processes() -> None:
     """Members of a ``multiprocessing.Pool`` are daemons."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert not pool.apply(possible)
+
+
+def _doubled(batches: list[list[int]]) -> list[list[int]]:
+    return sorted(shared_out(lambda batch: [2 * i for i in batch], batches, 2))
+
+
+def test_any_thread_may_start_them(capfd: pytest.CaptureFixture[str]) -> None:
+    async def ask() -> list[list[list[int]]]:
+        return await asyncio.gather(*(asyncio.to_thread(_doubled, [[i], [i + 1], [i + 2]]) for i in range(4)))
+
+    expected = [[[2 * i], [2 * i + 2], [2 * i + 4]] for i in range(4)]
+    assert asyncio.run(ask()) == expected
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(_doubled, [[[i], [i + 1], [i + 2]] for i in range(4)])) == expected
+    assert multiprocessing.active_children() == []
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_that_ends_without_its_results_is_an_error() -> None:
+    def work(batch: list[int]) -> list[int]:
+        os._exit(0)
+
+    with pytest.raises(ProcessError, match="a worker process: ended with exit code 0 before its work was done"):
+        list(shared_out(work, [[0], [1]], 2))
