@@ -54,6 +54,11 @@ def needed_by_workers() -> list[str]:
     return [_OWN_ROOT] if _OWN_ROOT in (_current(), script) else []
 
 
+def current_folder_exists() -> bool:
+    """Whether the current folder was not deleted meanwhile."""
+    return _current() is not None
+
+
 def _current() -> str | None:
     """The current folder; None if it was deleted."""
     try:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError
-from continual_mt.home import Home
+from continual_mt.home import Home, give_user_folder
 from continual_mt.import_path import WithoutCurrentFolder
 from ray_jobs.console import Display
 from ray_jobs.execution.backend import TrainingBackend
@@ -42,6 +42,7 @@ class Driver:
     ) -> None:
         self.home, self.again, self.rescore = home, again, rescore
         self.display = display or Display()
+        give_user_folder()
         with ExitStack() as stack:
             stack.enter_context(WithoutCurrentFolder())
             self.backend = make_backend(address, in_process)

@@ -24,7 +24,7 @@ from ray.autoscaler import sdk as autoscaler
 
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ClusterError
-from continual_mt.import_path import needed_by_workers
+from continual_mt.import_path import current_folder_exists, needed_by_workers
 from ray_jobs.cluster.ray_internals import importing_from, listening_on
 from ray_jobs.execution.backend import Share
 
@@ -44,6 +44,10 @@ def connected(address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if not current_folder_exists():
+        raise ClusterError(
+            "Ray cannot start: the current folder was deleted; expected an existing one. Fix: change to another folder"
+        )
     address = address or os.environ.get("RAY_ADDRESS")
     if address and address not in (LOCAL, "auto"):
         _require_answer(address)
