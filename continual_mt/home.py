@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,29 @@ def expanded(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:
-        raise InputError(f"{path}: {error}. Fix: use an absolute path") from error
+        reason = str(error).rstrip(".")
+        raise InputError(f"{path}: {reason}. Fix: use an absolute path, or set HOME") from error
+
+
+def absolute(path: Path) -> Path:
+    """Return the absolute path. Raises InputError for a relative path in a current folder that was deleted."""
+    try:
+        return path.absolute()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: the current folder was deleted; expected an existing one. Fix: change to another folder ('cd')"
+        ) from error
+
+
+def give_user_folder() -> None:
+    """Set HOME to the folder of temporary files if the user has no home folder, as in some containers.
+
+    MLflow and Ray look it up when they are imported, and fail without it.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
 
 
 @dataclass(frozen=True)
@@ -43,7 +66,7 @@ class Home:
         Creates nothing. Raises InputError if the path is a file or a URL.
         """
         chosen = argument or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME
-        path = expanded(Path(chosen)).absolute()
+        path = absolute(expanded(Path(chosen)))
         if path.is_file():
             raise InputError(f"{path}: is a file; expected the home folder, which contains registry.db")
         return cls(path)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from continual_mt.errors import MisuseError
+from continual_mt.import_path import WithoutCurrentFolder
 
 # Each package, and a file in it whose name no other project is likely to use. Comparing the packages' folders would be
 # wrong: on a Ray cluster each has a separate one.
@@ -33,9 +34,13 @@ def check_packages() -> None:
 
 
 def exit_if_hidden() -> None:
-    """As `check_packages`; prints the error and exits with 2, for the programs ``python -m ray_jobs.…``."""
+    """As `check_packages`; prints the error and exits with 2, for the programs ``python -m ray_jobs.…``.
+
+    From then on, nothing is imported from the current folder.
+    """
     try:
         check_packages()
+        WithoutCurrentFolder().__enter__()  # this process is the job's own
     except MisuseError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

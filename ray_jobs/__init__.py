@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+from continual_mt.import_path import WithoutCurrentFolder
+
+with WithoutCurrentFolder():
+    import importlib
+    from typing import TYPE_CHECKING
 
 import continual_mt  # noqa: F401  # before the modules here import PyTorch
 
@@ -27,4 +30,5 @@ def __getattr__(name: str) -> object:
     # Imported on first use: PyTorch and Ray take seconds to import, and resolving a spec needs neither.
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    with WithoutCurrentFolder():
+        return getattr(importlib.import_module(_PLACES[name]), name)

@@ -10,7 +10,8 @@ from pathlib import Path
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.data.corpora.read_once import keep
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError
-from continual_mt.home import Home
+from continual_mt.home import Home, give_user_folder
+from continual_mt.import_path import WithoutCurrentFolder
 from ray_jobs.console import Display
 from ray_jobs.execution.backend import TrainingBackend
 from ray_jobs.execution.context import JobContext
@@ -44,8 +45,11 @@ class Driver:
     ) -> None:
         self.home, self.again, self.rescore = home, again, rescore
         self.display = display or Display()
-        self.backend = make_backend(address, in_process)
-        self._stack = ExitStack()
+        give_user_folder()
+        with ExitStack() as stack:
+            stack.enter_context(WithoutCurrentFolder())
+            self.backend = make_backend(address, in_process)
+            self._stack = stack.pop_all()
         self._stack.callback(self.backend.close)
         self._registry: Registry | None = None
         self._inputs: dict[Path, Path] = {}

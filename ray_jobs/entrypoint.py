@@ -16,6 +16,8 @@ from continual_mt.config.loading import AnySpec, read_spec, validate
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import ContinualMTError, SpecError
 from continual_mt.home import DATABASE_VARIABLE, HOME_VARIABLE, Home, expanded
+from continual_mt.import_path import WithoutCurrentFolder
+from continual_mt.shadowing import check_packages
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import; help and misuse are reported at once
     from ray_jobs.driver import Driver
@@ -36,18 +38,20 @@ def add(
 ) -> Outcome:
     """Add a language. The spec is a file, a mapping of its keys, or an AdditionSpec.
 
-    Trains on Ray (see `Driver`), or with ``in_process`` in this process, without Ray. Raises MisuseError before
-    anything is trained or written, FailureError if the work could not be finished; called again with the same spec it
-    continues from its last checkpoint.
+    Nothing is imported from the current folder meanwhile, here or in workers. Trains on Ray (see `Driver`), or with
+    ``in_process`` in this process, without Ray. Raises MisuseError before anything is trained or written, FailureError
+    if the work could not be finished; called again with the same spec it continues from its last checkpoint.
     """
-    from ray_jobs.driver import Driver
+    with WithoutCurrentFolder():
+        check_packages()
+        from ray_jobs.driver import Driver
 
-    if isinstance(spec, Path):
-        spec = read_spec(AdditionSpec, spec)
-    elif not isinstance(spec, AdditionSpec):
-        spec = validate(AdditionSpec, dict(spec), origin="the spec", base=Path.cwd())
-    with Driver(Home.resolve(home), address=address, again=again, rescore=rescore, in_process=in_process) as driver:
-        return driver.add_language(spec)
+        if isinstance(spec, Path):
+            spec = read_spec(AdditionSpec, spec)
+        elif not isinstance(spec, AdditionSpec):
+            spec = validate(AdditionSpec, dict(spec), origin="the spec", base=Path.cwd())
+        with Driver(Home.resolve(home), address=address, again=again, rescore=rescore, in_process=in_process) as driver:
+            return driver.add_language(spec)
 
 
 def require_absolute_home(home: str | None) -> Home:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from contextlib import suppress
 from typing import Annotated
@@ -11,17 +12,19 @@ import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_text, say
-from continual_mt.errors import UnknownNameError
+from continual_mt.errors import InputError, UnknownNameError
 from continual_mt.extras import require
 from continual_mt.home import TRACKING_VARIABLE, Home
 
 EPILOG = options.examples(
     "continual-mt dashboard --home /data/home",
     "continual-mt dashboard --port 8051",
+    "continual-mt dashboard --prefix /mt",
     "continual-mt dashboard --mlflow",
 )
 LOOPBACK, PORT = "127.0.0.1", 8050
 MLFLOW_PORT = 5000
+_PATH = re.compile(r"/?(?:[\w.~-]+/)*[\w.~-]*")
 
 
 def dashboard(
@@ -29,6 +32,9 @@ def dashboard(
         str, typer.Option(help="Address to serve on; 0.0.0.0 also allows access from other machines.")
     ] = LOOPBACK,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve on; 0 selects a free port.")] = PORT,
+    prefix: Annotated[
+        str, typer.Option(metavar="PATH", help="Path under which a reverse proxy serves the page, such as /mt.")
+    ] = "/",
     mlflow: Annotated[
         bool, typer.Option("--mlflow", help="Print the command that starts the MLflow UI, and exit.")
     ] = False,
@@ -39,7 +45,7 @@ def dashboard(
     The page has pairs and their scores, sequences, alignments, storage and modules, and translates sentences. Training
     curves are in the MLflow UI; the command that starts it is printed at startup.
     """
-    place = Home.resolve(home)
+    place, below = Home.resolve(home), _prefix(prefix)
     if mlflow:
         _print_mlflow(place)
         return
@@ -51,7 +57,14 @@ def dashboard(
     with suppress(UnknownNameError):
         _print_mlflow(place)
     with suppress(KeyboardInterrupt):  # Ctrl-C is the normal way to stop the server
-        serve(create_app(lambda: Registry.open(place.path)), host, port, _started)
+        serve(create_app(lambda: Registry.open(place.path), below), host, port, _started)
+
+
+def _prefix(text: str) -> str:
+    """Return the path with a slash at both ends. Raises InputError for anything but a path."""
+    if not _PATH.fullmatch(text):
+        raise InputError(f"--prefix {text[:60]!r}: is not a path; expected letters, digits and slashes, such as /mt")
+    return f"/{text.strip('/')}/" if text.strip("/") else "/"
 
 
 def _started(address: str) -> None:

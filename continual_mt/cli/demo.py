@@ -14,6 +14,7 @@ from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_json, print_table, print_text, say
 from continual_mt.errors import CorruptionError, FailureError, StorageError
 from continual_mt.home import Home
+from continual_mt.import_path import safe_options
 from continual_mt.languages import Pair
 
 if TYPE_CHECKING:
@@ -150,7 +151,16 @@ class Proof:
 
     def _measure(self) -> str:
         sentences = [str(self._sentences(language)) for language in (ORIGINAL.source, ORIGINAL.target)]
-        command = [sys.executable, "-m", "continual_mt.cli.main", "evaluate", str(ORIGINAL), "--recipe", "original"]
+        command = [
+            sys.executable,
+            *safe_options(),
+            "-m",
+            "continual_mt.cli.main",
+            "evaluate",
+            str(ORIGINAL),
+            "--recipe",
+            "original",
+        ]
         command += ["--parent", PARENT, "--test", *sentences, "--logits", "--json", "--home", str(self._home.path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

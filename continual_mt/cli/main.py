@@ -36,6 +36,7 @@ from continual_mt.cli.registry import registry, reproduce
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
+from continual_mt.import_path import WithoutCurrentFolder, current_folder_exists
 from continual_mt.shadowing import check_packages
 
 FAILURE, MISUSE = 1, 2
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     try:
         check_packages()
-        with _terminated_like_interrupted():
+        with WithoutCurrentFolder(), _terminated_like_interrupted():
             _run(given)
     except typer.Exit as end:
         return end.exit_code
@@ -97,6 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not reader_is_gone():
             raise
         return FAILURE
+    except FileNotFoundError:
+        if current_folder_exists():
+            raise
+        say("error: the current folder was deleted; expected an existing one. Fix: change to another folder ('cd')")
+        return MISUSE
     except (KeyboardInterrupt, SystemExit):  # Ray, once started, turns SIGTERM into SystemExit
         say("error: interrupted; run the same command again")
         return FAILURE

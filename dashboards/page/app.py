@@ -13,6 +13,7 @@ from dash.development.base_component import Component
 from continual_mt.errors import ContinualMTError
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.page import components, panels
+from dashboards.page.server import without_prefix
 from dashboards.page.translate import SentenceTranslator
 from dashboards.report.document import STYLE
 from dashboards.report.report import NO_PARENT
@@ -30,9 +31,10 @@ _INDEX = (
 )
 
 
-def create_app(open_registry: OpenRegistry) -> Dash:
+def create_app(open_registry: OpenRegistry, prefix: str = "/") -> Dash:
     """Create the application. It calls ``open_registry`` for each request.
 
+    ``prefix``, such as ``/mt/``, is where a reverse proxy serves the page; requests are also answered without it.
     A registry that is missing, empty or unreadable gives a message on the page, not an exception.
     """
     app = Dash(
@@ -40,8 +42,12 @@ def create_app(open_registry: OpenRegistry) -> Dash:
         title="continual_mt",
         update_title="",
         index_string=_INDEX,
+        requests_pathname_prefix=prefix,
+        routes_pathname_prefix="/",
         suppress_callback_exceptions=True,  # the elements of a tab exist only while that tab is open
     )
+    if prefix != "/":
+        app.server.wsgi_app = without_prefix(app.server.wsgi_app, prefix)
     app.layout = lambda: _layout(open_registry)
     _register_views(app, open_registry)
     _register_alignment(app, open_registry)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dash import Dash
@@ -13,6 +14,9 @@ from flask import abort, request
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from continual_mt.errors import AddressError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -32,6 +36,18 @@ def serve(app: Dash, host: str, port: int, on_start: Callable[[str], None]) -> N
             server.serve_forever()
         finally:
             server.server_close()
+
+
+def without_prefix(application: WSGIApplication, prefix: str) -> WSGIApplication:
+    """Answer requests for paths below a prefix as those without it: some proxies remove it, others do not."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if f"{path}/" == prefix or path.startswith(prefix):
+            environ["PATH_INFO"] = "/" + path[len(prefix) :]
+        return application(environ, start_response)
+
+    return answer
 
 
 def _reject_other_hosts(app: Dash, names: set[str]) -> None:

@@ -24,7 +24,8 @@ from ray.autoscaler import sdk as autoscaler
 
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ClusterError
-from ray_jobs.cluster.ray_internals import listening_on
+from continual_mt.import_path import current_folder_exists, needed_by_workers
+from ray_jobs.cluster.ray_internals import importing_from, listening_on
 from ray_jobs.execution.backend import Share
 
 LOOPBACK = "127.0.0.1"
@@ -43,12 +44,18 @@ def connected(address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if not current_folder_exists():
+        raise ClusterError(
+            "Ray cannot start: the current folder was deleted; expected an existing one. Fix: change to another folder"
+        )
     address = address or os.environ.get("RAY_ADDRESS")
     if address and address not in (LOCAL, "auto"):
         _require_answer(address)
     try:
+        # A ray:// server would have to import what this is made of.
+        job: Any = None if address and "://" in address else importing_from(needed_by_workers())
         if address and address != LOCAL:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, job_config=job)
         else:
             ray.init(
                 address=LOCAL,
@@ -57,6 +64,7 @@ def connected(address: str | None = None) -> Iterator[None]:
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                job_config=job,
                 **listening_on(LOOPBACK),
             )
     except Exception as error:  # on a busy machine Ray raises a bare Exception for a node that starts too slowly

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from ray._private.worker import get_dashboard_url
+from ray.job_config import JobConfig
 from ray.train.torch import TorchTrainer
 
 DATASETS, CLEANER = "DatasetsCallback", "PlacementGroupCleanerCallback"
@@ -33,6 +34,20 @@ class LeanTrainer(TorchTrainer):
 def listening_on(address: str) -> dict[str, Any]:
     """The argument of ``ray.init`` for the address that a new cluster listens on; no public argument sets it."""
     return {OWN_ADDRESS: address}
+
+
+class _FixedFolders(list[str]):
+    """Folders that workers import from, to which Ray cannot add the current folder and that of the script."""
+
+    def extend(self, folders: object) -> None:
+        pass
+
+
+def importing_from(folders: list[str]) -> JobConfig:
+    """The argument ``job_config`` of ``ray.init`` with which workers import from no folder but these, first."""
+    config = JobConfig()
+    config._py_driver_sys_path = _FixedFolders(folders)
+    return config
 
 
 def has_dashboard() -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from continual_mt.home import Home
+from continual_mt.errors import FailureError
+from continual_mt.home import TRACKING_VARIABLE, Home
 from ray_jobs.tracking.mlflow_internals import limit_database_retries
 from registry.records.credentials import hidden
 
@@ -40,7 +42,7 @@ class Tracker:
         """Create a run in an experiment, or resume ``run``; returns its id, None if MLflow cannot be reached."""
 
         def begin(client: MlflowClient) -> str:
-            if run is not None:
+            if run is not None and _is_active(client, run):
                 client.update_run(run, status="RUNNING")
                 return run
             created = client.create_run(self._experiment(client, experiment), run_name=name, tags=dict(tags))
@@ -52,9 +54,19 @@ class Tracker:
     def _experiment(self, client: MlflowClient, name: str) -> str:
         found = client.get_experiment_by_name(name)
         if found is not None:
+            if found.lifecycle_stage == "deleted":
+                raise FailureError(self._way_out(name, str(found.experiment_id)))
             return str(found.experiment_id)
         place = None if os.environ.get("MLFLOW_TRACKING_URI") else self._home.artifacts.as_uri()
         return str(client.create_experiment(name, artifact_location=place))
+
+    def _way_out(self, name: str, identity: str) -> str:
+        # A server's URL is not shown, since it may contain a password.
+        own = "" if os.environ.get(TRACKING_VARIABLE) else f"{TRACKING_VARIABLE}={shlex.quote(self._home.tracking)} "
+        return (
+            f"its experiment {name} was deleted, so this job is not tracked; expected an active experiment. "
+            f"Fix: {own}mlflow experiments restore --experiment-id {identity}"
+        )
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers at a step (an update, or a position in a sequence)."""
@@ -137,6 +149,10 @@ class Tracker:
             if self._client is None:
                 self._client = _client(self._home.tracking)
             return action(self._client)
+        except FailureError as error:
+            self._failures += 1
+            self._say(f"MLflow could not {what}: {error}")
+            return None
         except Exception as error:  # no error of MLflow, its database or the network may end a training
             self._failures += 1
             reason = hidden(str(error).strip() or type(error).__name__)  # the URL in it may contain a password
@@ -146,6 +162,20 @@ class Tracker:
                 self._say("no more calls to MLflow; the job continues without it")
             LOGGER.debug("MLflow could not %s: %s", what, reason)
             return None
+
+
+def _is_active(client: MlflowClient, run: str) -> bool:
+    """Whether a run still exists: it, or its experiment, may have been deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_run(run).info
+        stages = found.lifecycle_stage, client.get_experiment(found.experiment_id).lifecycle_stage
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return stages == ("active", "active")
 
 
 def _client(tracking: str) -> MlflowClient:

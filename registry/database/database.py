@@ -202,6 +202,11 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise self._translate(error) from error
+        except UnicodeEncodeError as error:  # of a path, under a locale that lacks its characters
+            raise RegistryError(
+                f"{self.name}: the locale's encoding has no character for its name ({error}); expected UTF-8. "
+                "Fix: set PYTHONUTF8=1"
+            ) from error
         except ValueError as error:  # a JSON column that holds something else
             raise RegistryError(
                 f"a record in {self.name} cannot be read ({error}); the database was changed from outside"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import (
@@ -33,10 +35,24 @@ _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 def engines(url: URL) -> tuple[Engine, Engine]:
     """For reading and for writing. One writer is let in at a time."""
-    engine = create_engine(url)
-    event.listen(engine, "connect", _set_up)
+    file = Path(str(url.database))
+    engine = create_engine(url, creator=partial(_connect, file))
+    event.listen(engine, "connect", partial(_set_up, file))
     event.listen(engine, "begin", _begin)
     return engine, engine.execution_options(begin="BEGIN IMMEDIATE")
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    """Connect. A file in a folder that cannot be written to is opened as one that does not change.
+
+    SQLite would make files beside it, to coordinate with writers. A write-ahead log that was left with changes in it
+    is read: then the file is opened for reading only.
+    """
+    if not file.is_file() or os.access(file.parent, os.W_OK):
+        return sqlite3.connect(file, check_same_thread=False)
+    log = Path(f"{file}-wal")
+    options = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{file.as_uri()}?{options}", uri=True, check_same_thread=False)
 
 
 def prepare(writer: Engine) -> None:
@@ -73,14 +89,14 @@ def listed(digests: Sequence[str]) -> FromClause:
     return func.json_each(json.dumps(digests)).table_valued("value")
 
 
-def _set_up(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+def _set_up(file: Path, connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     # The driver would emit BEGIN only before the first change, too late for a number that was read before it.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     cursor.close()
-    entry.info[_FILE] = _file(connection.execute("PRAGMA database_list").fetchone()[2])
+    entry.info[_FILE] = _file(str(file))
 
 
 def _file(path: str) -> tuple[str, int, int] | None:

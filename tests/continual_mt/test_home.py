@@ -37,6 +37,16 @@ def test_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert Home.resolve("~/mt").path == tmp_path / "mt"
 
 
+def test_a_current_folder_that_was_deleted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert Home.resolve("/other").path == Path("/other")
+    message = "home: the current folder was deleted; expected an existing one. Fix: change to another folder ('cd')"
+    with pytest.raises(InputError, match=re.escape(message)):
+        Home.resolve("home")
+
+
 def test_locations_in_the_home(tmp_path: Path) -> None:
     home = Home.resolve()
     root = tmp_path / "continual-mt-home"

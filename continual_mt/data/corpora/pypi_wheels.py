@@ -121,7 +121,18 @@ class _Download:
         options = ["--no-deps", "--only-binary=:all:", "--no-input"]
         options += ["--disable-pip-version-check", "--progress-bar=off"]
         requirement = f"{self.wheel.name}=={self.wheel.version}"
-        return [sys.executable, "-m", "pip", "download", *options, *python, "--dest", str(self._staging), requirement]
+        return [
+            sys.executable,
+            "-P",
+            "-m",
+            "pip",
+            "download",
+            *options,
+            *python,
+            "--dest",
+            str(self._staging),
+            requirement,
+        ]
 
     def finish(self) -> None:
         """Wait for pip, verify the file, and move it to the final folder."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -51,3 +52,17 @@ def test_the_error_names_an_address_in_use(home: Path) -> None:
 def test_the_error_names_an_address_of_another_machine(home: Path) -> None:
     with pytest.raises(AddressError, match=r"cannot serve on 192.0.2.1 port 0: Cannot assign requested address"):
         serve(create_app(lambda: Registry.open(home)), "192.0.2.1", 0, print)
+
+
+def test_behind_a_proxy_everything_is_asked_for_below_the_prefix(home: Path) -> None:
+    """Whether the proxy removes the prefix or not."""
+    client = create_app(lambda: Registry.open(home), "/mt/").server.test_client()
+    page = client.get("/").text
+    links = re.findall(r'(?:src|href)="(/[^"]*)"', page)
+    assert len(links) > 5
+    assert all(link.startswith("/mt/") for link in links)
+    assert '"requests_pathname_prefix":"\\u002fmt\\u002f"' in page
+    for below in ("/mt", ""):
+        paths = ["/", "/_dash-layout", "/_dash-dependencies", links[1].removeprefix("/mt")]
+        assert [client.get(f"{below}{path}").status_code for path in paths] == [200] * 4
+    assert client.get("/mtx/_dash-layout").headers["Content-Type"].startswith("text/html")

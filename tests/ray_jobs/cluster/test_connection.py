@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 
+import registry
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ClusterError
 from ray_jobs.cluster import connection
@@ -137,3 +141,36 @@ def test_ray_listens_on_loopback_alone(ray_cluster: Any) -> None:
     with connection.connected("somewhere else, which is not asked while a connection is there"):
         assert ray.is_initialized()
     assert ray.is_initialized()
+
+
+FOLDERS = """
+import sys
+import ray
+from ray_jobs.cluster.connection import connected
+
+@ray.remote
+def seen():
+    import os
+    import sys
+    import registry
+    return os.getcwd(), sys.path, registry.__file__
+
+with connected(sys.argv[1]):
+    folder, path, registry = ray.get(seen.remote())
+print(folder in path or "" in path or sys.argv[2] in path, registry)
+"""
+
+
+def test_workers_import_nothing_of_the_drivers_folder(ray_cluster: Any, tmp_path: Path) -> None:
+    """Ray would add the current folder and the script's."""
+    (tmp_path / "registry.py").write_text("raise SystemExit('registry of the current folder was run')\n")
+    (tmp_path / "scripts").mkdir()
+    (script := tmp_path / "scripts" / "job.py").write_text(FOLDERS)
+    done = subprocess.run(
+        [sys.executable, str(script), ray_cluster.address, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout == f"False {registry.__file__}\n"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import ray
 import ray.train
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray._private.accelerators import accelerator
 from ray._private.runtime_env import constants as runtime_env
 from ray.dashboard.modules.dashboard_sdk import SubmissionClient
@@ -17,7 +17,7 @@ from ray.train.torch import TorchTrainer
 from ray.train.v2._internal import constants as train
 
 from ray_jobs.cluster import connection
-from ray_jobs.cluster.ray_internals import CLEANER, DATASETS, NO_AGENT, OWN_ADDRESS, LeanTrainer
+from ray_jobs.cluster.ray_internals import CLEANER, DATASETS, NO_AGENT, OWN_ADDRESS, LeanTrainer, importing_from
 from ray_jobs.entrypoint import INSIDE_JOB_VARIABLE
 
 
@@ -75,3 +75,10 @@ def test_callbacks_that_do_nothing_here_are_left_out(
     assert by_default - names() == {DATASETS, CLEANER}
     monkeypatch.setenv("RAY_OVERRIDE_DASHBOARD_URL", "127.0.0.1:1")  # as on a cluster with a dashboard
     assert by_default - names() == {DATASETS}
+
+
+def test_a_job_config_has_folders_that_ray_extends_by_the_current_one() -> None:
+    assert "job_config._py_driver_sys_path.extend(code_paths)" in inspect.getsource(worker.connect)
+    config = importing_from(["/ours"])
+    config._py_driver_sys_path.extend(["/current"])
+    assert config._get_proto_job_config().py_driver_sys_path == ["/ours"]

@@ -175,3 +175,37 @@ def test_a_damaged_database_costs_lines(home: Home) -> None:
     messages: list[str] = []
     assert Tracker(home, messages.append).start(None, experiment="es-en", name="pt-en", tags={}) is None
     assert messages[0].startswith("MLflow could not start the run: ")
+
+
+def test_the_message_about_a_deleted_experiment_names_the_way_out(tracked_home: Home) -> None:
+    messages: list[str] = []
+    first = Tracker(tracked_home, messages.append)
+    run = first.start(None, experiment="es-en", name="pt-en", tags={})
+    assert run is not None
+    client = MlflowClient(tracking_uri=tracked_home.tracking)
+    identity = client.get_run(run).info.experiment_id
+    client.delete_experiment(identity)
+    for known in (None, run):
+        Tracker(tracked_home, messages.append).start(known, experiment="es-en", name="pt-en", tags={})
+    command = f"{TRACKING_VARIABLE}={tracked_home.tracking} mlflow experiments restore --experiment-id {identity}"
+    assert (
+        messages
+        == [
+            "MLflow could not start the run: its experiment es-en was deleted, so this job is not tracked; expected an "
+            f"active experiment. Fix: {command}"
+        ]
+        * 2
+    )
+    client.restore_experiment(identity)
+    assert Tracker(tracked_home, messages.append).start(run, experiment="es-en", name="pt-en", tags={}) == run
+
+
+def test_a_run_that_was_deleted_meanwhile_is_replaced(tracked_home: Home) -> None:
+    messages: list[str] = []
+    run = Tracker(tracked_home, messages.append).start(None, experiment="es-en", name="pt-en", tags={})
+    assert run is not None
+    MlflowClient(tracking_uri=tracked_home.tracking).delete_run(run)
+    for known in (run, "0" * 32):
+        again = Tracker(tracked_home, messages.append).start(known, experiment="es-en", name="pt-en", tags={})
+        assert again not in (None, known)
+    assert messages == []

@@ -82,9 +82,16 @@ def test_files_that_may_only_be_read(readable: Path, filled: Registry, folders: 
         f"cannot use the registry's database {readable / 'registry.db'}: attempt to write a readonly database; nothing "
         "was changed. Free space or make the file and its folder writable, then run the same command again"
     )
-    # SQLite makes a file beside the records also to read them.
-    assert read == (["base/de-en:1", "base/fr-es:1"] if folders == 0o777 else refusal)
-    assert written == refusal
+    assert read == ["base/de-en:1", "base/fr-es:1"]
+    if folders == 0o555:  # blobs come first
+        owner = f"{readable}/blobs/owners/"
+        assert written.startswith("cannot store 40 bytes in " + owner)
+        assert written.endswith(
+            ": Permission denied; nothing was registered. Free space or make the folder writable, then run the same "
+            "command again"
+        )
+    else:
+        assert written == refusal
     with Registry.open(readable) as registry:
         assert [module.full_name for module in registry.modules()] == ["base/de-en:1", "base/fr-es:1"]
         assert verify(registry, fingerprints=True).problems == ()
