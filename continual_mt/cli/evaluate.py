@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,9 +29,11 @@ EPILOG = options.examples(
 def evaluate(
     pair: Annotated[str, typer.Argument(metavar="PAIR", help="Language pair, such as de-en.")],
     test: Annotated[
-        tuple[Path, Path],
+        tuple[str, str],
         typer.Option(
-            "--test", metavar="SOURCE REFERENCE", help="Aligned text, plain or compressed (gzip, xz, bzip2, zstd)."
+            "--test",
+            metavar="SOURCE REFERENCE",
+            help="Aligned text, files or URLs, plain or compressed (gzip, xz, bzip2, zstd).",
         ),
     ],
     recipe: options.RecipeText = None,
@@ -74,14 +75,14 @@ def evaluate(
             _print_scores(registry, chosen, read, beam, as_json)
 
 
-def _test_spec(pair: Pair, files: tuple[Path, Path], name: str) -> TestSpec:
+def _test_spec(pair: Pair, files: tuple[str, str], name: str) -> TestSpec:
     from pydantic import ValidationError
 
     from continual_mt.config.spec import TestSpec
 
     source, target = files
     try:
-        return TestSpec(pair=str(pair), name=name, source=source, target=target)
+        return TestSpec.model_validate({"pair": str(pair), "name": name, "source": source, "target": target})
     except ValidationError as error:
         problems = [f"--{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_url=False)]
         raise SpecError(ORIGIN, problems) from error

@@ -48,26 +48,26 @@ SpecFile = Annotated[
     Path | None, typer.Option("--spec", metavar="FILE", help="YAML spec; other options override its keys.")
 ]
 Train = Annotated[
-    tuple[Path, Path] | None,
+    tuple[str, str] | None,
     typer.Option(
         "--train",
         metavar="SOURCE TARGET",
-        help="Training text: two aligned files, plain or compressed (gzip, xz, bzip2, zstd).",
+        help="Training text: two aligned files or URLs, plain or compressed (gzip, xz, bzip2, zstd).",
     ),
 ]
 TrainTsv = Annotated[
-    Path | None, typer.Option("--train-tsv", metavar="FILE", help="Training text in one file: source, tab, target.")
+    str | None, typer.Option("--train-tsv", metavar="FILE", help="Training text in one file: source, tab, target.")
 ]
 Dev = Annotated[
-    tuple[Path, Path] | None,
+    tuple[str, str] | None,
     typer.Option("--dev", metavar="SOURCE TARGET", help="Development text, used to select the best checkpoint."),
 ]
-DevTsv = Annotated[Path | None, typer.Option("--dev-tsv", metavar="FILE", help="Development text in one file.")]
+DevTsv = Annotated[str | None, typer.Option("--dev-tsv", metavar="FILE", help="Development text in one file.")]
 Test = Annotated[
-    tuple[Path, Path] | None,
+    tuple[str, str] | None,
     typer.Option("--test", metavar="SOURCE TARGET", help="Test text, on which every recipe of the pair is scored."),
 ]
-TestTsv = Annotated[Path | None, typer.Option("--test-tsv", metavar="FILE", help="Test text in one file.")]
+TestTsv = Annotated[str | None, typer.Option("--test-tsv", metavar="FILE", help="Test text in one file.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
