@@ -79,6 +79,11 @@ class Home:
         return self.path / "cache"
 
     @property
+    def inputs(self) -> Path:
+        """Text that came through pipes, which jobs and records refer to: it cannot be read again from where it was."""
+        return self.path / "inputs"
+
+    @property
     def jobs(self) -> Path:
         """Ray's storage path, with a folder of checkpoints per job."""
         return self.path / "jobs"

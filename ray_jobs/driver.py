@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
+from continual_mt.data.corpora.read_once import keep
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError
 from continual_mt.home import Home
 from ray_jobs.console import Display
@@ -15,6 +17,7 @@ from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
 from ray_jobs.planning.initialisation import with_word_translations
+from ray_jobs.planning.piped_text import with_kept_texts
 from ray_jobs.planning.resolve import ResolvedJob, earlier_job, notes_on_start, notes_on_text, resolve
 from registry import ParentRecord, Registry
 
@@ -45,6 +48,7 @@ class Driver:
         self._stack = ExitStack()
         self._stack.callback(self.backend.close)
         self._registry: Registry | None = None
+        self._inputs: dict[Path, Path] = {}
 
     def __enter__(self) -> Driver:
         return self
@@ -103,10 +107,18 @@ class Driver:
     def resolve(self, spec: ParentSpec | AdditionSpec) -> ResolvedJob:
         """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
+        spec = with_kept_texts(spec, self._kept)
         job = resolve(spec, parent, self.home.cache, self._with_table)
         for note in [*notes_on_text(job), *notes_on_start(spec, job)]:
             self.display.say(f"{job.title}: {note}")
         return job
+
+    def _kept(self, path: Path) -> Path:
+        """The file that keeps an input which can be read only once; additions of a sequence may share one."""
+        if path not in self._inputs:
+            self._inputs[path] = keep(path, self.home.inputs)
+            self.display.say(f"{path} can be read only once; its text is kept in {self._inputs[path]}")
+        return self._inputs[path]
 
     def _with_table(self, parent: ParentRecord, has_lexicon: bool) -> ParentRecord:
         return with_word_translations(self.registry, parent, self.home.cache, self.display, has_lexicon=has_lexicon)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import CorruptionError
 from continual_mt.evaluation.metric_names import METRICS
+from continual_mt.evaluation.tokenization import bleu_tokenization
 from registry.corpora import ResolvedTest
 from registry.evaluation import Evaluation, computed_on, first_samples, noted_logits
 from registry.records.scores import ScoreRecord
@@ -46,12 +47,19 @@ def carried_evaluations(
     return carried
 
 
+def _is_tokenized_as_now(score: ScoreRecord) -> bool:
+    """Whether BLEU has the tokenization that fits its language; an earlier version may have used another."""
+    fitting = f"|tok:{bleu_tokenization(score.pair.target)}|"
+    return "|tok:" not in score.signature or fitting in score.signature
+
+
 def _noted_scores(registry: Registry, parent: str, beam: int) -> dict[tuple[str, str], tuple[ScoreRecord, ...]]:
     """Complete sets of scores with logits that this machine can compute again, in the order of METRICS."""
     here = computed_on()
     found: dict[tuple[str, str], dict[str, ScoreRecord]] = {}
     for score in registry.scores(parent=parent):
-        if score.beam == beam and score.logits and score.hypotheses and score.computed_on == here:
+        noted = score.logits and score.hypotheses and score.computed_on == here
+        if score.beam == beam and noted and _is_tokenized_as_now(score):
             found.setdefault((score.recipe, score.test_digest), {})[score.metric] = score
     return {
         key: tuple(scores[metric] for metric in METRICS)

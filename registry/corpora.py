@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from continual_mt.config.spec import CorpusSpec, TestSpec
 from continual_mt.data.corpora.corpus import Corpus, CorpusSummary, SentencePair, inspect
+from continual_mt.data.corpora.line_reader import read_lines
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.corpora.tsv import named_lines
 from continual_mt.errors import ContinualMTError, CorpusError
 from continual_mt.languages import Pair
@@ -42,7 +45,10 @@ class ResolvedCorpus:
 
 @dataclass(frozen=True)
 class ResolvedTest:
-    """A test set in memory: all its lines, including empty ones."""
+    """A test set in memory: all its lines, including empty ones.
+
+    ``further`` has more references, each with a line per sentence; an empty line there is no reference.
+    """
 
     name: str
     pair: Pair
@@ -50,6 +56,7 @@ class ResolvedTest:
     sources: tuple[str, ...]
     references: tuple[str, ...]
     record: CorpusRecord
+    further: tuple[tuple[str, ...], ...] = ()
 
 
 def read_corpus(spec: CorpusSpec, pair: Pair, cache: Path) -> ResolvedCorpus:
@@ -99,6 +106,30 @@ def read_test(spec: TestSpec, cache: Path) -> ResolvedTest:
     )
 
 
+def with_references(test: ResolvedTest, paths: Sequence[TextPlace]) -> ResolvedTest:
+    """A test set with further references, each read from a file. Its digest is over the sources and all references.
+
+    Raises CorpusError if a file cannot be read, or does not have a line for each sentence.
+    """
+    further = tuple(read_reference(path, len(test.sources)) for path in paths)
+    content = hashlib.sha256(f"{1 + len(further)} references\n".encode())
+    for lines in zip(test.sources, test.references, *further, strict=True):
+        content.update("".join(f"{line}\n" for line in lines).encode())
+    name = " + ".join([test.record.name, *(path.name for path in paths)])
+    record = replace(test.record, digest=content.hexdigest(), name=name, sources=None, references=None)
+    return replace(test, digest=record.digest, record=record, further=further)
+
+
+def read_reference(path: TextPlace, sentences: int) -> tuple[str, ...]:
+    """Read a further reference, one line per sentence, some of which may be empty. Raises CorpusError."""
+    lines = tuple(read_lines(path))
+    if len(lines) != sentences:
+        raise CorpusError(path, f"{len(lines):,} lines, but the test set has {sentences:,}; expected equally many")
+    if not any(map(str.strip, lines)):
+        raise CorpusError(path, "no text; expected a reference translation for at least one sentence")
+    return lines
+
+
 class _Recorded:
     """A corpus that remembers the lines it gave out when it was last read."""
 
@@ -130,7 +161,8 @@ def with_text(registry: Registry, test: ResolvedTest) -> CorpusRecord:
     """The record of a test set, after storing its text in the registry."""
     if test.record.sources is not None and test.record.references is not None:
         return test.record
-    sources, references = registry.texts.store(test.sources), registry.texts.store(test.references)
+    all_references = [*test.references, *(line for one in test.further for line in one)]
+    sources, references = registry.texts.store(test.sources), registry.texts.store(all_references)
     return replace(test.record, sources=sources, references=references)
 
 

@@ -9,8 +9,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.evaluation import metrics
-from registry.corpora import ResolvedTest, with_text
+from registry.corpora import ResolvedTest, with_references, with_text
 from registry.records.samples import Sample
 from registry.records.scores import ScoreRecord
 
@@ -79,19 +80,47 @@ def computed_on() -> str:
 
 
 def evaluate(
-    registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, progress: Callable[[int], None] | None = None
+    registry: Registry,
+    recipe: Recipe,
+    test: ResolvedTest,
+    beam: int,
+    progress: Callable[[int], None] | None = None,
+    *,
+    references: Sequence[TextPlace] = (),
+    lowercase: bool = False,
 ) -> Evaluation:
-    """Translate a test set in this process, and register the scores."""
+    """Translate a test set in this process, and register the scores that pairs are shown with.
+
+    With files of further ``references``, or with ``lowercase``, the same translations are scored in this way, too, and
+    these scores are registered beside the others and returned. Raises CorpusError for files that do not fit.
+    """
+    variant = with_references(test, references) if references else test
     model = registry.run(recipe)
     hypotheses = model.translate(test.sources, beam=beam, progress=progress)
-    return register_evaluation(registry, recipe, test, beam, hypotheses, noted_logits(model, test))
+    logits = noted_logits(model, test)
+    plain = register_evaluation(registry, recipe, test, beam, hypotheses, logits)
+    if variant is test and not lowercase:
+        return plain
+    return register_evaluation(registry, recipe, variant, beam, hypotheses, logits, lowercase=lowercase)
 
 
 def register_evaluation(
-    registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, hypotheses: Sequence[str], logits: NotedLogits
+    registry: Registry,
+    recipe: Recipe,
+    test: ResolvedTest,
+    beam: int,
+    hypotheses: Sequence[str],
+    logits: NotedLogits,
+    *,
+    lowercase: bool = False,
 ) -> Evaluation:
     """Score translations and register the scores, with the text, so that any metric can be computed later."""
-    copies = {value.metric: value.value for value in metrics.score(test.sources, test.references, test.pair.target)}
+
+    def scored(lines: Sequence[str]) -> list[metrics.MetricValue]:
+        language = test.pair.target
+        return metrics.score(lines, test.references, language, further=test.further, lowercase=lowercase)
+
+    copies = {value.metric: value.value for value in scored(test.sources)}
     registry.register_corpus(with_text(registry, test))
     kept = registry.texts.store(hypotheses)
     records = registry.register_scores(
@@ -110,7 +139,7 @@ def register_evaluation(
                 logits=logits.digest,
                 computed_on=logits.computed_on,
             )
-            for value in metrics.score(hypotheses, test.references, test.pair.target)
+            for value in scored(hypotheses)
         ]
     )
     return Evaluation(recipe, tuple(records), first_samples(test, hypotheses))

@@ -147,12 +147,16 @@ class Registry:
         metric: str | None = None,
         recipe: str | None = None,
         module: str | None = None,
+        variants: bool = False,
     ) -> list[ScoreRecord]:
         """Scores in the order in which they were measured; only those that match all that is given.
 
-        ``recipe`` is a recipe's digest, ``module`` the full name of a module that the scored recipe uses.
+        ``recipe`` is a recipe's digest, ``module`` the full name of a module that the scored recipe uses. With
+        ``variants`` also scores of several references and those that ignore case, as their signatures say.
         """
-        return self.catalog.scores(pair, parent=parent, kind=kind, metric=metric, recipe=recipe, module=module)
+        return self.catalog.scores(
+            pair, parent=parent, kind=kind, metric=metric, recipe=recipe, module=module, variants=variants
+        )
 
     def assemble(
         self,

@@ -8,6 +8,7 @@ import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_json, print_table, say
+from continual_mt.cli.support.spec_options import place
 from continual_mt.evaluation.metric_names import METRICS, MetricName
 from continual_mt.home import Home
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 EPILOG = options.examples(
     "continual-mt compare fr-en original retention:de-en",
     "continual-mt compare de-en de-en:1 de-en:2 --test newstest --metric bleu",
+    "continual-mt compare de-en de-en:1 de-en:2 --reference second.en --lowercase",
 )
 RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as de-en:1 or de-en@champion."
 
@@ -30,6 +32,8 @@ def compare(
         str | None,
         typer.Option(metavar="NAME", help="Test set.  [default: the largest one with scores of both]"),
     ] = None,
+    reference: options.References = None,
+    lowercase: options.Lowercase = False,
     metric: Annotated[MetricName | None, typer.Option(help="Metric.  [default: all]")] = None,
     parent: options.OfParent = None,
     home: options.Home = None,
@@ -38,23 +42,27 @@ def compare(
     """Test whether the difference between two recipes of a pair is significant.
 
     Applies sacreBLEU's paired bootstrap test with 1,000 resamples to the translations stored by 'evaluate' and by
-    training. The difference is the score of SECOND minus the score of FIRST.
+    training. The difference is the score of SECOND minus the score of FIRST. With --reference, files of further
+    references are used beside the one that was stored.
     """
     from continual_mt.evaluation.significance import compare as bootstrap
     from continual_mt.languages import Pair
     from registry import Registry
     from registry.analysis.comparison import compared, recipe_of
+    from registry.corpora import read_reference
 
     translated = Pair.parse(pair)
     with Registry.open(Home.resolve(home).path) as registry:
         recipes = [recipe_of(registry.recipe_catalog, translated, word, parent=parent) for word in (first, second)]
         found = compared(registry.catalog, registry.texts, *recipes, test=test)
     metrics = METRICS if metric is None else (metric,)
-    results = bootstrap(found.first_lines, found.second_lines, found.references, translated.target, metrics)
-    _print(found, results, as_json)
+    further = [read_reference(place(text), len(found.references)) for text in reference or ()]
+    lines = found.first_lines, found.second_lines, found.references
+    results = bootstrap(*lines, translated.target, metrics, further=further, lowercase=lowercase)
+    _print(found, results, 1 + len(further), lowercase, as_json)
 
 
-def _print(found: Compared, results: list[Comparison], as_json: bool) -> None:
+def _print(found: Compared, results: list[Comparison], references: int, lowercase: bool, as_json: bool) -> None:
     from dashboards.tables.sequences import comparison_table
 
     if as_json:
@@ -66,13 +74,16 @@ def _print(found: Compared, results: list[Comparison], as_json: bool) -> None:
                 "test_digest": found.test_digest,
                 "beam": found.beam,
                 "sentences": len(found.references),
+                "references": references,
+                "lowercase": lowercase,
                 "comparisons": [result.to_json() for result in results],
             }
         )
         return
     say(f"first:  {found.first}\nsecond: {found.second}")
+    variant = (f", {references} references" if references > 1 else "") + (", ignoring case" if lowercase else "")
     say(
-        f"on {len(found.references):,} sentences of {found.test}, beam {found.beam}; "
+        f"on {len(found.references):,} sentences of {found.test}, beam {found.beam}{variant}; "
         f"paired bootstrap, {results[0].resamples:,} resamples"
     )
     print_table(comparison_table(results))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, print_json, print_table, print_text, say
-from continual_mt.cli.support.spec_options import ORIGIN
+from continual_mt.cli.support.spec_options import ORIGIN, place
 from continual_mt.errors import SpecError
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from continual_mt.artifacts.recipe import Recipe
     from continual_mt.config.spec import TestSpec
+    from continual_mt.data.corpora.text_url import TextPlace
     from continual_mt.languages import Pair
     from registry import Registry
     from registry.corpora import ResolvedTest
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 EPILOG = options.examples(
     "continual-mt evaluate de-en --test test.de test.en",
     "continual-mt evaluate fr-en --test test.fr test.en --recipe retention:de-en --beam 1",
+    "continual-mt evaluate fr-en --test test.fr test.en --reference second.en --lowercase",
     "continual-mt evaluate fr-en --test test.fr test.en --logits",
 )
 
@@ -36,6 +39,8 @@ def evaluate(
             help="Aligned text, files or URLs, plain or compressed (gzip, xz, bzip2, zstd).",
         ),
     ],
+    reference: options.References = None,
+    lowercase: options.Lowercase = False,
     recipe: options.RecipeText = None,
     module: options.Modules = None,
     by_test: options.ByTest = None,
@@ -55,11 +60,14 @@ def evaluate(
 ) -> None:
     """Score a pair on a test set and register the scores.
 
-    BLEU and chrF are computed by sacreBLEU, also for an unchanged copy of the source.
+    BLEU and chrF are computed by sacreBLEU, also for an unchanged copy of the source. With --reference or --lowercase,
+    the scores printed are registered beside those of one reference and with case, which pairs are shown with.
     """
     from continual_mt.languages import Pair
     from registry import Registry
 
+    if logits and (reference or lowercase):
+        raise SpecError(ORIGIN, ["--logits prints no scores. Fix: leave out --reference and --lowercase, or --logits"])
     translated = Pair.parse(pair)
     ends = translated.source, translated.target
     spec = _test_spec(translated, test, name)
@@ -72,7 +80,7 @@ def evaluate(
         if logits:
             _print_logits(registry, chosen, read, as_json)
         else:
-            _print_scores(registry, chosen, read, beam, as_json)
+            _print_scores(registry, chosen, read, beam, [place(text) for text in reference or ()], lowercase, as_json)
 
 
 def _test_spec(pair: Pair, files: tuple[str, str], name: str) -> TestSpec:
@@ -88,13 +96,21 @@ def _test_spec(pair: Pair, files: tuple[str, str], name: str) -> TestSpec:
         raise SpecError(ORIGIN, problems) from error
 
 
-def _print_scores(registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, as_json: bool) -> None:
+def _print_scores(
+    registry: Registry,
+    recipe: Recipe,
+    test: ResolvedTest,
+    beam: int,
+    references: Sequence[TextPlace],
+    lowercase: bool,
+    as_json: bool,
+) -> None:
     from dashboards.tables.artifacts import metrics_table
     from registry.evaluation import evaluate as score
 
     say(f"{recipe}, on {len(test.sources):,} sentences")
     with counting(str(recipe.pair), len(test.sources)) as progress:
-        evaluation = score(registry, recipe, test, beam, progress)
+        evaluation = score(registry, recipe, test, beam, progress, references=references, lowercase=lowercase)
     if as_json:
         scores = [record.to_json() for record in evaluation.scores]
         print_json({"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "scores": scores})

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from continual_mt.config.safe_yaml import load_yaml, shown
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
+from continual_mt.data.corpora.read_once import reads_once
 from continual_mt.errors import SpecError
 from continual_mt.suggest import suggest
 
@@ -105,7 +106,12 @@ def read_values(path: Path) -> dict[str, object]:
 
 def read_spec(kind: type[AnySpec], path: Path) -> AnySpec:
     """Read a spec file. Relative paths are relative to its folder. Raises SpecError with all problems."""
-    return validate(kind, read_values(path), origin=str(path), base=path.absolute().parent)
+    return validate(kind, read_values(path), origin=str(path), base=folder_of(path))
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that a spec's relative paths are relative to: its own, or the current one for a spec from a pipe."""
+    return Path.cwd() if reads_once(path) else path.absolute().parent
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:

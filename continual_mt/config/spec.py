@@ -54,7 +54,7 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
     absolute = Path(base or Path.cwd(), expanded(path)).absolute()
     if base is not None and absolute.is_dir():
         raise ValueError(f"is a folder; expected a file: {absolute}")
-    if base is not None and not absolute.is_file():
+    if base is not None and not absolute.exists():
         raise ValueError(f"file does not exist: {absolute}")
     return absolute
 

@@ -20,6 +20,11 @@ class Coverage:
     unknown: int
     in_bytes: int
 
+    @property
+    def rare(self) -> int:
+        """The characters that are unknown or spelled in bytes."""
+        return self.unknown + self.in_bytes
+
     def __add__(self, other: Coverage) -> Coverage:
         return Coverage(
             self.characters + other.characters, self.unknown + other.unknown, self.in_bytes + other.in_bytes

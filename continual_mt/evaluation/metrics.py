@@ -24,15 +24,10 @@ class MetricValue:
     signature: str
 
 
-def scorers(language: str, *, lowercase: bool = False, tokenization: str | None = None) -> dict[MetricName, Metric]:
-    """Return sacreBLEU's scorer for each metric and a target language; ``lowercase`` ignores case.
-
-    ``tokenization`` is sacreBLEU's for BLEU, by default the one that fits the language. Raises MisuseError if the
-    package of a tokenization is missing.
-    """
-    chosen = tokenization or bleu_tokenization(language)
-    check_installed(chosen)
-    return {"bleu": BLEU(tokenize=chosen, lowercase=lowercase), "chrf": CHRF(lowercase=lowercase)}
+def scorers(language: str, *, lowercase: bool = False) -> dict[MetricName, Metric]:
+    """Return sacreBLEU's scorer for each metric and a target language; ``lowercase`` ignores case."""
+    tokenization = bleu_tokenization(language)
+    return {"bleu": BLEU(tokenize=tokenization, lowercase=lowercase), "chrf": CHRF(lowercase=lowercase)}
 
 
 References = Sequence[Sequence[str]]
@@ -63,20 +58,25 @@ def score(
 def reference_streams(references: Sequence[str], further: References = ()) -> list[list[str]]:
     """Return references in sacreBLEU's form, in which a sentence without a further reference has None.
 
-    sacreBLEU's types do not say so.
+    sacreBLEU accepts None, although its annotations do not.
     """
     others = [[line if line.strip() else None for line in one] for one in further]
     return [list(references), *cast(list[list[str]], others)]
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str, tokenization: str | None = None) -> float:
-    """Return corpus BLEU alone, in points, as for choosing checkpoints. Raises as `score` does.
+def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> float:
+    """Return corpus BLEU alone, in points, with the tokenization that fits the language. Raises as `score` does."""
+    return tokenized_bleu(hypotheses, references, bleu_tokenization(language))
 
-    ``tokenization`` is sacreBLEU's, by default the one that fits the language.
+
+def tokenized_bleu(hypotheses: Sequence[str], references: Sequence[str], tokenization: str) -> float:
+    """Return corpus BLEU with one of sacreBLEU's tokenizations, as for choosing checkpoints.
+
+    Raises as `score` does, and MisuseError if the tokenization's package is missing.
     """
     check_lines(hypotheses, references)
-    metric = scorers(language, tokenization=tokenization)["bleu"]
-    return float(metric.corpus_score(list(hypotheses), [list(references)]).score)
+    check_installed(tokenization)
+    return float(BLEU(tokenize=tokenization).corpus_score(list(hypotheses), [list(references)]).score)
 
 
 def check_lines(hypotheses: Sequence[str], *references: Sequence[str]) -> None:

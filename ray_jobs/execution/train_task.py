@@ -126,6 +126,5 @@ class Development:
         sources, references = zip(*task.development, strict=True)
         sides = LanguageSide(task.pair.source, task.source), LanguageSide(task.pair.target, task.target)
         hypotheses = PairModel(task.pair, model, *sides).translate(sources, beam=1)
-        language = task.pair.target
-        tokenization = task.settings.development_tokenization or earlier_tokenization(language)
-        return metrics.bleu(hypotheses, references, language, tokenization)
+        tokenization = task.settings.development_tokenization or earlier_tokenization(task.pair.target)
+        return metrics.tokenized_bleu(hypotheses, references, tokenization)

@@ -138,7 +138,7 @@ def _wrong_records(session: Session, needed: set[str], sizes: dict[str, int]) ->
         elif sizes.get(digest, -1) >= 0 and sizes[digest] != rows[digest]:
             explanation = f"the table of blobs says {rows[digest]:,} bytes, and it has {sizes[digest]:,}"
             yield _wrong(digest, explanation, session)
-    for recipe in session.scalars(wrongly_shown()):
+    for recipe in wrongly_shown(session):
         words = "it is not listed with its best BLEU, as an older version wrote it; score it again"
         yield Problem("record", f"recipe {recipe}", words)
     for table in schema.Base.metadata.sorted_tables:

@@ -22,6 +22,7 @@ from registry.database.row_mapping import (
     score_record,
     sequence_record,
 )
+from registry.queries.score_conditions import is_plain
 from registry.queries.version_selection import CHAMPION
 from registry.records.alignments import AlignmentRecord
 from registry.records.artifacts import ModuleRecord, ParentOutline, ParentRecord
@@ -146,12 +147,16 @@ class Catalog:
         metric: str | None = None,
         recipe: str | None = None,
         module: str | None = None,
+        variants: bool = False,
     ) -> list[ScoreRecord]:
         """Scores in the order in which they were measured, those only that agree with what is given.
 
-        ``recipe`` is a recipe's digest, ``module`` the full name of one that has a part in what was scored.
+        ``recipe`` is a recipe's digest, ``module`` the full name of one that has a part in what was scored. With
+        ``variants`` also those of several references and those that ignore case.
         """
         query = select(schema.Score).order_by(schema.Score.created, schema.Score.id)
+        if not variants:
+            query = query.where(is_plain(schema.Score.signature))
         if pair is not None:
             query = query.where(schema.Score.source == pair.source, schema.Score.target == pair.target)
         if parent is not None:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
@@ -18,6 +18,7 @@ from registry.database import schema
 from registry.database.database import Database
 from registry.queries.catalog import Catalog, parent_id
 from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
+from registry.queries.score_conditions import is_metric, is_plain
 from registry.queries.version_selection import CHAMPION, SelectionPolicy
 from registry.records.artifacts import ModuleOutline, ModuleRecord, ParentOutline
 from registry.records.names import ModuleName, full_name, unknown
@@ -230,11 +231,6 @@ def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleK
     return [*sorted(keys, key=lambda key: key.name != name)]  # mostly the first is the one
 
 
-def is_metric(column: ColumnElement[str] | InstrumentedAttribute[str], metric: str) -> ColumnElement[bool]:
-    """The condition that a score is of this metric, as a literal, since databases use a partial index only then."""
-    return column == bindparam(None, metric, literal_execute=True)
-
-
 def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
     """The trained pairs that a pair's modules can be of: itself, and those that share a side with the parent."""
     parts = {(pair.source, pair.target), (pair.source, parent.target), (parent.source, pair.target)}
@@ -286,7 +282,7 @@ def _scores_on(
     of_parent = (
         select(module.source, module.target, module.version, func.max(score.value))
         .join(score, score.recipe_digest == module.recipe_digest)
-        .where(module.parent_id == parent_id(parent), is_metric(score.metric, BEST_METRIC))
+        .where(module.parent_id == parent_id(parent), is_metric(score.metric, BEST_METRIC), is_plain(score.signature))
     )
     query = of_parent.where(score.test == test).group_by(module.source, module.target, module.version)
     if pairs is not None:

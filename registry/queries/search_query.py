@@ -31,7 +31,7 @@ from continual_mt.evaluation.metric_names import METRICS
 from registry.database import schema
 from registry.database.row_mapping import module_record, parent_record
 from registry.queries.annotations import annotations_by_id
-from registry.queries.recipe_catalog import is_metric
+from registry.queries.score_conditions import is_metric, is_plain
 from registry.queries.search_syntax import TEST, Comparison, Condition, Query
 from registry.records.annotations import Annotations, Deletion, Found, SearchResult
 from registry.records.pairs import BEST_METRIC
@@ -137,8 +137,8 @@ def _bleu(session: Session, kind: _Kind, keys: Sequence[int], test: str | None) 
     query = (
         select(kind.key, _score.c.value)
         .select_from(kind.rows.join(_score, _score.c.recipe_digest == kind.recipe))
-        .where(kind.key.in_(keys), is_metric(_score.c.metric, BEST_METRIC), _on(test))
-        .order_by(_score.c.sentences, _score.c.value)
+        .where(kind.key.in_(keys), is_metric(_score.c.metric, BEST_METRIC), _on(test), is_plain(_score.c.signature))
+        .order_by(_score.c.shown, _score.c.sentences, _score.c.value)
     )
     return [(key, value) for key, value in session.execute(query)]
 
@@ -150,7 +150,7 @@ def _conditions(kind: _Kind, query: Query) -> Iterator[ColumnElement[bool]]:
     asked = [metric for metric in METRICS if query.of(metric)]
     for metric in asked:
         bounds = [_COMPARE[one.comparison](_score.c.value, one.value) for one in query.of(metric)]
-        yield _scored(kind, query.test, is_metric(_score.c.metric, metric), *bounds)
+        yield _scored(kind, query.test, is_metric(_score.c.metric, metric), is_plain(_score.c.signature), *bounds)
     if query.test is not None and not asked:
         yield _scored(kind, query.test)
 

@@ -17,6 +17,7 @@ class CorpusRecord:
     """A parallel corpus, identified by its content. ``sentences`` counts pairs kept, ``skipped`` those left out.
 
     ``sources`` and ``references`` are blobs with the text of a test set, one sentence per line; None for other corpora.
+    Several references of a test set follow one another in their blob.
     """
 
     digest: str

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Select, delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, func, not_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from continual_mt.artifacts.recipe import Recipe, RecipeKind
 from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 from registry.database import schema
+from registry.queries.score_conditions import is_plain, tokenization_rank
 from registry.records.alignments import AlignmentRecord
 from registry.records.names import unknown
 from registry.records.pairs import BEST_METRIC
@@ -56,27 +58,34 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     row.logits, row.computed_on = score.logits, score.computed_on
     session.flush()
     if score.metric == BEST_METRIC:
-        _show_best(session, score.recipe)
+        _show_best(session, score.recipe, score.pair.target)
     return row
 
 
-# The best first: on the most sentences, and the highest of several, with different beams.
-_ORDER = schema.Score.sentences.desc(), schema.Score.value.desc(), schema.Score.id
+def _best_first(targets: Iterable[str]) -> tuple[ColumnElement[Any] | InstrumentedAttribute[int], ...]:
+    """In the language's tokenization, on the most sentences, and the highest of several, with different beams."""
+    score = schema.Score
+    return tokenization_rank(targets), score.sentences.desc(), score.value.desc(), score.id
 
 
-def _show_best(session: Session, recipe: str) -> None:
+def _show_best(session: Session, recipe: str, target: str) -> None:
     score = schema.Score
     of_recipe = score.recipe_digest == recipe, score.metric == BEST_METRIC
-    best = score.id == session.scalar(select(score.id).where(*of_recipe).order_by(*_ORDER).limit(1))
+    ordered = select(score.id).where(*of_recipe, is_plain(score.signature)).order_by(*_best_first([target]))
+    best = score.id == session.scalar(ordered.limit(1))
     session.execute(update(score).where(*of_recipe, score.shown != best).values(shown=best))
 
 
-def wrongly_shown() -> Select[str]:
-    """The recipes that are listed with another BLEU than their best, or with none of several."""
+def wrongly_shown(session: Session) -> Iterable[str]:
+    """The recipes that are listed with another BLEU than their best, with none of several, or with a variant."""
     score = schema.Score
-    place = func.row_number().over(partition_by=score.recipe_digest, order_by=_ORDER).label("place")
-    ranked = select(score.recipe_digest, score.shown, place).where(score.metric == BEST_METRIC).subquery()
-    return select(ranked.c.recipe_digest).where(ranked.c.shown != (ranked.c.place == 1)).distinct()
+    order = _best_first(session.scalars(select(score.target).distinct()))
+    place = func.row_number().over(partition_by=score.recipe_digest, order_by=order).label("place")
+    of_metric = select(score.recipe_digest, score.shown, place).where(score.metric == BEST_METRIC)
+    ranked = of_metric.where(is_plain(score.signature)).subquery()
+    wrong = select(ranked.c.recipe_digest).where(ranked.c.shown != (ranked.c.place == 1))
+    variants = select(score.recipe_digest).where(score.shown, not_(is_plain(score.signature)))
+    return session.scalars(wrong.union(variants))
 
 
 def _check_finite(test: str, metric: str, *values: float | None) -> None:

@@ -11,8 +11,10 @@ import pytest
 from continual_mt.artifacts.parent import Parent
 from continual_mt.config import spec as specs
 from continual_mt.data.corpora.parallel_files import TextFiles
+from continual_mt.errors import CorpusError
+from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, Registry
-from registry.corpora import known_tests, read_test, with_text
+from registry.corpora import known_tests, read_corpus, read_recorded, read_test, with_references, with_text
 
 
 @pytest.fixture
@@ -79,3 +81,39 @@ def test_a_test_set_whose_text_was_not_kept_is_read_from_its_files_or_reported(
         assert len(messages) == 1
         assert messages[0].startswith("an earlier test set is left out: ")
         assert "test.fr" in messages[0]
+
+
+def test_the_digest_of_a_test_set_is_over_all_references(spec: specs.TestSpec, tmp_path: Path) -> None:
+    (tmp_path / "second").write_text("a line\n\nanother\n")
+    (tmp_path / "third").write_text("a row\n\n\n")
+    test = read_test(spec, tmp_path)
+    two = with_references(test, [tmp_path / "second"])
+    three = with_references(test, [tmp_path / "second", tmp_path / "third"])
+    turned = with_references(test, [tmp_path / "third", tmp_path / "second"])
+    assert len({one.digest for one in (test, two, three, turned)}) == 4
+    assert three.further == (("a line", "", "another"), ("a row", "", ""))
+    assert (three.record.digest, three.record.name) == (three.digest, "test.fr + test.en + second + third")
+    with Registry.open(tmp_path / "home", create=True) as registry:
+        kept = with_text(registry, three)
+        assert kept.references is not None
+        assert registry.texts.read(kept.references) == [*three.references, *three.further[0], *three.further[1]]
+
+
+TABLE = "\n".join(f"uno {number}\tone {number}" for number in range(200)) + "\nAbrir\tel archivo\tOpen the file\n"
+
+
+def test_a_broken_row_of_a_test_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.tsv").write_text(TABLE)
+    with pytest.raises(CorpusError, match=r"rows\.tsv: 1 rows have another number of columns than most \(line 201\)"):
+        read_test(specs.TestSpec(pair="es-en", tsv=tmp_path / "rows.tsv"), tmp_path)
+
+
+def test_a_recorded_corpus_is_read_as_the_version_read_it_that_recorded_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.tsv").write_text(TABLE)
+    spec, pair = specs.CorpusSpec(tsv=tmp_path / "rows.tsv"), Pair("es", "en")
+    now = read_corpus(spec, pair, tmp_path)
+    earlier = read_corpus(spec.model_copy(update={"ragged": True}), pair, tmp_path)
+    assert (now.summary.faults, earlier.summary.faults) == ((201,), ())
+    for recorded in (now, earlier):
+        assert read_recorded(spec, pair, recorded.summary.digest, tmp_path) == recorded
+    assert read_recorded(spec, pair, "0" * 64, tmp_path) == now

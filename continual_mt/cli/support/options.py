@@ -44,6 +44,12 @@ ByTest = Annotated[
 PAIR_OR_DIGEST = "A pair such as de-en, or at least 8 digits of the digest of a recipe that was run or scored."
 Beam = Annotated[int, typer.Option(min=1, max=64, help="Beam size; 1 is greedy search.")]
 
+References = Annotated[
+    list[str] | None,
+    typer.Option("--reference", metavar="FILE", help="A further reference of each sentence. May be repeated."),
+]
+Lowercase = Annotated[bool, typer.Option("--lowercase", help="Ignore case.")]
+
 SpecFile = Annotated[
     Path | None, typer.Option("--spec", metavar="FILE", help="YAML spec; other options override its keys.")
 ]

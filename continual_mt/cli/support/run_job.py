@@ -56,6 +56,8 @@ class JobCommand:
             _print(outcomes)
 
     def _submit(self, spec: BaseModel, address: str) -> None:
+        from ray_jobs.planning.piped_text import piped_texts
+
         home = self.home or os.environ.get(HOME_VARIABLE)
         problems = []
         if home is None or not expanded(Path(home)).is_absolute():
@@ -63,6 +65,11 @@ class JobCommand:
                 f"the home is {home or 'not set'}; a submitted job runs in another folder, "
                 f"so give an absolute path with --home or {HOME_VARIABLE}"
             )
+        problems += [
+            f"{path} can be read only once, and on this machine; a submitted job reads its texts on the cluster. "
+            "Fix: write the text to a file that the cluster can read"
+            for path in piped_texts(spec)
+        ]
         if self.as_json:
             problems.append("--json: a submitted job prints its own log; ask 'continual-mt pairs --json' afterwards")
         if problems:

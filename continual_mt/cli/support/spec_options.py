@@ -55,7 +55,7 @@ def build(
 
     ``test`` is a test set of the trained pair. Raises SpecError with all problems.
     """
-    from continual_mt.config.loading import assignments, read_values, validate
+    from continual_mt.config.loading import assignments, folder_of, read_values, validate
     from continual_mt.config.spec import merge
 
     values = {} if file is None else read_values(file)
@@ -67,7 +67,7 @@ def build(
     if "name" in kind.model_fields:
         values.setdefault("name", pair or UNNAMED)
     values = merge(values, assignments(settings or ()))
-    base = Path.cwd() if file is None else file.absolute().parent
+    base = Path.cwd() if file is None else folder_of(file)
     return validate(kind, values, origin=ORIGIN if file is None else str(file), base=base)
 
 

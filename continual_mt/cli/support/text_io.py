@@ -15,6 +15,7 @@ from typing import Self
 from continual_mt.cli.support.console import print_text
 from continual_mt.data.corpora.compression import FORMATS
 from continual_mt.data.corpora.line_reader import read_lines, read_stream
+from continual_mt.data.corpora.read_once import reads_once
 from continual_mt.errors import CorpusError, InputError, StorageError
 
 STANDARD_INPUT = "standard input"
@@ -51,7 +52,7 @@ class Input:
 
         Raises CorpusError if the text cannot be read; call it before anything is written.
         """
-        if self.path is None or (self.path.exists() and not self.path.is_file() and not self.path.is_dir()):
+        if self.path is None or reads_once(self.path):
             return None
         return sum(1 for _ in read_lines(self.path))
 

@@ -31,7 +31,7 @@ _COMPRESSED_CHUNK = 1 << 10
 _HEAD = 262  # bytes up to the end of a tar archive's mark
 _TAR_MARK = slice(257, 262)
 
-# The first bytes of each format; none begins a text in UTF-8, or only one that nobody writes.
+# The first bytes of each format; none begins a text in UTF-8, or only an improbable one.
 _GZIP, _XZ, _BZIP2, _ZSTANDARD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd"
 _BZIP2_BLOCKS = b"1AY&SY", b"\x17rE8P\x90"  # after a digit: the first block, or the end of an empty file
 _SKIPPABLE = b"\x2a\x4d\x18"  # a zstd frame without text, after a byte from 0x50 to 0x5f

@@ -16,7 +16,7 @@ NAMED_LINES = 3
 class SentencePair(NamedTuple):
     """An aligned pair of sentences; ``line`` is its line number, from 1. Both texts may be empty.
 
-    They are if ``fault`` says why the line cannot be read as a pair.
+    ``fault`` is the reason if the line could not be read as a pair; both texts are then empty.
     """
 
     line: int

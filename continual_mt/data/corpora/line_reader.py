@@ -36,7 +36,7 @@ def read_lines(path: TextPlace) -> Iterator[str]:
 def read_stream(stream: BinaryIO, origin: Path | str) -> Iterator[str]:
     """Yield the lines of an open binary stream, such as standard input, as `read_lines` does, as soon as they arrive.
 
-    ``origin`` is named in errors, and its suffix says which format a truncated stream had.
+    ``origin`` is named in errors, and its suffix tells the format of a truncated stream.
     """
     number = returns = 0
     try:

@@ -97,7 +97,7 @@ class TabSeparated:
 
 
 def named_lines(lines: Sequence[int]) -> str:
-    """Return the first line numbers in words: ``lines 3, 8 and 11`` or ``lines 1, 2, … and 53 more``."""
+    """Return the first line numbers as text: ``lines 3, 8 and 11`` or ``lines 1, 2, … and 53 more``."""
     *most, last = map(str, lines[:NAMED_ROWS])
     if len(lines) > NAMED_ROWS:
         return f"lines {', '.join([*most, last])} and {len(lines) - NAMED_ROWS:,} more"

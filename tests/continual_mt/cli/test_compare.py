@@ -39,6 +39,26 @@ def test_a_difference_is_shown_with_its_p_value(run: Any, evaluate: Any, home: P
     assert all(len(row) == 6 and 0 < float(row[4]) <= 1 for row in rows)
 
 
+def test_further_references_and_lower_case(
+    run: Any, evaluate: Any, home: Path, corpus_files: Files, tmp_path: Path
+) -> None:
+    for recipe in ("original", "retention:pt-en"):
+        evaluate(recipe, "--name", "django")
+    (second := tmp_path / "second.en").write_bytes(corpus_files["pt"].read_bytes())
+    words = ("compare", "es-en", "original", "retention:pt-en", "--test", "django", "--home", home)
+    result = run(*words, "--reference", second, "--lowercase")
+    assert "12 sentences of django, beam 1, 2 references, ignoring case; paired bootstrap" in result.err
+    data = json.loads(run(*words, "--reference", second, "--lowercase", "--json").out)
+    assert (data["references"], data["lowercase"]) == (2, True)
+    assert all(one["signature"].startswith("nrefs:2|") and "case:lc" in one["signature"] for one in data["comparisons"])
+    plain = json.loads(run(*words, "--json").out)
+    assert (plain["references"], plain["lowercase"]) == (1, False)
+    second.write_text("one\n", encoding="utf-8")
+    refused = run(*words, "--reference", second)
+    assert refused.code == 2
+    assert "second.en: 1 lines, but the test set has 12" in refused.err
+
+
 def test_json_agrees_with_the_scores(run: Any, evaluate: Any, home: Path) -> None:
     for recipe in ("original", "retention:pt-en"):
         evaluate(recipe, "--name", "django")

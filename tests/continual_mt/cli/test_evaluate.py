@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from continual_mt.languages import Pair
 from registry import Registry
 
 Files = dict[str, Path]
@@ -61,8 +64,38 @@ def test_equal_logits_have_equal_digests(evaluate: Any, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "signature"),
+    [
+        (["--lowercase"], "nrefs:1|case:lc|"),
+        (["--reference", "shouted.en"], "nrefs:2|case:mixed|"),
+        (["--reference", "shouted.en", "--reference", "shouted.en", "--lowercase"], "nrefs:3|case:lc|"),
+    ],
+)
+def test_a_variant_is_registered_beside_what_the_pair_is_shown_with(
+    evaluate: Any, home: Path, corpus_files: Files, tmp_path: Path, words: list[str], signature: str
+) -> None:
+    (tmp_path / "shouted.en").write_text(corpus_files["en"].read_text(encoding="utf-8").upper(), encoding="utf-8")
+    data = json.loads(evaluate("pt-en", "--name", "django", "--json", *words).out)
+    assert [score["signature"].startswith(signature) for score in data["scores"]] == [True, True]
+    with Registry.open(home) as registry:
+        plain = registry.scores(Pair("pt", "en"))
+        variants = registry.scores(Pair("pt", "en"), variants=True)
+        (shown,) = [entry.score for entry in registry.pairs() if entry.pair == Pair("pt", "en")]
+    assert [score.signature.split("|")[:2] for score in plain] == [["nrefs:1", "case:mixed"]] * 2
+    assert [score.to_json() for score in variants if score not in plain] == data["scores"]
+    assert shown is not None
+    assert (shown.value, shown.signature) == (plain[0].value, plain[0].signature)
+    assert {score.test_digest for score in variants} == {plain[0].test_digest, data["scores"][0]["test_digest"]}
+    assert (variants[-1].test_digest == plain[0].test_digest) == ("--reference" not in words)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--reference", "short.en"], "short.en: 1 lines, but the test set has 12; expected equally many"),
+        (["--reference", "missing.en"], "missing.en: no such file"),
+        (["--reference", "blank.en"], "blank.en: no text; expected a reference translation"),
+        (["--lowercase", "--logits"], "--logits prints no scores. Fix: leave out --reference and --lowercase"),
         (["--recipe", "magic"], "unknown kind of recipe 'magic'"),
         (["--recipe", "retention:fr-en"], "unknown module 'fr-en'"),
         (["--name", "a b"], "--name: "),
@@ -70,7 +103,9 @@ def test_equal_logits_have_equal_digests(evaluate: Any, home: Path) -> None:
         (["--test", "missing.es", "missing.en"], "missing.es"),
     ],
 )
-def test_misuse(evaluate: Any, words: list[str], message: str) -> None:
+def test_misuse(evaluate: Any, words: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "short.en").write_text("one\n", encoding="utf-8")
+    (tmp_path / "blank.en").write_text("\n" * 12, encoding="utf-8")
     result = evaluate("es-en", *words)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
@@ -88,3 +123,15 @@ def test_an_unknown_pair(evaluate: Any) -> None:
     result = evaluate("de-en")
     assert result.code == 2
     assert "unknown pair 'de-en'" in result.err
+
+
+def test_pipes_are_read_once(run: Any, home: Path, corpus_files: Files, tmp_path: Path) -> None:
+    pipes = []
+    for name in ("es", "en", "pt"):
+        os.mkfifo(tmp_path / name)
+        pipes.append(tmp_path / name)
+        write = threading.Thread(target=pipes[-1].write_bytes, args=(corpus_files[name].read_bytes(),), daemon=True)
+        write.start()
+    words = ("--test", *pipes[:2], "--reference", pipes[2], "--beam", 1, "--home", home)
+    result = run("evaluate", "es-en", *words)
+    assert (result.code, "on 12 sentences" in result.err) == (0, True)

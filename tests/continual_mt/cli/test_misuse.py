@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,15 @@ def test_a_submitted_job_needs_an_absolute_home(run: Any, corpus_files: Files) -
     words = ("add", "pt-en", "--train", *files, "--dev", *files, "--address", "http://127.0.0.1:9")
     refused(run(*words), "the home is not set")
     refused(run(*words, "--home", "here", "--json"), "the home is here", "--json: ", "2 problems")
+
+
+def test_a_submitted_job_reads_no_pipe_of_this_machine(run: Any, corpus_files: Files, tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    words = ("add", "pt-en", "--train", pipe, corpus_files["en"], "--dev", corpus_files["pt"], corpus_files["en"])
+    result = run(*words, "--address", "http://127.0.0.1:9", "--home", tmp_path / "home")
+    refused(
+        result, f"{pipe} can be read only once, and on this machine", "Fix: write the text to a file that the cluster"
+    )
 
 
 @pytest.mark.parametrize("verb", ["add", "parent train", "sequence run", "registry reproduce"])

@@ -19,6 +19,7 @@ from ray_jobs.planning.resolve import (
     ReplayedPair,
     ResolvedJob,
     earlier_job,
+    notes_on_text,
     original_text,
     resolve,
     sequence_digest,
@@ -118,7 +119,7 @@ def test_a_tokenization_that_earlier_versions_did_not_use_is_recorded(
     assert resolve(given, registry.parent("es-en"), tmp_path).spec.training.development_tokenization == "char"
 
 
-def test_the_job_of_an_earlier_version_has_no_tokenization(
+def test_the_job_of_an_earlier_version_has_no_keys_that_came_later(
     parent_spec: Callable[..., ParentSpec], parallel: Callable[[str, str], Values], tmp_path: Path
 ) -> None:
     files = {"train": parallel("train", "es-de"), "dev": parallel("dev", "es-de"), "tests": []}
@@ -126,7 +127,9 @@ def test_the_job_of_an_earlier_version_has_no_tokenization(
     job, same = resolve(spec, None, tmp_path), resolve(plain, None, tmp_path)
     assert earlier_job(spec, job).digest != job.digest
     assert earlier_job(spec, job).spec.training == spec.training
-    assert earlier_job(plain, same).digest == same.digest
+    assert (same.spec.tokenizer, earlier_job(plain, same).spec.tokenizer) == ("nfc-bytes", "identity")
+    asked = parent_spec(pair="es-de", tokenizer="nfc-bytes", **files)
+    assert earlier_job(asked, resolve(asked, None, tmp_path)).digest == same.digest
 
 
 def test_a_tokenization_whose_package_is_missing_is_refused(
@@ -138,6 +141,25 @@ def test_a_tokenization_whose_package_is_missing_is_refused(
         MisuseError, match=r"BLEU with ja-mecab: the packages MeCab and ipadic are not installed\. Fix:"
     ):
         resolve(spec, registry.parent("es-en"), tmp_path)
+
+
+def test_rows_that_are_left_out_are_named(
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    parallel: Callable[[str, str], Values],
+    tmp_path: Path,
+) -> None:
+    files = parallel("train", "pt-en")
+    sentences = [Path(files[end]).read_text(encoding="utf-8").splitlines() for end in ("source", "target")]
+    rows = ["\t".join(pair) for pair in zip(*sentences, strict=True)][:150]
+    rows[6] = "Abrir\to arquivo\tOpen the file"
+    (tmp_path / "rows.tsv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    spec = addition_spec("pt-en").model_copy(update={"train": CorpusSpec(tsv=tmp_path / "rows.tsv"), "tests": ()})
+    job = resolve(spec, registry.parent("es-en"), tmp_path)
+    assert (job.train.record.sentences, job.train.record.skipped) == (149, 1)
+    assert notes_on_text(job) == [
+        "rows.tsv: 1 of 150 rows are left out, since they have another number of columns than most (line 7)"
+    ]
 
 
 def test_names_are_no_part_of_the_work(

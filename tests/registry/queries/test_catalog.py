@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from sqlalchemy import select
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
@@ -11,6 +12,8 @@ from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.languages import Pair
 from registry import BestScore, CorpusRecord, Lineage, Registry, ScoreRecord
+from registry.database import schema
+from registry.writes.scoring import wrongly_shown
 
 MakeParent = Callable[..., Parent]
 MakeModule = Callable[..., Module]
@@ -190,6 +193,42 @@ def test_pairs_show_their_best_bleu_on_the_largest_test_set(filled: Registry) ->
         ("fr-es", None),
         ("de-es", None),
     ]
+
+
+def test_variants_are_kept_and_never_shown(filled: Registry) -> None:
+    german = filled.recipe_catalog.recipe("de", "en")
+    signatures = ["nrefs:1|case:lc|tok:13a|", "nrefs:2|case:mixed|tok:13a|", "nrefs:var|case:lc|tok:13a|"]
+    variants = [score(german, 60.0, sentences=200, signature=signature) for signature in signatures]
+    filled.register_scores(variants)
+    assert {str(entry.pair): entry.score for entry in filled.pairs()}["de-en"] is None
+    plain = score(german, 20.0, signature="nrefs:1|case:mixed|tok:13a|")
+    filled.register_scores([*variants[:1], plain, *variants[1:]])
+    assert [entry.score.value for entry in filled.pairs() if entry.score] == [20.0]
+    assert [found.value for found in filled.scores(recipe=german.digest)] == [20.0]
+    assert len(filled.scores(recipe=german.digest, variants=True)) == 4
+    assert [one.bleu for one in filled.annotations.search("pair=de-en").found] == [20.0]
+    assert filled.annotations.search("bleu>30").found == ()
+    with filled.database.read() as session:
+        assert list(wrongly_shown(session)) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "signatures"),
+    [
+        ("cmn_Hans", ["tok:zh", "tok:13a"]),
+        ("ja", ["tok:ja-mecab", "tok:char", "tok:13a"]),
+        ("de", ["tok:13a", "tok:flores200"]),
+    ],
+)
+def test_the_tokenization_that_fits_the_language_is_shown(filled: Registry, target: str, signatures: list[str]) -> None:
+    """Whatever was registered first, and whichever figure is higher."""
+    recipe = filled.recipe_catalog.recipe("fr", "es")
+    for place, signature in reversed(list(enumerate(signatures))):
+        changes = {"signature": f"nrefs:1|case:mixed|{signature}|", "pair": Pair("fr", target)}
+        filled.register_scores([score(recipe, 10.0 * (1 + place), sentences=100 * (1 + place), **changes)])
+        with filled.database.read() as session:
+            assert session.scalars(select(schema.Score.value).where(schema.Score.shown)).all() == [10.0 * (1 + place)]
+            assert list(wrongly_shown(session)) == []
 
 
 def test_whatever_is_measured_again_the_best_is_shown(filled: Registry) -> None:
