@@ -4,13 +4,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check dist docs clean
+.PHONY: demo test test-machines check dist docs clean
 
 demo: .venv/.installed
 	$(BIN)/continual-mt demo
 
 test: .venv/.installed-test
 	$(BIN)/python -m pytest --numprocesses 2
+
+# As root: each machine of a cluster is made with its own network, processes and disk.
+test-machines: .venv/.installed-test
+	$(BIN)/python -m pytest -m machines
 
 check: .venv/.installed-test
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from continual_mt.config.spec import CorpusSpec, TestSpec
 from continual_mt.data.corpora.corpus import Corpus, CorpusSummary, SentencePair, inspect
 from continual_mt.data.corpora.line_reader import read_lines
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.corpora.tsv import named_lines
 from continual_mt.errors import ContinualMTError, CorpusError
 from continual_mt.languages import Pair
@@ -105,7 +106,7 @@ def read_test(spec: TestSpec, cache: Path) -> ResolvedTest:
     )
 
 
-def with_references(test: ResolvedTest, paths: Sequence[Path]) -> ResolvedTest:
+def with_references(test: ResolvedTest, paths: Sequence[TextPlace]) -> ResolvedTest:
     """A test set with further references, each read from a file. Its digest is over the sources and all references.
 
     Raises CorpusError if a file cannot be read, or does not have a line for each sentence.
@@ -119,7 +120,7 @@ def with_references(test: ResolvedTest, paths: Sequence[Path]) -> ResolvedTest:
     return replace(test, digest=record.digest, record=record, further=further)
 
 
-def read_reference(path: Path, sentences: int) -> tuple[str, ...]:
+def read_reference(path: TextPlace, sentences: int) -> tuple[str, ...]:
     """Read a further reference, one line per sentence, some of which may be empty. Raises CorpusError."""
     lines = tuple(read_lines(path))
     if len(lines) != sentences:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.evaluation import metrics
 from registry.corpora import ResolvedTest, with_references, with_text
 from registry.records.samples import Sample
@@ -86,7 +86,7 @@ def evaluate(
     beam: int,
     progress: Callable[[int], None] | None = None,
     *,
-    references: Sequence[Path] = (),
+    references: Sequence[TextPlace] = (),
     lowercase: bool = False,
 ) -> Evaluation:
     """Translate a test set in this process, and register the scores that pairs are shown with.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from continual_mt.cli.support import options, spec_options
 from continual_mt.cli.support.run_job import JobCommand
-from continual_mt.home import expanded
 
 EPILOG = options.examples(
     "continual-mt add de-en --parent fr-en --train train.de train.en --dev val.de val.en --test test.de test.en",
@@ -50,11 +48,11 @@ def add(
         int | None, typer.Option(help="Most updates; 0 registers the module as it starts, in seconds.  [default: 4000]")
     ] = None,
     monolingual: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Text of the new language without translation, for its tokenizer."),
     ] = None,
     lexicon: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Word translations to start from: a new word, a tab, a word of the language it replaces.",
@@ -83,8 +81,8 @@ def add(
         "parent": parent,
         "scope": scope,
         "initialisation": init,
-        "lexicon": None if lexicon is None else str(expanded(lexicon).absolute()),
-        "monolingual": None if monolingual is None else str(expanded(monolingual).absolute()),
+        "lexicon": lexicon and spec_options.text(lexicon),
+        "monolingual": monolingual and spec_options.text(monolingual),
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),
     }

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from continual_mt.cli.support import options
+from continual_mt.cli.support import options, spec_options
 from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.errors import InputError, StorageError
 from continual_mt.extras import require
@@ -29,7 +29,7 @@ def align(
     first: Annotated[str, typer.Argument(metavar="FIRST", help=LANGUAGE)],
     second: Annotated[str, typer.Argument(metavar="SECOND", help=LANGUAGE)],
     lexicon: Annotated[
-        Path,
+        str,
         typer.Option(
             "--lexicon",
             metavar="FILE",
@@ -65,7 +65,7 @@ def align(
 
     _check_map(map_file)
     with Registry.open(Home.resolve(home).path) as registry:
-        entries = read_lexicon(lexicon)
+        entries = read_lexicon(spec_options.place(lexicon))
         records = two_embeddings(registry.recipe_catalog, registry.parent(parent), (first, second), side)
         tables = registry.load_embedding(records[0]), registry.load_embedding(records[1])
         title = f"{records[0]} to {records[1]}, {records[0].side} side"

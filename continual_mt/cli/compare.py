@@ -8,8 +8,9 @@ import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_json, print_table, say
+from continual_mt.cli.support.spec_options import place
 from continual_mt.evaluation.metric_names import METRICS, MetricName
-from continual_mt.home import Home, expanded
+from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from continual_mt.evaluation.significance import Comparison
@@ -55,7 +56,7 @@ def compare(
         recipes = [recipe_of(registry.recipe_catalog, translated, word, parent=parent) for word in (first, second)]
         found = compared(registry.catalog, registry.texts, *recipes, test=test)
     metrics = METRICS if metric is None else (metric,)
-    further = [read_reference(expanded(path), len(found.references)) for path in reference or ()]
+    further = [read_reference(place(text), len(found.references)) for text in reference or ()]
     lines = found.first_lines, found.second_lines, found.references
     results = bootstrap(*lines, translated.target, metrics, further=further, lowercase=lowercase)
     _print(found, results, 1 + len(further), lowercase, as_json)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,13 +10,14 @@ import typer
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, print_json, print_table, print_text, say
 from continual_mt.cli.support.coverage_notes import CoverageNotes
-from continual_mt.cli.support.spec_options import ORIGIN
+from continual_mt.cli.support.spec_options import ORIGIN, place
 from continual_mt.errors import SpecError
-from continual_mt.home import Home, expanded
+from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from continual_mt.artifacts.recipe import Recipe
     from continual_mt.config.spec import TestSpec
+    from continual_mt.data.corpora.text_url import TextPlace
     from continual_mt.languages import Pair
     from registry import Registry
     from registry.corpora import ResolvedTest
@@ -33,9 +33,11 @@ EPILOG = options.examples(
 def evaluate(
     pair: Annotated[str, typer.Argument(metavar="PAIR", help="Language pair, such as de-en.")],
     test: Annotated[
-        tuple[Path, Path],
+        tuple[str, str],
         typer.Option(
-            "--test", metavar="SOURCE REFERENCE", help="Aligned text, plain or compressed (gzip, xz, bzip2, zstd)."
+            "--test",
+            metavar="SOURCE REFERENCE",
+            help="Aligned text, files or URLs, plain or compressed (gzip, xz, bzip2, zstd).",
         ),
     ],
     reference: options.References = None,
@@ -79,19 +81,17 @@ def evaluate(
         if logits:
             _print_logits(registry, chosen, read, as_json)
         else:
-            _print_scores(
-                registry, chosen, read, beam, [expanded(path) for path in reference or ()], lowercase, as_json
-            )
+            _print_scores(registry, chosen, read, beam, [place(text) for text in reference or ()], lowercase, as_json)
 
 
-def _test_spec(pair: Pair, files: tuple[Path, Path], name: str) -> TestSpec:
+def _test_spec(pair: Pair, files: tuple[str, str], name: str) -> TestSpec:
     from pydantic import ValidationError
 
     from continual_mt.config.spec import TestSpec
 
     source, target = files
     try:
-        return TestSpec(pair=str(pair), name=name, source=source, target=target)
+        return TestSpec.model_validate({"pair": str(pair), "name": name, "source": source, "target": target})
     except ValidationError as error:
         problems = [f"--{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_url=False)]
         raise SpecError(ORIGIN, problems) from error
@@ -102,7 +102,7 @@ def _print_scores(
     recipe: Recipe,
     test: ResolvedTest,
     beam: int,
-    references: Sequence[Path],
+    references: Sequence[TextPlace],
     lowercase: bool,
     as_json: bool,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,22 +11,38 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from continual_mt.config.hyperparameters import RATES_OF_A_START, Initialisation, TrainingSettings
 from continual_mt.data.corpora.catalogs import CatalogCorpus
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.corpora.parallel_files import TextFiles
+from continual_mt.data.corpora.text_url import TextPlace, TextURL, check_driver, text_place
 from continual_mt.data.corpora.tsv import TabSeparated
 from continual_mt.data.tokenizer_training import TokenizerRule
 from continual_mt.errors import ContinualMTError
 from continual_mt.home import expanded
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, Scope
-from continual_mt.urls import without_credentials
+from continual_mt.urls import is_url, without_credentials
+
+
+def _text_place(value: Any, handler: Callable[[Any], Path], info: ValidationInfo) -> TextPlace:
+    """A path or a URL. What is read from a spec must exist, or have a driver; a record may be older than the text."""
+    place = value if isinstance(value, TextURL) else text_place(value) if isinstance(value, str) else None
+    if isinstance(place, TextURL):
+        if (info.context or {}).get("base") is not None:
+            check_driver(place)
+        return place
+    path = handler(value if place is None else place)
+    if is_url(str(path)):
+        raise ValueError(f"malformed URL: {path}; expected PROTOCOL://…, or an absolute path if its name contains ':'")
+    return _absolute(path, info)
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
@@ -50,7 +66,17 @@ def _normal_pair(text: str) -> str:
         raise ValueError(str(error)) from error
 
 
-FilePath = Annotated[Path, AfterValidator(_absolute)]
+class _TextPlaceSchema:
+    """How pydantic checks and writes a `TextPlace`: as a path, but for what is a URL."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_wrap_validator_function(
+            _text_place, handler(Path), serialization=core_schema.to_string_ser_schema()
+        )
+
+
+Text = Annotated[TextPlace, _TextPlaceSchema]
 PairText = Annotated[str, AfterValidator(_normal_pair)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 Vocabulary = Annotated[int, Field(ge=64, le=256_000)]
@@ -63,12 +89,13 @@ class _Strict(BaseModel):
 class CorpusSpec(_Strict):
     """A source of sentence pairs: two aligned files, a TSV file, or a split of the embedded catalogs.
 
+    A file is a path, or any URL that fsspec has a driver for, such as s3://BUCKET/train.de.gz; without credentials.
     Files may be plain or compressed by gzip, xz, bzip2 or zstd.
     """
 
-    source: Annotated[FilePath | None, Field(description="file of source sentences, one per line")] = None
-    target: Annotated[FilePath | None, Field(description="file of their translations, line by line")] = None
-    tsv: Annotated[FilePath | None, Field(description="tab-separated file, instead of source and target")] = None
+    source: Annotated[Text | None, Field(description="file or URL of source sentences, one per line")] = None
+    target: Annotated[Text | None, Field(description="file or URL of their translations, line by line")] = None
+    tsv: Annotated[Text | None, Field(description="tab-separated file or URL, instead of source and target")] = None
     source_column: Annotated[int, Field(ge=0, description="column of the source in tsv, counted from 0")] = 0
     target_column: Annotated[int, Field(ge=0, description="column of the translation in tsv, counted from 0")] = 1
     ragged: Annotated[
@@ -202,13 +229,13 @@ class AdditionSpec(_TrainingSpec):
         ),
     ] = None
     lexicon: Annotated[
-        FilePath | None,
+        Text | None,
         Field(
             description="word translations for lexical: a new word, a tab, a word of the parent's language it replaces"
         ),
     ] = None
     monolingual: Annotated[
-        FilePath | None, Field(description="text of the new language without translation, for its tokenizer")
+        Text | None, Field(description="text of the new language without translation, for its tokenizer")
     ] = None
     vocabulary: Annotated[
         Vocabulary | None,
@@ -253,7 +280,7 @@ class AdditionSpec(_TrainingSpec):
 
     @field_validator("lexicon")
     @classmethod
-    def _lexicon_is_used(cls, lexicon: Path | None, info: ValidationInfo) -> Path | None:
+    def _lexicon_is_used(cls, lexicon: TextPlace | None, info: ValidationInfo) -> TextPlace | None:
         chosen = info.data.get("initialisation")
         if lexicon is not None and (chosen in ("shared", "random") or info.data.get("scope") == "scratch"):
             raise ValueError(f"is used by initialisation lexical only, not by {chosen or 'the scope scratch'}")

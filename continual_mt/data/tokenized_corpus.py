@@ -140,7 +140,7 @@ def tokenize_corpus(
 def _fetched(fetch: Callable[[Path], None], folder: Path, maximum_tokens: int) -> TokenizedCorpus:
     """Get the files of a tokenized corpus from elsewhere; one process per node does so while the others wait.
 
-    With a lock of its own: the process that they come from may have the same cache, and tokenize in it meanwhile.
+    The lock is a separate one: the process that they come from may have the same cache, and tokenize in it meanwhile.
     """
     with FileLock(folder.with_name(f"{folder.name}.fetching.lock")):
         with suppress(CorruptionError):
@@ -219,7 +219,7 @@ class _Tokenization:
 
 
 def _build(write: Callable[[Path], None], folder: Path) -> None:
-    """Make a folder with the files that ``write`` puts there; after an error there is none."""
+    """Make a folder with the files that ``write`` puts there, or, after an error, no folder."""
     shutil.rmtree(folder, ignore_errors=True)
     with _made(folder.with_name(f"{folder.name}.partial")) as unfinished:
         write(unfinished)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from continual_mt.data.corpora.line_reader import read_lines
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import CorpusError
 
 _EXPECTED = "expected a word, a tab or spaces, and a translation on each line"
@@ -27,8 +28,8 @@ class Lexicon:
         return sorted(f"{word}\t{answer}" for word, answers in self.translations.items() for answer in answers)
 
 
-def read_lexicon(path: Path) -> Lexicon:
-    """Read a lexicon file. Raises CorpusError if it cannot be read; see `read_lines` and `parse_lexicon`."""
+def read_lexicon(path: TextPlace) -> Lexicon:
+    """Read a lexicon. Raises CorpusError if it cannot be read; see `read_lines` and `parse_lexicon`."""
     return parse_lexicon(read_lines(path), path)
 
 

@@ -15,6 +15,7 @@ from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, CorpusSpec
 from continual_mt.data.corpora.line_reader import read_lines
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenized_corpus import tokenize_corpus
 from continual_mt.errors import CorpusError, MisuseError
 from continual_mt.evaluation.lexicon import Lexicon, read_lexicon
@@ -36,7 +37,7 @@ WAYS_OUT = (
 class ResolvedText:
     """Text of one language, or a lexicon, that an addition reads beside its corpora."""
 
-    path: Path
+    path: TextPlace
     digest: str
     lines: int
 
@@ -44,7 +45,7 @@ class ResolvedText:
         return CorpusRecord(self.digest, pair, self.path.name, self.lines, 0, "not stated")
 
 
-def read_monolingual(path: Path) -> ResolvedText:
+def read_monolingual(path: TextPlace) -> ResolvedText:
     """Read text of one language. Raises CorpusError if it cannot be read or has no text."""
     digest, count = hashlib.sha256(), 0
     for line in read_lines(path):
@@ -55,7 +56,7 @@ def read_monolingual(path: Path) -> ResolvedText:
     return ResolvedText(path, digest.hexdigest(), count)
 
 
-def read_word_list(path: Path) -> tuple[ResolvedText, Lexicon]:
+def read_word_list(path: TextPlace) -> tuple[ResolvedText, Lexicon]:
     """Read a lexicon, whose digest does not depend on the order of its lines. Raises CorpusError."""
     lexicon = read_lexicon(path)
     lines = lexicon.lines()
@@ -64,7 +65,7 @@ def read_word_list(path: Path) -> tuple[ResolvedText, Lexicon]:
 
 
 def read_fitting_lexicon(
-    path: Path, train: ResolvedCorpus | None, monolingual: ResolvedText | None, pair: Pair, parent: Pair
+    path: TextPlace, train: ResolvedCorpus | None, monolingual: ResolvedText | None, pair: Pair, parent: Pair
 ) -> ResolvedText:
     """Read a lexicon, and check that a word of it occurs in the text of the new language. Raises CorpusError."""
     found, lexicon = read_word_list(path)

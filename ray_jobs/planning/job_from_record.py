@@ -12,6 +12,7 @@ from pathlib import Path
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, merge
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
 from ray_jobs.planning.initialisation import ResolvedText, read_monolingual, read_word_list
@@ -125,7 +126,7 @@ class _Search:
         """The lexicon and the text of one language that an addition used."""
         if not isinstance(spec, AdditionSpec):
             return None, None
-        readers: dict[Role, tuple[Path | None, Callable[[Path], ResolvedText]]] = {
+        readers: dict[Role, tuple[TextPlace | None, Callable[[TextPlace], ResolvedText]]] = {
             "lexicon": (spec.lexicon, lambda path: read_word_list(path)[0]),
             "monolingual": (spec.monolingual, read_monolingual),
         }
@@ -133,7 +134,7 @@ class _Search:
         return lexicon, monolingual
 
     def _text_beside(
-        self, record: Registered, role: Role, path: Path | None, read: Callable[[Path], ResolvedText]
+        self, record: Registered, role: Role, path: TextPlace | None, read: Callable[[TextPlace], ResolvedText]
     ) -> ResolvedText | None:
         if path is None:
             return None
@@ -222,7 +223,7 @@ def _places(spec: CorpusSpec, folder: Path | None) -> Iterator[CorpusSpec]:
             yield spec.model_copy(update=moved)
 
 
-def _file_places(path: Path, folder: Path | None) -> Iterator[Path]:
+def _file_places(path: TextPlace, folder: Path | None) -> Iterator[TextPlace]:
     """A file at its recorded place, then in ``folder``, under the ends of its recorded path."""
     yield path
     for parts in range(1, len(path.parts) if folder is not None else 1):

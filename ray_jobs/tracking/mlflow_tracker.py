@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from continual_mt.credentials import hidden
 from continual_mt.errors import FailureError
 from continual_mt.home import TRACKING_VARIABLE, Home
 from ray_jobs.tracking.mlflow_internals import limit_database_retries
-from registry.records.credentials import hidden
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -45,7 +45,7 @@ PAIR_OR_DIGEST = "A pair such as de-en, or at least 8 digits of the digest of a 
 Beam = Annotated[int, typer.Option(min=1, max=64, help="Beam size; 1 is greedy search.")]
 
 References = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option("--reference", metavar="FILE", help="A further reference of each sentence. May be repeated."),
 ]
 Lowercase = Annotated[bool, typer.Option("--lowercase", help="Ignore case.")]
@@ -54,26 +54,26 @@ SpecFile = Annotated[
     Path | None, typer.Option("--spec", metavar="FILE", help="YAML spec; other options override its keys.")
 ]
 Train = Annotated[
-    tuple[Path, Path] | None,
+    tuple[str, str] | None,
     typer.Option(
         "--train",
         metavar="SOURCE TARGET",
-        help="Training text: two aligned files, plain or compressed (gzip, xz, bzip2, zstd).",
+        help="Training text: two aligned files or URLs, plain or compressed (gzip, xz, bzip2, zstd).",
     ),
 ]
 TrainTsv = Annotated[
-    Path | None, typer.Option("--train-tsv", metavar="FILE", help="Training text in one file: source, tab, target.")
+    str | None, typer.Option("--train-tsv", metavar="FILE", help="Training text in one file: source, tab, target.")
 ]
 Dev = Annotated[
-    tuple[Path, Path] | None,
+    tuple[str, str] | None,
     typer.Option("--dev", metavar="SOURCE TARGET", help="Development text, used to select the best checkpoint."),
 ]
-DevTsv = Annotated[Path | None, typer.Option("--dev-tsv", metavar="FILE", help="Development text in one file.")]
+DevTsv = Annotated[str | None, typer.Option("--dev-tsv", metavar="FILE", help="Development text in one file.")]
 Test = Annotated[
-    tuple[Path, Path] | None,
+    tuple[str, str] | None,
     typer.Option("--test", metavar="SOURCE TARGET", help="Test text, on which every recipe of the pair is scored."),
 ]
-TestTsv = Annotated[Path | None, typer.Option("--test-tsv", metavar="FILE", help="Test text in one file.")]
+TestTsv = Annotated[str | None, typer.Option("--test-tsv", metavar="FILE", help="Test text in one file.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,24 +7,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continual_mt.cli.support.options import TEST
-from continual_mt.errors import LanguageError
+from continual_mt.errors import LanguageError, SpecError
 from continual_mt.home import expanded
 
 if TYPE_CHECKING:
     from continual_mt.config.loading import AnySpec
+    from continual_mt.data.corpora.text_url import TextPlace
 
 ORIGIN = "the command line"
 UNNAMED = "unnamed"
 
 
-def corpus(files: tuple[Path, Path] | None, tsv: Path | None) -> dict[str, str] | None:
-    """Return the keys of a corpus. Paths on the command line are relative to the current folder and made absolute.
+def text(name: str) -> str:
+    """Return the path or URL of a text. Paths on the command line are relative to the current folder; made absolute."""
+    return name if "://" in name else str(expanded(Path(name)).absolute())
+
+
+def place(text: str) -> TextPlace:
+    """Return the place of a text that no spec names. Raises SpecError for a URL that may hold credentials."""
+    from continual_mt.data.corpora.text_url import text_place
+
+    try:
+        return text_place(text) or expanded(Path(text))
+    except ValueError as error:
+        raise SpecError(ORIGIN, [str(error)]) from None
+
+
+def corpus(files: tuple[str, str] | None, tsv: str | None) -> dict[str, str] | None:
+    """Return the keys of a corpus, whose files are paths or URLs.
 
     The spec's own check rejects files and a TSV file together.
     """
     named = [("tsv", tsv)] if tsv else []
     named += zip(("source", "target"), files or (), strict=False)
-    return {key: str(expanded(path).absolute()) for key, path in named if path is not None} or None
+    return {key: text(name) for key, name in named if name is not None} or None
 
 
 def build(

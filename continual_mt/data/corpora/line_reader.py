@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from continual_mt.data.corpora.compression import DAMAGED, unpacked
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import CorpusError
 
 # Far longer than any sentence. Without a limit, a file without line breaks would fill the memory.
 MAXIMUM_LINE_BYTES = 1 << 20
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, without line endings and byte order mark.
+def read_lines(path: TextPlace) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file, or of a URL, without line endings and byte order mark.
 
     Lines end with ``\\n`` or ``\\r\\n`` only. Text that is compressed by gzip, xz, bzip2 or zstd is decompressed,
     whatever the file's suffix is. Raises CorpusError if the file is missing, unreadable, damaged, truncated or an

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 
 from continual_mt.data.corpora.corpus import SentencePair
 from continual_mt.data.corpora.line_reader import read_lines
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import CorpusError
 from continual_mt.languages import Pair
 
@@ -18,8 +18,8 @@ class TextFiles:
     """A source and a target file with one sentence per line, plain or compressed."""
 
     pair: Pair
-    source_path: Path
-    target_path: Path
+    source_path: TextPlace
+    target_path: TextPlace
     licence: str | None = None
 
     @property

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 
 from continual_mt.data.corpora.corpus import SentencePair
 from continual_mt.data.corpora.line_reader import read_lines
+from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import CorpusError
 from continual_mt.languages import Pair
 
@@ -32,7 +32,7 @@ class TabSeparated:
     """
 
     pair: Pair
-    path: Path
+    path: TextPlace
     source_column: int = 0
     target_column: int = 1
     licence: str | None = None

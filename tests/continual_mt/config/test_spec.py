@@ -220,6 +220,41 @@ def test_a_storage_url_with_a_secret_is_rejected_and_not_shown(folder: Path) -> 
     assert "hush" not in problem
 
 
+def test_texts_at_urls(folder: Path) -> None:
+    corpus = "{source: s3://bucket/train.de.gz, target: file:///data/train.en}"
+    text = f"pair: de-en\ntrain: {corpus}\ndev: {{tsv: 'memory://dev.tsv'}}\nlexicon: https://example.org/de-en.txt\n"
+    (folder / "data" / "local.en").write_text("one\n")
+    spec = read_spec(AdditionSpec, write(folder, text.replace("/data/train.en", str(folder / "data" / "local.en"))))
+    assert (spec.train.source, spec.train.target) == ("s3://bucket/train.de.gz", folder / "data" / "local.en")
+    assert (spec.dev.tsv, spec.lexicon) == ("memory://dev.tsv", "https://example.org/de-en.txt")
+    values = spec.model_dump(mode="json")
+    assert values["train"]["source"] == "s3://bucket/train.de.gz"
+    assert validate(AdditionSpec, values, origin="the registry", base=None) == spec
+    found = spec.train.open(Pair("de", "en"), folder)
+    assert found.name == "train.de.gz + local.en"
+
+
+def test_problems_of_urls_are_told_with_all_others(folder: Path) -> None:
+    text = """
+pair: de-en
+train: {source: 's3://me:hush@bucket/train.de', target: 'https://example.org/train.en?key=hush'}
+dev: {tsv: 'nonsense://dev.tsv'}
+lexicon: 's3:bucket/words.tsv'
+monolingual: absent.de
+"""
+    found = problems(AdditionSpec, folder, text)
+    assert [problem.partition(": ")[0] for problem in found] == [
+        *("train.source", "train.target", "dev.tsv", "lexicon", "monolingual")
+    ]
+    assert found[0].startswith("train.source: the URL holds a password or secret key, which would be stored")
+    assert found[1].startswith("train.target: the URL has a user or a query (the part after '?')")
+    assert found[2].startswith("dev.tsv: nonsense:// is not supported: nonsense://dev.tsv; expected a path, or a URL")
+    assert found[3].startswith(
+        "lexicon: malformed URL: s3:bucket/words.tsv; expected PROTOCOL://…, or an absolute path"
+    )
+    assert "hush" not in str(found)
+
+
 @pytest.mark.parametrize(
     ("corpus", "problem"),
     [

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gzip
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from continual_mt.config.loading import validate
@@ -54,6 +56,26 @@ def test_the_digest_leaves_out_where_and_with_what_a_job_runs(
     ]
     assert len(set(same)) == 1
     assert len(same[0]) == 64
+
+
+def test_a_path_and_a_url_of_the_same_text_are_the_same_job(
+    digest: Callable[..., str], parallel: Callable[[str, str], Values], bucket: str, tmp_path: Path
+) -> None:
+    def at_urls(role: str) -> Values:
+        places = {key: f"s3://{bucket}/{role}.{key}.gz" for key in ("source", "target")}
+        for key, path in parallel(role, "pt-en").items():
+            with fsspec.open(places[key], "wb") as file:
+                file.write(gzip.compress(Path(path).read_bytes()))
+        return places
+
+    (words := tmp_path / "words.pt").write_text("casa e rua\n", encoding="utf-8")
+    with fsspec.open(f"s3://{bucket}/words.pt", "wb") as file:
+        file.write(words.read_bytes())
+    elsewhere = {"train": at_urls("train"), "dev": at_urls("dev"), "tests": [{"pair": "pt-en", **at_urls("test")}]}
+    local = digest(monolingual=str(words))
+    assert digest(**elsewhere, monolingual=f"s3://{bucket}/words.pt") == local
+    with pytest.raises(CorpusError, match=rf"s3://{bucket}/gone\.pt: no such file"):
+        digest(**elsewhere, monolingual=f"s3://{bucket}/gone.pt")
 
 
 def test_whatever_decides_the_result_changes_the_digest(

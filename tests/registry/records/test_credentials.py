@@ -12,10 +12,10 @@ from urllib.parse import quote
 import fsspec.config
 import pytest
 
+from continual_mt.credentials import hidden
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, TRACKING_VARIABLE
 from registry import Registry
 from registry.database.location import Location
-from registry.records.credentials import hidden
 from tests.registry.backends import only_postgresql
 from tests.registry.server import PASSWORD
 

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from continual_mt.cli.support.spec_options import build, corpus
+from continual_mt.cli.support.spec_options import build, corpus, place
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import SpecError
 
 
 @pytest.fixture
 def given(corpus_files: dict[str, Path]) -> dict[str, object]:
-    files = corpus((corpus_files["es"], corpus_files["en"]), None)
+    files = corpus((str(corpus_files["es"]), str(corpus_files["en"])), None)
     return {"pair": "es-en", "train": files, "dev": files}
 
 
 def test_a_parent_is_named_after_its_pair_and_tested_on_it(
     given: dict[str, object], corpus_files: dict[str, Path]
 ) -> None:
-    test = corpus((corpus_files["es"], corpus_files["en"]), None)
+    test = corpus((str(corpus_files["es"]), str(corpus_files["en"])), None)
     spec = build(ParentSpec, None, given | {"pair": "pt_br-en"}, None, test=test)
     assert (spec.name, spec.tests[0].pair, spec.tests[0].name) == ("pt_BR-en", "pt_BR-en", "test")
     assert build(ParentSpec, None, given | {"name": "base"}, None).name == "base"
@@ -39,10 +39,21 @@ def test_options_override_the_file_and_paths_are_relative_to_where_they_are_writ
     file.write_text(
         "pair: pt-en\nscope: body\ntrain: {tsv: rows.tsv, licence: MIT}\ndev: {tsv: rows.tsv}\n", encoding="utf-8"
     )
-    spec = build(AdditionSpec, file, {"train": corpus((Path("text.pt"), Path("text.en")), None)}, ["train.licence=CC0"])
+    spec = build(AdditionSpec, file, {"train": corpus(("text.pt", "text.en"), None)}, ["train.licence=CC0"])
     assert (spec.pair, spec.scope, spec.train.licence) == ("pt-en", "body", "CC0")
     assert (spec.train.source, spec.train.tsv) == (corpus_files["pt"], None)
     assert spec.dev.tsv == folder / "rows.tsv"
+
+
+def test_urls_stay_as_they_are(given: dict[str, object]) -> None:
+    train = corpus(("s3://bucket/train.es.gz", "https://example.org/train.en"), None)
+    spec = build(AdditionSpec, None, given | {"pair": "es-pt", "train": train}, None)
+    assert (spec.train.source, spec.train.target) == ("s3://bucket/train.es.gz", "https://example.org/train.en")
+    assert place("s3://bucket/words.tsv") == "s3://bucket/words.tsv"
+    assert place("words.tsv") == Path("words.tsv")
+    with pytest.raises(SpecError, match="the command line: one problem:\n  - the URL holds a password") as caught:
+        place("https://me:hush@example.org/words.tsv")
+    assert "hush" not in str(caught.value)
 
 
 def test_all_problems_are_listed(given: dict[str, object]) -> None:
@@ -56,7 +67,7 @@ def test_all_problems_are_listed(given: dict[str, object]) -> None:
 
 
 def test_files_together_with_a_tsv_are_rejected(given: dict[str, object], corpus_files: dict[str, Path]) -> None:
-    both = corpus((corpus_files["es"], corpus_files["en"]), corpus_files["en"])
+    both = corpus((str(corpus_files["es"]), str(corpus_files["en"])), str(corpus_files["en"]))
     with pytest.raises(SpecError, match="train: expected exactly one of: source and target, tsv, catalogs"):
         build(ParentSpec, None, given | {"train": both}, None)
 
