@@ -13,6 +13,7 @@ import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, say
+from continual_mt.cli.support.coverage_notes import CoverageNotes
 from continual_mt.cli.support.text_io import Input, Output
 from continual_mt.home import Home
 
@@ -90,7 +91,8 @@ def translate(
 
     Writes one line per input line, or --best lines; empty lines stay empty. From a pipe, lines are translated as they
     arrive. A sentence above the model's length limit is translated in parts. The recipe and its digest are printed to
-    standard error; the digest selects the same model again.
+    standard error, and at the end the share of characters that are unknown or spelled in bytes, if there are any; the
+    digest selects the same model again.
     """
     import torch
 
@@ -111,12 +113,16 @@ def translate(
     if model is assembled and assembled.transformer.device.type == "cpu":
         search = replace(search, processes=processes or min(MAX_DEFAULT_PROCESSES, torch.get_num_threads()))
 
+    notes = CoverageNotes(model)
     shown = output is not None or not sys.stdout.isatty()
     with destination as out, counting(str(assembled.pair), total, shown=shown) as progress:
         for chunk in text.chunks(search.processes, line_buffered=line_buffered):
             found = model.translations(chunk.lines, search)
             out.write(list(_lines(chunk.first, found, scores=scores, numbered=best > 1)))
             progress(chunk.first - 1 + len(found))
+            chosen = [translation for several in found for translation in several]
+            notes.add(chunk.lines, (one.text for one in chosen), sum(one.unknown for one in chosen))
+    notes.say()
 
 
 def _ends(text: str) -> tuple[str, str | None]:

@@ -48,6 +48,13 @@ def test_standard_input_to_standard_output(translate: Any, shared_home: Path, pa
     assert translate(pair=taken.digest[:12], stdin="Hola a todos.\nBuenos días\n").out == result.out
 
 
+def test_unknown_characters_are_reported(translate: Any) -> None:
+    result = translate(stdin="Hola Ѡ☃\nBuenos días\n")
+    assert result.code == 0
+    assert "es-en: in the text to translate 12% of 16 characters unknown, 0% spelled in bytes\n" in result.err
+    assert "in the text to translate" not in translate(stdin="Hola\n").err
+
+
 def test_a_version_is_selected_by_name_and_a_digest_takes_no_options(translate: Any) -> None:
     assert translate("--module", "pt-en:1", "--module", "es-de:1", pair="pt-de").code == 0
     for words, pair, problem in (
