@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from continual_mt.config.spec import CorpusSpec, TestSpec
+from continual_mt.config.corpus_spec import CorpusSpec, TestSpec
 from continual_mt.data.corpora.corpus import Corpus, CorpusSummary, SentencePair, inspect
 from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.data.corpora.text_url import TextPlace

@@ -16,7 +16,7 @@ from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from continual_mt.artifacts.recipe import Recipe
-    from continual_mt.config.spec import TestSpec
+    from continual_mt.config.corpus_spec import TestSpec
     from continual_mt.data.corpora.text_url import TextPlace
     from continual_mt.languages import Pair
     from registry import Registry
@@ -87,7 +87,7 @@ def evaluate(
 def _test_spec(pair: Pair, files: tuple[str, str], name: str) -> TestSpec:
     from pydantic import ValidationError
 
-    from continual_mt.config.spec import TestSpec
+    from continual_mt.config.corpus_spec import TestSpec
 
     source, target = files
     try:

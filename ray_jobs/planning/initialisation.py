@@ -12,8 +12,9 @@ from itertools import chain
 from pathlib import Path
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import Initialisation
-from continual_mt.config.spec import AdditionSpec, CorpusSpec
+from continual_mt.config.spec import AdditionSpec
 from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenized_corpus import tokenize_corpus

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.loading import validate
-from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, merge
+from continual_mt.config.spec import AdditionSpec, ParentSpec, merge
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair

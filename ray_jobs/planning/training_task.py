@@ -15,8 +15,8 @@ from torch import Tensor
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
+from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
-from continual_mt.config.spec import CorpusSpec
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus, tokenize_corpus, tokens_key
 from continual_mt.data.tokenizer import Tokenizer

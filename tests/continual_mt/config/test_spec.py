@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from continual_mt.config.corpus_spec import CorpusSpec, TestSpec
 from continual_mt.config.hyperparameters import RATES_OF_A_START, TrainingSettings
 from continual_mt.config.loading import read_spec, validate
-from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec, TestSpec, merge
+from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
 from continual_mt.data.corpora.catalogs import CatalogCorpus
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.corpora.tsv import TabSeparated

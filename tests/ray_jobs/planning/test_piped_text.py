@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.loading import validate
-from continual_mt.config.spec import AdditionSpec, CorpusSpec, SequenceSpec
+from continual_mt.config.spec import AdditionSpec, SequenceSpec
 from continual_mt.home import Home
 from ray_jobs import Driver
 from ray_jobs.planning.piped_text import piped_texts, with_kept_texts

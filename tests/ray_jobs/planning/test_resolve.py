@@ -10,8 +10,9 @@ from typing import Any
 import fsspec
 import pytest
 
+from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.loading import validate
-from continual_mt.config.spec import AdditionSpec, CorpusSpec, ParentSpec, SequenceSpec
+from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.errors import CorpusError, IncompatibleError, MisuseError, SpecError
 from continual_mt.languages import Pair
