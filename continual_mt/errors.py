@@ -7,7 +7,7 @@
     │   ├── SpecError              an invalid spec, option or environment variable; contains every problem found
     │   ├── CorpusError            a corpus is missing, misaligned or not UTF-8; contains file and line
     │   ├── LanguageError          an invalid language tag or pair
-    │   ├── UnknownNameError       an unknown parent, module, pair, recipe or registry
+    │   ├── UnknownNameError       an unknown parent, module, pair, recipe, job or registry
     │   ├── IncompatibleError      parts that do not fit together, such as a module and another parent
     │   ├── InputError             an invalid argument or text
     │   └── MissingExtraError      an optional package is not installed; contains the extra that installs it

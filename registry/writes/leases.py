@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from continual_mt.errors import JobHeldError
+from continual_mt.errors import JobHeldError, UnknownNameError
 from registry.database import schema
 from registry.database.database import Database
 from registry.database.row_mapping import job_record
@@ -18,6 +19,8 @@ from registry.records.names import unknown
 from registry.records.values import JSONObject, now
 
 LEASE_SECONDS = 60.0
+_DIGITS = re.compile(r"[0-9a-f]{1,64}")
+_SHOWN_DIGITS = 12
 
 
 class Jobs:
@@ -31,6 +34,25 @@ class Jobs:
         with self._database.read() as session:
             row = session.get(schema.Job, digest)
             return None if row is None else self._record(row)
+
+    def job_of(self, digest: str) -> JobRecord:
+        """The job of a digest, or of its first digits, whatever its state.
+
+        Raises UnknownNameError if no job, or more than one, begins with them.
+        """
+        if not _DIGITS.fullmatch(digest):
+            raise UnknownNameError(
+                f"{digest[:80]!r} is not the digest of a job: it has to be 1 to 64 hexadecimal digits in small letters"
+            )
+        alike = select(schema.Job).where(schema.Job.digest.between(digest, digest.ljust(64, "f"))).limit(2)
+        with self._database.read() as session:
+            rows = session.scalars(alike).all()
+            if not rows:
+                known = session.scalars(select(schema.Job.digest))
+                raise unknown("job", digest, (one[:_SHOWN_DIGITS] for one in known))
+            if len(rows) > 1:
+                raise UnknownNameError(f"several jobs begin with {digest}; write more of its digits")
+            return self._record(rows[0])
 
     def records(self, *, finished: bool = False) -> list[JobRecord]:
         """Jobs that are not finished, with ``finished`` all; the most recently active first."""

@@ -1,4 +1,4 @@
-"""``jobs list``, and ``registry gc`` of abandoned jobs, as they are typed."""
+"""``jobs list``, ``jobs show``, and ``registry gc`` of abandoned jobs, as they are typed."""
 
 from __future__ import annotations
 
@@ -49,6 +49,47 @@ def test_unfinished_jobs_are_listed(run: Any, home: Path, folder: Path) -> None:
 def test_all_jobs_are_listed(run: Any, home: Path, folder: Path) -> None:
     found = json.loads(run("jobs", "list", "--all", "--json", "--home", home).out)
     assert {(job["kind"], job["state"]) for job in found} == {("addition", "stopped"), ("sequence", "finished")}
+
+
+def test_a_job_is_shown_with_its_spec_and_what_its_digest_covers(run: Any, home: Path, folder: Path) -> None:
+    shown = run("jobs", "show", JOB[:8], "--home", home)
+    assert (shown.code, shown.err) == (0, "")
+    facts, spec, covered = shown.out.split("\n\n")
+    lines = facts.splitlines()
+    assert lines[:4] == [f"job: {JOB}", "what: addition de-en", "state: stopped", "progress: update 41 of 2,000"]
+    assert [line.partition(":")[0] for line in lines[4:]] == ["last active (UTC)", "checkpoints"]
+    assert lines[5] == f"checkpoints: {folder}"
+    assert spec == "spec:\npair: de-en\ntraining:\n  updates: 2000"
+    assert covered == "what the digest covers:\nseed: 1\n"
+    (listed,) = json.loads(run("jobs", "list", "--json", "--home", home).out)
+    assert json.loads(run("jobs", "show", JOB, "--json", "--home", home).out) == {**listed, "identity": {"seed": 1}}
+
+
+def test_a_finished_job_is_shown(run: Any, home: Path, folder: Path) -> None:
+    lines = run("jobs", "show", "cd", "--home", home).out.splitlines()
+    assert lines[1:4] == ["what: sequence latin", "state: finished", "progress: -"]
+
+
+def test_a_job_of_a_version_that_recorded_no_spec_is_shown(run: Any, home: Path) -> None:
+    with Registry.open(home) as registry:
+        registry.jobs.hold(JOB, "addition", "a driver")
+        registry.jobs.release(JOB, "a driver", "failed")
+    shown = run("jobs", "show", JOB, "--home", home)
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.endswith("\n\nspec: not recorded\n\nwhat the digest covers: not recorded\n")
+    assert json.loads(run("jobs", "show", JOB, "--json", "--home", home).out)["identity"] is None
+
+
+@pytest.mark.parametrize(
+    ("digest", "message"),
+    [
+        ("ef", "unknown job 'ef'; expected one of: abababababab, cdcdcdcdcdcd"),
+        ("de-en", "'de-en' is not the digest of a job: it has to be 1 to 64 hexadecimal digits in small letters"),
+    ],
+)
+def test_an_unknown_job_is_misuse(run: Any, home: Path, folder: Path, digest: str, message: str) -> None:
+    refused = run("jobs", "show", digest, "--home", home)
+    assert (refused.code, refused.out, refused.err) == (2, "", f"error: {message}\n")
 
 
 def test_gc_lists_and_removes_abandoned_jobs(run: Any, home: Path, folder: Path) -> None:

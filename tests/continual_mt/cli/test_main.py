@@ -28,6 +28,8 @@ VERBS = {
     "align",
     "translate",
     "pairs",
+    "jobs list",
+    "jobs show",
     "registry list",
     "registry reproduce",
     "registry show",

@@ -96,6 +96,32 @@ def test_an_unknown_job(registry: Registry) -> None:
             verb(JOB)
 
 
+def test_a_job_is_found_by_its_first_digits(registry: Registry) -> None:
+    job, alike = "ab" * 32, "abc" + "0" * 61
+    registry.jobs.hold(alike, "addition", "first")
+    registry.jobs.hold(job, "addition", "first")
+    finished = registry.jobs.release(job, "first", "finished")
+    assert registry.jobs.job_of("aba") == registry.jobs.job_of(job) == finished
+    assert registry.jobs.job_of("abc").digest == alike
+    with pytest.raises(UnknownNameError, match=r"^several jobs begin with ab; write more of its digits$"):
+        registry.jobs.job_of("ab")
+    message = r"^unknown job 'abb'; expected one of: abababababab, abc000000000$"
+    with pytest.raises(UnknownNameError, match=message):
+        registry.jobs.job_of("abb")
+
+
+def test_a_job_that_does_not_exist_is_not_found(registry: Registry) -> None:
+    with pytest.raises(UnknownNameError, match=r"^unknown job 'abb': none is registered yet$"):
+        registry.jobs.job_of("abb")
+
+
+@pytest.mark.parametrize("digest", ["", "AB", "de-en", "a" * 65, "a%"])
+def test_what_is_no_digest_finds_no_job(registry: Registry, digest: str) -> None:
+    registry.jobs.hold("a" * 64, "addition", "first")
+    with pytest.raises(UnknownNameError, match="is not the digest of a job: it has to be 1 to 64 hexadecimal digits"):
+        registry.jobs.job_of(digest)
+
+
 def test_of_two_processes_one_gets_the_lease(registry: Registry, home: Path, start: Callable[..., Any]) -> None:
     text = """
 from continual_mt.errors import JobHeldError
