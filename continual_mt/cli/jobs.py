@@ -13,7 +13,7 @@ from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from dashboards.tables.table import Table
-    from ray_jobs.execution.unfinished import UnfinishedJob
+    from ray_jobs.execution.job_progress import JobProgress
 
 app = options.group("Jobs: trainings that run, and those that were not finished.")
 
@@ -42,9 +42,9 @@ def list_jobs(
     with Registry.open(place.path) as registry:
         records = registry.jobs.records(finished=every)
         if records:
-            from ray_jobs.execution.unfinished import UnfinishedJob
+            from ray_jobs.execution.job_progress import JobProgress
 
-            found = [UnfinishedJob.of(record, place, say) for record in records]
+            found = [JobProgress.of(record, place, say) for record in records]
         else:
             found = []
     if as_json:
@@ -73,9 +73,9 @@ def show(
     place = Home.resolve(home)
     with Registry.open(place.path) as registry:
         record = registry.jobs.job_of(digest)
-    from ray_jobs.execution.unfinished import UnfinishedJob
+    from ray_jobs.execution.job_progress import JobProgress
 
-    job = UnfinishedJob.of(record, place, say)
+    job = JobProgress.of(record, place, say)
     if as_json:
         print_json({**job.to_json(), "identity": record.identity})
         return
@@ -86,14 +86,14 @@ def show(
         print_text(f"\n{title}: not recorded\n" if text is None else f"\n{title}:\n{text}")
 
 
-def _table(jobs: list[UnfinishedJob]) -> Table:
+def _table(jobs: list[JobProgress]) -> Table:
     from dashboards.tables.table import Column, Table
 
     rows = [_facts(job) for job in jobs]
     return Table([Column(name) for name in rows[0]], [list(row.values()) for row in rows])
 
 
-def _facts(job: UnfinishedJob) -> dict[str, str]:
+def _facts(job: JobProgress) -> dict[str, str]:
     """What is shown of each job, under the names of the columns."""
     return {
         "job": job.record.digest[:12],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
+
+import torch
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
@@ -16,12 +19,12 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.initialisation.starting_values import StartSummary
 from continual_mt.languages import SideName, new_side_of
 from continual_mt.model.architecture import group_of
-from continual_mt.training.environment import Environment
+from continual_mt.training.checkpoint import Checkpoint, Progress
+from continual_mt.training.environment import Environment, environment
 from continual_mt.training.progress import ProgressReport
 from ray_jobs.console import Display
 from ray_jobs.execution.backend import ProgressUpdate, RunningTraining, Share, TrainingBackend
 from ray_jobs.execution.checkpoints import RunCheckpoints
-from ray_jobs.execution.untrained import Untrained
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.starting_side import starting_side
 from ray_jobs.planning.tokenizers import tokenizers
@@ -122,3 +125,19 @@ class TrainingRun:
             "word_translations": self._job.word_translations,
         }
         return made_of | cast(JSONObject, self._summary.to_json())
+
+
+class Untrained:
+    """A `RunningTraining` of no updates: the result is what training would start from, in this process and at once."""
+
+    def __init__(self, task: TrainingTask) -> None:
+        self._task = task
+        self.environment = environment(torch.device("cpu"), torch.float32, 1)
+
+    def poll(self, stop: threading.Event, seconds: float) -> bool:
+        return True
+
+    def checkpoint(self) -> Checkpoint:
+        trained = set(self._task.names(self._task.trained))
+        best = {name: tensor for name, tensor in self._task.starting_tensors().items() if name in trained}
+        return Checkpoint(Progress(finished=True), {}, best, {}, {})

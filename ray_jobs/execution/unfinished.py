@@ -12,7 +12,7 @@ from typing import Any
 from continual_mt.errors import StorageError
 from continual_mt.home import Home
 from ray_jobs.execution.checkpoints import RunCheckpoints
-from ray_jobs.execution.lease import is_gone
+from ray_jobs.execution.job_progress import JobProgress, checkpoints_at, checkpoints_of
 from ray_jobs.planning.resolve import ResolvedJob
 from registry import JobRecord, Registry
 from registry.records.values import JSONObject, now
@@ -30,60 +30,10 @@ _KIND_OF_START = "initialisation"
 
 
 @dataclass(frozen=True)
-class UnfinishedJob:
-    """A job that is not finished, where its checkpoints are, and the update of the newest; None without one."""
-
-    record: JobRecord
-    checkpoints: RunCheckpoints | None
-    update: int | None
-
-    @classmethod
-    def of(cls, record: JobRecord, home: Home, say: Callable[[str], None]) -> UnfinishedJob:
-        """Look for its checkpoints. A storage that cannot be read is reported, and counts as empty."""
-        checkpoints = _checkpoints(record, home)
-        try:
-            return cls(record, checkpoints, checkpoints.update() if checkpoints else None)
-        except StorageError as error:
-            say(f"job {record.digest[:12]}: {error}")
-            return cls(record, checkpoints, None)
-
-    @property
-    def title(self) -> str:
-        """What it makes: ``addition de-en``, ``sequence latin``."""
-        spec = self.record.spec or {}
-        name = spec.get("name") if self.record.kind == "sequence" else spec.get("pair")
-        return f"{self.record.kind} {name or self.record.digest[:12]}"
-
-    @property
-    def state(self) -> str:
-        """``running``, ``stopped``, ``failed``, or ``killed`` for one whose driver ended without a word."""
-        return self.record.state if self.record.state != "running" or self.is_running else "killed"
-
-    @property
-    def is_running(self) -> bool:
-        record = self.record
-        return record.is_held and not (record.holder is not None and is_gone(record.holder))
-
-    @property
-    def progress(self) -> str:
-        """``update 41 of 2,000``, or an empty text if there is no checkpoint."""
-        if self.update is None:
-            return ""
-        training = (self.record.spec or {}).get("training")
-        updates = training.get("updates") if isinstance(training, dict) else None
-        return f"update {self.update:,}" + (f" of {updates:,}" if isinstance(updates, int) else "")
-
-    def to_json(self) -> JSONObject:
-        place = self.checkpoints.place if self.checkpoints else None
-        described: JSONObject = {"state": self.state, "update": self.update, "spec": self.record.spec, "folder": place}
-        return {**self.record.to_json(), **described}
-
-
-@dataclass(frozen=True)
 class AbandonedJob:
     """An unfinished job without a lease that nothing was written for as long as a grace period."""
 
-    job: UnfinishedJob
+    job: JobProgress
     bytes: int
 
     def to_json(self) -> JSONObject:
@@ -103,7 +53,7 @@ def abandoned(registry: Registry, home: Home, grace: timedelta, say: Callable[[s
         # Not `is_gone`: another machine that shares the database may have a process of the same number.
         if record.is_held or now() - record.updated < grace:
             continue
-        checkpoints = _checkpoints(record, home)
+        checkpoints = checkpoints_of(record, home)
         try:
             size, written = checkpoints.contents() if checkpoints else (0, 0.0)
             update = checkpoints.update() if checkpoints else None
@@ -114,7 +64,7 @@ def abandoned(registry: Registry, home: Home, grace: timedelta, say: Callable[[s
             continue  # a copy of this registry may be at work on it
         if checkpoints and not size and not _is_here(checkpoints, home):
             continue  # a folder of another machine
-        yield AbandonedJob(UnfinishedJob(record, checkpoints, update), size)
+        yield AbandonedJob(JobProgress(record, checkpoints, update), size)
 
 
 def remove(registry: Registry, abandoned: AbandonedJob) -> bool:
@@ -128,7 +78,7 @@ def describe_others(registry: Registry, home: Home, job: ResolvedJob, say: Calla
     for record in registry.jobs.records():
         if record.digest == job.digest or record.identity is None or not _is_alike(record, job):
             continue
-        other = UnfinishedJob.of(record, home, say)
+        other = JobProgress.of(record, home, say)
         if other.update is None or other.is_running:
             continue
         different = ", ".join(differences(record.identity, job.identity))
@@ -145,7 +95,7 @@ def bring_along(record: JobRecord, now_at: RunCheckpoints) -> str | None:
 
     The older place is then empty. Raises StorageError if the new place cannot be used.
     """
-    before = None if record.folder is None else _at(record.folder)
+    before = None if record.folder is None else checkpoints_at(record.folder)
     if before is None or before.place == now_at.place or now_at.update() is not None:
         return None
     try:
@@ -194,7 +144,7 @@ def _shown(value: object) -> str:
     return "not set" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
-def _ended(job: UnfinishedJob) -> str:
+def _ended(job: JobProgress) -> str:
     return {"stopped": "was stopped", "killed": "was killed"}.get(job.state, job.state)
 
 
@@ -203,19 +153,6 @@ def _is_alike(record: JobRecord, job: ResolvedJob) -> bool:
     spec = record.spec or {}
     same_pair = record.kind == job.kind and spec.get("pair") == str(job.pair)
     return same_pair and (job.parent is None or spec.get("parent") == job.parent.name)
-
-
-def _checkpoints(record: JobRecord, home: Home) -> RunCheckpoints | None:
-    if record.folder is not None:
-        return _at(record.folder)
-    # Versions before the folder was recorded trained here, unless the spec named a storage.
-    found = sorted(home.jobs.glob(f"{record.kind}-*-{record.digest[:32]}-{record.attempt}")) if not record.spec else []
-    return _at(str(found[0])) if found else None
-
-
-def _at(place: str) -> RunCheckpoints:
-    storage, _, name = place.rpartition("/")
-    return RunCheckpoints(storage, name)
 
 
 def _is_here(checkpoints: RunCheckpoints, home: Home) -> bool:

@@ -16,7 +16,7 @@ from continual_mt.home import Home, expanded
 
 if TYPE_CHECKING:
     from dashboards.tables.table import Table
-    from ray_jobs.execution.reproduction import Reproduction
+    from ray_jobs.reproduction.reproduce import Reproduction
 
 EPILOG = options.examples(
     "continual-mt registry reproduce de-en:1",
@@ -57,7 +57,7 @@ def reproduce(
     p < 0.05). Nothing is registered or tracked. Exits 0 if it is the same, and 1 if it is not.
     """
     from ray_jobs.driver import Driver
-    from ray_jobs.execution.reproduction import reproduce as train_again
+    from ray_jobs.reproduction.reproduce import reproduce as train_again
 
     check_options(in_process, address)
     cluster = None if in_process else address or os.environ.get(ADDRESS_VARIABLE)
@@ -160,7 +160,7 @@ def _scores_table(found: Reproduction) -> Table:
 
 def _surroundings_table(found: Reproduction) -> Table:
     from dashboards.tables.table import Column, Table
-    from ray_jobs.execution.reproduction import NOT_RECORDED
+    from ray_jobs.reproduction.reproduce import NOT_RECORDED
 
     def compared(recorded: str, now: str) -> str:
         return "unknown" if NOT_RECORDED in (recorded, now) else "yes" if recorded == now else "no"

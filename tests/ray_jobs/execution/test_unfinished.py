@@ -19,7 +19,7 @@ from continual_mt.home import Home
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.unfinished import (
-    UnfinishedJob,
+    JobProgress,
     abandoned,
     bring_along,
     describe_others,
@@ -180,7 +180,7 @@ def test_a_storage_that_cannot_be_read_is_reported(registry: Registry, home: Hom
     grow_old(registry, None)
     said: list[str] = []
     assert list(abandoned(registry, home, GRACE, said.append)) == []
-    assert UnfinishedJob.of(record, home, said.append).update is None
+    assert JobProgress.of(record, home, said.append).update is None
     assert said[0].startswith("kept: the checkpoints in nothing://bucket/run cannot be read: ")
     assert said[1].startswith(f"job {job.digest[:12]}: the checkpoints in nothing://bucket/run cannot be read: ")
 
@@ -191,7 +191,7 @@ def test_the_folder_moves_with_the_home(registry: Registry, home: Home, resolved
     moved = Home(home.path.rename(home.path.with_name("moved")))
     with Registry.open(moved.path) as opened:
         (record,) = opened.jobs.records()
-        job = UnfinishedJob.of(record, moved, fail)
+        job = JobProgress.of(record, moved, fail)
     assert record.folder is not None
     assert Path(record.folder).parent == moved.jobs
     assert (job.state, job.update, job.title) == ("stopped", 41, "addition pt-en")

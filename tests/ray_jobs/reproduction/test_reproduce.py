@@ -19,9 +19,9 @@ from continual_mt.home import Home
 from continual_mt.model.architecture import trainable_names
 from ray_jobs import Driver, Outcome
 from ray_jobs.execution.lease import holder_name
-from ray_jobs.execution.reproduction import EnvironmentDifference, Reproduction, reproduce
-from ray_jobs.execution.rescoring import SIGNIFICANT, ScoreDifference
 from ray_jobs.planning.resolve import ReplayedPair, original_text, resolve
+from ray_jobs.reproduction.reproduce import EnvironmentDifference, Reproduction, reproduce
+from ray_jobs.reproduction.rescoring import SIGNIFICANT, ScoreDifference
 from ray_jobs.tracking.lineage import lineage
 from registry import Registry
 from registry.evaluation import evaluate

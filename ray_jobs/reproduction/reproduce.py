@@ -22,12 +22,12 @@ from continual_mt.errors import ContinualMTError, StoppedError, StorageError
 from ray_jobs.driver import Driver
 from ray_jobs.execution.backend import RunningTraining
 from ray_jobs.execution.checkpoints import RunCheckpoints
-from ray_jobs.execution.rescoring import ScoreDifference, score_differences, scored_tests
 from ray_jobs.execution.scheduler import train_together
 from ray_jobs.execution.training_run import TrainedArtifact, TrainingRun
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.training_task import StoredParent
+from ray_jobs.reproduction.rescoring import ScoreDifference, score_differences, scored_tests
 from ray_jobs.tracking.lineage import Registered, code_version, name_of
 from registry import ParentRecord, Registry
 from registry.records.values import JSON

@@ -1,0 +1,1 @@
+"""Training registered work again, and comparing what comes out with what is registered."""
