@@ -17,7 +17,7 @@ from ray_jobs.driver import Driver
 from ray_jobs.execution import lease
 from ray_jobs.execution.job import Job, Outcome, ScoringContext, unique_tests
 from ray_jobs.execution.scheduler import train_together
-from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, original_text, sequence_digest
+from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, original_text, sequence_digest, sequence_identity
 from ray_jobs.tracking import mlflow_payload
 from ray_jobs.tracking.figures import log_figures
 from ray_jobs.tracking.mlflow_tracker import Tracker
@@ -53,7 +53,7 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     sequence = _Sequence(driver, spec, parent, jobs, digest, original)
     if held.state == "finished":
         return sequence.add_all(after, None)
-    identity: JSONObject = {"additions": [job.digest for job in jobs]}
+    identity = cast(JSONObject, sequence_identity(spec, jobs, original))
     driver.registry.jobs.describe(digest, cast(JSONObject, spec.model_dump(mode="json")), identity, None)
     tracker = Tracker(driver.home, driver.display.say)
     tags = {"kind": "sequence", "parent": parent.name, "sequence": spec.name, "mode": spec.mode, "job": digest}

@@ -39,7 +39,7 @@ from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 from registry.writes import registration, scoring
 from registry.writes.curation import Curation
-from registry.writes.leases import Jobs
+from registry.writes.jobs import Jobs
 from registry.writes.storage import Storage
 from registry.writes.texts import Texts
 

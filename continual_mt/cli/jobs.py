@@ -65,8 +65,8 @@ def show(
 ) -> None:
     """Show one job, finished or not: what 'jobs list' shows, its resolved spec, and what its digest covers.
 
-    In what the digest covers, texts, modules and the parent are named by their own digests. Of a sequence, only its
-    additions are listed there: its name, mode and replay are in its spec. In '--json' the key is "identity".
+    In what the digest covers, texts, modules and the parent are named by their own digests. In '--json' the key is
+    "identity".
     """
     from registry import Registry
 

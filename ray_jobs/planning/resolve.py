@@ -129,16 +129,25 @@ class ResolvedJob:
         return identity
 
 
-def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: ResolvedCorpus | None = None) -> str:
-    """The digest that identifies a sequence: over its name, its mode and its additions in order.
+def sequence_identity(
+    spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: ResolvedCorpus | None = None
+) -> dict[str, object]:
+    """What identifies a sequence: its name, its mode and its additions in order.
 
-    With replay also over the share and ``original``, the parent's own text, if that is known.
+    With replay also the share and ``original``, the parent's own text, if that is known.
     """
-    identity: list[object] = [IDENTITY_VERSIONS["sequence"], spec.name, [job.digest for job in jobs]]
+    version, additions = IDENTITY_VERSIONS["sequence"], [job.digest for job in jobs]
+    identity: dict[str, object] = {"version": version, "name": spec.name, "additions": additions}
     if spec.mode != "separate":
-        identity.append(spec.mode)
+        identity["mode"] = spec.mode
     if spec.replay:
-        identity += [spec.replay, original.summary.digest if original else None]
+        identity |= {"replay": spec.replay, "original": original.summary.digest if original else None}
+    return identity
+
+
+def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: ResolvedCorpus | None = None) -> str:
+    """The digest over the values of a sequence's identity, in their order."""
+    identity = list(sequence_identity(spec, jobs, original).values())
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 

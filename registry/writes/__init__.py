@@ -1,1 +1,1 @@
-"""Writing to the registry: registration, scores, curation, leases."""
+"""Writing to the registry: registration, scores, curation, jobs and their leases."""

@@ -1,4 +1,4 @@
-"""Leases: one driver holds a job at a time. Each function runs inside its caller's transaction."""
+"""Jobs and their leases: one driver holds a job at a time. Each function runs inside its caller's transaction."""
 
 from __future__ import annotations
 
