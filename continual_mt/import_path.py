@@ -43,6 +43,11 @@ class WithoutCurrentFolder:
             os.environ[_VARIABLE] = self._variable
 
 
+def leave_current_folder_out() -> None:
+    """Do what `WithoutCurrentFolder` does until the process ends."""
+    WithoutCurrentFolder().__enter__()
+
+
 def safe_options() -> list[str]:
     """Options for a Python that is started with ``-m``: without the current folder, unless this project is there."""
     return [] if _current() == _OWN_ROOT else ["-P"]

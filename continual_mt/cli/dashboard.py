@@ -24,7 +24,7 @@ EPILOG = options.examples(
 )
 LOOPBACK, PORT = "127.0.0.1", 8050
 MLFLOW_PORT = 5000
-_PATH = re.compile(r"/?(?:[\w.~-]+/)*[\w.~-]*")
+_PATH = re.compile(r"/?(?:[\w.~-]+/)*[\w.~-]*", re.ASCII)
 
 
 def dashboard(
@@ -62,7 +62,7 @@ def dashboard(
 
 def _prefix(text: str) -> str:
     """Return the path with a slash at both ends. Raises InputError for anything but a path."""
-    if not _PATH.fullmatch(text):
+    if not _PATH.fullmatch(text) or {".", ".."} & set(text.split("/")):
         raise InputError(f"--prefix {text[:60]!r}: is not a path; expected letters, digits and slashes, such as /mt")
     return f"/{text.strip('/')}/" if text.strip("/") else "/"
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, print_json, print_table, print_text, say
 from continual_mt.cli.support.coverage_notes import CoverageNotes
-from continual_mt.cli.support.spec_options import ORIGIN, place
+from continual_mt.cli.support.spec_options import ORIGIN, place, text
 from continual_mt.errors import SpecError
 from continual_mt.home import Home
 
@@ -81,7 +81,7 @@ def evaluate(
         if logits:
             _print_logits(registry, chosen, read, as_json)
         else:
-            _print_scores(registry, chosen, read, beam, [place(text) for text in reference or ()], lowercase, as_json)
+            _print_scores(registry, chosen, read, beam, [place(one) for one in reference or ()], lowercase, as_json)
 
 
 def _test_spec(pair: Pair, files: tuple[str, str], name: str) -> TestSpec:
@@ -89,12 +89,17 @@ def _test_spec(pair: Pair, files: tuple[str, str], name: str) -> TestSpec:
 
     from continual_mt.config.corpus_spec import TestSpec
 
-    source, target = files
+    source, target = map(text, files)
     try:
         return TestSpec.model_validate({"pair": str(pair), "name": name, "source": source, "target": target})
     except ValidationError as error:
-        problems = [f"--{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_url=False)]
-        raise SpecError(ORIGIN, problems) from error
+        raise SpecError(ORIGIN, [_describe(problem) for problem in error.errors(include_url=False)]) from error
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    keys = [str(key) for key in problem["loc"]]
+    option = "--name" if keys == ["name"] else ", ".join(("--test", *keys))
+    return f"{option}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _print_scores(

@@ -36,7 +36,7 @@ from continual_mt.cli.registry import registry, reproduce
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
-from continual_mt.import_path import WithoutCurrentFolder, current_folder_exists
+from continual_mt.import_path import current_folder_exists
 from continual_mt.shadowing import check_packages
 
 FAILURE, MISUSE = 1, 2
@@ -82,9 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0 for success, 1 for a failure, 2 for misuse. Unexpected exceptions are not caught."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
+    if not current_folder_exists():  # libraries look for it, and some end the process without a word
+        say("error: the current folder was deleted; expected an existing one. Fix: change to another folder ('cd')")
+        return MISUSE
     try:
         check_packages()
-        with WithoutCurrentFolder(), _terminated_like_interrupted():
+        with _terminated_like_interrupted():
             _run(given)
     except typer.Exit as end:
         return end.exit_code
@@ -98,11 +101,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not reader_is_gone():
             raise
         return FAILURE
-    except FileNotFoundError:
-        if current_folder_exists():
-            raise
-        say("error: the current folder was deleted; expected an existing one. Fix: change to another folder ('cd')")
-        return MISUSE
     except (KeyboardInterrupt, SystemExit):  # Ray, once started, turns SIGTERM into SystemExit
         say("error: interrupted; run the same command again")
         return FAILURE

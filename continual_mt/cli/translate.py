@@ -14,12 +14,14 @@ import typer
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, say
 from continual_mt.cli.support.coverage_notes import CoverageNotes
+from continual_mt.cli.support.spec_options import place
 from continual_mt.cli.support.text_io import Input, Output
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
     from continual_mt.inference.translator import Translation
 
+STANDARD = "-"  # standard input or output
 MAX_DEFAULT_PROCESSES = 8  # each process needs memory for its batches
 _DIGEST = re.compile(r"[0-9a-f]+")
 EPILOG = options.examples(
@@ -36,15 +38,15 @@ EPILOG = options.examples(
 def translate(
     pair: Annotated[str, typer.Argument(metavar="PAIR", help=options.PAIR_OR_DIGEST)],
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Input in UTF-8, plain or compressed (gzip, xz, bzip2, zstd).  [default: stdin]",
+            help="Input in UTF-8, a file or URL, plain or compressed (gzip, xz, bzip2, zstd).  [default: stdin]",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Output file.  [default: stdout]")
+        Path | None, typer.Option("--output", metavar="FILE", help="Output file, not compressed.  [default: stdout]")
     ] = None,
     beam: options.Beam = 5,
     length_penalty: Annotated[
@@ -100,16 +102,17 @@ def translate(
     from continual_mt.inference.translator import Search
     from registry import Registry
 
-    ends, text = _ends(pair), Input(source)
+    ends, text = _ends(pair), Input(None if source in (None, STANDARD) else place(source))
     search = Search(beam, length_penalty, best, batch_tokens, scored=scores or best > 1)
     total = text.check()
+    output = None if output == Path(STANDARD) else output
     destination = Output(output, text)
-    place = Home.resolve(home)
-    with Registry.open(place.path) as registry:
+    folder = Home.resolve(home)
+    with Registry.open(folder.path) as registry:
         assembled = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test)
     if assembled.recipe:
         say(f"{assembled.recipe}; digest {assembled.recipe.digest}")
-    model = select_backend(assembled, backend, place.cache)
+    model = select_backend(assembled, backend, folder.cache)
     if model is assembled and assembled.transformer.device.type == "cpu":
         search = replace(search, processes=processes or min(MAX_DEFAULT_PROCESSES, torch.get_num_threads()))
 

@@ -109,6 +109,8 @@ class CorpusSpec(StrictModel):
             raise ValueError("expected exactly one of: source and target, tsv, catalogs")
         if kinds[0] and not (self.source and self.target):
             raise ValueError("expected both source and target")
+        if kinds[0] and self.source == self.target:
+            raise ValueError(f"source and target are the same file, {self.source}")
         if self.source_column == self.target_column:
             raise ValueError("source_column and target_column must differ")
         return self

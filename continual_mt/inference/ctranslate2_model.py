@@ -140,7 +140,10 @@ def load_or_convert(
             "backend ctranslate2: the model has no recipe, whose digest names the converted files. Fix: choose torch"
         )
     folder = cache / PACKAGE / f"{model.recipe.digest}-{precision}-{FORMAT_VERSION}"
-
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise StorageError(f"{folder}: CTranslate2 reads only paths in UTF-8. Fix: choose the backend torch") from error
     try:
         if not _is_complete(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,31 @@ def test_jobs_from_python_import_nothing_of_it(folder: Path, variable: str) -> N
     assert (done.stdout, done.stderr) == ("SpecError True True\n", "")
 
 
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        (["-m", "continual_mt.cli.main", "--version"], "continual-mt "),
+        (["-c", "from registry import Registry; print(Registry.__name__)"], "Registry"),
+        (["-c", "import sys; from continual_mt.cli.main import main; sys.exit(main(['--version']))"], "continual-mt "),
+    ],
+)
+def test_neither_the_command_line_nor_the_registry_import_it(folder: Path, words: list[str], printed: str) -> None:
+    """Nor what other libraries they need, which are imported first."""
+    for name in NAMES:
+        (folder / f"{name}.py").unlink()
+    for name in ("typer", "pydantic", "sqlalchemy", "yaml"):
+        (folder / f"{name}.py").write_text(f"raise SystemExit('{name} of the current folder was run')\n")
+    done = subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:."},
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith(printed)
+
+
 def test_what_was_taken_out_is_put_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = ["first", "", str(folder), "last", "."]
     monkeypatch.setattr(sys, "path", list(before))

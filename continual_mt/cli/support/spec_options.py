@@ -20,7 +20,15 @@ UNNAMED = "unnamed"
 
 def text(name: str) -> str:
     """Return the path or URL of a text. Paths on the command line are relative to the current folder; made absolute."""
-    return name if "://" in name else str(expanded(Path(name)).absolute())
+    return name if "://" in name else str(expanded(_path(name)).absolute())
+
+
+def _path(name: str) -> Path:
+    if name == "-":
+        raise SpecError(
+            ORIGIN, ["-: is no file. Fix: write /dev/stdin for standard input, or ./- for a file named '-'"]
+        )
+    return Path(name)
 
 
 def place(text: str) -> TextPlace:
@@ -28,7 +36,7 @@ def place(text: str) -> TextPlace:
     from continual_mt.data.corpora.text_url import text_place
 
     try:
-        return text_place(text) or expanded(Path(text))
+        return text_place(text) or expanded(_path(text))
     except ValueError as error:
         raise SpecError(ORIGIN, [str(error)]) from None
 

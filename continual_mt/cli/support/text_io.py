@@ -17,6 +17,7 @@ from continual_mt.cli.support.pipes import arriving_lines, enlarge, lines_of_pip
 from continual_mt.data.corpora.compression import FORMATS
 from continual_mt.data.corpora.line_reader import read_lines, read_stream
 from continual_mt.data.corpora.read_once import reads_once
+from continual_mt.data.corpora.text_url import TextPlace, TextURL
 from continual_mt.errors import CorpusError, InputError, StorageError
 
 STANDARD_INPUT = "standard input"
@@ -34,9 +35,9 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Input:
-    """A text file, or standard input if ``path`` is None, plain or compressed. Lines end at ``\\n`` only."""
+    """A text file or URL, or standard input if ``path`` is None, plain or compressed. Lines end at ``\\n`` only."""
 
-    path: Path | None
+    path: TextPlace | None
 
     @property
     def name(self) -> str:
@@ -45,7 +46,7 @@ class Input:
     def is_file(self, path: Path) -> bool:
         """Return whether the text comes from this file, directly or as standard input opened by the shell."""
         if self.path is not None:
-            return self.path.exists() and path.samefile(self.path)
+            return isinstance(self.path, Path) and self.path.exists() and path.samefile(self.path)
         return path.is_file() and os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno()))
 
     def check(self) -> int | None:
@@ -56,6 +57,9 @@ class Input:
         if self.path is None:
             enlarge(_standard_descriptor())  # so that the writer goes on while the model is loaded
             return None
+        if isinstance(self.path, TextURL):
+            with self.path.open():  # without reading it twice
+                return None
         if reads_once(self.path):
             return None
         return sum(1 for _ in read_lines(self.path))
@@ -74,7 +78,9 @@ class Input:
     def _lines(self) -> Iterator[str | None]:
         if self.path is None:
             return _standard_input()
-        return lines_of_pipe(self.path) if reads_once(self.path) else read_lines(self.path)
+        if isinstance(self.path, Path) and reads_once(self.path):
+            return lines_of_pipe(self.path)
+        return read_lines(self.path)
 
 
 def _chunks(lines: Iterable[str | None], max_lines: int, max_characters: int) -> Iterator[Chunk]:

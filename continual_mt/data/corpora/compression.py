@@ -44,6 +44,7 @@ _REFUSED: Mapping[bytes, str] = {
     b"\x04\x22\x4d\x18": "compressed by lz4",
     b"\x1f\x9d": "compressed by compress (.Z)",
     b"LZIP": "compressed by lzip",
+    b"\x5d\x00\x00": "compressed by lzma (the format before xz)",
     b"PAR1": "a Parquet file",
     b"%PDF-": "a PDF document",
     b"\xff\xfe": "UTF-16",

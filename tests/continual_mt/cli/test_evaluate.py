@@ -101,6 +101,9 @@ def test_a_variant_is_registered_beside_what_the_pair_is_shown_with(
         (["--name", "a b"], "--name: "),
         (["--parent", "other"], "unknown parent 'other'"),
         (["--test", "missing.es", "missing.en"], "missing.es"),
+        (["--test", "-", "short.en"], "-: is no file. Fix: write /dev/stdin for standard input"),
+        (["--test", "short.en", "short.en"], "--test: source and target are the same file"),
+        (["--test", "http://127.0.0.1/a?key=b", "short.en"], "--test, source: the URL has a user or a query"),
     ],
 )
 def test_misuse(evaluate: Any, words: list[str], message: str, tmp_path: Path) -> None:

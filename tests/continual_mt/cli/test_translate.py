@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,21 @@ def test_standard_input_to_standard_output(translate: Any, shared_home: Path, pa
         taken = registry.recipe_catalog.recipe(source, target, kind=recipe)
     assert result.err == f"{taken}; digest {taken.digest}\n"
     assert translate(pair=taken.digest[:12], stdin="Hola a todos.\nBuenos días\n").out == result.out
+
+
+def test_a_hyphen_is_standard_input_or_output(translate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = translate("--input", "-", "--output", "-", stdin="Hola\n")
+    assert (result.code, result.out) == (0, translate(stdin="Hola\n").out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_at_a_url(translate: Any, tmp_path: Path) -> None:
+    (tmp_path / "text.es").write_text("Hola\nuno\n", encoding="utf-8")
+    fsspec.filesystem("memory").pipe_file("/texts/text.es", b"Hola\nuno\n")
+    assert translate("--input", "memory://texts/text.es").out == translate("--input", tmp_path / "text.es").out
+    result = translate("--input", "memory://texts/other.es")
+    assert (result.code, result.err) == (2, "error: memory://texts/other.es: no such file\n")
 
 
 def test_unknown_characters_are_reported(translate: Any) -> None:

@@ -262,6 +262,7 @@ monolingual: absent.de
         ("{}", "expected exactly one of: source and target, tsv, catalogs"),
         ("{catalogs: train, tsv: data/test.tsv}", "expected exactly one of"),
         ("{source: data/train.de}", "expected both source and target"),
+        ("{source: data/train.de, target: data/train.de}", "source and target are the same file"),
         ("{tsv: data/test.tsv, source_column: 1}", "source_column and target_column must differ"),
     ],
 )
