@@ -69,8 +69,8 @@ def test_a_job_with_other_settings_reports_the_unfinished_one(
     assert text == (
         f"an unfinished run of pt-en exists: it was stopped at update 41 of 2,000 on {record.updated:%Y-%m-%d %H:%M} "
         "UTC and differs in training.updates (2,000, now 400), seed (1, now 3). This run starts from the beginning. "
-        "Fix: to continue the other one, start it with its own settings ('continual-mt jobs list'); if it is not "
-        "needed, 'continual-mt registry gc --delete' removes it later"
+        "Fix: to continue the other one, start it with its own settings ('continual-mt jobs show "
+        f"{first.digest[:12]}'); if it is not needed, 'continual-mt registry gc --delete' removes it later"
     )
 
 
