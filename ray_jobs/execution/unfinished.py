@@ -86,8 +86,8 @@ def describe_others(registry: Registry, home: Home, job: ResolvedJob, say: Calla
             f"an unfinished run of {job.pair} exists: it {_ended(other)} at {other.progress} on "
             f"{record.updated:%Y-%m-%d %H:%M} UTC and differs in {different}."
             " This run starts from the beginning. Fix: to continue the other one, start it with its own settings "
-            f"('continual-mt jobs show {record.digest[:12]}'); if it is not needed, 'continual-mt registry gc --delete' "
-            "removes it later"
+            f"('continual-mt jobs show {record.digest[:12]}'); if it is not needed, 'continual-mt registry gc "
+            "--delete' removes it later"
         )
 
 
