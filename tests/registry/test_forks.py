@@ -24,4 +24,6 @@ def test_a_registry_from_before_a_fork(filled: Registry) -> None:
         waiting = pool.map_async(_translate, range(8), chunksize=1)
         here = [_translate(0) for _ in range(8)]
         assert waiting.get(SECONDS) == here == [expected] * 8
+        pool.close()
+        pool.join()  # a pool's end by signals fails after Ray changed their handlers in an earlier test
     assert sorted(alias.alias for alias in filled.annotations.aliases()) == [f"alias-{n}" for n in (1, 3, 5, 7)]

@@ -65,6 +65,8 @@ def test_a_pool_of_forked_processes_translates(
     halves = [sentences[:20], sentences[20:]]
     with FORK.Pool(2) as pool:
         assert list(chain(*pool.map_async(translate, halves).get(SECONDS))) == expected
+        pool.close()
+        pool.join()  # a pool's end by signals fails after Ray changed their handlers in an earlier test
     with ProcessPoolExecutor(2, mp_context=FORK) as executor:
         assert list(chain(*executor.map(translate, halves, timeout=SECONDS))) == expected
     assert _translate(sentences) == expected
