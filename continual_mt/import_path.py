@@ -55,8 +55,10 @@ def safe_options() -> list[str]:
 
 def needed_by_workers() -> list[str]:
     """The folder of this project, if it is found only because it is the current folder or that of the script."""
-    script = os.path.dirname(os.path.realpath(sys.argv[0])) if sys.argv and sys.argv[0] else ""  # noqa: PTH120
-    return [_OWN_ROOT] if _OWN_ROOT in (_current(), script) else []
+    current, name = _current(), sys.argv[0] if sys.argv else ""
+    is_found = bool(name) and (current is not None or os.path.isabs(name))  # noqa: PTH117
+    script = os.path.dirname(os.path.realpath(name)) if is_found else ""  # noqa: PTH120
+    return [_OWN_ROOT] if _OWN_ROOT in (current, script) else []
 
 
 def current_folder_exists() -> bool:

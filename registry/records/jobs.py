@@ -37,6 +37,9 @@ class JobRecord:
         """Whether a driver may be at work on it now."""
         return self.state == "running" and self.expires is not None and self.expires > now()
 
+    def _recorded(self) -> JSONObject:
+        return {"spec": self.spec, "identity": self.identity, "folder": self.folder}
+
     def to_json(self) -> JSONObject:
         return {
             "digest": self.digest,
@@ -48,5 +51,5 @@ class JobRecord:
             "run": self.run,
             "created": self.created.isoformat(),
             "updated": self.updated.isoformat(),
-            **({} if self.spec is None else {"spec": self.spec, "folder": self.folder}),
+            **({} if self.spec is None else self._recorded()),
         }

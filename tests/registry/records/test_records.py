@@ -39,6 +39,7 @@ def test_a_module_by_name(filled: Registry) -> None:
 
 def test_every_field_is_in_the_json(filled: Registry, corpus: CorpusRecord, lineage: Lineage) -> None:
     filled.jobs.hold("d" * 64, "addition", "me")
+    filled.jobs.describe("d" * 64, {"pair": "de-en"}, {"kind": "addition"}, None)
     job = filled.jobs.get("d" * 64)
     assert job is not None
     for record in (corpus, lineage, filled.parent(), score(), job):
