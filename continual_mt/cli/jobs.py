@@ -34,7 +34,7 @@ def list_jobs(
     """List jobs that run or were not finished, with their progress and the folder of their checkpoints.
 
     To continue a job, start it with the same spec again. 'registry gc --delete' removes those that were not continued
-    for a week. --json adds each job's spec; 'jobs show' also shows what its digest covers.
+    for a week. --json adds what 'jobs show' shows: each job's spec, and what its digest covers.
     """
     from registry import Registry
 

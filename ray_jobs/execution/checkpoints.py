@@ -118,7 +118,7 @@ class RunCheckpoints:
         shutil.rmtree(self.place, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove the run and all its checkpoints, also behind a URL. Raises StorageError if that fails."""
+        """Remove the run and all its checkpoints, also at a URL. Raises StorageError if that fails."""
         try:
             filesystem, run = self.open()
             if filesystem.exists(run):
