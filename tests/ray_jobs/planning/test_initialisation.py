@@ -139,7 +139,8 @@ def test_a_text_that_changed_is_refused(driver: Driver, addition_spec: AdditionO
     parent = registry.parent()
     old = {name: digest for name, digest in parent.pieces.items() if name != WORD_TRANSLATIONS}
     object.__setattr__(parent, "pieces", old)
-    parent.lineage.spec["train"]["source"] = parent.lineage.spec["train"]["target"]  # type: ignore[index,call-overload]
+    train: Any = parent.lineage.spec["train"]
+    train["source"], train["target"] = train["target"], train["source"]
     message = r"its text has changed since the parent es-en was trained on it. Fix: put it back as it was; or --init"
     with pytest.raises(CorpusError, match=message):
         driver._with_table(parent, False)

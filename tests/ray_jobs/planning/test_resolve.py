@@ -207,10 +207,11 @@ def test_one_problem_is_raised_as_it_is(
     parent = registry.parent("es-en")
     with pytest.raises(IncompatibleError, match="fr-de"):
         resolve(addition_spec("fr-de"), parent, tmp_path)
-    empty = tmp_path / "empty"
-    empty.write_text("\n\n")
+    empty = {side: str(tmp_path / side) for side in ("source", "target")}
+    for path in empty.values():
+        Path(path).write_text("\n\n")
     with pytest.raises(CorpusError, match="it has no sentence pair"):
-        resolve(addition_spec("pt-en", train={"source": str(empty), "target": str(empty)}), parent, tmp_path)
+        resolve(addition_spec("pt-en", train=empty), parent, tmp_path)
 
 
 @pytest.mark.parametrize(
