@@ -38,7 +38,7 @@ def _made_from(record: ParentRecord | ModuleRecord) -> Iterator[Relation]:
         if not (isinstance(record, ModuleRecord) and used.module == record.parent):
             yield Relation(used.role, used.module or f"recipe {used.recipe}")
     for role, corpus in lineage.corpora:
-        yield Relation(role, corpus.name, f"{corpus.pair}, {corpus.sentences:,} sentences, {corpus.licence}")
+        yield Relation(role, corpus.name, f"{corpus.pair}, {corpus.sentences:,} sentences, licence {corpus.licence}")
     if lineage.job is not None:
         yield Relation("job", lineage.job, f"attempt {lineage.attempt}")
     if lineage.run is not None:
