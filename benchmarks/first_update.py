@@ -31,7 +31,7 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import parameter_names
-from continual_mt.model.transformer import initial_tensors
+from continual_mt.model.initial_values import initial_tensors
 from ray_jobs.cluster.connection import LOOPBACK
 from registry import Lineage, Registry
 

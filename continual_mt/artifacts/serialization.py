@@ -102,8 +102,10 @@ def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> di
     width, inner = architecture.width, architecture.feed_forward
 
     def shape(name: str) -> tuple[int, ...]:
-        if name.endswith(".embedding"):
+        if name.endswith(".embedding") or name == "target.output":
             return sizes[group_of(name)], width
+        if name.endswith(".positions"):
+            return architecture.maximum_positions, width
         if name == "target.bias":
             return (sizes["target"],)
         part, kind = name.split(".")[-2:]

@@ -25,7 +25,10 @@ from torch import Tensor
 from continual_mt.errors import IncompatibleError, ProcessError, StorageError
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Hypothesis, Search, Translator
-from continual_mt.model.transformer import NORM_EPSILON, sinusoidal_positions
+from continual_mt.languages import SideName
+from continual_mt.model.architecture import Architecture
+from continual_mt.model.embeddings import sinusoidal_positions
+from continual_mt.model.layers import NORM_EPSILON
 from continual_mt.threads import after_fork
 
 if TYPE_CHECKING:
@@ -223,26 +226,30 @@ def _build_specification(model: PairModel) -> Any:
     specification = TransformerSpec.from_config(
         (architecture.encoder_layers, architecture.decoder_layers),
         architecture.heads,
-        pre_norm=False,
+        pre_norm=True,  # only then is there a place for a final norm; `_fill_side` sets what it is
+        no_final_norm=not architecture.final_norm,
         activation=activations[architecture.activation],
+        layernorm_embedding=architecture.embedding_norm,
     )
     # Copies, because quantisation writes in place and these weights are shared with other pairs.
     tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in transformer.state_dict().items()}
-    positions = sinusoidal_positions(architecture.maximum_positions, architecture.width, torch.device("cpu"))
-    scale = architecture.width**0.5 if architecture.scale_embedding else 1.0
-    for stack, side in ((specification.encoder, "source"), (specification.decoder, "target")):
-        stack.scale_embeddings = scale
-        stack.position_encodings.encodings = positions
-        table = stack.embeddings[0] if side == "source" else stack.embeddings
-        table.weight = tensors[f"{side}.embedding"]
+    _fill_side(specification.encoder, tensors, "source", architecture)
+    _fill_side(specification.decoder, tensors, "target", architecture)
     for i, layer in enumerate(specification.encoder.layer):
         _fill_layer(layer, tensors, f"encoder.{i}")
     for i, layer in enumerate(specification.decoder.layer):
         _fill_layer(layer, tensors, f"decoder.{i}")
         _fill_attention(layer.attention, tensors, f"cross_attention.{i}", (("query",), ("key", "value")))
     specification.decoder.start_from_zero_embedding = False
-    specification.decoder.projection.weight = tensors["target.embedding"]
+    specification.decoder.projection.weight = tensors[
+        "target.embedding" if architecture.tied_output else "target.output"
+    ]
     specification.decoder.projection.bias = tensors["target.bias"]
+    _describe_vocabularies(specification, model)
+    return specification
+
+
+def _describe_vocabularies(specification: Any, model: PairModel) -> None:
     specification.register_source_vocabulary(model.source.tokenizer.pieces)
     specification.register_target_vocabulary(model.target.tokenizer.pieces)
     target = model.target.tokenizer
@@ -252,7 +259,22 @@ def _build_specification(model: PairModel) -> Any:
     # _search appends the source side's own end piece, which may differ from the target side's.
     config.add_source_bos = config.add_source_eos = False
     config.layer_norm_epsilon = NORM_EPSILON
-    return specification
+
+
+def _fill_side(stack: Any, tensors: Mapping[str, Tensor], side: SideName, architecture: Architecture) -> None:
+    """Set what belongs to a side, where norms are, and the norm after the last layer."""
+    stack.pre_norm = architecture.norm == "pre"
+    stack.scale_embeddings = architecture.width**0.5 if architecture.scale_embedding else 1.0
+    learned = architecture.positions == "learned"
+    stack.position_encodings.encodings = (
+        tensors[f"{side}.positions"] if learned else sinusoidal_positions(architecture, torch.device("cpu"))
+    )
+    table = stack.embeddings[0] if side == "source" else stack.embeddings
+    table.weight = tensors[f"{side}.embedding"]
+    if architecture.embedding_norm:
+        _fill_norm(stack.layernorm_embedding, tensors, f"{side}.norm")
+    if architecture.final_norm:
+        _fill_norm(stack.layer_norm, tensors, "encoder.norm" if side == "source" else "decoder.norm")
 
 
 def _fill_layer(layer: Any, tensors: Mapping[str, Tensor], name: str) -> None:

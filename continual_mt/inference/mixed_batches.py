@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,9 +20,10 @@ from continual_mt.inference.beam_search import EncodedBatch, search_batch
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import BATCH_TOKENS, Hypothesis, Search, join_parts
 from continual_mt.model.kv_cache import KeysAndValues, KVCache
+from continual_mt.model.layers import Attention
 from continual_mt.model.linear import prepacked_weights
 from continual_mt.model.packing import PackedLayout, PaddedLayout, padding_mask
-from continual_mt.model.transformer import Attention, Transformer
+from continual_mt.model.transformer import Transformer
 from continual_mt.threads import computing
 
 
@@ -182,7 +183,7 @@ def _encoded(models: Sequence[PairModel], sentences: Sequence[tuple[int, ...]]) 
     embedded = []
     for model, part in _segments(transformers, _source_id):
         rows = slice(offsets[part.start], offsets[part.stop])
-        embedded.append(model.embed(model.source.embedding, tokens[rows], layout.position_ids[rows]))
+        embedded.append(model.embed(model.source, tokens[rows], layout.position_ids[rows]))
     encoded = transformers[0].encode_embedded(torch.cat(embedded), layout)
     return layout.split_heads(encoded, 1)[:, 0]
 
@@ -211,16 +212,17 @@ class _MixedStep:
         layout = PaddedLayout(count, beam, last.device)
         states = torch.cat([_embed(model, last[part].flatten(), cache.position) for model, part in by_target])
         for i, layer in enumerate(self._models[0].decoder):
-            keys_values = cache.append(i, layer.attention.keys_and_values(states, layout))
-            states = layer.attention(states, layout, keys_values, cache.beam_ancestry_mask, 0.0)
+            entered = layer.attention.enter(states)
+            keys_values = cache.append(i, layer.attention.keys_and_values(entered, layout))
+            states = layer.attention(states, entered, layout, keys_values, cache.beam_ancestry_mask, 0.0)
             by_rows = [
-                (cast(Attention, model.cross_attention[i]), slice(part.start * beam, part.stop * beam))
+                (model.cross_attention[i], slice(part.start * beam, part.stop * beam))
                 for model, part in by_cross_attention
             ]
             states = layer.feed_forward(
                 _cross_attend(states, by_rows, layout, cache.cross_keys_values[i], cache.mask), 0.0
             )
-        return _project(states.view(count, beam, -1), by_target)
+        return _project(self._models[0].decoder.finish(states).view(count, beam, -1), by_target)
 
 
 def _cross_attend(
@@ -231,17 +233,15 @@ def _cross_attend(
     mask: Tensor,
 ) -> Tensor:
     """Do as ``Attention.forward`` with several cross-attentions: only the products with their weights are separate."""
-    mixed = by_rows[0][0].context(
-        torch.cat([attention.query(states[rows]) for attention, rows in by_rows]), layout, cross_keys_values, mask
-    )
-    added = states + torch.cat([attention.output(mixed[rows]) for attention, rows in by_rows])
-    return torch.cat([attention.norm(added[rows]) for attention, rows in by_rows])
+    queries = torch.cat([attention.query(attention.enter(states[rows])) for attention, rows in by_rows])
+    mixed = by_rows[0][0].context(queries, layout, cross_keys_values, mask)
+    return torch.cat([attention.leave(states[rows], attention.output(mixed[rows]), 0.0) for attention, rows in by_rows])
 
 
 def _embed(model: Transformer, tokens: Tensor, position: int) -> Tensor:
-    table = model.target.embedding
     # If the beam is wider than this pair's vocabulary, it has hypotheses with ids outside it; their score is -inf.
-    return model.embed(table, tokens.clamp(max=len(table) - 1), torch.full_like(tokens, position))
+    last = len(model.target.bias) - 1
+    return model.embed(model.target, tokens.clamp(max=last), torch.full_like(tokens, position))
 
 
 def _project(states: Tensor, segments: Sequence[_Segment]) -> Tensor:

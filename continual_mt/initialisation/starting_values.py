@@ -24,6 +24,7 @@ EXPONENT = 2
 """The power to which translation probabilities are raised before a row's are normalised."""
 FREQUENT = 10
 NEAREST = 3
+_ROW_PER_TYPE = ("embedding", "bias", "output")
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,15 @@ def starting_tensors(weights: Weights, parent: Mapping[str, Tensor], noise: Mapp
     """Return the new side's tensors: weighted means of the parent's rows, and ``noise`` for types without a start.
 
     A mean of different vectors is short, so each is made as long as those that it is the mean of are in the (weighted)
-    mean. ``noise`` names the tensors, each with one row per new type; ``parent`` has those of the same names.
+    mean. ``noise`` names the tensors; ``parent`` has those of the same names. Learned positions and the norm of
+    embeddings, which have no row per type, start as the parent's.
     """
     started = torch.from_numpy(np.diff(weights.rows.offsets) > 0)
     found = {}
     for name, fresh in noise.items():
+        if name.partition(".")[2] not in _ROW_PER_TYPE:
+            found[name] = parent[name].detach().to("cpu", fresh.dtype, copy=True)
+            continue
         own = parent[name].detach().to("cpu", torch.float64)
         table = own.reshape(len(own), -1).numpy()
         mean = _mean_rows(weights.rows, table)

@@ -26,6 +26,8 @@ Scope = Literal["embeddings", "xattn", "xattn-random", "half", "body", "scratch"
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 Activation = Literal["relu", "swish", "gelu"]
+NormPlace = Literal["post", "pre"]
+Positions = Literal["sinusoidal", "sinusoidal-fairseq", "learned"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ class Architecture:
     activation: Annotated[Activation, Field(description="function between the feed-forward layers")] = "relu"
     scale_embedding: Annotated[bool, Field(description="multiply embeddings by the root of width")] = True
     maximum_positions: Annotated[int, Field(description="most tokens of a sentence, at least 8")] = 256
+    # What follows came later: `to_json` leaves it out at these values, which must not change.
+    norm: Annotated[
+        NormPlace, Field(description="layer norms after each residual connection (post), or before each sublayer (pre)")
+    ] = "post"
+    final_norm: Annotated[bool, Field(description="a layer norm after the last layer of encoder and decoder")] = False
+    positions: Annotated[
+        Positions, Field(description="position embeddings: two sinusoidal formulas, or learned by each side")
+    ] = "sinusoidal"
+    position_offset: Annotated[int, Field(description="number of the first sinusoidal position")] = 0
+    embedding_norm: Annotated[bool, Field(description="a layer norm of each side after its embeddings")] = False
+    tied_output: Annotated[bool, Field(description="the output projection is the target embeddings")] = True
 
     def __post_init__(self) -> None:
         problems = [
@@ -63,19 +76,27 @@ class Architecture:
             )
         if self.maximum_positions < 8:
             problems.append(f"maximum_positions: {self.maximum_positions} is too small; expected at least 8")
+        if self.position_offset < 0:
+            problems.append(f"position_offset: {self.position_offset} is negative; expected at least 0")
+        if self.positions == "learned" and self.position_offset:
+            problems.append("position_offset: learned positions have none; expected 0")
+        if self.positions == "sinusoidal-fairseq" and self.width < 4:
+            problems.append(f"width: {self.width} is too small for positions sinusoidal-fairseq; expected at least 4")
         if problems:
             raise ValueError("; ".join(problems))
 
     def to_json(self) -> dict[str, str | int | bool]:
-        return asdict(self)
+        """Return all fields, without those that came later at the value that earlier versions computed with."""
+        return {name: value for name, value in asdict(self).items() if value != _LATER.get(name)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Architecture:
         """Read what ``to_json`` returned. Raises CorruptionError for unknown or missing fields and invalid values."""
-        if values.get("family") != "marian" or set(values) != {field.name for field in fields(cls)}:
-            names = ", ".join(field.name for field in fields(cls))
+        known = [field.name for field in fields(cls)]
+        if values.get("family") != "marian" or not set(known) - set(_LATER) <= set(values) <= set(known):
             raise CorruptionError(
-                f"architecture {dict(values)}: unknown family or fields; expected family marian and fields {names}. "
+                f"architecture {dict(values)}: unknown family or fields; expected family marian and fields "
+                f"{', '.join(known)}. "
                 "Fix: upgrade continual_mt if a newer version wrote it"
             )
         try:
@@ -83,6 +104,13 @@ class Architecture:
             return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
         except (TypeError, ValueError) as error:
             raise CorruptionError(f"invalid architecture {dict(values)}: {error}") from error
+
+
+_LATER = {
+    field.name: field.default
+    for field in fields(Architecture)
+    if field.name in ("norm", "final_norm", "positions", "position_offset", "embedding_norm", "tied_output")
+}
 
 
 def _linear(name: str) -> tuple[str, ...]:
@@ -103,9 +131,10 @@ def group_names(architecture: Architecture, group: Group) -> tuple[str, ...]:
     """Return the full names of all parameters of one group, in a fixed order."""
     match group:
         case "source":
-            return ("source.embedding",)
+            return _side(architecture, "source")
         case "target":
-            return ("target.embedding", "target.bias")
+            output = () if architecture.tied_output else ("target.output",)
+            return (*_side(architecture, "target"), "target.bias", *output)
         case "encoder":
             layers = range(architecture.encoder_layers)
         case "decoder":
@@ -114,11 +143,17 @@ def group_names(architecture: Architecture, group: Group) -> tuple[str, ...]:
             return tuple(
                 name for i in range(architecture.decoder_layers) for name in _attention(f"cross_attention.{i}")
             )
-    return tuple(
+    of_layers = (
         name
         for i in layers
         for name in (*_attention(f"{group}.{i}.attention"), *_feed_forward(f"{group}.{i}.feed_forward"))
     )
+    return (*of_layers, *(_linear(f"{group}.norm") if architecture.final_norm else ()))
+
+
+def _side(architecture: Architecture, side: SideName) -> tuple[str, ...]:
+    positions = (f"{side}.positions",) if architecture.positions == "learned" else ()
+    return (f"{side}.embedding", *positions, *(_linear(f"{side}.norm") if architecture.embedding_norm else ()))
 
 
 def parameter_names(architecture: Architecture) -> tuple[str, ...]:

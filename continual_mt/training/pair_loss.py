@@ -57,4 +57,4 @@ def token_loss(model: Transformer, batch: Batch, label_smoothing: float, encoded
     if encoded is None:
         encoded = model.encode(batch.source, batch.source_layout)
     states = model.decode(batch.inputs, batch.target_layout, encoded, batch.source_layout)
-    return linear_cross_entropy(states, model.target.embedding, model.target.bias, batch.labels, label_smoothing)
+    return linear_cross_entropy(states, model.target.projection, model.target.bias, batch.labels, label_smoothing)

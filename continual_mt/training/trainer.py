@@ -91,8 +91,9 @@ class Trainer:
         self.device = task.model.device
         self.dtype = computation_dtype(self.device, task.settings.precision)
         # Frozen parameters are cast once, trained ones after each update. Embeddings that train stay in float32: the
-        # gradient of a frequent token is a sum of many terms, which is too inaccurate in bfloat16.
-        uncast = {name for name in task.trainable if name.endswith(".embedding") or self.dtype == torch.float32}
+        # gradient of a frequent token, or of a position, is a sum of many terms, which is too inaccurate in bfloat16.
+        tables = (".embedding", ".positions")
+        uncast = {name for name in task.trainable if name.endswith(tables) or self.dtype == torch.float32}
         self.model = task.model.computing_in(self.dtype, uncast)
         self.workers = Workers()
         if self.settings.accumulate % self.workers.size:

@@ -22,7 +22,7 @@ from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus, tokenize_
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import GROUPS, Architecture, Group, group_names, group_of
-from continual_mt.model.transformer import initial_tensors
+from continual_mt.model.initial_values import initial_tensors
 from continual_mt.training.trainer import trainable_copy
 from registry.blobs import BlobStore
 

@@ -20,7 +20,8 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import GROUPS, Architecture, Scope, parameter_names, trainable_names
-from continual_mt.model.transformer import Transformer, initial_tensors
+from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.transformer import Transformer
 from continual_mt.training.trainer import Task
 
 # How long an example takes depends on what else the machine does.
@@ -29,6 +30,7 @@ settings.load_profile("unhurried")
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 MakeModule = Callable[..., Module]
+MakeParent = Callable[[Architecture], Parent]
 MakeTask = Callable[..., Task]
 
 
@@ -71,19 +73,29 @@ def lively_tensors(
 
 
 @pytest.fixture(scope="session")
-def parent(architecture: Architecture, django_tokenizers: dict[str, Tokenizer]) -> Parent:
-    """An untrained parent es-en."""
-    source, target = django_tokenizers["es"], django_tokenizers["en"]
-    sizes = {"source": source.size, "target": target.size}
-    tensors = lively_tensors(architecture, parameter_names(architecture), sizes, seed=1)
-    return Parent(Pair("es", "en"), architecture, tensors, LanguageSide("es", source), LanguageSide("en", target))
+def make_parent(django_tokenizers: dict[str, Tokenizer]) -> MakeParent:
+    """An untrained parent es-en of an architecture."""
+
+    def make(architecture: Architecture) -> Parent:
+        source, target = django_tokenizers["es"], django_tokenizers["en"]
+        sizes = {"source": source.size, "target": target.size}
+        tensors = lively_tensors(architecture, parameter_names(architecture), sizes, seed=1)
+        return Parent(Pair("es", "en"), architecture, tensors, LanguageSide("es", source), LanguageSide("en", target))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def parent(architecture: Architecture, make_parent: MakeParent) -> Parent:
+    return make_parent(architecture)
 
 
 @pytest.fixture(scope="session")
 def make_module(parent: Parent, django_tokenizers: dict[str, Tokenizer]) -> MakeModule:
-    """A module for ``parent`` with random tensors: make_module("pt-en", scope="xattn")."""
+    """A module with random tensors, for ``parent`` or another: make_module("pt-en", scope="xattn")."""
+    usual = parent
 
-    def make(pair_text: str, scope: Scope = "xattn", seed: int = 2) -> Module:
+    def make(pair_text: str, scope: Scope = "xattn", seed: int = 2, parent: Parent = usual) -> Module:
         pair = Pair.parse(pair_text)
         side = new_side_of(pair, parent.pair)
         tokenizer = django_tokenizers[pair.language(side)]
@@ -103,9 +115,12 @@ def model(parent: Parent) -> Transformer:
 
 @pytest.fixture
 def make_task(parent: Parent, tokenize_files: TokenizeFiles) -> MakeTask:
-    """Training all of the parent on Django's catalogs, from copies of its weights."""
+    """Training all of the parent, or of another one, on Django's catalogs, from copies of its weights."""
+    usual = parent
 
-    def make(trainable: tuple[str, ...] | None = None, seed: int = 3, **changes: object) -> Task:
+    def make(
+        trainable: tuple[str, ...] | None = None, seed: int = 3, parent: Parent = usual, **changes: object
+    ) -> Task:
         values: dict[str, object] = {
             "updates": 12,
             "batch_tokens": 300,

@@ -31,7 +31,7 @@ from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE, TRACKING_VARIABLE, Home
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, parameter_names
-from continual_mt.model.transformer import initial_tensors
+from continual_mt.model.initial_values import initial_tensors
 from ray_jobs.cluster import connection
 from ray_jobs.driver import Driver
 from ray_jobs.entrypoint import INSIDE_JOB_VARIABLE

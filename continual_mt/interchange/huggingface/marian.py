@@ -12,7 +12,7 @@ from torch import Tensor
 
 from continual_mt.errors import IncompatibleError
 from continual_mt.model.architecture import Activation, Architecture
-from continual_mt.model.transformer import sinusoidal_positions
+from continual_mt.model.embeddings import sinusoidal_positions
 
 if TYPE_CHECKING:
     from transformers import MarianConfig, MarianMTModel
@@ -113,7 +113,7 @@ def _check_weights(model: MarianMTModel, architecture: Architecture) -> None:
         raise IncompatibleError(
             "marian model: cannot be imported: its output projection differs from its target embedding"
         )
-    expected = sinusoidal_positions(architecture.maximum_positions, architecture.width, torch.device("cpu"))
+    expected = sinusoidal_positions(architecture, torch.device("cpu"))
     positions = [f"model.{part}.embed_positions.weight" for part in ("encoder", "decoder")]
     for name in positions:
         found = cast(Tensor, theirs[name]).detach().to("cpu", torch.float32)

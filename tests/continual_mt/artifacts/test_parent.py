@@ -15,7 +15,7 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, parameter_names
-from continual_mt.model.transformer import initial_tensors
+from continual_mt.model.initial_values import initial_tensors
 
 # A SentencePiece model of 64 types, made by train_tokenizer from tests/data/tiny.txt.
 TINY = Tokenizer((Path(__file__).parents[2] / "data" / "tiny.model").read_bytes())

@@ -20,7 +20,7 @@ from continual_mt.artifacts.serialization import (
 )
 from continual_mt.errors import CorruptionError
 from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
-from continual_mt.model.transformer import initial_tensors
+from continual_mt.model.initial_values import initial_tensors
 
 ARCHITECTURE = Architecture(width=8, heads=2, encoder_layers=1, decoder_layers=1, feed_forward=12)
 SIZES = {"source": 5, "target": 6}

@@ -22,7 +22,7 @@ from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Activation, parameter_names
-from continual_mt.model.transformer import initial_tensors
+from continual_mt.model.initial_values import initial_tensors
 
 MakeModule = Callable[..., Module]
 

@@ -19,7 +19,7 @@ from continual_mt.initialisation.starting_values import (
     summarize,
 )
 from continual_mt.initialisation.word_translation import WordTranslations
-from continual_mt.model.transformer import initial_tensors
+from continual_mt.model.initial_values import initial_tensors
 
 
 @pytest.fixture(scope="module")

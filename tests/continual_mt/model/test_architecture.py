@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from continual_mt.errors import CorruptionError
@@ -107,6 +109,21 @@ def test_parameter_names_cover_the_five_groups() -> None:
     assert all(group_of(name) == group for group in GROUPS for name in group_names(deep, group))
 
 
+def test_parameters_of_what_came_later() -> None:
+    """Norms and positions of embeddings belong to their side, the final norms to the body."""
+    norms = ["norm.weight", "norm.bias"]
+    richer = replace(ONE_LAYER, final_norm=True, positions="learned", embedding_norm=True, tied_output=False)
+    assert {
+        group: sorted(set(group_names(richer, group)) - set(group_names(ONE_LAYER, group))) for group in GROUPS
+    } == {
+        "source": sorted(["source.positions", *(f"source.{norm}" for norm in norms)]),
+        "encoder": sorted(f"encoder.{norm}" for norm in norms),
+        "decoder": sorted(f"decoder.{norm}" for norm in norms),
+        "cross_attention": [],
+        "target": sorted(["target.positions", "target.output", *(f"target.{norm}" for norm in norms)]),
+    }
+
+
 @pytest.mark.parametrize("name", ["", "body.0.weight", "sources.embedding", "embedding"])
 def test_group_of_rejects_unknown_names(name: str) -> None:
     with pytest.raises(CorruptionError, match="unknown group; expected a name that starts with one of source, encoder"):
@@ -120,6 +137,12 @@ def test_the_error_lists_every_field_out_of_range() -> None:
     assert "maximum_positions: 7 is too small; expected at least 8" in str(raised.value)
     with pytest.raises(ValueError, match="width: 100 does not fit 4 heads; expected a multiple of 8"):
         Architecture(width=100, heads=4)
+    with pytest.raises(ValueError, match="position_offset: -1 is negative; expected at least 0"):
+        Architecture(position_offset=-1)
+    with pytest.raises(ValueError, match="position_offset: learned positions have none; expected 0"):
+        Architecture(positions="learned", position_offset=2)
+    with pytest.raises(ValueError, match="width: 2 is too small for positions sinusoidal-fairseq; expected at least 4"):
+        Architecture(positions="sinusoidal-fairseq", width=2, heads=1)
 
 
 def test_json_round_trip() -> None:
@@ -127,9 +150,30 @@ def test_json_round_trip() -> None:
     assert Architecture.from_json(architecture.to_json()) == architecture
 
 
+def test_what_came_later_is_in_json_only_where_it_differs() -> None:
+    """Fingerprints and job digests of earlier versions stay as they are."""
+    earlier = ["family", "width", "heads", "encoder_layers", "decoder_layers", "feed_forward", "activation"]
+    assert list(Architecture().to_json()) == [*earlier, "scale_embedding", "maximum_positions"]
+    later: dict[str, object] = {
+        "norm": "pre",
+        "final_norm": True,
+        "positions": "sinusoidal-fairseq",
+        "position_offset": 2,
+        "embedding_norm": True,
+        "tied_output": False,
+    }
+    for chosen in (later, *({name: value} for name, value in later.items())):
+        values = {**Architecture().to_json(), **chosen}
+        assert Architecture.from_json(values).to_json() == values
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"norm": "before"},
+        {"final_norm": 1},
+        {"positions": "rotary"},
+        {"position_offset": -1},
         {"family": "mbart"},
         {"width": "256"},
         {"width": 256.0},

@@ -10,8 +10,10 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import parameter_shapes
 from continual_mt.data.batching import pad
 from continual_mt.model.architecture import Architecture, parameter_names
+from continual_mt.model.embeddings import sinusoidal_positions
+from continual_mt.model.initial_values import initial_tensors
 from continual_mt.model.packing import PackedLayout
-from continual_mt.model.transformer import Transformer, initial_tensors, sinusoidal_positions
+from continual_mt.model.transformer import Transformer
 
 SIZES = {"source": 40, "target": 30}
 
@@ -95,7 +97,7 @@ def test_decoder_attention_is_causal(model: Transformer) -> None:
 
 
 def test_positions_are_sines_then_cosines() -> None:
-    table = sinusoidal_positions(5, 4, torch.device("cpu"))
+    table = sinusoidal_positions(Architecture(width=4, heads=1, maximum_positions=8), torch.device("cpu"))[:5]
     angles = torch.tensor([[p, p / 100] for p in range(5)], dtype=torch.float64)
     torch.testing.assert_close(table, torch.cat([angles.sin(), angles.cos()], 1).float())
 

@@ -31,7 +31,8 @@ from continual_mt.model.architecture import (
     trainable_names,
     trained_groups,
 )
-from continual_mt.model.transformer import Transformer, initial_tensors
+from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.transformer import Transformer
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.trainer import (
     ProgressReport,
