@@ -39,7 +39,7 @@ from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.batching import epoch_batches
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
-from continual_mt.interchange.huggingface.marian import hugging_face_names
+from continual_mt.interchange.huggingface.weights import hugging_face_names
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import SCOPES, Architecture, Scope, parameter_names, trainable_names
 from continual_mt.model.initial_values import initial_tensors

@@ -21,7 +21,7 @@ from benchmarks.tools.scores import development_bleu
 from benchmarks.tools.workload import ARCHITECTURE, Workload, bfloat16, trained_names
 from continual_mt.data.batching import epoch_batches
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.interchange.huggingface.marian import from_hugging_face, hugging_face_names
+from continual_mt.interchange.huggingface.weights import from_hugging_face, hugging_face_names
 from continual_mt.model.architecture import Architecture
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.trainer import BETAS, EPSILON

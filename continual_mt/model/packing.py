@@ -74,7 +74,7 @@ EXACT = Rounding()
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """The tokens of all sentences one after another, followed by at least one padding row.
+    """The tokens of all sentences one after another, followed by at least one padding row if any position is padded.
 
     Attributes:
         lengths: (sentences,) tokens per sentence. Rounding adds sentences of length 0.
@@ -98,7 +98,9 @@ class PackedLayout:
     def from_lengths(cls, lengths: Tensor, rounding: Rounding = EXACT) -> PackedLayout:
         """Build the smallest layout that ``rounding`` allows for sentences of these lengths; at least one is needed."""
         token_count, max_length = int(lengths.sum()), _round_up(int(lengths.max()), rounding.positions)
-        row_count = _round_up(token_count + 1, rounding.rows)
+        # Without padding rows, a single sentence is computed as in other libraries, bit by bit.
+        is_padded = token_count < len(lengths) * max_length or rounding != EXACT
+        row_count = _round_up(token_count + is_padded, rounding.rows)
         lengths = functional.pad(lengths, (0, -len(lengths) % rounding.sentences))
         position = torch.arange(max_length, device=lengths.device)
         is_token = position[None] < lengths[:, None]

@@ -1,1 +1,1 @@
-"""Importing models of Hugging Face's transformers: one module per model family."""
+"""Models of Hugging Face's transformers: their architectures and weights under our names."""

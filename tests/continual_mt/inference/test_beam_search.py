@@ -12,7 +12,7 @@ from transformers import GenerationConfig, MarianConfig, MarianMTModel
 from continual_mt.data.batching import pad
 from continual_mt.inference.beam_search import beam_search, encode, greedy_search
 from continual_mt.inference.translator import Hypothesis
-from continual_mt.interchange.huggingface.marian import from_hugging_face
+from continual_mt.interchange.huggingface.weights import from_hugging_face
 from continual_mt.model.transformer import Transformer
 
 PAD, START, END = 0, 2, 3

@@ -2,64 +2,57 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import MarianConfig, MarianMTModel
+from transformers import PreTrainedModel, T5Config
 
 from continual_mt.artifacts.serialization import check_tensors
 from continual_mt.errors import IncompatibleError
-from continual_mt.interchange.huggingface.marian import from_hugging_face, hugging_face_names
+from continual_mt.interchange.huggingface.weights import convert, from_hugging_face, hugging_face_names
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.transformer import Transformer
+from tests.continual_mt.interchange.huggingface.models import FAMILIES, marian
 
 
-def marian(seed: int = 0, **changes: object) -> MarianMTModel:
-    """A random Marian model with one vocabulary per side and a non-zero bias."""
-    values: dict[str, object] = {
-        "vocab_size": 40,
-        "decoder_vocab_size": 30,
-        "share_encoder_decoder_embeddings": False,
-        "d_model": 16,
-        "encoder_layers": 2,
-        "decoder_layers": 3,
-        "encoder_attention_heads": 4,
-        "decoder_attention_heads": 4,
-        "encoder_ffn_dim": 24,
-        "decoder_ffn_dim": 24,
-        "max_position_embeddings": 32,
-        "decoder_start_token_id": 2,
-        "eos_token_id": 3,
-        "forced_eos_token_id": None,
-        "pad_token_id": 0,
-        "init_std": 0.5,
-    }
-    torch.manual_seed(seed)
-    model = MarianMTModel(MarianConfig(**(values | changes))).eval()
-    model.set_attn_implementation("eager")
-    torch.nn.init.normal_(model.final_logits_bias)
-    return model
+@pytest.fixture(params=list(FAMILIES))
+def theirs(request: pytest.FixtureRequest) -> PreTrainedModel:
+    return FAMILIES[request.param]()
 
 
-def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return padded source tokens, their lengths and target inputs."""
+def logits(model: PreTrainedModel, source: torch.Tensor, mask: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model(input_ids=source, attention_mask=mask, decoder_input_ids=inputs).logits
+    return found
+
+
+def batch(pad: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return padded source tokens, their lengths and target inputs without pad, which some models give no position."""
     generator = torch.Generator().manual_seed(5)
     lengths = torch.tensor([3, 9, 1, 6])
-    source = torch.randint(4, 40, (4, 9), generator=generator)
-    source[torch.arange(9)[None] >= lengths[:, None]] = 0
-    return source, lengths, torch.randint(0, 30, (4, 7), generator=generator)
+    source = torch.randint(6, 40, (4, 9), generator=generator)
+    source[torch.arange(9)[None] >= lengths[:, None]] = pad
+    return source, lengths, torch.randint(6, 30, (4, 7), generator=generator)
 
 
-@pytest.mark.parametrize("activation", ["relu", "swish", "gelu"])
-@pytest.mark.parametrize("scale", [True, False])
-def test_logits_equal_transformers(activation: str, scale: bool) -> None:
-    theirs = marian(activation_function=activation, scale_embedding=scale)
+def test_logits_of_a_batch_equal_transformers(theirs: PreTrainedModel) -> None:
     architecture, tensors = from_hugging_face(theirs)
-    source, lengths, inputs = batch()
+    source, lengths, inputs = batch(theirs.config.pad_token_id)
     mask = (torch.arange(9)[None] < lengths[:, None]).long()
+    expected = logits(theirs, source, mask, inputs)
     with torch.no_grad():
-        expected = theirs(input_ids=source, attention_mask=mask, decoder_input_ids=inputs).logits
         found = Transformer.pointing_at(architecture, tensors)(source, lengths, inputs)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(found.argmax(-1), expected.argmax(-1))
     assert float(found.std()) > 0.5  # the logits are not trivially equal
+
+
+def test_logits_of_single_sentences_are_bit_equal(theirs: PreTrainedModel) -> None:
+    model = Transformer.pointing_at(*from_hugging_face(theirs))
+    source, lengths, inputs = batch(theirs.config.pad_token_id)
+    for tokens, length, given in zip(source, lengths, inputs, strict=True):
+        tokens = tokens[None, :length]
+        expected = logits(theirs, tokens, torch.ones_like(tokens), given[None])
+        with torch.no_grad():
+            assert torch.equal(model(tokens, length[None], given[None]), expected)
 
 
 def test_architecture_and_tensors() -> None:
@@ -90,10 +83,6 @@ def test_half_precision_is_read_as_float32() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"share_encoder_decoder_embeddings": True, "decoder_vocab_size": 40},
-            "source and target share their embeddings; expected separate ones",
-        ),
         ({"activation_function": "gelu_new"}, "its activation is 'gelu_new'; expected one of relu, swish"),
         ({"decoder_attention_heads": 2}, "different numbers of attention heads"),
         ({"decoder_ffn_dim": 32}, "feed-forward layers of different widths"),
@@ -114,17 +103,25 @@ def test_all_differences_are_listed() -> None:
 
 
 def test_another_model_type_is_refused() -> None:
-    model = marian()
-    model.config.model_type = "mbart"
-    with pytest.raises(IncompatibleError, match=r"^mbart model: cannot be imported: expected model_type 'marian'"):
-        from_hugging_face(model)
+    config = T5Config()
+    with pytest.raises(IncompatibleError, match=r"^t5 model: cannot be imported: .* expected model_type marian, mbart"):
+        convert(config, {})
+
+
+def test_a_separate_output_projection_is_read() -> None:
+    untied = marian()
+    untied.lm_head.weight = torch.nn.Parameter(torch.randn(30, 16))
+    architecture, tensors = from_hugging_face(untied)
+    assert not architecture.tied_output
+    source, lengths, inputs = batch(0)
+    expected = logits(untied, source[:1, :3], torch.ones(1, 3), inputs[:1])
+    with torch.no_grad():
+        assert torch.equal(
+            Transformer.pointing_at(architecture, tensors)(source[:1, :3], lengths[:1], inputs[:1]), expected
+        )
 
 
 def test_weights_that_are_not_marians_are_refused() -> None:
-    untied = marian()
-    untied.lm_head.weight = torch.nn.Parameter(torch.zeros(30, 16))
-    with pytest.raises(IncompatibleError, match="its output projection differs from its target embedding"):
-        from_hugging_face(untied)
     trained = marian()
     with torch.no_grad():
         trained.model.decoder.embed_positions.weight[3] += 0.1
@@ -134,3 +131,6 @@ def test_weights_that_are_not_marians_are_refused() -> None:
     larger.register_buffer("adapter", torch.zeros(1))
     with pytest.raises(IncompatibleError, match="missing or unexpected tensors: adapter"):
         from_hugging_face(larger)
+    headless = {name: tensor for name, tensor in marian().state_dict().items() if "embed_tokens" not in name}
+    with pytest.raises(IncompatibleError, match=r"it has no tensor model.encoder.embed_tokens.weight; expected"):
+        convert(marian().config, headless)

@@ -1,0 +1,73 @@
+"""Folders in the format of Hugging Face's transformers: a configuration, and weights in safetensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from continual_mt.errors import CorruptionError, IncompatibleError, InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+_WEIGHTS, _INDEX, _PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+
+
+def read_configuration(folder: Path) -> PreTrainedConfig:
+    """Return the configuration of a model folder, with its family's defaults.
+
+    Raises InputError if there is none, and CorruptionError or IncompatibleError if transformers cannot read it.
+    """
+    try:
+        from transformers import AutoConfig
+    except ImportError as error:
+        raise IncompatibleError(f"{folder}: transformers is not installed. Fix: install continual-mt[hf]") from error
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json; expected a folder of a model of Hugging Face's transformers")
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptionError(f"{folder / 'config.json'}: cannot be read ({str(error).splitlines()[0]})") from error
+    return config
+
+
+def read_weights(folder: Path) -> Mapping[str, Tensor]:
+    """Return the tensors of a model folder, of one file or of several, mapped into memory and not yet read.
+
+    Raises InputError if it has none in safetensors, and CorruptionError if a file is damaged or missing.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    found: dict[str, Tensor] = {}
+    for file in _files(folder):
+        try:
+            with safe_open(file, "pt") as opened:
+                found |= {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise CorruptionError(f"{file}: cannot be read ({error})") from error
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    index = folder / _INDEX
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptionError(f"{index}: malformed; expected a weight_map of tensors to files") from error
+        # A name with folders could leave the model's own.
+        if outside := [name for name in names if Path(name).name != name]:
+            raise CorruptionError(f"{index}: {outside[0]} is not the name of a file in its folder")
+        return [folder / name for name in names]
+    pickled = f"; its weights are in {_PICKLED}, which may run code when it is read" if _pickled(folder) else ""
+    raise InputError(f"{folder}: no {_WEIGHTS}{pickled}")
+
+
+def _pickled(folder: Path) -> bool:
+    return any(folder.glob("pytorch_model*.bin"))
