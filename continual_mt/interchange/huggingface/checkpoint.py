@@ -20,7 +20,7 @@ _WEIGHTS, _INDEX, _PICKLED = "model.safetensors", "model.safetensors.index.json"
 def read_configuration(folder: Path) -> PreTrainedConfig:
     """Return the configuration of a model folder, with its family's defaults.
 
-    Raises InputError if there is none, and CorruptionError or IncompatibleError if transformers cannot read it.
+    Raises InputError if it has no config.json, and CorruptionError or IncompatibleError if transformers cannot read it.
     """
     try:
         from transformers import AutoConfig

@@ -120,7 +120,7 @@ def _check_names(
 ) -> None:
     """Check that no tensor is missing or unknown, and that stored sinusoidal positions are those of the formula."""
     positions = {f"{stack}.embed_positions.weight" for stack in _STACKS.values()}
-    # fairseq's sinusoidal positions had these names once, and were computed anew when read.
+    # fairseq's sinusoidal positions had these names once, and were computed again when read.
     ignored = {_SHARED, _HEAD, *(f"{stack}.embed_positions.weights" for stack in _STACKS.values())}
     ignored |= {f"{stack}.embed_tokens.weight" for stack in _STACKS.values()}
     optional = {_BIAS}
