@@ -55,30 +55,43 @@ class Batch:
 
 
 def make_batch(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer, target: Tokenizer) -> Batch:
-    """Build a batch: source + end token, start token + target as decoder inputs, target + end token as labels."""
+    """Build a batch: source + end token, start token + target as decoder inputs, target + end token as labels.
+
+    Language tokens are where the tokenizers have them; those of the target are labels, too.
+    """
     sources, source_layout = source_rows(corpus, indices, source)
     targets, lengths = corpus.gather("target", indices)
-    target_layout = PackedLayout.from_lengths(torch.from_numpy(lengths + 1), ROUNDING)
-    ends = np.cumsum(lengths)
+    inputs = _frame(targets, lengths, target.before_target, ())
+    target_layout = PackedLayout.from_lengths(torch.from_numpy(lengths + len(target.before_target)), ROUNDING)
     return Batch(
         source=sources,
         source_layout=source_layout,
-        inputs=target_layout.append_padding(_insert(targets, ends - lengths, target.start), target.pad),
+        inputs=target_layout.append_padding(inputs, target.pad),
         target_layout=target_layout,
-        labels=_insert(targets, ends, target.end),
+        labels=_frame(targets, lengths, target.before_target[1:], (target.end,)),
     )
 
 
 def source_rows(corpus: TokenizedCorpus, indices: Indices, source: Tokenizer) -> tuple[Tensor, PackedLayout]:
-    """Return packed source ids (rows,), with end tokens, and their layout."""
+    """Return packed source ids (rows,), with end and language tokens, and their layout."""
     ids, lengths = corpus.gather("source", indices)
-    layout = PackedLayout.from_lengths(torch.from_numpy(lengths + 1), ROUNDING)
-    return layout.append_padding(_insert(ids, np.cumsum(lengths), source.end), source.pad), layout
+    before, after = source.before_source, source.after_source
+    layout = PackedLayout.from_lengths(torch.from_numpy(lengths + len(before) + len(after)), ROUNDING)
+    return layout.append_padding(_frame(ids, lengths, before, after), source.pad), layout
 
 
-def _insert(ids: Indices, before: Indices, special: int) -> Tensor:
-    """Insert ``special`` into concatenated ids, before each of the indices ``before``."""
-    return torch.from_numpy(np.insert(ids, before, special))
+def _frame(ids: Indices, lengths: Indices, before: Sequence[int], after: Sequence[int]) -> Tensor:
+    """Put ``before`` and ``after`` around each of the sentences whose ids are one after another."""
+    framed_lengths = lengths + len(before) + len(after)
+    ends = np.cumsum(framed_lengths)
+    framed = np.empty(int(framed_lengths.sum()), dtype=np.int64)
+    is_token = np.ones(len(framed), dtype=bool)
+    places = [(ends - framed_lengths + i, token) for i, token in enumerate(before)]
+    places += [(ends - len(after) + i, token) for i, token in enumerate(after)]
+    for place, token in places:
+        framed[place], is_token[place] = token, False
+    framed[is_token] = ids
+    return torch.from_numpy(framed)
 
 
 def epoch_batches(corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int) -> list[Indices]:

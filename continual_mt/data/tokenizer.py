@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,8 +37,27 @@ class Coverage:
         return f"{shares[0]} of {self.characters:,} characters unknown, {shares[1]} spelled in bytes"
 
 
+@dataclass(frozen=True)
+class LanguageTokens:
+    """Ids that tell a model with one table for many languages which language a sentence is of.
+
+    ``before`` stand before a sentence's tokens; on a target side, after the start token. ``after`` stand after the end
+    token of a source. ``start`` replaces the start token of a target. So M2M100, NLLB and mBART-50 have the language
+    in ``before``; mBART-cc25 has it in ``after``, and as ``start``.
+    """
+
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    start: int | None = None
+
+
+NO_LANGUAGE_TOKENS = LanguageTokens()
+
+
 class Tokenizer:
-    """A trained SentencePiece model. Two tokenizers are equal if their models are equal byte by byte.
+    """A trained SentencePiece model, and the tokens of its language if it serves several.
+
+    Two tokenizers are equal if their models are equal byte by byte and their language tokens are equal.
 
     ``pad``, ``unknown``, ``start`` and ``end`` are the special ids of the model; ``byte_types`` are the ids of the 256
     bytes that rare characters are spelled in, or empty. ``size`` is the number of types, all of these included.
@@ -45,9 +65,10 @@ class Tokenizer:
     special piece.
     """
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, language_tokens: LanguageTokens = NO_LANGUAGE_TOKENS) -> None:
         self.model = bytes(model)
-        self.digest = hashlib.sha256(self.model).hexdigest()
+        self.language_tokens = language_tokens
+        self.digest = self._digest_with(language_tokens)
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(self.model)
@@ -56,9 +77,14 @@ class Tokenizer:
         self.size: int = self._processor.get_piece_size()
         self.pad: int = self._processor.pad_id()
         self.unknown: int = self._processor.unk_id()
-        self.start: int = self._processor.bos_id()
+        self.start: int = self._processor.bos_id() if language_tokens.start is None else language_tokens.start
         self.end: int = self._processor.eos_id()
-        specials = {"pad": self.pad, "unknown": self.unknown, "start": self.start, "end": self.end}
+        specials = {
+            "pad": self.pad,
+            "unknown": self.unknown,
+            "start": self._processor.bos_id(),
+            "end": self.end,
+        }
         missing = [name for name, number in specials.items() if not 0 <= number < self.size]
         if missing:
             raise CorruptionError(
@@ -66,6 +92,51 @@ class Tokenizer:
             )
         self._specials = frozenset(specials.values())
         self.byte_types = frozenset(number for number in range(self.size) if self._processor.is_byte(number))
+
+        self._check_language_tokens()
+
+    def with_language_tokens(self, tokens: LanguageTokens) -> Tokenizer:
+        """Return a tokenizer with the same model, which is not read again. Raises CorruptionError for other ids."""
+        other = copy(self)
+        other.language_tokens, other.digest = tokens, self._digest_with(tokens)
+        other.start = self._processor.bos_id() if tokens.start is None else tokens.start
+        other._check_language_tokens()
+        return other
+
+    def _digest_with(self, tokens: LanguageTokens) -> str:
+        digest = hashlib.sha256(self.model)
+        if tokens != NO_LANGUAGE_TOKENS:
+            digest = hashlib.sha256(f"{digest.hexdigest()} {tokens.before} {tokens.after} {tokens.start}".encode())
+        return digest.hexdigest()
+
+    def _check_language_tokens(self) -> None:
+        tokens = self.language_tokens
+        for number in (*tokens.before, *tokens.after, self.start):
+            if not 0 <= number < self.size:
+                raise CorruptionError(f"language token {number}: outside the vocabulary of {self.size:,} types")
+
+    @property
+    def before_source(self) -> tuple[int, ...]:
+        """The ids before the tokens of a source."""
+        return self.language_tokens.before
+
+    @property
+    def after_source(self) -> tuple[int, ...]:
+        """The ids after the tokens of a source: the end token, and language tokens if any."""
+        return (self.end, *self.language_tokens.after)
+
+    @property
+    def before_target(self) -> tuple[int, ...]:
+        """The decoder's first inputs: the start token, and language tokens if any."""
+        return (self.start, *self.language_tokens.before)
+
+    def frame_source(self, tokens: Iterable[int]) -> list[int]:
+        """Return the encoder's input for the tokens of a sentence."""
+        return [*self.before_source, *tokens, *self.after_source]
+
+    def room(self, positions: int) -> int:
+        """Return how many tokens of a sentence fit into so many positions, on either side."""
+        return positions - max(len(self.before_source) + len(self.after_source), len(self.before_target))
 
     @cached_property
     def pieces(self) -> list[str]:
@@ -123,8 +194,8 @@ class Tokenizer:
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes]]:
-        return Tokenizer, (self.model,)
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, LanguageTokens]]:
+        return Tokenizer, (self.model, self.language_tokens)
 
     def __repr__(self) -> str:
         return f"Tokenizer(size={self.size}, digest={self.digest[:12]})"

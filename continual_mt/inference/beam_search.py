@@ -7,6 +7,7 @@ hypothesis, if it ended now, would score higher than the worst of its ``beam`` f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,9 +36,10 @@ class DecoderStep(Protocol):
 class EncodedBatch:
     """Encoded source sentences: the input of a search.
 
-    ``lengths`` (sentences,) count source tokens, end token included. ``start_ids`` and ``end_ids`` (sentences,) are the
-    special ids of each sentence's target side. ``mask`` is the padding mask of the source. ``cross_keys_values`` has
-    the keys and values of each cross-attention layer. ``maximum_positions`` is the model's limit of target positions.
+    ``lengths`` (sentences,) count source tokens, end and language tokens included. ``start_ids`` (sentences, inputs)
+    are the decoder's first inputs: the start token, and language tokens if any. ``end_ids`` (sentences,) are the end
+    tokens of each sentence's target side. ``mask`` is the padding mask of the source. ``cross_keys_values`` has the
+    keys and values of each cross-attention layer. ``maximum_positions`` is the model's limit of target positions.
     """
 
     lengths: Tensor
@@ -50,13 +52,16 @@ class EncodedBatch:
 
 
 @torch.inference_mode()
-def encode(model: Transformer, source: Tensor, lengths: Tensor, start: int, end: int) -> EncodedBatch:
-    """Encode sentences of one pair. ``source``: (sentences, positions), padded; ``lengths`` include the end token."""
+def encode(model: Transformer, source: Tensor, lengths: Tensor, start: Sequence[int], end: int) -> EncodedBatch:
+    """Encode sentences of one pair. ``source``: (sentences, positions), padded; ``lengths`` include the end token.
+
+    ``start`` are the decoder's first inputs.
+    """
     layout = PackedLayout.from_lengths(lengths)
     encoded = model.encode(layout.pack(source), layout)
     return EncodedBatch(
         lengths=lengths,
-        start_ids=torch.full_like(lengths, start),
+        start_ids=torch.tensor(start, device=lengths.device).expand(len(lengths), -1),
         end_ids=torch.full_like(lengths, end),
         mask=layout.mask,
         cross_keys_values=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
@@ -73,12 +78,22 @@ class _ActiveSentences:
     """
 
     def __init__(self, batch: EncodedBatch, beam: int) -> None:
+        self.forced = batch.start_ids.shape[1] - 1
         self.rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
         # Hypotheses longer than this are almost always repetitions, and would delay the whole batch.
-        self.maximum_lengths = (2 * batch.lengths + 20).clamp(max=batch.maximum_positions - 1)
+        self.maximum_lengths = (2 * batch.lengths + 20).clamp(max=batch.maximum_positions - 1 - self.forced)
         self.end_ids, self.active = batch.end_ids, torch.ones_like(batch.lengths, dtype=torch.bool)
         self.cache = KVCache(batch.cross_keys_values, batch.mask, beam)
         self._step = batch.step
+        for place in range(self.forced):
+            self.step(batch.start_ids[:, place, None].expand(-1, beam))
+        self.first = batch.start_ids[:, -1]
+        """(sentences,) the input whose output is the first that is not forced."""
+
+    @property
+    def length(self) -> int:
+        """The number of tokens of each hypothesis after this step, forced ones not included."""
+        return self.cache.position + 1 - self.forced
 
     def step(self, last: Tensor) -> Tensor:
         """Return the logits (sentences, beam, vocabulary) of the tokens that follow ``last`` (sentences, beam)."""
@@ -115,13 +130,14 @@ def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: b
 
     With ``scored=False`` scores are NaN, which saves a tenth of the time.
     """
-    running, last = _ActiveSentences(batch, 1), batch.start_ids
+    running = _ActiveSentences(batch, 1)
+    last = running.first
     tokens = torch.empty(len(last), int(running.maximum_lengths.max()), dtype=torch.long, device=last.device)
     scores = last.new_full((len(last),), 0.0 if scored else torch.nan, dtype=torch.float32)
     lengths, ended = (last.new_zeros(len(last), dtype=dtype) for dtype in (torch.long, torch.bool))
     while len(rows := running.rows):
         logits = running.step(last[:, None])[:, 0]
-        last, position = _argmax(logits), running.cache.position
+        last, position = _argmax(logits), running.length - 1
         if scored:
             best = logits.log_softmax(-1).gather(1, last[:, None])[:, 0]
             scores[rows] += best.where(running.active, 0.0)
@@ -133,7 +149,7 @@ def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: b
         if remaining is not None:
             last = last[remaining]
     return [
-        Hypothesis(found[: length - end], score / length**length_penalty)
+        Hypothesis(found[: length - end], score / (length + running.forced) ** length_penalty)
         for found, score, length, end in zip(
             tokens.tolist(), scores.tolist(), lengths.tolist(), ended.tolist(), strict=True
         )
@@ -172,8 +188,11 @@ def _select(tokens: Tensor, order: Tensor) -> Tensor:
     return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2]))
 
 
-def _extend(beams: _Beams, logits: Tensor, end_ids: Tensor, penalty: float) -> Tensor:
-    """Extend all hypotheses by one token. Returns (sentences, beam): the index of the hypothesis each one extends."""
+def _extend(beams: _Beams, logits: Tensor, end_ids: Tensor, divisor: float) -> Tensor:
+    """Extend all hypotheses by one token. Returns (sentences, beam): the index of the hypothesis each one extends.
+
+    The scores of hypotheses that end are divided by ``divisor``.
+    """
     beam, vocabulary = logits.shape[1:]
     # The best 2 × beam candidates contain at least ``beam`` that do not end, since each hypothesis can end in one way
     # only. They are among the best 2 × beam of each hypothesis, so that the whole vocabulary is scanned once only.
@@ -184,7 +203,7 @@ def _extend(beams: _Beams, logits: Tensor, end_ids: Tensor, penalty: float) -> T
     tokens = torch.cat([_select(beams.tokens, origin), token[..., None]], dim=2)
     ended = token == end_ids[:, None]
     is_top = torch.arange(scores.shape[1], device=token.device) < beam
-    normalised = scores / tokens.shape[2] ** penalty
+    normalised = scores / divisor
     beams.finish(tokens, normalised.masked_fill(~(ended & is_top), -torch.inf))
     beams.scores, chosen = scores.masked_fill(ended, -torch.inf).topk(beam, dim=1)
     beams.tokens = _select(tokens, chosen)
@@ -202,16 +221,18 @@ def beam_search(batch: EncodedBatch, beam: int, length_penalty: float) -> list[l
         finished_tokens=torch.empty(count, beam, 0, dtype=torch.long, device=device),
         finished_scores=torch.full((count, beam), -torch.inf, device=device),
     )
-    last = batch.start_ids[:, None].repeat(1, beam)
+    last = running.first[:, None].repeat(1, beam)
     results: list[list[Hypothesis]] = [[] for _ in range(count)]
     while len(running.rows):
-        running.cache.reorder(_extend(beams, running.step(last), running.end_ids, length_penalty))
-        length = running.cache.position + 1
-        attainable = beams.scores[:, 0] / length**length_penalty
+        logits = running.step(last)
+        length = running.length
+        divisor = float((length + running.forced) ** length_penalty)
+        running.cache.reorder(_extend(beams, logits, running.end_ids, divisor))
+        attainable = beams.scores[:, 0] / divisor
         at_limit = running.maximum_lengths <= length
         done = running.active & (at_limit | (beams.finished_scores[:, -1] >= attainable))
         if done.any():
-            unfinished = (beams.scores / length**length_penalty).masked_fill(~at_limit[:, None], -torch.inf)
+            unfinished = (beams.scores / divisor).masked_fill(~at_limit[:, None], -torch.inf)
             beams.finish(beams.tokens, unfinished)
             _collect(results, running, beams, done)
             remaining = running.mark_finished(done)

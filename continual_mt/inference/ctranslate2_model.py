@@ -100,9 +100,12 @@ class CTranslate2Model(Translator):
         return results
 
     def _search(self, sources: Sequence[list[int]], search: Search) -> list[list[Hypothesis]]:
-        end = self._source_pieces[self.source.tokenizer.end]
+        framed = [self.source.tokenizer.frame_source(source) for source in sources]
+        _, *forced = self.target.tokenizer.before_target
+        prefix = [self._target_pieces[token] for token in forced]
         found = self.engine.translate_batch(
-            [[*(self._source_pieces[token] for token in source), end] for source in sources],
+            [[self._source_pieces[token] for token in source] for source in framed],
+            target_prefix=[prefix] * len(sources) if prefix else None,
             beam_size=search.beam,
             num_hypotheses=search.best,
             length_penalty=search.length_penalty,
@@ -110,14 +113,14 @@ class CTranslate2Model(Translator):
             batch_type="tokens",
             # PairModel limits each hypothesis by its own source's length; CTranslate2 has one limit for all. A
             # hypothesis without an end token is cut at the limit of the longest source.
-            max_decoding_length=min(self._maximum_tokens, 2 * max(map(len, sources)) + 22),
+            max_decoding_length=min(self._maximum_tokens, 2 * max(map(len, framed)) + 20) + len(prefix),
             min_decoding_length=0,  # the default, 1, forbids the end token at the first step
             max_input_length=0,  # the default, 1024, would cut sources silently
             return_scores=search.scored,
         )
         return [
             [
-                Hypothesis([self._target_ids[piece] for piece in tokens], score)
+                Hypothesis([self._target_ids[piece] for piece in tokens[len(prefix) :]], score)
                 for tokens, score in zip(
                     result.hypotheses, result.scores or [math.nan] * len(result.hypotheses), strict=True
                 )

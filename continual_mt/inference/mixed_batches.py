@@ -39,6 +39,11 @@ class _Part(NamedTuple):
     model: PairModel
     tokens: list[int]
 
+    @property
+    def framed(self) -> list[int]:
+        """The encoder's input."""
+        return self.model.source.tokenizer.frame_source(self.tokens)
+
 
 def translate_mixed(
     requests: Sequence[Request], *, beam: int = 5, length_penalty: float = 1.0, batch_tokens: int = BATCH_TOKENS
@@ -56,7 +61,7 @@ def translate_mixed(
     ]
     found: list[list[list[Hypothesis]]] = [[] for _ in requests]
     results: dict[int, list[Hypothesis]] = {}
-    for members in _group_by(range(len(parts)), lambda i: _decoder_id(parts[i].model.transformer)):
+    for members in _group_by(range(len(parts)), lambda i: _decoder_id(parts[i].model)):
         with prepacked_weights(len(members) * beam):
             for chosen in length_batches([parts[i].tokens for i in members], search.batch_tokens // search.beam):
                 batch = sorted((members[i] for i in chosen), key=lambda i: _sort_key(parts[i].model))
@@ -68,13 +73,13 @@ def translate_mixed(
     return [join_parts(sentence, model.target)[0].text for sentence, (model, _) in zip(found, requests, strict=True)]
 
 
-def _group_by(items: Sequence[int], key: Callable[[int], int]) -> list[list[int]]:
+def _group_by(items: Sequence[int], key: Callable[[int], tuple[int, int]]) -> list[list[int]]:
     return [list(members) for _, members in groupby(sorted(items, key=key), key)]
 
 
-def _decoder_id(model: Transformer) -> int:
-    """Identify a decoder: equal for models that share its weights."""
-    return next(model.decoder.parameters()).data_ptr()
+def _decoder_id(model: PairModel) -> tuple[int, int]:
+    """Identify a decoder: equal for models that share its weights, and begin with as many tokens."""
+    return next(model.transformer.decoder.parameters()).data_ptr(), len(model.target.tokenizer.before_target)
 
 
 def _sort_key(model: PairModel) -> tuple[int, int, int]:
@@ -125,10 +130,10 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
     for model, part in _segments(models, _cross_attention_id):
         rows, layout = states[part].flatten(0, 1), PaddedLayout(part.stop - part.start, longest, device)
         cross_keys_values.append([cross.keys_and_values(rows, layout) for cross in model.cross_attention])
-    lengths = torch.tensor([len(part.tokens) + 1 for part in parts], device=device)
+    lengths = torch.tensor([len(part.framed) for part in parts], device=device)
     return EncodedBatch(
         lengths=lengths,
-        start_ids=torch.tensor([part.model.target.tokenizer.start for part in parts], device=device),
+        start_ids=torch.tensor([part.model.target.tokenizer.before_target for part in parts], device=device),
         end_ids=torch.tensor([part.model.target.tokenizer.end for part in parts], device=device),
         mask=padding_mask(lengths, longest),
         cross_keys_values=[
@@ -151,7 +156,7 @@ def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     """Return the encoders' states, (parts, longest, width), and the length of the longest source."""
     models = [part.model.transformer for part in parts]
     sources = [
-        _Source(_encoder_id(model), _source_id(model), tuple(part.tokens))
+        _Source(_encoder_id(model), _source_id(model), tuple(part.framed))
         for model, part in zip(models, parts, strict=True)
     ]
     model_of = {source: part.model for source, part in zip(sources, parts, strict=True)}
@@ -172,9 +177,7 @@ def _encoded(models: Sequence[PairModel], sentences: Sequence[tuple[int, ...]]) 
     """Encode sentences of models with one encoder, which are grouped by source side: (sentences, longest, width)."""
     transformers = [model.transformer for model in models]
     # Padding tokens are dropped by the packed layout, so that their id does not matter.
-    padded, lengths = pad(
-        [[*tokens, model.source.tokenizer.end] for model, tokens in zip(models, sentences, strict=True)], 0
-    )
+    padded, lengths = pad(sentences, 0)
     device = transformers[0].device
     layout = PackedLayout.from_lengths(lengths.to(device))
     tokens = layout.pack(padded.to(device))

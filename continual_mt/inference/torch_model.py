@@ -41,7 +41,8 @@ class PairModel(Translator):
 
     @property
     def maximum_tokens(self) -> int:
-        return self.transformer.architecture.maximum_positions - 1
+        positions = self.transformer.architecture.maximum_positions
+        return min(side.tokenizer.room(positions) for side in (self.source, self.target))
 
     def search(
         self, sources: Sequence[list[int]], search: Search, progress: Callable[[int], None] | None = None
@@ -71,9 +72,10 @@ class PairModel(Translator):
         return [(i, hypotheses[: search.best]) for i, hypotheses in zip(chosen, found, strict=True)]
 
     def _search_batch(self, sources: list[list[int]], search: Search) -> list[list[Hypothesis]]:
-        tokens, lengths = pad([[*source, self.source.tokenizer.end] for source in sources], self.source.tokenizer.pad)
+        frame = self.source.tokenizer.frame_source
+        tokens, lengths = pad([frame(source) for source in sources], self.source.tokenizer.pad)
         tokens, lengths = tokens.to(self.transformer.device), lengths.to(self.transformer.device)
-        start, end = self.target.tokenizer.start, self.target.tokenizer.end
+        start, end = self.target.tokenizer.before_target, self.target.tokenizer.end
         return search_batch(encode(self.transformer, tokens, lengths, start, end), search)
 
     @torch.inference_mode()
@@ -87,8 +89,11 @@ class PairModel(Translator):
         source, target = self.source.tokenizer, self.target.tokenizer
         for first in range(0, len(sources), LOGITS_BATCH):
             chosen = slice(first, first + LOGITS_BATCH)
-            tokens, lengths = pad([[*source.encode(text)[:limit], source.end] for text in sources[chosen]], source.pad)
-            inputs, _ = pad([[target.start, *target.encode(text)[:limit]] for text in references[chosen]], target.pad)
+            framed = [source.frame_source(source.encode(text)[:limit]) for text in sources[chosen]]
+            tokens, lengths = pad(framed, source.pad)
+            inputs, _ = pad(
+                [[*target.before_target, *target.encode(text)[:limit]] for text in references[chosen]], target.pad
+            )
             device = self.transformer.device
             with computing():
                 logits = self.transformer(tokens.to(device), lengths.to(device), inputs.to(device))

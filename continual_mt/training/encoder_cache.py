@@ -31,9 +31,9 @@ _ZERO_BLOCK = bytes(1 << 20)
 class EncodedSources:
     """The memory-mapped encoder states of all source sentences of a corpus: one row per token, end tokens included."""
 
-    def __init__(self, path: Path, corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> None:
+    def __init__(self, path: Path, corpus: TokenizedCorpus, source: Tokenizer, width: int, dtype: torch.dtype) -> None:
         self._path, self._dtype = path, dtype
-        self._index = _RowIndex(corpus)
+        self._index = _RowIndex(corpus, source)
         self._states = np.memmap(path, np.uint8, "r", shape=(self._index.total, width * dtype.itemsize))
 
     def rows(self, indices: Indices, layout: PackedLayout) -> Tensor:
@@ -49,8 +49,8 @@ class EncodedSources:
 class _RowIndex:
     """Maps sentences to their rows in the file."""
 
-    def __init__(self, corpus: TokenizedCorpus) -> None:
-        self.lengths = corpus.source_lengths.astype(np.int64) + 1
+    def __init__(self, corpus: TokenizedCorpus, source: Tokenizer) -> None:
+        self.lengths = corpus.source_lengths.astype(np.int64) + len(source.frame_source(()))
         self._first_rows = np.cumsum(self.lengths) - self.lengths
         self.total = int(self.lengths.sum())
 
@@ -58,9 +58,10 @@ class _RowIndex:
         return flat_indices(self._first_rows[indices], self.lengths[indices])
 
 
-def encoded_bytes(corpus: TokenizedCorpus, width: int, dtype: torch.dtype) -> int:
+def encoded_bytes(corpus: TokenizedCorpus, source: Tokenizer, width: int, dtype: torch.dtype) -> int:
     """Return the size of the encoder states of a corpus, in bytes."""
-    return (int(corpus.source_lengths.sum()) + len(corpus)) * width * dtype.itemsize
+    added = len(corpus) * len(source.frame_source(()))
+    return (int(corpus.source_lengths.sum()) + added) * width * dtype.itemsize
 
 
 def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, cache: Path) -> EncodedSources:
@@ -71,13 +72,13 @@ def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenize
     wait. Raises StorageError if the file cannot be written.
     """
     width, dtype = model.architecture.width, model.computation
-    path = cache / "encoded" / _cache_key(model, corpus)
+    path = cache / "encoded" / _cache_key(model, corpus, source)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            if not _is_complete(path, encoded_bytes(corpus, width, dtype)):
+            if not _is_complete(path, encoded_bytes(corpus, source, width, dtype)):
                 _write(model, corpus, source, path)
-            return EncodedSources(path, corpus, width, dtype)
+            return EncodedSources(path, corpus, source, width, dtype)
     except OSError as error:
         raise StorageError(
             f"encoder cache {path.parent}: cannot be written ({error.strerror or error}). "
@@ -85,8 +86,10 @@ def encode_sources(model: Transformer, corpus: TokenizedCorpus, source: Tokenize
         ) from error
 
 
-def _cache_key(model: Transformer, corpus: TokenizedCorpus) -> str:
-    digest = hashlib.sha256(f"{FORMAT_VERSION} {corpus.key} {model.computation} {model.architecture}".encode())
+def _cache_key(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer) -> str:
+    framed = source.frame_source(())
+    described = f"{FORMAT_VERSION} {corpus.key} {framed} {model.computation} {model.architecture}"
+    digest = hashlib.sha256(described.encode())
     for name, tensor in model.state_dict().items():
         if name.startswith(("source.", "encoder.")):
             digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
@@ -95,8 +98,8 @@ def _cache_key(model: Transformer, corpus: TokenizedCorpus) -> str:
 
 @torch.no_grad()
 def _write(model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, path: Path) -> None:
-    index, partial = _RowIndex(corpus), path.with_suffix(".partial")
-    size = encoded_bytes(corpus, model.architecture.width, model.computation)
+    index, partial = _RowIndex(corpus, source), path.with_suffix(".partial")
+    size = encoded_bytes(corpus, source, model.architecture.width, model.computation)
     _allocate(partial, size)
     states = np.memmap(partial, np.uint8, "r+", shape=(index.total, size // index.total))
     # Sorted by length to reduce padding. The sort is stable, so the same corpus always gives the same bytes.

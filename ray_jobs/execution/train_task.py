@@ -86,7 +86,7 @@ def train_task(task: TrainingTask, checkpoint: Checkpoint | None, worker: Worker
 def _encoded(task: TrainingTask, model: Transformer, corpus: TokenizedCorpus, worker: Worker) -> EncodedSources | None:
     """The states of a frozen encoder, if they fit into the memory that the settings allow."""
     dtype = computation_dtype(model.device, task.settings.precision)
-    size = encoded_bytes(corpus, model.architecture.width, dtype)
+    size = encoded_bytes(corpus, task.source, model.architecture.width, dtype)
     if not encoder_frozen(task.names(task.trained)) or size > task.settings.encoder_cache_gb * 1e9:
         return None
     worker.note(f"the encoder is frozen: its states of {len(corpus):,} sentences are kept ({size / 1e6:,.0f} MB)")

@@ -132,15 +132,10 @@ def _word_translations(registry: Registry, parent: ParentRecord, cache: Path, di
             f"Fix: {WAYS_OUT}, or give a lexicon with --lexicon",
         )
     loaded = registry.load_parent(parent.name)
-    corpus = tokenize_corpus(
-        train.corpus,
-        train.summary.digest,
-        loaded.source.tokenizer,
-        loaded.target.tokenizer,
-        cache,
-        maximum_tokens=loaded.architecture.maximum_positions - 1,
-    )
-    sizes = loaded.source.tokenizer.size, loaded.target.tokenizer.size
+    source, target = loaded.source.tokenizer, loaded.target.tokenizer
+    most = min(tokenizer.room(loaded.architecture.maximum_positions) for tokenizer in (source, target))
+    corpus = tokenize_corpus(train.corpus, train.summary.digest, source, target, cache, maximum_tokens=most)
+    sizes = source.size, target.size
     with display.counting(f"word translations of {parent.name}", 2 * ROUNDS) as progress:
         table = WordTranslations.count(corpus, sizes, progress)
     display.say(f"{parent.name}: word translations were counted in {len(corpus):,} sentence pairs, once")

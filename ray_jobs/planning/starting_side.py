@@ -61,7 +61,7 @@ def starting_side(
         source,
         target,
         cache,
-        maximum_tokens=job.architecture.maximum_positions - 1,
+        maximum_tokens=min(tokenizer.room(job.architecture.maximum_positions) for tokenizer in (source, target)),
     )
     evidence = []
     if job.word_translations is not None:

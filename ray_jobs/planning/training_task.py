@@ -195,9 +195,9 @@ class TrainingTask:
     @property
     def text(self) -> TrainingText:
         """The training text of the task's own pair."""
-        return TrainingText(
-            self.pair, self.train, self.train_digest, self.source, self.target, self.architecture.maximum_positions - 1
-        )
+        positions = self.architecture.maximum_positions
+        most = min(side.room(positions) for side in (self.source, self.target))
+        return TrainingText(self.pair, self.train, self.train_digest, self.source, self.target, most)
 
     def earlier_pairs(self) -> Iterator[tuple[TrainingText, dict[str, Tensor]]]:
         """The text of each pair that is replayed, and the tensors of its two sides by full name."""

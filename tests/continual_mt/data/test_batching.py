@@ -15,7 +15,7 @@ from continual_mt.data.batching import UpdateStream, epoch_batches, make_batch, 
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
-from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer import LanguageTokens, Tokenizer
 from continual_mt.languages import Pair
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
@@ -125,6 +125,22 @@ def test_make_batch(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokeni
     assert batch.labels.tolist() == list(chain.from_iterable(labels))
     moved = batch.to(torch.device("cpu"))
     assert torch.equal(moved.labels, batch.labels)
+
+
+def test_language_tokens_in_a_batch(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokenizer]) -> None:
+    """Around sources; before targets as inputs and as labels."""
+    source = django_tokenizers["es"].with_language_tokens(LanguageTokens(before=(7,), after=(8, 9)))
+    target = django_tokenizers["en"].with_language_tokens(LanguageTokens(before=(5, 6)))
+    indices = np.array([3, 0, 8])
+    batch = make_batch(corpus, indices, source, target)
+    sources = list(chain.from_iterable([7, *corpus.source(i).tolist(), source.end, 8, 9] for i in indices))
+    inputs = list(chain.from_iterable([target.start, 5, 6, *corpus.target(i).tolist()] for i in indices))
+    labels = list(chain.from_iterable([5, 6, *corpus.target(i).tolist(), target.end] for i in indices))
+    assert batch.source[: len(sources)].tolist() == sources
+    assert batch.inputs[: len(inputs)].tolist() == inputs
+    assert batch.labels.tolist() == labels
+    assert batch.source_layout.token_count == len(sources)
+    assert batch.target_layout.token_count == len(inputs) == len(labels)
 
 
 def test_padding_rows_are_limited(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokenizer]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import pickle
 import sys
 import unicodedata
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from continual_mt.data.tokenizer import Coverage, Tokenizer
+from continual_mt.data.tokenizer import Coverage, LanguageTokens, Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.errors import CorruptionError
 
@@ -134,3 +135,32 @@ def test_coverage_counts_what_is_unknown_and_what_is_spelled_in_bytes(
     assert lossless.coverage(["Bitte 😀"]) == Coverage(6, 0, 1)
     assert str(Coverage(200, 1, 3)) == "0.5% of 200 characters unknown, 1.5% spelled in bytes"
     assert str(tokenizer.coverage([])) == "0% of 0 characters unknown, 0% spelled in bytes"
+
+
+def test_language_tokens_are_put_around_sentences(tokenizer: Tokenizer) -> None:
+    other = tokenizer.with_language_tokens(LanguageTokens(before=(7,), after=(9,), start=8))
+    plain = tokenizer.encode("Abbrechen")
+    assert other.encode("Abbrechen") == plain
+    assert tokenizer.frame_source(plain) == [*plain, tokenizer.end]
+    assert other.frame_source(plain) == [7, *plain, other.end, 9]
+    assert (tokenizer.before_target, other.before_target) == ((tokenizer.start,), (8, 7))
+    assert (tokenizer.room(20), other.room(20)) == (19, 17)
+    assert tokenizer.start != 8  # it is not changed
+
+
+def test_language_tokens_are_part_of_the_identity(tokenizer: Tokenizer) -> None:
+    tokens = LanguageTokens(before=(7,))
+    other = tokenizer.with_language_tokens(tokens)
+    assert other != tokenizer
+    assert other == Tokenizer(tokenizer.model, tokens) == pickle.loads(pickle.dumps(other))  # noqa: S301
+    assert tokenizer.digest == hashlib.sha256(tokenizer.model).hexdigest()
+    others = [LanguageTokens(before=(8,)), LanguageTokens(after=(7,)), LanguageTokens(start=7)]
+    assert len({tokenizer.with_language_tokens(one).digest for one in [tokens, *others]}) == 4
+
+
+@pytest.mark.parametrize("tokens", [LanguageTokens((10**6,)), LanguageTokens(after=(-1,)), LanguageTokens(start=10**6)])
+def test_language_tokens_outside_the_vocabulary_are_refused(tokenizer: Tokenizer, tokens: LanguageTokens) -> None:
+    with pytest.raises(CorruptionError, match=r"language token -?\d+: outside the vocabulary of "):
+        tokenizer.with_language_tokens(tokens)
+    with pytest.raises(CorruptionError, match=r"language token -?\d+: outside the vocabulary of "):
+        Tokenizer(tokenizer.model, tokens)

@@ -59,15 +59,18 @@ def sources(seed: int, count: int = 8, length: int = 5) -> tuple[Tensor, Tensor]
     return tokens, torch.full((count,), length)
 
 
-def generate(model: MarianMTModel, tokens: Tensor, lengths: Tensor, beam: int, penalty: float) -> list[list[list[int]]]:
-    """Return the hypotheses of transformers, best first, without start and end tokens."""
+def generate(
+    model: MarianMTModel, tokens: Tensor, lengths: Tensor, beam: int, penalty: float, forced: int | None = None
+) -> list[list[list[int]]]:
+    """Return the hypotheses of transformers, best first, without start, end and ``forced`` first tokens."""
     configuration = GenerationConfig(
         num_beams=beam,
         num_return_sequences=beam,
         length_penalty=penalty,
         early_stopping=False,
         do_sample=False,
-        max_new_tokens=2 * int(lengths[0]) + 20,
+        max_new_tokens=2 * int(lengths[0]) + 20 + (forced is not None),
+        forced_bos_token_id=forced,
         decoder_start_token_id=START,
         eos_token_id=END,
         pad_token_id=PAD,
@@ -77,7 +80,8 @@ def generate(model: MarianMTModel, tokens: Tensor, lengths: Tensor, beam: int, p
     model.generation_config = configuration
     rows = model.generate(input_ids=tokens, attention_mask=mask, generation_config=configuration).tolist()
     # transformers pads after the end token; before it, pad is an ordinary token.
-    cut = [row[1 : row.index(END)] if END in row else row[1:] for row in rows]
+    first = 1 if forced is None else 2
+    cut = [row[first : row.index(END, first)] if END in row[first:] else row[first:] for row in rows]
     return [cut[first : first + beam] for first in range(0, len(cut), beam)]
 
 
@@ -87,7 +91,7 @@ def test_greedy_search_equals_transformers(seed: int, end_bias: float) -> None:
     model = marian(seed, end_bias)
     tokens, lengths = sources(seed)
     expected = [hypotheses[0] for hypotheses in generate(model, tokens, lengths, 1, 1.0)]
-    found = greedy_search(encode(to_transformer(model), tokens, lengths, START, END))
+    found = greedy_search(encode(to_transformer(model), tokens, lengths, [START], END))
     assert [hypothesis.tokens for hypothesis in found] == expected
 
 
@@ -97,7 +101,7 @@ def test_the_greedy_cases_include_end_tokens_and_length_limits() -> None:
         len(hypothesis.tokens)
         for seed in range(4)
         for bias in (0.0, 4.0)
-        for hypothesis in greedy_search(encode(to_transformer(marian(seed, bias)), *sources(seed), START, END))
+        for hypothesis in greedy_search(encode(to_transformer(marian(seed, bias)), *sources(seed), [START], END))
     }
     assert 30 in lengths_found
     assert len(lengths_found) > 5
@@ -110,7 +114,19 @@ def test_beam_search_equals_transformers(seed: int, penalty: float, end_bias: fl
     model = marian(seed, end_bias)
     tokens, lengths = sources(seed)
     expected = generate(model, tokens, lengths, BEAM, penalty)
-    found = beam_search(encode(to_transformer(model), tokens, lengths, START, END), BEAM, penalty)
+    found = beam_search(encode(to_transformer(model), tokens, lengths, [START], END), BEAM, penalty)
+    assert [[hypothesis.tokens for hypothesis in hypotheses] for hypotheses in found] == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("beam", "penalty"), [(1, 1.0), (BEAM, 1.0), (BEAM, 0.6), (BEAM, 0.0)])
+def test_a_forced_first_token_is_as_in_transformers(seed: int, beam: int, penalty: float) -> None:
+    """It counts for the length that scores are divided by."""
+    model = marian(seed, 4.0)
+    tokens, lengths = sources(seed)
+    expected = generate(model, tokens, lengths, beam, penalty, forced=7)
+    batch = encode(to_transformer(model), tokens, lengths, [START, 7], END)
+    found = beam_search(batch, beam, penalty) if beam > 1 else [[best] for best in greedy_search(batch, penalty)]
     assert [[hypothesis.tokens for hypothesis in hypotheses] for hypotheses in found] == expected
 
 
@@ -132,7 +148,7 @@ def test_greedy_tokens_and_scores_equal_teacher_forcing(end_bias: float) -> None
     """This shows that cached keys and values equal recomputed ones."""
     model = to_transformer(marian(1, end_bias))
     rows, tokens, lengths = ragged()
-    for row, hypothesis in zip(rows, greedy_search(encode(model, tokens, lengths, START, END)), strict=True):
+    for row, hypothesis in zip(rows, greedy_search(encode(model, tokens, lengths, [START], END)), strict=True):
         ended = len(hypothesis.tokens) < min(2 * len(row) + 20, 63)
         log_probabilities = teacher_forced(model, row, hypothesis, ended)
         best, chosen = log_probabilities.max(-1)
@@ -145,7 +161,7 @@ def test_beam_scores_equal_teacher_forcing(penalty: float) -> None:
     model = to_transformer(marian(2, 4.0))
     rows, tokens, lengths = ragged()
     for row, hypotheses in zip(
-        rows, beam_search(encode(model, tokens, lengths, START, END), BEAM, penalty), strict=True
+        rows, beam_search(encode(model, tokens, lengths, [START], END), BEAM, penalty), strict=True
     ):
         assert len(hypotheses) == BEAM
         assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
@@ -161,21 +177,21 @@ def test_beam_scores_equal_teacher_forcing(penalty: float) -> None:
 def test_results_do_not_depend_on_the_rest_of_the_batch() -> None:
     model = to_transformer(marian(3, 4.0))
     rows, tokens, lengths = ragged()
-    batched = beam_search(encode(model, tokens, lengths, START, END), BEAM, 1.0)
-    greedy_batched = greedy_search(encode(model, tokens, lengths, START, END))
+    batched = beam_search(encode(model, tokens, lengths, [START], END), BEAM, 1.0)
+    greedy_batched = greedy_search(encode(model, tokens, lengths, [START], END))
     for number, row in enumerate(rows):
-        alone = beam_search(encode(model, *pad([row], PAD), START, END), BEAM, 1.0)[0]
+        alone = beam_search(encode(model, *pad([row], PAD), [START], END), BEAM, 1.0)[0]
         assert [h.tokens for h in batched[number]] == [h.tokens for h in alone]
         assert [h.score for h in batched[number]] == pytest.approx([h.score for h in alone], abs=1e-4)
-        assert greedy_batched[number].tokens == greedy_search(encode(model, *pad([row], PAD), START, END))[0].tokens
+        assert greedy_batched[number].tokens == greedy_search(encode(model, *pad([row], PAD), [START], END))[0].tokens
 
 
 def test_a_beam_of_one_is_greedy_search() -> None:
     model = to_transformer(marian(4, 4.0))
     _, tokens, lengths = ragged()
-    beams = beam_search(encode(model, tokens, lengths, START, END), 1, 1.0)
+    beams = beam_search(encode(model, tokens, lengths, [START], END), 1, 1.0)
     assert [hypotheses[0].tokens for hypotheses in beams] == [
-        hypothesis.tokens for hypothesis in greedy_search(encode(model, tokens, lengths, START, END))
+        hypothesis.tokens for hypothesis in greedy_search(encode(model, tokens, lengths, [START], END))
     ]
 
 
@@ -183,7 +199,7 @@ def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_two_tokens() -> None:
     """With every first token in the beam, nothing that ends within two tokens can be missed."""
     model = to_transformer(marian(5, 12.0))
     source = [4, 5, END]
-    found = beam_search(encode(model, *pad([source], PAD), START, END), 30, 1.0)[0]
+    found = beam_search(encode(model, *pad([source], PAD), [START], END), 30, 1.0)[0]
     candidates = [Hypothesis([], 0.0), *(Hypothesis([token], 0.0) for token in range(30) if token != END)]
     scores = {}
     for hypothesis in candidates:
@@ -201,15 +217,17 @@ def test_no_hypothesis_is_longer_than_its_limit() -> None:
     rows, tokens, lengths = ragged()
     limits = [min(2 * len(row) + 20, 63) for row in rows]
     assert 63 in limits
-    assert [len(h.tokens) for h in greedy_search(encode(model, tokens, lengths, START, END))] == limits
-    for hypotheses, limit in zip(beam_search(encode(model, tokens, lengths, START, END), 2, 1.0), limits, strict=True):
+    assert [len(h.tokens) for h in greedy_search(encode(model, tokens, lengths, [START], END))] == limits
+    for hypotheses, limit in zip(
+        beam_search(encode(model, tokens, lengths, [START], END), 2, 1.0), limits, strict=True
+    ):
         assert [len(hypothesis.tokens) for hypothesis in hypotheses] == [limit, limit]
 
 
 def test_greedy_search_without_scores_finds_the_same_tokens() -> None:
     model, (tokens, lengths) = to_transformer(marian(3, 0.0)), sources(3)
-    scored = greedy_search(encode(model, tokens, lengths, START, END))
-    bare = greedy_search(encode(model, tokens, lengths, START, END), scored=False)
+    scored = greedy_search(encode(model, tokens, lengths, [START], END))
+    bare = greedy_search(encode(model, tokens, lengths, [START], END), scored=False)
     assert [hypothesis.tokens for hypothesis in bare] == [hypothesis.tokens for hypothesis in scored]
     assert all(math.isnan(hypothesis.score) for hypothesis in bare)
     assert not any(math.isnan(hypothesis.score) for hypothesis in scored)

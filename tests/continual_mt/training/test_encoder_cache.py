@@ -47,7 +47,8 @@ def test_the_file_is_reproducible_and_has_the_predicted_size(task: Task, tmp_pat
         (path,) = (path for path in (tmp_path / name / "encoded").iterdir() if not path.suffix)
         files.append(path.read_bytes())
     assert files[0] == files[1]
-    assert len(files[0]) == encoded_bytes(task.corpus, task.model.architecture.width, torch.float32) + DIGEST_BYTES
+    expected = encoded_bytes(task.corpus, task.source, task.model.architecture.width, torch.float32)
+    assert len(files[0]) == expected + DIGEST_BYTES
 
 
 def test_the_cache_is_reused_and_a_damaged_file_is_written_again(task: Task, tmp_path: Path) -> None:
