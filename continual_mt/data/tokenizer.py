@@ -38,26 +38,28 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class LanguageTokens:
-    """Ids that tell a model with one table for many languages which language a sentence is of.
+class SideTokens:
+    """Ids that models of other projects put around sentences, or never produce.
 
     ``before`` stand before a sentence's tokens; on a target side, after the start token. ``after`` stand after the end
-    token of a source. ``start`` replaces the start token of a target. So M2M100, NLLB and mBART-50 have the language
-    in ``before``; mBART-cc25 has it in ``after``, and as ``start``.
+    token of a source. ``start`` replaces the start token of a target. So a model with one table for many languages is
+    told which one a sentence is of: M2M100, NLLB and mBART-50 have the language in ``before``; mBART-cc25 has it in
+    ``after``, and as ``start``. ``banned`` are never chosen in a translation, as the padding token of Marian.
     """
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     start: int | None = None
+    banned: tuple[int, ...] = ()
 
 
-NO_LANGUAGE_TOKENS = LanguageTokens()
+NO_SIDE_TOKENS = SideTokens()
 
 
 class Tokenizer:
-    """A trained SentencePiece model, and the tokens of its language if it serves several.
+    """A trained SentencePiece model, and the special tokens of a side of a model of another project.
 
-    Two tokenizers are equal if their models are equal byte by byte and their language tokens are equal.
+    Two tokenizers are equal if their models are equal byte by byte and their ``side_tokens`` are equal.
 
     ``pad``, ``unknown``, ``start`` and ``end`` are the special ids of the model; ``byte_types`` are the ids of the 256
     bytes that rare characters are spelled in, or empty. ``size`` is the number of types, all of these included.
@@ -65,10 +67,10 @@ class Tokenizer:
     special piece.
     """
 
-    def __init__(self, model: bytes, language_tokens: LanguageTokens = NO_LANGUAGE_TOKENS) -> None:
+    def __init__(self, model: bytes, side_tokens: SideTokens = NO_SIDE_TOKENS) -> None:
         self.model = bytes(model)
-        self.language_tokens = language_tokens
-        self.digest = self._digest_with(language_tokens)
+        self.side_tokens = side_tokens
+        self.digest = self._digest_with(side_tokens)
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(self.model)
@@ -77,7 +79,7 @@ class Tokenizer:
         self.size: int = self._processor.get_piece_size()
         self.pad: int = self._processor.pad_id()
         self.unknown: int = self._processor.unk_id()
-        self.start: int = self._processor.bos_id() if language_tokens.start is None else language_tokens.start
+        self.start: int = self._processor.bos_id() if side_tokens.start is None else side_tokens.start
         self.end: int = self._processor.eos_id()
         specials = {
             "pad": self.pad,
@@ -93,42 +95,43 @@ class Tokenizer:
         self._specials = frozenset(specials.values())
         self.byte_types = frozenset(number for number in range(self.size) if self._processor.is_byte(number))
 
-        self._check_language_tokens()
+        self._check_side_tokens()
 
-    def with_language_tokens(self, tokens: LanguageTokens) -> Tokenizer:
+    def with_side_tokens(self, tokens: SideTokens) -> Tokenizer:
         """Return a tokenizer with the same model, which is not read again. Raises CorruptionError for other ids."""
         other = copy(self)
-        other.language_tokens, other.digest = tokens, self._digest_with(tokens)
+        other.side_tokens, other.digest = tokens, self._digest_with(tokens)
         other.start = self._processor.bos_id() if tokens.start is None else tokens.start
-        other._check_language_tokens()
+        other._check_side_tokens()
         return other
 
-    def _digest_with(self, tokens: LanguageTokens) -> str:
+    def _digest_with(self, tokens: SideTokens) -> str:
         digest = hashlib.sha256(self.model)
-        if tokens != NO_LANGUAGE_TOKENS:
-            digest = hashlib.sha256(f"{digest.hexdigest()} {tokens.before} {tokens.after} {tokens.start}".encode())
+        if tokens != NO_SIDE_TOKENS:
+            described = f"{digest.hexdigest()} {tokens.before} {tokens.after} {tokens.start} {tokens.banned}"
+            digest = hashlib.sha256(described.encode())
         return digest.hexdigest()
 
-    def _check_language_tokens(self) -> None:
-        tokens = self.language_tokens
-        for number in (*tokens.before, *tokens.after, self.start):
+    def _check_side_tokens(self) -> None:
+        tokens = self.side_tokens
+        for number in (*tokens.before, *tokens.after, self.start, *tokens.banned):
             if not 0 <= number < self.size:
-                raise CorruptionError(f"language token {number}: outside the vocabulary of {self.size:,} types")
+                raise CorruptionError(f"special token {number}: outside the vocabulary of {self.size:,} types")
 
     @property
     def before_source(self) -> tuple[int, ...]:
         """The ids before the tokens of a source."""
-        return self.language_tokens.before
+        return self.side_tokens.before
 
     @property
     def after_source(self) -> tuple[int, ...]:
         """The ids after the tokens of a source: the end token, and language tokens if any."""
-        return (self.end, *self.language_tokens.after)
+        return (self.end, *self.side_tokens.after)
 
     @property
     def before_target(self) -> tuple[int, ...]:
         """The decoder's first inputs: the start token, and language tokens if any."""
-        return (self.start, *self.language_tokens.before)
+        return (self.start, *self.side_tokens.before)
 
     def frame_source(self, tokens: Iterable[int]) -> list[int]:
         """Return the encoder's input for the tokens of a sentence."""
@@ -194,8 +197,8 @@ class Tokenizer:
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, LanguageTokens]]:
-        return Tokenizer, (self.model, self.language_tokens)
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[bytes, SideTokens]]:
+        return Tokenizer, (self.model, self.side_tokens)
 
     def __repr__(self) -> str:
         return f"Tokenizer(size={self.size}, digest={self.digest[:12]})"

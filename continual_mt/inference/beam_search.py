@@ -40,6 +40,7 @@ class EncodedBatch:
     are the decoder's first inputs: the start token, and language tokens if any. ``end_ids`` (sentences,) are the end
     tokens of each sentence's target side. ``mask`` is the padding mask of the source. ``cross_keys_values`` has the
     keys and values of each cross-attention layer. ``maximum_positions`` is the model's limit of target positions.
+    ``banned`` (sentences, tokens) are never chosen.
     """
 
     lengths: Tensor
@@ -49,10 +50,13 @@ class EncodedBatch:
     cross_keys_values: list[KeysAndValues]
     step: DecoderStep
     maximum_positions: int
+    banned: Tensor | None = None
 
 
 @torch.inference_mode()
-def encode(model: Transformer, source: Tensor, lengths: Tensor, start: Sequence[int], end: int) -> EncodedBatch:
+def encode(
+    model: Transformer, source: Tensor, lengths: Tensor, start: Sequence[int], end: int, banned: Sequence[int] = ()
+) -> EncodedBatch:
     """Encode sentences of one pair. ``source``: (sentences, positions), padded; ``lengths`` include the end token.
 
     ``start`` are the decoder's first inputs.
@@ -67,6 +71,7 @@ def encode(model: Transformer, source: Tensor, lengths: Tensor, start: Sequence[
         cross_keys_values=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
         step=lambda rows, last, cache: model.step(last, cache),
         maximum_positions=model.architecture.maximum_positions,
+        banned=torch.tensor(banned, device=lengths.device).expand(len(lengths), -1) if banned else None,
     )
 
 
@@ -83,6 +88,7 @@ class _ActiveSentences:
         # Hypotheses longer than this are almost always repetitions, and would delay the whole batch.
         self.maximum_lengths = (2 * batch.lengths + 20).clamp(max=batch.maximum_positions - 1 - self.forced)
         self.end_ids, self.active = batch.end_ids, torch.ones_like(batch.lengths, dtype=torch.bool)
+        self._banned = batch.banned
         self.cache = KVCache(batch.cross_keys_values, batch.mask, beam)
         self._step = batch.step
         for place in range(self.forced):
@@ -100,6 +106,12 @@ class _ActiveSentences:
         self.cache.begin_step()
         return self._step(self.rows, last, self.cache).float()
 
+    def ban(self, scores: Tensor) -> Tensor:
+        """Set the scores (sentences, beam, vocabulary) of banned tokens to -inf, in place."""
+        if self._banned is None:
+            return scores
+        return scores.scatter_(2, self._banned[:, None].expand(-1, scores.shape[1], -1), -torch.inf)
+
     def mark_finished(self, done: Tensor) -> Tensor | None:
         """Mark sentences as finished. If finished ones are removed, return the indices of the rest; else None."""
         self.active &= ~done
@@ -113,6 +125,7 @@ class _ActiveSentences:
             self.end_ids[chosen],
         )
         self.active = self.active[chosen]
+        self._banned = None if self._banned is None else self._banned[chosen]
         self.cache.select(chosen)
         return chosen
 
@@ -136,7 +149,7 @@ def greedy_search(batch: EncodedBatch, length_penalty: float = 1.0, *, scored: b
     scores = last.new_full((len(last),), 0.0 if scored else torch.nan, dtype=torch.float32)
     lengths, ended = (last.new_zeros(len(last), dtype=dtype) for dtype in (torch.long, torch.bool))
     while len(rows := running.rows):
-        logits = running.step(last[:, None])[:, 0]
+        logits = running.ban(running.step(last[:, None]))[:, 0]
         last, position = _argmax(logits), running.length - 1
         if scored:
             best = logits.log_softmax(-1).gather(1, last[:, None])[:, 0]
@@ -188,16 +201,17 @@ def _select(tokens: Tensor, order: Tensor) -> Tensor:
     return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2]))
 
 
-def _extend(beams: _Beams, logits: Tensor, end_ids: Tensor, divisor: float) -> Tensor:
+def _extend(beams: _Beams, token_scores: Tensor, end_ids: Tensor, divisor: float) -> Tensor:
     """Extend all hypotheses by one token. Returns (sentences, beam): the index of the hypothesis each one extends.
 
-    The scores of hypotheses that end are divided by ``divisor``.
+    ``token_scores`` (sentences, beam, vocabulary) are log-probabilities. The scores of hypotheses that end are divided
+    by ``divisor``.
     """
-    beam, vocabulary = logits.shape[1:]
+    beam, vocabulary = token_scores.shape[1:]
     # The best 2 × beam candidates contain at least ``beam`` that do not end, since each hypothesis can end in one way
     # only. They are among the best 2 × beam of each hypothesis, so that the whole vocabulary is scanned once only.
     per_hypothesis = min(2 * beam, vocabulary)
-    top_scores, top_tokens = logits.log_softmax(2).topk(per_hypothesis, dim=2)
+    top_scores, top_tokens = token_scores.topk(per_hypothesis, dim=2)
     scores, flat = (top_scores + beams.scores[..., None]).flatten(1).topk(min(2 * beam, beam * per_hypothesis), dim=1)
     origin, token = flat // per_hypothesis, top_tokens.flatten(1).gather(1, flat)
     tokens = torch.cat([_select(beams.tokens, origin), token[..., None]], dim=2)
@@ -227,7 +241,7 @@ def beam_search(batch: EncodedBatch, beam: int, length_penalty: float) -> list[l
         logits = running.step(last)
         length = running.length
         divisor = float((length + running.forced) ** length_penalty)
-        running.cache.reorder(_extend(beams, logits, running.end_ids, divisor))
+        running.cache.reorder(_extend(beams, running.ban(logits.log_softmax(2)), running.end_ids, divisor))
         attainable = beams.scores[:, 0] / divisor
         at_limit = running.maximum_lengths <= length
         done = running.active & (at_limit | (beams.finished_scores[:, -1] >= attainable))

@@ -103,9 +103,11 @@ class CTranslate2Model(Translator):
         framed = [self.source.tokenizer.frame_source(source) for source in sources]
         _, *forced = self.target.tokenizer.before_target
         prefix = [self._target_pieces[token] for token in forced]
+        banned = [[self._target_pieces[token]] for token in self.target.tokenizer.side_tokens.banned]
         found = self.engine.translate_batch(
             [[self._source_pieces[token] for token in source] for source in framed],
             target_prefix=[prefix] * len(sources) if prefix else None,
+            suppress_sequences=banned or None,
             beam_size=search.beam,
             num_hypotheses=search.best,
             length_penalty=search.length_penalty,

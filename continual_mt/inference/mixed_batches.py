@@ -73,13 +73,15 @@ def translate_mixed(
     return [join_parts(sentence, model.target)[0].text for sentence, (model, _) in zip(found, requests, strict=True)]
 
 
-def _group_by(items: Sequence[int], key: Callable[[int], tuple[int, int]]) -> list[list[int]]:
+def _group_by(items: Sequence[int], key: Callable[[int], tuple[int, ...]]) -> list[list[int]]:
     return [list(members) for _, members in groupby(sorted(items, key=key), key)]
 
 
-def _decoder_id(model: PairModel) -> tuple[int, int]:
-    """Identify a decoder: equal for models that share its weights, and begin with as many tokens."""
-    return next(model.transformer.decoder.parameters()).data_ptr(), len(model.target.tokenizer.before_target)
+def _decoder_id(model: PairModel) -> tuple[int, ...]:
+    """Identify a decoder: equal for models that share its weights, begin with as many tokens, and ban as many."""
+    target = model.target.tokenizer
+    decoder = next(model.transformer.decoder.parameters()).data_ptr()
+    return decoder, len(target.before_target), len(target.side_tokens.banned)
 
 
 def _sort_key(model: PairModel) -> tuple[int, int, int]:
@@ -141,7 +143,13 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
         ],
         step=_MixedStep(models),
         maximum_positions=models[0].architecture.maximum_positions,
+        banned=_banned(parts, device),
     )
+
+
+def _banned(parts: Sequence[_Part], device: torch.device) -> Tensor | None:
+    banned = [part.model.target.tokenizer.side_tokens.banned for part in parts]
+    return torch.tensor(banned, device=device) if banned[0] else None
 
 
 class _Source(NamedTuple):

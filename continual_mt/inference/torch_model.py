@@ -75,8 +75,9 @@ class PairModel(Translator):
         frame = self.source.tokenizer.frame_source
         tokens, lengths = pad([frame(source) for source in sources], self.source.tokenizer.pad)
         tokens, lengths = tokens.to(self.transformer.device), lengths.to(self.transformer.device)
-        start, end = self.target.tokenizer.before_target, self.target.tokenizer.end
-        return search_batch(encode(self.transformer, tokens, lengths, start, end), search)
+        target = self.target.tokenizer
+        start, banned = target.before_target, target.side_tokens.banned
+        return search_batch(encode(self.transformer, tokens, lengths, start, target.end, banned), search)
 
     @torch.inference_mode()
     def logits(self, sources: Sequence[str], references: Sequence[str]) -> Iterator[Tensor]:

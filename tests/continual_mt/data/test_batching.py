@@ -15,7 +15,7 @@ from continual_mt.data.batching import UpdateStream, epoch_batches, make_batch, 
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
-from continual_mt.data.tokenizer import LanguageTokens, Tokenizer
+from continual_mt.data.tokenizer import SideTokens, Tokenizer
 from continual_mt.languages import Pair
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
@@ -129,8 +129,8 @@ def test_make_batch(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokeni
 
 def test_language_tokens_in_a_batch(corpus: TokenizedCorpus, django_tokenizers: dict[str, Tokenizer]) -> None:
     """Around sources; before targets as inputs and as labels."""
-    source = django_tokenizers["es"].with_language_tokens(LanguageTokens(before=(7,), after=(8, 9)))
-    target = django_tokenizers["en"].with_language_tokens(LanguageTokens(before=(5, 6)))
+    source = django_tokenizers["es"].with_side_tokens(SideTokens(before=(7,), after=(8, 9)))
+    target = django_tokenizers["en"].with_side_tokens(SideTokens(before=(5, 6)))
     indices = np.array([3, 0, 8])
     batch = make_batch(corpus, indices, source, target)
     sources = list(chain.from_iterable([7, *corpus.source(i).tolist(), source.end, 8, 9] for i in indices))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from continual_mt.data.tokenizer import Coverage, LanguageTokens, Tokenizer
+from continual_mt.data.tokenizer import Coverage, SideTokens, Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.errors import CorruptionError
 
@@ -137,8 +137,8 @@ def test_coverage_counts_what_is_unknown_and_what_is_spelled_in_bytes(
     assert str(tokenizer.coverage([])) == "0% of 0 characters unknown, 0% spelled in bytes"
 
 
-def test_language_tokens_are_put_around_sentences(tokenizer: Tokenizer) -> None:
-    other = tokenizer.with_language_tokens(LanguageTokens(before=(7,), after=(9,), start=8))
+def test_side_tokens_are_put_around_sentences(tokenizer: Tokenizer) -> None:
+    other = tokenizer.with_side_tokens(SideTokens(before=(7,), after=(9,), start=8))
     plain = tokenizer.encode("Abbrechen")
     assert other.encode("Abbrechen") == plain
     assert tokenizer.frame_source(plain) == [*plain, tokenizer.end]
@@ -148,19 +148,21 @@ def test_language_tokens_are_put_around_sentences(tokenizer: Tokenizer) -> None:
     assert tokenizer.start != 8  # it is not changed
 
 
-def test_language_tokens_are_part_of_the_identity(tokenizer: Tokenizer) -> None:
-    tokens = LanguageTokens(before=(7,))
-    other = tokenizer.with_language_tokens(tokens)
+def test_side_tokens_are_part_of_the_identity(tokenizer: Tokenizer) -> None:
+    tokens = SideTokens(before=(7,))
+    other = tokenizer.with_side_tokens(tokens)
     assert other != tokenizer
     assert other == Tokenizer(tokenizer.model, tokens) == pickle.loads(pickle.dumps(other))  # noqa: S301
     assert tokenizer.digest == hashlib.sha256(tokenizer.model).hexdigest()
-    others = [LanguageTokens(before=(8,)), LanguageTokens(after=(7,)), LanguageTokens(start=7)]
-    assert len({tokenizer.with_language_tokens(one).digest for one in [tokens, *others]}) == 4
+    others = [SideTokens(before=(8,)), SideTokens(after=(7,)), SideTokens(start=7), SideTokens(banned=(7,))]
+    assert len({tokenizer.with_side_tokens(one).digest for one in [tokens, *others]}) == 5
 
 
-@pytest.mark.parametrize("tokens", [LanguageTokens((10**6,)), LanguageTokens(after=(-1,)), LanguageTokens(start=10**6)])
-def test_language_tokens_outside_the_vocabulary_are_refused(tokenizer: Tokenizer, tokens: LanguageTokens) -> None:
-    with pytest.raises(CorruptionError, match=r"language token -?\d+: outside the vocabulary of "):
-        tokenizer.with_language_tokens(tokens)
-    with pytest.raises(CorruptionError, match=r"language token -?\d+: outside the vocabulary of "):
+@pytest.mark.parametrize(
+    "tokens", [SideTokens((10**6,)), SideTokens(after=(-1,)), SideTokens(start=10**6), SideTokens(banned=(10**6,))]
+)
+def test_side_tokens_outside_the_vocabulary_are_refused(tokenizer: Tokenizer, tokens: SideTokens) -> None:
+    with pytest.raises(CorruptionError, match=r"special token -?\d+: outside the vocabulary of "):
+        tokenizer.with_side_tokens(tokens)
+    with pytest.raises(CorruptionError, match=r"special token -?\d+: outside the vocabulary of "):
         Tokenizer(tokenizer.model, tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -60,7 +61,13 @@ def sources(seed: int, count: int = 8, length: int = 5) -> tuple[Tensor, Tensor]
 
 
 def generate(
-    model: MarianMTModel, tokens: Tensor, lengths: Tensor, beam: int, penalty: float, forced: int | None = None
+    model: MarianMTModel,
+    tokens: Tensor,
+    lengths: Tensor,
+    beam: int,
+    penalty: float,
+    forced: int | None = None,
+    banned: Sequence[int] = (),
 ) -> list[list[list[int]]]:
     """Return the hypotheses of transformers, best first, without start, end and ``forced`` first tokens."""
     configuration = GenerationConfig(
@@ -71,6 +78,7 @@ def generate(
         do_sample=False,
         max_new_tokens=2 * int(lengths[0]) + 20 + (forced is not None),
         forced_bos_token_id=forced,
+        bad_words_ids=[[number] for number in banned] or None,
         decoder_start_token_id=START,
         eos_token_id=END,
         pad_token_id=PAD,
@@ -127,6 +135,19 @@ def test_a_forced_first_token_is_as_in_transformers(seed: int, beam: int, penalt
     expected = generate(model, tokens, lengths, beam, penalty, forced=7)
     batch = encode(to_transformer(model), tokens, lengths, [START, 7], END)
     found = beam_search(batch, beam, penalty) if beam > 1 else [[best] for best in greedy_search(batch, penalty)]
+    assert [[hypothesis.tokens for hypothesis in hypotheses] for hypotheses in found] == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("beam", [1, BEAM])
+def test_banned_tokens_are_as_in_transformers(seed: int, beam: int) -> None:
+    model = marian(seed, 4.0)
+    tokens, lengths = sources(seed)
+    free = {token for found in generate(model, tokens, lengths, beam, 1.0) for row in found for token in row}
+    banned = sorted(free)[::2]
+    expected = generate(model, tokens, lengths, beam, 1.0, banned=banned)
+    batch = encode(to_transformer(model), tokens, lengths, [START], END, banned)
+    found = beam_search(batch, beam, 1.0) if beam > 1 else [[best] for best in greedy_search(batch)]
     assert [[hypothesis.tokens for hypothesis in hypotheses] for hypotheses in found] == expected
 
 
