@@ -12,6 +12,11 @@ import sentencepiece
 
 from continual_mt.errors import CorruptionError
 
+VOCABULARY_END = "<end of vocabulary>"
+"""A control piece after the last type of an imported vocabulary that differs from its model's pieces."""
+TYPE_WITHOUT_PIECE = -1.0
+"""The score of the control pieces that are types of such a vocabulary, but not pieces of its model."""
+
 
 @dataclass(frozen=True)
 class Coverage:
@@ -65,6 +70,10 @@ class Tokenizer:
     bytes that rare characters are spelled in, or empty. ``size`` is the number of types, all of these included.
     Pickling stores the bytes of the model. Raises CorruptionError if ``model`` is not a SentencePiece model or lacks a
     special piece.
+
+    The vocabulary of an imported model may differ from the pieces that it splits text into: then it ends with
+    VOCABULARY_END. As in the original, each piece of a text is looked up in the vocabulary. Pieces after its end are
+    unknown types, one id a piece, and what the model takes for unknown may be a type (TYPE_WITHOUT_PIECE).
     """
 
     def __init__(self, model: bytes, side_tokens: SideTokens = NO_SIDE_TOKENS) -> None:
@@ -76,7 +85,9 @@ class Tokenizer:
             self._processor.LoadFromSerializedProto(self.model)
         except RuntimeError as error:
             raise CorruptionError(f"invalid SentencePiece model of {len(self.model)} bytes ({error})") from error
-        self.size: int = self._processor.get_piece_size()
+        end: int = self._processor.piece_to_id(VOCABULARY_END)
+        self._differs: bool = self._processor.is_control(end)
+        self.size: int = end if self._differs else self._processor.get_piece_size()
         self.pad: int = self._processor.pad_id()
         self.unknown: int = self._processor.unk_id()
         self.start: int = self._processor.bos_id() if side_tokens.start is None else side_tokens.start
@@ -149,11 +160,32 @@ class Tokenizer:
     def encode(self, sentence: str) -> list[int]:
         """Encode a sentence, without start and end. No text encodes to the ids ``pad``, ``start`` or ``end``."""
         ids: list[int] = self._processor.encode(sentence, out_type=int)
-        return ids
+        return self._looked_up(sentence, ids) if self._differs else ids
 
     def encode_batch(self, sentences: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self._processor.encode(list(sentences), out_type=int)
-        return ids
+        return list(map(self._looked_up, sentences, ids)) if self._differs else ids
+
+    def _looked_up(self, sentence: str, ids: list[int]) -> list[int]:
+        """Return the types of a text's pieces, given the ids of these."""
+        if all(number < self.size and number != self.unknown for number in ids):
+            return ids
+        return [self._types.get(piece, self.unknown) for piece in self._processor.encode(sentence, out_type=str)]
+
+    @cached_property
+    def _types(self) -> dict[str, int]:
+        """The types that text can be encoded to."""
+        control = self._processor.is_control
+        return {
+            piece: number
+            for number, piece in enumerate(self.pieces)
+            if not control(number) or number in self._without_piece
+        }
+
+    @cached_property
+    def _without_piece(self) -> frozenset[int]:
+        control, score = self._processor.is_control, self._processor.get_score
+        return frozenset(n for n in range(self.size) if control(n) and score(n) == TYPE_WITHOUT_PIECE)
 
     def normalized(self, sentence: str) -> str:
         """Return the sentence as the model reads it: by its rule, with single spaces between words.
@@ -188,7 +220,12 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode ids to text; special ids are ignored. Raises IndexError for an id outside the vocabulary."""
-        text: str = self._processor.decode([int(number) for number in ids if int(number) not in self._specials])
+        numbers = [int(number) for number in ids if int(number) not in self._specials]
+        if self._differs:
+            pieces = [self.pieces[number] for number in numbers]
+            if not self._without_piece.isdisjoint(numbers):
+                return "".join(piece for piece in pieces if piece in self._types).replace("▁", " ").lstrip(" ")
+        text: str = self._processor.decode(numbers)
         return text
 
     def __eq__(self, other: object) -> bool:

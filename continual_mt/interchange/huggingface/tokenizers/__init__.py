@@ -1,0 +1,1 @@
+"""Vocabularies of local Hugging Face folders as SentencePiece models with the same ids, read without transformers."""
