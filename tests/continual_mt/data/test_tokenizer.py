@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sentencepiece import sentencepiece_model_pb2
 
-from continual_mt.data.tokenizer import Coverage, SideTokens, Tokenizer
+from continual_mt.data.tokenizer import TYPE_WITHOUT_PIECE, VOCABULARY_END, Coverage, SideTokens, Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.errors import CorruptionError
 
@@ -166,3 +167,24 @@ def test_side_tokens_outside_the_vocabulary_are_refused(tokenizer: Tokenizer, to
         tokenizer.with_side_tokens(tokens)
     with pytest.raises(CorruptionError, match=r"special token -?\d+: outside the vocabulary of "):
         Tokenizer(tokenizer.model, tokens)
+
+
+def test_a_vocabulary_that_differs_from_the_pieces(tokenizer: Tokenizer) -> None:
+    """Pieces are looked up: some are not types, and some unknown characters are."""
+    model = sentencepiece_model_pb2.ModelProto.FromString(tokenizer.model)  # type: ignore[attr-defined]
+    ids = tokenizer.encode("Bitte 日本 anmelden 本")
+    removed = max(number for number in ids if len(tokenizer.pieces[number]) > 2)
+    piece = model.pieces.pop(removed)
+    for name, score in (("日本", TYPE_WITHOUT_PIECE), (VOCABULARY_END, 0)):
+        model.pieces.add(piece=name, score=score, type=3)
+    model.pieces.append(piece)
+    found = Tokenizer(model.SerializeToString())
+    assert (found.size, found.pieces[-1]) == (tokenizer.size, "日本")
+    expected = [found.unknown if number == removed else number - (number > removed) for number in ids]
+    expected[ids.index(tokenizer.unknown)] = found.size - 1
+    assert found.encode("Bitte 日本 anmelden 本") == expected
+    assert found.encode_batch(["Bitte 日本 anmelden 本"]) == [expected]
+    assert expected.count(found.unknown) == 2
+    assert found.decode([*found.encode("Bitte 日本"), found.start]) == "Bitte 日本"
+    with pytest.raises(IndexError):
+        found.decode([found.size])

@@ -15,6 +15,8 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.interchange.huggingface.tokenizers import language_codes, tokenizer_json
 from continual_mt.interchange.huggingface.tokenizers.files import ModelFolder, Settings
 from continual_mt.interchange.huggingface.tokenizers.sentencepiece_model import (
+    CONTROL,
+    NORMAL,
     padded,
     parse_model,
     with_ids,
@@ -75,6 +77,11 @@ def _read(folder: ModelFolder, codes: Sequence[str]) -> TokenizerJson:
     pieces = [piece.piece for piece in model.pieces]
     if pieces[:3] != ["<unk>", "<s>", "</s>"]:
         raise IncompatibleError(f"{path}: starts with {', '.join(pieces[:3])}; expected <unk>, <s>, </s>")
+    if other := next((piece.piece for piece in model.pieces[3:] if piece.type not in (NORMAL, CONTROL)), None):
+        raise IncompatibleError(
+            f"{path}: the piece {other!r} is user-defined, unused or a byte; expected none, as in published models. "
+            "transformers reads these in another way than SentencePiece"
+        )
     if from_json is None:
         return TokenizerJson(model, [*_FIRST, *pieces[3:], *codes, _MASK], frozenset((*_FIRST, *codes, _MASK)))
     for number, piece in enumerate(pieces[3:], start=len(_FIRST)):

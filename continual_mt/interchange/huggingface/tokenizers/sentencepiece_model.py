@@ -12,8 +12,8 @@ from continual_mt.interchange.huggingface.tokenizers.files import SpecialTokens
 MOST_UNUSED = 256
 """The most rows that an embedding may have beyond its vocabulary. Tables are padded to multiples of up to 256."""
 
-_UNKNOWN, _CONTROL = 2, 3
-"""Types of pieces that no text is split into."""
+NORMAL, UNKNOWN, CONTROL = 1, 2, 3
+"""Types of pieces. No text is split into the last two."""
 
 
 def empty_model() -> Any:
@@ -71,19 +71,19 @@ def with_ids(
             raise CorruptionError(f"{origin}: the type {name!a} is not valid Unicode") from None
         found = pieces.get(name)
         if name == special.unknown:
-            piece.type = _UNKNOWN
+            piece.type = UNKNOWN
         elif name in controls or _is_unused(name):
-            piece.type = _CONTROL
-        elif found is not None and found.type != _UNKNOWN:
+            piece.type = CONTROL
+        elif found is not None and found.type != UNKNOWN:
             piece.score, piece.type = found.score, found.type
         else:
-            piece.score, piece.type = TYPE_WITHOUT_PIECE, _CONTROL
+            piece.score, piece.type = TYPE_WITHOUT_PIECE, CONTROL
             has_other_types = True
     known = set(vocabulary)
-    surplus = [piece for piece in model.pieces if piece.piece not in known and piece.type not in (_UNKNOWN, _CONTROL)]
+    surplus = [piece for piece in model.pieces if piece.piece not in known and piece.type not in (UNKNOWN, CONTROL)]
     if surplus or has_other_types:
         end = result.pieces.add()
-        end.piece, end.type = VOCABULARY_END, _CONTROL
+        end.piece, end.type = VOCABULARY_END, CONTROL
         result.pieces.extend(surplus)
     _name_special(result.trainer_spec, special, len(result.pieces))
     try:

@@ -16,7 +16,13 @@ from continual_mt.errors import CorruptionError, IncompatibleError
 from continual_mt.interchange.huggingface.tokenizers.language_codes import MBART, MBART50, NLLB
 from continual_mt.interchange.huggingface.tokenizers.reading import read_vocabulary
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
-from tests.continual_mt.interchange.huggingface.published import FIRST, pieces, write_mbart, write_nllb
+from tests.continual_mt.interchange.huggingface.published import (
+    FIRST,
+    pieces,
+    sentencepiece_model,
+    write_mbart,
+    write_nllb,
+)
 from tests.continual_mt.interchange.huggingface.tokenizers.conftest import Compare
 
 
@@ -260,9 +266,19 @@ def test_files_of_different_vocabularies(bpe: bytes, unigram: bytes, tmp_path: P
 
 
 def test_a_model_with_other_special_ids(django_catalogs: dict[str, list[str]], tmp_path: Path) -> None:
-    from tests.continual_mt.interchange.huggingface.published import sentencepiece_model
-
     model = sentencepiece_model(django_catalogs["en"], 300, pad_id=0, unk_id=1, bos_id=2, eos_id=3)
     folder = write_mbart(tmp_path / "model", model, "MBartTokenizer", MBART)
     with pytest.raises(IncompatibleError, match="starts with <pad>, <unk>, <s>; expected <unk>, <s>, </s>"):
+        read_vocabulary(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "piece"), [({"user_defined_symbols": ["<br>"]}, "<br>"), ({"byte_fallback": True}, "<0x00>")]
+)
+def test_pieces_that_published_models_lack(
+    django_catalogs: dict[str, list[str]], tmp_path: Path, options: dict[str, Any], piece: str
+) -> None:
+    model = sentencepiece_model(django_catalogs["en"], 600, **options)
+    folder = write_mbart(tmp_path / "model", model, "MBart50Tokenizer", MBART50)
+    with pytest.raises(IncompatibleError, match=f"the piece '{piece}' is user-defined, unused or a byte"):
         read_vocabulary(folder)

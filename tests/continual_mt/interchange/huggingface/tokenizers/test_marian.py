@@ -93,6 +93,21 @@ def test_any_text(shared: tuple[MarianTokenizer, ImportedVocabulary], text: str)
     assert found.source.encode(text) == original(text, add_special_tokens=False).input_ids
 
 
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize("options", [{"user_defined_symbols": ["<br>", "&apos;"]}, {"byte_fallback": True}])
+def test_user_defined_pieces_and_bytes(
+    django_catalogs: Text, tmp_path: Path, kind: str, options: dict[str, object]
+) -> None:
+    """Some of them are in the vocabulary, and some are not."""
+    model = sentencepiece_model(django_catalogs["en"], 550, kind, **options)
+    types = [*used_pieces(model, django_catalogs["en"]), "<br>", "<0xE6>", "<0xD0>"]
+    vocabulary = numbered("</s>", "<unk>", *types, "<pad>")
+    folder = write_marian(tmp_path / "model", (model, model), vocabulary)
+    original, found = MarianTokenizer.from_pretrained(folder), read_vocabulary(folder)
+    for text in ("a<br>b <br> c", "&apos; x&apos;y <br>", "ж<br>日本 😀", *django_catalogs["de"][:50]):
+        assert found.source.encode(text) == original(text, add_special_tokens=False).input_ids
+
+
 def test_special_ids(shared: tuple[MarianTokenizer, ImportedVocabulary]) -> None:
     original, found = shared
     for tokenizer in (found.source, found.target):
