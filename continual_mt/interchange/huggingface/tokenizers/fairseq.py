@@ -64,7 +64,7 @@ def read_fairseq(
         encoder_input=_SUFFIX if is_suffix else _PREFIX,
         decoder_input=("target language", "text", "end")
         if family == "mbart"
-        else ("end", "target language", "text", "end"),
+        else ("start", "target language", "text", "end"),
     )
 
 

@@ -39,5 +39,5 @@ def read_m2m100(folder: ModelFolder, settings: Settings) -> ImportedVocabulary:
         target=tokenizer,
         languages=languages,
         encoder_input=("source language", "text", "end"),
-        decoder_input=("end", "target language", "text", "end"),
+        decoder_input=("start", "target language", "text", "end"),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer import SideTokens, Tokenizer
 from continual_mt.errors import UnknownNameError
 from continual_mt.suggest import suggest
 
@@ -26,7 +26,7 @@ class ImportedVocabulary:
             types beyond the original vocabulary are unused.
         languages: the id of the token of each language, by the model's own code, such as ``fr_XX`` or ``fra_Latn``.
             Empty if the model has no language tokens.
-        encoder_input, decoder_input: what the encoder reads, and what the decoder reads in training. In translation
+        encoder_input, decoder_input: what the encoder reads, and what the decoder reads and predicts. In translation
             the decoder starts with all that comes before the text.
     """
 
@@ -46,30 +46,26 @@ class ImportedVocabulary:
     def target_languages(self) -> tuple[str, ...]:
         return tuple(self.languages)
 
-    def encoder_frame(self, source: str | None, target: str | None) -> tuple[list[int], list[int]]:
-        """Return the ids before and after the ids of a source sentence.
+    def source_side(self, source: str | None, target: str | None) -> Tokenizer:
+        """Return the tokenizer of a source side, with the tokens of its languages.
 
-        ``source`` and ``target`` are codes, or None where the model has no token for them. Raises UnknownNameError for
-        an unknown code, and for None where a code is required.
+        ``source`` and ``target`` are codes. They are ignored where the encoder reads no token of them. Raises
+        UnknownNameError for an unknown code, and for None where a code is required.
         """
-        return self._frame(self.encoder_input, self.source, source, target)
+        middle = self.encoder_input.index("text")
+        before, (_, *after) = self.encoder_input[:middle], self.encoder_input[middle + 1 :]
+        return self.source.with_side_tokens(
+            SideTokens(self._ids(before, source, target), self._ids(after, source, target))
+        )
 
-    def decoder_prefix(self, target: str | None) -> list[int]:
-        """Return the ids that the decoder starts with. Raises UnknownNameError as ``encoder_frame`` does."""
-        return self._frame(self.decoder_input, self.target, None, target)[0]
+    def target_side(self, target: str | None) -> Tokenizer:
+        """Return the tokenizer of a target side, with the token of its language. Raises as ``source_side`` does."""
+        first, *before = self.decoder_input[: self.decoder_input.index("text")]
+        start = None if first == "start" else self._ids([first], None, target)[0]
+        return self.target.with_side_tokens(SideTokens(self._ids(before, None, target), start=start))
 
-    def _frame(
-        self, parts: tuple[Part, ...], tokenizer: Tokenizer, source: str | None, target: str | None
-    ) -> tuple[list[int], list[int]]:
-        def number(part: Part) -> int:
-            if part == "start":
-                return tokenizer.start
-            if part == "end":
-                return tokenizer.end
-            return self._language(part, source if part == "source language" else target)
-
-        middle = parts.index("text")
-        return [number(part) for part in parts[:middle]], [number(part) for part in parts[middle + 1 :]]
+    def _ids(self, parts: Iterable[Part], source: str | None, target: str | None) -> tuple[int, ...]:
+        return tuple(self._language(part, source if part == "source language" else target) for part in parts)
 
     def _language(self, part: Part, code: str | None) -> int:
         if code is None or code not in self.languages:

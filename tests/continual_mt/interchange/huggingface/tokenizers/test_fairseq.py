@@ -123,18 +123,19 @@ def test_special_ids(case: Case) -> None:
 
 
 def test_where_languages_go(case: Case) -> None:
-    before, after = case.found.encoder_frame(case.french, case.german)
-    ids = case.found.source.encode("Nom")
-    assert [*before, *ids, *after] == case.original("Nom").input_ids
+    side = case.found.source_side(case.french, None)
+    assert side.frame_source(side.encode("Nom")) == case.original("Nom").input_ids
     language = case.found.languages[case.german]
-    assert case.found.decoder_prefix(case.german) == ([language] if case.found.family == "mbart" else [2, language])
+    target = case.found.target_side(case.german)
+    assert target.before_target == ((language,) if case.found.family == "mbart" else (2, language))
 
 
 def test_legacy_nllb_has_the_language_after_the_text(bpe: bytes, tmp_path: Path) -> None:
     folder = write_nllb(tmp_path / "model", bpe, NLLB, legacy_behaviour=True)
     original = NllbTokenizer.from_pretrained(folder, src_lang="fra_Latn")
     found = read_vocabulary(folder)
-    assert found.encoder_frame("fra_Latn", None) == ([], [2, found.languages["fra_Latn"]])
+    side = found.source_side("fra_Latn", None)
+    assert side.frame_source(side.encode("Nom")) == original("Nom").input_ids
     assert original("Nom").input_ids == [*found.source.encode("Nom"), 2, found.languages["fra_Latn"]]
 
 

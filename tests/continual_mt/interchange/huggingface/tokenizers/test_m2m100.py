@@ -58,9 +58,9 @@ def test_special_ids_and_languages(original: M2M100Tokenizer, found: ImportedVoc
 
 
 def test_where_languages_go(original: M2M100Tokenizer, found: ImportedVocabulary) -> None:
-    before, after = found.encoder_frame("fr", "de")
-    assert [*before, *found.source.encode("Nom"), *after] == original("Nom").input_ids
-    assert found.decoder_prefix("de") == [2, *original(text_target="Nom").input_ids[:1]]
+    side = found.source_side("fr", "de")
+    assert side.frame_source(side.encode("Nom")) == original("Nom").input_ids
+    assert found.target_side("de").before_target == (2, *original(text_target="Nom").input_ids[:1])
 
 
 @pytest.mark.parametrize("token", ["<s>", "</s>", "<pad>", "__fr__"])

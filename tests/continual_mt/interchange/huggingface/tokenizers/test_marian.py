@@ -121,15 +121,17 @@ def test_the_source_is_marked_with_the_target_language(
     original, found = shared
     assert found.languages == {"eng": 2, "deu": 3}
     assert (found.source_languages, found.target_languages) == ((), ("eng", "deu"))
-    before, after = found.encoder_frame(None, "deu")
-    sentence = "Le nom d’utilisateur"
-    assert original(f">>deu<< {sentence}").input_ids == [*before, *found.source.encode(sentence), *after]
-    assert found.decoder_prefix("deu") == [found.target.start]
-    assert separate[1].encoder_frame(None, None) == ([], [0])
+    side, sentence = found.source_side(None, "deu"), "Le nom d’utilisateur"
+    assert original(f">>deu<< {sentence}").input_ids == side.frame_source(side.encode(sentence))
+    assert found.target_side("deu") == found.target
+    assert found.target.before_target == (original.pad_token_id,)
+    original, found = separate
+    assert found.source_side(None, None) == found.source
+    assert original(sentence).input_ids == found.source.frame_source(found.source.encode(sentence))
     with pytest.raises(UnknownNameError, match=r"^unknown target language 'deu_'.*did you mean deu.*one of eng, deu"):
-        found.encoder_frame(None, "deu_")
+        shared[1].source_side(None, "deu_")
     with pytest.raises(UnknownNameError, match=r"^no target language given; expected one of eng, deu$"):
-        found.encoder_frame(None, None)
+        shared[1].source_side(None, None)
 
 
 @pytest.mark.parametrize("token", ["</s>", "<pad>", ">>deu<<"])
