@@ -103,9 +103,16 @@ class Settings:
         return SpecialTokens(pad, self._token("unk_token", "<unk>"), pad if start == "pad" else end, end)
 
     def checked(
-        self, special: SpecialTokens, vocabulary: Sequence[str], control: Collection[str], origin: str
+        self,
+        special: SpecialTokens,
+        vocabulary: Sequence[str],
+        control: Collection[str],
+        origin: str,
+        side: Literal["source", "target", "both"] = "both",
     ) -> SpecialTokens:
         """Return the special tokens, with the start that translation is configured with.
+
+        The configuration has the source's padding token, and the target's start and end, where ``side`` is not both.
 
         Raises IncompatibleError if a special token is not in the vocabulary, if the ids of the model's configuration
         are those of other types, or if text could be encoded to the start.
@@ -113,12 +120,13 @@ class Settings:
         for kind, token in asdict(special).items():
             if token not in vocabulary:
                 raise IncompatibleError(f"{origin}: the {kind} token {token!r} is not in the vocabulary")
-        for key, token in (("pad_token_id", special.pad), ("eos_token_id", special.end)):
-            number = self.number(key)
+        for key, token, other in (("pad_token_id", special.pad, "target"), ("eos_token_id", special.end, "source")):
+            number = None if side == other else self.number(key)
             if number not in (None, vocabulary.index(token)):
                 found = vocabulary.index(token)
                 raise IncompatibleError(f"{origin}: {token!r} has the id {found}, but {key} is {number}")
-        if (number := self.number("decoder_start_token_id")) is None:
+        number = self.number("decoder_start_token_id")
+        if number is None or side == "source":
             return special
         start = vocabulary[number] if 0 <= number < len(vocabulary) else None
         if start not in {special.pad, special.end, self._token("bos_token", "<s>"), *control}:

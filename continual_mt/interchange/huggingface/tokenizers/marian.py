@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.interchange.huggingface.tokenizers.files import ModelFolder, Settings
 from continual_mt.interchange.huggingface.tokenizers.sentencepiece_model import padded, parse_model, with_ids
@@ -13,37 +15,29 @@ def read_marian(folder: ModelFolder, settings: Settings) -> ImportedVocabulary:
 
     Types such as ``>>fra<<`` mark the source of a model with several target languages.
     """
-    separate = bool(settings.tokenizer.get("separate_vocabs"))
-    size = settings.model.get("vocab_size")
-    target_size = settings.model.get("decoder_vocab_size") if separate else None
-    source = folder.vocabulary("vocab.json")
-    target = folder.vocabulary("target_vocab.json") if separate else source
-    languages = {name[2:-2]: number for number, name in enumerate(source) if _is_language(name)}
+    source = _read(folder, settings, "source")
+    languages = {name[2:-2]: number for number, name in enumerate(source.pieces) if _is_language(name)}
     return ImportedVocabulary(
         family="marian",
-        source=_tokenizer(folder, settings, "source.spm", "vocab.json", source, size),
-        target=_tokenizer(
-            folder,
-            settings,
-            "target.spm",
-            "target_vocab.json" if separate else "vocab.json",
-            target,
-            size if target_size is None else target_size,
-        ),
+        source=source,
+        target=_read(folder, settings, "target"),
         languages=languages,
         encoder_input=("target language", "text", "end") if languages else ("text", "end"),
         decoder_input=("start", "text", "end"),
     )
 
 
-def _tokenizer(
-    folder: ModelFolder, settings: Settings, model: str, file: str, vocabulary: list[str], size: object
-) -> Tokenizer:
+def _read(folder: ModelFolder, settings: Settings, side: Literal["source", "target"]) -> Tokenizer:
+    file, size = "vocab.json", settings.model.get("vocab_size")
+    separate = bool(settings.tokenizer.get("separate_vocabs"))
+    if separate and side == "target":
+        file, size = "target_vocab.json", settings.model.get("decoder_vocab_size") or size
     origin = str(folder.path / file)
-    control = set(filter(_is_language, vocabulary))
-    types = padded(vocabulary, size, origin)
-    special = settings.checked(settings.special("pad"), types, control, origin)
-    return with_ids(parse_model(folder.content(model), str(folder.path / model)), types, special, control, origin)
+    types = padded(folder.vocabulary(file), size, origin)
+    control = set(filter(_is_language, types))
+    special = settings.checked(settings.special("pad"), types, control, origin, side if separate else "both")
+    model = parse_model(folder.content(f"{side}.spm"), str(folder.path / f"{side}.spm"))
+    return with_ids(model, types, special, control, origin)
 
 
 def _is_language(name: str) -> bool:

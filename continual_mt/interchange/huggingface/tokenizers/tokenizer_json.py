@@ -36,8 +36,9 @@ def read_tokenizer_json(folder: ModelFolder) -> TokenizerJson:
     try:
         pieces, kind = _pieces(content["model"], origin)
         added = {str(token["content"]): (int(token["id"]), bool(token["special"])) for token in content["added_tokens"]}
-        charsmap = _charsmap(content.get("normalizer"))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        ordinary = [(name, score) for name, score in pieces if name not in added]
+        model = scored_model(ordinary, kind, _charsmap(content.get("normalizer")))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorruptionError(f"{origin}: invalid tokenizer ({type(error).__name__}: {error})") from error
     ids: dict[str, object] = {name: number for number, (name, _) in enumerate(pieces)}
     if len(ids) != len(pieces):
@@ -48,8 +49,7 @@ def read_tokenizer_json(folder: ModelFolder) -> TokenizerJson:
         if ids.setdefault(name, number) != number:
             raise IncompatibleError(f"{origin}: {name!r} has two ids, {ids[name]} and {number}")
     vocabulary = types_by_id(ids, origin)
-    ordinary = [(name, score) for name, score in pieces if name not in added]
-    return TokenizerJson(scored_model(ordinary, kind, charsmap), vocabulary, frozenset(added))
+    return TokenizerJson(model, vocabulary, frozenset(added))
 
 
 def _pieces(model: dict[str, Any], origin: str) -> tuple[list[tuple[str, float]], int]:

@@ -69,7 +69,9 @@ def write_marian(
         return write(folder, {**config, "pad_token_id": pad, "decoder_start_token_id": pad}, files)
     settings = {"separate_vocabs": True, "tokenizer_class": "MarianTokenizer"}
     files |= {"target_vocab.json": target, "tokenizer_config.json": settings}
-    return write(folder, {**config, "decoder_vocab_size": len(target)}, files)
+    # In the published models of two vocabularies, both padding tokens have the same id.
+    config |= {"decoder_vocab_size": len(target), "pad_token_id": pad, "decoder_start_token_id": target["<pad>"]}
+    return write(folder, config, files)
 
 
 def write_mbart(folder: Path, model: bytes, kind: str, codes: Sequence[str]) -> Path:

@@ -246,6 +246,8 @@ def test_a_folder_that_does_not_fit(bpe: bytes, tmp_path: Path, change: Callable
         (change_json(lambda content: content.pop("model")), "KeyError: 'model'"),
         (change_json(lambda content: content.update(added_tokens=[1])), "TypeError"),
         (change_json(lambda content: content["normalizer"].update(normalizers="x")), "TypeError"),
+        (change_json(lambda content: content["added_tokens"][0].update(id=float("inf"))), "OverflowError"),
+        (change_json(lambda content: content["model"].update(vocab=[["\ud800", 0]])), "UnicodeEncodeError"),
         (
             change_json(lambda content: content["normalizer"]["normalizers"][0].update(precompiled_charsmap="é")),
             "ValueError",

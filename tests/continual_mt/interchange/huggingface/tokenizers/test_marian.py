@@ -82,6 +82,8 @@ def test_separate_vocabularies(separate: tuple[MarianTokenizer, ImportedVocabula
     assert found.source.pieces == list(original.encoder)
     assert found.target.pieces == list(original.target_encoder)
     assert found.source.size != found.target.size
+    assert [side.pieces[side.pad] for side in (found.source, found.target)] == ["<pad>"] * 2
+    assert found.target.start == found.target.pad != found.source.pad
     assert_same(original, found.source, decode=False)  # the original decodes the target's ids only
     assert_same(original, found.target, encode=lambda sentence: original(text_target=sentence).input_ids[:-1])
     assert (found.languages, found.target_languages) == ({}, ())
