@@ -47,9 +47,9 @@ class SideTokens:
     """Ids that models of other projects put around sentences, or never produce.
 
     ``before`` stand before a sentence's tokens; on a target side, after the start token. ``after`` stand after the end
-    token of a source. ``start`` replaces the start token of a target. So a model with one table for many languages is
-    told which one a sentence is of: M2M100, NLLB and mBART-50 have the language in ``before``; mBART-cc25 has it in
-    ``after``, and as ``start``. ``banned`` are never chosen in a translation, as the padding token of Marian.
+    token of a source. ``start`` replaces the start token of a target. They name the language for a model with one table
+    for many: M2M100, NLLB and mBART-50 have it in ``before``; mBART-cc25 has it in ``after``, and as ``start``.
+    ``banned`` are never chosen in a translation, as the padding token of Marian.
     """
 
     before: tuple[int, ...] = ()

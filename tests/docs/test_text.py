@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from continual_mt.cli.main import app
 from continual_mt.config.loading import assignments, validate
-from continual_mt.config.spec import AdditionSpec, SequenceSpec
+from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
@@ -80,6 +80,9 @@ def test_every_yaml_block_is_a_spec_or_the_beginning_of_one(page: Path) -> None:
         values = yaml.safe_load(block)
         if "additions" in values:
             validate(SequenceSpec, values, origin=page.name, base=None)
+        elif "architecture" in values:
+            parent = {"name": "fr-en", "pair": "fr-en", "train": text, "dev": text}
+            validate(ParentSpec, {**parent, **values}, origin=page.name, base=None)
         else:
             validate(AdditionSpec, {"pair": "de-en", "train": text, "dev": text, **values}, origin=page.name, base=None)
 
