@@ -8,11 +8,12 @@ from typing import Literal
 
 from continual_mt.errors import MissingExtraError
 
-Extra = Literal["dashboard", "demo", "hf"]
+Extra = Literal["dashboard", "demo", "fast", "hf"]
 
 PACKAGES: Mapping[Extra, tuple[str, ...]] = {
     "dashboard": ("dash", "flask", "jinja2", "matplotlib", "plotly"),
     "demo": ("polib",),
+    "fast": ("ctranslate2",),
     "hf": ("transformers",),
 }
 """Extra → the modules that it installs and this project imports; pyproject.toml has the same as requirements."""

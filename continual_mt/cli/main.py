@@ -22,6 +22,7 @@ from continual_mt.cli import (
     dashboard,
     demo,
     evaluate,
+    export,
     jobs,
     pairs,
     parent,
@@ -68,6 +69,7 @@ app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=align.EPILOG)(align.align)
 app.command(epilog=translate.EPILOG)(translate.translate)
+app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=pairs.EPILOG)(pairs.pairs)
 for group in (registry_maintenance, registry_backup, registry_bundle):
     group.add_to(registry.app)
@@ -92,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as end:
         return end.exit_code
     except typer.TyperException as error:
-        say(f"error: {error.format_message().rstrip('.')}; see '{_verb(given)} --help'")
+        message = " ".join(error.format_message().split()).rstrip(".")  # choices come on a line each
+        say(f"error: {message}; see '{_verb(given)} --help'")
         return error.exit_code
     except ContinualMTError as error:
         say(f"error: {error}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 STANDARD = "-"  # standard input or output
 MAX_DEFAULT_PROCESSES = 8  # each process needs memory for its batches
-_DIGEST = re.compile(r"[0-9a-f]+")
 EPILOG = options.examples(
     "continual-mt translate de-en < letter.de > letter.en",
     "continual-mt translate de-es --input news.de.gz --output news.es --beam 1",
@@ -102,7 +100,7 @@ def translate(
     from continual_mt.inference.translator import Search
     from registry import Registry
 
-    ends, text = _ends(pair), Input(None if source in (None, STANDARD) else place(source))
+    ends, text = options.ends(pair), Input(None if source in (None, STANDARD) else place(source))
     search = Search(beam, length_penalty, best, batch_tokens, scored=scores or best > 1)
     total = text.check()
     output = None if output == Path(STANDARD) else output
@@ -126,16 +124,6 @@ def translate(
             chosen = [translation for several in found for translation in several]
             notes.add(chunk.lines, (one.text for one in chosen), sum(one.unknown for one in chosen))
     notes.say()
-
-
-def _ends(text: str) -> tuple[str, str | None]:
-    """Return source and target of a pair, or the digest of a recipe and None."""
-    from continual_mt.languages import Pair
-
-    if _DIGEST.fullmatch(text):
-        return text, None
-    pair = Pair.parse(text)
-    return pair.source, pair.target
 
 
 def _lines(first: int, found: list[list[Translation]], *, scores: bool, numbered: bool) -> Iterator[str]:

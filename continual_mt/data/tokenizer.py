@@ -130,6 +130,11 @@ class Tokenizer:
                 raise CorruptionError(f"special token {number}: outside the vocabulary of {self.size:,} types")
 
     @property
+    def looks_pieces_up(self) -> bool:
+        """Whether pieces of a text are looked up in an imported vocabulary that differs from the model's pieces."""
+        return self._differs
+
+    @property
     def before_source(self) -> tuple[int, ...]:
         """The ids before the tokens of a source."""
         return self.side_tokens.before

@@ -210,15 +210,23 @@ def _convert(model: PairModel, folder: Path, precision: Precision) -> None:
     _remove(partial)
     partial.mkdir()
     try:
-        specification = _build_specification(model)
-        specification.validate()
-        specification.optimize(quantization=precision if precision == "int8" else None)
-        specification.save(str(partial))
+        write_model(model, partial, precision)
         (partial / DIGEST_FILE).write_text(_digest(partial), encoding="ascii")
         _remove(folder)
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_model(model: PairModel, folder: Path, precision: Precision) -> None:
+    """Write the converted model, which CTranslate2's ``Translator`` loads, to an existing folder.
+
+    Raises OSError if it cannot be written.
+    """
+    specification = _build_specification(model)
+    specification.validate()
+    specification.optimize(quantization=precision if precision == "int8" else None)
+    specification.save(str(folder))
 
 
 def _build_specification(model: PairModel) -> Any:

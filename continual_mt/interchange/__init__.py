@@ -1,1 +1,1 @@
-"""Interchange with other libraries: importing their models."""
+"""Interchange with other libraries: importing their models, and exporting ours to them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from continual_mt.home import DEFAULT_HOME, HOME_VARIABLE
 
 PROGRAM = "continual-mt"
 TEST = "test"
+_DIGEST = re.compile(r"[0-9a-f]+")
 
 Home = Annotated[
     Path | None,
@@ -119,3 +121,13 @@ def group(help_text: str) -> typer.Typer:
 def examples(*commands: str) -> str:
     """Return the last paragraph of a verb's help. A test parses each command with the verb's options."""
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+def ends(text: str) -> tuple[str, str | None]:
+    """Return source and target of a pair, or the digest of a recipe and None."""
+    from continual_mt.languages import Pair
+
+    if _DIGEST.fullmatch(text):
+        return text, None
+    pair = Pair.parse(text)
+    return pair.source, pair.target

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("continual_mt", "registry", "ray_jobs", "dashboards")
-ABSENT = ("dash", "plotly", "polib", "transformers")  # matplotlib and flask come with MLflow
+ABSENT = ("ctranslate2", "dash", "plotly", "polib", "transformers")  # matplotlib and flask come with MLflow
 
 # All commands in one process: importing PyTorch takes seconds.
 RUN_ALL = """
@@ -57,6 +57,7 @@ WORK = (
     ("registry", "verify"),
     ("align", "pt", "es", "--lexicon", "lexicon.tsv"),
     ("translate", "pt-de", "--beam", "1", "--input", "text"),
+    ("export", "pt-de", "exported", "--format", "hf", "--json"),
     (
         *("add", "es-de", "--in-process", "--train", "text.es", "text.de", "--dev", "text.es", "text.de"),
         *("--set", "training.updates=1", "--set", "training.validate_every=1", "--set", "vocabulary=150"),
@@ -67,6 +68,7 @@ REFUSED = {
     ("report", "out.html"): ("the report", "dashboard"),
     ("dashboard",): ("the page", "dashboard"),
     ("align", "pt", "es", "--lexicon", "lexicon.tsv", "--map", "map.png"): ("--map", "dashboard"),
+    ("export", "pt-de", "other", "--format", "mlflow"): ("--format mlflow", "fast"),
     ("demo",): ("reading the embedded catalogs", "demo"),
 }
 

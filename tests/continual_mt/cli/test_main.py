@@ -27,6 +27,7 @@ VERBS = {
     "compare",
     "align",
     "translate",
+    "export",
     "pairs",
     "jobs list",
     "jobs show",

@@ -1,0 +1,176 @@
+"""``continual-mt export``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from continual_mt.cli.support import options
+from continual_mt.cli.support.console import print_json, say
+from continual_mt.errors import IncompatibleError, UnknownNameError
+from continual_mt.extras import require
+from continual_mt.home import Home, expanded
+
+if TYPE_CHECKING:
+    from continual_mt.artifacts.recipe import Recipe
+    from continual_mt.inference.torch_model import PairModel
+    from continual_mt.interchange.model_card import CorpusUse, Part, Provenance
+    from registry import ModuleRecord, ParentRecord, Registry
+
+EPILOG = options.examples(
+    "continual-mt export de-en de-en-hf --format hf",
+    "continual-mt export de-es de-es-ct2 --format ctranslate2 --precision int8",
+    "continual-mt export de-en de-en-mlflow --format mlflow --module de-en:2",
+)
+
+
+class Format(StrEnum):
+    hf = "hf"
+    ctranslate2 = "ctranslate2"
+    mlflow = "mlflow"
+
+
+class WeightPrecision(StrEnum):
+    float32 = "float32"
+    int8 = "int8"
+
+
+def export(
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help=options.PAIR_OR_DIGEST)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, new or empty.")],
+    kind: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="hf: for Hugging Face's transformers; ctranslate2: for its Translator; mlflow: a model that "
+            "'mlflow models serve' runs.",
+        ),
+    ],
+    precision: Annotated[
+        WeightPrecision,
+        typer.Option(help="Weights of ctranslate2 and mlflow; int8 is smaller, and translations may differ."),
+    ] = WeightPrecision.float32,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    recipe: options.RecipeText = None,
+    module: options.Modules = None,
+    by_test: options.ByTest = None,
+    parent: options.OfParent = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write the model of a pair for another runtime, which needs nothing of ours.
+
+    The folder has a model card (README.md) with the lines that load it, the scores of the pair, and the corpora that
+    its parts were trained on, with their licences. What a format cannot express is refused.
+    """
+    if kind is Format.hf and precision is WeightPrecision.int8:
+        raise IncompatibleError("--precision int8: format hf has float32 weights. Fix: choose ctranslate2 or mlflow")
+    from continual_mt.interchange.export_folder import check_destination, written_folder
+    from dashboards.tables.artifacts import size
+    from registry import Registry
+
+    destination = expanded(folder)
+    check_destination(destination, force=force)
+    if kind is not Format.hf:
+        require("fast", f"--format {kind}")
+    with Registry.open(Home.resolve(home).path) as registry:
+        ends = options.ends(pair)
+        model = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test)
+        assert model.recipe is not None
+        _check(model, kind)
+        provenance = _provenance(registry, model.recipe)
+    with written_folder(destination, force=force) as content:
+        _write(model, kind, content, provenance, precision)
+        files = {str(path.relative_to(content)): path.stat().st_size for path in _files(content)}
+    if as_json:
+        print_json(
+            {
+                "folder": str(destination),
+                "format": str(kind),
+                "precision": str(precision),
+                "recipe": model.recipe.to_json(),
+                "files": files,
+                "bytes": sum(files.values()),
+            }
+        )
+    say(f"wrote {model.recipe}; digest {model.recipe.digest}")
+    say(f"to {folder}, {size(sum(files.values()))}; {folder / 'README.md'} has the lines that load it")
+
+
+def _check(model: PairModel, kind: Format) -> None:
+    """Refuse what a format cannot express, before anything is written."""
+    from continual_mt.interchange.exported_sides import check_sides
+    from continual_mt.interchange.huggingface.export import choose_family
+
+    check_sides(model, own_vocabulary=kind is Format.hf)
+    if kind is Format.hf:
+        choose_family(model)
+
+
+def _write(model: PairModel, kind: Format, content: Path, provenance: Provenance, precision: WeightPrecision) -> None:
+    from continual_mt.interchange.ctranslate2_export import export_ctranslate2
+    from continual_mt.interchange.huggingface.export import export_hugging_face
+
+    match kind:
+        case Format.hf:
+            export_hugging_face(model, content, provenance)
+        case Format.ctranslate2:
+            export_ctranslate2(model, content, provenance, precision=precision.value)
+        case Format.mlflow:
+            from continual_mt.interchange.mlflow_export import export_mlflow
+
+            export_mlflow(model, content, provenance, precision=precision.value)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _provenance(registry: Registry, recipe: Recipe) -> Provenance:
+    """Gather what the model card shows, also of what its parts were made from."""
+    from continual_mt.interchange.model_card import Provenance, ScoreEntry
+
+    waiting = [recipe.parent, *(key.name for key in recipe.modules)]
+    parts: dict[str, Part] = {}
+    corpora: list[CorpusUse] = []
+    for name in waiting:  # grows while it is read
+        if name in parts:
+            continue
+        try:
+            record = registry.catalog.find(name)
+        except UnknownNameError:  # an input that was deleted since: its name is in the part that it went into
+            continue
+        parts[name] = _part(name, record)
+        corpora += _corpora(name, record)
+        waiting += [one.module for one in record.lineage.inputs if one.module]
+    scores = [
+        ScoreEntry(score.test, score.metric, score.value, score.beam, score.sentences, score.signature)
+        for score in registry.scores(recipe=recipe.digest)
+    ]
+    version = importlib.metadata.version(options.PROGRAM)
+    return Provenance(recipe, version, tuple(parts.values()), tuple(corpora), tuple(scores))
+
+
+def _part(name: str, record: ParentRecord | ModuleRecord) -> Part:
+    from continual_mt.interchange.model_card import Part
+    from registry import ParentRecord
+    from registry.records.lineage import INPUT_WORDS
+
+    inputs = tuple(f"{INPUT_WORDS[one.role]}: {one.module or one.recipe or 'unknown'}" for one in record.lineage.inputs)
+    if isinstance(record, ParentRecord):
+        return Part(name, record.fingerprint, f"parent {record.pair}", inputs)
+    return Part(name, record.digest, f"{record.side} side {record.language}, scope {record.scope}", inputs)
+
+
+def _corpora(name: str, record: ParentRecord | ModuleRecord) -> list[CorpusUse]:
+    from continual_mt.interchange.model_card import CorpusUse
+
+    return [
+        CorpusUse(name, role, corpus.name, str(corpus.pair), corpus.sentences, corpus.licence, corpus.digest)
+        for role, corpus in record.lineage.corpora
+    ]

@@ -1,0 +1,124 @@
+"""The model card of an export: what the model is made of, its scores, and the licences of the corpora."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.inference.torch_model import PairModel
+from continual_mt.interchange.export_folder import DESCRIPTION
+
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A parent or module that the model is made of. ``inputs`` are what else went into it, such as replayed pairs."""
+
+    name: str
+    digest: str
+    description: str
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CorpusUse:
+    """A corpus that a part was trained or validated on. ``role`` is train, dev or test."""
+
+    part: str
+    role: str
+    name: str
+    pair: str
+    sentences: int
+    licence: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class ScoreEntry:
+    """A score of the recipe on a test set."""
+
+    test: str
+    metric: str
+    value: float
+    beam: int
+    sentences: int
+    signature: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from. ``version`` is the version of this project that exports it."""
+
+    recipe: Recipe
+    version: str
+    parts: tuple[Part, ...]
+    corpora: tuple[CorpusUse, ...] = ()
+    scores: tuple[ScoreEntry, ...] = ()
+
+
+def write_card(folder: Path, model: PairModel, provenance: Provenance, *, usage: str, metadata: Sequence[str]) -> None:
+    """Write the card, and the same for programs.
+
+    ``usage`` is Markdown that shows how the folder is used; ``metadata`` are further lines of the card's YAML header.
+    """
+    header = ["---", f"language: [{', '.join(json.dumps(tag) for tag in _languages(model))}]", *metadata, "---"]
+    title = f"# Translation from {model.source.language} to {model.target.language}"
+    sections = [*header, "", title, "", usage.strip(), "", *_sections(provenance)]
+    (folder / CARD).write_text("\n".join(sections) + "\n", encoding="utf-8")
+    description = {
+        "version": provenance.version,
+        "recipe": provenance.recipe.to_json() | {"fingerprint": provenance.recipe.fingerprint},
+        "maximum_tokens": model.maximum_tokens,
+        "source_end": model.source.tokenizer.pieces[model.source.tokenizer.end],
+        "parts": [asdict(part) for part in provenance.parts],
+        "corpora": [asdict(corpus) for corpus in provenance.corpora],
+        "scores": [asdict(score) for score in provenance.scores],
+    }
+    text = json.dumps(description, ensure_ascii=False, indent=2) + "\n"
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+
+
+def _languages(model: PairModel) -> list[str]:
+    return list(dict.fromkeys((model.source.language, model.target.language)))
+
+
+def _sections(provenance: Provenance) -> list[str]:
+    recipe = provenance.recipe
+    parts = [(part.name, part.description, part.digest[:12], "; ".join(part.inputs)) for part in provenance.parts]
+    corpora = [
+        (use.name, use.pair, use.role, use.part, f"{use.sentences:,}", use.licence) for use in provenance.corpora
+    ]
+    scores = [
+        (score.test, score.metric, f"{score.value:.2f}", str(score.beam), f"{score.sentences:,}", score.signature)
+        for score in provenance.scores
+    ]
+    return [
+        "## Made of",
+        "",
+        f"Written by continual_mt {provenance.version}. Recipe: {recipe}; digest `{recipe.digest}`.",
+        "",
+        *_table(("part", "what it is", "digest", "made with"), parts),
+        "## Scores",
+        "",
+        *(_table(("test set", "metric", "score", "beam", "sentences", "signature"), scores)),
+        "## Corpora and their licences",
+        "",
+        "Check these licences before you publish or use the model: they may restrict both.",
+        "",
+        *(_table(("corpus", "pair", "used as", "by", "sentences", "licence"), corpora)),
+    ]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return ["None is recorded.", ""]
+    lines = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
+    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

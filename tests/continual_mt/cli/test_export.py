@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from continual_mt.artifacts.module import Module
+from continual_mt.languages import Pair
+from registry import CorpusRecord, Lineage, Registry
+from registry.records.lineage import Input
+
+Run = Callable[..., Any]
+
+
+@pytest.mark.parametrize("kind", ["hf", "ctranslate2", "mlflow"])
+def test_a_zero_shot_pair_is_written_with_its_card(kind: str, run: Run, home: Path, tmp_path: Path) -> None:
+    result = run("export", "pt-de", "out", "--format", kind, "--home", home, "--json")
+    assert result.code == 0
+    printed = json.loads(result.out)
+    assert (printed["format"], printed["recipe"]["kind"], printed["precision"]) == (kind, "zero-shot", "float32")
+    written = {str(path.relative_to("out")): path.stat().st_size for path in Path("out").rglob("*") if path.is_file()}
+    assert printed["files"] == written
+    assert printed["bytes"] == sum(written.values())
+    assert "wrote zero-shot pt-de" in result.err
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "# Translation from pt to de" in card
+    assert "| es-en/pt-en:1 | source side pt, scope xattn |" in card
+    assert "| es-en/es-de:1 | target side de, scope xattn |" in card
+    assert "| django | es-en | train | es-en/pt-en:1 | 400 | BSD-3-Clause |" in card
+    assert "| test | bleu | 7.00 | 5 | 1,012 |" in card
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [(["es-en"], "original"), (["es-de"], "supervised"), (["es-en", "--recipe", "retention:pt-en"], "retention")],
+)
+def test_every_kind_of_recipe_is_exported(arguments: list[str], kind: str, run: Run, home: Path) -> None:
+    pair, *others = arguments
+    result = run("export", pair, "out", "--format", "ctranslate2", *others, "--home", home, "--json")
+    assert json.loads(result.out)["recipe"]["kind"] == kind
+    assert Path("out", "model.bin").is_file()
+
+
+def test_a_digest_names_the_model(run: Run, home: Path) -> None:
+    with Registry.open(home) as registry:
+        digest = registry.scores(Pair("pt", "de"))[0].recipe
+    assert run("export", digest[:8], "out", "--format", "hf", "--home", home).code == 0
+    assert json.loads(Path("out", "continual-mt.json").read_text("utf-8"))["recipe"]["digest"] == digest
+
+
+def test_the_card_names_what_the_parts_were_made_from(run: Run, home: Path, make_module: Callable[..., Module]) -> None:
+    corpus = CorpusRecord("e" * 64, Pair("pt", "en"), "news", sentences=7, skipped=0, licence="CC-BY-NC-4.0")
+    with Registry.open(home) as registry:
+        first = registry.register_module(
+            "es-en", make_module("pt-en", seed=8), lineage=Lineage((("train", corpus),), {"seed": 1}, "0.1.0")
+        )
+        inputs = (Input("start", first.full_name, first.digest),)
+        lineage = Lineage((), {"seed": 1}, "0.1.0", inputs=inputs)
+        registry.register_module("es-en", make_module("es-de", seed=9), lineage=lineage)
+    arguments = ["--module", "es-de:2", "--format", "ctranslate2", "--home", home]
+    assert run("export", "es-de", "out", *arguments).code == 0
+    card = Path("out", "README.md").read_text("utf-8")
+    assert "went on from it: es-en/pt-en:2 |" in card
+    assert "| news | pt-en | train | es-en/pt-en:2 | 7 | CC-BY-NC-4.0 |" in card
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["es-en", "out", "--format", "hf", "--precision", "int8"],
+            "error: --precision int8: format hf has float32 weights. Fix: choose ctranslate2 or mlflow\n",
+        ),
+        (["es-en", "out"], "error: Missing option '--format'. Choose from: hf, ctranslate2, mlflow; see "),
+        (["es-en", "home", "--format", "hf"], "home: has files that no export wrote; expected a new or an empty"),
+        (["en-fr", "out", "--format", "hf"], "fr"),
+        (["es-en", "s3://bucket/out", "--format", "hf"], "bucket/out: is a URL; expected a local path."),
+    ],
+)
+def test_misuse_exits_2_and_writes_nothing(
+    arguments: list[str], message: str, run: Run, home: Path, tmp_path: Path
+) -> None:
+    result = run("export", *arguments, "--home", home)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_an_earlier_export_is_replaced_by_force(run: Run, home: Path) -> None:
+    arguments = ["export", "es-en", "out", "--home", home, "--format"]
+    assert run(*arguments, "hf").code == 0
+    again = run(*arguments, "ctranslate2")
+    assert again.code == 2
+    assert "out: has an earlier export; expected a new or an empty folder. Fix: --force" in again.err
+    assert run(*arguments, "ctranslate2", "--force").code == 0
+    assert not Path("out", "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("kind", ["hf", "ctranslate2", "mlflow"])
+def test_a_full_disk_leaves_nothing(kind: str, home: Path, tmp_path: Path) -> None:
+    """The limit of a process on the size of its files stands in for the disk: the weights do not fit."""
+    command = [sys.executable, "-m", "continual_mt.cli.main", "export", "es-en", "out"]
+    done = subprocess.run(
+        [*command, "--format", kind, "--home", str(home)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)),
+    )
+    assert done.returncode == 1, done.stderr
+    assert "out: cannot be written (" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
