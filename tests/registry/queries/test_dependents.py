@@ -68,7 +68,7 @@ def test_lineage_both_ways(filled: Registry, make_module: MakeModule, lineage: L
         f"parent base {filled.parent().fingerprint} False",
         "start base/de-en:1  False",
         "replayed base/de-en:1  False",
-        "train django de-en, 400 sentences, BSD-3-Clause False",
+        "train django de-en, 400 sentences, licence BSD-3-Clause False",
         f"job {'1' * 64} attempt 1 False",
         "run run-7  False",
     ]

@@ -44,7 +44,7 @@ def test_lineage(run: Any, shared_home: Path) -> None:
     shown = run("registry", "lineage", "pt-en:1", "--home", shared_home).out
     assert shown.startswith("es-en/pt-en:1\n\nmade from:\nrole")
     assert "de-en" not in shown
-    assert "400 sentences, BSD-3-Clause" in shown
+    assert "400 sentences, licence BSD-3-Clause" in shown
     assert "recipe  zero-shot pt-de" in shown
     as_json = json.loads(run("registry", "lineage", "es-en", "--json", "--home", shared_home).out)
     held = [relation["name"] for relation in as_json["dependents"] if relation["holds"]]
