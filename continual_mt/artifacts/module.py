@@ -76,7 +76,10 @@ class Module:
             self._fits.add(parent.fingerprint)
 
     def pieces(self) -> dict[str, bytes]:
-        """Return the stored form: bytes by name. ``from_pieces`` restores the module bit by bit."""
+        """Return the stored form: bytes by name. ``from_pieces`` restores the module bit by bit.
+
+        Raises IncompatibleError for a tokenizer with side tokens.
+        """
         description = {
             "format": FORMAT,
             "pair": str(self.pair),
@@ -86,7 +89,7 @@ class Module:
         }
         return {
             "module.json": serialization.json_piece(description),
-            f"{self.side}.model": self.new_side.tokenizer.model,
+            f"{self.side}.model": serialization.tokenizer_piece(self.new_side.tokenizer),
             **serialization.tensor_pieces(self.tensors),
         }
 

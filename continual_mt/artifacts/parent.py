@@ -50,12 +50,15 @@ class Parent:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     def pieces(self) -> dict[str, bytes]:
-        """Return the stored form: bytes by name. ``from_pieces`` restores the parent bit by bit."""
+        """Return the stored form: bytes by name. ``from_pieces`` restores the parent bit by bit.
+
+        Raises IncompatibleError for a tokenizer with side tokens.
+        """
         description = {"format": FORMAT, "pair": str(self.pair), "architecture": self.architecture.to_json()}
         return {
             "parent.json": serialization.json_piece(description),
-            "source.model": self.source.tokenizer.model,
-            "target.model": self.target.tokenizer.model,
+            "source.model": serialization.tokenizer_piece(self.source.tokenizer),
+            "target.model": serialization.tokenizer_piece(self.target.tokenizer),
             **serialization.tensor_pieces(self.tensors),
         }
 

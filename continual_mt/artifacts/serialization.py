@@ -13,8 +13,8 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.errors import CorruptionError, LanguageError
+from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
+from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, Group, group_of, parameter_names
 
@@ -113,6 +113,13 @@ def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> di
         return (rows, columns) if kind == "weight" and part != "norm" else (rows,)
 
     return {name: shape(name) for name in parameter_names(architecture)}
+
+
+def tokenizer_piece(tokenizer: Tokenizer) -> bytes:
+    """Return the stored form of a tokenizer. Raises IncompatibleError for side tokens, which it would lose."""
+    if tokenizer.side_tokens != NO_SIDE_TOKENS:
+        raise IncompatibleError("a tokenizer with side tokens cannot be stored: the stored form has no place for them")
+    return tokenizer.model
 
 
 def fingerprint(

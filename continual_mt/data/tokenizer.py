@@ -46,7 +46,7 @@ class Coverage:
 class SideTokens:
     """Ids that models of other projects put around sentences, or never produce.
 
-    ``before`` stand before a sentence's tokens; on a target side, after the start token. ``after`` stand after the end
+    ``before`` precede a sentence's tokens; on a target side, they follow the start token. ``after`` follow the end
     token of a source. ``start`` replaces the start token of a target. They name the language for a model with one table
     for many: M2M100, NLLB and mBART-50 have it in ``before``; mBART-cc25 has it in ``after``, and as ``start``.
     ``banned`` are never chosen in a translation, as the padding token of Marian.
@@ -78,19 +78,17 @@ class Tokenizer:
 
     def __init__(self, model: bytes, side_tokens: SideTokens = NO_SIDE_TOKENS) -> None:
         self.model = bytes(model)
-        self.side_tokens = side_tokens
-        self.digest = self._digest_with(side_tokens)
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(self.model)
         except RuntimeError as error:
             raise CorruptionError(f"invalid SentencePiece model of {len(self.model)} bytes ({error})") from error
         end: int = self._processor.piece_to_id(VOCABULARY_END)
-        self._differs: bool = self._processor.is_control(end)
-        self.size: int = end if self._differs else self._processor.get_piece_size()
+        self.looks_pieces_up: bool = self._processor.is_control(end)
+        """Whether pieces of a text are looked up in an imported vocabulary that differs from the model's pieces."""
+        self.size: int = end if self.looks_pieces_up else self._processor.get_piece_size()
         self.pad: int = self._processor.pad_id()
         self.unknown: int = self._processor.unk_id()
-        self.start: int = self._processor.bos_id() if side_tokens.start is None else side_tokens.start
         self.end: int = self._processor.eos_id()
         specials = {
             "pad": self.pad,
@@ -106,33 +104,24 @@ class Tokenizer:
         self._specials = frozenset(specials.values())
         self.byte_types = frozenset(number for number in range(self.size) if self._processor.is_byte(number))
 
-        self._check_side_tokens()
+        self._set_side_tokens(side_tokens)
 
     def with_side_tokens(self, tokens: SideTokens) -> Tokenizer:
         """Return a tokenizer with the same model, which is not read again. Raises CorruptionError for other ids."""
         other = copy(self)
-        other.side_tokens, other.digest = tokens, self._digest_with(tokens)
-        other.start = self._processor.bos_id() if tokens.start is None else tokens.start
-        other._check_side_tokens()
+        other._set_side_tokens(tokens)
         return other
 
-    def _digest_with(self, tokens: SideTokens) -> str:
-        digest = hashlib.sha256(self.model)
-        if tokens != NO_SIDE_TOKENS:
-            described = f"{digest.hexdigest()} {tokens.before} {tokens.after} {tokens.start} {tokens.banned}"
-            digest = hashlib.sha256(described.encode())
-        return digest.hexdigest()
-
-    def _check_side_tokens(self) -> None:
-        tokens = self.side_tokens
+    def _set_side_tokens(self, tokens: SideTokens) -> None:
+        self.side_tokens = tokens
+        self.start: int = tokens.start if tokens.start is not None else self._processor.bos_id()
         for number in (*tokens.before, *tokens.after, self.start, *tokens.banned):
             if not 0 <= number < self.size:
                 raise CorruptionError(f"special token {number}: outside the vocabulary of {self.size:,} types")
-
-    @property
-    def looks_pieces_up(self) -> bool:
-        """Whether pieces of a text are looked up in an imported vocabulary that differs from the model's pieces."""
-        return self._differs
+        self.digest = hashlib.sha256(self.model).hexdigest()
+        if tokens != NO_SIDE_TOKENS:
+            described = f"{self.digest} {tokens.before} {tokens.after} {tokens.start} {tokens.banned}"
+            self.digest = hashlib.sha256(described.encode()).hexdigest()
 
     @property
     def before_source(self) -> tuple[int, ...]:
@@ -165,11 +154,11 @@ class Tokenizer:
     def encode(self, sentence: str) -> list[int]:
         """Encode a sentence, without start and end. No text encodes to the ids ``pad``, ``start`` or ``end``."""
         ids: list[int] = self._processor.encode(sentence, out_type=int)
-        return self._looked_up(sentence, ids) if self._differs else ids
+        return self._looked_up(sentence, ids) if self.looks_pieces_up else ids
 
     def encode_batch(self, sentences: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self._processor.encode(list(sentences), out_type=int)
-        return list(map(self._looked_up, sentences, ids)) if self._differs else ids
+        return list(map(self._looked_up, sentences, ids)) if self.looks_pieces_up else ids
 
     def _looked_up(self, sentence: str, ids: list[int]) -> list[int]:
         """Return the types of a text's pieces, given the ids of these."""
@@ -226,8 +215,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Decode ids to text; special ids are ignored. Raises IndexError for an id outside the vocabulary."""
         numbers = [int(number) for number in ids if int(number) not in self._specials]
-        if self._differs:
-            pieces = [self.pieces[number] for number in numbers]
+        if self.looks_pieces_up:
+            pieces = [self.pieces[number] for number in numbers]  # not those after the end, which the model has, too
             if not self._without_piece.isdisjoint(numbers):
                 return "".join(piece for piece in pieces if piece in self._types).replace("▁", " ").lstrip(" ")
         text: str = self._processor.decode(numbers)

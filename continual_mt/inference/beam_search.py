@@ -50,7 +50,7 @@ class EncodedBatch:
     cross_keys_values: list[KeysAndValues]
     step: DecoderStep
     maximum_positions: int
-    banned: Tensor | None = None
+    banned: Tensor
 
 
 @torch.inference_mode()
@@ -59,7 +59,7 @@ def encode(
 ) -> EncodedBatch:
     """Encode sentences of one pair. ``source``: (sentences, positions), padded; ``lengths`` include the end token.
 
-    ``start`` are the decoder's first inputs.
+    ``start`` are the decoder's first inputs; ``banned`` tokens are never chosen.
     """
     layout = PackedLayout.from_lengths(lengths)
     encoded = model.encode(layout.pack(source), layout)
@@ -71,7 +71,7 @@ def encode(
         cross_keys_values=[cross.keys_and_values(encoded, layout) for cross in model.cross_attention],
         step=lambda rows, last, cache: model.step(last, cache),
         maximum_positions=model.architecture.maximum_positions,
-        banned=torch.tensor(banned, device=lengths.device).expand(len(lengths), -1) if banned else None,
+        banned=torch.tensor(banned, dtype=torch.long, device=lengths.device).expand(len(lengths), -1),
     )
 
 
@@ -108,8 +108,6 @@ class _ActiveSentences:
 
     def ban(self, scores: Tensor) -> Tensor:
         """Set the scores (sentences, beam, vocabulary) of banned tokens to -inf, in place."""
-        if self._banned is None:
-            return scores
         return scores.scatter_(2, self._banned[:, None].expand(-1, scores.shape[1], -1), -torch.inf)
 
     def mark_finished(self, done: Tensor) -> Tensor | None:
@@ -125,7 +123,7 @@ class _ActiveSentences:
             self.end_ids[chosen],
         )
         self.active = self.active[chosen]
-        self._banned = None if self._banned is None else self._banned[chosen]
+        self._banned = self._banned[chosen]
         self.cache.select(chosen)
         return chosen
 

@@ -143,13 +143,10 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
         ],
         step=_MixedStep(models),
         maximum_positions=models[0].architecture.maximum_positions,
-        banned=_banned(parts, device),
+        banned=torch.tensor(
+            [part.model.target.tokenizer.side_tokens.banned for part in parts], dtype=torch.long, device=device
+        ),
     )
-
-
-def _banned(parts: Sequence[_Part], device: torch.device) -> Tensor | None:
-    banned = [part.model.target.tokenizer.side_tokens.banned for part in parts]
-    return torch.tensor(banned, device=device) if banned[0] else None
 
 
 class _Source(NamedTuple):

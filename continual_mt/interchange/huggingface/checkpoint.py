@@ -65,9 +65,6 @@ def _files(folder: Path) -> list[Path]:
         if outside := [name for name in names if Path(name).name != name]:
             raise CorruptionError(f"{index}: {outside[0]} is not the name of a file in its folder")
         return [folder / name for name in names]
-    pickled = f"; its weights are in {_PICKLED}, which may run code when it is read" if _pickled(folder) else ""
+    has_pickled = any(folder.glob("pytorch_model*.bin"))
+    pickled = f"; its weights are in {_PICKLED}, which may run code when it is read" if has_pickled else ""
     raise InputError(f"{folder}: no {_WEIGHTS}{pickled}")
-
-
-def _pickled(folder: Path) -> bool:
-    return any(folder.glob("pytorch_model*.bin"))
