@@ -94,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as end:
         return end.exit_code
     except typer.TyperException as error:
-        message = " ".join(error.format_message().split()).rstrip(".")  # choices come on a line each
+        message = " ".join(error.format_message().split())  # choices come on a line each
+        message = message.replace("Value error, ", "").rstrip(".")
         say(f"error: {message}; see '{_verb(given)} --help'")
         return error.exit_code
     except ContinualMTError as error:
