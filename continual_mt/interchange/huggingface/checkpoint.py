@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedConfig
 
-_WEIGHTS, _INDEX, _PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+PICKLED_ONLY = (
+    "its weights are only in pytorch_model.bin, a pickle, which may run code when it is read. "
+    "Fix: --convert reads it without running code, in a separate process"
+)
 
 
 def read_configuration(folder: Path) -> PreTrainedConfig:
@@ -66,5 +70,4 @@ def _files(folder: Path) -> list[Path]:
             raise CorruptionError(f"{index}: {outside[0]} is not the name of a file in its folder")
         return [folder / name for name in names]
     has_pickled = any(folder.glob("pytorch_model*.bin"))
-    pickled = f"; its weights are in {_PICKLED}, which may run code when it is read" if has_pickled else ""
-    raise InputError(f"{folder}: no {_WEIGHTS}{pickled}")
+    raise InputError(f"{folder}: no {_WEIGHTS}" + (f"; {PICKLED_ONLY}" if has_pickled else ""))
