@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -253,7 +253,7 @@ def _chosen(files: dict[str, _File], hub: _Hub, pickled: bool) -> list[_File]:
     return [files[name] for name in sorted(READ.intersection(files)) + weights]
 
 
-def weight_files(names: Iterable[str]) -> list[str]:
+def weight_files(names: Collection[str]) -> list[str]:
     """The files that have the weights: safetensors if there are any, in one file if possible; else pickles."""
     for pattern, whole in ((_SAFETENSORS, "model.safetensors"), (_PICKLES, "pytorch_model.bin")):
         if found := sorted(filter(pattern.fullmatch, names)):
