@@ -157,6 +157,8 @@ def _print(
         facts = {"parent": record.name, **facts, "fingerprint": record.fingerprint}
         facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}
     facts |= {"created": time_of(record), "code version": lineage.code_version}
+    if lineage.imported:
+        facts |= {"imported from": lineage.imported.described}
     if lineage.inputs:
         facts |= {"made from": ", ".join(f"{one.module or one.recipe} ({one.role})" for one in lineage.inputs)}
     if lineage.replay is not None:
