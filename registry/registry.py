@@ -113,14 +113,22 @@ class Registry:
         self.close()
 
     def pairs(
-        self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
+        self,
+        parent: str | None = None,
+        *,
+        modules: Sequence[str] = (),
+        test: str | None = None,
+        language: str | None = None,
     ) -> list[PairEntry]:
         """Every pair that can be run now, one entry a parent: its best recipe and that recipe's best BLEU.
+
+        With ``language`` only the pairs from it and into it are listed. Without, of the pairs of a parent of hundreds
+        of languages only those with a module or a score are.
 
         ``modules`` pins versions, and ``test`` names the test set whose BLEU decides: see `SelectionPolicy`. The score
         shown is the one on the test set with the most sentences, and the highest of those with different beams.
         """
-        return self.recipe_catalog.pairs(parent, modules=modules, test=test)
+        return self.recipe_catalog.pairs(parent, modules=modules, test=test, language=language)
 
     def parents(self) -> list[ParentRecord]:
         """All parents, by name."""

@@ -13,9 +13,9 @@ from torch import Tensor
 from continual_mt.artifacts import serialization
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError
-from continual_mt.languages import Pair, SideName, new_side_of
+from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import SCOPES, Group, Scope, trainable_names, trained_groups
 
 FORMAT = 1
@@ -39,8 +39,9 @@ class Module:
         cls, parent: Parent, pair: Pair, scope: Scope, tensors: Mapping[str, Tensor], tokenizer: Tokenizer
     ) -> Module:
         """Build a module for ``parent`` and check that it fits. Raises IncompatibleError or CorruptionError."""
-        side = new_side_of(pair, parent.pair)
-        module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), tokenizer))
+        side = parent.languages.new_side(pair)
+        table = tokenizer.with_side_tokens(NO_SIDE_TOKENS)  # its sentences' tokens follow from the parent
+        module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), table))
         module.check_fits(parent)
         return module
 
@@ -66,14 +67,23 @@ class Module:
         if self.parent_fingerprint != parent.fingerprint:
             raise IncompatibleError(
                 f"the module {self.pair} was trained on the parent {self.parent_fingerprint[:12]}, not on "
-                f"{parent.pair} {parent.fingerprint[:12]}. Fix: use the parent that it was trained on"
+                f"{parent.languages} {parent.fingerprint[:12]}. Fix: use the parent that it was trained on"
             )
-        sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size}
+        sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size}
         sizes[self.side] = self.new_side.tokenizer.size
         names = trainable_names(parent.architecture, self.scope, self.side)
         if parent.fingerprint not in self._fits:  # once: the check reads all values, and they never change
             serialization.check_tensors(self.tensors, parent.architecture, names, sizes)
+            self._check_tokens(parent)
             self._fits.add(parent.fingerprint)
+
+    def _check_tokens(self, parent: Parent) -> None:
+        if self.side == "source":
+            lost = [token for token in parent.tokens_of_new_sources if self.new_side.tokenizer.number(token) is None]
+            if lost:
+                raise CorruptionError(
+                    f"source.model: has no piece {lost[0]!r}, which names a target language in the parent's sentences"
+                )
 
     def pieces(self) -> dict[str, bytes]:
         """Return the stored form: bytes by name. ``from_pieces`` restores the module bit by bit.

@@ -118,7 +118,7 @@ def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> di
 def tokenizer_piece(tokenizer: Tokenizer) -> bytes:
     """Return the stored form of a tokenizer. Raises IncompatibleError for side tokens, which it would lose."""
     if tokenizer.side_tokens != NO_SIDE_TOKENS:
-        raise IncompatibleError("a tokenizer with side tokens cannot be stored: the stored form has no place for them")
+        raise IncompatibleError("a tokenizer with side tokens cannot be stored in a module: they are its parent's")
     return tokenizer.model
 
 

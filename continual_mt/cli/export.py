@@ -172,7 +172,7 @@ def _part(name: str, record: ParentRecord | ModuleRecord) -> Part:
 
     inputs = tuple(f"{INPUT_WORDS[one.role]}: {one.module or one.recipe or 'unknown'}" for one in record.lineage.inputs)
     if isinstance(record, ParentRecord):
-        return Part(name, record.fingerprint, f"parent {record.pair}", inputs)
+        return Part(name, record.fingerprint, f"parent {record.languages}", inputs)
     return Part(name, record.digest, f"{record.side} side {record.language}, scope {record.scope}", inputs)
 
 

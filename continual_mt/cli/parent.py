@@ -87,6 +87,14 @@ def import_(
             "--convert", help="Read weights in pytorch_model.bin, if there are no others, without running code in them."
         ),
     ] = False,
+    denoising: Annotated[
+        bool,
+        typer.Option(
+            "--denoising",
+            help="The model restores text and does not translate, as mbart-large-50.  "
+            "[default: so for mBART without a target language, as mbart-large-cc25]",
+        ),
+    ] = False,
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit on the Hub.  [default: the main branch]")
     ] = None,
@@ -108,7 +116,13 @@ def import_(
     from registry.records.names import check_parent_name
 
     request = Request(
-        model, name or default_name(model), pair, split_languages(languages), revision=revision, convert=convert
+        model,
+        name or default_name(model),
+        pair,
+        split_languages(languages),
+        revision=revision,
+        convert=convert,
+        denoising=denoising,
     )
     check_parent_name(request.name)
     place = Home.resolve(home)
@@ -121,7 +135,7 @@ def import_(
         record = registry.register_parent(request.name, imported.parent, lineage=lineage)
     if as_json:
         console.print_json({**record.to_json(), "notes": list(imported.notes)})
-    console.say(f"imported {record.name}: {record.pair}, {record.parameters:,} parameters")
+    console.say(f"imported {record.name}: {record.languages}, {record.parameters:,} parameters")
     console.say(f"from {imported.spec.described}")
     for note in imported.notes:
         console.say(f"note: {note}")

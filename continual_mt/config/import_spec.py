@@ -25,6 +25,7 @@ class ImportSpec(StrictModel):
         tuple[str, ...], Field(description="languages that were chosen, as the model calls them; none: all")
     ] = ()
     name: Annotated[Name, Field(description="the parent's name")]
+    denoising: Annotated[bool, Field(description="whether --denoising was given")] = False
     converted: Annotated[bool, Field(description="whether the weights were in pytorch_model.bin")] = False
 
     @classmethod
@@ -52,5 +53,7 @@ class ImportSpec(StrictModel):
         words += ["--revision", self.revision] if self.revision else []
         words += ["--pair", self.pair] if self.pair else []
         words += ["--languages", ",".join(self.languages) or "all"] if not self.pair else []
-        words += ["--name", self.name, *(["--convert"] if self.converted else [])]
+        words += ["--name", self.name]
+        words += ["--denoising"] if self.denoising else []
+        words += ["--convert"] if self.converted else []
         return shlex.join(words)

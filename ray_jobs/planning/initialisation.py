@@ -22,7 +22,7 @@ from continual_mt.errors import CorpusError, MisuseError
 from continual_mt.evaluation.lexicon import Lexicon, read_lexicon
 from continual_mt.initialisation.lexicon_weights import check_words_occur
 from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair, SideName
 from ray_jobs.console import Display
 from registry import CorpusRecord, ParentRecord, Registry
 from registry.corpora import ResolvedCorpus, read_recorded
@@ -66,12 +66,11 @@ def read_word_list(path: TextPlace) -> tuple[ResolvedText, Lexicon]:
 
 
 def read_fitting_lexicon(
-    path: TextPlace, train: ResolvedCorpus | None, monolingual: ResolvedText | None, pair: Pair, parent: Pair
+    path: TextPlace, train: ResolvedCorpus | None, monolingual: ResolvedText | None, side: SideName
 ) -> ResolvedText:
     """Read a lexicon, and check that a word of it occurs in the text of the new language. Raises CorpusError."""
     found, lexicon = read_word_list(path)
     if train is not None:
-        side = new_side_of(pair, parent)
         sentences = (one.source if side == "source" else one.target for one in train.corpus.read())
         check_words_occur(lexicon, chain(sentences, monolingual_lines(monolingual) if monolingual else ()))
     return found
@@ -132,7 +131,7 @@ def _word_translations(registry: Registry, parent: ParentRecord, cache: Path, di
             f"Fix: {WAYS_OUT}, or give a lexicon with --lexicon",
         )
     loaded = registry.load_parent(parent.name)
-    source, target = loaded.source.tokenizer, loaded.target.tokenizer
+    source, target = loaded.source_tokenizer, loaded.target_tokenizer
     most = min(tokenizer.room(loaded.architecture.maximum_positions) for tokenizer in (source, target))
     corpus = tokenize_corpus(train.corpus, train.summary.digest, source, target, cache, maximum_tokens=most)
     sizes = source.size, target.size
@@ -148,11 +147,12 @@ def parent_text(parent: ParentRecord, cache: Path, way_out: str) -> ResolvedCorp
     Raises CorpusError, with the ``way_out``, if the text can no longer be read or has changed.
     """
     trained_on = [corpus for role, corpus in parent.lineage.corpora if role == "train"]
-    if not trained_on:
+    pair = parent.languages.only_pair
+    if not trained_on or pair is None:
         return None
     try:
         spec = CorpusSpec.model_validate(parent.lineage.spec.get("train"))
-        resolved = read_recorded(spec, parent.pair, trained_on[0].digest, cache)
+        resolved = read_recorded(spec, pair, trained_on[0].digest, cache)
     except (MisuseError, ValueError) as error:
         raise CorpusError(
             trained_on[0].name,

@@ -15,7 +15,7 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.corpora.tsv import named_lines
 from continual_mt.errors import MisuseError, SpecError
 from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
 from ray_jobs.planning.initialisation import (
     LEAST_PAIRS,
@@ -89,7 +89,7 @@ class ResolvedJob:
         """
         if isinstance(self.spec, ParentSpec) or self.parent is None:
             return GROUPS, GROUPS
-        side, scope = new_side_of(self.pair, self.parent.pair), self.spec.scope
+        side, scope = self.parent.languages.new_side(self.pair), self.spec.scope
         trained = trained_groups(scope, side)
         if scope == "scratch":
             return trained, trained
@@ -188,9 +188,11 @@ def resolve(
     """
     pair = Pair.parse(spec.pair)
     problems = _Problems()
+    side: SideName | None = None
     if parent is not None:
-        original = parent.pair
-        problems.attempt(lambda: new_side_of(pair, original))
+        languages, pair = parent.languages, parent.languages.pair_in_tags(pair)
+        spec = spec.model_copy(update={"pair": str(pair)})
+        side = problems.attempt(lambda: languages.new_side(pair))
     spec = _with_tokenization(spec, pair)
     tokenization = spec.training.development_tokenization or earlier_tokenization(pair.target)
     problems.attempt(lambda: check_installed(tokenization))
@@ -203,8 +205,9 @@ def resolve(
         owner, addition = parent, spec
         if text := spec.monolingual:
             monolingual = problems.attempt(lambda: read_monolingual(text))
-        if path := spec.lexicon:
-            lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, pair, owner.pair))
+        if (path := spec.lexicon) and side is not None:
+            new = side
+            lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
         if train is not None:
             text_read = train
             initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, text_read))
@@ -289,7 +292,7 @@ def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[st
             else "its text is not on record"
         )
         notes.append(f"embeddings start from the pieces that are equal to the parent's (shared), because {why}")
-    if spec.training.updates == 0 and new_side_of(job.pair, job.parent.pair) == "target":
+    if spec.training.updates == 0 and job.parent.languages.new_side(job.pair) == "target":
         notes.append(
             "a new target language that is not trained translates badly: its decoder has to learn to generate it"
         )

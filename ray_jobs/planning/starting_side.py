@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from continual_mt.artifacts.parent_languages import listed
 from continual_mt.data.tokenized_corpus import tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorpusError, IncompatibleError
@@ -23,7 +24,6 @@ from continual_mt.initialisation.starting_values import (
     summarize,
 )
 from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations
-from continual_mt.languages import new_side_of
 from ray_jobs.console import Display
 from ray_jobs.planning.initialisation import read_word_list
 from ray_jobs.planning.resolve import ResolvedJob
@@ -53,8 +53,8 @@ def starting_side(
     IncompatibleError if the two languages share no piece.
     """
     parent = stored.load()
-    side = new_side_of(job.pair, parent.pair)
-    new, own = (source, parent.source.tokenizer) if side == "source" else (target, parent.target.tokenizer)
+    side = parent.languages.new_side(job.pair)
+    new, own = (source, parent.source_tokenizer) if side == "source" else (target, parent.target_tokenizer)
     corpus = tokenize_corpus(
         job.train.corpus,
         job.train.summary.digest,
@@ -78,8 +78,9 @@ def starting_side(
         evidence.append(from_words)
     weights = combined(new, own, SparseRows.sum(evidence) if evidence else None)
     if job.initialisation == "shared" and not _have_letters(new.pieces[number] for number, _ in equal_pieces(new, own)):
+        own_languages = listed(parent.languages.tags(side))
         raise IncompatibleError(
-            f"{job.pair}: the vocabularies of {job.pair.language(side)} and {parent.pair.language(side)} have no piece "
+            f"{job.pair}: the vocabularies of {job.pair.language(side)} and {own_languages} have no piece "
             "in common from which embeddings could start. Fix: --init lexical or --init random"
         )
     tensors = starting_tensors(weights, parent.tensors, noise)

@@ -15,12 +15,13 @@ from torch import Tensor
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus, tokenize_corpus, tokens_key
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, Group, group_names, group_of
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.training.trainer import trainable_copy
@@ -102,14 +103,14 @@ class StoredPair:
     def sides(self, stored: StoredParent) -> tuple[Tokenizer, Tokenizer, dict[str, Tensor]]:
         """The pair's own two sides: source's and target's tokenizer, and the tensors of both."""
         parent = stored.load()
-        tokenizers = {"source": parent.source.tokenizer, "target": parent.target.tokenizer}
-        tensors = dict(parent.tensors)
+        tensors, new = dict(parent.tensors), dict[SideName, Tokenizer]()
         if self.module is not None:
             module = Module.from_pieces(stored.blobs.get_all(self.module))
-            tokenizers[module.side] = module.new_side.tokenizer
+            new[module.side] = module.new_side.tokenizer
             tensors.update(module.tensors)
-        sides = {name: tensor for name, tensor in tensors.items() if group_of(name) in tokenizers}
-        return tokenizers["source"], tokenizers["target"], sides
+        source, target = parent.sides(self.pair, new.get("source"), new.get("target"))
+        of_sides = {name: tensor for name, tensor in tensors.items() if group_of(name) in ENDS}
+        return source.tokenizer, target.tokenizer, of_sides
 
 
 @dataclass(frozen=True)

@@ -5,30 +5,27 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import LanguageSide
+from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.config.import_spec import ImportSpec
-from continual_mt.errors import IncompatibleError, InputError, StorageError
+from continual_mt.errors import InputError, StorageError
 from continual_mt.extras import require
 from continual_mt.home import absolute, expanded
 from continual_mt.interchange.huggingface.architectures import architecture_of
 from continual_mt.interchange.huggingface.checkpoint import read_configuration, read_weights
 from continual_mt.interchange.huggingface.download import MODEL_ID, Progress, Snapshot, download, weight_files
-from continual_mt.interchange.huggingface.generation import Generation, read_generation
+from continual_mt.interchange.huggingface.generation import read_generation
 from continual_mt.interchange.huggingface.language_choice import ALL, ChosenLanguages, LanguageChoice, split_pair
 from continual_mt.interchange.huggingface.pickled import convert_pickled
 from continual_mt.interchange.huggingface.tokenizers.files import ModelFolder, Settings
 from continual_mt.interchange.huggingface.tokenizers.reading import read_vocabulary
-from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
 from continual_mt.interchange.huggingface.weights import convert
 from continual_mt.interchange.licences import is_non_commercial, read_licence
-from continual_mt.languages import Pair
-from continual_mt.model.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class Request:
     languages: tuple[str, ...] = ()
     revision: str | None = None
     convert: bool = False
+    denoising: bool = False
 
     def __post_init__(self) -> None:
         if self.pair is not None:
@@ -76,22 +74,26 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
     generation = read_generation(settings.generation, settings.model, vocabulary, request.model)
     names = (settings.tokenizer.get("source_lang"), settings.tokenizer.get("target_lang"))
     choice = LanguageChoice(vocabulary, request.model, names, generation.target)
-    languages = choice.choose(request.pair, request.languages)
+    chosen = choice.choose(request.pair, request.languages)
+    restores = vocabulary.family == "mbart" and generation.target is None
+    languages = replace(chosen.languages, denoising=request.denoising or restores)
+    form = SentenceForm(vocabulary.encoder_input, vocabulary.decoder_input, banned=generation.banned)
     licence = read_licence(folder)
     with _weights(folder, cache, convert_weights=request.convert) as (tensors, converted):
         architecture, ours = convert(config, tensors)
-        parent = _parent(architecture, ours, vocabulary, languages, generation, request.model)
+        parent = Parent(architecture, ours, vocabulary.source, vocabulary.target, languages, form)
         spec = ImportSpec(
             origin=_origin(request, found),
             revision=found.revision or None,
             licence=licence,
             family=vocabulary.family,
             pair=None if request.languages else str(parent.pair),
+            denoising=request.denoising,
             languages=() if request.languages == (ALL,) else request.languages,
             name=request.name,
             converted=converted,
         )
-        yield Imported(parent, spec, (*_licence_notes(spec), *_language_notes(languages), *generation.notes))
+        yield Imported(parent, spec, (*_licence_notes(spec), *_language_notes(chosen), *generation.notes))
 
 
 def _locate(request: Request, cache: Path, progress: Progress | None) -> Snapshot:
@@ -131,21 +133,6 @@ def _weights(folder: Path, cache: Path, *, convert_weights: bool) -> Iterator[tu
         yield read_weights(Path(out)), True
 
 
-def _parent(
-    architecture: Architecture,
-    tensors: Mapping[str, Tensor],
-    vocabulary: ImportedVocabulary,
-    languages: ChosenLanguages,
-    generation: Generation,
-    origin: str,
-) -> Parent:
-    if vocabulary.languages or generation.banned:
-        raise IncompatibleError(f"{origin}: language tokens and banned tokens of a parent cannot be stored yet")
-    pair = Pair(languages.sources[0].tag, languages.targets[0].tag)
-    source, target = LanguageSide(pair.source, vocabulary.source), LanguageSide(pair.target, vocabulary.target)
-    return Parent(pair, architecture, tensors, source, target)
-
-
 def _licence_notes(spec: ImportSpec) -> Iterator[str]:
     if is_non_commercial(spec.licence):
         yield f"the licence {spec.licence} allows no commercial use, also of what is made from this parent"
@@ -153,9 +140,11 @@ def _licence_notes(spec: ImportSpec) -> Iterator[str]:
         yield "the model card states no licence: ask its publishers what is allowed"
 
 
-def _language_notes(languages: ChosenLanguages) -> Iterator[str]:
-    if languages.left_out:
-        yield f"not languages, and left out: {', '.join(languages.left_out)}"
+def _language_notes(chosen: ChosenLanguages) -> Iterator[str]:
+    if chosen.left_out:
+        yield f"codes that are no languages were left out: {', '.join(chosen.left_out)}"
+    if chosen.languages.denoising:
+        yield "the model restores text and does not translate: it has no original pair until languages are added to it"
 
 
 def default_name(model: str) -> str:

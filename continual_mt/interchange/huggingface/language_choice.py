@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
 from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.interchange.huggingface.tokenizers.language_tags import language_tag, language_tags
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
@@ -16,20 +17,10 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class ChosenLanguage:
-    """A language: its BCP 47 tag, what the model calls it, and the piece of the vocabulary that names it, if any."""
-
-    tag: str
-    code: str
-    token: str | None = None
-
-
-@dataclass(frozen=True)
 class ChosenLanguages:
-    """The languages of both ends. ``left_out`` are codes of the model that are no language."""
+    """The languages of a parent. ``left_out`` are codes of the model that are no language."""
 
-    sources: tuple[ChosenLanguage, ...]
-    targets: tuple[ChosenLanguage, ...]
+    languages: ParentLanguages
     left_out: tuple[str, ...] = ()
 
 
@@ -79,7 +70,7 @@ class LanguageChoice:
         if languages:
             raise InputError(f"{self.origin}: has no tokens of languages; expected --pair instead of --languages")
         source, target = split_pair(pair) if pair else (self._named(0), self._named(1))
-        return ChosenLanguages((_unnamed(source),), (_unnamed(target),))
+        return ChosenLanguages(ParentLanguages((_unnamed(source),), (_unnamed(target),)))
 
     def _named(self, end: int) -> str:
         """The language in the settings of the tokenizer, unless that is the name of a group of languages."""
@@ -98,7 +89,7 @@ class LanguageChoice:
                 f"{self.origin}: all its translations are into {self.target} by its settings; expected this target"
             )
         if not self.vocabulary.source_languages:
-            return ChosenLanguages((_unnamed(source),), self._checked(None, (into,), source).targets)
+            return self._checked(None, (into,), source)
         return self._checked((self._code(source),), (into,))
 
     def _checked(
@@ -107,15 +98,15 @@ class LanguageChoice:
         """With tags; ``sources`` is None if sentences do not name their source language."""
         tags, left_out = language_tags(self.vocabulary.family, dict.fromkeys([*(sources or ()), *targets]), self.origin)
         pieces = self.vocabulary.target.pieces
-        found: Mapping[str, ChosenLanguage] = {
-            code: ChosenLanguage(tag, code, pieces[self.vocabulary.languages[code]]) for code, tag in tags.items()
+        found: Mapping[str, ParentSide] = {
+            code: ParentSide(tag, code, pieces[self.vocabulary.languages[code]]) for code, tag in tags.items()
         }
-        own = [found[code] for code in sources if code in found] if sources is not None else None
-        return ChosenLanguages(
-            tuple(own) if own is not None else (_unnamed(source or self._named(0)),),
-            tuple(found[code] for code in targets if code in found),
-            tuple(left_out),
-        )
+        into = tuple(found[code] for code in targets if code in found)
+        if sources is None:
+            out_of: tuple[ParentSide, ...] = (_unnamed(source or self._named(0)),)
+        else:
+            out_of = tuple(found[code] for code in sources if code in found)
+        return ChosenLanguages(ParentLanguages(out_of, into), tuple(left_out))
 
     def _codes(self, languages: Sequence[str]) -> tuple[str, ...]:
         if list(languages) == [ALL]:
@@ -154,6 +145,6 @@ class LanguageChoice:
         return found
 
 
-def _unnamed(language: str) -> ChosenLanguage:
+def _unnamed(language: str) -> ParentSide:
     tag = parse_language(language)
-    return ChosenLanguage(tag, tag)
+    return ParentSide(tag, tag)

@@ -99,10 +99,24 @@ class Parent(Artifact):
 
     id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
-    source: Mapped[str]
-    target: Mapped[str]
     fingerprint: Mapped[str] = mapped_column(String(DIGEST_LENGTH), unique=True)
     architecture: Mapped[JSONObject]
+    denoising: Mapped[bool]
+
+    sides: Mapped[list[ParentSide]] = relationship(lazy="selectin", cascade="all, delete-orphan")
+
+
+class ParentSide(Base):
+    """A language on one end of a parent: see `continual_mt.artifacts.parent_languages.ParentSide`."""
+
+    __tablename__ = "parent_sides"
+    __table_args__: tuple[SchemaItem, ...] = (CheckConstraint("\"end\" IN ('source', 'target')", name="end"),)
+
+    parent_id: Mapped[int] = mapped_column(ForeignKey("parents.id"), primary_key=True)
+    end: Mapped[SideName] = mapped_column(primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    code: Mapped[str]
+    token: Mapped[str | None]
 
 
 class Module(Artifact):

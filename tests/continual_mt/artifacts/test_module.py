@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ def test_the_digest_depends_on_content(make_module: MakeModule) -> None:
 def test_another_parent_is_rejected(make_module: MakeModule, parent: Parent) -> None:
     tensors = {name: tensor.clone() for name, tensor in parent.tensors.items()}
     tensors["encoder.0.attention.query.weight"][0, 0] += 1e-6
-    other = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
+    other = replace(parent, tensors=tensors)
     module = make_module("pt-en")
     module.check_fits(parent)
     message = (

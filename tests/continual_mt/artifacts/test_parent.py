@@ -28,7 +28,7 @@ NAMES = parameter_names(ARCHITECTURE)
 
 def make_parent(tensors: dict[str, Tensor], pair: str = "es-en", architecture: Architecture = ARCHITECTURE) -> Parent:
     parsed = Pair.parse(pair)
-    return Parent(parsed, architecture, tensors, LanguageSide(parsed.source, TINY), LanguageSide(parsed.target, TINY))
+    return Parent.of_pair(parsed, architecture, tensors, TINY, TINY)
 
 
 def formula_tensors() -> dict[str, Tensor]:
@@ -67,9 +67,8 @@ def test_the_fingerprint_depends_on_the_tokenizer_of_each_side(
     renamed = TINY.model.replace(b"\xe2\x96\x81wom", b"\xe2\x96\x81mow")
     assert renamed != TINY.model
     other = Tokenizer(renamed)
-    sides = [LanguageSide("es", other), LanguageSide("en", TINY)]
-    changed = Parent(one.pair, ARCHITECTURE, formula_tensors(), *sides)
-    exchanged = Parent(one.pair, ARCHITECTURE, formula_tensors(), *reversed(sides))
+    changed = Parent.of_pair(one.pair, ARCHITECTURE, formula_tensors(), other, TINY)
+    exchanged = Parent.of_pair(one.pair, ARCHITECTURE, formula_tensors(), TINY, other)
     assert len({one.fingerprint, changed.fingerprint, exchanged.fingerprint}) == 3
 
 
@@ -81,7 +80,8 @@ def test_round_trip_is_bit_equal(seed: int) -> None:
     assert after.pieces() == pieces
     assert after.fingerprint == before.fingerprint
     assert (after.pair, after.architecture) == (before.pair, before.architecture)
-    assert (after.source, after.target) == (before.source, before.target)
+    assert (after.source_tokenizer, after.target_tokenizer) == (before.source_tokenizer, before.target_tokenizer)
+    assert (after.languages, after.form) == (before.languages, before.form)
     assert all(torch.equal(after.tensors[name], before.tensors[name]) for name in NAMES)
 
 
@@ -96,8 +96,12 @@ def test_pieces_sides_and_parameter_count(parent: Parent) -> None:
         "target.model",
         "target.safetensors",
     ]
-    assert parent.side("source") is parent.source
-    assert parent.side("target") is parent.target
+    assert parent.tokenizer("source") is parent.source_tokenizer
+    assert parent.tokenizer("target") is parent.target_tokenizer
+    assert parent.sides(parent.pair) == (
+        LanguageSide("es", parent.source_tokenizer),
+        LanguageSide("en", parent.target_tokenizer),
+    )
     # Embeddings, bias, then of one layer each: encoder, decoder and cross-attention.
     attention, feed_forward = 4 * (16 * 16 + 16) + 32, 2 * 16 * 24 + 24 + 16 + 32
     assert parent.parameters() == 310 * 16 + 300 * 16 + 300 + 3 * attention + 2 * feed_forward
@@ -126,7 +130,8 @@ def test_a_missing_or_damaged_piece_is_rejected(piece: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "parent.json: unknown format 2; expected 1"),
+        ({"format": 3}, "parent.json: unknown format 3; expected 1 or 2"),
+        ({"format": 2}, "parent.json: malformed languages"),
         ({"format": None}, "parent.json: unknown format None"),
         ({"architecture": None}, "parent.json: missing architecture"),
         ({"architecture": {}}, "unknown family or fields"),

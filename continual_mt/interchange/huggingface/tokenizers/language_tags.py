@@ -11,8 +11,6 @@ from continual_mt.errors import IncompatibleError, LanguageError
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import Family
 from continual_mt.languages import parse_language
 
-_OTHER = {"ns": "nso"}
-"""Codes of M2M100 that are no tags: Northern Sotho."""
 _SAME_SCRIPT = {("ko", "Hang")}
 """Scripts that are part of a language's usual one, here Hangul with Chinese characters."""
 
@@ -28,7 +26,7 @@ def language_tag(family: Family, code: str) -> str:
     if family in ("mbart", "mbart50"):
         return parse_language(code.partition("_")[0])
     if family == "m2m100":
-        return parse_language(_OTHER.get(code, code))
+        return parse_language(code)
     tag = langcodes.Language.get(parse_language(code).replace("_", "-"))
     language = tag.language or code
     group = langcodes.Language.get(language).prefer_macrolanguage().language or language

@@ -74,14 +74,14 @@ def marian(folder: Path, text: Text, *, separate: bool = False, several: bool = 
     models = (sentencepiece_model(text[SOURCE], 400), sentencepiece_model([*text[TARGET], *text["en"]], 400))
     source, target = used_pieces(models[0], text[SOURCE]), used_pieces(models[1], text[TARGET])
     if separate:
-        numbers = [numbered("</s>", "<unk>", *pieces, "<pad>") for pieces in (source, target)]
+        # In the published models of two vocabularies, both padding tokens have one id.
+        numbers = [numbered("</s>", "<unk>", "<pad>", *pieces) for pieces in (source, target)]
         write_marian(folder, models, *numbers)
     else:
         tokens = (">>deu<<", ">>eng<<", ">>zlw_x<<") if several else ()
         write_marian(folder, models, numbered("</s>", "<unk>", *tokens, *source, *target, "<pad>"))
     config = json.loads((folder / "config.json").read_text())
     pad, start = config["pad_token_id"], config["decoder_start_token_id"]
-    # In the published models of two vocabularies, too, the target's padding token is the one that is banned.
     generation = {"bad_words_ids": [[start]], "renormalize_logits": True, "num_beams": 4, "max_length": 512}
     model = with_weights(
         folder,
@@ -140,11 +140,9 @@ def nllb(folder: Path, text: Text, *, legacy: bool = False, half: bool = False) 
 
 
 Make = Callable[[Path, Text], Complete]
-PAIRS: dict[str, Make] = {
+FAMILIES: dict[str, Make] = {
     "marian": marian,
     "marian, two vocabularies": lambda folder, text: marian(folder, text, separate=True),
-}
-SEVERAL: dict[str, Make] = {
     "marian, several targets": lambda folder, text: marian(folder, text, several=True),
     "mbart50": mbart50,
     "mbart": mbart,

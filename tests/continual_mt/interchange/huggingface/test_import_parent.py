@@ -10,7 +10,7 @@ import pytest
 from continual_mt.cli.main import main
 from continual_mt.inference.translator import Search
 from registry import Registry
-from tests.continual_mt.interchange.huggingface.complete import PAIRS, Complete, Text
+from tests.continual_mt.interchange.huggingface.complete import FAMILIES, Complete, Text
 
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
 
@@ -24,7 +24,7 @@ def complete(django_catalogs: Text, tmp_path_factory: pytest.TempPathFactory) ->
     def make(family: str) -> Complete:
         if family not in made:
             folder = tmp_path_factory.mktemp("published") / "model"
-            made[family] = PAIRS[family](folder, django_catalogs)
+            made[family] = FAMILIES[family](folder, django_catalogs)
         return made[family]
 
     return make
@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize("family", list(PAIRS))
+@pytest.mark.parametrize("family", list(FAMILIES))
 def test_translations_are_those_of_the_original(
     complete: MakeComplete, django_catalogs: Text, home: Path, family: str
 ) -> None:

@@ -1,0 +1,53 @@
+"""The languages of parents as rows, so that a parent may have many. Parents of one pair get two.
+
+Going down is refused while there is a parent that the earlier tables have no place for.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0010"
+down_revision: str | None = "0009"
+branch_labels: Sequence[str] | None = None
+depends_on: Sequence[str] | None = None
+
+PARENTS = sa.table("parents", *(sa.column(name) for name in ("id", "name", "source", "target", "denoising")))
+SIDES = sa.table("parent_sides", *(sa.column(name) for name in ("parent_id", "end", "tag", "code", "token")))
+
+
+def upgrade() -> None:
+    op.create_table(
+        "parent_sides",
+        sa.Column("parent_id", sa.Integer(), nullable=False),
+        sa.Column("end", sa.Text(), nullable=False),
+        sa.Column("tag", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=True),
+        sa.CheckConstraint("\"end\" IN ('source', 'target')", name=op.f("ck_parent_sides_end")),
+        sa.ForeignKeyConstraint(["parent_id"], ["parents.id"], name="fk_parent_sides_parent_id_parents"),
+        sa.PrimaryKeyConstraint("parent_id", "end", "tag", name="pk_parent_sides"),
+    )
+    for end in ("source", "target"):
+        tag = PARENTS.c[end]
+        of_parents = sa.select(PARENTS.c.id, sa.literal(end), tag, tag)
+        op.execute(sa.insert(SIDES).from_select(["parent_id", "end", "tag", "code"], of_parents))
+    op.add_column("parents", sa.Column("denoising", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.drop_column("parents", "source")
+    op.drop_column("parents", "target")
+
+
+def downgrade() -> None:
+    connection = op.get_bind()
+    count = sa.select(sa.func.count()).where(SIDES.c.parent_id == PARENTS.c.id).scalar_subquery()
+    named = sa.exists().where(SIDES.c.parent_id == PARENTS.c.id, SIDES.c.token.is_not(None))
+    newer = sa.select(PARENTS.c.name).where(sa.or_(count != 2, named, PARENTS.c.denoising))
+    if names := sorted(connection.scalars(newer)):
+        raise RuntimeError(f"earlier tables have no place for the languages of {', '.join(names)}")
+    for end in ("source", "target"):
+        op.add_column("parents", sa.Column(end, sa.Text(), nullable=False, server_default=""))
+        tag = sa.select(SIDES.c.tag).where(SIDES.c.parent_id == PARENTS.c.id, SIDES.c.end == end).scalar_subquery()
+        op.execute(sa.update(PARENTS).values({end: tag}))
+    op.drop_column("parents", "denoising")
+    op.drop_table("parent_sides")
