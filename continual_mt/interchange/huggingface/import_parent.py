@@ -11,7 +11,6 @@ from pathlib import Path
 from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import InputError, StorageError
 from continual_mt.extras import require
@@ -77,11 +76,12 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
     chosen = choice.choose(request.pair, request.languages)
     restores = vocabulary.family == "mbart" and generation.target is None
     languages = replace(chosen.languages, denoising=request.denoising or restores)
-    form = SentenceForm(vocabulary.encoder_input, vocabulary.decoder_input, banned=generation.banned)
     licence = read_licence(folder)
     with _weights(folder, cache, convert_weights=request.convert) as (tensors, converted):
         architecture, ours = convert(config, tensors)
-        parent = Parent(architecture, ours, vocabulary.source, vocabulary.target, languages, form)
+        parent = Parent(
+            architecture, ours, vocabulary.source, vocabulary.target, languages, vocabulary.form(generation.banned)
+        )
         spec = ImportSpec(
             origin=_origin(request, found),
             revision=found.revision or None,

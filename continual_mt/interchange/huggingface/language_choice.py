@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
+from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide, listed
 from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.interchange.huggingface.tokenizers.language_tags import language_tag, language_tags
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
@@ -129,8 +129,7 @@ class LanguageChoice:
         if not codes:
             hint = suggest(language, [*known, *self.vocabulary.languages])
             raise UnknownNameError(
-                f"{self.origin}: does not know the language {language!r}{hint}; expected one of "
-                f"{', '.join(sorted(known))}"
+                f"{self.origin}: does not know the language {language!r}{hint}; expected one of {listed(sorted(known))}"
             )
         return codes[0]
 

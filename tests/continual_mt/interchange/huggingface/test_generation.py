@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,29 +13,19 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.inference.beam_search import encode, search_batch
 from continual_mt.inference.translator import Search
 from continual_mt.interchange.huggingface.generation import _NEUTRAL, _WITHOUT_EFFECT, Generation, read_generation
-from continual_mt.interchange.huggingface.tokenizers.files import SpecialTokens
-from continual_mt.interchange.huggingface.tokenizers.sentencepiece_model import parse_model, with_ids
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
 from continual_mt.interchange.huggingface.weights import from_hugging_face
 from continual_mt.model.transformer import Transformer
 from tests.continual_mt.interchange.huggingface.models import m2m100
-
-TINY = Path(__file__).parents[3] / "data" / "tiny.model"
+from tests.continual_mt.interchange.huggingface.published import small_vocabulary
 
 
 @pytest.fixture(scope="module")
 def vocabulary() -> ImportedVocabulary:
     """That of M2M100: the start, the language, the text, the end."""
-    model = parse_model(TINY.read_bytes(), "tiny")
-    special = SpecialTokens(pad="<pad>", unknown="<unk>", start="</s>", end="</s>")
-    first = ["<s>", "<pad>", "</s>", "<unk>"]
-    types = [*first, *(piece.piece for piece in model.pieces if piece.piece not in first)]
-    tokenizer = with_ids(model, types, special, ["<s>"], "tiny")
-    return ImportedVocabulary(
-        family="m2m100",
-        source=tokenizer,
-        target=tokenizer,
-        languages={"fr": 10, "de": 11},
+    return small_vocabulary(
+        "m2m100",
+        {"fr": "__fr__", "de": "__de__"},
         encoder_input=("source language", "text", "end"),
         decoder_input=("start", "target language", "text", "end"),
     )
@@ -118,14 +107,14 @@ def test_what_is_chosen_at_each_translation(vocabulary: ImportedVocabulary) -> N
 
 
 def test_the_language_of_all_translations(vocabulary: ImportedVocabulary) -> None:
-    assert read(vocabulary, forced_bos_token_id=11).target == "de"
+    assert read(vocabulary, forced_bos_token_id=65).target == "de"
     denoising = replace(vocabulary, decoder_input=("target language", "text", "end"))
-    assert read(denoising, decoder_start_token_id=10).target == "fr"
+    assert read(denoising, decoder_start_token_id=64).target == "fr"
     assert read(denoising).target is None
     marian = replace(vocabulary, languages={}, decoder_input=("start", "text", "end"))
     assert read(marian, decoder_start_token_id=1).target is None
-    with pytest.raises(IncompatibleError, match="forced_bos_token_id is 11"):
-        read(marian, forced_bos_token_id=11)
+    with pytest.raises(IncompatibleError, match="forced_bos_token_id is 65"):
+        read(marian, forced_bos_token_id=65)
 
 
 def test_which_file_counts(vocabulary: ImportedVocabulary) -> None:
