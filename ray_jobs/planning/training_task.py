@@ -212,9 +212,19 @@ class TrainingTask:
         return tuple(name for group in groups for name in group_names(self.architecture, group))
 
     def noise(self) -> dict[str, Tensor]:
-        """The random starting values of the groups that do not start from the parent's."""
+        """The random starting values of the groups that do not start from the parent's.
+
+        The tokens by which a new source names its target start as the parent's: only one of them is trained.
+        """
         sizes = {"source": self.source.size, "target": self.target.size}
-        return initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+        table = fresh.get("source.embedding")
+        if table is not None and self.parent is not None and "encoder" not in self.fresh:
+            parent = self.parent.load()
+            for token in parent.tokens_of_new_sources:
+                new, own = self.source.number(token), parent.source_tokenizer.number(token)
+                table[new] = parent.tensors["source.embedding"][own]
+        return fresh
 
     def starting_tensors(self) -> dict[str, Tensor]:
         """All parameters as training begins: the parent's own where frozen, copies or starting values where trained."""

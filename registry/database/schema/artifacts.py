@@ -180,7 +180,7 @@ class CorpusUse(Base):
 
     __tablename__ = "corpus_uses"
     __table_args__: tuple[SchemaItem, ...] = (
-        CheckConstraint("role IN ('train', 'dev', 'test', 'monolingual', 'lexicon')", name="role"),
+        CheckConstraint("role IN ('train', 'dev', 'test', 'monolingual', 'lexicon', 'initialisation')", name="role"),
     )
 
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)

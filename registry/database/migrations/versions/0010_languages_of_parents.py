@@ -1,6 +1,7 @@
 """The languages of parents as rows, so that a parent may have many. Parents of one pair get two.
 
-Going down is refused while there is a parent that the earlier tables have no place for.
+Corpora of one more role: text of a parent's own languages, from which embeddings of a new one start. Going down forgets
+which artifacts used one, and is refused while there is a parent that the earlier tables have no place for.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ down_revision: str | None = "0009"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
+ROLES = ("train", "dev", "test", "monolingual", "lexicon")
+NEW_ROLE = "initialisation"
 PARENTS = sa.table("parents", *(sa.column(name) for name in ("id", "name", "source", "target", "denoising")))
 SIDES = sa.table("parent_sides", *(sa.column(name) for name in ("parent_id", "end", "tag", "code", "token")))
 
@@ -36,6 +39,7 @@ def upgrade() -> None:
     op.add_column("parents", sa.Column("denoising", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.drop_column("parents", "source")
     op.drop_column("parents", "target")
+    allow((*ROLES, NEW_ROLE))
 
 
 def downgrade() -> None:
@@ -51,3 +55,13 @@ def downgrade() -> None:
         op.execute(sa.update(PARENTS).values({end: tag}))
     op.drop_column("parents", "denoising")
     op.drop_table("parent_sides")
+    uses = sa.table("corpus_uses", sa.column("role", sa.Text()))
+    connection.execute(sa.delete(uses).where(uses.c.role == NEW_ROLE))
+    allow(ROLES)
+
+
+def allow(roles: Sequence[str]) -> None:
+    listed = ", ".join(f"'{role}'" for role in roles)
+    with op.batch_alter_table("corpus_uses") as uses:
+        uses.drop_constraint(op.f("ck_corpus_uses_role"), type_="check")
+        uses.create_check_constraint(op.f("ck_corpus_uses_role"), f"role IN ({listed})")
