@@ -75,12 +75,17 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
     choice = LanguageChoice(vocabulary, request.model, names, generation.target)
     chosen = choice.choose(request.pair, request.languages)
     restores = vocabulary.family == "mbart" and generation.target is None
-    languages = replace(chosen.languages, denoising=request.denoising or restores)
+    chosen = replace(chosen, languages=replace(chosen.languages, denoising=request.denoising or restores))
     licence = read_licence(folder)
     with _weights(folder, cache, convert_weights=request.convert) as (tensors, converted):
         architecture, ours = convert(config, tensors)
         parent = Parent(
-            architecture, ours, vocabulary.source, vocabulary.target, languages, vocabulary.form(generation.banned)
+            architecture,
+            ours,
+            vocabulary.source,
+            vocabulary.target,
+            chosen.languages,
+            vocabulary.form(generation.banned),
         )
         spec = ImportSpec(
             origin=_origin(request, found),

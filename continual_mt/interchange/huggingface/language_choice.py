@@ -97,11 +97,16 @@ class LanguageChoice:
     ) -> ChosenLanguages:
         """With tags; ``sources`` is None if sentences do not name their source language."""
         tags, left_out = language_tags(self.vocabulary.family, dict.fromkeys([*(sources or ()), *targets]), self.origin)
-        pieces = self.vocabulary.target.pieces
+        pieces = self.vocabulary.source.pieces
         found: Mapping[str, ParentSide] = {
             code: ParentSide(tag, code, pieces[self.vocabulary.languages[code]]) for code, tag in tags.items()
         }
         into = tuple(found[code] for code in targets if code in found)
+        if lacking := [side.code for side in into if self.vocabulary.target.number(str(side.token)) is None]:
+            raise IncompatibleError(
+                f"{self.origin}: cannot be imported: its target vocabulary lacks the tokens of its languages, such as "
+                f"{lacking[0]}, which its source vocabulary has; expected one vocabulary of both sides"
+            )
         if sources is None:
             out_of: tuple[ParentSide, ...] = (_unnamed(source or self._named(0)),)
         else:

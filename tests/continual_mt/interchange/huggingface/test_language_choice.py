@@ -92,6 +92,14 @@ def test_codes_that_are_no_languages(several: LanguageChoice) -> None:
     assert (found.languages.tags("target"), found.left_out) == (("de",), ("qqqq",))
 
 
+def test_tokens_that_only_the_source_has(several: LanguageChoice, one: LanguageChoice) -> None:
+    separate = replace(several, vocabulary=replace(several.vocabulary, target=one.vocabulary.target))
+    with pytest.raises(
+        IncompatibleError, match="target vocabulary lacks the tokens of its languages, such as deu, which"
+    ):
+        separate.choose("en-de", None)
+
+
 def test_a_model_of_one_pair(one: LanguageChoice) -> None:
     assert str(one.choose(None, None).languages) == "en-fr"
     assert str(one.choose("pt_BR-de", None).languages) == "pt_BR-de"
