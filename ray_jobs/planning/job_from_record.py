@@ -38,6 +38,11 @@ def recall(
     IncompatibleError for a record that no job made, and SpecError with every problem.
     """
     name = name_of(record)
+    if imported := record.lineage.imported:
+        raise IncompatibleError(
+            f"{name} was imported from {imported.described}, and not trained here. "
+            f"Fix: import it again into another registry (--home) and compare: {imported.command}"
+        )
     if record.lineage.job is None:
         raise IncompatibleError(
             f"{name} was not trained by a job of this project (it was imported, or registered from Python), so there "
