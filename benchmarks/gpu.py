@@ -41,8 +41,9 @@ from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
 from continual_mt.interchange.huggingface.weights import hugging_face_names
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import SCOPES, Architecture, Scope, parameter_names, trainable_names
+from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.scopes import SCOPES, Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.trainer import BETAS, EPSILON, Task, Trainer, encoder_frozen

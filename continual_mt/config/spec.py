@@ -11,7 +11,8 @@ from continual_mt.config.corpus_spec import CorpusSpec, Name, PairText, StrictMo
 from continual_mt.config.hyperparameters import RATES_OF_A_START, Initialisation, TrainingSettings
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenizer_training import TokenizerRule
-from continual_mt.model.architecture import Architecture, Scope
+from continual_mt.model.architecture import Architecture
+from continual_mt.model.scopes import SCOPES, Scope, canonical
 from continual_mt.urls import without_credentials
 
 Vocabulary = Annotated[int, Field(ge=64, le=256_000)]
@@ -97,7 +98,9 @@ class AdditionSpec(_TrainingSpec):
 
     parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
     scope: Annotated[
-        Scope, Field(description="which parameters are trained; by default embeddings without updates")
+        Scope,
+        AfterValidator(canonical),
+        Field(description=f"which parameters are trained: {', '.join(SCOPES)}; by default embeddings without updates"),
     ] = "half"
     initialisation: Annotated[
         Initialisation | None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from torch import Tensor
+
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, two_encoders
@@ -12,6 +14,7 @@ from continual_mt.artifacts.side import LanguageSide
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.model.architecture import GROUPS, Group
+from continual_mt.model.scopes import brings_encoder
 from continual_mt.model.transformer import Transformer
 
 
@@ -54,8 +57,9 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
     tensors = {}
     for group in GROUPS:
         provider = providers[group]
-        origin = provider.tensors if provider is not None and group in provider.groups else parent.tensors
-        tensors.update({name: tensor for name, tensor in origin.items() if name.startswith(f"{group}.")})
+        tensors.update(_of_group(parent.tensors, group))
+        if provider is not None:
+            tensors.update(_of_group(provider.tensors, group))
     transformer = Transformer.pointing_at(parent.architecture, tensors)
     return PairModel(recipe.pair, transformer, sides["source"], sides["target"], recipe)
 
@@ -91,7 +95,7 @@ def _require_between(recipe: Recipe, module: Module | None) -> None:
 
 def _encoder_module(recipe: Recipe, source: Module | None, between: Module | None) -> Module | None:
     """Return the module whose encoder runs, None for the parent's. Raises IncompatibleError if there would be two."""
-    of_source = source if source is not None and source.scope == "half" else None
+    of_source = source if source is not None and brings_encoder(source.scope, source.side) else None
     of_between = between if between is not None and "encoder" in between.groups else None
     if of_source is not None and of_between is not None and of_source is not of_between:
         assert recipe.source is not None
@@ -102,3 +106,7 @@ def _encoder_module(recipe: Recipe, source: Module | None, between: Module | Non
 
 def _side(module: Module | None, name: Literal["source", "target"], parent: Parent) -> LanguageSide:
     return module.new_side if module is not None and module.side == name else parent.side(name)
+
+
+def _of_group(tensors: Mapping[str, Tensor], group: Group) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name.startswith(f"{group}.")}

@@ -19,7 +19,8 @@ from continual_mt.inference.mixed_batches import Request, translate_mixed
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import SCOPES, Architecture, Scope, trainable_names
+from continual_mt.model.architecture import Architecture
+from continual_mt.model.scopes import SCOPES, Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.trainer import Task

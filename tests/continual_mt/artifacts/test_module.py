@@ -13,7 +13,7 @@ from continual_mt.artifacts.serialization import json_piece, read_json
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import SCOPES, Scope, trainable_names
+from continual_mt.model.scopes import SCOPES, Scope, trainable_names
 
 MakeModule = Callable[..., Module]
 

@@ -210,6 +210,6 @@ def test_a_half_source_beside_a_body_target_is_refused(
 ) -> None:
     additions = [addition_values("pt-en", scope="half"), addition_values("de-en", scope="half")]
     additions.append(addition_values("es-de", scope="body"))
-    with pytest.raises(IncompatibleError, match=r"^pt-de: would need two encoders, that of pt-en \(scope half\)"):
+    with pytest.raises(IncompatibleError, match=r"^pt-de: would need two encoders, that of pt-en"):
         add_sequence(driver, sequence_spec("halves", additions=additions))
     assert driver.registry.modules() == []
