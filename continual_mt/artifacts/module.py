@@ -16,8 +16,18 @@ from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.languages import Pair, SideName, new_side_of
-from continual_mt.model.architecture import Group
-from continual_mt.model.scopes import SCOPES, Scope, canonical, fitted, is_canonical, trainable_names, trained_groups
+from continual_mt.model.architecture import Group, group_of
+from continual_mt.model.low_rank import merged
+from continual_mt.model.scopes import (
+    SCOPES,
+    Scope,
+    added_shapes,
+    canonical,
+    fitted,
+    is_canonical,
+    trainable_names,
+    trained_groups,
+)
 
 FORMAT = 1
 """The version of the stored format."""
@@ -34,6 +44,7 @@ class Module:
     tensors: Mapping[str, Tensor]
     new_side: LanguageSide
     _fits: set[str] = field(default_factory=set, init=False, repr=False)
+    _merged: dict[Group, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -65,6 +76,16 @@ class Module:
     def parameters(self) -> int:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
+    def weights(self, group: Group, parent: Parent) -> Mapping[str, Tensor]:
+        """Return the tensors that this module has in place of the ``parent``'s, or beside them, in one group.
+
+        Low-rank updates are merged into the parent's matrices once, so that models of the same module share them.
+        """
+        if group not in self._merged:
+            tensors = {name: tensor for name, tensor in self.tensors.items() if group_of(name) == group}
+            self._merged[group] = merged(tensors, parent.tensors)
+        return self._merged[group]
+
     def check_fits(self, parent: Parent) -> None:
         """Check that the module can be used with ``parent``.
 
@@ -81,7 +102,8 @@ class Module:
         if parent.fingerprint not in self._fits:  # once: the check reads all values, and they never change
             _check_scope(self.scope, parent)
             names = trainable_names(parent.architecture, self.scope, self.side)
-            serialization.check_tensors(self.tensors, parent.architecture, names, sizes)
+            added = added_shapes(parent.architecture, self.scope, self.side)
+            serialization.check_tensors(self.tensors, parent.architecture, names, sizes, added)
             self._fits.add(parent.fingerprint)
 
     def pieces(self) -> dict[str, bytes]:

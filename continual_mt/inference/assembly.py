@@ -21,6 +21,8 @@ from continual_mt.model.transformer import Transformer
 def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> PairModel:
     """Build the model of a recipe. Its parameters share memory with ``parent`` and ``modules`` (keyed by full name).
 
+    Matrices with low-rank updates are computed once a module.
+
     Raises IncompatibleError if the parent or a module has another digest than the recipe's, if a module does not fit
     the parent or lacks the piece, if the recipe would need two encoders, or if the pieces translate another pair;
     UnknownNameError if a module of the recipe is missing from ``modules``.
@@ -54,12 +56,12 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
             f"recipe {recipe}: its pieces translate {sides['source'].language}-{sides['target'].language}; "
             f"expected {recipe.pair}"
         )
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for group in GROUPS:
         provider = providers[group]
-        tensors.update(_of_group(parent.tensors, group))
+        tensors.update({name: tensor for name, tensor in parent.tensors.items() if name.startswith(f"{group}.")})
         if provider is not None:
-            tensors.update(_of_group(provider.tensors, group))
+            tensors.update(provider.weights(group, parent))
     transformer = Transformer.pointing_at(parent.architecture, tensors)
     return PairModel(recipe.pair, transformer, sides["source"], sides["target"], recipe)
 
@@ -106,7 +108,3 @@ def _encoder_module(recipe: Recipe, source: Module | None, between: Module | Non
 
 def _side(module: Module | None, name: Literal["source", "target"], parent: Parent) -> LanguageSide:
     return module.new_side if module is not None and module.side == name else parent.side(name)
-
-
-def _of_group(tensors: Mapping[str, Tensor], group: Group) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in tensors.items() if name.startswith(f"{group}.")}

@@ -26,7 +26,7 @@ from continual_mt.errors import IncompatibleError, ProcessError, StorageError
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Hypothesis, Search, Translator
 from continual_mt.languages import SideName
-from continual_mt.model.architecture import Architecture
+from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.embeddings import sinusoidal_positions
 from continual_mt.model.layers import NORM_EPSILON
 from continual_mt.threads import after_fork
@@ -221,7 +221,7 @@ def _convert(model: PairModel, folder: Path, precision: Precision) -> None:
 def write_model(model: PairModel, folder: Path, precision: Precision) -> None:
     """Write the converted model, which CTranslate2's ``Translator`` loads, to an existing folder.
 
-    Raises OSError if it cannot be written.
+    Raises OSError if it cannot be written, IncompatibleError for tensors that CTranslate2 does not compute with.
     """
     specification = _build_specification(model)
     specification.validate()
@@ -235,6 +235,10 @@ def _build_specification(model: PairModel) -> Any:
 
     transformer = model.transformer
     architecture = transformer.architecture
+    if others := sorted(set(transformer.state_dict()) - set(parameter_names(architecture))):
+        raise IncompatibleError(
+            f"{model.pair}: has tensors that CTranslate2 does not compute with: {', '.join(others)}"
+        )
     activations = {"relu": Activation.RELU, "swish": Activation.SWISH, "gelu": Activation.GELU}
     specification = TransformerSpec.from_config(
         (architecture.encoder_layers, architecture.decoder_layers),

@@ -153,6 +153,15 @@ def _side(architecture: Architecture, side: SideName) -> tuple[str, ...]:
     return (f"{side}.embedding", *positions, *(_linear(f"{side}.norm") if architecture.embedding_norm else ()))
 
 
+def matrix_shape(architecture: Architecture, name: str) -> tuple[int, int] | None:
+    """Return the shape (out, in) of the matrix of a linear layer; None for other parameters of the body."""
+    part, kind = name.split(".")[-2:]
+    if kind != "weight" or part == "norm":
+        return None
+    width, inner = architecture.width, architecture.feed_forward
+    return {"inner": (inner, width), "outer": (width, inner)}.get(part, (width, width))
+
+
 def parameter_names(architecture: Architecture) -> tuple[str, ...]:
     """Return the full names of all parameters of the model, group by group."""
     return tuple(name for group in GROUPS for name in group_names(architecture, group))

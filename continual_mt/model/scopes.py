@@ -13,15 +13,32 @@ from functools import cache, lru_cache
 from typing import Literal, get_args
 
 from continual_mt.languages import SideName
-from continual_mt.model.architecture import ATTENTION_PARTS, GROUPS, Architecture, AttentionPart, Group, group_names
+from continual_mt.model.architecture import (
+    ATTENTION_PARTS,
+    GROUPS,
+    Architecture,
+    AttentionPart,
+    Group,
+    group_names,
+    matrix_shape,
+)
 from continual_mt.suggest import suggest
 
 Scope = str
 """A scope in its canonical spelling: what `canonical` returns."""
-ScopeName = Literal["embeddings", "xattn", "xattn-random", "half", "body", "scratch"]
-SCOPES: tuple[ScopeName, ...] = get_args(ScopeName)
+PlainScope = Literal["embeddings", "xattn", "xattn-random", "half", "body", "scratch"]
+PLAIN_SCOPES: tuple[PlainScope, ...] = get_args(PlainScope)
+"""The scopes that train parameters of the model; the others add tensors to it."""
+ScopeName = PlainScope | Literal["half-lora", "lora"]
+SCOPES: tuple[ScopeName, ...] = (*PLAIN_SCOPES, "half-lora", "lora")
+DEFAULT_RANK = 16
 
-_OPTIONS: Mapping[ScopeName, tuple[str, ...]] = {"xattn": ("layers", "parts")}
+# The last option of a scope may be written without its name.
+_OPTIONS: Mapping[ScopeName, tuple[str, ...]] = {
+    "xattn": ("layers", "parts"),
+    "half-lora": ("rank",),
+    "lora": ("rank",),
+}
 _SHOWN = 80
 _LONGEST = 200
 
@@ -31,21 +48,24 @@ class ParsedScope:
     """A scope as values.
 
     ``layers`` (decoder layers, counted from 1) and ``parts`` limit θ_xattn to some of its parameters; empty is all.
+    ``rank`` is that of low-rank updates, 0 without them.
     """
 
     name: ScopeName
     layers: tuple[int, ...] = ()
     parts: tuple[AttentionPart, ...] = ()
+    rank: int = 0
 
     def __str__(self) -> Scope:
         options = [f"layers={_as_ranges(self.layers)}"] if self.layers else []
         options += [f"parts={'+'.join(self.parts)}"] if self.parts else []
+        options += [f"rank={self.rank}"] if self.rank else []
         return f"{self.name}:{','.join(options)}" if options else self.name
 
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> ParsedScope:
-    """Read a scope in any spelling: options in any order, and ``xattn:query`` for ``xattn:parts=query``.
+    """Read a scope in any spelling: options in any order, defaults left out, ``xattn:query`` for ``xattn:parts=query``.
 
     Raises ValueError, in one line, for an unknown name, for unknown options, and for values that select nothing.
     """
@@ -61,13 +81,15 @@ def parse(text: str) -> ParsedScope:
     options: dict[str, str] = {}
     for item in rest.split(",") if colon else ():
         key, _, value = item.strip().rpartition("=")
-        key = key.strip() or "parts"
+        key = key.strip() or known[-1]
         if key not in known:
             raise ValueError(f"{text}: unknown option {key!r}{suggest(key, known)}; expected {' or '.join(known)}")
         if key in options:
             raise ValueError(f"{text}: {key} is given twice; expected it once")
         options[key] = value
     parsed = ParsedScope(name)
+    if "rank" in known:
+        parsed = replace(parsed, rank=_number(text, "rank", options.get("rank", str(DEFAULT_RANK))))
     if "layers" in options:
         parsed = replace(parsed, layers=_layers(text, options["layers"]))
     if "parts" in options:
@@ -94,9 +116,21 @@ def fitted(scope: Scope, architecture: Architecture) -> Scope:
     Raises ValueError if the scope does not fit the architecture.
     """
     parsed, count = parse(scope), architecture.decoder_layers
+    smallest = min(architecture.width, architecture.feed_forward)
+    if parsed.rank >= smallest:
+        raise ValueError(
+            f"{scope}: rank {parsed.rank} is too large; expected less than {smallest}, the smallest size of the "
+            "parent's matrices"
+        )
     if outside := [layer for layer in parsed.layers if layer > count]:
         raise ValueError(f"{scope}: the parent has no decoder layer {outside[0]}; expected layers from 1 to {count}")
     return str(replace(parsed, layers=()) if len(parsed.layers) == count else parsed)
+
+
+def _number(text: str, key: str, value: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,5}", value.strip()):
+        raise ValueError(f"{text}: {key} is {value!r}; expected a whole number from 1")
+    return int(value)
 
 
 def _layers(text: str, value: str) -> tuple[int, ...]:
@@ -139,9 +173,9 @@ def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
             chosen: set[Group] = {side}
         case "xattn" | "xattn-random":
             chosen = {side, "cross_attention"}
-        case "half":
+        case "half" | "half-lora":
             chosen = {"source", "encoder"} if side == "source" else {"cross_attention", "decoder", "target"}
-        case "body":
+        case "body" | "lora":
             chosen = {side, "encoder", "decoder", "cross_attention"}
         case "scratch":
             chosen = set(GROUPS)
@@ -150,7 +184,7 @@ def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
 
 def brings_encoder(scope: Scope, side: SideName) -> bool:
     """Tell whether a module is a source whose encoder travels with its side into every pair."""
-    return side == "source" and parse(scope).name == "half"
+    return side == "source" and parse(scope).name in ("half", "half-lora", "lora")
 
 
 def reads_encoder(scope: Scope, side: SideName) -> bool:
@@ -168,8 +202,12 @@ def trainable_names(architecture: Architecture, scope: Scope, side: SideName) ->
     also θ_xattn and θ_dec. Modules that were trained apart then meet at one interface that none of them changes, as
     monolingual adapters do (Philip, Bérard, Gallé and Besacier, *Monolingual Adapters for Zero-Shot Neural Machine
     Translation*, EMNLP 2020).
+    ``half-lora`` trains the new side, and low-rank updates of all matrices that ``half`` trains; ``lora`` the new side,
+    and low-rank updates of all matrices of θ_enc, θ_xattn and θ_dec.
     """
     parsed = parse(scope)
+    if added := added_shapes(architecture, scope, side):
+        return (*group_names(architecture, side), *added)
 
     def is_chosen(name: str) -> bool:
         if not name.startswith("cross_attention."):
@@ -179,3 +217,15 @@ def trainable_names(architecture: Architecture, scope: Scope, side: SideName) ->
 
     names = (name for group in trained_groups(scope, side) for name in group_names(architecture, group))
     return tuple(filter(is_chosen, names))
+
+
+def added_shapes(architecture: Architecture, scope: Scope, side: SideName) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of the tensors that a scope adds to the model, in a fixed order."""
+    rank = parse(scope).rank
+    shapes: dict[str, tuple[int, ...]] = {}
+    for group in trained_groups(scope, side) if rank else ():
+        for name in group_names(architecture, group):
+            if group != side and (shape := matrix_shape(architecture, name)):
+                layer = name.removesuffix(".weight")
+                shapes |= {f"{layer}.lora_a": (rank, shape[1]), f"{layer}.lora_b": (shape[0], rank)}
+    return shapes

@@ -17,8 +17,9 @@ from continual_mt.model.architecture import Architecture
 from continual_mt.model.dropout import dropout
 from continual_mt.model.embeddings import Source, Target
 from continual_mt.model.kv_cache import KVCache
-from continual_mt.model.layers import Attention, Layer, Norm, Stack
+from continual_mt.model.layers import Attention, Layer, Linear, Norm, Stack
 from continual_mt.model.linear import linear
+from continual_mt.model.low_rank import FACTORS
 from continual_mt.model.packing import BatchLayout, PackedLayout, PaddedLayout
 from continual_mt.model.replica import replica
 
@@ -49,9 +50,11 @@ class Transformer(nn.Module):
     def pointing_at(cls, architecture: Architecture, tensors: Mapping[str, Tensor]) -> Transformer:
         """Build a frozen model whose parameters are the given tensors, without copying: pairs share their body.
 
-        Raises ValueError, listing their names, if tensors are missing, unknown or of the wrong shape.
+        The tensors may have factors of low-rank updates. Raises ValueError, listing their names, if tensors are
+        missing, unknown or of the wrong shape.
         """
-        template, shapes = _template(architecture)
+        added = frozenset((name, tensor.shape) for name, tensor in tensors.items() if name.endswith(FACTORS))
+        template, shapes = _template(architecture, added)
         rows = {f"{side}.embedding": len(tensors.get(f"{side}.embedding", ())) for side in ("source", "target")}
         rows["target.bias"] = rows["target.output"] = rows["target.embedding"]
         expected = {name: (rows.get(name, shape[0]), *shape[1:]) for name, shape in shapes.items()}
@@ -163,8 +166,18 @@ class Transformer(nn.Module):
 
 
 @lru_cache(maxsize=32)
-def _template(architecture: Architecture) -> tuple[Transformer, dict[str, torch.Size]]:
-    """Return a model on the meta device, with empty vocabularies, to copy from, and the shapes of its parameters."""
+def _template(
+    architecture: Architecture, added: frozenset[tuple[str, torch.Size]]
+) -> tuple[Transformer, dict[str, torch.Size]]:
+    """Return a model on the meta device, with empty vocabularies, to copy from, and the shapes of its parameters.
+
+    ``added`` are names and shapes of factors of low-rank updates.
+    """
     with torch.device("meta"):
         model = Transformer(architecture, 0, 0).eval()
+        layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
+        for name, shape in added:
+            layer, _, factor = name.rpartition(".")
+            if layer in layers:
+                setattr(layers[layer], factor, nn.Parameter(torch.empty(shape)))
     return model, {name: parameter.shape for name, parameter in model.named_parameters()}

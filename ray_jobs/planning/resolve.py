@@ -18,7 +18,7 @@ from continual_mt.errors import IncompatibleError, MisuseError, SpecError
 from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
 from continual_mt.languages import Pair, new_side_of
 from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
-from continual_mt.model.scopes import fitted, trainable_names
+from continual_mt.model.scopes import added_shapes, fitted, trainable_names
 from ray_jobs.planning.initialisation import (
     LEAST_PAIRS,
     ResolvedText,
@@ -87,7 +87,8 @@ class ResolvedJob:
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the names of the parameters that train, and of those of them that are randomly initialized.
 
-        An addition initializes its new side, with the scope ``xattn-random`` also θ_xattn, and with ``scratch`` all.
+        An addition initializes its new side, with the scope ``xattn-random`` also θ_xattn, and with ``scratch``
+        all; what the scope adds is initialized, too.
         """
         if isinstance(self.spec, ParentSpec) or self.parent is None:
             names = parameter_names(self.architecture)
@@ -97,7 +98,14 @@ class ResolvedJob:
         if scope == "scratch":
             return trained, trained
         fresh: tuple[Group, ...] = (side, "cross_attention") if scope == "xattn-random" else (side,)
-        return trained, tuple(name for group in fresh for name in group_names(self.architecture, group))
+        noise = tuple(name for group in fresh for name in group_names(self.architecture, group))
+        return trained, (*noise, *self.added())
+
+    def added(self) -> dict[str, tuple[int, ...]]:
+        """Return the names and shapes of the tensors that the scope adds to the model."""
+        if isinstance(self.spec, ParentSpec) or self.parent is None:
+            return {}
+        return added_shapes(self.architecture, self.spec.scope, new_side_of(self.pair, self.parent.pair))
 
     @property
     def digest(self) -> str:

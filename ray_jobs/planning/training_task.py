@@ -116,7 +116,8 @@ class StoredPair:
 class TrainingTask:
     """The serializable description of a training, from which a worker builds its `continual_mt.training.trainer.Task`.
 
-    ``trained`` are the names of the parameters that train, ``fresh`` those that start from noise instead of the parent.
+    ``trained`` are the names of the parameters that train, ``fresh`` those that start from noise instead of the parent,
+    and ``added`` the names and shapes of those that are not the model's own.
     ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
     ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a
     new side starts from instead of noise. ``development`` are the sentences and translations that choose the
@@ -141,6 +142,7 @@ class TrainingTask:
     replay: float = 0.0
     replayed: tuple[StoredPair, ...] = ()
     side: Mapping[str, Tensor] = field(default_factory=dict)
+    added: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -175,6 +177,7 @@ class TrainingTask:
             start=job.start.pieces if job.start else None,
             replay=job.replay,
             replayed=tuple(map(StoredPair.of, job.replayed)),
+            added=job.added(),
         )
 
     def _starting_seed(self) -> int:
@@ -210,7 +213,7 @@ class TrainingTask:
     def noise(self) -> dict[str, Tensor]:
         """The random starting values of the parameters that do not start from the parent's."""
         sizes = {"source": self.source.size, "target": self.target.size}
-        return initial_tensors(self.architecture, self.fresh, sizes, self._starting_seed())
+        return initial_tensors(self.architecture, self.fresh, sizes, self._starting_seed(), self.added)
 
     def starting_tensors(self) -> dict[str, Tensor]:
         """All parameters as training begins: the parent's own where frozen, copies or starting values where trained."""
@@ -222,11 +225,9 @@ class TrainingTask:
             module = Module.from_pieces(self.parent.blobs.get_all(self.start))
             given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
         inherited = trainable_copy(given, self.trained)
+        names = (*parameter_names(self.architecture), *self.added)
         # Copies, since training changes its tensors in place.
-        return {
-            name: fresh[name].clone() if name in fresh else inherited[name]
-            for name in parameter_names(self.architecture)
-        }
+        return {name: fresh[name].clone() if name in fresh else inherited[name] for name in names}
 
 
 def _usable(corpus: Corpus, settings: TrainingSettings) -> tuple[tuple[str, str], ...]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.artifacts.serialization import json_piece, read_json
-from continual_mt.errors import CorruptionError, InputError
+from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.inference.assembly import assemble
 from continual_mt.inference.ctranslate2_model import load_or_convert
 from continual_mt.inference.mixed_batches import Request, translate_mixed
@@ -21,7 +24,9 @@ from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture
-from continual_mt.model.scopes import Scope, trainable_names, trained_groups
+from continual_mt.model.low_rank import FACTORS, merged
+from continual_mt.model.scopes import Scope, added_shapes, trainable_names, trained_groups
+from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.trainer import Task
 from tests.continual_mt.training.runs import assert_bit_equal, run, stop_at
@@ -32,7 +37,13 @@ MakeTask = Callable[..., Task]
 ARCHITECTURE = Architecture(
     width=16, heads=2, encoder_layers=2, decoder_layers=2, feed_forward=24, maximum_positions=48
 )
-SCOPES = ("xattn:layers=2", "xattn:parts=query+norm", "xattn:layers=1,parts=key+value")
+SCOPES = (
+    "xattn:layers=2",
+    "xattn:parts=query+norm",
+    "xattn:layers=1,parts=key+value",
+    "half-lora:rank=4",
+    "lora:rank=3",
+)
 PAIRS: dict[SideName, str] = {"source": "pt-en", "target": "es-de"}
 
 
@@ -82,7 +93,8 @@ def test_it_trains_its_tensors_and_no_others(
 ) -> None:
     """A run that was stopped continues bit for bit."""
     names = trainable_names(ARCHITECTURE, scope, side)
-    settings = {"updates": 4, "dropout": 0.1, "validate_every": 2, "learning_rate": 0.01}
+    settings: dict[str, Any] = {"updates": 4, "dropout": 0.1, "validate_every": 2, "learning_rate": 0.01}
+    settings["added"] = added_shapes(ARCHITECTURE, scope, side)
     task = make_task(names, parent=two_layers, **settings)
     before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
     run(task, tmp_path / "whole")
@@ -105,6 +117,36 @@ def test_what_is_not_stored_is_the_parents(
     for full_name, parameter in model.transformer.named_parameters():
         origin = module.tensors.get(full_name, two_layers.tensors[full_name])
         assert parameter.data_ptr() == origin.data_ptr(), full_name
+
+
+@pytest.mark.parametrize(("scope", "side"), [one for one in BOTH if "lora" in one[0]])
+def test_merged_updates_compute_what_separate_ones_do(
+    two_layers: Parent, modules: dict[str, Module], django_catalogs: dict[str, list[str]], scope: Scope, side: SideName
+) -> None:
+    pair = PAIRS[side]
+    module = modules[name := f"{pair} {scope}"]
+    model = supervised(two_layers, modules, name)
+    text = [django_catalogs[language][:10] for language in pair.split("-")]
+
+    def logits(tensors: Mapping[str, Tensor]) -> Tensor:
+        """In float64: the random weights of tests magnify what is rounded."""
+        transformer = Transformer.pointing_at(ARCHITECTURE, tensors).computing_in(torch.float64)
+        return next(iter(replace(model, transformer=transformer).logits(*text)))
+
+    parents = {full_name: tensor.double() for full_name, tensor in two_layers.tensors.items()}
+    own = {full_name: tensor.double() for full_name, tensor in module.tensors.items()}
+    separate = logits(parents | own)
+    torch.testing.assert_close(logits(parents | merged(own, parents)), separate, atol=1e-9, rtol=1e-9)
+    assert (logits(model.transformer.state_dict()) - separate).abs().median() < 1e-5
+    without = {full_name: tensor for full_name, tensor in own.items() if not full_name.endswith(FACTORS)}
+    assert (logits(parents | without) - separate).abs().max() > 0.1
+    # The merged matrices are computed once.
+    again = supervised(two_layers, modules, name).transformer.state_dict()
+    for full_name, tensor in model.transformer.state_dict().items():
+        assert tensor.data_ptr() == again[full_name].data_ptr(), full_name
+        shared = full_name in two_layers.tensors and tensor.data_ptr() == two_layers.tensors[full_name].data_ptr()
+        layer = full_name.removesuffix(".weight")
+        assert shared != (full_name in module.tensors or f"{layer}.lora_a" in module.tensors), full_name
 
 
 def test_mixed_batches_equal_separate_translation(
@@ -146,3 +188,16 @@ def test_spellings_that_are_not_stored_are_refused(two_layers: Parent, make_modu
     stored = Module.from_pieces({**pieces, "module.json": json_piece(description | {"scope": "xattn:layers=1-2"})})
     with pytest.raises(CorruptionError, match=r"^scope: is xattn:layers=1-2; expected the spelling xattn"):
         stored.check_fits(two_layers)
+
+
+def test_encoders_and_decoders_of_low_rank_modules_meet(two_layers: Parent, modules: dict[str, Module]) -> None:
+    """A source brings its encoder; what reads the encoder's output comes from the target's module."""
+    for source, target in (("half-lora:rank=4", "half-lora:rank=4"), ("lora:rank=3", "half-lora:rank=4")):
+        source, target = f"pt-en {source}", f"es-de {target}"
+        tensors = put_together(two_layers, modules, "pt-de", source, target, target).transformer.state_dict()
+        for group, name in (("encoder", source), ("decoder", target), ("cross_attention", target)):
+            for full_name, tensor in modules[name].weights(group, two_layers).items():
+                assert tensors[full_name].data_ptr() == tensor.data_ptr()
+    message = "^pt-de: would need two encoders, that of pt-en half-lora:rank=4 and that of es-de lora:rank=3. Fix: "
+    with pytest.raises(IncompatibleError, match=message):
+        put_together(two_layers, modules, "pt-de", "pt-en half-lora:rank=4", "es-de lora:rank=3", "es-de lora:rank=3")

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from continual_mt.languages import SideName
 from continual_mt.model.architecture import ATTENTION_PARTS, Architecture, parameter_names
 from continual_mt.model.scopes import (
-    SCOPES,
+    PLAIN_SCOPES,
     ParsedScope,
     Scope,
+    added_shapes,
     brings_encoder,
     canonical,
     fitted,
@@ -49,8 +50,8 @@ def test_trainable_names_of_each_scope(scope: Scope, side: SideName, names: list
 
 
 def test_old_scopes_keep_their_spelling() -> None:
-    assert SCOPES == ("embeddings", "xattn", "xattn-random", "half", "body", "scratch")
-    assert all(canonical(name) == name for name in SCOPES)
+    assert PLAIN_SCOPES == ("embeddings", "xattn", "xattn-random", "half", "body", "scratch")
+    assert all(canonical(name) == name for name in PLAIN_SCOPES)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,10 @@ def test_old_scopes_keep_their_spelling() -> None:
         ("xattn:layers=3-3", "xattn:layers=3"),
         ("xattn:query+key+value+output+norm", "xattn"),
         ("half", "half"),
+        ("half-lora", "half-lora:rank=16"),
+        ("half-lora:8", "half-lora:rank=8"),
+        ("lora:rank=4", "lora:rank=4"),
+        ("lora", "lora:rank=16"),
     ],
 )
 def test_canonical_spelling(text: str, expected: Scope) -> None:
@@ -101,6 +106,9 @@ def test_reading_what_is_written(layers: set[int], parts: set[str]) -> None:
         ("xattn:layers=0-3", "layers is '0-3'; expected numbers from 1"),
         ("xattn:layers=6-4", "layers is '6-4'; expected numbers from 1"),
         ("xattn:layers=a", "layers is 'a'; expected numbers from 1"),
+        ("half-lora:rank=0", "half-lora:rank=0: rank is '0'; expected a whole number from 1"),
+        ("lora:rank=4.5", "rank is '4.5'; expected a whole number from 1"),
+        ("lora:ranks=4", r"lora:ranks=4: unknown option 'ranks' \(did you mean rank\?\); expected rank"),
         ("xattn:" + "query+" * 50, "has 306 characters; expected at most 200"),
     ],
 )
@@ -118,6 +126,10 @@ def test_a_scope_is_fitted_to_an_architecture() -> None:
     message = "^xattn:layers=5-7: the parent has no decoder layer 7; expected layers from 1 to 6$"
     with pytest.raises(ValueError, match=message):
         fitted("xattn:layers=5-7", SIX_LAYERS)
+    assert fitted("half-lora:rank=7", SIX_LAYERS) == "half-lora:rank=7"
+    message = "^half-lora:rank=8: rank 8 is too large; expected less than 8, the smallest size of the parent's"
+    with pytest.raises(ValueError, match=message):
+        fitted("half-lora:rank=8", SIX_LAYERS)
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -137,9 +149,42 @@ def test_layers_are_counted_from_one(side: SideName) -> None:
         ("xattn:parts=query", "target", False, True),
         ("half", "source", True, False),
         ("half", "target", False, True),
+        ("half-lora:rank=2", "source", True, False),
+        ("half-lora:rank=2", "target", False, True),
+        ("lora:rank=2", "source", True, True),
+        ("lora:rank=2", "target", False, True),
         ("body", "source", False, True),
         ("body", "target", False, True),
     ],
 )
 def test_what_a_module_has_beside_its_side(scope: Scope, side: SideName, brings: bool, reads: bool) -> None:
     assert (brings_encoder(scope, side), reads_encoder(scope, side)) == (brings, reads)
+
+
+LAYER = ("query", "key", "value", "output")
+
+
+@pytest.mark.parametrize(
+    ("scope", "side", "layers"),
+    [
+        ("half-lora:rank=2", "source", ["encoder"]),
+        ("half-lora:rank=2", "target", ["decoder", "cross_attention"]),
+        ("lora:rank=2", "source", ["encoder", "decoder", "cross_attention"]),
+        ("lora:rank=2", "target", ["encoder", "decoder", "cross_attention"]),
+        ("half", "target", []),
+    ],
+)
+def test_every_matrix_has_two_factors(scope: Scope, side: SideName, layers: list[str]) -> None:
+    expected: dict[str, tuple[int, ...]] = {}
+    for group in layers:
+        attention = f"{group}.0" if group == "cross_attention" else f"{group}.0.attention"
+        sizes = {f"{attention}.{part}": (8, 8) for part in LAYER}
+        if group != "cross_attention":
+            sizes |= {f"{group}.0.feed_forward.inner": (16, 8), f"{group}.0.feed_forward.outer": (8, 16)}
+        for name, (outputs, inputs) in sizes.items():
+            expected |= {f"{name}.lora_a": (2, inputs), f"{name}.lora_b": (outputs, 2)}
+    added = added_shapes(ONE_LAYER, scope, side)
+    assert added == expected
+    if added:
+        sides = SOURCE if side == "source" else TARGET
+        assert trainable_names(ONE_LAYER, scope, side) == (*sides, *expected)
