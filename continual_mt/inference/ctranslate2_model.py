@@ -131,6 +131,21 @@ class CTranslate2Model(Translator):
         ]
 
 
+def is_computable(model: PairModel) -> bool:
+    """Tell whether CTranslate2 computes all that the model does: it has no place for adapters."""
+    return set(model.transformer.state_dict()) == set(parameter_names(model.transformer.architecture))
+
+
+def check_computable(model: PairModel) -> None:
+    """Raise IncompatibleError for a model that CTranslate2 cannot compute."""
+    if not is_computable(model):
+        parts = ", ".join(key.name for key in model.recipe.modules) if model.recipe else "a module"
+        raise IncompatibleError(
+            f"{model.pair}: CTranslate2 cannot compute the adapters of {parts}. Fix: choose the backend torch, or a "
+            "module of another scope"
+        )
+
+
 def load_or_convert(
     model: PairModel, cache: Path, *, precision: Precision = "int8", threads: int = 0
 ) -> CTranslate2Model:
@@ -221,8 +236,9 @@ def _convert(model: PairModel, folder: Path, precision: Precision) -> None:
 def write_model(model: PairModel, folder: Path, precision: Precision) -> None:
     """Write the converted model, which CTranslate2's ``Translator`` loads, to an existing folder.
 
-    Raises OSError if it cannot be written, IncompatibleError for tensors that CTranslate2 does not compute with.
+    Raises OSError if it cannot be written, and as `check_computable` does.
     """
+    check_computable(model)
     specification = _build_specification(model)
     specification.validate()
     specification.optimize(quantization=precision if precision == "int8" else None)
@@ -235,10 +251,6 @@ def _build_specification(model: PairModel) -> Any:
 
     transformer = model.transformer
     architecture = transformer.architecture
-    if others := sorted(set(transformer.state_dict()) - set(parameter_names(architecture))):
-        raise IncompatibleError(
-            f"{model.pair}: has tensors that CTranslate2 does not compute with: {', '.join(others)}"
-        )
     activations = {"relu": Activation.RELU, "swish": Activation.SWISH, "gelu": Activation.GELU}
     specification = TransformerSpec.from_config(
         (architecture.encoder_layers, architecture.decoder_layers),

@@ -244,9 +244,7 @@ class _MixedStep:
                 (model.cross_attention[i], slice(part.start * beam, part.stop * beam))
                 for model, part in by_cross_attention
             ]
-            states = layer.feed_forward(
-                _cross_attend(states, by_rows, layout, cache.cross_keys_values[i], cache.mask), 0.0
-            )
+            states = layer.finish(_cross_attend(states, by_rows, layout, cache.cross_keys_values[i], cache.mask), 0.0)
         return _project(self._decoder.finish(states).view(count, beam, -1), by_target)
 
 

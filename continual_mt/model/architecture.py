@@ -24,6 +24,9 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 AttentionPart = Literal["query", "key", "value", "output", "norm"]
 ATTENTION_PARTS: tuple[AttentionPart, ...] = get_args(AttentionPart)
 
+ADAPTER = ".adapter."
+"""Part of the names of adapters' parameters, such as ``encoder.0.adapter.down.weight``."""
+
 Activation = Literal["relu", "swish", "gelu"]
 NormPlace = Literal["post", "pre"]
 Positions = Literal["sinusoidal", "sinusoidal-fairseq", "learned"]

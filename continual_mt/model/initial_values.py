@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from continual_mt.model.architecture import Architecture
+from continual_mt.model.architecture import ADAPTER, Architecture
 from continual_mt.model.transformer import Transformer
 
 MATRIX_GAIN = 0.32
@@ -21,12 +21,13 @@ def initialise(tensor: Tensor, name: str, generator: torch.Generator) -> None:
     """Initialise a parameter in place: norm weights with 1, biases with 0, others from a normal distribution.
 
     Of a low-rank update, B starts at 0 and A with the standard deviation width^-½, where width is that of its input.
+    The last matrix of an adapter starts at 0, so that it changes nothing at first.
 
     The standard deviation of embeddings, of learned positions and of a separate output projection is width^-½ (Vaswani
     et al., 2017). That of matrices is MATRIX_GAIN times the smaller dimension^-½, for example 0.02 at width 256: a
     layer then begins near the identity, and a post-norm model learns much faster than with Glorot initialisation.
     """
-    if name.endswith((".bias", ".lora_b")):
+    if name.endswith((".bias", ".lora_b", f"{ADAPTER}up.weight")):
         tensor.zero_()
     elif ".norm." in name:
         tensor.fill_(1.0)

@@ -146,13 +146,37 @@ class FeedForward(Sublayer):
         return self.leave(states, self.outer(self.activation(self.inner(self.enter(states)))), rate)
 
 
+class Adapter(nn.Module):
+    """A bottleneck after a layer (Houlsby et al., ICML 2019), of the form of Bapna and Firat (EMNLP 2019).
+
+    It adds ``up`` · ReLU(``down`` · ``norm``(states)) to the states. ``size`` is that of the bottleneck.
+    """
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.norm = Norm(width)
+        self.down, self.up = Linear(width, size), Linear(size, width)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return states + cast(Tensor, self.up(torch.relu_(self.down(self.norm(states)))))
+
+
 class Layer(nn.Module):
-    """Self-attention and feed-forward network. Cross-attention is not included, because it is a separate group."""
+    """Self-attention and feed-forward network. Cross-attention is not included, because it is a separate group.
+
+    ``adapter`` is applied after them, if there is one.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.attention = Attention(architecture)
         self.feed_forward = FeedForward(architecture)
+        self.adapter: Adapter | None = None
+
+    def finish(self, states: Tensor, rate: float) -> Tensor:
+        """Compute what follows attention: (rows, width) to (rows, width). ``rate`` is the dropout rate."""
+        states = self.feed_forward(states, rate)
+        return states if self.adapter is None else cast(Tensor, self.adapter(states))
 
 
 class Stack(nn.Module, Generic[Member]):

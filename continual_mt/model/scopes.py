@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from continual_mt.languages import SideName
 from continual_mt.model.architecture import (
+    ADAPTER,
     ATTENTION_PARTS,
     GROUPS,
     Architecture,
@@ -29,15 +30,16 @@ Scope = str
 PlainScope = Literal["embeddings", "xattn", "xattn-random", "half", "body", "scratch"]
 PLAIN_SCOPES: tuple[PlainScope, ...] = get_args(PlainScope)
 """The scopes that train parameters of the model; the others add tensors to it."""
-ScopeName = PlainScope | Literal["half-lora", "lora"]
-SCOPES: tuple[ScopeName, ...] = (*PLAIN_SCOPES, "half-lora", "lora")
-DEFAULT_RANK = 16
+ScopeName = PlainScope | Literal["half-lora", "lora", "adapter"]
+SCOPES: tuple[ScopeName, ...] = (*PLAIN_SCOPES, "half-lora", "lora", "adapter")
+DEFAULT_RANK, DEFAULT_SIZE = 16, 64
 
 # The last option of a scope may be written without its name.
 _OPTIONS: Mapping[ScopeName, tuple[str, ...]] = {
     "xattn": ("layers", "parts"),
     "half-lora": ("rank",),
     "lora": ("rank",),
+    "adapter": ("size",),
 }
 _SHOWN = 80
 _LONGEST = 200
@@ -48,18 +50,19 @@ class ParsedScope:
     """A scope as values.
 
     ``layers`` (decoder layers, counted from 1) and ``parts`` limit θ_xattn to some of its parameters; empty is all.
-    ``rank`` is that of low-rank updates, 0 without them.
+    ``rank`` is that of low-rank updates, ``size`` that of the bottleneck of adapters; 0 without them.
     """
 
     name: ScopeName
     layers: tuple[int, ...] = ()
     parts: tuple[AttentionPart, ...] = ()
     rank: int = 0
+    size: int = 0
 
     def __str__(self) -> Scope:
         options = [f"layers={_as_ranges(self.layers)}"] if self.layers else []
         options += [f"parts={'+'.join(self.parts)}"] if self.parts else []
-        options += [f"rank={self.rank}"] if self.rank else []
+        options += [f"{key}={value}" for key, value in (("rank", self.rank), ("size", self.size)) if value]
         return f"{self.name}:{','.join(options)}" if options else self.name
 
 
@@ -90,6 +93,8 @@ def parse(text: str) -> ParsedScope:
     parsed = ParsedScope(name)
     if "rank" in known:
         parsed = replace(parsed, rank=_number(text, "rank", options.get("rank", str(DEFAULT_RANK))))
+    if "size" in known:
+        parsed = replace(parsed, size=_number(text, "size", options.get("size", str(DEFAULT_SIZE))))
     if "layers" in options:
         parsed = replace(parsed, layers=_layers(text, options["layers"]))
     if "parts" in options:
@@ -110,6 +115,14 @@ def is_canonical(text: str) -> bool:
         return False
 
 
+def adds_tensors(text: object) -> bool:
+    """Tell whether ``text`` is a scope, in any spelling, that adds tensors to the model."""
+    try:
+        return isinstance(text, str) and parse(text).name not in PLAIN_SCOPES
+    except ValueError:
+        return False
+
+
 def fitted(scope: Scope, architecture: Architecture) -> Scope:
     """Return the spelling of a scope for an architecture: all of its layers are left out, as they mean the same.
 
@@ -121,6 +134,11 @@ def fitted(scope: Scope, architecture: Architecture) -> Scope:
         raise ValueError(
             f"{scope}: rank {parsed.rank} is too large; expected less than {smallest}, the smallest size of the "
             "parent's matrices"
+        )
+    if parsed.size > architecture.feed_forward:
+        raise ValueError(
+            f"{scope}: size {parsed.size} is too large; expected at most {architecture.feed_forward}, the size of the "
+            "parent's feed-forward layers"
         )
     if outside := [layer for layer in parsed.layers if layer > count]:
         raise ValueError(f"{scope}: the parent has no decoder layer {outside[0]}; expected layers from 1 to {count}")
@@ -177,6 +195,8 @@ def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
             chosen = {"source", "encoder"} if side == "source" else {"cross_attention", "decoder", "target"}
         case "body" | "lora":
             chosen = {side, "encoder", "decoder", "cross_attention"}
+        case "adapter":
+            chosen = {side, "encoder", "decoder"}
         case "scratch":
             chosen = set(GROUPS)
     return tuple(group for group in GROUPS if group in chosen)
@@ -184,7 +204,7 @@ def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
 
 def brings_encoder(scope: Scope, side: SideName) -> bool:
     """Tell whether a module is a source whose encoder travels with its side into every pair."""
-    return side == "source" and parse(scope).name in ("half", "half-lora", "lora")
+    return side == "source" and parse(scope).name in ("half", "half-lora", "lora", "adapter")
 
 
 def reads_encoder(scope: Scope, side: SideName) -> bool:
@@ -203,7 +223,8 @@ def trainable_names(architecture: Architecture, scope: Scope, side: SideName) ->
     monolingual adapters do (Philip, Bérard, Gallé and Besacier, *Monolingual Adapters for Zero-Shot Neural Machine
     Translation*, EMNLP 2020).
     ``half-lora`` trains the new side, and low-rank updates of all matrices that ``half`` trains; ``lora`` the new side,
-    and low-rank updates of all matrices of θ_enc, θ_xattn and θ_dec.
+    and low-rank updates of all matrices of θ_enc, θ_xattn and θ_dec. ``adapter`` trains the new side, and a bottleneck
+    adapter after each layer of encoder and decoder.
     """
     parsed = parse(scope)
     if added := added_shapes(architecture, scope, side):
@@ -221,11 +242,17 @@ def trainable_names(architecture: Architecture, scope: Scope, side: SideName) ->
 
 def added_shapes(architecture: Architecture, scope: Scope, side: SideName) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of the tensors that a scope adds to the model, in a fixed order."""
-    rank = parse(scope).rank
+    parsed, width = parse(scope), architecture.width
     shapes: dict[str, tuple[int, ...]] = {}
-    for group in trained_groups(scope, side) if rank else ():
-        for name in group_names(architecture, group):
-            if group != side and (shape := matrix_shape(architecture, name)):
+    for group in trained_groups(scope, side):
+        for name in group_names(architecture, group) if parsed.rank and group != side else ():
+            if shape := matrix_shape(architecture, name):
                 layer = name.removesuffix(".weight")
-                shapes |= {f"{layer}.lora_a": (rank, shape[1]), f"{layer}.lora_b": (shape[0], rank)}
+                shapes |= {f"{layer}.lora_a": (parsed.rank, shape[1]), f"{layer}.lora_b": (shape[0], parsed.rank)}
+        layers = {"encoder": architecture.encoder_layers, "decoder": architecture.decoder_layers}.get(group, 0)
+        for i in range(layers if parsed.size else 0):
+            adapter = f"{group}.{i}{ADAPTER}"
+            shapes |= {f"{adapter}norm.weight": (width,), f"{adapter}norm.bias": (width,)}
+            shapes |= {f"{adapter}down.weight": (parsed.size, width), f"{adapter}down.bias": (parsed.size,)}
+            shapes |= {f"{adapter}up.weight": (width, parsed.size), f"{adapter}up.bias": (width,)}
     return shapes

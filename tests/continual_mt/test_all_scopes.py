@@ -18,12 +18,15 @@ from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.artifacts.serialization import json_piece, read_json
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.inference.assembly import assemble
+from continual_mt.inference.backends import select_backend
 from continual_mt.inference.ctranslate2_model import load_or_convert
 from continual_mt.inference.mixed_batches import Request, translate_mixed
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
+from continual_mt.interchange.huggingface.export import choose_family
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import Architecture
+from continual_mt.model.architecture import ADAPTER, Architecture
+from continual_mt.model.initial_values import initial_tensors
 from continual_mt.model.low_rank import FACTORS, merged
 from continual_mt.model.scopes import Scope, added_shapes, trainable_names, trained_groups
 from continual_mt.model.transformer import Transformer
@@ -43,6 +46,7 @@ SCOPES = (
     "xattn:layers=1,parts=key+value",
     "half-lora:rank=4",
     "lora:rank=3",
+    "adapter:size=8",
 )
 PAIRS: dict[SideName, str] = {"source": "pt-en", "target": "es-de"}
 
@@ -119,6 +123,52 @@ def test_what_is_not_stored_is_the_parents(
         assert parameter.data_ptr() == origin.data_ptr(), full_name
 
 
+@pytest.mark.parametrize(("scope", "side"), [one for one in BOTH if not one[0].startswith("xattn")])
+def test_what_is_added_changes_nothing_at_first(two_layers: Parent, scope: Scope, side: SideName) -> None:
+    added = added_shapes(ARCHITECTURE, scope, side)
+    start = initial_tensors(ARCHITECTURE, tuple(added), {"source": 1, "target": 1}, 1, added)
+    inputs = torch.tensor([[5, 6, 7, 3]]), torch.tensor([4]), torch.tensor([[2, 20, 21]])
+    with torch.inference_mode():
+        expected, found = (
+            Transformer.pointing_at(ARCHITECTURE, {**two_layers.tensors, **more})(*inputs) for more in ({}, start)
+        )
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("side", PAIRS)
+def test_adapters_follow_each_layer(two_layers: Parent, modules: dict[str, Module], side: SideName) -> None:
+    """Step by step the decoder computes what it computes for a whole sentence."""
+    model = supervised(two_layers, modules, f"{PAIRS[side]} adapter:size=8")
+    changed = replace(model, transformer=Transformer.pointing_at(ARCHITECTURE, without_adapters(model)))
+    source = [5, 6, 7]
+    ((best, *_),) = model.search([source], Search(2, 0.0))
+    tokens = torch.tensor([[*source, model.source.tokenizer.end]])
+    target = model.target.tokenizer
+    outputs = [*best.tokens, target.end][: model.maximum_tokens]
+    inputs = torch.tensor([[target.start, *best.tokens]])[:, : len(outputs)]
+    with torch.inference_mode():
+        logits = [one.transformer(tokens, torch.tensor([4]), inputs)[0].log_softmax(-1) for one in (model, changed)]
+    scores = [float(logits[0][place, token]) for place, token in enumerate(outputs)]
+    assert best.score in (pytest.approx(sum(scores), abs=1e-3), pytest.approx(sum(scores[:-1]), abs=1e-3))
+    assert (logits[0] - logits[1]).abs().max() > 0.01
+
+
+def without_adapters(model: PairModel) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in model.transformer.state_dict().items() if ADAPTER not in name}
+
+
+def test_what_cannot_express_adapters_refuses_them(
+    two_layers: Parent, modules: dict[str, Module], tmp_path: Path
+) -> None:
+    model = supervised(two_layers, modules, "pt-en adapter:size=8")
+    message = r"^pt-en: CTranslate2 cannot compute the adapters of pt-en adapter:size=8. Fix: choose the backend torch"
+    with pytest.raises(IncompatibleError, match=message):
+        select_backend(model, "ctranslate2", tmp_path)
+    assert select_backend(model, "auto", tmp_path) is model
+    with pytest.raises(IncompatibleError, match=r"^pt-en: has tensors that no class of transformers computes with"):
+        choose_family(model)
+
+
 @pytest.mark.parametrize(("scope", "side"), [one for one in BOTH if "lora" in one[0]])
 def test_merged_updates_compute_what_separate_ones_do(
     two_layers: Parent, modules: dict[str, Module], django_catalogs: dict[str, list[str]], scope: Scope, side: SideName
@@ -160,7 +210,7 @@ def test_mixed_batches_equal_separate_translation(
     assert len(set(expected)) > len(expected) // 2
 
 
-@pytest.mark.parametrize(("scope", "side"), BOTH)
+@pytest.mark.parametrize(("scope", "side"), [one for one in BOTH if not one[0].startswith("adapter")])
 def test_ctranslate2_computes_the_same(
     two_layers: Parent, modules: dict[str, Module], tmp_path: Path, scope: Scope, side: SideName
 ) -> None:
@@ -192,7 +242,12 @@ def test_spellings_that_are_not_stored_are_refused(two_layers: Parent, make_modu
 
 def test_encoders_and_decoders_of_low_rank_modules_meet(two_layers: Parent, modules: dict[str, Module]) -> None:
     """A source brings its encoder; what reads the encoder's output comes from the target's module."""
-    for source, target in (("half-lora:rank=4", "half-lora:rank=4"), ("lora:rank=3", "half-lora:rank=4")):
+    for source, target in (
+        ("half-lora:rank=4", "half-lora:rank=4"),
+        ("lora:rank=3", "half-lora:rank=4"),
+        ("adapter:size=8", "half-lora:rank=4"),
+        ("adapter:size=8", "xattn:layers=2"),
+    ):
         source, target = f"pt-en {source}", f"es-de {target}"
         tensors = put_together(two_layers, modules, "pt-de", source, target, target).transformer.state_dict()
         for group, name in (("encoder", source), ("decoder", target), ("cross_attention", target)):
@@ -201,3 +256,6 @@ def test_encoders_and_decoders_of_low_rank_modules_meet(two_layers: Parent, modu
     message = "^pt-de: would need two encoders, that of pt-en half-lora:rank=4 and that of es-de lora:rank=3. Fix: "
     with pytest.raises(IncompatibleError, match=message):
         put_together(two_layers, modules, "pt-de", "pt-en half-lora:rank=4", "es-de lora:rank=3", "es-de lora:rank=3")
+    adapters = "pt-en adapter:size=8", "es-de adapter:size=8"
+    with pytest.raises(IncompatibleError, match=f"^pt-de: would need two encoders, that of {adapters[0]} and that of"):
+        put_together(two_layers, modules, "pt-de", adapters[0], adapters[1], adapters[1])

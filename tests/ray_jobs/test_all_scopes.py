@@ -36,12 +36,12 @@ def add(driver: Driver, spec: AdditionSpec) -> ModuleRecord:
     return added
 
 
-@pytest.mark.parametrize("scope", ["xattn:parts=query", "half-lora:rank=4", "lora:rank=4"])
+@pytest.mark.parametrize("scope", ["xattn:parts=query", "half-lora:rank=4", "lora:rank=4", "adapter:size=8"])
 def test_a_source_and_a_target_are_added_and_translate(
     driver: Driver, addition_spec: MakeSpec, scope: Scope, tmp_path: Path
 ) -> None:
     registry = driver.registry
-    target = "half-lora:rank=4" if scope.startswith("lora") else scope
+    target = "half-lora:rank=4" if scope.startswith(("lora", "adapter")) else scope
     records = [add(driver, addition_spec("pt-en", scope=scope)), add(driver, addition_spec("es-de", scope=target))]
     parent = registry.load_parent("es-en")
     for record, kept in zip(records, (scope, target), strict=True):

@@ -70,6 +70,8 @@ def test_old_scopes_keep_their_spelling() -> None:
         ("half-lora:8", "half-lora:rank=8"),
         ("lora:rank=4", "lora:rank=4"),
         ("lora", "lora:rank=16"),
+        ("adapter", "adapter:size=64"),
+        ("adapter:128", "adapter:size=128"),
     ],
 )
 def test_canonical_spelling(text: str, expected: Scope) -> None:
@@ -109,6 +111,8 @@ def test_reading_what_is_written(layers: set[int], parts: set[str]) -> None:
         ("half-lora:rank=0", "half-lora:rank=0: rank is '0'; expected a whole number from 1"),
         ("lora:rank=4.5", "rank is '4.5'; expected a whole number from 1"),
         ("lora:ranks=4", r"lora:ranks=4: unknown option 'ranks' \(did you mean rank\?\); expected rank"),
+        ("adapter:rank=4", r"adapter:rank=4: unknown option 'rank'; expected size"),
+        ("adapter:size=-1", "size is '-1'; expected a whole number from 1"),
         ("xattn:" + "query+" * 50, "has 306 characters; expected at most 200"),
     ],
 )
@@ -130,6 +134,9 @@ def test_a_scope_is_fitted_to_an_architecture() -> None:
     message = "^half-lora:rank=8: rank 8 is too large; expected less than 8, the smallest size of the parent's"
     with pytest.raises(ValueError, match=message):
         fitted("half-lora:rank=8", SIX_LAYERS)
+    assert fitted("adapter:size=16", SIX_LAYERS) == "adapter:size=16"
+    with pytest.raises(ValueError, match=r"^adapter:size=17: size 17 is too large; expected at most 16, the size"):
+        fitted("adapter:size=17", SIX_LAYERS)
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -153,6 +160,8 @@ def test_layers_are_counted_from_one(side: SideName) -> None:
         ("half-lora:rank=2", "target", False, True),
         ("lora:rank=2", "source", True, True),
         ("lora:rank=2", "target", False, True),
+        ("adapter:size=2", "source", True, True),
+        ("adapter:size=2", "target", False, True),
         ("body", "source", False, True),
         ("body", "target", False, True),
     ],
@@ -188,3 +197,21 @@ def test_every_matrix_has_two_factors(scope: Scope, side: SideName, layers: list
     if added:
         sides = SOURCE if side == "source" else TARGET
         assert trainable_names(ONE_LAYER, scope, side) == (*sides, *expected)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_every_layer_has_an_adapter(side: SideName) -> None:
+    added = added_shapes(SIX_LAYERS, "adapter:size=3", side)
+    layers = ["encoder.0", *(f"decoder.{i}" for i in range(6))]
+    shapes = {
+        "norm.weight": (8,),
+        "norm.bias": (8,),
+        "down.weight": (3, 8),
+        "down.bias": (3,),
+        "up.weight": (8, 3),
+        "up.bias": (8,),
+    }
+    assert added == {f"{layer}.adapter.{name}": shape for layer in layers for name, shape in shapes.items()}
+    sides = SOURCE if side == "source" else TARGET
+    assert trainable_names(SIX_LAYERS, "adapter:size=3", side) == (*sides, *added)
+    assert set(trained_groups("adapter:size=3", side)) == {side, "encoder", "decoder"}

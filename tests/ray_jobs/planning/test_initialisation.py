@@ -205,7 +205,7 @@ def test_halves_are_trained_and_meet(
     assert "retention" in shown
 
 
-@pytest.mark.parametrize(("source", "target"), [("half", "body"), ("half-lora:4", "lora:4"), ("lora:4", "body")])
+@pytest.mark.parametrize(("source", "target"), [("half", "body"), ("half-lora:4", "lora:4"), ("adapter:8", "lora:4")])
 def test_a_source_and_a_target_that_both_bring_an_encoder_are_refused(
     driver: Driver,
     sequence_spec: Callable[..., SequenceSpec],

@@ -109,6 +109,10 @@ def test_the_order_of_modules_does_not_matter() -> None:
             [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
         ),
         (
+            "adapter:size=4",
+            [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
+        ),
+        (
             "xattn:layers=2,parts=key",
             [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
         ),
@@ -130,9 +134,15 @@ def test_zero_shot_by_the_target_modules_scope(scope: Scope) -> None:
     assert found == ([] if scope == "scratch" else [("zero-shot", "de-es", "de-en:1", cross_attention, "fr-es:1")])
 
 
-@pytest.mark.parametrize("source", ["half-lora:rank=4", "lora:rank=4"])
-def test_low_rank_sources_bring_their_encoder(source: Scope) -> None:
-    targets = {"es": "half-lora:rank=2", "cs": "xattn:parts=query", "pl": "lora:rank=4", "pt": "embeddings"}
+@pytest.mark.parametrize("source", ["half-lora:rank=4", "lora:rank=4", "adapter:size=4"])
+def test_small_sources_bring_their_encoder(source: Scope) -> None:
+    targets = {
+        "es": "half-lora:rank=2",
+        "cs": "xattn:parts=query",
+        "pl": "lora:rank=4",
+        "it": "adapter:size=4",
+        "pt": "embeddings",
+    }
     modules = [module("de-en", scope=source), *(module(f"fr-{tag}", scope=scope) for tag, scope in targets.items())]
     resolver = RecipeResolver.of(PARENT, modules)
     found = [row(recipe) for recipe in resolver.zero_shots()]
@@ -141,11 +151,12 @@ def test_low_rank_sources_bring_their_encoder(source: Scope) -> None:
         ("zero-shot", "de-es", "de-en:1", "fr-es:1", "fr-es:1"),
         ("zero-shot", "de-pt", "de-en:1", None, "fr-pt:1"),
     ]
-    with pytest.raises(IncompatibleError, match=r"^de-pl: would need two encoders, that of base/de-en:1 and that of"):
-        resolver.choose(Pair("de", "pl"))
+    for target in ("pl", "it"):
+        with pytest.raises(IncompatibleError, match=rf"^de-{target}: would need two encoders, that of base/de-en:1"):
+            resolver.choose(Pair("de", target))
     # The zero-shot pair runs through the source's decoder, too, if that is asked for and there is one.
     through = row(resolver.through(resolver.choose(Pair("de", "pt")), modules[0]))
-    assert through == ("zero-shot", "de-pt", "de-en:1", "de-en:1" if source.startswith("lora") else None, "fr-pt:1")
+    assert through == ("zero-shot", "de-pt", "de-en:1", None if source.startswith("half") else "de-en:1", "fr-pt:1")
 
 
 def test_halves_combine_with_all_but_a_module_that_brings_another_encoder() -> None:
