@@ -14,9 +14,20 @@ from continual_mt.artifacts import serialization
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
-from continual_mt.errors import CorruptionError, IncompatibleError
+from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import SCOPES, Group, Scope, trainable_names, trained_groups
+from continual_mt.model.architecture import Group, group_of
+from continual_mt.model.low_rank import merged
+from continual_mt.model.scopes import (
+    SCOPES,
+    Scope,
+    added_shapes,
+    canonical,
+    fitted,
+    is_canonical,
+    trainable_names,
+    trained_groups,
+)
 
 FORMAT = 1
 """The version of the stored format."""
@@ -33,13 +44,21 @@ class Module:
     tensors: Mapping[str, Tensor]
     new_side: LanguageSide
     _fits: set[str] = field(default_factory=set, init=False, repr=False)
+    _merged: dict[Group, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
         cls, parent: Parent, pair: Pair, scope: Scope, tensors: Mapping[str, Tensor], tokenizer: Tokenizer
     ) -> Module:
-        """Build a module for ``parent`` and check that it fits. Raises IncompatibleError or CorruptionError."""
+        """Build a module for ``parent`` and check that it fits; ``scope`` may have any spelling.
+
+        Raises InputError for a scope that does not exist, IncompatibleError or CorruptionError.
+        """
         side = parent.languages.new_side(pair)
+        try:
+            scope = fitted(canonical(scope), parent.architecture)
+        except ValueError as error:
+            raise InputError(f"scope: {error}") from error
         table = tokenizer.with_side_tokens(NO_SIDE_TOKENS)  # its sentences' tokens follow from the parent
         module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), table))
         module.check_fits(parent)
@@ -58,11 +77,21 @@ class Module:
     def parameters(self) -> int:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
+    def weights(self, group: Group, parent: Parent) -> Mapping[str, Tensor]:
+        """Return the tensors that this module has in place of the ``parent``'s, or beside them, in one group.
+
+        Low-rank updates are merged into the parent's matrices once, so that models of the same module share them.
+        """
+        if group not in self._merged:
+            tensors = {name: tensor for name, tensor in self.tensors.items() if group_of(name) == group}
+            self._merged[group] = merged(tensors, parent.tensors)
+        return self._merged[group]
+
     def check_fits(self, parent: Parent) -> None:
         """Check that the module can be used with ``parent``.
 
-        Raises IncompatibleError if it was trained on another parent, by fingerprint, and CorruptionError if names,
-        shapes, dtypes or values of its tensors are wrong.
+        Raises IncompatibleError if it was trained on another parent, by fingerprint, and CorruptionError if its scope
+        or the names, shapes, dtypes or values of its tensors are wrong.
         """
         if self.parent_fingerprint != parent.fingerprint:
             raise IncompatibleError(
@@ -71,9 +100,11 @@ class Module:
             )
         sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size}
         sizes[self.side] = self.new_side.tokenizer.size
-        names = trainable_names(parent.architecture, self.scope, self.side)
         if parent.fingerprint not in self._fits:  # once: the check reads all values, and they never change
-            serialization.check_tensors(self.tensors, parent.architecture, names, sizes)
+            _check_scope(self.scope, parent)
+            names = trainable_names(parent.architecture, self.scope, self.side)
+            added = added_shapes(parent.architecture, self.scope, self.side)
+            serialization.check_tensors(self.tensors, parent.architecture, names, sizes, added)
             self._check_tokens(parent)
             self._fits.add(parent.fingerprint)
 
@@ -109,7 +140,8 @@ class Module:
         description = serialization.read_json(pieces, "module.json")
         if description.get("format") != FORMAT:
             raise CorruptionError(f"module.json: unknown format {description.get('format')!r}; expected {FORMAT}")
-        if description.get("side") not in ("source", "target") or description.get("scope") not in SCOPES:
+        scope = description.get("scope")
+        if description.get("side") not in ("source", "target") or not isinstance(scope, str) or not is_canonical(scope):
             raise CorruptionError(
                 "module.json: unknown side or scope; expected side source or target and scope " + ", ".join(SCOPES)
             )
@@ -117,7 +149,7 @@ class Module:
         if not isinstance(parent, str) or not re.fullmatch("[0-9a-f]{64}", parent):
             raise CorruptionError("module.json: invalid parent; expected a fingerprint of 64 hexadecimal digits")
         pair = serialization.read_pair(description, "module.json")
-        side, scope = cast(SideName, description["side"]), cast(Scope, description["scope"])
+        side = cast(SideName, description["side"])
         return cls(
             pair=pair,
             side=side,
@@ -126,3 +158,13 @@ class Module:
             tensors=serialization.read_tensors(pieces, trained_groups(scope, side)),
             new_side=LanguageSide(pair.language(side), Tokenizer(serialization.require_piece(pieces, f"{side}.model"))),
         )
+
+
+def _check_scope(scope: Scope, parent: Parent) -> None:
+    """Raise CorruptionError unless a scope has the spelling that is stored for modules of ``parent``."""
+    try:
+        expected = fitted(canonical(scope), parent.architecture)
+    except ValueError as error:
+        raise CorruptionError(f"scope: {error}") from error
+    if scope != expected:
+        raise CorruptionError(f"scope: is {scope}; expected the spelling {expected}")

@@ -16,7 +16,7 @@ from torch import Tensor
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Architecture, Group, group_of, parameter_names
+from continual_mt.model.architecture import Architecture, Group, group_of, matrix_shape, parameter_names
 
 
 def tensor_pieces(tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
@@ -75,18 +75,22 @@ def read_pair(description: Mapping[str, object], name: str) -> Pair:
 
 
 def check_tensors(
-    tensors: Mapping[str, Tensor], architecture: Architecture, names: Iterable[str], sizes: Mapping[str, int]
+    tensors: Mapping[str, Tensor],
+    architecture: Architecture,
+    names: Iterable[str],
+    sizes: Mapping[str, int],
+    added: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
     """Check that the tensors have exactly these names, the architecture's shapes, dtype float32 and finite values.
 
-    ``sizes`` has the vocabulary sizes of ``source`` and ``target``; it is only used for sides in ``names``. Raises
-    CorruptionError.
+    ``sizes`` has the vocabulary sizes of ``source`` and ``target``; it is only used for sides in ``names``. ``added``
+    has the shapes of tensors that are not part of the architecture. Raises CorruptionError.
     """
     expected = set(names)
     if set(tensors) != expected:
         missing, surplus = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
         raise CorruptionError(f"tensors do not match the architecture: missing {missing}, unexpected {surplus}")
-    shapes = parameter_shapes(architecture, sizes)
+    shapes = {**parameter_shapes(architecture, sizes), **(added or {})}
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != shapes[name]:
             raise CorruptionError(f"{name}: shape is {tuple(tensor.shape)}; expected {shapes[name]}")
@@ -99,7 +103,7 @@ def check_tensors(
 
 def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter by name; ``sizes`` has the vocabulary sizes of ``source`` and ``target``."""
-    width, inner = architecture.width, architecture.feed_forward
+    width = architecture.width
 
     def shape(name: str) -> tuple[int, ...]:
         if name.endswith(".embedding") or name == "target.output":
@@ -108,9 +112,8 @@ def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> di
             return architecture.maximum_positions, width
         if name == "target.bias":
             return (sizes["target"],)
-        part, kind = name.split(".")[-2:]
-        rows, columns = {"inner": (inner, width), "outer": (width, inner)}.get(part, (width, width))
-        return (rows, columns) if kind == "weight" and part != "norm" else (rows,)
+        layer = name.rpartition(".")[0]
+        return matrix_shape(architecture, name) or (architecture.feed_forward if layer.endswith(".inner") else width,)
 
     return {name: shape(name) for name in parameter_names(architecture)}
 

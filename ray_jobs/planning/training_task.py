@@ -22,7 +22,7 @@ from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus, tokenize_corpus, tokens_key
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import GROUPS, Architecture, Group, group_names, group_of
+from continual_mt.model.architecture import Architecture, group_of, parameter_names
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.training.trainer import trainable_copy
 from registry.blobs import BlobStore
@@ -117,7 +117,8 @@ class StoredPair:
 class TrainingTask:
     """The serializable description of a training, from which a worker builds its `continual_mt.training.trainer.Task`.
 
-    ``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
+    ``trained`` are the names of the parameters that train, ``fresh`` those that start from noise instead of the parent,
+    and ``added`` the names and shapes of those that are not the model's own.
     ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
     ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a
     new side starts from instead of noise. ``development`` are the sentences and translations that choose the
@@ -127,8 +128,8 @@ class TrainingTask:
     pair: Pair
     architecture: Architecture
     parent: StoredParent | None
-    trained: tuple[Group, ...]
-    fresh: tuple[Group, ...]
+    trained: tuple[str, ...]
+    fresh: tuple[str, ...]
     source: Tokenizer
     target: Tokenizer
     train: CorpusSpec
@@ -142,6 +143,7 @@ class TrainingTask:
     replay: float = 0.0
     replayed: tuple[StoredPair, ...] = ()
     side: Mapping[str, Tensor] = field(default_factory=dict)
+    added: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -157,7 +159,7 @@ class TrainingTask:
 
         Reads the development text. Raises CorpusError if it can no longer be read.
         """
-        trained, fresh = job.groups()
+        trained, fresh = job.names()
         return cls(
             pair=job.pair,
             architecture=job.architecture,
@@ -176,6 +178,7 @@ class TrainingTask:
             start=job.start.pieces if job.start else None,
             replay=job.replay,
             replayed=tuple(map(StoredPair.of, job.replayed)),
+            added=job.added(),
         )
 
     def _starting_seed(self) -> int:
@@ -208,18 +211,15 @@ class TrainingTask:
             text = replace(self.text, pair=earlier.pair, spec=earlier.train, digest=earlier.train_digest)
             yield replace(text, source=source, target=target), sides
 
-    def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
-        return tuple(name for group in groups for name in group_names(self.architecture, group))
-
     def noise(self) -> dict[str, Tensor]:
-        """The random starting values of the groups that do not start from the parent's.
+        """The random starting values of the parameters that do not start from the parent's.
 
         The tokens by which a new source names its target start as the parent's: only one of them is trained.
         """
         sizes = {"source": self.source.size, "target": self.target.size}
-        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+        fresh = initial_tensors(self.architecture, self.fresh, sizes, self._starting_seed(), self.added)
         table = fresh.get("source.embedding")
-        if table is not None and self.parent is not None and "encoder" not in self.fresh:
+        if table is not None and self.parent is not None and "target.embedding" not in fresh:
             parent = self.parent.load()
             for token in parent.tokens_of_new_sources:
                 new, own = self.source.number(token), parent.source_tokenizer.number(token)
@@ -235,9 +235,10 @@ class TrainingTask:
         if self.start is not None:
             module = Module.from_pieces(self.parent.blobs.get_all(self.start))
             given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
-        inherited = trainable_copy(given, self.names(self.trained))
+        inherited = trainable_copy(given, self.trained)
+        names = (*parameter_names(self.architecture), *self.added)
         # Copies, since training changes its tensors in place.
-        return {name: fresh[name].clone() if name in fresh else inherited[name] for name in self.names(GROUPS)}
+        return {name: fresh[name].clone() if name in fresh else inherited[name] for name in names}
 
 
 def _usable(corpus: Corpus, settings: TrainingSettings) -> tuple[tuple[str, str], ...]:
