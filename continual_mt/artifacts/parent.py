@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from functools import cached_property
 from typing import cast
 
 from torch import Tensor
 
 from continual_mt.artifacts import serialization
+from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError
@@ -24,7 +25,8 @@ FORMAT = 1
 class Parent:
     """The parameters of all five groups, both sides, and the architecture.
 
-    Raises CorruptionError if names, shapes, dtypes or values of the tensors do not fit the architecture.
+    ``stored_fingerprint`` is the fingerprint of a parent that was stored: its values were checked then, and are not
+    read again. Raises CorruptionError if names, shapes, dtypes or values of the tensors do not fit the architecture.
     """
 
     pair: Pair
@@ -32,10 +34,14 @@ class Parent:
     tensors: Mapping[str, Tensor]
     source: LanguageSide
     target: LanguageSide
+    stored_fingerprint: InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, stored_fingerprint: str | None) -> None:
         sizes = {"source": self.source.tokenizer.size, "target": self.target.tokenizer.size}
-        serialization.check_tensors(self.tensors, self.architecture, parameter_names(self.architecture), sizes)
+        names, values = parameter_names(self.architecture), stored_fingerprint is None
+        serialization.check_tensors(self.tensors, self.architecture, names, sizes, values=values)
+        if stored_fingerprint is not None:
+            self.__dict__["fingerprint"] = stored_fingerprint
 
     @cached_property
     def fingerprint(self) -> str:
@@ -54,6 +60,10 @@ class Parent:
 
         Raises IncompatibleError for a tokenizer with side tokens.
         """
+        return serialization.in_memory(self.new_pieces())
+
+    def new_pieces(self) -> dict[str, NewPiece]:
+        """As ``pieces``, with the weights not yet copied."""
         description = {"format": FORMAT, "pair": str(self.pair), "architecture": self.architecture.to_json()}
         return {
             "parent.json": serialization.json_piece(description),
@@ -63,8 +73,11 @@ class Parent:
         }
 
     @classmethod
-    def from_pieces(cls, pieces: Mapping[str, bytes]) -> Parent:
-        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault."""
+    def from_pieces(cls, pieces: Mapping[str, StoredPiece], fingerprint: str | None = None) -> Parent:
+        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault.
+
+        With the ``fingerprint`` under which the parent was stored, weights in open files are only mapped.
+        """
         description = serialization.read_json(pieces, "parent.json")
         if description.get("format") != FORMAT:
             raise CorruptionError(f"parent.json: unknown format {description.get('format')!r}; expected {FORMAT}")
@@ -72,13 +85,14 @@ class Parent:
         if not isinstance(architecture, dict):
             raise CorruptionError("parent.json: missing architecture; expected a JSON object")
         pair = serialization.read_pair(description, "parent.json")
-        source, target = (
-            Tokenizer(serialization.require_piece(pieces, f"{side}.model")) for side in ("source", "target")
-        )
+        models = [serialization.require_piece(pieces, f"{side}.model") for side in ("source", "target")]
+        source = Tokenizer(models[0])
+        target = source if models[0] == models[1] else Tokenizer(models[1])
         return cls(
             pair=pair,
             architecture=Architecture.from_json(cast(dict[str, object], architecture)),
             tensors=serialization.read_tensors(pieces, GROUPS),
             source=LanguageSide(pair.source, source),
             target=LanguageSide(pair.target, target),
+            stored_fingerprint=fingerprint,
         )
