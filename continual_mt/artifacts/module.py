@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from continual_mt.artifacts import serialization
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
@@ -35,7 +36,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Module:
-    """A new language's side and the other parameters that its scope trained; it fits a single parent."""
+    """A new language's side and the other parameters that its scope trained; it fits a single parent.
+
+    ``stored_digest`` is the digest of a module that was stored: its values were checked then, and are not read again.
+    """
 
     pair: Pair
     side: SideName
@@ -43,8 +47,14 @@ class Module:
     parent_fingerprint: str
     tensors: Mapping[str, Tensor]
     new_side: LanguageSide
+    stored_digest: InitVar[str | None] = None
+    _is_stored: bool = field(default=False, init=False, repr=False)
     _fits: set[str] = field(default_factory=set, init=False, repr=False)
     _merged: dict[Group, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self, stored_digest: str | None) -> None:
+        if stored_digest is not None:
+            self.__dict__.update(digest=stored_digest, _is_stored=True)
 
     @classmethod
     def of(
@@ -100,11 +110,12 @@ class Module:
             )
         sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size}
         sizes[self.side] = self.new_side.tokenizer.size
-        if parent.fingerprint not in self._fits:  # once: the check reads all values, and they never change
+        if parent.fingerprint not in self._fits:  # once: the check may read all values, and they never change
             _check_scope(self.scope, parent)
             names = trainable_names(parent.architecture, self.scope, self.side)
             added = added_shapes(parent.architecture, self.scope, self.side)
-            serialization.check_tensors(self.tensors, parent.architecture, names, sizes, added)
+            values = not self._is_stored
+            serialization.check_tensors(self.tensors, parent.architecture, names, sizes, added, values=values)
             self._check_tokens(parent)
             self._fits.add(parent.fingerprint)
 
@@ -121,6 +132,10 @@ class Module:
 
         Raises IncompatibleError for a tokenizer with side tokens.
         """
+        return serialization.in_memory(self.new_pieces())
+
+    def new_pieces(self) -> dict[str, NewPiece]:
+        """As ``pieces``, with the weights not yet copied."""
         description = {
             "format": FORMAT,
             "pair": str(self.pair),
@@ -135,8 +150,11 @@ class Module:
         }
 
     @classmethod
-    def from_pieces(cls, pieces: Mapping[str, bytes]) -> Module:
-        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault."""
+    def from_pieces(cls, pieces: Mapping[str, StoredPiece], digest: str | None = None) -> Module:
+        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault.
+
+        With the ``digest`` under which the module was stored, weights in open files are only mapped.
+        """
         description = serialization.read_json(pieces, "module.json")
         if description.get("format") != FORMAT:
             raise CorruptionError(f"module.json: unknown format {description.get('format')!r}; expected {FORMAT}")
@@ -157,6 +175,7 @@ class Module:
             parent_fingerprint=parent,
             tensors=serialization.read_tensors(pieces, trained_groups(scope, side)),
             new_side=LanguageSide(pair.language(side), Tokenizer(serialization.require_piece(pieces, f"{side}.model"))),
+            stored_digest=digest,
         )
 
 

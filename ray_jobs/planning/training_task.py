@@ -38,11 +38,12 @@ class StoredParent:
 
     blobs: BlobStore
     pieces: Mapping[str, str]
+    fingerprint: str | None = None
 
     @classmethod
     def of(cls, registry: Registry, record: ParentRecord) -> StoredParent:
         """A registered parent, which this process loads once for everything that a job does with it."""
-        stored = cls(registry.blobs, record.pieces)
+        stored = cls(registry.blobs, record.pieces, record.fingerprint)
         stored.__dict__["_loaded"] = registry.load_parent(record.name)
         return stored
 
@@ -52,10 +53,10 @@ class StoredParent:
 
     @cached_property
     def _loaded(self) -> Parent:
-        return Parent.from_pieces(self.blobs.get_all(required(self.pieces)))
+        return self.blobs.load(required(self.pieces), lambda pieces: Parent.from_pieces(pieces, self.fingerprint))
 
-    def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str]]]:
-        return StoredParent, (self.blobs, self.pieces)  # other processes load it themselves
+    def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str], str | None]]:
+        return StoredParent, (self.blobs, self.pieces, self.fingerprint)  # other processes load it themselves
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class StoredPair:
         parent = stored.load()
         tensors, new = dict(parent.tensors), dict[SideName, Tokenizer]()
         if self.module is not None:
-            module = Module.from_pieces(stored.blobs.get_all(self.module))
+            module = stored.blobs.load(required(self.module), Module.from_pieces)
             new[module.side] = module.new_side.tokenizer
             tensors.update(module.tensors)
         source, target = parent.sides(self.pair, new.get("source"), new.get("target"))
@@ -193,7 +194,7 @@ class TrainingTask:
 
     def keeping_in(self, place: Callable[[Path], Path]) -> TrainingTask:
         """The same task, whose cache folders are those that ``place`` gives for them."""
-        parent = self.parent and StoredParent(self.parent.blobs.keeping_in(place), self.parent.pieces)
+        parent = self.parent and replace(self.parent, blobs=self.parent.blobs.keeping_in(place))
         return replace(self, cache=place(self.cache), parent=parent)
 
     @property
@@ -233,7 +234,7 @@ class TrainingTask:
             return fresh
         given = dict(self.parent.load().tensors)
         if self.start is not None:
-            module = Module.from_pieces(self.parent.blobs.get_all(self.start))
+            module = self.parent.blobs.load(required(self.start), Module.from_pieces)
             given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
         inherited = trainable_copy(given, self.trained)
         names = (*parameter_names(self.architecture), *self.added)
