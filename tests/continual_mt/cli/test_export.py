@@ -71,7 +71,7 @@ def test_the_card_names_where_an_imported_parent_comes_from(run: Run, parent: Pa
     (imported,) = json.loads(Path("out", "continual-mt.json").read_text("utf-8"))["imports"]
     assert imported == {"part": "opus", "origin": "org/opus", "revision": "f00", "licence": "cc-by-nc-4.0"}
     assert "imported from: org/opus, revision f00, licence cc-by-nc-4.0\n" in run("registry", "show", "opus").out
-    assert "parent es-en, imported from org/opus, revision f00, licence cc-by-nc-4.0" in run("registry", "list").out
+    assert "parent es-en, imported from org/opus at f00, cc-by-nc-4.0" in run("registry", "list").out
     relations = json.loads(run("registry", "lineage", "opus", "--json").out)["made_from"]
     assert relations[0] == {
         "role": "imported from",
