@@ -28,7 +28,6 @@ from benchmarks.tools.report import machine, print_table, write_json
 from benchmarks.tools.workload import ARCHITECTURE, Workload
 from benchmarks.training import absolute, contestants, run
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import LanguageSide
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.initial_values import initial_tensors
@@ -48,9 +47,7 @@ def write_parent(workload: Workload, home: Path) -> None:
     source, target = workload.tokenizer("source"), workload.tokenizer("target")
     sizes = {"source": source.size, "target": target.size}
     tensors = initial_tensors(ARCHITECTURE, parameter_names(ARCHITECTURE), sizes, seed=1)
-    parent = Parent(
-        PARENT, ARCHITECTURE, tensors, LanguageSide(PARENT.source, source), LanguageSide(PARENT.target, target)
-    )
+    parent = Parent.of_pair(PARENT, ARCHITECTURE, tensors, source, target)
     with Registry.open(home, create=True) as registry:
         registry.register_parent("parent", parent, lineage=Lineage(corpora=(), spec={}, code_version=""))
 

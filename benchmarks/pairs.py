@@ -37,7 +37,7 @@ def many_pairs(parent: Parent, count: int) -> list[tuple[Recipe, Mapping[str, Mo
         pair = Pair(language, parent.pair.target)
         names = trainable_names(parent.architecture, "xattn", "source")
         tensors = {name: parent.tensors[name].clone() for name in names}
-        module = Module.of(parent, pair, "xattn", tensors, parent.source.tokenizer)
+        module = Module.of(parent, pair, "xattn", tensors, parent.source_tokenizer)
         key = ModuleKey(str(pair), module.digest)
         found.append((Recipe("supervised", pair, "parent", parent.fingerprint, key, key), {str(pair): module}))
     return found

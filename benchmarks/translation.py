@@ -31,7 +31,6 @@ from benchmarks.tools.report import machine, print_table, write_json
 from benchmarks.tools.workload import ARCHITECTURE, SEED, Workload
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
-from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.inference.assembly import assemble
 from continual_mt.inference.ctranslate2_model import CTranslate2Model, Precision, load_or_convert
@@ -66,7 +65,7 @@ def train_parent(workload: Workload, updates: int) -> Parent:
             print(f"update {update + 1} of {updates}", file=sys.stderr, flush=True)
     pair = Pair.parse(workload.pair)
     tensors = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    return Parent(pair, ARCHITECTURE, tensors, LanguageSide(pair.source, source), LanguageSide(pair.target, target))
+    return Parent.of_pair(pair, ARCHITECTURE, tensors, source, target)
 
 
 def fastest_batch_size(name: str, sizes: Sequence[int], run: Run) -> tuple[int, list[list[int]]]:
@@ -212,7 +211,7 @@ def main() -> None:
         sentences = [line.source for line, _ in zip(test.read(), range(options.sentences), strict=False)]
         recipe = Recipe("original", parent.pair, "parent", parent.fingerprint)
         model = assemble(recipe, parent, {})
-        sources = [parent.source.tokenizer.encode(sentence) for sentence in sentences]
+        sources = [parent.source_tokenizer.encode(sentence) for sentence in sentences]
         seconds, same, differences = measure_speeds(options, model, folder / "cache", sources)
         first = first_translations(model, recipe, parent, folder, sources[0])
         pairs = measure_many_pairs(options, parent, sentences)

@@ -10,9 +10,12 @@ from typing import Literal
 import langcodes
 from langcodes.tag_parser import LanguageTagError
 
-from continual_mt.errors import IncompatibleError, LanguageError
+from continual_mt.errors import LanguageError
 
 SideName = Literal["source", "target"]
+
+_CODES = {"ns": "nso"}
+"""Codes that published models have for languages, and that BCP 47 does not."""
 
 _LETTERS = re.compile(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*")
 
@@ -31,7 +34,7 @@ def parse_language(tag: str) -> str:
 def _normal(tag: str) -> str:
     if len(tag) > 35 or not _LETTERS.fullmatch(tag):
         raise _not_a_tag(tag[:80])
-    hyphenated = tag.replace("_", "-")
+    hyphenated = _CODES.get(tag, tag).replace("_", "-")
     try:
         # Keep macro-languages as they are written: for users, "zh" and "cmn" are two different tags.
         normal = langcodes.standardize_tag(hyphenated, macro=False)
@@ -77,20 +80,3 @@ class Pair:
 
     def __str__(self) -> str:
         return f"{self.source}-{self.target}"
-
-
-def new_side_of(pair: Pair, parent: Pair) -> SideName:
-    """Return the side of ``pair`` that is new to a parent trained on the pair ``parent``.
-
-    Raises IncompatibleError unless exactly one side is the same as the parent's.
-    """
-    if pair == parent:
-        raise IncompatibleError(f"{pair} is the pair of the parent; expected a pair with one new language")
-    if pair.target == parent.target:
-        return "source"
-    if pair.source == parent.source:
-        return "target"
-    raise IncompatibleError(
-        f"{pair} shares no side with the parent {parent}; "
-        f"expected XX-{parent.target} for a new source language or {parent.source}-XX for a new target language"
-    )

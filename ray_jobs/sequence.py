@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -12,7 +12,7 @@ from typing import cast
 from continual_mt.artifacts.recipe import Recipe, two_encoders
 from continual_mt.config.spec import AdditionSpec, SequenceSpec
 from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair
 from continual_mt.model.scopes import brings_encoder, trained_groups
 from ray_jobs.driver import Driver
 from ray_jobs.execution import lease
@@ -74,7 +74,7 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
 def _check_encoders(jobs: Sequence[ResolvedJob], parent: ParentRecord) -> None:
     """Refuse a sequence with a pair that would need two encoders. Raises IncompatibleError."""
     added = [
-        (job.pair, new_side_of(job.pair, parent.pair), job.spec.scope)
+        (job.pair, parent.languages.new_side(job.pair), job.spec.scope)
         for job in jobs
         if isinstance(job.spec, AdditionSpec)
     ]
@@ -203,7 +203,7 @@ class _Sequence:
 
     def _measure(self, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> list[CellRecord]:
         beam = self.jobs[0].spec.beam
-        shown = views(self.parent, modules, self.spec.mode)
+        shown = views(self.parent, modules, self.spec.mode, {test.pair for test in self._tests})
         measured = {
             (evaluation.recipe.digest, score.test_digest): evaluation
             for evaluation in fresh
@@ -243,19 +243,23 @@ class _Sequence:
         return tuple(unique_tests([*self.driver.context.known_tests(self.parent.name), *own]))
 
 
-def views(parent: ParentRecord, modules: Sequence[ModuleRecord], mode: str) -> list[tuple[View, Recipe]]:
+def views(
+    parent: ParentRecord, modules: Sequence[ModuleRecord], mode: str, pairs: Collection[Pair]
+) -> list[tuple[View, Recipe]]:
     """What is scored after the first modules of a sequence, the last of which was trained last.
 
     Routed, every pair has its own recipe. Through the newest cross-attention, the trained pairs have only their own
-    sides: what the paper calls forgetting. If one cross-attention is shared, every pair uses it.
+    sides: what the paper calls forgetting. If one cross-attention is shared, every pair uses it. Of the pairs with
+    languages that a parent of several has, only ``pairs`` are scored.
     """
     resolver = RecipeResolver.of(parent, modules)
     if mode == "shared":
-        return [("shared", _through_newest(resolver, recipe, modules)) for recipe in resolver.pairs()]
-    routed: list[tuple[View, Recipe]] = [("routed", recipe) for recipe in resolver.pairs()]
+        return [("shared", _through_newest(resolver, recipe, modules)) for recipe in resolver.pairs(pairs)]
+    routed: list[tuple[View, Recipe]] = [("routed", recipe) for recipe in resolver.pairs(pairs)]
     if modules and modules[-1].scope == "scratch":
         return routed  # such a module does not combine with anything else
-    trained = [resolver.original(), *(resolver.supervised(module) for module in modules if module.scope != "scratch")]
+    supervised = [resolver.supervised(module) for module in modules if module.scope != "scratch"]
+    trained = [*resolver.originals(pairs), *supervised]
     return [*routed, *(("through", _through_newest(resolver, recipe, modules)) for recipe in trained)]
 
 

@@ -17,6 +17,7 @@ import langcodes
 from sqlalchemy import Table, insert, text
 from sqlalchemy.orm import Session
 
+from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair, SideName
@@ -54,7 +55,15 @@ def languages(count: int) -> list[str]:
 def populate(registry: Registry, modules: int, scores: int, language_count: int) -> None:
     """Fill an empty registry with so many modules, over so many languages, and so many scores."""
     parent = ParentRecord(
-        PARENT, PAIR, _digest("parent"), dict(Architecture().to_json()), 1, 1, {}, Lineage((), {}, "0"), _BEGINNING
+        PARENT,
+        ParentLanguages.of_pair(PAIR),
+        _digest("parent"),
+        dict(Architecture().to_json()),
+        1,
+        1,
+        {},
+        Lineage((), {}, "0"),
+        _BEGINNING,
     )
     keys = list(_module_keys(modules, language_count))
     rows = list(_module_rows(parent, keys))
@@ -122,8 +131,12 @@ def _artifact(number: int, kind: str, age: timedelta) -> Row:
 
 def _add_artifacts(session: Session, parent: ParentRecord, rows: list[tuple[Row, Row]]) -> None:
     _insert(session, schema.Artifact.__table__, [_artifact(1, "parent", timedelta())])
-    row = {"id": 1, "name": PARENT, "source": PAIR.source, "target": PAIR.target, "fingerprint": parent.fingerprint}
-    _insert(session, schema.Parent.__table__, [{**row, "architecture": parent.architecture}])
+    row = {"id": 1, "name": PARENT, "fingerprint": parent.fingerprint, "architecture": parent.architecture}
+    _insert(session, schema.Parent.__table__, [{**row, "denoising": False}])
+    sides = [("source", PAIR.source), ("target", PAIR.target)]
+    columns = ("parent_id", "end", "tag", "code", "token")
+    rows_of_sides: list[Row] = [dict(zip(columns, (1, end, tag, tag, None), strict=True)) for end, tag in sides]
+    _insert(session, schema.ParentSide.__table__, rows_of_sides)
     _insert(session, schema.Artifact.__table__, (artifact for artifact, _ in rows))
     _insert(session, schema.Module.__table__, (module for _, module in rows))
     names = ("source.safetensors", "cross_attention.safetensors", "module.json", "source.model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from continual_mt.artifacts import serialization
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
-from continual_mt.languages import Pair, SideName, new_side_of
+from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Group, group_of
 from continual_mt.model.low_rank import merged
 from continual_mt.model.scopes import (
@@ -35,7 +36,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Module:
-    """A new language's side and the other parameters that its scope trained; it fits a single parent."""
+    """A new language's side and the other parameters that its scope trained; it fits a single parent.
+
+    ``stored_digest`` is the digest of a module that was stored: its values were checked then, and are not read again.
+    """
 
     pair: Pair
     side: SideName
@@ -43,8 +47,14 @@ class Module:
     parent_fingerprint: str
     tensors: Mapping[str, Tensor]
     new_side: LanguageSide
+    stored_digest: InitVar[str | None] = None
+    _is_stored: bool = field(default=False, init=False, repr=False)
     _fits: set[str] = field(default_factory=set, init=False, repr=False)
     _merged: dict[Group, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self, stored_digest: str | None) -> None:
+        if stored_digest is not None:
+            self.__dict__.update(digest=stored_digest, _is_stored=True)
 
     @classmethod
     def of(
@@ -54,12 +64,13 @@ class Module:
 
         Raises InputError for a scope that does not exist, IncompatibleError or CorruptionError.
         """
-        side = new_side_of(pair, parent.pair)
+        side = parent.languages.new_side(pair)
         try:
             scope = fitted(canonical(scope), parent.architecture)
         except ValueError as error:
             raise InputError(f"scope: {error}") from error
-        module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), tokenizer))
+        table = tokenizer.with_side_tokens(NO_SIDE_TOKENS)  # its sentences' tokens follow from the parent
+        module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), table))
         module.check_fits(parent)
         return module
 
@@ -95,22 +106,36 @@ class Module:
         if self.parent_fingerprint != parent.fingerprint:
             raise IncompatibleError(
                 f"the module {self.pair} was trained on the parent {self.parent_fingerprint[:12]}, not on "
-                f"{parent.pair} {parent.fingerprint[:12]}. Fix: use the parent that it was trained on"
+                f"{parent.languages} {parent.fingerprint[:12]}. Fix: use the parent that it was trained on"
             )
-        sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size}
+        sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size}
         sizes[self.side] = self.new_side.tokenizer.size
-        if parent.fingerprint not in self._fits:  # once: the check reads all values, and they never change
+        if parent.fingerprint not in self._fits:  # once: the check may read all values, and they never change
             _check_scope(self.scope, parent)
             names = trainable_names(parent.architecture, self.scope, self.side)
             added = added_shapes(parent.architecture, self.scope, self.side)
-            serialization.check_tensors(self.tensors, parent.architecture, names, sizes, added)
+            values = not self._is_stored
+            serialization.check_tensors(self.tensors, parent.architecture, names, sizes, added, values=values)
+            self._check_tokens(parent)
             self._fits.add(parent.fingerprint)
+
+    def _check_tokens(self, parent: Parent) -> None:
+        if self.side == "source":
+            lost = [token for token in parent.tokens_of_new_sources if self.new_side.tokenizer.number(token) is None]
+            if lost:
+                raise CorruptionError(
+                    f"source.model: has no piece {lost[0]!r}, which names a target language in the parent's sentences"
+                )
 
     def pieces(self) -> dict[str, bytes]:
         """Return the stored form: bytes by name. ``from_pieces`` restores the module bit by bit.
 
         Raises IncompatibleError for a tokenizer with side tokens.
         """
+        return serialization.in_memory(self.new_pieces())
+
+    def new_pieces(self) -> dict[str, NewPiece]:
+        """As ``pieces``, with the weights not yet copied."""
         description = {
             "format": FORMAT,
             "pair": str(self.pair),
@@ -125,8 +150,11 @@ class Module:
         }
 
     @classmethod
-    def from_pieces(cls, pieces: Mapping[str, bytes]) -> Module:
-        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault."""
+    def from_pieces(cls, pieces: Mapping[str, StoredPiece], digest: str | None = None) -> Module:
+        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault.
+
+        With the ``digest`` under which the module was stored, weights in open files are only mapped.
+        """
         description = serialization.read_json(pieces, "module.json")
         if description.get("format") != FORMAT:
             raise CorruptionError(f"module.json: unknown format {description.get('format')!r}; expected {FORMAT}")
@@ -147,6 +175,7 @@ class Module:
             parent_fingerprint=parent,
             tensors=serialization.read_tensors(pieces, trained_groups(scope, side)),
             new_side=LanguageSide(pair.language(side), Tokenizer(serialization.require_piece(pieces, f"{side}.model"))),
+            stored_digest=digest,
         )
 
 

@@ -1,84 +1,197 @@
-"""Parents: complete models, trained on one pair, that are never changed and are identified by fingerprint."""
+"""Parents: complete models that are never changed and are identified by fingerprint."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
 from continual_mt.artifacts import serialization
+from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide, only_pair
+from continual_mt.artifacts.sentence_form import SentenceForm
+from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.errors import CorruptionError
+from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
 
-FORMAT = 1
-"""The version of the stored format."""
+FORMATS = (1, 2)
+"""The versions of the stored format. Version 1 holds one pair, and is written wherever it says all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parent:
-    """The parameters of all five groups, both sides, and the architecture.
+    """The parameters of all five groups, the architecture, and the tokenizer and the languages of both ends.
 
-    Raises CorruptionError if names, shapes, dtypes or values of the tensors do not fit the architecture.
+    All languages of one end share its embeddings and its tokenizer; ``form`` says how sentences name their languages.
+    ``stored_fingerprint`` is the fingerprint of a parent that was stored: its values were checked then, and are not
+    read again.
+
+    Raises CorruptionError if names, shapes, dtypes or values of the tensors do not fit the architecture, or if a
+    tokenizer lacks the token of a language.
     """
 
-    pair: Pair
     architecture: Architecture
     tensors: Mapping[str, Tensor]
-    source: LanguageSide
-    target: LanguageSide
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+    languages: ParentLanguages
+    form: SentenceForm = field(default_factory=SentenceForm)
+    stored_fingerprint: InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
-        sizes = {"source": self.source.tokenizer.size, "target": self.target.tokenizer.size}
-        serialization.check_tensors(self.tensors, self.architecture, parameter_names(self.architecture), sizes)
+    def __post_init__(self, stored_fingerprint: str | None) -> None:
+        sizes = {"source": self.source_tokenizer.size, "target": self.target_tokenizer.size}
+        names, values = parameter_names(self.architecture), stored_fingerprint is None
+        serialization.check_tensors(self.tensors, self.architecture, names, sizes, values=values)
+        if stored_fingerprint is not None:
+            self.__dict__["fingerprint"] = stored_fingerprint
+        for end in ENDS:
+            for side in self.languages.sides(end):
+                if side.token is not None and self.tokenizer(end).number(side.token) is None:
+                    raise CorruptionError(f"{end}.model: has no piece {side.token!r}, the token of {side.tag}")
+
+    @classmethod
+    def of_pair(
+        cls,
+        pair: Pair,
+        architecture: Architecture,
+        tensors: Mapping[str, Tensor],
+        source: Tokenizer,
+        target: Tokenizer,
+    ) -> Parent:
+        """Build a parent of one pair, whose sentences do not name their languages."""
+        return cls(architecture, tensors, source, target, ParentLanguages.of_pair(pair))
+
+    @property
+    def pair(self) -> Pair:
+        """The pair of a parent of one pair. Raises IncompatibleError for a parent of several."""
+        return only_pair(self.languages)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (64 hexadecimal digits) of everything that determines the output, so not of the language tags."""
-        tokenizers = {"source": self.source.tokenizer, "target": self.target.tokenizer}
-        return serialization.fingerprint(self.tensors, tokenizers, self.architecture.to_json())
+        """SHA-256 (64 hexadecimal digits) of everything that determines the output.
 
-    def side(self, name: SideName) -> LanguageSide:
-        return self.source if name == "source" else self.target
+        The tags of the languages are left out for a parent of one pair whose sentences do not name them.
+        """
+        description: dict[str, object] = {**self.architecture.to_json()}
+        if not self._fits_format_1:
+            description = {"architecture": description, **self._languages_json()}
+        tokenizers = {"source": self.source_tokenizer, "target": self.target_tokenizer}
+        return serialization.fingerprint(self.tensors, tokenizers, description)
+
+    def tokenizer(self, end: SideName) -> Tokenizer:
+        """The tokenizer of an end, without the tokens of a language: the types of its embeddings."""
+        return self.source_tokenizer if end == "source" else self.target_tokenizer
+
+    def sides(
+        self, pair: Pair, source: Tokenizer | None = None, target: Tokenizer | None = None
+    ) -> tuple[LanguageSide, LanguageSide]:
+        """Return the two sides of a pair, with the special tokens that its sentences need.
+
+        ``source`` and ``target`` are tokenizers of new languages; None is the parent's own. Raises CorruptionError if
+        one lacks a token that sentences need.
+        """
+        form, languages = self.form, self.languages
+        into = form.target_tokenizer(languages, pair, self.target_tokenizer) if target is None else target
+        own = source is None
+        table = self.source_tokenizer if source is None else source
+        out_of = form.source_tokenizer(languages, pair, table, own=own)
+        return LanguageSide(pair.source, out_of), LanguageSide(pair.target, into)
+
+    @property
+    def tokens_of_new_sources(self) -> tuple[str, ...]:
+        """The pieces that the vocabulary of a new source language needs: they name the target languages."""
+        if not self.form.source_names_target:
+            return ()
+        return tuple(side.token for side in self.languages.targets if side.token is not None)
 
     def parameters(self) -> int:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     def pieces(self) -> dict[str, bytes]:
-        """Return the stored form: bytes by name. ``from_pieces`` restores the parent bit by bit.
+        """Return the stored form: bytes by name. ``from_pieces`` restores the parent bit by bit."""
+        return serialization.in_memory(self.new_pieces())
 
-        Raises IncompatibleError for a tokenizer with side tokens.
-        """
-        description = {"format": FORMAT, "pair": str(self.pair), "architecture": self.architecture.to_json()}
+    def new_pieces(self) -> dict[str, NewPiece]:
+        """As ``pieces``, with the weights not yet copied."""
+        architecture = self.architecture.to_json()
+        description: dict[str, object] = {"format": 2, "architecture": architecture, **self._languages_json()}
+        if self._fits_format_1:
+            description = {"format": 1, "pair": str(self.languages.only_pair), "architecture": architecture}
         return {
             "parent.json": serialization.json_piece(description),
-            "source.model": serialization.tokenizer_piece(self.source.tokenizer),
-            "target.model": serialization.tokenizer_piece(self.target.tokenizer),
+            "source.model": self.source_tokenizer.model,
+            "target.model": self.target_tokenizer.model,
             **serialization.tensor_pieces(self.tensors),
         }
 
     @classmethod
-    def from_pieces(cls, pieces: Mapping[str, bytes]) -> Parent:
-        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault."""
+    def from_pieces(cls, pieces: Mapping[str, StoredPiece], fingerprint: str | None = None) -> Parent:
+        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault.
+
+        With the ``fingerprint`` under which the parent was stored, weights in open files are only mapped.
+        """
         description = serialization.read_json(pieces, "parent.json")
-        if description.get("format") != FORMAT:
-            raise CorruptionError(f"parent.json: unknown format {description.get('format')!r}; expected {FORMAT}")
+        if description.get("format") not in FORMATS:
+            raise CorruptionError(
+                f"parent.json: unknown format {description.get('format')!r}; expected {' or '.join(map(str, FORMATS))}"
+            )
         architecture = description.get("architecture")
         if not isinstance(architecture, dict):
             raise CorruptionError("parent.json: missing architecture; expected a JSON object")
-        pair = serialization.read_pair(description, "parent.json")
-        source, target = (
-            Tokenizer(serialization.require_piece(pieces, f"{side}.model")) for side in ("source", "target")
-        )
+        languages, form = _read_languages(description)
+        models = [serialization.require_piece(pieces, f"{end}.model") for end in ENDS]
+        source = Tokenizer(models[0])
+        target = source if models[0] == models[1] else Tokenizer(models[1])
         return cls(
-            pair=pair,
             architecture=Architecture.from_json(cast(dict[str, object], architecture)),
             tensors=serialization.read_tensors(pieces, GROUPS),
-            source=LanguageSide(pair.source, source),
-            target=LanguageSide(pair.target, target),
+            source_tokenizer=source,
+            target_tokenizer=target,
+            languages=languages,
+            form=form,
+            stored_fingerprint=fingerprint,
         )
+
+    @property
+    def _fits_format_1(self) -> bool:
+        pair = self.languages.only_pair
+        return pair is not None and self.languages == ParentLanguages.of_pair(pair) and self.form == SentenceForm()
+
+    def _languages_json(self) -> dict[str, object]:
+        return {
+            "sources": [[side.tag, side.code, side.token] for side in self.languages.sources],
+            "targets": [[side.tag, side.code, side.token] for side in self.languages.targets],
+            "denoising": self.languages.denoising,
+            "sentences": self.form.to_json(),
+        }
+
+
+def _read_languages(description: Mapping[str, Any]) -> tuple[ParentLanguages, SentenceForm]:
+    if description["format"] == 1:
+        return ParentLanguages.of_pair(serialization.read_pair(description, "parent.json")), SentenceForm()
+    try:
+        sources, targets = (
+            tuple(ParentSide(_text(tag), _text(code), _text_or_none(token)) for tag, code, token in description[end])
+            for end in ("sources", "targets")
+        )
+        denoising = description["denoising"]
+        if not isinstance(denoising, bool):
+            raise TypeError("denoising is not true or false")
+        return ParentLanguages(sources, targets, denoising), SentenceForm.from_json(description["sentences"])
+    except (KeyError, TypeError, ValueError, IndexError, LanguageError, IncompatibleError) as error:
+        raise CorruptionError(f"parent.json: malformed languages ({error})") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)

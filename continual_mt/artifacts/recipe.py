@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from continual_mt.errors import IncompatibleError
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 
 RecipeKind = Literal["original", "supervised", "zero-shot", "retention"]
 
@@ -31,6 +31,7 @@ class Recipe:
     ``fingerprint`` are the name and fingerprint of the parent. The module ``cross_attention`` provides all that it
     stores between the sides: cross-attention, encoder and decoder. The encoder is otherwise that of the ``source``
     module if its scope brings one into every pair (`scopes.brings_encoder`). Everything else is the parent's.
+    ``several`` are the ends on which the parent has several languages: of its own, the pair's is meant.
     """
 
     kind: RecipeKind
@@ -40,14 +41,19 @@ class Recipe:
     source: ModuleKey | None = None
     cross_attention: ModuleKey | None = None
     target: ModuleKey | None = None
+    several: tuple[SideName, ...] = field(default=(), kw_only=True)
 
     @property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of the contents that determine the translations, so not of names and kind."""
-        source, cross_attention, target = map(_content, (self.source, self.cross_attention, self.target))
+        source, target = self._side("source", self.source), self._side("target", self.target)
+        cross_attention = _content(self.cross_attention)
         # JSON, but without the json module: listing ten thousand pairs computes a digest for each.
         contents = f'["{self.fingerprint}", {source}, {cross_attention}, {target}]'
         return hashlib.sha256(contents.encode()).hexdigest()
+
+    def _side(self, end: SideName, key: ModuleKey | None) -> str:
+        return f'"parent:{self.pair.language(end)}"' if key is None and end in self.several else _content(key)
 
     @property
     def modules(self) -> tuple[ModuleKey, ...]:
@@ -57,10 +63,15 @@ class Recipe:
 
     def __str__(self) -> str:
         parts = (
-            f"{part} {key.name if key else self.parent}"
+            f"{part} {key.name if key else self._parents_own(part)}"
             for part, key in (("source", self.source), ("xattn", self.cross_attention), ("target", self.target))
         )
         return f"{self.kind} {self.pair}: " + ", ".join(parts)
+
+    def _parents_own(self, part: str) -> str:
+        """The parent's name, with the language where it has several: ``nllb:fr``."""
+        language = {"source": self.pair.source, "target": self.pair.target}.get(part)
+        return f"{self.parent}:{language}" if part in self.several else self.parent
 
     def to_json(self) -> dict[str, str | None]:
         return {

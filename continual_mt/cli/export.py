@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ from continual_mt.home import Home, expanded
 if TYPE_CHECKING:
     from continual_mt.artifacts.recipe import Recipe
     from continual_mt.inference.torch_model import PairModel
-    from continual_mt.interchange.model_card import CorpusUse, Part, Provenance
+    from continual_mt.interchange.model_card import CorpusUse, ImportedPart, Part, Provenance
     from registry import ModuleRecord, ParentRecord, Registry
 
 EPILOG = options.examples(
@@ -156,7 +156,16 @@ def _provenance(registry: Registry, recipe: Recipe) -> Provenance:
         for score in registry.scores(recipe=recipe.digest)
     ]
     version = importlib.metadata.version(options.PROGRAM)
-    return Provenance(recipe, version, tuple(parts.values()), tuple(corpora), tuple(scores))
+    imports = tuple(_imports(registry, parts))
+    return Provenance(recipe, version, tuple(parts.values()), tuple(corpora), tuple(scores), imports)
+
+
+def _imports(registry: Registry, names: Iterable[str]) -> Iterator[ImportedPart]:
+    from continual_mt.interchange.model_card import ImportedPart
+
+    for name in names:
+        if found := registry.catalog.find(name).lineage.imported:
+            yield ImportedPart(name, found.origin, found.revision, found.licence)
 
 
 def _part(name: str, record: ParentRecord | ModuleRecord) -> Part:
@@ -166,7 +175,7 @@ def _part(name: str, record: ParentRecord | ModuleRecord) -> Part:
 
     inputs = tuple(f"{INPUT_WORDS[one.role]}: {one.module or one.recipe or 'unknown'}" for one in record.lineage.inputs)
     if isinstance(record, ParentRecord):
-        return Part(name, record.fingerprint, f"parent {record.pair}", inputs)
+        return Part(name, record.fingerprint, f"parent {record.languages}", inputs)
     return Part(name, record.digest, f"{record.side} side {record.language}, scope {record.scope}", inputs)
 
 

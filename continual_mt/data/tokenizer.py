@@ -151,6 +151,11 @@ class Tokenizer:
         """The text of each type, by id."""
         return [self._processor.id_to_piece(number) for number in range(self.size)]
 
+    def number(self, piece: str) -> int | None:
+        """Return the id of a type by its text, None if there is no such type."""
+        number: int = self._processor.piece_to_id(piece)
+        return number if number < self.size and self._processor.id_to_piece(number) == piece else None
+
     def encode(self, sentence: str) -> list[int]:
         """Encode a sentence, without start and end. No text encodes to the ids ``pad``, ``start`` or ``end``."""
         ids: list[int] = self._processor.encode(sentence, out_type=int)

@@ -6,7 +6,7 @@ pairs is None if any score that it needs is missing; it is never a mean over few
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -185,9 +185,13 @@ def mean_forgetting(matrix: Matrix, pairs: Collection[Pair] | None = None) -> tu
 
 @dataclass(frozen=True)
 class Retention:
-    """The original pair's BLEU in percent of the parent's, at positions 1 to the last; None where not measured."""
+    """The BLEU of the parent's ``pairs`` in percent of the parent's own, at positions 1 to the last.
+
+    The mean over the pairs; None where one was not measured.
+    """
 
     values: tuple[Points, ...]
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def mean(self) -> Points:
@@ -202,27 +206,32 @@ class Retention:
         return [value for value in self.values if value is not None]
 
     def to_json(self) -> dict[str, object]:
-        return {"values": list(self.values), "mean": self.mean, "worst": self.worst}
+        pairs = [str(pair) for pair in self.pairs]
+        return {"pairs": pairs, "values": list(self.values), "mean": self.mean, "worst": self.worst}
 
 
 def retention(matrix: Matrix) -> Retention:
-    """Return 100 × BLEU of the original pair after each addition / its BLEU at position 0 (recipe ``original``).
+    """Return 100 × BLEU of the parent's pair after each addition / its BLEU at position 0 (recipe ``original``).
+
+    Of a parent of several pairs it is the mean over those of its pairs that the matrix has.
 
     If the matrix has scores through the cross-attention trained last, this is the relative form of the forgetting of
-    Gheini, Ren and May (EMNLP 2021), who put the parent's embeddings back into a child. All values are None if the
+    Gheini, Ren and May (EMNLP 2021), who put the parent's embeddings back into a child. All values are None if a
     score at position 0 is missing or 0. Raises InputError if the metric is not BLEU or no column is the parent's pair.
     """
     if matrix.metric != "bleu":
         raise InputError(f"retention: the matrix has metric {matrix.metric}; expected bleu")
-    original = next((pair for pair in matrix.pairs if matrix.trained.get(pair) == 0), None)
-    if original is None:
+    originals = tuple(pair for pair in matrix.pairs if matrix.trained.get(pair) == 0)
+    if not originals:
         raise InputError("retention: the matrix has no column for the parent's own pair")
-    original_score, *after_additions = matrix.column(original)
-    return Retention(
-        tuple(
-            100 * value / original_score if original_score and value is not None else None for value in after_additions
-        )
-    )
+    shares = zip(*(_shares(matrix.column(pair)) for pair in originals), strict=True)
+    return Retention(tuple(mean(values) for values in shares), originals)
+
+
+def _shares(column: Sequence[Points]) -> list[Points]:
+    """The later scores of a column in percent of the first."""
+    first, *later = column
+    return [100 * value / first if first and value is not None else None for value in later]
 
 
 def _pairs_or_earlier(matrix: Matrix, pairs: Collection[Pair] | None) -> Collection[Pair]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages
 from continual_mt.errors import IncompatibleError
 from continual_mt.evaluation.forgetting import Matrix, Points, difference, mean
 from continual_mt.evaluation.metric_names import MetricName
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 
 
 @dataclass(frozen=True)
@@ -73,24 +74,27 @@ class Coverage:
         return {"supervised": self.supervised, "zero_shot": self.zero_shot}
 
 
-def coverage(original: Pair, additions: Sequence[Pair], from_scratch: Collection[Pair] = ()) -> tuple[Coverage, ...]:
+def coverage(
+    languages: ParentLanguages, additions: Sequence[Pair], from_scratch: Collection[Pair] = ()
+) -> tuple[Coverage, ...]:
     """Count the pairs that can be run at each position, from 0 to the last addition.
 
-    Each new source language can be translated into each new target language. ``from_scratch`` are additions of scope
-    ``scratch``, which cannot be combined with others. Raises IncompatibleError for an addition that does not have
-    exactly one language of ``original``, on the same side.
+    Each new source language can be translated into each new target language and into each of the parent's, and so on.
+    ``from_scratch`` are additions of scope ``scratch``, which cannot be combined with others. Raises IncompatibleError
+    for an addition that does not have exactly one new language.
     """
     found = [Coverage(0, 0)]
-    sources: set[str] = set()
-    targets: set[str] = set()
+    new: dict[SideName, set[str]] = {end: set() for end in ENDS}
+    trained: set[Pair] = set()
     for count, pair in enumerate(additions, start=1):
-        if (pair.source == original.source) == (pair.target == original.target):
-            raise IncompatibleError(f"{pair}: is not an addition to {original}; expected exactly one new language")
+        side = languages.new_side(pair)
         if pair not in from_scratch:
-            new, language = (targets, pair.target) if pair.source == original.source else (sources, pair.source)
-            new.add(language)
-        zero_shot = sum(source != target for source in sources for target in targets)
-        found.append(Coverage(count, zero_shot))
+            new[side].add(pair.language(side))
+            trained.add(pair)
+        every = {end: new[end] | set(languages.tags(end)) for end in ENDS}
+        possible = {(s, t) for s in new["source"] for t in every["target"] if s != t}
+        possible |= {(s, t) for s in every["source"] for t in new["target"] if s != t}
+        found.append(Coverage(count, len(possible - {(pair.source, pair.target) for pair in trained})))
     return tuple(found)
 
 

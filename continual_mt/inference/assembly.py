@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from torch import Tensor
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import ENDS, listed
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, two_encoders
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.inference.torch_model import PairModel
+from continual_mt.languages import SideName
 from continual_mt.model.architecture import GROUPS, Group
 from continual_mt.model.scopes import brings_encoder
 from continual_mt.model.transformer import Transformer
@@ -47,15 +48,11 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
         "decoder": between,
         "target": target,
     }
-    sides = {
-        "source": _side(providers["source"], "source", parent),
-        "target": _side(providers["target"], "target", parent),
-    }
-    if sides["source"].language != recipe.pair.source or sides["target"].language != recipe.pair.target:
-        raise IncompatibleError(
-            f"recipe {recipe}: its pieces translate {sides['source'].language}-{sides['target'].language}; "
-            f"expected {recipe.pair}"
-        )
+    new = {end: _new_side(providers[end], end) for end in ENDS}
+    for end in ENDS:
+        _require_language(recipe, end, new[end], parent)
+    from_new, into_new = (None if side is None else side.tokenizer for side in new.values())
+    source_side, target_side = parent.sides(recipe.pair, from_new, into_new)
     tensors: dict[str, Tensor] = {}
     for group in GROUPS:
         provider = providers[group]
@@ -63,7 +60,7 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
         if provider is not None:
             tensors.update(provider.weights(group, parent))
     transformer = Transformer.pointing_at(parent.architecture, tensors)
-    return PairModel(recipe.pair, transformer, sides["source"], sides["target"], recipe)
+    return PairModel(recipe.pair, transformer, source_side, target_side, recipe)
 
 
 def _checked_module(recipe: Recipe, key: ModuleKey, parent: Parent, modules: Mapping[str, Module]) -> Module:
@@ -106,5 +103,15 @@ def _encoder_module(recipe: Recipe, source: Module | None, between: Module | Non
     return of_between or of_source
 
 
-def _side(module: Module | None, name: Literal["source", "target"], parent: Parent) -> LanguageSide:
-    return module.new_side if module is not None and module.side == name else parent.side(name)
+def _new_side(module: Module | None, end: SideName) -> LanguageSide | None:
+    """Return the side that a module brings on this end, None for the parent's own."""
+    return module.new_side if module is not None and module.side == end else None
+
+
+def _require_language(recipe: Recipe, end: SideName, new: LanguageSide | None, parent: Parent) -> None:
+    language = recipe.pair.language(end)
+    found = [new.language] if new is not None else parent.languages.tags(end)
+    if language not in found:
+        raise IncompatibleError(
+            f"recipe {recipe}: its {end} side is {listed(found)}; expected {language}, as in {recipe.pair}"
+        )

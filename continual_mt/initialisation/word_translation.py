@@ -82,7 +82,7 @@ class WordTranslations:
     @classmethod
     def of_parent(cls, stored: bytes, parent: Parent) -> WordTranslations:
         """Read what ``to_bytes`` returned. Raises CorruptionError unless it is a table of the parent's vocabularies."""
-        source, target = parent.source.tokenizer.size, parent.target.tokenizer.size
+        source, target = parent.source_tokenizer.size, parent.target_tokenizer.size
         try:
             arrays = load(stored)
         except (SafetensorError, ValueError, KeyError) as error:

@@ -214,8 +214,8 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
         [
             html.Div(
                 [
-                    components.dropdown("translate-source", "from", sources, parent.pair.source),
-                    components.dropdown("translate-target", "to", targets, parent.pair.target),
+                    components.dropdown("translate-source", "from", sources, parent.languages.tags("source")[0]),
+                    components.dropdown("translate-target", "to", targets, parent.languages.tags("target")[-1]),
                 ],
                 className="controls",
             ),
@@ -229,8 +229,8 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 def _languages(registry: Registry, parent: ParentRecord) -> tuple[list[str], list[str]]:
     """Return the source and the target languages of a parent and its modules."""
     modules = registry.modules(parent.name)
-    sources = {parent.pair.source, *(module.language for module in modules if module.side == "source")}
-    targets = {parent.pair.target, *(module.language for module in modules if module.side == "target")}
+    sources = {*parent.languages.tags("source"), *(module.language for module in modules if module.side == "source")}
+    targets = {*parent.languages.tags("target"), *(module.language for module in modules if module.side == "target")}
     return sorted(sources), sorted(targets)
 
 

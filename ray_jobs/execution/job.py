@@ -262,13 +262,15 @@ class Job:
         parent = parent_of(record)
         if context is not None and isinstance(record, ModuleRecord):
             resolver = RecipeResolver.of(registry.parent(parent), [*context.earlier, record])
-            recipes = [recipe for recipe in resolver.recipes() if record.key in recipe.modules]
             tests = context.tests
+            possible = resolver.recipes({test.pair for test in tests})
+            recipes = [recipe for recipe in possible if record.key in recipe.modules]
         else:
             # The new version is scored even if an alias selects another version for its pair.
             new = [record.full_name] if isinstance(record, ModuleRecord) else []
-            recipes = registry.recipe_catalog.recipes(parent, modules=new)
             tests = tuple(unique_tests([*self._context.known_tests(parent), *job.tests]))
+            pairs = {test.pair for test in tests}
+            recipes = registry.recipe_catalog.recipes(parent, modules=new, pairs=pairs)
         is_scored = self._hold_record().state == "finished" and not self._context.rescore
         return to_translate(recipes, tests, scored(registry, parent, job.spec.beam) if is_scored else ())
 

@@ -13,11 +13,10 @@ import torch
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.initialisation.starting_values import StartSummary
-from continual_mt.languages import SideName, new_side_of
+from continual_mt.languages import SideName
 from continual_mt.model.architecture import group_of
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.environment import Environment, environment
@@ -92,7 +91,7 @@ class TrainingRun:
 
     def _with_start(self, task: TrainingTask, parent: StoredParent, cache: Path, display: Display) -> TrainingTask:
         job = self._job
-        side = new_side_of(job.pair, parent.load().pair)
+        side = parent.load().languages.new_side(job.pair)
         noise = {name: tensor for name, tensor in task.noise().items() if group_of(name) == side}
         start = starting_side(job, parent, self._source, self._target, noise, cache, display)
         self._summary = start.summary
@@ -109,12 +108,12 @@ class TrainingRun:
         self.close()
         best, computed_in = self.training.checkpoint().best, self.training.environment
         job, parent = self._job, self._parent
-        source, target = LanguageSide(job.pair.source, self._source), LanguageSide(job.pair.target, self._target)
         if parent is None or not isinstance(job.spec, AdditionSpec):
-            return TrainedArtifact(Parent(job.pair, job.architecture, best, source, target), computed_in)
+            made = Parent.of_pair(job.pair, job.architecture, best, self._source, self._target)
+            return TrainedArtifact(made, computed_in)
         loaded = parent.load()
-        new = source if new_side_of(job.pair, loaded.pair) == "source" else target
-        module = Module.of(loaded, job.pair, job.spec.scope, best, new.tokenizer)
+        new = self._source if loaded.languages.new_side(job.pair) == "source" else self._target
+        module = Module.of(loaded, job.pair, job.spec.scope, best, new)
         return TrainedArtifact(module, computed_in, self._initialisation())
 
     def _initialisation(self) -> JSONObject | None:

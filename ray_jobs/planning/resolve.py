@@ -16,7 +16,7 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.corpora.tsv import named_lines
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError
 from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
 from continual_mt.model.scopes import added_shapes, fitted, trainable_names
 from ray_jobs.planning.initialisation import (
@@ -25,7 +25,9 @@ from ray_jobs.planning.initialisation import (
     chosen_initialisation,
     parent_text,
     read_fitting_lexicon,
+    read_init_text,
     read_monolingual,
+    starts_directly,
 )
 from registry import ModuleRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, ResolvedTest, read_corpus, read_test
@@ -52,7 +54,7 @@ class ResolvedJob:
     ``start`` is the module whose cross-attention (and body, if it has one) an addition continues from; with None it
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     ``initialisation`` is how an addition's embeddings start, ``word_translations`` the digest of the parent's table if
-    they start from it; ``lexicon`` and ``monolingual`` are what the addition reads beside its corpora.
+    they start from it; ``lexicon``, ``monolingual`` and ``init_text`` are what the addition reads beside its corpora.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -68,6 +70,7 @@ class ResolvedJob:
     initialisation: Initialisation = "random"
     lexicon: ResolvedText | None = None
     monolingual: ResolvedText | None = None
+    init_text: ResolvedCorpus | None = None
     word_translations: str | None = None
 
     @property
@@ -93,7 +96,7 @@ class ResolvedJob:
         if isinstance(self.spec, ParentSpec) or self.parent is None:
             names = parameter_names(self.architecture)
             return names, names
-        side, scope = new_side_of(self.pair, self.parent.pair), self.spec.scope
+        side, scope = self.parent.languages.new_side(self.pair), self.spec.scope
         trained = trainable_names(self.architecture, scope, side)
         if scope == "scratch":
             return trained, trained
@@ -105,7 +108,7 @@ class ResolvedJob:
         """Return the names and shapes of the tensors that the scope adds to the model."""
         if isinstance(self.spec, ParentSpec) or self.parent is None:
             return {}
-        return added_shapes(self.architecture, self.spec.scope, new_side_of(self.pair, self.parent.pair))
+        return added_shapes(self.architecture, self.spec.scope, self.parent.languages.new_side(self.pair))
 
     @property
     def digest(self) -> str:
@@ -135,6 +138,8 @@ class ResolvedJob:
             identity["lexicon"] = self.lexicon.digest
         if self.monolingual:
             identity["monolingual"] = self.monolingual.digest
+        if self.init_text:
+            identity["init_text"] = self.init_text.summary.digest
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
@@ -200,9 +205,13 @@ def resolve(
     """
     pair = Pair.parse(spec.pair)
     problems = _Problems()
+    side: SideName | None = None
     if parent is not None:
-        original = parent.pair
-        problems.attempt(lambda: new_side_of(pair, original))
+        languages, pair = parent.languages, parent.languages.pair_in_tags(pair)
+        written = [{"pair": str(languages.pair_in_tags(Pair.parse(test.pair)))} for test in spec.tests]
+        tests_in_tags = tuple(test.model_copy(update=tags) for test, tags in zip(spec.tests, written, strict=True))
+        spec = spec.model_copy(update={"pair": str(pair), "tests": tests_in_tags})
+        side = problems.attempt(lambda: languages.new_side(pair))
     if isinstance(spec, AdditionSpec) and parent is not None:
         spec = problems.attempt(partial(_with_fitted_scope, spec, parent)) or spec
     spec = _with_tokenization(spec, pair)
@@ -212,16 +221,19 @@ def resolve(
     dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
     initialisation: Initialisation | None = "random"
-    lexicon = monolingual = table = None
+    lexicon = monolingual = init_text = table = None
     if isinstance(spec, AdditionSpec) and parent is not None:
         owner, addition = parent, spec
         if text := spec.monolingual:
             monolingual = problems.attempt(lambda: read_monolingual(text))
-        if path := spec.lexicon:
-            lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, pair, owner.pair))
-        if train is not None:
-            text_read = train
-            initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, text_read))
+        if (path := spec.lexicon) and side is not None:
+            new = side
+            lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
+        if text_spec := spec.init_text:
+            init_text = problems.attempt(lambda: read_init_text(text_spec, owner, cache))
+        if train is not None and side is not None:
+            read, direct = train, starts_directly(owner, pair)
+            initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, read, direct=direct))
     problems.raise_any(f"the spec of {pair}")
     assert train is not None
     assert dev is not None
@@ -229,7 +241,7 @@ def resolve(
     kept = tuple(test for test in tests if test is not None)
     if isinstance(spec, AdditionSpec) and parent is not None:
         spec = spec.model_copy(update={"initialisation": initialisation})
-        if initialisation == "lexical":
+        if initialisation == "lexical" and init_text is None and not starts_directly(parent, pair):
             assert with_table is not None
             parent = with_table(parent, lexicon is not None)
             table = parent.pieces.get(WORD_TRANSLATIONS)
@@ -245,6 +257,7 @@ def resolve(
         initialisation=initialisation,
         lexicon=lexicon,
         monolingual=monolingual,
+        init_text=init_text,
         word_translations=table,
     )
 
@@ -311,7 +324,7 @@ def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[st
             else "its text is not on record"
         )
         notes.append(f"embeddings start from the pieces that are equal to the parent's (shared), because {why}")
-    if spec.training.updates == 0 and new_side_of(job.pair, job.parent.pair) == "target":
+    if spec.training.updates == 0 and job.parent.languages.new_side(job.pair) == "target":
         notes.append(
             "a new target language that is not trained translates badly: its decoder has to learn to generate it"
         )

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from continual_mt.config.spec import ParentSpec
+from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import tokens_to_learn, tokens_to_start, train_tokenizer
 from continual_mt.errors import CorruptionError, StorageError
-from continual_mt.languages import SideName, new_side_of
+from continual_mt.languages import SideName
 from ray_jobs.planning.initialisation import check_unchanged, monolingual_lines
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.training_task import StoredParent
@@ -26,8 +27,12 @@ def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tu
     assert parent is not None
     assert job.parent is not None
     loaded = parent.load()
-    new = _trained(job, side := new_side_of(job.pair, job.parent.pair), job.spec.vocabulary, cache)
-    return (new, loaded.target.tokenizer) if side == "source" else (loaded.source.tokenizer, new)
+    new = _trained(job, side := job.parent.languages.new_side(job.pair), job.spec.vocabulary, cache)
+    if side == "target":
+        source, target = loaded.sides(job.pair, target=new)
+    else:
+        source, target = loaded.sides(job.pair, source=with_control_pieces(new, loaded.tokens_of_new_sources))
+    return source.tokenizer, target.tokenizer
 
 
 def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) -> Tokenizer:

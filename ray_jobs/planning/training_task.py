@@ -15,12 +15,13 @@ from torch import Tensor
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.corpora.corpus import Corpus
 from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus, tokenize_corpus, tokens_key
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, group_of, parameter_names
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.training.trainer import trainable_copy
@@ -37,11 +38,12 @@ class StoredParent:
 
     blobs: BlobStore
     pieces: Mapping[str, str]
+    fingerprint: str | None = None
 
     @classmethod
     def of(cls, registry: Registry, record: ParentRecord) -> StoredParent:
         """A registered parent, which this process loads once for everything that a job does with it."""
-        stored = cls(registry.blobs, record.pieces)
+        stored = cls(registry.blobs, record.pieces, record.fingerprint)
         stored.__dict__["_loaded"] = registry.load_parent(record.name)
         return stored
 
@@ -51,10 +53,10 @@ class StoredParent:
 
     @cached_property
     def _loaded(self) -> Parent:
-        return Parent.from_pieces(self.blobs.get_all(required(self.pieces)))
+        return self.blobs.load(required(self.pieces), lambda pieces: Parent.from_pieces(pieces, self.fingerprint))
 
-    def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str]]]:
-        return StoredParent, (self.blobs, self.pieces)  # other processes load it themselves
+    def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str], str | None]]:
+        return StoredParent, (self.blobs, self.pieces, self.fingerprint)  # other processes load it themselves
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,14 @@ class StoredPair:
     def sides(self, stored: StoredParent) -> tuple[Tokenizer, Tokenizer, dict[str, Tensor]]:
         """The pair's own two sides: source's and target's tokenizer, and the tensors of both."""
         parent = stored.load()
-        tokenizers = {"source": parent.source.tokenizer, "target": parent.target.tokenizer}
-        tensors = dict(parent.tensors)
+        tensors, new = dict(parent.tensors), dict[SideName, Tokenizer]()
         if self.module is not None:
-            module = Module.from_pieces(stored.blobs.get_all(self.module))
-            tokenizers[module.side] = module.new_side.tokenizer
+            module = stored.blobs.load(required(self.module), Module.from_pieces)
+            new[module.side] = module.new_side.tokenizer
             tensors.update(module.tensors)
-        sides = {name: tensor for name, tensor in tensors.items() if group_of(name) in tokenizers}
-        return tokenizers["source"], tokenizers["target"], sides
+        source, target = parent.sides(self.pair, new.get("source"), new.get("target"))
+        of_sides = {name: tensor for name, tensor in tensors.items() if group_of(name) in ENDS}
+        return source.tokenizer, target.tokenizer, of_sides
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ class TrainingTask:
 
     def keeping_in(self, place: Callable[[Path], Path]) -> TrainingTask:
         """The same task, whose cache folders are those that ``place`` gives for them."""
-        parent = self.parent and StoredParent(self.parent.blobs.keeping_in(place), self.parent.pieces)
+        parent = self.parent and replace(self.parent, blobs=self.parent.blobs.keeping_in(place))
         return replace(self, cache=place(self.cache), parent=parent)
 
     @property
@@ -211,9 +213,19 @@ class TrainingTask:
             yield replace(text, source=source, target=target), sides
 
     def noise(self) -> dict[str, Tensor]:
-        """The random starting values of the parameters that do not start from the parent's."""
+        """The random starting values of the parameters that do not start from the parent's.
+
+        The tokens by which a new source names its target start as the parent's: only one of them is trained.
+        """
         sizes = {"source": self.source.size, "target": self.target.size}
-        return initial_tensors(self.architecture, self.fresh, sizes, self._starting_seed(), self.added)
+        fresh = initial_tensors(self.architecture, self.fresh, sizes, self._starting_seed(), self.added)
+        table = fresh.get("source.embedding")
+        if table is not None and self.parent is not None and "target.embedding" not in fresh:
+            parent = self.parent.load()
+            for token in parent.tokens_of_new_sources:
+                new, own = self.source.number(token), parent.source_tokenizer.number(token)
+                table[new] = parent.tensors["source.embedding"][own]
+        return fresh
 
     def starting_tensors(self) -> dict[str, Tensor]:
         """All parameters as training begins: the parent's own where frozen, copies or starting values where trained."""
@@ -222,7 +234,7 @@ class TrainingTask:
             return fresh
         given = dict(self.parent.load().tensors)
         if self.start is not None:
-            module = Module.from_pieces(self.parent.blobs.get_all(self.start))
+            module = self.parent.blobs.load(required(self.start), Module.from_pieces)
             given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
         inherited = trainable_copy(given, self.trained)
         names = (*parameter_names(self.architecture), *self.added)

@@ -197,7 +197,7 @@ def _digest(content: Parent | Module) -> str:
 def _tokenizers(content: Parent | Module) -> dict[str, Tokenizer]:
     """The tokenizers that training made, by side."""
     if isinstance(content, Parent):
-        return {"source": content.source.tokenizer, "target": content.target.tokenizer}
+        return {"source": content.source_tokenizer, "target": content.target_tokenizer}
     return {content.side: content.new_side.tokenizer}
 
 

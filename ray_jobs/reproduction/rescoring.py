@@ -61,7 +61,7 @@ class ScoredTest:
 
 def _recipe(registry: Registry, record: Registered) -> Recipe:
     if isinstance(record, ParentRecord):
-        return RecipeResolver.of(record, []).original()
+        return RecipeResolver.of(record, []).choose(record.pair)
     return RecipeResolver.of(registry.parent(record.parent), []).supervised(record)
 
 

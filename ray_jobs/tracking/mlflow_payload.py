@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.tracking.lineage import Registered, name_of
 from ray_jobs.tracking.mlflow_tracker import Tracker
@@ -19,7 +19,7 @@ def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
     common = {"kind": job.kind, "pair": str(job.pair), "job": job.digest}
     if isinstance(job.spec, ParentSpec) or job.parent is None:
         return common | {"parent": job.experiment}
-    side = new_side_of(job.pair, job.parent.pair)
+    side = job.parent.languages.new_side(job.pair)
     common |= {"parent": job.experiment, "scope": job.spec.scope, "side": side}
     return common | ({"sequence": sequence} if sequence else {})
 

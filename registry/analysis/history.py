@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.errors import UnknownNameError
 from continual_mt.evaluation.forgetting import Matrix
 from continual_mt.evaluation.metric_names import METRICS, MetricName
@@ -33,10 +34,11 @@ class ScoredOn:
 
 @dataclass(frozen=True)
 class History:
-    """The cells of a sequence, with one test set a pair. ``original`` is the parent's pair."""
+    """The cells of a sequence, with one test set a pair. ``originals`` are the parent's pairs that were scored."""
 
     sequence: SequenceRecord
-    original: Pair
+    languages: ParentLanguages
+    originals: tuple[Pair, ...]
     tests: Mapping[Pair, ScoredOn]
     cells: tuple[CellRecord, ...]
 
@@ -56,7 +58,9 @@ class History:
         pairs = {cell.pair for cell in cells}
         tests = {pair: _test_of([cell for cell in cells if cell.pair == pair], test, prefer) for pair in pairs}
         chosen = tuple(cell for cell in cells if _test_set(cell) == tests[cell.pair])
-        return cls(sequence, catalog.parent(sequence.parent).pair, tests, chosen)
+        languages = catalog.parent(sequence.parent).languages
+        originals = tuple(sorted({cell.pair for cell in chosen if cell.pair in languages}))
+        return cls(sequence, languages, originals, tests, chosen)
 
     @property
     def last(self) -> int | None:
@@ -72,7 +76,9 @@ class History:
     @cached_property
     def trained(self) -> Mapping[Pair, int]:
         """The position at which each pair was trained, 0 for the parent's own."""
-        return {self.original: 0} | {pair: place for place, pair in enumerate(self.sequence.additions, start=1)}
+        return dict.fromkeys(self.originals, 0) | {
+            pair: place for place, pair in enumerate(self.sequence.additions, start=1)
+        }
 
     @property
     def modules(self) -> Mapping[int, str]:
@@ -80,7 +86,7 @@ class History:
         return {cell.position: cell.module for cell in self.cells if cell.module is not None}
 
     def matrix(self, view: View, metric: MetricName) -> Matrix:
-        """Scores in one view: the original pair, those that were trained in their order, and zero-shot ones by name.
+        """Scores in one view: the parent's pairs, those that were trained in their order, and zero-shot ones by name.
 
         At the position where a pair was trained its own cross-attention is the one that was trained last, and at
         position 0 the parent's is: all views are the same there, and cells that only ``routed`` has count for the

@@ -160,7 +160,7 @@ def summarize(catalog: Catalog, history: History) -> Summary:
         last=history.last,
         tests=history.tests,
         views=tuple(_summarize_view(history, view) for view in history.views),
-        coverage=coverage(history.original, history.sequence.additions[:behind], apart),
+        coverage=coverage(history.languages, history.sequence.additions[:behind], apart),
         modules=modules,
         storage=_storage(catalog, history.sequence.parent, list(modules.values())),
         forward_transfer=against_scratch(catalog, history, modules),
@@ -174,7 +174,7 @@ def _summarize_view(history: History, view: View) -> ViewSummary:
 
     bleu = matrix("bleu")
     sets = [*_growing("trained", bleu, zero_shot=False), *_growing("zero-shot", bleu, zero_shot=True)]
-    original = retention(bleu) if bleu.last and history.original in bleu.pairs else None
+    original = retention(bleu) if bleu.last and set(history.originals) & set(bleu.pairs) else None
     return ViewSummary(
         view=view,
         averages=tuple(Average(pairs, averages(matrix(pairs.metric), pairs)) for pairs in sets),

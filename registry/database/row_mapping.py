@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide
 from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.languages import Pair
 from registry.database import schema
@@ -33,7 +35,7 @@ def corpus_record(row: schema.Corpus) -> CorpusRecord:
 def parent_record(row: schema.Parent) -> ParentRecord:
     return ParentRecord(
         name=row.name,
-        pair=Pair(row.source, row.target),
+        languages=parent_languages(row.sides, denoising=row.denoising),
         fingerprint=row.fingerprint,
         architecture=row.architecture,
         parameters=row.parameters,
@@ -42,6 +44,11 @@ def parent_record(row: schema.Parent) -> ParentRecord:
         lineage=_lineage(row),
         created=row.created,
     )
+
+
+def parent_languages(rows: Iterable[schema.ParentSide], *, denoising: bool) -> ParentLanguages:
+    sides = {end: [ParentSide(row.tag, row.code, row.token) for row in rows if row.end == end] for end in ENDS}
+    return ParentLanguages(tuple(sides["source"]), tuple(sides["target"]), denoising)
 
 
 def module_record(row: schema.Module) -> ModuleRecord:

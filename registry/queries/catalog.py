@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
@@ -18,6 +19,7 @@ from registry.database.row_mapping import (
     cell_record,
     corpus_record,
     module_record,
+    parent_languages,
     parent_record,
     score_record,
     sequence_record,
@@ -62,10 +64,16 @@ class Catalog:
 
     def parent_outlines(self) -> list[ParentOutline]:
         """All parents, by name: what recipes and names need of them, without their pieces and corpora."""
-        kind = schema.Parent
-        query = select(kind.name, kind.source, kind.target, kind.fingerprint).where(kind.deleted.is_(None))
+        kind, side = schema.Parent, schema.ParentSide
+        query = select(kind.id, kind.name, kind.fingerprint, kind.denoising).where(kind.deleted.is_(None))
         with self._database.read() as session:
-            found = [ParentOutline(name, Pair(*pair), mark) for name, *pair, mark in session.execute(query)]
+            rows: dict[int, list[schema.ParentSide]] = defaultdict(list)
+            for row in session.scalars(select(side)):
+                rows[row.parent_id].append(row)
+            found = [
+                ParentOutline(name, parent_languages(rows[key], denoising=denoising), mark)
+                for key, name, mark, denoising in session.execute(query)
+            ]
         return sorted(found, key=lambda parent: parent.name)
 
     def parent_outline(self, name: str | None = None) -> ParentOutline:

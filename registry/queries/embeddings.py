@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair, SideName, parse_language
 from registry.queries.catalog import Catalog
@@ -14,7 +15,7 @@ from registry.records.names import unknown
 
 
 def embeddings_of(catalog: Catalog, parent: ParentRecord) -> list[EmbeddingRecord]:
-    """Every embedding table on a parent: its own two, then those of its modules, by pair and version."""
+    """Every embedding table on a parent: its own, then those of its modules, by pair and version."""
     return [*_own(parent), *map(_of_module, catalog.modules(parent.name))]
 
 
@@ -42,13 +43,18 @@ def check_comparable(first: EmbeddingRecord, second: EmbeddingRecord) -> None:
             "of one parent lie in one space"
         )
     Pair(first.language, second.language)  # refuses a language beside itself
+    if first.module is None and second.module is None:
+        raise IncompatibleError(
+            f"{first.language} and {second.language} share the table of the parent {first.parent}; expected two tables"
+        )
 
 
 def _own(parent: ParentRecord) -> list[EmbeddingRecord]:
-    sides: tuple[SideName, SideName] = ("source", "target")
+    """The parent's tables, one for each of its languages: those of one end share a table."""
     return [
-        EmbeddingRecord(parent.name, side, parent.pair.language(side), None, parent.pieces[f"{side}.safetensors"])
-        for side in sides
+        EmbeddingRecord(parent.name, end, language, None, parent.pieces[f"{end}.safetensors"])
+        for end in ENDS
+        for language in parent.languages.tags(end)
     ]
 
 

@@ -25,6 +25,8 @@ from registry.records.names import ModuleName, full_name, unknown
 from registry.records.pairs import BEST_METRIC, BestScore, PairEntry
 
 LEAST_DIGITS = 8
+MOST_LISTED = 100
+"""The most pairs of a parent that are all listed, whether or not they have a score."""
 _RETENTION = "retention:"
 _PARENTS_OWN = "parent"
 _DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
@@ -42,25 +44,48 @@ class RecipeCatalog:
         self._database = database
 
     def recipes(
-        self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
+        self,
+        parent: str | None = None,
+        *,
+        modules: Sequence[str] = (),
+        test: str | None = None,
+        pairs: Collection[Pair] | None = None,
     ) -> list[Recipe]:
-        """List every recipe that can be run now, with the selected module of each trained pair."""
-        return [recipe for resolver in self._resolvers(parent, modules, test) for recipe in resolver.recipes()]
+        """List every recipe that can be run now, with the selected module of each trained pair.
+
+        With ``pairs`` only the recipes of these are listed.
+        """
+        found = []
+        for resolver in self._resolvers(parent, modules, test):
+            among = self._listed(resolver) if pairs is None else pairs
+            found += [one for one in resolver.recipes(among) if pairs is None or one.pair in pairs]
+        return found
 
     def selected_modules(self, parent: str | None = None) -> list[ModuleOutline]:
         """Return the selected module of each trained pair of a parent, by pair."""
         return list(self._resolver(self.catalog.parent_outline(parent)).preferred)
 
     def pairs(
-        self, parent: str | None = None, *, modules: Sequence[str] = (), test: str | None = None
+        self,
+        parent: str | None = None,
+        *,
+        modules: Sequence[str] = (),
+        test: str | None = None,
+        language: str | None = None,
     ) -> list[PairEntry]:
         """Every pair that can be run now, one entry a parent: its best recipe, and how good that one is.
 
         The score is BLEU on the test set with the most sentences, so that some lines that were scored in passing do not
-        take the place of a real test set; the highest of several with different beams.
+        take the place of a real test set; the highest of several with different beams. With ``language`` only the pairs
+        from it and into it are listed. Without, a parent of more than MOST_LISTED pairs is listed only with those of
+        them that have a score, beside all that its modules were trained on or make possible between them.
         """
         with not_collecting():
-            chosen = [recipe for resolver in self._resolvers(parent, modules, test) for recipe in resolver.pairs()]
+            chosen = []
+            for resolver in self._resolvers(parent, modules, test):
+                asked = None if language is None else resolver.parent.languages.written_in_tags(language)
+                found = resolver.pairs(self._listed(resolver, asked))
+                chosen += [one for one in found if asked in (None, one.pair.source, one.pair.target)]
             digests = [recipe.digest for recipe in chosen]
             best = self._best_scores(digests)
             return [PairEntry(recipe, best.get(digest)) for recipe, digest in zip(chosen, digests, strict=True)]
@@ -82,7 +107,8 @@ class RecipeCatalog:
         Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit or
         have no part in the pair.
         """
-        pair, owner = Pair(source, target), self.catalog.parent_outline(parent)
+        owner = self.catalog.parent_outline(parent)
+        pair = owner.languages.pair_in_tags(Pair(source, target))
         recipe = self._chosen(pair, owner, kind, xattn, modules, test)
         idle = [
             record.full_name for record in self._pinned(owner, modules).values() if record.key not in recipe.modules
@@ -110,7 +136,7 @@ class RecipeCatalog:
             raise UnknownNameError(
                 f"unknown kind of recipe {kind[:80]!r}; expected one of: {', '.join(PREFERENCE)}, retention:MODULE"
             )
-        resolver = self._resolver(owner, modules, test, _parts_of(pair, owner.pair))
+        resolver = self._resolver(owner, modules, test, pair)
         if not resolver.can_run(pair):
             resolver = self._resolver(owner, modules, test)  # whose error lists every pair
         recipe = resolver.choose(pair, kind)
@@ -148,7 +174,7 @@ class RecipeCatalog:
             candidates = [_candidates(session, owner, name) for name in names]
         parent = self.catalog.parent_outline(owner)
         for keys in product(*candidates):
-            recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys)
+            recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys, several=parent.languages.several)
             if recipe.digest == whole:
                 return recipe
         for name in filter(None, names):
@@ -157,6 +183,18 @@ class RecipeCatalog:
             f"no modules of {self.catalog.name} have the contents of the recipe {whole}; "
             "its database was changed from outside"
         )
+
+    def _listed(self, resolver: RecipeResolver, language: str | None = None) -> Collection[Pair] | None:
+        """Of the pairs in which a parent's own languages take part untrained, those that are listed; None for all."""
+        parent = resolver.parent
+        if parent.languages.count <= MOST_LISTED:
+            return None
+        if language is not None:
+            return resolver.pairs_with(language)
+        score = schema.Score
+        query = select(score.source, score.target).where(score.parent_id == parent_id(parent.name)).distinct()
+        with self._database.read() as session:
+            return {Pair(*pair) for pair in session.execute(query)}
 
     def _best_scores(self, digests: Iterable[str]) -> dict[str, BestScore]:
         """The scores that recipes are shown with, by the recipes' digests."""
@@ -182,19 +220,19 @@ class RecipeCatalog:
         parent: ParentOutline,
         modules: Sequence[str] = (),
         test: str | None = None,
-        pairs: Collection[Pair] | None = None,
+        pair: Pair | None = None,
     ) -> RecipeResolver:
-        """The resolver of the selected modules of all trained pairs, or of ``pairs`` alone."""
+        """The resolver of the selected modules of all trained pairs, or of those alone that ``pair`` may be made of."""
         pinned = self._pinned(parent, modules)
         with self._database.read() as session:
-            champions = _champions(session, parent.name, pairs)
-            versions = _versions(session, parent.name, pairs, newest=test is None)
-            scores = _scores_on(session, parent.name, test, pairs) if test is not None else {}
+            champions = _champions(session, parent.name, pair)
+            versions = _versions(session, parent.name, pair, newest=test is None)
+            scores = _scores_on(session, parent.name, test, pair) if test is not None else {}
         choice = SelectionPolicy(_numbers(pinned), _numbers(champions), scores)
         # A champion that is also the newest version is listed twice.
         taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
-        of_pairs = [record for record in pinned.values() if pairs is None or record.pair in pairs]
-        return RecipeResolver.of(parent, [*taken, *of_pairs], choice)
+        named = [record for record in pinned.values() if pair is None or record.language == pair.language(record.side)]
+        return RecipeResolver.of(parent, [*taken, *named], choice)
 
     def _pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
         if isinstance(names, str):
@@ -231,19 +269,13 @@ def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleK
     return [*sorted(keys, key=lambda key: key.name != name)]  # mostly the first is the one
 
 
-def _parts_of(pair: Pair, parent: Pair) -> set[Pair]:
-    """The trained pairs that a pair's modules can be of: itself, and those that share a side with the parent."""
-    parts = {(pair.source, pair.target), (pair.source, parent.target), (parent.source, pair.target)}
-    return {Pair(source, target) for source, target in parts if source != target}
-
-
-def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, newest: bool) -> list[ModuleOutline]:
+def _versions(session: Session, parent: str, pair: Pair | None, *, newest: bool) -> list[ModuleOutline]:
     """Read the modules that may be selected without being named: all but those of shared sequences.
 
     With ``newest``, which is enough where nothing else decides, only the newest version of each pair is read, and the
     newest of those that share pieces with the parent.
     """
-    module, there = schema.Module, [*_there(parent, pairs), schema.Module.shared.is_(False)]
+    module, there = schema.Module, [*_there(parent, pair), schema.Module.shared.is_(False)]
     if newest:
         kind = module.source, module.target, module.scope == "scratch"
         last = select(*kind, func.max(module.version)).where(*there).group_by(*kind).correlate(None)
@@ -251,18 +283,22 @@ def _versions(session: Session, parent: str, pairs: Collection[Pair] | None, *, 
     return _outlines(session, parent, there)
 
 
-def _champions(session: Session, parent: str, pairs: Collection[Pair] | None) -> dict[Pair, ModuleOutline]:
+def _champions(session: Session, parent: str, pair: Pair | None) -> dict[Pair, ModuleOutline]:
     champion = schema.Module.id.in_(select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION))
-    return {module.pair: module for module in _outlines(session, parent, [*_there(parent, pairs), champion])}
+    return {module.pair: module for module in _outlines(session, parent, [*_there(parent, pair), champion])}
 
 
-def _there(parent: str, pairs: Collection[Pair] | None) -> list[ColumnElement[bool]]:
-    """That a module is the parent's, of one of the pairs where they are given, and not deleted."""
+def _there(parent: str, pair: Pair | None) -> list[ColumnElement[bool]]:
+    """That a module is the parent's, not deleted, and brings a language of the pair where one is given."""
     module = schema.Module
     there = [module.parent_id == parent_id(parent), module.deleted.is_(None)]
-    if pairs is not None:
-        there.append(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
-    return there
+    return there if pair is None else [*there, _brings_one_of(pair)]
+
+
+def _brings_one_of(pair: Pair) -> ColumnElement[bool]:
+    module = schema.Module
+    as_source = and_(module.side == "source", module.source == pair.source)
+    return or_(as_source, and_(module.side == "target", module.target == pair.target))
 
 
 def _outlines(session: Session, parent: str, conditions: Iterable[ColumnElement[bool]]) -> list[ModuleOutline]:
@@ -274,9 +310,7 @@ def _outlines(session: Session, parent: str, conditions: Iterable[ColumnElement[
     ]
 
 
-def _scores_on(
-    session: Session, parent: str, test: str, pairs: Collection[Pair] | None
-) -> dict[tuple[Pair, int], float]:
+def _scores_on(session: Session, parent: str, test: str, pair: Pair | None) -> dict[tuple[Pair, int], float]:
     """What each version reached on its own pair's test set of this name. Raises UnknownNameError where none has."""
     module, score = schema.Module, schema.Score
     of_parent = (
@@ -285,8 +319,8 @@ def _scores_on(
         .where(module.parent_id == parent_id(parent), is_metric(score.metric, BEST_METRIC), is_plain(score.signature))
     )
     query = of_parent.where(score.test == test).group_by(module.source, module.target, module.version)
-    if pairs is not None:
-        query = query.where(or_(*(and_(module.source == p.source, module.target == p.target) for p in pairs)))
+    if pair is not None:
+        query = query.where(_brings_one_of(pair))
     found = {(Pair(source, target), version): value for source, target, version, value in session.execute(query)}
     if not found:
         tests = select(score.test).where(score.parent_id == parent_id(parent)).distinct()

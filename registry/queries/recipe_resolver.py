@@ -8,12 +8,13 @@ is the target module's unless the caller names another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind, two_encoders
-from continual_mt.errors import IncompatibleError
+from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model import scopes
 from continual_mt.model.architecture import Group
@@ -27,17 +28,25 @@ PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
 
 @dataclass(frozen=True)
 class RecipeResolver:
-    """A parent and the selected modules of its pairs. Of two modules of a pair the first is preferred."""
+    """A parent and the selected modules of its pairs. Of two modules of a pair the first is preferred.
+
+    Of several modules that bring one language, to be used in a pair that none was trained on, one that is ``pinned``
+    comes first, then the order of their pairs decides.
+
+    Where it says ``among``, these are the only pairs that are listed of those in which the parent's own languages take
+    part without having been trained for it: a parent of 200 languages has 40,000. None means all.
+    """
 
     parent: ParentOutline
     modules: tuple[ModuleOutline, ...]
+    pinned: frozenset[Pair] = frozenset()
 
     @classmethod
     def of(
         cls, parent: ParentOutline, modules: Iterable[ModuleOutline], choice: SelectionPolicy = NEWEST
     ) -> RecipeResolver:
         """Return the resolver of the selected modules among ``modules``."""
-        return cls(parent, tuple(selected_modules(modules, choice)))
+        return cls(parent, tuple(selected_modules(modules, choice)), frozenset(choice.pinned))
 
     @cached_property
     def preferred(self) -> tuple[ModuleOutline, ...]:
@@ -49,66 +58,143 @@ class RecipeResolver:
         """The module of each pair that works with the parent's other pieces: ``scratch`` shares nothing."""
         return _first_of_each_pair(module for module in self.modules if module.scope != "scratch")
 
-    def recipes(self) -> list[Recipe]:
+    @cached_property
+    def _bringing(self) -> dict[SideName, dict[str, ModuleOutline]]:
+        """The module that brings each new language into pairs that it was not trained on, by side."""
+        found: dict[SideName, dict[str, ModuleOutline]] = {"source": {}, "target": {}}
+        for module in sorted(self.combinable, key=lambda module: (module.pair not in self.pinned, module.pair)):
+            found[module.side].setdefault(module.language, module)
+        return found
+
+    def recipes(self, among: Collection[Pair] | None = None) -> list[Recipe]:
         """Every recipe that can be run: the original, then supervised, zero-shot and retention, each by pair."""
-        return [*self.pairs(), *self.retentions()]
+        return [*self.pairs(among), *self.retentions(among)]
 
-    def pairs(self) -> list[Recipe]:
+    def pairs(self, among: Collection[Pair] | None = None) -> list[Recipe]:
         """The best recipe of every pair that can be run: original before supervised before zero-shot."""
-        return [self.original(), *map(self.supervised, self.preferred), *self.zero_shots()]
+        return [*self.originals(among), *map(self.supervised, self.preferred), *self.zero_shots(among)]
 
-    def original(self) -> Recipe:
-        return self._recipe("original", self.parent.pair)
+    def originals(self, among: Collection[Pair] | None = None) -> list[Recipe]:
+        """The pairs of the parent."""
+        return [self._recipe("original", pair) for pair in self._own_pairs(among)]
+
+    def _own_pairs(self, among: Collection[Pair] | None) -> Iterable[Pair]:
+        languages = self.parent.languages
+        if among is None or not languages.several:
+            return languages.pairs()
+        return sorted(pair for pair in among if pair in languages)
 
     def supervised(self, module: ModuleOutline) -> Recipe:
         """The pair that the module was trained on, with all the pieces that the module has."""
         return supervised(self.parent, module.key, module.pair, module.side, module.scope)
 
-    def zero_shots(self) -> list[Recipe]:
-        """Each new source language into each new target language, by pair as the modules are.
+    def zero_shots(self, among: Collection[Pair] | None = None) -> list[Recipe]:
+        """Pairs that no module was trained on, by pair as the modules are, then those with the parent's own languages.
 
-        A pair whose two modules both bring an encoder is left out.
+        They are each new source language into each new target language, and, where the parent has several languages on
+        an end, each new language with every one of these. A pair whose two modules both bring an encoder is left out.
         """
-        sources = [(m.language, m.key, brings_encoder(m)) for m in self.combinable if m.side == "source"]
+        sources = [(m.language, m.key, brings_encoder(m)) for m in self._bringing["source"].values()]
         targets = [
-            (m.language, m.key, cross_attention_of(m), has(m, "encoder")) for m in self.combinable if m.side == "target"
+            (m.language, m.key, cross_attention_of(m), has(m, "encoder")) for m in self._bringing["target"].values()
         ]
-        name, fingerprint = self.parent.name, self.parent.fingerprint  # of ten thousand
+        # Looked up once: there are ten thousand.
+        name, fingerprint, several = self.parent.name, self.parent.fingerprint, self.parent.languages.several
         return [
-            Recipe("zero-shot", _pair(source, target), name, fingerprint, from_source, cross_attention, into_target)
-            for source, from_source, with_encoder in sources
-            for target, into_target, cross_attention, has_encoder in targets
+            Recipe(
+                "zero-shot", _pair(source, target), name, fingerprint, out_of, cross_attention, into, several=several
+            )
+            for source, out_of, with_encoder in sources
+            for target, into, cross_attention, has_encoder in targets
             if source != target and not (with_encoder and has_encoder)
-        ]
+        ] + [recipe for pair in self._half_own(among) if (recipe := self._half_own_recipe(pair)) is not None]
 
-    def retentions(self) -> list[Recipe]:
-        """The original pair through each module that stores more than its side."""
-        return [self.retention(module) for module in self.combinable if lends(module)]
+    def _half_own(self, among: Collection[Pair] | None) -> Iterable[Pair]:
+        """Pairs of a new language and one of the parent's own, where it has several."""
+        languages = self.parent.languages
+        if not languages.several:
+            return ()
+        if among is not None:
+            return sorted(among)
+        into = {Pair(new, own) for new in self._bringing["source"] for own in languages.tags("target") if new != own}
+        out_of = {Pair(own, new) for new in self._bringing["target"] for own in languages.tags("source") if new != own}
+        return sorted(into | out_of)
 
-    def retention(self, module: ModuleOutline) -> Recipe:
-        """The original pair, with the parent's own sides, through everything else that a module stores.
+    def pairs_with(self, language: str) -> set[Pair]:
+        """The pairs of a language with every other that the parent or a module has."""
+        sources, targets = ({*self.parent.languages.tags(end), *self._bringing[end]} for end in ENDS)
+        into = {Pair(language, target) for target in targets if target != language}
+        return into | {Pair(source, language) for source in sources if source != language}
+
+    def _half_own_recipe(self, pair: Pair) -> Recipe | None:
+        """A new language and one of the parent's own that it was not trained with; None for another pair.
+
+        The new language brings all that its module has: its cross-attention was trained beside its embeddings.
+        """
+        if any(module.pair == pair for module in self.preferred):
+            return None
+        languages = self.parent.languages
+        source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
+        if source is not None and languages.side("target", pair.target) is not None:
+            return self._recipe("zero-shot", pair, source.key, cross_attention_of(source), None)
+        if target is not None and languages.side("source", pair.source) is not None:
+            return self._recipe("zero-shot", pair, None, cross_attention_of(target), target.key)
+        return None
+
+    def retentions(self, among: Collection[Pair] | None = None) -> list[Recipe]:
+        """The parent's pairs through each module that stores more than its side."""
+        pairs = list(self._own_pairs(among))
+        return [self.retention(module, pair) for module in self.combinable if lends(module) for pair in pairs]
+
+    def retention(self, module: ModuleOutline, pair: Pair) -> Recipe:
+        """A pair of the parent, with the parent's own sides, through everything else that a module stores.
 
         Raises IncompatibleError if it stores nothing else.
         """
-        return self._recipe("retention", self.parent.pair, None, lent_by(module), None)
+        return self._recipe("retention", pair, None, lent_by(module), None)
+
+    def of_pair(self, pair: Pair) -> list[Recipe]:
+        """The recipes of a pair but for retentions, the preferred one first."""
+        languages = self.parent.languages
+        if pair in languages:
+            return [self._recipe("original", pair)]
+        if trained := [self.supervised(module) for module in self.preferred if module.pair == pair]:
+            return trained
+        source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
+        if source is not None and target is not None:
+            if brings_encoder(source) and has(target, "encoder"):
+                return []
+            return [self._recipe("zero-shot", pair, source.key, cross_attention_of(target), target.key)]
+        half_own = self._half_own_recipe(pair)
+        return [] if half_own is None else [half_own]
 
     def choose(self, pair: Pair, kind: RecipeKind | None = None) -> Recipe:
         """The recipe of a pair; without ``kind`` the best there is. Raises UnknownNameError, listing the pairs."""
-        found = [recipe for recipe in self.pairs() if kind in (None, recipe.kind)]
-        for recipe in found:
-            if recipe.pair == pair:
+        for recipe in self.of_pair(pair):
+            if kind in (None, recipe.kind):
                 return recipe
         self._raise_if_two_encoders(pair)
-        raise unknown(f"{kind} pair" if kind else "pair", str(pair), (str(recipe.pair) for recipe in found))
+        if self.parent.languages.several and kind is None:
+            raise self._unknown_language(pair)
+        found = [] if self.parent.languages.several else self.pairs()
+        names = (str(recipe.pair) for recipe in found if kind in (None, recipe.kind))
+        raise unknown(f"{kind} pair" if kind else "pair", str(pair), names)
+
+    def _unknown_language(self, pair: Pair) -> UnknownNameError:
+        """The error for a pair that cannot be run: it names the languages of the end that lacks one."""
+        for end in ENDS:
+            there = {*self.parent.languages.tags(end), *self._bringing[end]}
+            if (language := pair.language(end)) not in there:
+                return unknown(f"{end} language", language, there)
+        return UnknownNameError(f"{pair}: {self.parent.name} has both languages, but no recipe puts them together")
 
     def _raise_if_two_encoders(self, pair: Pair) -> None:
-        sources = [m for m in self.combinable if m.side == "source" and m.language == pair.source and brings_encoder(m)]
-        targets = [m for m in self.combinable if m.side == "target" and m.language == pair.target and has(m, "encoder")]
-        if sources and targets:
-            raise two_encoders(pair, sources[0].full_name, targets[0].full_name)
+        source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
+        if source is not None and target is not None and brings_encoder(source) and has(target, "encoder"):
+            raise two_encoders(pair, source.full_name, target.full_name)
 
     def can_run(self, pair: Pair) -> bool:
-        return any(recipe.pair == pair for recipe in self.pairs())
+        return bool(self.of_pair(pair))
 
     def through(self, recipe: Recipe, module: ModuleOutline | None) -> Recipe:
         """A recipe with what another module stores between the sides, such as its cross-attention.
@@ -147,7 +233,8 @@ class RecipeResolver:
         cross_attention: ModuleKey | None = None,
         target: ModuleKey | None = None,
     ) -> Recipe:
-        return Recipe(kind, pair, self.parent.name, self.parent.fingerprint, source, cross_attention, target)
+        name, fingerprint, several = self.parent.name, self.parent.fingerprint, self.parent.languages.several
+        return Recipe(kind, pair, name, fingerprint, source, cross_attention, target, several=several)
 
 
 def supervised(parent: ParentOutline, key: ModuleKey, pair: Pair, side: SideName, scope: Scope) -> Recipe:
@@ -155,7 +242,8 @@ def supervised(parent: ParentOutline, key: ModuleKey, pair: Pair, side: SideName
     groups = trained_groups(scope, side)
     source, target = (key if group in groups else None for group in ("source", "target"))
     between = key if reads_encoder(scope, side) else None
-    return Recipe("supervised", pair, parent.name, parent.fingerprint, source, between, target)
+    several = parent.languages.several
+    return Recipe("supervised", pair, parent.name, parent.fingerprint, source, between, target, several=several)
 
 
 def has(module: ModuleOutline, group: Group) -> bool:

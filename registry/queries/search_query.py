@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
 
 from continual_mt.evaluation.metric_names import METRICS
+from continual_mt.languages import Pair
 from registry.database import schema
 from registry.database.row_mapping import module_record, parent_record
 from registry.queries.annotations import annotations_by_id
@@ -49,15 +50,18 @@ _COMPARE: Mapping[Comparison, Callable[[Any, Any], ColumnElement[bool]]] = {
 _artifact = schema.Artifact.__table__
 _module = schema.Module.__table__
 _parent = schema.Parent.__table__
+_side = schema.ParentSide.__table__
 _score = schema.Score.__table__
 _Column = ColumnElement[Any]
+_LANGUAGES = ("pair", "source", "target", "language")
 
 
 @dataclass(frozen=True)
 class _Kind:
     """Where the fields of modules, or of parents, are; what parents do not have is missing.
 
-    ``names`` and ``languages`` are columns of which one may agree, ``recipe`` the digest of the own pair's recipe.
+    ``names`` are columns of which one may agree, ``has_language`` is whether a field of languages, or the pair, has a
+    value, and ``recipe`` the digest of the own pair's recipe.
     """
 
     rows: FromClause
@@ -66,20 +70,26 @@ class _Kind:
     digest: _Column
     recipe: _Column
     names: Sequence[_Column]
-    languages: Sequence[_Column]
+    has_language: Callable[[str, str], ColumnElement[bool]]
     order: Sequence[_Column]
 
 
-def _columns(own: FromClause) -> dict[str, _Column]:
-    pair = own.c.source + "-" + own.c.target
+def _columns() -> dict[str, _Column]:
     of_artifact = {field: _artifact.c[field] for field in ("kind", "run", "job", "parameters", "bytes")}
-    here = {"parent": _parent.c.name, "pair": pair, "source": own.c.source, "target": own.c.target}
-    return {**of_artifact, **here, "code": _artifact.c.code_version}
+    return {**of_artifact, "parent": _parent.c.name, "code": _artifact.c.code_version}
 
 
 def _of_modules() -> _Kind:
-    columns = _columns(_module) | {field: _module.c[field] for field in ("side", "scope", "shared", "version")}
-    name = columns["pair"] + ":" + cast(_module.c.version, Text)
+    columns = _columns() | {field: _module.c[field] for field in ("side", "scope", "shared", "version")}
+    pair = _module.c.source + "-" + _module.c.target
+    new = case((_module.c.side == "source", _module.c.source), else_=_module.c.target)
+    languages: dict[str, _Column] = {
+        "pair": pair,
+        "source": _module.c.source,
+        "target": _module.c.target,
+        "language": new,
+    }
+    name = pair + ":" + cast(_module.c.version, Text)
     return _Kind(
         rows=_module.join(_artifact, _artifact.c.id == _module.c.id).join(_parent, _parent.c.id == _module.c.parent_id),
         key=_module.c.id,
@@ -87,7 +97,7 @@ def _of_modules() -> _Kind:
         digest=_module.c.digest,
         recipe=_module.c.recipe_digest,
         names=(name, _parent.c.name + "/" + name),
-        languages=(case((_module.c.side == "source", _module.c.source), else_=_module.c.target),),
+        has_language=lambda field, value: languages[field] == value,
         # As the index of versions is, so that nothing has to be sorted.
         order=(_module.c.parent_id, _module.c.source, _module.c.target, _module.c.version),
     )
@@ -99,13 +109,22 @@ def _of_parents() -> _Kind:
     return _Kind(
         rows=_parent.join(_artifact, _artifact.c.id == _parent.c.id),
         key=_parent.c.id,
-        columns=_columns(_parent),
+        columns=_columns(),
         digest=_parent.c.fingerprint,
         recipe=original.correlate(_parent).scalar_subquery(),
         names=(_parent.c.name,),
-        languages=(_parent.c.source, _parent.c.target),
+        has_language=_parent_has,
         order=(_parent.c.id,),
     )
+
+
+def _parent_has(field: str, value: str) -> ColumnElement[bool]:
+    """Whether a parent has a language, on one end or on either, or both languages of a pair."""
+    if field == "pair":
+        pair = Pair.parse(value)
+        return and_(_parent_has("source", pair.source), _parent_has("target", pair.target))
+    sides = select(_side.c.parent_id).where(_side.c.tag == value)
+    return _parent.c.id.in_(sides if field == "language" else sides.where(_side.c.end == field))
 
 
 _MODULES, _PARENTS = _of_modules(), _of_parents()
@@ -180,9 +199,13 @@ def _condition(kind: _Kind, one: Condition) -> ColumnElement[bool]:
     if one.field in _AMONG:
         among = _artifact.c.id.in_(_AMONG[one.field](one.value))
         return among if one.comparison == "=" else not_(among)
-    if one.field in ("name", "language"):
-        either = or_(*(column == one.value for column in (kind.names if one.field == "name" else kind.languages)))
-        return either if one.comparison == "=" else not_(either)
+    if one.field == "name" or one.field in _LANGUAGES:
+        agrees = (
+            or_(*(column == one.value for column in kind.names))
+            if one.field == "name"
+            else kind.has_language(one.field, str(one.value))
+        )
+        return agrees if one.comparison == "=" else not_(agrees)
     if one.field not in ("digest", "job"):
         column = kind.columns.get(one.field)
         return _COMPARE[one.comparison](null() if column is None else column, one.value)

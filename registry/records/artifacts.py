@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from continual_mt.artifacts.parent_languages import ParentLanguages, only_pair
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.scopes import Scope
@@ -19,8 +20,13 @@ class ParentOutline:
     """As much of a parent as recipes are made from."""
 
     name: str
-    pair: Pair
+    languages: ParentLanguages
     fingerprint: str
+
+    @property
+    def pair(self) -> Pair:
+        """The pair of a parent of one pair. Raises IncompatibleError for a parent of several."""
+        return only_pair(self.languages)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,9 @@ class ParentRecord(ParentOutline):
     def to_json(self) -> JSONObject:
         return {
             "name": self.name,
-            "pair": str(self.pair),
+            "pair": str(self.languages),
+            "sources": list(self.languages.tags("source")),
+            "targets": list(self.languages.tags("target")),
             "fingerprint": self.fingerprint,
             "architecture": self.architecture,
             "parameters": self.parameters,

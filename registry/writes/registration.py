@@ -10,9 +10,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.optional_pieces import OPTIONAL_PIECES
+from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.errors import IncompatibleError, StorageError
-from continual_mt.languages import Pair, SideName, new_side_of
+from continual_mt.languages import Pair, SideName
 from continual_mt.model.scopes import Scope
 from registry.database import schema
 from registry.database.row_mapping import parent_record
@@ -61,14 +62,23 @@ def add_parent(
         )
     row = schema.Parent(
         name=name,
-        source=parent.pair.source,
-        target=parent.pair.target,
         fingerprint=parent.fingerprint,
         architecture=parent.architecture.to_json(),
         parameters=parent.parameters(),
+        denoising=parent.languages.denoising,
+        sides=parent_sides(parent.languages),
     )
     fill(session, row, pieces, lineage)
     return row
+
+
+def parent_sides(languages: ParentLanguages) -> list[schema.ParentSide]:
+    """Rows of a parent's languages, not added yet."""
+    return [
+        schema.ParentSide(end=end, tag=side.tag, code=side.code, token=side.token)
+        for end in ENDS
+        for side in languages.sides(end)
+    ]
 
 
 def add_module(
@@ -132,11 +142,11 @@ def check_module(parent: ParentRecord, module: Module) -> None:
             f"the module {module.pair} was trained on the parent {module.parent_fingerprint[:12]}, not on "
             f"{parent.name} ({parent.fingerprint[:12]}): a module fits no parent but its own"
         )
-    side = new_side_of(module.pair, parent.pair)
+    side = parent.languages.new_side(module.pair)
     if side != module.side:
         raise IncompatibleError(
             f"the module {module.pair} brings a new {module.side} language, but to the parent {parent.name} "
-            f"({parent.pair}) it is the {side} that is new"
+            f"({parent.languages}) it is the {side} that is new"
         )
 
 

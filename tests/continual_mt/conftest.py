@@ -12,14 +12,13 @@ from torch import Tensor
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair
 from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.model.scopes import Scope, added_shapes, trainable_names
@@ -91,7 +90,7 @@ def make_parent(django_tokenizers: dict[str, Tokenizer]) -> MakeParent:
         source, target = django_tokenizers["es"], django_tokenizers["en"]
         sizes = {"source": source.size, "target": target.size}
         tensors = lively_tensors(architecture, parameter_names(architecture), sizes, seed=1)
-        return Parent(Pair("es", "en"), architecture, tensors, LanguageSide("es", source), LanguageSide("en", target))
+        return Parent.of_pair(Pair("es", "en"), architecture, tensors, source, target)
 
     return make
 
@@ -108,9 +107,9 @@ def make_module(parent: Parent, django_tokenizers: dict[str, Tokenizer]) -> Make
 
     def make(pair_text: str, scope: Scope = "xattn", seed: int = 2, parent: Parent = usual) -> Module:
         pair = Pair.parse(pair_text)
-        side = new_side_of(pair, parent.pair)
+        side = parent.languages.new_side(pair)
         tokenizer = django_tokenizers[pair.language(side)]
-        sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size, side: tokenizer.size}
+        sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size, side: tokenizer.size}
         names = trainable_names(parent.architecture, scope, side)
         added = added_shapes(parent.architecture, scope, side)
         tensors = lively_tensors(parent.architecture, names, sizes, seed, added)
@@ -152,8 +151,8 @@ def make_task(parent: Parent, tokenize_files: TokenizeFiles) -> MakeTask:
             model=Transformer.pointing_at(parent.architecture, tensors),
             trainable=trainable or parameter_names(parent.architecture),
             corpus=tokenize_files("es", "en"),
-            source=parent.source.tokenizer,
-            target=parent.target.tokenizer,
+            source=parent.source_tokenizer,
+            target=parent.target_tokenizer,
             settings=TrainingSettings.model_validate(values | changes),
             seed=seed,
         )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.errors import IncompatibleError, LanguageError
-from continual_mt.languages import Pair, new_side_of, parse_language
+from continual_mt.errors import LanguageError
+from continual_mt.languages import Pair, parse_language
 
 
 @pytest.mark.parametrize(
@@ -133,27 +133,3 @@ def test_pairs_are_ordered_and_hashable() -> None:
     pairs = [Pair("fr", "en"), Pair("de", "es"), Pair("de", "en")]
     assert [str(pair) for pair in sorted(pairs)] == ["de-en", "de-es", "fr-en"]
     assert {Pair("pt_BR", "en"): 1}[Pair("pt-br", "en")] == 1
-
-
-def test_which_side_is_new() -> None:
-    parent = Pair("es", "en")
-    assert new_side_of(Pair("pt", "en"), parent) == "source"
-    assert new_side_of(Pair("es", "de"), parent) == "target"
-
-
-@pytest.mark.parametrize(
-    ("pair", "message"),
-    [
-        ("es-en", "es-en is the pair of the parent; expected a pair with one new language"),
-        (
-            "pt-de",
-            "pt-de shares no side with the parent es-en; expected XX-en for a new source language or es-XX for a",
-        ),
-        ("en-es", "en-es shares no side with the parent es-en"),
-        ("en-de", "shares no side"),
-        ("pt-es", "shares no side"),
-    ],
-)
-def test_a_pair_without_exactly_one_new_side_is_rejected(pair: str, message: str) -> None:
-    with pytest.raises(IncompatibleError, match=message):
-        new_side_of(Pair.parse(pair), Pair("es", "en"))

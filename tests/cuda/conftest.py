@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.hyperparameters import Precision, TrainingSettings
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -131,7 +130,7 @@ def parent(device: torch.device, tokenizers: dict[str, Tokenizer], corpora: Call
     for _ in range(UPDATES):
         trainer.update()
     trained = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    return Parent(Pair("fr", "en"), ARCHITECTURE, trained, LanguageSide("fr", source), LanguageSide("en", target))
+    return Parent.of_pair(Pair("fr", "en"), ARCHITECTURE, trained, source, target)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cuda
 
 def on(where: torch.device, parent: Parent) -> PairModel:
     transformer = Transformer.pointing_at(parent.architecture, parent.tensors).to(where)
-    return PairModel(parent.pair, transformer, parent.source, parent.target)
+    return PairModel(parent.pair, transformer, *parent.sides(parent.pair))
 
 
 @pytest.mark.parametrize("beam", [1, 4])

@@ -24,7 +24,6 @@ os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 import pytest
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.side import LanguageSide
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
 from continual_mt.data.tokenizer_training import train_tokenizer
@@ -158,7 +157,7 @@ def untrained_home(django_catalogs: dict[str, list[str]], tmp_path_factory: pyte
     architecture = Architecture(**ARCHITECTURE)
     sizes = {"source": source.size, "target": target.size}
     tensors = initial_tensors(architecture, parameter_names(architecture), sizes, seed=1)
-    parent = Parent(Pair("es", "en"), architecture, tensors, LanguageSide("es", source), LanguageSide("en", target))
+    parent = Parent.of_pair(Pair("es", "en"), architecture, tensors, source, target)
     home = tmp_path_factory.mktemp("untrained") / "home"
     with Registry.open(home, create=True) as registry:
         registry.register_parent("es-en", parent, lineage=Lineage(corpora=(), spec={}, code_version="0.1.0"))

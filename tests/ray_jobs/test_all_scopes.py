@@ -11,7 +11,6 @@ import torch
 
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.home import Home
-from continual_mt.languages import new_side_of
 from continual_mt.model.architecture import Architecture
 from continual_mt.model.scopes import Scope, trainable_names
 from ray_jobs import Driver
@@ -48,7 +47,7 @@ def test_a_source_and_a_target_are_added_and_translate(
         assert record.scope == kept
         module = registry.load_module(record.full_name)
         architecture = Architecture.from_json(dict(registry.parent("es-en").architecture))
-        names = trainable_names(architecture, kept, new_side_of(record.pair, parent.pair))
+        names = trainable_names(architecture, kept, parent.languages.new_side(record.pair))
         assert set(module.tensors) == set(names)
         updates = [tensor for name, tensor in module.tensors.items() if name.endswith("lora_b")]
         assert all(torch.any(tensor != 0) for tensor in updates)

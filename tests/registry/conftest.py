@@ -17,11 +17,10 @@ import torch
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import parameter_shapes
-from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.scopes import Scope, trainable_names
 from registry import CorpusRecord, Lineage, Registry
@@ -66,13 +65,7 @@ def make_parent(tokenizers: dict[str, Tokenizer]) -> MakeParent:
         languages = Pair.parse(pair)
         source, target = tokenizers[languages.source], tokenizers[languages.target]
         tensors = random_tensors(parameter_names(ARCHITECTURE), {"source": source.size, "target": target.size}, seed)
-        return Parent(
-            languages,
-            ARCHITECTURE,
-            tensors,
-            LanguageSide(languages.source, source),
-            LanguageSide(languages.target, target),
-        )
+        return Parent.of_pair(languages, ARCHITECTURE, tensors, source, target)
 
     return make
 
@@ -81,9 +74,9 @@ def make_parent(tokenizers: dict[str, Tokenizer]) -> MakeParent:
 def make_module(tokenizers: dict[str, Tokenizer]) -> MakeModule:
     def make(parent: Parent, pair: str, scope: Scope = "xattn", seed: int = 1) -> Module:
         languages = Pair.parse(pair)
-        side = new_side_of(languages, parent.pair)
+        side = parent.languages.new_side(languages)
         tokenizer = tokenizers[languages.language(side)]
-        sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size, side: tokenizer.size}
+        sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size, side: tokenizer.size}
         tensors = random_tensors(trainable_names(ARCHITECTURE, scope, side), sizes, seed)
         return Module.of(parent, languages, scope, tensors, tokenizer)
 

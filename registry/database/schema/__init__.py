@@ -9,6 +9,7 @@ from registry.database.schema.artifacts import (
     CorpusUse,
     Module,
     Parent,
+    ParentSide,
     Piece,
     VersionCounter,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Module",
     "Note",
     "Parent",
+    "ParentSide",
     "Piece",
     "Recipe",
     "Score",

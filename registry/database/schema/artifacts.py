@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
@@ -99,10 +99,24 @@ class Parent(Artifact):
 
     id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
-    source: Mapped[str]
-    target: Mapped[str]
     fingerprint: Mapped[str] = mapped_column(String(DIGEST_LENGTH), unique=True)
     architecture: Mapped[JSONObject]
+    denoising: Mapped[bool] = mapped_column(default=False, server_default=false())
+
+    sides: Mapped[list[ParentSide]] = relationship(lazy="selectin", cascade="all, delete-orphan")
+
+
+class ParentSide(Base):
+    """A language on one end of a parent: see `continual_mt.artifacts.parent_languages.ParentSide`."""
+
+    __tablename__ = "parent_sides"
+    __table_args__: tuple[SchemaItem, ...] = (CheckConstraint("\"end\" IN ('source', 'target')", name="end"),)
+
+    parent_id: Mapped[int] = mapped_column(ForeignKey("parents.id"), primary_key=True)
+    end: Mapped[SideName] = mapped_column(primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    code: Mapped[str]
+    token: Mapped[str | None]
 
 
 class Module(Artifact):
@@ -166,7 +180,7 @@ class CorpusUse(Base):
 
     __tablename__ = "corpus_uses"
     __table_args__: tuple[SchemaItem, ...] = (
-        CheckConstraint("role IN ('train', 'dev', 'test', 'monolingual', 'lexicon')", name="role"),
+        CheckConstraint("role IN ('train', 'dev', 'test', 'monolingual', 'lexicon', 'initialisation')", name="role"),
     )
 
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)

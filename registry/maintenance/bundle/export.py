@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from continual_mt.errors import StorageError
 from registry.database import schema
-from registry.database.row_mapping import score_record
+from registry.database.row_mapping import parent_languages, score_record
 from registry.maintenance.bundle import archive
 from registry.maintenance.bundle.manifest import (
     CorpusEntry,
@@ -126,7 +126,9 @@ def _modules_of(score: schema.Score) -> set[str]:
 
 
 def _parent_entry(session: Session, row: schema.Parent, with_parent: bool) -> ParentEntry:
-    entry = ParentEntry.model_validate({"name": row.name, "fingerprint": row.fingerprint, **_facts(session, row)})
+    several = [*parent_languages(row.sides, denoising=row.denoising).several]
+    own = {"name": row.name, "fingerprint": row.fingerprint, "several": several}
+    entry = ParentEntry.model_validate({**own, **_facts(session, row)})
     return entry if with_parent else entry.model_copy(update={"pieces": {}, "corpora": []})
 
 

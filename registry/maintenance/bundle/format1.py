@@ -25,10 +25,12 @@ def dumped(manifest: Manifest) -> bytes:
             "scores": [score.model_copy(update=dict.fromkeys(NEW_IN_SCORES)) for score in manifest.scores],
         }
     )
-    if typed(older) != manifest.model_copy(update={"format": 1}):
-        return manifest.model_copy(update={"format": 2}).model_dump_json().encode()
+    several = [bool(entry.several) for entry in manifest.parents]
+    if any(several) or typed(older) != manifest.model_copy(update={"format": 1}):
+        unsaid = {"parents": {place: {"several"} for place, said in enumerate(several) if not said}}
+        return manifest.model_copy(update={"format": 2}).model_dump_json(exclude=unsaid).encode()
     left_out = {
-        "parents": {"__all__": NEW_KEYS},
+        "parents": {"__all__": NEW_KEYS | {"several": True}},
         "modules": {"__all__": NEW_KEYS},
         "scores": {"__all__": NEW_IN_SCORES},
     }

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.scopes import Scope
@@ -38,7 +39,7 @@ IMPORTER = "import"
 class ParentContent:
     """What a parent's pieces say of it."""
 
-    pair: Pair
+    languages: ParentLanguages
     architecture: JSONObject
     parameters: int
 
@@ -86,19 +87,25 @@ def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | Non
             for name in (score.source, score.cross_attention, score.target)
         )
         used = [module for module in (source, cross_attention, target) if module is not None]
-        pair, original = Pair.parse(score.pair), contents.parents[score.parent].pair
+        pair, languages = Pair.parse(score.pair), contents.parents[score.parent].languages
         possible = {
-            "original": pair == original and not used,
+            "original": pair in languages and not used,
             "supervised": len({id(module) for module in used}) == 1 and used[0].pair == pair,
-            "zero-shot": source is not None
-            and target is not None
-            and (source.side, target.side) == ("source", "target")
-            and (pair.source, pair.target) == (source.pair.source, target.pair.target),
-            "retention": pair == original or any(module.pair == pair for module in used),
+            "zero-shot": bool(used)
+            and _brings(source, "source", pair, languages)
+            and _brings(target, "target", pair, languages),
+            "retention": pair in languages or any(module.pair == pair for module in used),
         }
         if not possible[score.kind]:
             return score
     return None
+
+
+def _brings(module: ModuleContent | None, end: SideName, pair: Pair, languages: ParentLanguages) -> bool:
+    """Whether the language of an end is new with this module, or the parent's own and no module is named."""
+    if module is None or module.side != end:
+        return languages.side(end, pair.language(end)) is not None
+    return module.pair.language(end) == pair.language(end)
 
 
 def receive(session: Session, manifest: Manifest, contents: Contents, parent: str | None) -> Imported:
@@ -151,11 +158,11 @@ class _Receiver:
             content = self._contents.parents[entry.name]
             row = schema.Parent(
                 name=name,
-                source=content.pair.source,
-                target=content.pair.target,
                 fingerprint=entry.fingerprint,
                 architecture=content.architecture,
                 parameters=content.parameters,
+                denoising=content.languages.denoising,
+                sides=registration.parent_sides(content.languages),
             )
             self._write(row, entry)
             state = "imported"

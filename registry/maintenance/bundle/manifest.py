@@ -11,7 +11,7 @@ from pydantic.types import AwareDatetime
 
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
 from continual_mt.errors import ContinualMTError, CorruptionError
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 from registry.records.corpora import Role
 from registry.records.lineage import InputRole
 from registry.records.names import ModuleName, author, check_note, check_parent_name, check_tag, is_free_alias
@@ -94,7 +94,10 @@ class ArtifactEntry(Entry):
 
 
 class ParentEntry(ArtifactEntry):
+    """``several`` are the ends on which it has several languages; bundles are written without the key if none has."""
+
     fingerprint: Digest
+    several: list[SideName] = []
 
 
 class ModuleEntry(ArtifactEntry):
@@ -189,6 +192,7 @@ def _check(manifest: Manifest) -> None:
                 for entry in (*manifest.parents, *manifest.modules)
             ),
             *(set(score.model_fields_set) & {"logits", "computed_on"} for score in manifest.scores),
+            *(set(entry.several) for entry in manifest.parents),
         ]
         _require(not any(newer), "it holds keys that format 1 does not have")
     parents = _by_name("parent", manifest.parents)
@@ -248,7 +252,10 @@ def _check_score(score: ScoreEntry, parents: dict[str, ParentEntry], modules: di
     for name in (score.source, score.cross_attention, score.target):
         _require(name is None or name in modules, f"a score is of the module {name}, which is not in it")
         keys.append(None if name is None else ModuleKey(name, modules[name].digest))
-    recipe = Recipe(score.kind, Pair.parse(score.pair), score.parent, parents[score.parent].fingerprint, *keys)
+    owner = parents[score.parent]
+    recipe = Recipe(
+        score.kind, Pair.parse(score.pair), score.parent, owner.fingerprint, *keys, several=tuple(owner.several)
+    )
     _require(recipe.digest == score.recipe, f"a score of {score.pair} is not of the recipe that it names")
 
 

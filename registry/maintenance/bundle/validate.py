@@ -60,13 +60,13 @@ def import_bundle(
         def change(session: Session) -> Imported:
             for digest in sizes:  # as `Registry` does for what it registers itself
                 if not registry.blobs.has(digest):
-                    registry.blobs.put(bundle.read(digest))
+                    bundle.copy_to(registry.blobs, digest)
             return receive(session, bundle.manifest, contents, parent)
 
         registry.storage.claim()
         _check_room(registry.blobs, sum(sizes.values()))
         for digest in sizes:
-            registry.blobs.put(bundle.read(digest))
+            bundle.copy_to(registry.blobs, digest)
         return registry.database.write(change)
 
 
@@ -76,7 +76,7 @@ def _examine(registry: Registry, bundle: Bundle) -> Contents:
     for entry in bundle.manifest.parents:
         parent = _parent(registry, bundle, entry)
         architecture = parent.architecture.to_json()
-        parents[entry.name] = ParentContent(parent.pair, {**architecture}, parent.parameters())
+        parents[entry.name] = ParentContent(parent.languages, {**architecture}, parent.parameters())
         for module in bundle.manifest.modules:
             if module.parent == entry.name:
                 modules[module.name] = _module(bundle, module, parent)
@@ -101,6 +101,7 @@ def _parent(registry: Registry, bundle: Bundle, entry: ParentEntry) -> Parent:
         _loaded(bundle, entry.name, lambda: WordTranslations.of_parent(table, parent))
     claim = f"it claims the fingerprint {entry.fingerprint}, but its pieces have {parent.fingerprint}"
     _require(bundle, entry.name, parent.fingerprint == entry.fingerprint, claim)
+    _require(bundle, entry.name, [*parent.languages.several] == entry.several, "it claims other languages than it has")
     return parent
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ def test_the_digest_depends_on_content(make_module: MakeModule) -> None:
 def test_another_parent_is_rejected(make_module: MakeModule, parent: Parent) -> None:
     tensors = {name: tensor.clone() for name, tensor in parent.tensors.items()}
     tensors["encoder.0.attention.query.weight"][0, 0] += 1e-6
-    other = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
+    other = replace(parent, tensors=tensors)
     module = make_module("pt-en")
     module.check_fits(parent)
     message = (
@@ -122,3 +123,17 @@ def test_an_invalid_description_is_rejected(make_module: MakeModule, change: dic
     description = read_json(pieces, "module.json") | change
     with pytest.raises(CorruptionError, match=message):
         Module.from_pieces({**pieces, "module.json": json_piece(description)})
+
+
+def test_the_values_of_a_stored_module_are_not_read_again(make_module: MakeModule, parent: Parent) -> None:
+    module = make_module("pt-en", "embeddings")
+    broken = dict(module.tensors) | {"source.embedding": torch.full((330, 16), torch.nan)}
+    pieces = replace(module, tensors=broken).pieces()
+    stored = Module.from_pieces(pieces, "f" * 64)
+    stored.check_fits(parent)
+    assert stored.digest == "f" * 64
+    for again in (Module.from_pieces(pieces), replace(stored)):
+        with pytest.raises(CorruptionError, match=r"^source\.embedding: contains NaN or infinite values"):
+            again.check_fits(parent)
+        assert again.digest != stored.digest
+    assert Module.from_pieces(module.pieces()).digest == module.digest

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.serialization import json_piece, parameter_shapes, read_json
+from continual_mt.artifacts.serialization import (
+    in_memory,
+    json_piece,
+    parameter_shapes,
+    read_json,
+    tensor_pieces,
+)
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError
@@ -28,7 +35,7 @@ NAMES = parameter_names(ARCHITECTURE)
 
 def make_parent(tensors: dict[str, Tensor], pair: str = "es-en", architecture: Architecture = ARCHITECTURE) -> Parent:
     parsed = Pair.parse(pair)
-    return Parent(parsed, architecture, tensors, LanguageSide(parsed.source, TINY), LanguageSide(parsed.target, TINY))
+    return Parent.of_pair(parsed, architecture, tensors, TINY, TINY)
 
 
 def formula_tensors() -> dict[str, Tensor]:
@@ -67,9 +74,8 @@ def test_the_fingerprint_depends_on_the_tokenizer_of_each_side(
     renamed = TINY.model.replace(b"\xe2\x96\x81wom", b"\xe2\x96\x81mow")
     assert renamed != TINY.model
     other = Tokenizer(renamed)
-    sides = [LanguageSide("es", other), LanguageSide("en", TINY)]
-    changed = Parent(one.pair, ARCHITECTURE, formula_tensors(), *sides)
-    exchanged = Parent(one.pair, ARCHITECTURE, formula_tensors(), *reversed(sides))
+    changed = Parent.of_pair(one.pair, ARCHITECTURE, formula_tensors(), other, TINY)
+    exchanged = Parent.of_pair(one.pair, ARCHITECTURE, formula_tensors(), TINY, other)
     assert len({one.fingerprint, changed.fingerprint, exchanged.fingerprint}) == 3
 
 
@@ -81,7 +87,8 @@ def test_round_trip_is_bit_equal(seed: int) -> None:
     assert after.pieces() == pieces
     assert after.fingerprint == before.fingerprint
     assert (after.pair, after.architecture) == (before.pair, before.architecture)
-    assert (after.source, after.target) == (before.source, before.target)
+    assert (after.source_tokenizer, after.target_tokenizer) == (before.source_tokenizer, before.target_tokenizer)
+    assert (after.languages, after.form) == (before.languages, before.form)
     assert all(torch.equal(after.tensors[name], before.tensors[name]) for name in NAMES)
 
 
@@ -96,8 +103,12 @@ def test_pieces_sides_and_parameter_count(parent: Parent) -> None:
         "target.model",
         "target.safetensors",
     ]
-    assert parent.side("source") is parent.source
-    assert parent.side("target") is parent.target
+    assert parent.tokenizer("source") is parent.source_tokenizer
+    assert parent.tokenizer("target") is parent.target_tokenizer
+    assert parent.sides(parent.pair) == (
+        LanguageSide("es", parent.source_tokenizer),
+        LanguageSide("en", parent.target_tokenizer),
+    )
     # Embeddings, bias, then of one layer each: encoder, decoder and cross-attention.
     attention, feed_forward = 4 * (16 * 16 + 16) + 32, 2 * 16 * 24 + 24 + 16 + 32
     assert parent.parameters() == 310 * 16 + 300 * 16 + 300 + 3 * attention + 2 * feed_forward
@@ -126,7 +137,8 @@ def test_a_missing_or_damaged_piece_is_rejected(piece: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "parent.json: unknown format 2; expected 1"),
+        ({"format": 3}, "parent.json: unknown format 3; expected 1 or 2"),
+        ({"format": 2}, "parent.json: malformed languages"),
         ({"format": None}, "parent.json: unknown format None"),
         ({"architecture": None}, "parent.json: missing architecture"),
         ({"architecture": {}}, "unknown family or fields"),
@@ -147,3 +159,26 @@ def test_exchanged_tokenizers_do_not_fit(parent: Parent) -> None:
     pieces["source.model"], pieces["target.model"] = pieces["target.model"], pieces["source.model"]
     with pytest.raises(CorruptionError, match="shape is"):
         Parent.from_pieces(pieces)
+
+
+def test_the_values_of_a_stored_parent_are_not_read_again() -> None:
+    """They were checked, and the fingerprint computed, when it was stored; a parent made from it is checked."""
+    pieces = make_parent(formula_tensors()).pieces()
+    broken = make_parent(formula_tensors())
+    broken.tensors["target.bias"][3] = torch.nan  # type: ignore[index]  # a parent never changes
+    pieces["target.safetensors"] = broken.pieces()["target.safetensors"]
+    stored = Parent.from_pieces(pieces, "f" * 64)
+    assert stored.fingerprint == "f" * 64
+    for again in (lambda: Parent.from_pieces(pieces), lambda: replace(stored)):
+        with pytest.raises(CorruptionError, match=r"^target\.bias: contains NaN or infinite values"):
+            again()
+    whole = Parent.from_pieces(make_parent(formula_tensors()).pieces(), "f" * 64)
+    assert replace(whole).fingerprint == make_parent(formula_tensors()).fingerprint
+    wrong = formula_tensors() | {"target.bias": torch.zeros(65)}
+    with pytest.raises(CorruptionError, match=r"target\.bias: shape is"):
+        Parent.from_pieces({**pieces, **in_memory(tensor_pieces(wrong))}, "f" * 64)
+
+
+def test_new_pieces_are_the_pieces() -> None:
+    parent = make_parent(formula_tensors())
+    assert in_memory(parent.new_pieces()) == parent.pieces()

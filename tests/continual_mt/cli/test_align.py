@@ -20,7 +20,7 @@ LINEAGE = Lineage(corpora=(), spec={"seed": 1}, code_version="0.1.0")
 def lexicon(tmp_path: Path, parent: Parent) -> Path:
     """A lexicon of Spanish words of one piece, each as its own translation; Portuguese has some of them."""
     path = tmp_path / "pt-es.tsv"
-    words = [piece[1:] for piece in parent.source.tokenizer.pieces if piece.startswith("▁") and len(piece) > 1]
+    words = [piece[1:] for piece in parent.source_tokenizer.pieces if piece.startswith("▁") and len(piece) > 1]
     path.write_text("".join(f"{word}\t{word}\n" for word in words), encoding="utf-8")
     return path
 
@@ -62,7 +62,7 @@ def test_embeddings_that_are_the_same_are_aligned(
 ) -> None:
     """The newest version of the module has copies of the parent's tokenizer and embeddings."""
     copy = {**make_module("pt-en").tensors, "source.embedding": parent.tensors["source.embedding"].clone()}
-    same = Module.of(parent, make_module("pt-en").pair, "xattn", copy, parent.source.tokenizer)
+    same = Module.of(parent, make_module("pt-en").pair, "xattn", copy, parent.source_tokenizer)
     with Registry.open(home) as registry:
         registry.register_module("es-en", same, lineage=LINEAGE)
     words = ("--lexicon", lexicon, "--home", home, "--json")
@@ -186,7 +186,7 @@ def test_misuse(align: Any, words: list[str], message: str) -> None:
 
 def test_a_module_of_another_parent(align: Any, home: Path, parent: Parent, make_module: Callable[..., Module]) -> None:
     tensors = {name: tensor + torch.tensor(0.01) for name, tensor in parent.tensors.items()}
-    other = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
+    other = replace(parent, tensors=tensors)
     module = make_module("pt-en")
     with Registry.open(home) as registry:
         registry.register_parent("other", other, lineage=LINEAGE)

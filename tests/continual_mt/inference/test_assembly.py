@@ -62,8 +62,9 @@ def test_pieces_are_those_of_the_recipe_and_are_not_copied(
         tensors = parent.tensors if origin is None else modules[origin].tensors
         assert parameter.data_ptr() == tensors[name].data_ptr()
         assert not parameter.requires_grad
-    assert model.source == (parent.source if source is None else modules[source].new_side)
-    assert model.target == (parent.target if target is None else modules[target].new_side)
+    own_source, own_target = parent.sides(model.pair)
+    assert model.source == (own_source if source is None else modules[source].new_side)
+    assert model.target == (own_target if target is None else modules[target].new_side)
     assert (model.pair, model.recipe) == (Pair.parse(pair), recipe)
     assert len(model.translate(["uno dos", ""], beam=2)) == 2
 
@@ -153,7 +154,7 @@ def test_modules_change_the_logits(parent: Parent, modules: dict[str, Module]) -
 
 def test_another_parent_is_refused(parent: Parent, modules: dict[str, Module]) -> None:
     tensors = parent.tensors | {"target.bias": parent.tensors["target.bias"] + 1}
-    other = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
+    other = replace(parent, tensors=tensors)
     recipe = make_recipe(parent, modules, "supervised", "pt-en", PT, PT, None)
     with pytest.raises(
         IncompatibleError, match=f"made for another parent; expected fingerprint {parent.fingerprint[:12]}, got "

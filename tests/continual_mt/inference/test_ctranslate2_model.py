@@ -31,7 +31,7 @@ MakeModule = Callable[..., Module]
 def peaked_parent(parent: Parent) -> Parent:
     """A parent with large weights, whose token probabilities are far from ties."""
     architecture = replace(parent.architecture, width=32, encoder_layers=2, decoder_layers=3)
-    sizes = {"source": parent.source.tokenizer.size, "target": parent.target.tokenizer.size}
+    sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size}
     tensors = initial_tensors(architecture, parameter_names(architecture), sizes, seed=4)
     scaled = {name: tensor * 6 if tensor.dim() == 2 else tensor for name, tensor in tensors.items()}
     scaled["target.bias"] = torch.randn(len(scaled["target.bias"]), generator=torch.Generator().manual_seed(1))
@@ -130,7 +130,7 @@ def test_a_damaged_conversion_is_converted_again(peaked_parent: Parent, tmp_path
 def test_a_translation_may_be_empty(peaked_parent: Parent, tmp_path: Path, penalty: float) -> None:
     """CTranslate2's default forbids the end token at the first step."""
     bias = peaked_parent.tensors["target.bias"].clone()
-    bias[peaked_parent.target.tokenizer.end] = 200.0
+    bias[peaked_parent.target_tokenizer.end] = 200.0
     model = original(replace(peaked_parent, tensors={**peaked_parent.tensors, "target.bias": bias}))
     fast = load_or_convert(model, tmp_path, precision="float32")
     search = Search(4, penalty)

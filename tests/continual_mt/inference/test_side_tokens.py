@@ -11,7 +11,6 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import SideTokens
-from continual_mt.errors import IncompatibleError
 from continual_mt.inference.assembly import assemble
 from continual_mt.inference.ctranslate2_model import load_or_convert
 from continual_mt.inference.mixed_batches import Request, translate_mixed
@@ -80,9 +79,3 @@ def test_a_long_source_leaves_room_for_the_tokens(models: list[PairModel]) -> No
     assert models[0].maximum_tokens == positions - 2
     (found,) = models[0].search([[5] * models[0].maximum_tokens], Search(beam=1))
     assert len(found[0].tokens) <= models[0].maximum_tokens
-
-
-def test_a_parent_with_side_tokens_is_not_stored_without_them(parent: Parent) -> None:
-    source = replace(parent.source, tokenizer=parent.source.tokenizer.with_side_tokens(SOURCES[0]))
-    with pytest.raises(IncompatibleError, match="a tokenizer with side tokens cannot be stored"):
-        replace(parent, source=source).pieces()

@@ -20,7 +20,7 @@ from continual_mt.model.transformer import Transformer
 def pair_model(parent: Parent) -> PairModel:
     """The untrained parent with larger weights, so that token probabilities are far from ties."""
     tensors = {name: tensor * 3 for name, tensor in parent.tensors.items()}
-    return PairModel(parent.pair, Transformer.pointing_at(parent.architecture, tensors), parent.source, parent.target)
+    return PairModel(parent.pair, Transformer.pointing_at(parent.architecture, tensors), *parent.sides(parent.pair))
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from continual_mt.model.initial_values import initial_tensors
 @pytest.fixture(scope="module")
 def table(tokenize_files: Callable[[str, str], TokenizedCorpus], parent: Parent) -> WordTranslations:
     return WordTranslations.count(
-        tokenize_files("es", "en"), (parent.source.tokenizer.size, parent.target.tokenizer.size)
+        tokenize_files("es", "en"), (parent.source_tokenizer.size, parent.target_tokenizer.size)
     )
 
 
@@ -52,7 +52,7 @@ def test_evidence_goes_through_the_shared_language_on_both_sides(
 def test_types_start_from_evidence_else_from_equal_pieces_else_from_noise(
     django_tokenizers: dict[str, Tokenizer], parent: Parent
 ) -> None:
-    new, own = django_tokenizers["pt"], parent.source.tokenizer
+    new, own = django_tokenizers["pt"], parent.source_tokenizer
     same = dict(equal_pieces(new, own))
     assert all(new.pieces[number] == own.pieces[other] for number, other in same.items())
     known = next(iter(same))
@@ -71,7 +71,7 @@ def test_types_start_from_evidence_else_from_equal_pieces_else_from_noise(
 
 
 def test_values_are_means_as_long_as_their_parts(django_tokenizers: dict[str, Tokenizer], parent: Parent) -> None:
-    new, own = django_tokenizers["de"], parent.target.tokenizer
+    new, own = django_tokenizers["de"], parent.target_tokenizer
     table, bias = parent.tensors["target.embedding"], torch.arange(own.size, dtype=torch.float32)
     names = ("target.embedding", "target.bias")
     noise = initial_tensors(parent.architecture, names, {"source": 1, "target": new.size}, seed=5)
@@ -94,8 +94,8 @@ def test_a_summary_names_frequent_types_and_what_is_near_them(
     parent: Parent,
     table: WordTranslations,
 ) -> None:
-    new, own, corpus = django_tokenizers["pt"], parent.source.tokenizer, tokenize_files("pt", "en")
-    evidence = evidence_of_text(corpus, "source", (new.size, parent.target.tokenizer.size), table)
+    new, own, corpus = django_tokenizers["pt"], parent.source_tokenizer, tokenize_files("pt", "en")
+    evidence = evidence_of_text(corpus, "source", (new.size, parent.target_tokenizer.size), table)
     weights = combined(new, own, evidence)
     noise = initial_tensors(parent.architecture, ("source.embedding",), {"source": new.size, "target": 1}, seed=5)
     tensors = starting_tensors(weights, parent.tensors, noise)

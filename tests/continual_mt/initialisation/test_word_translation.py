@@ -77,7 +77,7 @@ def test_equal_text_gives_equal_bytes_and_a_large_text_is_sampled(
     tokenize_files: Callable[[str, str], TokenizedCorpus], parent: Parent
 ) -> None:
     corpus = tokenize_files("es", "en")
-    sizes = parent.source.tokenizer.size, parent.target.tokenizer.size
+    sizes = parent.source_tokenizer.size, parent.target_tokenizer.size
     first, again = (WordTranslations.count(corpus, sizes).to_bytes() for _ in range(2))
     assert first == again
     links = int((corpus.source_lengths.astype(int) * corpus.target_lengths).sum())
@@ -101,7 +101,7 @@ def test_the_bytes_are_those_of_every_machine(tmp_path: Path) -> None:
 
 
 def test_a_table_is_restored_and_checked(tokenize_files: Callable[[str, str], TokenizedCorpus], parent: Parent) -> None:
-    sizes = parent.source.tokenizer.size, parent.target.tokenizer.size
+    sizes = parent.source_tokenizer.size, parent.target_tokenizer.size
     table = WordTranslations.count(tokenize_files("es", "en"), sizes)
     stored = table.to_bytes()
     assert WordTranslations.of_parent(stored, parent).to_bytes() == stored

@@ -94,7 +94,7 @@ def test_invalid_settings_are_refused_by_every_worker(trained: Path) -> None:
 def test_a_checkpoint_of_two_workers_is_refused_by_one(
     trained: Path, model: Transformer, parent: Parent, tokenize_files: TokenizeFiles
 ) -> None:
-    tokenizers = parent.source.tokenizer, parent.target.tokenizer
+    tokenizers = parent.source_tokenizer, parent.target_tokenizer
     task = Task(model, tuple(parent.tensors), tokenize_files("es", "en"), *tokenizers, TrainingSettings(), 3)
     with pytest.raises(
         TrainingError, match=r"checkpoint: was written with 2 workers, but this run has 1. Fix: resume with the same"

@@ -15,7 +15,7 @@ from continual_mt.data.batching import epoch_batches, make_batch
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.inference.assembly import assemble
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair
 from continual_mt.model.architecture import Group, group_names, group_of
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.model.scopes import Scope, trainable_names
@@ -40,9 +40,9 @@ def side_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def earlier_pairs(parent: Parent, make_module: MakeModule, tokenize_files: TokenizeFiles) -> tuple[EarlierPair, ...]:
     """The parent's own pair es-en, and pt-en, which a module brought."""
     module, tensors = make_module("pt-en"), dict(parent.tensors)
-    english = parent.target.tokenizer
+    english = parent.target_tokenizer
     return (
-        EarlierPair(tokenize_files("es", "en"), parent.source.tokenizer, english, side_tensors(tensors)),
+        EarlierPair(tokenize_files("es", "en"), parent.source_tokenizer, english, side_tensors(tensors)),
         EarlierPair(
             tokenize_files("pt", "en"), module.new_side.tokenizer, english, side_tensors({**tensors, **module.tensors})
         ),
@@ -64,7 +64,7 @@ def make_addition(
     ) -> Task:
         values = {"batch_tokens": BATCH_TOKENS, "accumulate": 1, "warmup": 0, "dropout": 0.0, "precision": "float32"}
         pair = Pair.parse(pair_text)
-        side = new_side_of(pair, parent.pair)
+        side = parent.languages.new_side(pair)
         tokenizers = {"source": django_tokenizers[pair.source], "target": django_tokenizers[pair.target]}
         names = trainable_names(parent.architecture, scope, side)
         sizes = {name: tokenizer.size for name, tokenizer in tokenizers.items()}

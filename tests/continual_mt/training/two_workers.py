@@ -36,7 +36,7 @@ def main(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     parent = Parent.from_pieces({path.name: path.read_bytes() for path in (folder / "parent").iterdir()})
     files = TextFiles(parent.pair, folder / "source.txt", folder / "target.txt")
-    tokenizers = parent.source.tokenizer, parent.target.tokenizer
+    tokenizers = parent.source_tokenizer, parent.target_tokenizer
     corpus = tokenize_corpus(files, inspect(files).digest, *tokenizers, folder / f"cache{rank}", maximum_tokens=47)
     # One of three batches is replayed, so that one worker has more batches than the other.
     sides = {name: tensor.clone() for name, tensor in parent.tensors.items() if name.startswith(("source", "target"))}
@@ -75,8 +75,8 @@ def make_task(parent: Parent, corpus: TokenizedCorpus, settings: TrainingSetting
         model=Transformer.pointing_at(parent.architecture, tensors),
         trainable=trainable_names(parent.architecture, scope, "source"),
         corpus=corpus,
-        source=parent.source.tokenizer,
-        target=parent.target.tokenizer,
+        source=parent.source_tokenizer,
+        target=parent.target_tokenizer,
         settings=settings,
         seed=3,
     )

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
 from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.languages import Pair
@@ -129,7 +130,9 @@ def test_pairs_name_their_parent_if_there_are_several() -> None:
 
 
 def parent(name: str, parameters: int) -> ParentRecord:
-    return ParentRecord(name, Pair("es", "en"), "f" * 64, {}, parameters, 4 * parameters, {}, LINEAGE, CREATED)
+    return ParentRecord(
+        name, ParentLanguages.of_pair(Pair("es", "en")), "f" * 64, {}, parameters, 4 * parameters, {}, LINEAGE, CREATED
+    )
 
 
 def module(of: str, pair: str, parameters: int) -> ModuleRecord:

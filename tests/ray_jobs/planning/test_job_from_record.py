@@ -14,7 +14,7 @@ from continual_mt.artifacts.module import Module
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import IncompatibleError, SpecError
-from continual_mt.languages import Pair, new_side_of
+from continual_mt.languages import Pair
 from continual_mt.model.scopes import trainable_names
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
@@ -29,7 +29,7 @@ THREADS = 3
 def register(registry: Registry, pair: Pair, lineage: Lineage) -> ModuleRecord:
     """A module that is as its parent is, of this lineage."""
     parent = registry.load_parent("es-en")
-    side = new_side_of(pair, parent.pair)
+    side = parent.languages.new_side(pair)
     tensors = {name: parent.tensors[name] for name in trainable_names(parent.architecture, "xattn", side)}
     module = Module.of(parent, pair, "xattn", tensors, parent.side(side).tokenizer)
     return registry.register_module("es-en", module, lineage=lineage)

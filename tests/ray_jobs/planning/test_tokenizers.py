@@ -28,7 +28,7 @@ def test_only_the_new_side_gets_a_new_tokenizer(
 ) -> None:
     source, target = tokenizers(job, parent, tmp_path)
     assert source.size == 150
-    assert target.model == registry.load_parent().target.tokenizer.model
+    assert target.model == registry.load_parent().target_tokenizer.model
     assert len(list((tmp_path / "tokenizers").iterdir())) == 1
 
 
@@ -36,7 +36,7 @@ def test_a_new_target_keeps_the_source(
     registry: Registry, parent: StoredParent, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
     source, target = tokenizers(resolve(addition_spec("es-de"), registry.parent("es-en"), tmp_path), parent, tmp_path)
-    assert source.model == registry.load_parent().source.tokenizer.model
+    assert source.model == registry.load_parent().source_tokenizer.model
     assert target.size == 150
 
 

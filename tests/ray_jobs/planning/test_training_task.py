@@ -92,12 +92,12 @@ def test_an_earlier_pair_has_its_own_sides(
     assert made.replay == 0.5
     assert made.parent is not None
     for earlier, source, table in (
-        (made.replayed[0], first.source.tokenizer, first.tensors["source.embedding"]),
+        (made.replayed[0], first.source_tokenizer, first.tensors["source.embedding"]),
         (made.replayed[1], module.new_side.tokenizer, module.tensors["source.embedding"]),
     ):
         assert (earlier.pair, earlier.train, earlier.train_digest) == (train.corpus.pair, train.spec, pair.train_digest)
         found, target, sides = earlier.sides(made.parent)
-        assert (found.digest, target.digest) == (source.digest, first.target.tokenizer.digest)
+        assert (found.digest, target.digest) == (source.digest, first.target_tokenizer.digest)
         assert set(sides) == {"source.embedding", "target.embedding", "target.bias"}
         assert torch.equal(sides["source.embedding"], table)
         assert torch.equal(sides["target.embedding"], first.tensors["target.embedding"])

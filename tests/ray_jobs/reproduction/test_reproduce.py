@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.parent import Parent
 from continual_mt.cli.main import main
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.home import Home
@@ -61,7 +60,7 @@ def test_a_module_of_a_shared_sequence_is_the_same_bit_for_bit(
         earlier = resolve(addition_spec("es-de"), record, home.cache)
         held = driver.registry.jobs.hold(earlier.digest, earlier.kind, holder_name())
         tensors = {name: parent.tensors[name] for name in trainable_names(parent.architecture, "xattn", "target")}
-        module = Module.of(parent, earlier.pair, "xattn", tensors, parent.target.tokenizer)
+        module = Module.of(parent, earlier.pair, "xattn", tensors, parent.target_tokenizer)
         start = driver.registry.register_module("es-en", module, lineage=lineage(earlier, held, None, [], {}))
         original = original_text(record, home.cache)
         assert original is not None
@@ -95,7 +94,7 @@ def test_slightly_other_weights_are_named_and_scored(
     bias = tensors["target.bias"].clone()
     bias[:17] += torch.tensor(1e-6)
     tensors["target.bias"] = bias
-    perturbed = Parent(parent.pair, parent.architecture, tensors, parent.source, parent.target)
+    perturbed = replace(parent, tensors=tensors)
     with Registry.open(tmp_path / "home", create=True) as registry:
         registry.register_parent("es-en", perturbed, lineage=replace(record.lineage, environment=None))
         (test,) = resolve(parent_spec(), None, tmp_path).tests

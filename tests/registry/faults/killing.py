@@ -142,7 +142,7 @@ def _artifacts(registry: Registry) -> set[Artifact]:
     """What is registered, deleted or not: all that a fingerprint is computed from or compared with."""
     with registry.database.read() as session:
         parents = {
-            (row.name, row.fingerprint, row.source, row.target, *_pieces(row))
+            (row.name, row.fingerprint, *sorted(f"{side.end} {side.tag}" for side in row.sides), *_pieces(row))
             for row in session.scalars(select(schema.Parent))
         }
         return parents | {

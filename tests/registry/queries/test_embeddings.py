@@ -40,7 +40,7 @@ def test_a_table_is_read_without_the_rest(filled: Registry, parent: Parent, make
         filled.blobs.path(digest).unlink()
     read = filled.load_embedding(own)
     assert torch.equal(read.embedding, parent.tensors["source.embedding"])
-    assert read.side == parent.source
+    assert read.side == parent.sides(parent.pair)[0]
     module = make_module(parent, "de-en", seed=1)
     assert torch.equal(filled.load_embedding(of_module).embedding, module.tensors["source.embedding"])
     assert filled.load_embedding(target).side.language == "es"

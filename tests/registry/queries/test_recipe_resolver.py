@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
@@ -15,7 +16,7 @@ from registry.queries.recipe_resolver import RecipeResolver
 from registry.records.values import now
 
 LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
-PARENT = ParentRecord("base", Pair("fr", "en"), "f" * 64, {}, 1, 1, {}, LINEAGE, now())
+PARENT = ParentRecord("base", ParentLanguages.of_pair(Pair("fr", "en")), "f" * 64, {}, 1, 1, {}, LINEAGE, now())
 
 
 def module(pair: str, version: int = 1, scope: Scope = "xattn") -> ModuleRecord:
@@ -197,8 +198,8 @@ def test_another_cross_attention() -> None:
     assert row(resolver.through(zero_shot, de)) == ("zero-shot", "de-es", "de-en:1", "de-en:1", "fr-es:1")
     assert row(resolver.through(zero_shot, pt)) == ("zero-shot", "de-es", "de-en:1", "pt-en:1", "fr-es:1")
     assert row(resolver.through(zero_shot, None)) == ("zero-shot", "de-es", "de-en:1", None, "fr-es:1")
-    assert row(resolver.through(resolver.original(), de)) == ("retention", "fr-en", None, "de-en:1", None)
-    assert resolver.through(resolver.original(), None) == resolver.original()
+    assert row(resolver.through(resolver.choose(PARENT.pair), de)) == ("retention", "fr-en", None, "de-en:1", None)
+    assert resolver.through(resolver.choose(PARENT.pair), None) == resolver.choose(PARENT.pair)
 
 
 def test_a_supervised_pair_through_another_module() -> None:

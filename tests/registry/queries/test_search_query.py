@@ -36,7 +36,7 @@ def scored(registry: Registry, record: Record, test: str, metric: str, value: fl
     resolver = RecipeResolver.of(
         registry.parent(record.parent if isinstance(record, ModuleRecord) else record.name), []
     )
-    recipe = resolver.supervised(record) if isinstance(record, ModuleRecord) else resolver.original()
+    recipe = resolver.supervised(record) if isinstance(record, ModuleRecord) else resolver.choose(record.pair)
     return ScoreRecord.of(
         recipe,
         test=test,

@@ -71,13 +71,13 @@ def trained(parent: Parent, tokenize_files: TokenizeFiles) -> PairModel:
         model=Transformer.pointing_at(parent.architecture, {name: t.clone() for name, t in parent.tensors.items()}),
         trainable=parameter_names(parent.architecture),
         corpus=tokenize_files("es", "en"),
-        source=parent.source.tokenizer,
-        target=parent.target.tokenizer,
+        source=parent.source_tokenizer,
+        target=parent.target_tokenizer,
         settings=TrainingSettings.model_validate(values | {"learning_rate": 0.02}),
         seed=3,
     )
     run(task)
-    return PairModel(parent.pair, task.model.eval(), parent.source, parent.target, RECIPE)
+    return PairModel(parent.pair, task.model.eval(), *parent.sides(parent.pair), RECIPE)
 
 
 @dataclass

@@ -1,0 +1,202 @@
+"""A parent of several source and target languages, from its registration to the pairs of an added language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide
+from continual_mt.artifacts.sentence_form import SentenceForm
+from continual_mt.data.control_pieces import with_control_pieces
+from continual_mt.data.tokenizer import SideTokens, Tokenizer
+from continual_mt.errors import CorruptionError, IncompatibleError, UnknownNameError
+from continual_mt.languages import Pair
+from continual_mt.model.architecture import Scope, parameter_names, trainable_names
+from registry import Lineage, Registry
+from registry.maintenance.bundle.export import export
+from registry.maintenance.bundle.validate import import_bundle
+from registry.maintenance.verify import verify
+from registry.queries import recipe_catalog
+from tests.registry.conftest import ARCHITECTURE, random_tensors
+
+LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
+CODES = {"de": "deu_Latn", "en": "eng_Latn", "fr": "fra_Latn"}
+LANGUAGES = ParentLanguages(
+    tuple(ParentSide(tag, code, code) for tag, code in CODES.items()),
+    tuple(ParentSide(tag, CODES[tag], CODES[tag]) for tag in ("en", "fr")),
+)
+NAMED_BY_BOTH = SentenceForm(("source language", "text", "end"), ("start", "target language", "text", "end"))
+
+
+def made(tokenizer: Tokenizer, form: SentenceForm = NAMED_BY_BOTH, seed: int = 0) -> Parent:
+    table = with_control_pieces(tokenizer, list(CODES.values()))
+    sizes = {"source": table.size, "target": table.size}
+    tensors = random_tensors(parameter_names(ARCHITECTURE), sizes, seed)
+    return Parent(ARCHITECTURE, tensors, table, table, LANGUAGES, form)
+
+
+def added(parent: Parent, pair: str, tokenizer: Tokenizer, scope: Scope = "xattn", seed: int = 1) -> Module:
+    languages = Pair.parse(pair)
+    side = parent.languages.new_side(languages)
+    table = with_control_pieces(tokenizer, parent.tokens_of_new_sources if side == "source" else ())
+    sizes = {end: parent.tokenizer(end).size for end in ENDS} | {side: table.size}
+    return Module.of(
+        parent, languages, scope, random_tensors(trainable_names(ARCHITECTURE, scope, side), sizes, seed), table
+    )
+
+
+@pytest.fixture(scope="module")
+def many(tokenizers: dict[str, Tokenizer]) -> Parent:
+    return made(tokenizers["en"])
+
+
+@pytest.fixture
+def filled(many: Parent, tokenizers: dict[str, Tokenizer], tmp_path: Path) -> Iterator[Registry]:
+    """The parent with a new source language (Spanish into English) and a new target (Portuguese, from German)."""
+    with Registry.open(tmp_path / "home", create=True) as registry:
+        registry.register_parent("many", many, lineage=LINEAGE)
+        registry.register_module("many", added(many, "es-en", tokenizers["es"]), lineage=LINEAGE)
+        registry.register_module("many", added(many, "de-pt", tokenizers["pt"], seed=2), lineage=LINEAGE)
+        yield registry
+
+
+def pairs_of(registry: Registry, **options: str) -> dict[str, str]:
+    return {str(entry.pair): entry.kind for entry in registry.pairs(**options)}
+
+
+def test_it_is_stored_bit_by_bit(many: Parent) -> None:
+    read = Parent.from_pieces(many.pieces())
+    assert (read.languages, read.form, read.fingerprint) == (many.languages, many.form, many.fingerprint)
+    assert read.pieces() == many.pieces()
+
+
+def test_the_fingerprint_covers_languages_and_the_form(many: Parent, tokenizers: dict[str, Tokenizer]) -> None:
+    other = made(tokenizers["en"], SentenceForm(("text", "end", "source language"), NAMED_BY_BOTH.decoder_input))
+    fewer = Parent(
+        ARCHITECTURE,
+        many.tensors,
+        many.source_tokenizer,
+        many.target_tokenizer,
+        ParentLanguages(LANGUAGES.sources, LANGUAGES.targets[:1]),
+        NAMED_BY_BOTH,
+    )
+    assert len({many.fingerprint, other.fingerprint, fewer.fingerprint}) == 3
+
+
+def test_a_new_language_goes_into_every_language_of_the_parent(filled: Registry) -> None:
+    own = dict.fromkeys(("de-en", "de-fr", "en-fr", "fr-en"), "original")
+    trained = dict.fromkeys(("es-en", "de-pt"), "supervised")
+    unseen = dict.fromkeys(("es-fr", "en-pt", "fr-pt", "es-pt"), "zero-shot")
+    assert pairs_of(filled) == own | trained | unseen
+    assert pairs_of(filled, language="it") == {}
+    assert pairs_of(filled, language="deu_Latn") == {"de-en": "original", "de-fr": "original", "de-pt": "supervised"}
+
+
+def test_each_pair_runs_with_the_tokens_of_its_languages(filled: Registry, many: Parent) -> None:
+    def tokens(pair: str) -> tuple[SideTokens, SideTokens]:
+        model = filled.assemble(*pair.split("-"))
+        return model.source.tokenizer.side_tokens, model.target.tokenizer.side_tokens
+
+    number = {tag: many.source_tokenizer.number(code) or 0 for tag, code in CODES.items()}
+    none = SideTokens()
+    assert tokens("de-fr") == (SideTokens((number["de"],)), SideTokens((number["fr"],)))
+    assert tokens("es-fr") == (none, SideTokens((number["fr"],)))
+    assert tokens("fr-pt") == (SideTokens((number["fr"],)), none)
+    assert tokens("es-pt") == (none, none)
+    assert filled.assemble("deu_Latn", "fra_Latn").recipe == filled.assemble("de", "fr").recipe
+
+
+def test_a_new_language_brings_the_cross_attention_that_was_trained_with_it(filled: Registry, many: Parent) -> None:
+    es, pt = filled.load_module("es-en"), filled.load_module("de-pt")
+    name = "cross_attention.0.query.weight"
+    for pair, owner in (("es-fr", es.tensors), ("fr-pt", pt.tensors), ("es-pt", pt.tensors), ("de-fr", many.tensors)):
+        model = filled.assemble(*pair.split("-"))
+        assert torch.equal(model.transformer.state_dict()[name], owner[name]), pair
+
+
+def test_recipes_name_the_parents_languages(filled: Registry) -> None:
+    digests = {filled.recipe_catalog.recipe(*pair).digest for pair in (("de", "fr"), ("en", "fr"), ("de", "en"))}
+    assert len(digests) == 3
+    assert str(filled.recipe_catalog.recipe("es", "fr")) == (
+        "zero-shot es-fr: source many/es-en:1, xattn many/es-en:1, target many:fr"
+    )
+    model = filled.assemble("es", "fr")
+    assert model.recipe is not None
+    again = filled.assemble(model.recipe.digest)
+    assert again.recipe == model.recipe
+    retention = filled.recipe_catalog.recipe("de", "fr", kind="retention:es-en")
+    assert str(retention) == "retention de-fr: source many:de, xattn many/es-en:1, target many:fr"
+
+
+def test_what_cannot_be_run_is_named(filled: Registry) -> None:
+    with pytest.raises(UnknownNameError, match="unknown source language 'it'; expected one of: de, en, es, fr"):
+        filled.assemble("it", "fr")
+    with pytest.raises(UnknownNameError, match="unknown target language 'es'; expected one of: en, fr, pt"):
+        filled.assemble("de", "es")
+    with pytest.raises(IncompatibleError, match=r"the parent \{de, en, fr\}-\{en, fr\} has several pairs"):
+        _ = filled.parent().pair
+
+
+def test_of_many_pairs_only_those_with_a_module_or_a_score_are_listed(
+    filled: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe_catalog, "MOST_LISTED", 3)
+    trained = {"es-en": "supervised", "de-pt": "supervised", "es-pt": "zero-shot"}
+    assert pairs_of(filled) == trained
+    assert pairs_of(filled, language="fr") == {
+        "de-fr": "original",
+        "en-fr": "original",
+        "fr-en": "original",
+        "es-fr": "zero-shot",
+        "fr-pt": "zero-shot",
+    }
+    assert filled.assemble("de", "fr").pair == Pair("de", "fr")
+
+
+def test_a_pinned_module_brings_its_language(filled: Registry, many: Parent, tokenizers: dict[str, Tokenizer]) -> None:
+    filled.register_module("many", added(many, "es-fr", tokenizers["es"], seed=3), lineage=LINEAGE)
+    catalog = filled.recipe_catalog
+    assert catalog.recipe("es", "fr").kind == "supervised"
+    assert "source many/es-en:1" in str(catalog.recipe("es", "pt"))
+    assert "source many/es-fr:1" in str(catalog.recipe("es", "pt", modules=["es-fr:1"]))
+
+
+def test_bundles_carry_it(filled: Registry, tmp_path: Path) -> None:
+    export(filled, ["many"], tmp_path / "bundle")
+    with Registry.open(tmp_path / "other", create=True) as other:
+        import_bundle(other, tmp_path / "bundle")
+        assert other.parent().languages == filled.parent().languages
+        assert pairs_of(other) == pairs_of(filled)
+        assert verify(other, set_aside=False).problems == ()
+
+
+def test_it_is_found_by_each_of_its_languages(filled: Registry) -> None:
+    def names(text: str) -> list[str]:
+        found = filled.annotations.search(text).found
+        return [getattr(one.record, "name", None) or one.record.full_name for one in found]  # type: ignore[union-attr]
+
+    assert names("kind=parent language=fr") == ["many"]
+    assert names("kind=parent pair=de-fr source=en") == ["many"]
+    assert names("kind=parent target=de") == []
+    assert names("kind=parent target!=de") == ["many"]
+
+
+def test_a_new_source_names_its_target_where_the_parents_sources_do(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    parent = made(tokenizers["en"], SentenceForm(("target language", "text", "end")))
+    module = added(parent, "es-en", tokenizers["es"])
+    with Registry.open(tmp_path, create=True) as registry:
+        registry.register_parent("romance", parent, lineage=LINEAGE)
+        registry.register_module("romance", module, lineage=LINEAGE)
+        table = registry.assemble("es", "fr").source.tokenizer
+        assert [table.pieces[number] for number in table.side_tokens.before] == ["fra_Latn"]
+    sizes = {"source": tokenizers["es"].size, "target": parent.target_tokenizer.size}
+    tensors = random_tensors(trainable_names(ARCHITECTURE, "xattn", "source"), sizes, 1)
+    with pytest.raises(CorruptionError, match=r"source.model: has no piece 'eng_Latn', which names a target language"):
+        Module.of(parent, Pair("es", "en"), "xattn", tensors, tokenizers["es"])
