@@ -62,8 +62,8 @@ def test_a_source_and_a_target_are_added_and_translate(
         import_bundle(other, bundle)
         assert {one.digest for one in other.modules()} == {record.digest for record in records}
         assert {one.scope for one in other.modules()} == {scope, target}
-        names = [f"es-en/{record.pair}:1" for record in records]
-        assert other.assemble("pt", "de", modules=names).translate(["Abrir", "Fechar o arquivo"], beam=2) == fast
+        arrived = [f"es-en/{record.pair}:1" for record in records]
+        assert other.assemble("pt", "de", modules=arrived).translate(["Abrir", "Fechar o arquivo"], beam=2) == fast
 
 
 def test_it_is_trained_again_bit_for_bit(driver: Driver, addition_spec: MakeSpec) -> None:
@@ -77,3 +77,14 @@ def test_equal_scopes_are_done_once(driver: Driver, addition_spec: MakeSpec) -> 
     first = driver.add_language(addition_spec("pt-en", scope="xattn", seed=6))
     again = driver.add_language(addition_spec("pt-en", scope="xattn:layers=1", seed=6))
     assert (first.trained_now, again.trained_now, again.name) == (True, False, first.name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_ray_trains_the_same_bits(
+    driver: Driver, untrained_home: Path, addition_spec: MakeSpec, tmp_path: Path
+) -> None:
+    spec = addition_spec("pt-en", scope="half-lora:rank=4", seed=7)
+    home = Home(Path(shutil.copytree(untrained_home, tmp_path / "home")))
+    with Driver(home) as on_ray:
+        assert add(on_ray, spec).digest == add(driver, spec).digest
