@@ -18,8 +18,9 @@ from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
 from ray_jobs.planning.initialisation import with_word_translations
+from ray_jobs.planning.notes import notes_on_start, notes_on_text
 from ray_jobs.planning.piped_text import with_kept_texts
-from ray_jobs.planning.resolve import ResolvedJob, earlier_job, notes_on_start, notes_on_text, resolve
+from ray_jobs.planning.resolve import ResolvedJob, earlier_job, resolve
 from registry import ParentRecord, Registry
 
 

@@ -15,11 +15,19 @@ from torch import Tensor
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.parent_languages import ENDS
+from continual_mt.artifacts.parent_languages import ENDS, listed
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.corpora.corpus import Corpus
-from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus, tokenize_corpus, tokens_key
+from continual_mt.data.tokenized_corpus import (
+    Fetch,
+    MixedPart,
+    TokenizedCorpus,
+    mixture_key,
+    tokenize_corpus,
+    tokenize_mixture,
+    tokens_key,
+)
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, Group, group_names, group_of
@@ -70,6 +78,10 @@ class TrainingText:
     maximum_tokens: int
 
     @property
+    def title(self) -> str:
+        return str(self.pair)
+
+    @property
     def key(self) -> str:
         return tokens_key(self.digest, self.source, self.target, self.maximum_tokens)
 
@@ -84,6 +96,47 @@ class TrainingText:
             maximum_tokens=self.maximum_tokens,
             fetch=fetch,
         )
+
+
+@dataclass(frozen=True)
+class MixedText:
+    """The training texts of several pairs, as one. ``drawn`` has, for each, how many of how many sentences are drawn.
+
+    Their tokenizers have the tables that all pairs share, and the tokens of the pair's languages.
+    """
+
+    texts: tuple[TrainingText, ...]
+    drawn: tuple[tuple[int, int], ...]
+    maximum_tokens: int
+
+    @property
+    def title(self) -> str:
+        return listed(text.title for text in self.texts)
+
+    @property
+    def key(self) -> str:
+        return mixture_key(self._parts(), self.maximum_tokens)
+
+    def tokenize(self, cache: Path, fetch: Fetch | None = None) -> TokenizedCorpus:
+        """Raises what `tokenize_mixture` does."""
+        return tokenize_mixture(self._parts(cache), cache, maximum_tokens=self.maximum_tokens, fetch=fetch)
+
+    def _parts(self, cache: Path = Path()) -> list[MixedPart]:
+        return [
+            MixedPart(text.spec.open(text.pair, cache), text.digest, text.source, text.target, sentences, drawn)
+            for text, (drawn, sentences) in zip(self.texts, self.drawn, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class DevelopmentText:
+    """The sentences of a pair, and their translations, that choose the checkpoint, with the pair's tokenizers."""
+
+    pair: Pair
+    sentences: tuple[tuple[str, str], ...]
+    source: Tokenizer
+    target: Tokenizer
+    tokenization: str
 
 
 @dataclass(frozen=True)
@@ -119,21 +172,20 @@ class TrainingTask:
 
     ``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
     ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
-    ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a
-    new side starts from instead of noise. ``development`` are the sentences and translations that choose the
-    checkpoint: they travel with the task, as a worker may be on a machine without the text.
+    ``source`` and ``target`` frame the sentences of ``text``; where it is of several pairs, it has their language
+    tokens. ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors
+    that a new side starts from instead of noise. ``development`` are the texts that choose the checkpoint, one a pair:
+    they travel with the task, as a worker may be on a machine without the text.
     """
 
-    pair: Pair
     architecture: Architecture
     parent: StoredParent | None
     trained: tuple[Group, ...]
     fresh: tuple[Group, ...]
     source: Tokenizer
     target: Tokenizer
-    train: CorpusSpec
-    train_digest: str
-    development: tuple[tuple[str, str], ...]
+    text: TrainingText | MixedText
+    development: tuple[DevelopmentText, ...]
     settings: TrainingSettings
     seed: int
     threads: int
@@ -155,20 +207,32 @@ class TrainingTask:
     ) -> TrainingTask:
         """The task of a job; ``threads`` is the number that each worker computes with.
 
-        Reads the development text. Raises CorpusError if it can no longer be read.
+        Reads the development texts. Raises CorpusError if one can no longer be read.
         """
         trained, fresh = job.groups()
+        sides = [job.sides(one.pair, source, target) for one in job.pairs]
+        positions = job.architecture.maximum_positions
+        most = min(tokenizer.room(positions) for pair in sides for tokenizer in pair)
+        texts = tuple(
+            TrainingText(one.pair, one.train.spec, one.train.summary.digest, *tokenizers, most)
+            for one, tokenizers in zip(job.pairs, sides, strict=True)
+        )
+        drawn = tuple((one.drawn, one.sentences) for one in job.pairs)
+        development = (
+            DevelopmentText(
+                one.pair, _usable(one.dev.corpus, job.spec.training), *tokenizers, job.tokenization(one.pair)
+            )
+            for one, tokenizers in zip(job.pairs, sides, strict=True)
+        )
         return cls(
-            pair=job.pair,
             architecture=job.architecture,
             parent=parent,
             trained=trained,
             fresh=fresh,
             source=source,
             target=target,
-            train=job.train.spec,
-            train_digest=job.train.summary.digest,
-            development=_usable(job.dev.corpus, job.spec.training) if job.spec.training.updates else (),
+            text=MixedText(texts, drawn, most) if job.is_joint else texts[0],
+            development=tuple(development) if job.spec.training.updates else (),
             settings=job.spec.training,
             seed=job.spec.seed,
             threads=threads,
@@ -186,27 +250,20 @@ class TrainingTask:
         """
         if self.parent is None:
             return self.seed
-        return int.from_bytes(hashlib.sha256(f"{self.seed} {self.pair}".encode()).digest()[:7])
+        return int.from_bytes(hashlib.sha256(f"{self.seed} {self.text.title}".encode()).digest()[:7])
 
     def keeping_in(self, place: Callable[[Path], Path]) -> TrainingTask:
         """The same task, whose cache folders are those that ``place`` gives for them."""
         parent = self.parent and StoredParent(self.parent.blobs.keeping_in(place), self.parent.pieces)
         return replace(self, cache=place(self.cache), parent=parent)
 
-    @property
-    def text(self) -> TrainingText:
-        """The training text of the task's own pair."""
-        positions = self.architecture.maximum_positions
-        most = min(side.room(positions) for side in (self.source, self.target))
-        return TrainingText(self.pair, self.train, self.train_digest, self.source, self.target, most)
-
     def earlier_pairs(self) -> Iterator[tuple[TrainingText, dict[str, Tensor]]]:
         """The text of each pair that is replayed, and the tensors of its two sides by full name."""
         for earlier in self.replayed:
             assert self.parent is not None
             source, target, sides = earlier.sides(self.parent)
-            text = replace(self.text, pair=earlier.pair, spec=earlier.train, digest=earlier.train_digest)
-            yield replace(text, source=source, target=target), sides
+            most = self.text.maximum_tokens
+            yield TrainingText(earlier.pair, earlier.train, earlier.train_digest, source, target, most), sides
 
     def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
         return tuple(name for group in groups for name in group_names(self.architecture, group))
