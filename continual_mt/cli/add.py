@@ -58,6 +58,13 @@ def add(
             help="Word translations to start from: a new word, a tab, a word of the language it replaces.",
         ),
     ] = None,
+    init_text: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="SOURCE TARGET",
+            help="Text of the parent's own pair to start from, where its training text is not on record.",
+        ),
+    ] = None,
     settings: options.Settings = None,
     spec: options.SpecFile = None,
     again: options.Again = False,
@@ -82,6 +89,7 @@ def add(
         "scope": scope,
         "initialisation": init,
         "lexicon": lexicon and spec_options.text(lexicon),
+        "init_text": spec_options.corpus(init_text, None),
         "monolingual": monolingual and spec_options.text(monolingual),
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),

@@ -201,6 +201,13 @@ class AdditionSpec(_TrainingSpec):
             description="word translations for lexical: a new word, a tab, a word of the parent's language it replaces"
         ),
     ] = None
+    init_text: Annotated[
+        CorpusSpec | None,
+        Field(
+            description="text of the parent's own pair for lexical, where its training text is not on record, as that "
+            "of an imported parent"
+        ),
+    ] = None
     monolingual: Annotated[
         Text | None, Field(description="text of the new language without translation, for its tokenizer")
     ] = None
@@ -245,13 +252,13 @@ class AdditionSpec(_TrainingSpec):
             raise ValueError("the scope xattn-random with training.updates 0 would be noise; expected another scope")
         return chosen
 
-    @field_validator("lexicon")
+    @field_validator("lexicon", "init_text")
     @classmethod
-    def _lexicon_is_used(cls, lexicon: TextPlace | None, info: ValidationInfo) -> TextPlace | None:
+    def _is_used(cls, given: TextPlace | CorpusSpec | None, info: ValidationInfo) -> TextPlace | CorpusSpec | None:
         chosen = info.data.get("initialisation")
-        if lexicon is not None and (chosen in ("shared", "random") or info.data.get("scope") == "scratch"):
+        if given is not None and (chosen in ("shared", "random") or info.data.get("scope") == "scratch"):
             raise ValueError(f"is used by initialisation lexical only, not by {chosen or 'the scope scratch'}")
-        return lexicon
+        return given
 
 
 def _start(scope: object) -> Initialisation | None:

@@ -20,7 +20,8 @@ from continual_mt.data.tokenized_corpus import tokens_folder
 from continual_mt.errors import ContinualMTError, StorageError, TrainingError
 from ray_jobs.cluster.progress_actor import Channel
 from ray_jobs.execution.checkpoints import RunCheckpoints
-from ray_jobs.planning.training_task import MixedText, TrainingTask, TrainingText
+from ray_jobs.planning.training_task import TrainingTask
+from ray_jobs.planning.training_text import MixedText, TrainingText
 
 FOLDER = "text"
 POLL_SECONDS = 0.5

@@ -20,7 +20,8 @@ from continual_mt.training.environment import Environment, environment
 from continual_mt.training.progress import ProgressReport
 from continual_mt.training.replay import EarlierPair, Replay
 from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen, train
-from ray_jobs.planning.training_task import DevelopmentText, TrainingTask
+from ray_jobs.planning.training_task import TrainingTask
+from ray_jobs.planning.training_text import DevelopmentText
 
 
 class Worker(Protocol):

@@ -39,6 +39,11 @@ def recall(
     IncompatibleError for a record that no job made, and SpecError with every problem.
     """
     name = name_of(record)
+    if imported := record.lineage.imported:
+        raise IncompatibleError(
+            f"{name} was imported from {imported.described}, and not trained here. "
+            f"Fix: import it again into another registry (--home) and compare: {imported.command}"
+        )
     if record.lineage.job is None:
         raise IncompatibleError(
             f"{name} was not trained by a job of this project (it was imported, or registered from Python), so there "
@@ -89,6 +94,7 @@ class _Search:
         start = next((self._module(one, "it continued from") for one in lineage.named("start")), None)
         lexicon, monolingual = self._beside(record, spec)
         table = self._table(record, parent)
+        init_text = self._init_text(record, spec, parent)
         texts = [texts for texts in found if texts is not None]
         if self.problems or len(texts) < len(pairs):
             return None
@@ -104,6 +110,7 @@ class _Search:
             initialisation=(isinstance(spec, AdditionSpec) and spec.initialisation) or "random",
             lexicon=lexicon,
             monolingual=monolingual,
+            init_text=init_text,
             word_translations=table,
         )
 
@@ -114,6 +121,15 @@ class _Search:
         train = self._text("training text", one.train, pair, trained_on)
         dev = self._text("development text", one.dev, pair, chosen_on)
         return None if train is None or dev is None else (pair, train, dev)
+
+    def _init_text(
+        self, record: Registered, spec: ParentSpec | AdditionSpec, parent: ParentRecord | None
+    ) -> ResolvedCorpus | None:
+        """The text of the parent's pair that an addition's embeddings started from."""
+        recorded = self._on_record(record, "initialisation")
+        if parent is None or not isinstance(spec, AdditionSpec) or spec.init_text is None or not recorded:
+            return None
+        return self._text("text that its embeddings started from", spec.init_text, parent.pair, recorded[0])
 
     def _table(self, record: Registered, parent: ParentRecord | None) -> str | None:
         """The digest of the parent's word translation table, if the record's embeddings started from it."""

@@ -22,7 +22,9 @@ from ray_jobs.planning.initialisation import (
     chosen_initialisation,
     parent_text,
     read_fitting_lexicon,
+    read_init_text,
     read_monolingual,
+    starts_directly,
 )
 from ray_jobs.planning.resolved_pairs import (
     Problems,
@@ -57,7 +59,7 @@ class ResolvedJob:
     ``start`` is the module whose cross-attention (and body, if it has one) an addition continues from; with None it
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     ``initialisation`` is how an addition's embeddings start, ``word_translations`` the digest of the parent's table if
-    they start from it; ``lexicon`` and ``monolingual`` are what the addition reads beside its corpora.
+    they start from it; ``lexicon``, ``monolingual`` and ``init_text`` are what the addition reads beside its corpora.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -71,6 +73,7 @@ class ResolvedJob:
     initialisation: Initialisation = "random"
     lexicon: ResolvedText | None = None
     monolingual: ResolvedText | None = None
+    init_text: ResolvedCorpus | None = None
     word_translations: str | None = None
 
     @property
@@ -180,6 +183,8 @@ class ResolvedJob:
             identity["lexicon"] = self.lexicon.digest
         if self.monolingual:
             identity["monolingual"] = self.monolingual.digest
+        if self.init_text:
+            identity["init_text"] = self.init_text.summary.digest
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
@@ -227,13 +232,15 @@ def resolve(
     side: SideName | None = None
     if isinstance(spec, AdditionSpec) and parent is not None:
         languages, pair = parent.languages, parent.languages.pair_in_tags(Pair.parse(spec.pair))
-        spec = spec.model_copy(update={"pair": str(pair)})
+        written = [{"pair": str(languages.pair_in_tags(Pair.parse(test.pair)))} for test in spec.tests]
+        tests_in_tags = tuple(test.model_copy(update=tags) for test, tags in zip(spec.tests, written, strict=True))
+        spec = spec.model_copy(update={"pair": str(pair), "tests": tests_in_tags})
         side = problems.attempt(lambda: languages.new_side(pair))
     spec = with_tokenization(spec)
     pairs = [read_pair(one, spec, cache, problems) for one in spec.trained_pairs]
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
     initialisation: Initialisation | None = "random"
-    lexicon = monolingual = table = None
+    lexicon = monolingual = init_text = table = None
     if isinstance(spec, AdditionSpec) and parent is not None:
         owner, addition, train = parent, spec, pairs[0].train
         if text := spec.monolingual:
@@ -241,15 +248,17 @@ def resolve(
         if (path := spec.lexicon) and side is not None:
             new = side
             lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
-        if train is not None:
-            text_read = train
-            initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, text_read))
+        if text_spec := spec.init_text:
+            init_text = problems.attempt(lambda: read_init_text(text_spec, owner, cache))
+        if train is not None and side is not None:
+            read, direct = train, starts_directly(owner, pair)
+            initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, read, direct=direct))
     problems.raise_any(f"the spec of {_name(spec)}")
     assert initialisation is not None
     kept = tuple(test for test in tests if test is not None)
     if isinstance(spec, AdditionSpec) and parent is not None:
         spec = spec.model_copy(update={"initialisation": initialisation})
-        if initialisation == "lexical":
+        if initialisation == "lexical" and init_text is None and not starts_directly(parent, pair):
             assert with_table is not None
             parent = with_table(parent, lexicon is not None)
             table = parent.pieces.get(WORD_TRANSLATIONS)
@@ -263,6 +272,7 @@ def resolve(
         initialisation=initialisation,
         lexicon=lexicon,
         monolingual=monolingual,
+        init_text=init_text,
         word_translations=table,
     )
 

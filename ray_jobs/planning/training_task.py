@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,24 +14,15 @@ from torch import Tensor
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.parent_languages import ENDS, listed
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
-from continual_mt.data.corpora.corpus import Corpus
-from continual_mt.data.tokenized_corpus import (
-    Fetch,
-    MixedPart,
-    TokenizedCorpus,
-    mixture_key,
-    tokenize_corpus,
-    tokenize_mixture,
-    tokens_key,
-)
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, Group, group_names, group_of
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.training.trainer import trainable_copy
+from ray_jobs.planning.training_text import DevelopmentText, MixedText, TrainingText, usable_sentences
 from registry.blobs import BlobStore
 
 if TYPE_CHECKING:  # a worker unpickles a task, and does not need what it was made from
@@ -64,79 +54,6 @@ class StoredParent:
 
     def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str]]]:
         return StoredParent, (self.blobs, self.pieces)  # other processes load it themselves
-
-
-@dataclass(frozen=True)
-class TrainingText:
-    """The training text of a pair, with the digest that it had when the driver read it, and its two tokenizers."""
-
-    pair: Pair
-    spec: CorpusSpec
-    digest: str
-    source: Tokenizer
-    target: Tokenizer
-    maximum_tokens: int
-
-    @property
-    def title(self) -> str:
-        return str(self.pair)
-
-    @property
-    def key(self) -> str:
-        return tokens_key(self.digest, self.source, self.target, self.maximum_tokens)
-
-    def tokenize(self, cache: Path, fetch: Fetch | None = None) -> TokenizedCorpus:
-        """Raises what `tokenize_corpus` does."""
-        return tokenize_corpus(
-            self.spec.open(self.pair, cache),
-            self.digest,
-            self.source,
-            self.target,
-            cache,
-            maximum_tokens=self.maximum_tokens,
-            fetch=fetch,
-        )
-
-
-@dataclass(frozen=True)
-class MixedText:
-    """The training texts of several pairs, as one. ``drawn`` has, for each, how many of how many sentences are drawn.
-
-    Their tokenizers have the tables that all pairs share, and the tokens of the pair's languages.
-    """
-
-    texts: tuple[TrainingText, ...]
-    drawn: tuple[tuple[int, int], ...]
-    maximum_tokens: int
-
-    @property
-    def title(self) -> str:
-        return listed(text.title for text in self.texts)
-
-    @property
-    def key(self) -> str:
-        return mixture_key(self._parts(), self.maximum_tokens)
-
-    def tokenize(self, cache: Path, fetch: Fetch | None = None) -> TokenizedCorpus:
-        """Raises what `tokenize_mixture` does."""
-        return tokenize_mixture(self._parts(cache), cache, maximum_tokens=self.maximum_tokens, fetch=fetch)
-
-    def _parts(self, cache: Path = Path()) -> list[MixedPart]:
-        return [
-            MixedPart(text.spec.open(text.pair, cache), text.digest, text.source, text.target, sentences, drawn)
-            for text, (drawn, sentences) in zip(self.texts, self.drawn, strict=True)
-        ]
-
-
-@dataclass(frozen=True)
-class DevelopmentText:
-    """The sentences of a pair, and their translations, that choose the checkpoint, with the pair's tokenizers."""
-
-    pair: Pair
-    sentences: tuple[tuple[str, str], ...]
-    source: Tokenizer
-    target: Tokenizer
-    tokenization: str
 
 
 @dataclass(frozen=True)
@@ -220,7 +137,7 @@ class TrainingTask:
         drawn = tuple((one.drawn, one.sentences) for one in job.pairs)
         development = (
             DevelopmentText(
-                one.pair, _usable(one.dev.corpus, job.spec.training), *tokenizers, job.tokenization(one.pair)
+                one.pair, usable_sentences(one.dev.corpus, job.spec.training), *tokenizers, job.tokenization(one.pair)
             )
             for one, tokenizers in zip(job.pairs, sides, strict=True)
         )
@@ -269,9 +186,19 @@ class TrainingTask:
         return tuple(name for group in groups for name in group_names(self.architecture, group))
 
     def noise(self) -> dict[str, Tensor]:
-        """The random starting values of the groups that do not start from the parent's."""
+        """The random starting values of the groups that do not start from the parent's.
+
+        The tokens by which a new source names its target start as the parent's: only one of them is trained.
+        """
         sizes = {"source": self.source.size, "target": self.target.size}
-        return initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+        table = fresh.get("source.embedding")
+        if table is not None and self.parent is not None and "encoder" not in self.fresh:
+            parent = self.parent.load()
+            for token in parent.tokens_of_new_sources:
+                new, own = self.source.number(token), parent.source_tokenizer.number(token)
+                table[new] = parent.tensors["source.embedding"][own]
+        return fresh
 
     def starting_tensors(self) -> dict[str, Tensor]:
         """All parameters as training begins: the parent's own where frozen, copies or starting values where trained."""
@@ -285,9 +212,3 @@ class TrainingTask:
         inherited = trainable_copy(given, self.names(self.trained))
         # Copies, since training changes its tensors in place.
         return {name: fresh[name].clone() if name in fresh else inherited[name] for name in self.names(GROUPS)}
-
-
-def _usable(corpus: Corpus, settings: TrainingSettings) -> tuple[tuple[str, str], ...]:
-    """The first sentence pairs of a development text, as many as are used, without those with an empty side."""
-    pairs = ((pair.source, pair.target) for pair in corpus.read() if pair.source.strip() and pair.target.strip())
-    return tuple(islice(pairs, settings.development_sentences))
