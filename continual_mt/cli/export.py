@@ -104,12 +104,13 @@ def export(
 
 def _check(model: PairModel, kind: Format) -> None:
     """Refuse what a format cannot express, before anything is written."""
+    if kind is not Format.hf:
+        return
     from continual_mt.interchange.exported_sides import check_sides
     from continual_mt.interchange.huggingface.export import choose_family
 
-    check_sides(model, own_vocabulary=kind is Format.hf)
-    if kind is Format.hf:
-        choose_family(model)
+    check_sides(model)
+    choose_family(model)
 
 
 def _write(model: PairModel, kind: Format, content: Path, provenance: Provenance, precision: WeightPrecision) -> None:
