@@ -104,18 +104,15 @@ def export(
 
 def _check(model: PairModel, kind: Format) -> None:
     """Refuse what a format cannot express, before anything is written."""
-    if kind is not Format.hf:
-        return
-    from continual_mt.interchange.exported_sides import check_sides
-    from continual_mt.interchange.huggingface.export import choose_family
+    if kind is Format.hf:
+        from continual_mt.interchange.huggingface.export.folder import check_hugging_face
 
-    check_sides(model)
-    choose_family(model)
+        check_hugging_face(model)
 
 
 def _write(model: PairModel, kind: Format, content: Path, provenance: Provenance, precision: WeightPrecision) -> None:
     from continual_mt.interchange.ctranslate2_export import export_ctranslate2
-    from continual_mt.interchange.huggingface.export import export_hugging_face
+    from continual_mt.interchange.huggingface.export.folder import export_hugging_face
 
     match kind:
         case Format.hf:
