@@ -33,7 +33,8 @@ def add(
     scope: Annotated[
         str | None,
         typer.Option(
-            help="What is trained: embeddings, xattn (the paper's), xattn-random, half, body or scratch.  "
+            help="What is trained: embeddings, xattn (the paper's), xattn-random, half, half-lora, lora, adapter, "
+            "body or scratch; with options: half-lora:rank=16, xattn:layers=4-6,parts=query+key.  "
             "[default: half; embeddings with --updates 0]"
         ),
     ] = None,
@@ -56,6 +57,13 @@ def add(
         typer.Option(
             metavar="FILE",
             help="Word translations to start from: a new word, a tab, a word of the language it replaces.",
+        ),
+    ] = None,
+    init_text: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="SOURCE TARGET",
+            help="Text of the parent's own pair to start from, where its training text is not on record.",
         ),
     ] = None,
     settings: options.Settings = None,
@@ -82,6 +90,7 @@ def add(
         "scope": scope,
         "initialisation": init,
         "lexicon": lexicon and spec_options.text(lexicon),
+        "init_text": spec_options.corpus(init_text, None),
         "monolingual": monolingual and spec_options.text(monolingual),
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),

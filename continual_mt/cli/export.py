@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ from continual_mt.home import Home, expanded
 if TYPE_CHECKING:
     from continual_mt.artifacts.recipe import Recipe
     from continual_mt.inference.torch_model import PairModel
-    from continual_mt.interchange.model_card import CorpusUse, Part, Provenance
+    from continual_mt.interchange.model_card import CorpusUse, ImportedPart, Part, Provenance
     from registry import ModuleRecord, ParentRecord, Registry
 
 EPILOG = options.examples(
@@ -108,6 +108,10 @@ def _check(model: PairModel, kind: Format) -> None:
         from continual_mt.interchange.huggingface.export.folder import check_hugging_face
 
         check_hugging_face(model)
+    else:
+        from continual_mt.inference.ctranslate2_model import check_computable
+
+        check_computable(model)
 
 
 def _write(model: PairModel, kind: Format, content: Path, provenance: Provenance, precision: WeightPrecision) -> None:
@@ -151,7 +155,16 @@ def _provenance(registry: Registry, recipe: Recipe) -> Provenance:
         for score in registry.scores(recipe=recipe.digest)
     ]
     version = importlib.metadata.version(options.PROGRAM)
-    return Provenance(recipe, version, tuple(parts.values()), tuple(corpora), tuple(scores))
+    imports = tuple(_imports(registry, parts))
+    return Provenance(recipe, version, tuple(parts.values()), tuple(corpora), tuple(scores), imports)
+
+
+def _imports(registry: Registry, names: Iterable[str]) -> Iterator[ImportedPart]:
+    from continual_mt.interchange.model_card import ImportedPart
+
+    for name in names:
+        if found := registry.catalog.find(name).lineage.imported:
+            yield ImportedPart(name, found.origin, found.revision, found.licence)
 
 
 def _part(name: str, record: ParentRecord | ModuleRecord) -> Part:

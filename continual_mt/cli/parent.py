@@ -1,4 +1,4 @@
-"""``continual-mt parent train``."""
+"""``continual-mt parent train`` and ``continual-mt parent import``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from continual_mt.cli.support import options, spec_options
+from continual_mt.cli.support import console, options, spec_options
 from continual_mt.cli.support.run_job import JobCommand
 
-app = options.group("Parents: models of one pair, trained once, then frozen.")
+app = options.group("Parents: models that are trained or imported once, then frozen.")
 
 
 @app.callback()
@@ -55,3 +55,87 @@ def train(
     built = spec_options.build(ParentSpec, spec, given, settings, test=spec_options.corpus(test, test_tsv))
     command = JobCommand("train_parent", home, address, in_process, again, as_json)
     command.run(built, lambda driver: [driver.train_parent(built)])
+
+
+@app.command(
+    "import",
+    epilog=options.examples(
+        "continual-mt parent import opus-mt-fr-en --pair fr-en",
+        "continual-mt parent import Helsinki-NLP/opus-mt-fr-en --pair fr-en --name fr-en --convert",
+        "continual-mt parent import facebook/nllb-200-distilled-600M --languages all --name nllb --convert",
+    ),
+)
+def import_(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH_OR_ID", help="Folder of a model of Hugging Face's transformers, or its name on the Hub."
+        ),
+    ],
+    pair: Annotated[
+        str | None,
+        typer.Option(metavar="PAIR", help="Import one pair: SOURCE-TARGET, by tags or the model's own codes."),
+    ] = None,
+    languages: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Import several languages: all, or a list such as en,fr,quy."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The parent's name.  [default: the model's]")] = None,
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert", help="Read weights in pytorch_model.bin, if there are no others, without running code in them."
+        ),
+    ] = False,
+    denoising: Annotated[
+        bool,
+        typer.Option(
+            "--denoising",
+            help="The model restores text and does not translate, as mbart-large-50.  "
+            "[default: so for mBART without a target language, as mbart-large-cc25]",
+        ),
+    ] = False,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit on the Hub.  [default: the main branch]")
+    ] = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Register a model of Hugging Face's transformers as a parent: Marian, mBART, M2M100 or NLLB.
+
+    Its translations stay the same, with float32 weights. A model that this project would not compute exactly is
+    refused, with the reasons. A download continues after an interruption, and is kept in the home's cache.
+    """
+    from continual_mt.extras import require
+
+    require("hf", "parent import")
+    from continual_mt.home import Home
+    from continual_mt.interchange.huggingface.import_parent import Request, default_name, import_parent, split_languages
+    from ray_jobs.tracking.lineage import code_version
+    from registry import Lineage, Registry
+    from registry.records.names import check_parent_name
+
+    request = Request(
+        model,
+        name or default_name(model),
+        pair,
+        split_languages(languages),
+        revision=revision,
+        convert=convert,
+        denoising=denoising,
+    )
+    check_parent_name(request.name)
+    place = Home.resolve(home)
+    with (
+        console.downloading(f"downloading {model}", shown=not as_json) as progress,
+        import_parent(request, place.cache, progress) as imported,
+        Registry.open(place.path, create=True) as registry,
+    ):
+        lineage = Lineage((), imported.spec.recorded(), code_version())
+        record = registry.register_parent(request.name, imported.parent, lineage=lineage)
+    if as_json:
+        console.print_json({**record.to_json(), "notes": list(imported.notes)})
+    console.say(f"imported {record.name}: {record.languages}, {record.parameters:,} parameters")
+    console.say(f"from {imported.spec.described}")
+    for note in imported.notes:
+        console.say(f"note: {note}")

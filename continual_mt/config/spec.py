@@ -8,10 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from continual_mt.config.corpus_spec import CorpusSpec, Name, PairText, StrictModel, TestSpec, Text
-from continual_mt.config.hyperparameters import RATES_OF_A_START, Initialisation, TrainingSettings
+from continual_mt.config.hyperparameters import (
+    RATES_OF_A_START,
+    RATES_OF_ADDED_TENSORS,
+    Initialisation,
+    TrainingSettings,
+)
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenizer_training import TokenizerRule
-from continual_mt.model.architecture import Architecture, Scope
+from continual_mt.model.architecture import Architecture
+from continual_mt.model.scopes import SCOPES, Scope, adds_tensors, canonical
 from continual_mt.urls import without_credentials
 
 Vocabulary = Annotated[int, Field(ge=64, le=256_000)]
@@ -97,7 +103,9 @@ class AdditionSpec(_TrainingSpec):
 
     parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
     scope: Annotated[
-        Scope, Field(description="which parameters are trained; by default embeddings without updates")
+        Scope,
+        AfterValidator(canonical),
+        Field(description=f"which parameters are trained: {', '.join(SCOPES)}; by default embeddings without updates"),
     ] = "half"
     initialisation: Annotated[
         Initialisation | None,
@@ -111,6 +119,13 @@ class AdditionSpec(_TrainingSpec):
         Text | None,
         Field(
             description="word translations for lexical: a new word, a tab, a word of the parent's language it replaces"
+        ),
+    ] = None
+    init_text: Annotated[
+        CorpusSpec | None,
+        Field(
+            description="text of the parent's own pair for lexical, where its training text is not on record, as that "
+            "of an imported parent"
         ),
     ] = None
     monolingual: Annotated[
@@ -142,7 +157,8 @@ class AdditionSpec(_TrainingSpec):
         given = training.get("learning_rates", {})
         if not isinstance(given, dict):
             return values
-        return {**values, "training": {**training, "learning_rates": {**RATES_OF_A_START, **given}}}
+        rates = {**RATES_OF_A_START, **(RATES_OF_ADDED_TENSORS if adds_tensors(values.get("scope")) else {})}
+        return {**values, "training": {**training, "learning_rates": {**rates, **given}}}
 
     @field_validator("initialisation")
     @classmethod
@@ -157,13 +173,13 @@ class AdditionSpec(_TrainingSpec):
             raise ValueError("the scope xattn-random with training.updates 0 would be noise; expected another scope")
         return chosen
 
-    @field_validator("lexicon")
+    @field_validator("lexicon", "init_text")
     @classmethod
-    def _lexicon_is_used(cls, lexicon: TextPlace | None, info: ValidationInfo) -> TextPlace | None:
+    def _is_used(cls, given: TextPlace | CorpusSpec | None, info: ValidationInfo) -> TextPlace | CorpusSpec | None:
         chosen = info.data.get("initialisation")
-        if lexicon is not None and (chosen in ("shared", "random") or info.data.get("scope") == "scratch"):
+        if given is not None and (chosen in ("shared", "random") or info.data.get("scope") == "scratch"):
             raise ValueError(f"is used by initialisation lexical only, not by {chosen or 'the scope scratch'}")
-        return lexicon
+        return given
 
 
 def _start(scope: object) -> Initialisation | None:

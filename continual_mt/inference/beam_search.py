@@ -106,9 +106,12 @@ class _ActiveSentences:
         self.cache.begin_step()
         return self._step(self.rows, last, self.cache).float()
 
-    def ban(self, scores: Tensor) -> Tensor:
-        """Set the scores (sentences, beam, vocabulary) of banned tokens to -inf, in place."""
-        return scores.scatter_(2, self._banned[:, None].expand(-1, scores.shape[1], -1), -torch.inf)
+    def ban(self, logits: Tensor) -> Tensor:
+        """Set the logits (sentences, beam, vocabulary) of banned tokens to -inf, in place.
+
+        Probabilities are then those of the other tokens, as in CTranslate2.
+        """
+        return logits.scatter_(2, self._banned[:, None].expand(-1, logits.shape[1], -1), -torch.inf)
 
     def mark_finished(self, done: Tensor) -> Tensor | None:
         """Mark sentences as finished. If finished ones are removed, return the indices of the rest; else None."""
@@ -239,7 +242,7 @@ def beam_search(batch: EncodedBatch, beam: int, length_penalty: float) -> list[l
         logits = running.step(last)
         length = running.length
         divisor = float((length + running.forced) ** length_penalty)
-        running.cache.reorder(_extend(beams, running.ban(logits.log_softmax(2)), running.end_ids, divisor))
+        running.cache.reorder(_extend(beams, running.ban(logits).log_softmax(2), running.end_ids, divisor))
         attainable = beams.scores[:, 0] / divisor
         at_limit = running.maximum_lengths <= length
         done = running.active & (at_limit | (beams.finished_scores[:, -1] >= attainable))

@@ -10,6 +10,7 @@ from pathlib import Path
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.interchange.export_folder import DESCRIPTION
+from continual_mt.interchange.licences import is_non_commercial
 
 CARD = "README.md"
 
@@ -38,6 +39,16 @@ class CorpusUse:
 
 
 @dataclass(frozen=True)
+class ImportedPart:
+    """A parent that came from another project: ``origin`` is its name on the Hub, or that of a folder."""
+
+    part: str
+    origin: str
+    revision: str | None
+    licence: str | None
+
+
+@dataclass(frozen=True)
 class ScoreEntry:
     """A score of the recipe on a test set."""
 
@@ -58,6 +69,7 @@ class Provenance:
     parts: tuple[Part, ...]
     corpora: tuple[CorpusUse, ...] = ()
     scores: tuple[ScoreEntry, ...] = ()
+    imports: tuple[ImportedPart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,7 @@ def write_card(
         "parts": [asdict(part) for part in provenance.parts],
         "corpora": [asdict(corpus) for corpus in provenance.corpora],
         "scores": [asdict(score) for score in provenance.scores],
+        **({"imports": [asdict(one) for one in provenance.imports]} if provenance.imports else {}),
     }
     text = json.dumps(description, ensure_ascii=False, indent=2) + "\n"
     (folder / DESCRIPTION).write_text(text, encoding="utf-8")
@@ -128,6 +141,7 @@ def _sections(provenance: Provenance) -> list[str]:
         f"Written by continual_mt {provenance.version}. Recipe: {recipe}; digest `{recipe.digest}`.",
         "",
         *_table(("part", "what it is", "digest", "made with"), parts),
+        *_imports(provenance.imports),
         "## Scores",
         "",
         *(_table(("test set", "metric", "score", "beam", "sentences", "signature"), scores)),
@@ -136,6 +150,21 @@ def _sections(provenance: Provenance) -> list[str]:
         "Check these licences before you publish or use the model: they may restrict both.",
         "",
         *(_table(("corpus", "pair", "used as", "by", "sentences", "licence"), corpora)),
+    ]
+
+
+def _imports(imports: Sequence[ImportedPart]) -> list[str]:
+    if not imports:
+        return []
+    rows = [(one.part, one.origin, one.revision or "unknown", one.licence or "not stated") for one in imports]
+    restricted = [one.part for one in imports if is_non_commercial(one.licence)]
+    warning = f"**The licence of {', '.join(restricted)} allows no commercial use.** " if restricted else ""
+    return [
+        "## Imported from other projects",
+        "",
+        f"{warning}The model contains weights of these models, whose licences apply to it.",
+        "",
+        *_table(("part", "imported from", "revision", "licence"), rows),
     ]
 
 

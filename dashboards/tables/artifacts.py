@@ -184,7 +184,8 @@ def name_of(record: ParentRecord | ModuleRecord) -> str:
 def what_is(record: ParentRecord | ModuleRecord) -> str:
     """Describe a record in a few words: ``parent fr-en``; ``new source de, half, lexical``."""
     if isinstance(record, ParentRecord):
-        return f"parent {record.languages}"
+        imported = record.lineage.imported
+        return f"parent {record.languages}" + (f", imported from {imported.described}" if imported else "")
     words = [f"new {record.side} {record.language}", record.scope]
     words += [] if record.initialisation == "random" else [record.initialisation]
     words += ["untrained"] if record.untrained else []

@@ -19,6 +19,7 @@ from registry.records.values import JSONObject, now
 
 _CONTENT = {
     "dev": "the development text",
+    "init_text": "the text of the parent's pair that embeddings start from",
     "lexicon": "the lexicon",
     "monolingual": "the text of one language",
     "parent": "the parent's weights",

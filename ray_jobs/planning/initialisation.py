@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.artifacts.parent import Parent
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec
@@ -25,7 +26,7 @@ from continual_mt.initialisation.word_translation import ROUNDS, WordTranslation
 from continual_mt.languages import Pair, SideName
 from ray_jobs.console import Display
 from registry import CorpusRecord, ParentRecord, Registry
-from registry.corpora import ResolvedCorpus, read_recorded
+from registry.corpora import ResolvedCorpus, read_corpus, read_recorded
 
 LEAST_PAIRS = 100
 """Sentence pairs below which a text is too small to find word translations in."""
@@ -76,15 +77,35 @@ def read_fitting_lexicon(
     return found
 
 
-def chosen_initialisation(spec: AdditionSpec, parent: ParentRecord, train: ResolvedCorpus) -> Initialisation:
+def starts_directly(parent: ParentRecord, pair: Pair) -> bool:
+    """Whether the parent has the other language of an addition's pair on the end that is new, too.
+
+    New embeddings then start from those of that language, by the word translations in the addition's own text: a parent
+    of many languages that has Spanish as a target mostly has it as a source. Raises IncompatibleError as
+    `ParentLanguages.new_side` does.
+    """
+    side = parent.languages.new_side(pair)
+    return parent.languages.side(side, pair.language("target" if side == "source" else "source")) is not None
+
+
+def read_init_text(spec: CorpusSpec, parent: ParentRecord, cache: Path) -> ResolvedCorpus:
+    """Read text of a parent's own pair. Raises CorpusError, and IncompatibleError for a parent of several pairs."""
+    return read_corpus(spec, parent.pair, cache)
+
+
+def chosen_initialisation(
+    spec: AdditionSpec, parent: ParentRecord, train: ResolvedCorpus, *, direct: bool = False
+) -> Initialisation:
     """What a spec asks for. By default ``lexical`` if that can be had, else ``shared``; ``random`` for ``scratch``.
 
-    Raises CorpusError if the text is too small for the ``lexical`` start that was asked for.
+    ``direct`` is whether the addition's own text is enough for ``lexical``. Raises CorpusError if the text is too
+    small for the ``lexical`` start that was asked for.
     """
     if spec.scope == "scratch":
         return "random"
     pairs = train.summary.sentences - train.summary.empty
-    can_count = pairs >= LEAST_PAIRS and (has_text(parent) or WORD_TRANSLATIONS in parent.pieces)
+    has_translations = direct or spec.init_text or has_text(parent) or WORD_TRANSLATIONS in parent.pieces
+    can_count = pairs >= LEAST_PAIRS and has_translations
     if spec.initialisation is None:
         return "lexical" if spec.lexicon or can_count else "shared"
     if spec.initialisation == "lexical" and spec.lexicon is None and pairs < LEAST_PAIRS:
@@ -128,17 +149,22 @@ def _word_translations(registry: Registry, parent: ParentRecord, cache: Path, di
         raise CorpusError(
             f"the text of the parent {parent.name}",
             "none is on record, from which its word translations could be counted. "
-            f"Fix: {WAYS_OUT}, or give a lexicon with --lexicon",
+            f"Fix: give such text with --init-text; or {WAYS_OUT}, or give a lexicon with --lexicon",
         )
-    loaded = registry.load_parent(parent.name)
-    source, target = loaded.source_tokenizer, loaded.target_tokenizer
-    most = min(tokenizer.room(loaded.architecture.maximum_positions) for tokenizer in (source, target))
-    corpus = tokenize_corpus(train.corpus, train.summary.digest, source, target, cache, maximum_tokens=most)
-    sizes = source.size, target.size
-    with display.counting(f"word translations of {parent.name}", 2 * ROUNDS) as progress:
-        table = WordTranslations.count(corpus, sizes, progress)
-    display.say(f"{parent.name}: word translations were counted in {len(corpus):,} sentence pairs, once")
-    return table.to_bytes()
+    return count_word_translations(registry.load_parent(parent.name), parent.name, train, cache, display).to_bytes()
+
+
+def count_word_translations(
+    parent: Parent, name: str, text: ResolvedCorpus, cache: Path, display: Display
+) -> WordTranslations:
+    """Count word translations in text of a parent's pair, tokenized as the parent does."""
+    source, target = parent.source_tokenizer, parent.target_tokenizer
+    most = min(tokenizer.room(parent.architecture.maximum_positions) for tokenizer in (source, target))
+    corpus = tokenize_corpus(text.corpus, text.summary.digest, source, target, cache, maximum_tokens=most)
+    with display.counting(f"word translations of {name}", 2 * ROUNDS) as progress:
+        table = WordTranslations.count(corpus, (source.size, target.size), progress)
+    display.say(f"{name}: word translations were counted in {len(corpus):,} sentence pairs, once")
+    return table
 
 
 def parent_text(parent: ParentRecord, cache: Path, way_out: str) -> ResolvedCorpus | None:

@@ -38,6 +38,11 @@ def recall(
     IncompatibleError for a record that no job made, and SpecError with every problem.
     """
     name = name_of(record)
+    if imported := record.lineage.imported:
+        raise IncompatibleError(
+            f"{name} was imported from {imported.described}, and not trained here. "
+            f"Fix: import it again into another registry (--home) and compare: {imported.command}"
+        )
     if record.lineage.job is None:
         raise IncompatibleError(
             f"{name} was not trained by a job of this project (it was imported, or registered from Python), so there "
@@ -88,6 +93,7 @@ class _Search:
         start = next((self._module(one, "it continued from") for one in lineage.named("start")), None)
         lexicon, monolingual = self._beside(record, spec)
         table = self._table(record, parent)
+        init_text = self._init_text(record, spec, parent)
         if self.problems or train is None or dev is None:
             return None
         return ResolvedJob(
@@ -104,8 +110,18 @@ class _Search:
             initialisation=(isinstance(spec, AdditionSpec) and spec.initialisation) or "random",
             lexicon=lexicon,
             monolingual=monolingual,
+            init_text=init_text,
             word_translations=table,
         )
+
+    def _init_text(
+        self, record: Registered, spec: ParentSpec | AdditionSpec, parent: ParentRecord | None
+    ) -> ResolvedCorpus | None:
+        """The text of the parent's pair that an addition's embeddings started from."""
+        recorded = self._on_record(record, "initialisation")
+        if parent is None or not isinstance(spec, AdditionSpec) or spec.init_text is None or not recorded:
+            return None
+        return self._text("text that its embeddings started from", spec.init_text, parent.pair, recorded[0])
 
     def _table(self, record: Registered, parent: ParentRecord | None) -> str | None:
         """The digest of the parent's word translation table, if the record's embeddings started from it."""

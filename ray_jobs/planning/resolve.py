@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,17 +14,20 @@ from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.corpora.tsv import named_lines
-from continual_mt.errors import MisuseError, SpecError
+from continual_mt.errors import IncompatibleError, MisuseError, SpecError
 from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
+from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
+from continual_mt.model.scopes import added_shapes, fitted, trainable_names
 from ray_jobs.planning.initialisation import (
     LEAST_PAIRS,
     ResolvedText,
     chosen_initialisation,
     parent_text,
     read_fitting_lexicon,
+    read_init_text,
     read_monolingual,
+    starts_directly,
 )
 from registry import ModuleRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, ResolvedTest, read_corpus, read_test
@@ -50,7 +54,7 @@ class ResolvedJob:
     ``start`` is the module whose cross-attention (and body, if it has one) an addition continues from; with None it
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     ``initialisation`` is how an addition's embeddings start, ``word_translations`` the digest of the parent's table if
-    they start from it; ``lexicon`` and ``monolingual`` are what the addition reads beside its corpora.
+    they start from it; ``lexicon``, ``monolingual`` and ``init_text`` are what the addition reads beside its corpora.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -66,6 +70,7 @@ class ResolvedJob:
     initialisation: Initialisation = "random"
     lexicon: ResolvedText | None = None
     monolingual: ResolvedText | None = None
+    init_text: ResolvedCorpus | None = None
     word_translations: str | None = None
 
     @property
@@ -82,18 +87,28 @@ class ResolvedJob:
         """The parent's name, which is also the name of MLflow's experiment."""
         return self.spec.name if isinstance(self.spec, ParentSpec) else self.parent.name if self.parent else ""
 
-    def groups(self) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
-        """Return the groups that train, and those of them that are randomly initialized.
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names of the parameters that train, and of those of them that are randomly initialized.
 
-        An addition initializes its new side, with the scope ``xattn-random`` also θ_xattn, and with ``scratch`` all.
+        An addition initializes its new side, with the scope ``xattn-random`` also θ_xattn, and with ``scratch``
+        all; what the scope adds is initialized, too.
         """
         if isinstance(self.spec, ParentSpec) or self.parent is None:
-            return GROUPS, GROUPS
+            names = parameter_names(self.architecture)
+            return names, names
         side, scope = self.parent.languages.new_side(self.pair), self.spec.scope
-        trained = trained_groups(scope, side)
+        trained = trainable_names(self.architecture, scope, side)
         if scope == "scratch":
             return trained, trained
-        return trained, (side, "cross_attention") if scope == "xattn-random" else (side,)
+        fresh: tuple[Group, ...] = (side, "cross_attention") if scope == "xattn-random" else (side,)
+        noise = tuple(name for group in fresh for name in group_names(self.architecture, group))
+        return trained, (*noise, *self.added())
+
+    def added(self) -> dict[str, tuple[int, ...]]:
+        """Return the names and shapes of the tensors that the scope adds to the model."""
+        if isinstance(self.spec, ParentSpec) or self.parent is None:
+            return {}
+        return added_shapes(self.architecture, self.spec.scope, self.parent.languages.new_side(self.pair))
 
     @property
     def digest(self) -> str:
@@ -123,6 +138,8 @@ class ResolvedJob:
             identity["lexicon"] = self.lexicon.digest
         if self.monolingual:
             identity["monolingual"] = self.monolingual.digest
+        if self.init_text:
+            identity["init_text"] = self.init_text.summary.digest
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
@@ -191,8 +208,12 @@ def resolve(
     side: SideName | None = None
     if parent is not None:
         languages, pair = parent.languages, parent.languages.pair_in_tags(pair)
-        spec = spec.model_copy(update={"pair": str(pair)})
+        written = [{"pair": str(languages.pair_in_tags(Pair.parse(test.pair)))} for test in spec.tests]
+        tests_in_tags = tuple(test.model_copy(update=tags) for test, tags in zip(spec.tests, written, strict=True))
+        spec = spec.model_copy(update={"pair": str(pair), "tests": tests_in_tags})
         side = problems.attempt(lambda: languages.new_side(pair))
+    if isinstance(spec, AdditionSpec) and parent is not None:
+        spec = problems.attempt(partial(_with_fitted_scope, spec, parent)) or spec
     spec = _with_tokenization(spec, pair)
     tokenization = spec.training.development_tokenization or earlier_tokenization(pair.target)
     problems.attempt(lambda: check_installed(tokenization))
@@ -200,7 +221,7 @@ def resolve(
     dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
     initialisation: Initialisation | None = "random"
-    lexicon = monolingual = table = None
+    lexicon = monolingual = init_text = table = None
     if isinstance(spec, AdditionSpec) and parent is not None:
         owner, addition = parent, spec
         if text := spec.monolingual:
@@ -208,9 +229,11 @@ def resolve(
         if (path := spec.lexicon) and side is not None:
             new = side
             lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
-        if train is not None:
-            text_read = train
-            initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, text_read))
+        if text_spec := spec.init_text:
+            init_text = problems.attempt(lambda: read_init_text(text_spec, owner, cache))
+        if train is not None and side is not None:
+            read, direct = train, starts_directly(owner, pair)
+            initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, read, direct=direct))
     problems.raise_any(f"the spec of {pair}")
     assert train is not None
     assert dev is not None
@@ -218,7 +241,7 @@ def resolve(
     kept = tuple(test for test in tests if test is not None)
     if isinstance(spec, AdditionSpec) and parent is not None:
         spec = spec.model_copy(update={"initialisation": initialisation})
-        if initialisation == "lexical":
+        if initialisation == "lexical" and init_text is None and not starts_directly(parent, pair):
             assert with_table is not None
             parent = with_table(parent, lexicon is not None)
             table = parent.pieces.get(WORD_TRANSLATIONS)
@@ -234,6 +257,7 @@ def resolve(
         initialisation=initialisation,
         lexicon=lexicon,
         monolingual=monolingual,
+        init_text=init_text,
         word_translations=table,
     )
 
@@ -245,6 +269,14 @@ def _with_tokenization(spec: ParentSpec | AdditionSpec, pair: Pair) -> ParentSpe
         training = spec.training.model_copy(update={"development_tokenization": fitting})
         return spec.model_copy(update={"training": training})
     return spec
+
+
+def _with_fitted_scope(spec: AdditionSpec, parent: ParentRecord) -> AdditionSpec:
+    """Write the scope in the spelling of a parent's architecture. Raises IncompatibleError if it does not fit."""
+    try:
+        return spec.model_copy(update={"scope": fitted(spec.scope, architecture_of(spec, parent))})
+    except ValueError as error:
+        raise IncompatibleError(f"scope: {error}") from error
 
 
 def earlier_job(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> ResolvedJob:

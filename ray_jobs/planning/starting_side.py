@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from continual_mt.initialisation.starting_values import (
     starting_tensors,
     summarize,
 )
-from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations
+from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations, translation_probabilities
 from ray_jobs.console import Display
-from ray_jobs.planning.initialisation import read_word_list
+from ray_jobs.planning.initialisation import count_word_translations, read_word_list, starts_directly
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.training_task import StoredParent
 
@@ -64,10 +64,11 @@ def starting_side(
         maximum_tokens=min(tokenizer.room(job.architecture.maximum_positions) for tokenizer in (source, target)),
     )
     evidence = []
-    if job.word_translations is not None:
-        table = WordTranslations.of_parent(stored.blobs.get(job.word_translations), parent)
+    for table in _tables(job, stored, cache, display):
         with display.counting(f"{job.title}: word translations", ROUNDS) as progress:
             evidence.append(evidence_of_text(corpus, side, (source.size, target.size), table, progress))
+    if job.initialisation == "lexical" and job.parent is not None and starts_directly(job.parent, job.pair):
+        evidence.append(_direct_evidence(job, new, own, cache, display))
     if job.lexicon is not None:
         read, lexicon = read_word_list(job.lexicon.path)
         if read.digest != job.lexicon.digest:
@@ -86,6 +87,30 @@ def starting_side(
     tensors = starting_tensors(weights, parent.tensors, noise)
     tables = tensors[f"{side}.embedding"], parent.tensors[f"{side}.embedding"]
     return StartingSide(tensors, summarize(weights, new, own, corpus.counts(side, new.size), *tables))
+
+
+def _tables(job: ResolvedJob, stored: StoredParent, cache: Path, display: Display) -> Iterator[WordTranslations]:
+    """The word translations of the parent's own pair that the start goes through."""
+    parent = stored.load()
+    if job.word_translations is not None:
+        yield WordTranslations.of_parent(stored.blobs.get(job.word_translations), parent)
+    if job.init_text is not None:
+        yield count_word_translations(parent, job.experiment, job.init_text, cache, display)
+
+
+def _direct_evidence(job: ResolvedJob, new: Tokenizer, own: Tokenizer, cache: Path, display: Display) -> SparseRows:
+    """p(parent's type | new type), where the parent has the pair's other language on the end that is new.
+
+    Its sentences are read by ``own``, the tokenizer of that end, in which the parent has their embeddings.
+    """
+    assert job.parent is not None
+    side = job.parent.languages.new_side(job.pair)
+    source, target = (new, own) if side == "source" else (own, new)
+    most = min(tokenizer.room(job.architecture.maximum_positions) for tokenizer in (source, target))
+    train = job.train
+    corpus = tokenize_corpus(train.corpus, train.summary.digest, source, target, cache, maximum_tokens=most)
+    with display.counting(f"{job.title}: word translations", ROUNDS) as progress:
+        return translation_probabilities(corpus, side, (new.size, own.size), progress=progress)
 
 
 def _have_letters(pieces: Iterable[str]) -> bool:

@@ -51,6 +51,7 @@ def lineage(
             *(("test", test) for test in tests),
             *((("monolingual", job.monolingual.record(job.pair)),) if job.monolingual else ()),
             *((("lexicon", job.lexicon.record(job.pair)),) if job.lexicon else ()),
+            *((("initialisation", job.init_text.record),) if job.init_text else ()),
         ),
         spec=cast(JSONObject, job.spec.model_dump(mode="json")),
         code_version=code_version(),

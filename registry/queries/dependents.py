@@ -34,6 +34,8 @@ def _made_from(record: ParentRecord | ModuleRecord) -> Iterator[Relation]:
     lineage = record.lineage
     if isinstance(record, ModuleRecord):
         yield Relation("parent", record.parent, record.parent_fingerprint)
+    if imported := lineage.imported:
+        yield Relation("imported from", imported.origin, imported.described.removeprefix(f"{imported.origin}, "))
     for used in lineage.inputs:
         if not (isinstance(record, ModuleRecord) and used.module == record.parent):
             yield Relation(used.role, used.module or f"recipe {used.recipe}")

@@ -8,7 +8,7 @@ from typing import Literal
 from continual_mt.languages import Pair
 from registry.records.values import JSONObject
 
-Role = Literal["train", "dev", "test", "monolingual", "lexicon"]
+Role = Literal["train", "dev", "test", "monolingual", "lexicon", "initialisation"]
 """What an artifact used a corpus for. Text of one language and lexicons are listed with the artifact's pair."""
 
 

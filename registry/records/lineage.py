@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from continual_mt.config.import_spec import ImportSpec
 from registry.records.corpora import CorpusRecord, Role
 from registry.records.values import JSONObject
 
@@ -62,6 +63,11 @@ class Lineage:
         """Whether it went on with another module's cross-attention, or earlier pairs were replayed while it trained."""
         return self.replay is not None or any(one.role in ("start", "replayed") for one in self.inputs)
 
+    @property
+    def imported(self) -> ImportSpec | None:
+        """What was imported from another project, None for what was trained here."""
+        return ImportSpec.of(self.spec)
+
     def named(self, role: InputRole) -> tuple[Input, ...]:
         """The inputs of one role, in order."""
         return tuple(one for one in self.inputs if one.role == role)
@@ -84,7 +90,7 @@ class Lineage:
 class Relation:
     """Something that a parent or module was made from, or that depends on it.
 
-    ``role`` is one of parent, the role of an `Input`, train, dev, test, job, run; or
+    ``role`` is one of parent, imported from, the role of an `Input`, train, dev, test, job, run; or
     alias, module, sequence, alignment, recipe. What ``holds`` keeps a thing from being deleted.
     """
 

@@ -144,9 +144,14 @@ def _print(
     from registry import ModuleRecord
 
     lineage = record.lineage
-    facts = {"pair": str(record.pair), "parameters": f"{record.parameters:,}", "stored": size(record.bytes)}
+    facts = {"parameters": f"{record.parameters:,}", "stored": size(record.bytes)}
     if isinstance(record, ModuleRecord):
-        facts = {"module": record.full_name, **facts, "new side": f"{record.side} {record.language}"}
+        facts = {
+            "module": record.full_name,
+            "pair": str(record.pair),
+            **facts,
+            "new side": f"{record.side} {record.language}",
+        }
         facts |= {
             "scope": f"{record.scope}{', shared' if record.shared else ''}",
             "initialisation": f"{record.initialisation}{', untrained' if record.untrained else ''}",
@@ -154,9 +159,12 @@ def _print(
             "parent's fingerprint": record.parent_fingerprint,
         }
     else:
-        facts = {"parent": record.name, **facts, "fingerprint": record.fingerprint}
+        languages = {"languages" if record.languages.several else "pair": str(record.languages)}
+        facts = {"parent": record.name, **languages, **facts, "fingerprint": record.fingerprint}
         facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}
     facts |= {"created": time_of(record), "code version": lineage.code_version}
+    if lineage.imported:
+        facts |= {"imported from": lineage.imported.described}
     if lineage.inputs:
         facts |= {"made from": ", ".join(f"{one.module or one.recipe} ({one.role})" for one in lineage.inputs)}
     if lineage.replay is not None:

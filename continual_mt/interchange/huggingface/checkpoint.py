@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedConfig
 
-_WEIGHTS, _INDEX, _PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+PICKLED_ONLY = (
+    "its weights are only in pytorch_model.bin, a pickle, which may run code when it is read. "
+    "Fix: --convert reads it without running code, in a separate process"
+)
 
 
 def read_configuration(folder: Path) -> PreTrainedConfig:
@@ -53,9 +57,9 @@ def read_weights(folder: Path) -> Mapping[str, Tensor]:
 
 
 def _files(folder: Path) -> list[Path]:
-    index = folder / _INDEX
-    if (folder / _WEIGHTS).is_file():
-        return [folder / _WEIGHTS]
+    index = folder / INDEX
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
@@ -66,5 +70,4 @@ def _files(folder: Path) -> list[Path]:
             raise CorruptionError(f"{index}: {outside[0]} is not the name of a file in its folder")
         return [folder / name for name in names]
     has_pickled = any(folder.glob("pytorch_model*.bin"))
-    pickled = f"; its weights are in {_PICKLED}, which may run code when it is read" if has_pickled else ""
-    raise InputError(f"{folder}: no {_WEIGHTS}{pickled}")
+    raise InputError(f"{folder}: no {WEIGHTS}" + (f"; {PICKLED_ONLY}" if has_pickled else ""))

@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
 from continual_mt.languages import SideName
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 from registry.database.base import DIGEST_LENGTH, Base
 from registry.records.corpora import Role
 from registry.records.lineage import InputRole
@@ -101,7 +101,7 @@ class Parent(Artifact):
     name: Mapped[str] = mapped_column(unique=True)
     fingerprint: Mapped[str] = mapped_column(String(DIGEST_LENGTH), unique=True)
     architecture: Mapped[JSONObject]
-    denoising: Mapped[bool]
+    denoising: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     sides: Mapped[list[ParentSide]] = relationship(lazy="selectin", cascade="all, delete-orphan")
 
@@ -180,7 +180,7 @@ class CorpusUse(Base):
 
     __tablename__ = "corpus_uses"
     __table_args__: tuple[SchemaItem, ...] = (
-        CheckConstraint("role IN ('train', 'dev', 'test', 'monolingual', 'lexicon')", name="role"),
+        CheckConstraint("role IN ('train', 'dev', 'test', 'monolingual', 'lexicon', 'initialisation')", name="role"),
     )
 
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from continual_mt.artifacts.module import Module
+from continual_mt.artifacts.parent import Parent
+from continual_mt.config.import_spec import ImportSpec
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, Registry
@@ -55,6 +57,37 @@ def test_a_digest_names_the_model(run: Run, home: Path) -> None:
         digest = registry.scores(Pair("pt", "de"))[0].recipe
     assert run("export", digest[:8], "out", "--format", "hf", "--home", home).code == 0
     assert json.loads(Path("out", "continual-mt.json").read_text("utf-8"))["recipe"]["digest"] == digest
+
+
+def test_the_card_names_where_an_imported_parent_comes_from(run: Run, parent: Parent) -> None:
+    spec = ImportSpec(
+        origin="org/opus", revision="f00", licence="cc-by-nc-4.0", family="marian", pair="es-en", name="opus"
+    )
+    lineage = Lineage((), spec.recorded(), "0.1.0")
+    with Registry.open("continual-mt-home", create=True) as registry:
+        registry.register_parent("opus", parent, lineage=lineage)
+    assert run("export", "es-en", "out", "--format", "hf").code == 0
+    card = Path("out", "README.md").read_text("utf-8")
+    assert "| opus | org/opus | f00 | cc-by-nc-4.0 |" in card
+    assert "**The licence of opus allows no commercial use.** The model contains weights of these models" in card
+    (imported,) = json.loads(Path("out", "continual-mt.json").read_text("utf-8"))["imports"]
+    assert imported == {"part": "opus", "origin": "org/opus", "revision": "f00", "licence": "cc-by-nc-4.0"}
+    assert "imported from: org/opus, revision f00, licence cc-by-nc-4.0\n" in run("registry", "show", "opus").out
+    assert "parent es-en, imported from org/opus, revision f00, licence cc-by-nc-4.0" in run("registry", "list").out
+    relations = json.loads(run("registry", "lineage", "opus", "--json").out)["made_from"]
+    assert relations[0] == {
+        "role": "imported from",
+        "name": "org/opus",
+        "detail": "revision f00, licence cc-by-nc-4.0",
+        "holds": False,
+    }
+    reproduced = run("registry", "reproduce", "opus", "--in-process")
+    assert reproduced.code == 2
+    assert (
+        "opus was imported from org/opus, revision f00, licence cc-by-nc-4.0, and not trained here. Fix: import it"
+        in (reproduced.err)
+    )
+    assert "continual-mt parent import org/opus --revision f00 --pair es-en --name opus" in reproduced.err
 
 
 def test_the_card_names_what_the_parts_were_made_from(run: Run, home: Path, make_module: Callable[..., Module]) -> None:

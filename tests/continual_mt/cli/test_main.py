@@ -19,6 +19,7 @@ from continual_mt.cli.main import app, main
 ROOT = Path(__file__).parents[3]
 VERBS = {
     "demo",
+    "parent import",
     "parent train",
     "add",
     "sequence run",

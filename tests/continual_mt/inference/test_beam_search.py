@@ -79,6 +79,7 @@ def generate(
         max_new_tokens=2 * int(lengths[0]) + 20 + (forced is not None),
         forced_bos_token_id=forced,
         bad_words_ids=[[number] for number in banned] or None,
+        renormalize_logits=bool(banned),
         decoder_start_token_id=START,
         eos_token_id=END,
         pad_token_id=PAD,

@@ -7,7 +7,6 @@ from itertools import chain
 from pathlib import Path
 
 from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
-from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.interchange.huggingface.tokenizers.language_codes import M2M100, MBART, MBART50, NLLB
@@ -65,7 +64,7 @@ class _Sides:
         is_marian = vocabulary.family == "marian"  # it names only the target, and never chooses the padding token
         self.languages = ParentLanguages((ParentSide("es", "spa"),) if is_marian else tuple(sides), tuple(sides))
         banned = (vocabulary.target.pad,) if is_marian else ()
-        self.form = SentenceForm(vocabulary.encoder_input, vocabulary.decoder_input, banned=banned)
+        self.form = vocabulary.form(banned)
 
     def of(self, pair: Pair) -> Tokenizers:
         source, is_own = self.vocabulary.source, pair != NEW_SOURCE

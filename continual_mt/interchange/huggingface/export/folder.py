@@ -87,7 +87,8 @@ def _generation(model: PairModel, vocabularies: Vocabularies) -> dict[str, Any]:
     banned = [[target.place[token]] for token in target.tokenizer.side_tokens.banned]
     forced = [target.place[token] for token in target.tokenizer.side_tokens.before]
     return {
-        **({"bad_words_ids": banned} if banned else {}),
+        # Our search computes probabilities of the other tokens only, as with this setting.
+        **({"bad_words_ids": banned, "renormalize_logits": True} if banned else {}),
         **({"forced_bos_token_id": forced[0]} if forced else {}),
         "decoder_start_token_id": target.start,
         "eos_token_id": target.end,

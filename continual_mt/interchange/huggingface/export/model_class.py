@@ -52,7 +52,7 @@ def choose_family(model: PairModel) -> Family:
         )
     if others := sorted(set(model.transformer.state_dict()) - set(parameter_names(architecture))):
         raise IncompatibleError(
-            f"{model.pair}: has tensors that no class of transformers computes with: {', '.join(others)}"
+            f"{model.pair}: has tensors that no class of transformers computes with, such as {others[0]}"
         )
     if family is None or problem:
         raise IncompatibleError(

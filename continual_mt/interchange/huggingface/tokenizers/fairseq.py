@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import sentencepiece
 
+from continual_mt.artifacts.sentence_form import Part
 from continual_mt.errors import IncompatibleError
 from continual_mt.interchange.huggingface.tokenizers import language_codes, tokenizer_json
 from continual_mt.interchange.huggingface.tokenizers.files import ModelFolder, Settings
@@ -22,7 +23,7 @@ from continual_mt.interchange.huggingface.tokenizers.sentencepiece_model import 
     with_ids,
 )
 from continual_mt.interchange.huggingface.tokenizers.tokenizer_json import TokenizerJson, read_tokenizer_json
-from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary, Part
+from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
 
 SENTENCEPIECE = "sentencepiece.bpe.model"
 CODES = {"mbart": language_codes.MBART, "mbart50": language_codes.MBART50, "nllb": language_codes.NLLB}

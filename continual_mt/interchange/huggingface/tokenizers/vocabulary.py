@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from continual_mt.data.tokenizer import SideTokens, Tokenizer
-from continual_mt.errors import UnknownNameError
-from continual_mt.suggest import suggest
+from continual_mt.artifacts.sentence_form import Part, SentenceForm
+from continual_mt.data.tokenizer import Tokenizer
 
 Family = Literal["marian", "mbart", "mbart50", "m2m100", "nllb"]
-
-Part = Literal["source language", "target language", "text", "start", "end"]
-"""What a sequence consists of: the token of a language, the ids of the text, or a special id of the tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +42,6 @@ class ImportedVocabulary:
     def target_languages(self) -> tuple[str, ...]:
         return tuple(self.languages)
 
-    def source_side(self, source: str | None, target: str | None) -> Tokenizer:
-        """Return the tokenizer of a source side, with the tokens of its languages.
-
-        ``source`` and ``target`` are codes. They are ignored where the encoder reads no token of them. Raises
-        UnknownNameError for an unknown code, and for None where a code is required.
-        """
-        middle = self.encoder_input.index("text")
-        before, (_, *after) = self.encoder_input[:middle], self.encoder_input[middle + 1 :]
-        return self.source.with_side_tokens(
-            SideTokens(self._ids(before, source, target), self._ids(after, source, target))
-        )
-
-    def target_side(self, target: str | None) -> Tokenizer:
-        """Return the tokenizer of a target side, with the token of its language. Raises as ``source_side`` does."""
-        first, *before = self.decoder_input[: self.decoder_input.index("text")]
-        start = None if first == "start" else self._ids([first], None, target)[0]
-        return self.target.with_side_tokens(SideTokens(self._ids(before, None, target), start=start))
-
-    def _ids(self, parts: Iterable[Part], source: str | None, target: str | None) -> tuple[int, ...]:
-        return tuple(self._language(part, source if part == "source language" else target) for part in parts)
-
-    def _language(self, part: Part, code: str | None) -> int:
-        if code is None or code not in self.languages:
-            problem = f"no {part} given" if code is None else f"unknown {part} {code!r}{suggest(code, self.languages)}"
-            raise UnknownNameError(f"{problem}; expected one of {', '.join(self.languages)}")
-        return self.languages[code]
+    def form(self, banned: tuple[int, ...] = ()) -> SentenceForm:
+        """What encoder and decoder read around the text of a sentence; ``banned`` tokens are never chosen."""
+        return SentenceForm(self.encoder_input, self.decoder_input, banned=banned)

@@ -1,6 +1,8 @@
 """The languages of parents as rows, so that a parent may have many. Parents of one pair get two.
 
-Going down is refused while there is a parent that the earlier tables have no place for.
+Corpora of one more role: text of a parent's own languages, from which embeddings of a new one start.
+
+Going down forgets which artifacts used one, and of each parent's languages all but the first of each end.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,8 @@ down_revision: str | None = "0009"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
+ROLES = ("train", "dev", "test", "monolingual", "lexicon")
+NEW_ROLE = "initialisation"
 PARENTS = sa.table("parents", *(sa.column(name) for name in ("id", "name", "source", "target", "denoising")))
 SIDES = sa.table("parent_sides", *(sa.column(name) for name in ("parent_id", "end", "tag", "code", "token")))
 
@@ -36,18 +40,23 @@ def upgrade() -> None:
     op.add_column("parents", sa.Column("denoising", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.drop_column("parents", "source")
     op.drop_column("parents", "target")
+    allow((*ROLES, NEW_ROLE))
 
 
 def downgrade() -> None:
-    connection = op.get_bind()
-    count = sa.select(sa.func.count()).where(SIDES.c.parent_id == PARENTS.c.id).scalar_subquery()
-    named = sa.exists().where(SIDES.c.parent_id == PARENTS.c.id, SIDES.c.token.is_not(None))
-    newer = sa.select(PARENTS.c.name).where(sa.or_(count != 2, named, PARENTS.c.denoising))
-    if names := sorted(connection.scalars(newer)):
-        raise RuntimeError(f"earlier tables have no place for the languages of {', '.join(names)}")
     for end in ("source", "target"):
         op.add_column("parents", sa.Column(end, sa.Text(), nullable=False, server_default=""))
-        tag = sa.select(SIDES.c.tag).where(SIDES.c.parent_id == PARENTS.c.id, SIDES.c.end == end).scalar_subquery()
-        op.execute(sa.update(PARENTS).values({end: tag}))
+        first = sa.select(sa.func.min(SIDES.c.tag)).where(SIDES.c.parent_id == PARENTS.c.id, SIDES.c.end == end)
+        op.execute(sa.update(PARENTS).values({end: sa.func.coalesce(first.scalar_subquery(), "")}))
     op.drop_column("parents", "denoising")
     op.drop_table("parent_sides")
+    uses = sa.table("corpus_uses", sa.column("role", sa.Text()))
+    op.execute(sa.delete(uses).where(uses.c.role == NEW_ROLE))
+    allow(ROLES)
+
+
+def allow(roles: Sequence[str]) -> None:
+    listed = ", ".join(f"'{role}'" for role in roles)
+    with op.batch_alter_table("corpus_uses") as uses:
+        uses.drop_constraint(op.f("ck_corpus_uses_role"), type_="check")
+        uses.create_check_constraint(op.f("ck_corpus_uses_role"), f"role IN ({listed})")

@@ -12,6 +12,12 @@ import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
+from continual_mt.artifacts.parent_languages import only_pair
+from continual_mt.interchange.huggingface.language_choice import LanguageChoice
+from continual_mt.interchange.huggingface.tokenizers.files import SpecialTokens
+from continual_mt.interchange.huggingface.tokenizers.sentencepiece_model import parse_model, with_ids
+from continual_mt.interchange.huggingface.tokenizers.vocabulary import Family, ImportedVocabulary
+
 FIRST = ("<s>", "<pad>", "</s>", "<unk>")
 
 
@@ -40,6 +46,25 @@ def used_pieces(model: bytes, sentences: Iterable[str]) -> list[str]:
     """The pieces that a text is split into, which is what vocabularies are made of; unknown characters included."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     return sorted({piece for sentence in sentences for piece in processor.encode(sentence, out_type=str)})
+
+
+def sides(vocabulary: ImportedVocabulary, pair: str) -> tuple[Any, Any]:
+    """The tokenizers of a pair, which is given by the model's own codes."""
+    languages = LanguageChoice(vocabulary, "model").choose(pair, None).languages
+    form, chosen = vocabulary.form(), only_pair(languages)
+    source = form.source_tokenizer(languages, chosen, vocabulary.source, own=True)
+    return source, form.target_tokenizer(languages, chosen, vocabulary.target)
+
+
+def small_vocabulary(family: Family, languages: Mapping[str, str], **parts: Any) -> ImportedVocabulary:
+    """A vocabulary that starts as those of fairseq, with the tokens of languages at its end."""
+    model = parse_model((Path(__file__).parents[3] / "data" / "tiny.model").read_bytes(), "tiny")
+    types = [*FIRST, *(piece.piece for piece in model.pieces if piece.piece not in FIRST)]
+    tokens = list(languages.values())
+    special = SpecialTokens(pad="<pad>", unknown="<unk>", start="</s>", end="</s>")
+    tokenizer = with_ids(model, [*types, *tokens], special, ["<s>", *tokens], "tiny")
+    numbers = {code: len(types) + number for number, code in enumerate(languages)}
+    return ImportedVocabulary(family=family, source=tokenizer, target=tokenizer, languages=numbers, **parts)
 
 
 def numbered(*types: str) -> dict[str, int]:

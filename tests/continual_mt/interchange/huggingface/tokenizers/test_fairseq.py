@@ -20,6 +20,7 @@ from tests.continual_mt.interchange.huggingface.published import (
     FIRST,
     pieces,
     sentencepiece_model,
+    sides,
     write_mbart,
     write_nllb,
 )
@@ -123,10 +124,9 @@ def test_special_ids(case: Case) -> None:
 
 
 def test_where_languages_go(case: Case) -> None:
-    side = case.found.source_side(case.french, None)
+    side, target = sides(case.found, f"{case.french}-{case.german}")
     assert side.frame_source(side.encode("Nom")) == case.original("Nom").input_ids
     language = case.found.languages[case.german]
-    target = case.found.target_side(case.german)
     assert target.before_target == ((language,) if case.found.family == "mbart" else (2, language))
 
 
@@ -134,7 +134,7 @@ def test_legacy_nllb_has_the_language_after_the_text(bpe: bytes, tmp_path: Path)
     folder = write_nllb(tmp_path / "model", bpe, NLLB, legacy_behaviour=True)
     original = NllbTokenizer.from_pretrained(folder, src_lang="fra_Latn")
     found = read_vocabulary(folder)
-    side = found.source_side("fra_Latn", None)
+    side, _ = sides(found, "fra_Latn-deu_Latn")
     assert side.frame_source(side.encode("Nom")) == original("Nom").input_ids
     assert original("Nom").input_ids == [*found.source.encode("Nom"), 2, found.languages["fra_Latn"]]
 

@@ -12,7 +12,7 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.interchange.huggingface.tokenizers.language_codes import M2M100, WMT21
 from continual_mt.interchange.huggingface.tokenizers.reading import read_vocabulary
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
-from tests.continual_mt.interchange.huggingface.published import used_pieces, write_m2m100
+from tests.continual_mt.interchange.huggingface.published import sides, used_pieces, write_m2m100
 from tests.continual_mt.interchange.huggingface.tokenizers.conftest import Compare, Text
 
 
@@ -58,9 +58,9 @@ def test_special_ids_and_languages(original: M2M100Tokenizer, found: ImportedVoc
 
 
 def test_where_languages_go(original: M2M100Tokenizer, found: ImportedVocabulary) -> None:
-    side = found.source_side("fr", "de")
+    side, target = sides(found, "fr-de")
     assert side.frame_source(side.encode("Nom")) == original("Nom").input_ids
-    assert found.target_side("de").before_target == (2, *original(text_target="Nom").input_ids[:1])
+    assert target.before_target == (2, *original(text_target="Nom").input_ids[:1])
 
 
 @pytest.mark.parametrize("token", ["<s>", "</s>", "<pad>", "__fr__"])

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from transformers import MarianTokenizer
 
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.errors import CorruptionError, IncompatibleError, UnknownNameError
+from continual_mt.errors import CorruptionError, IncompatibleError
 from continual_mt.interchange.huggingface.tokenizers.reading import read_vocabulary
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
 from tests.continual_mt.interchange.huggingface.published import (
     numbered,
     sentencepiece_model,
+    sides,
     used_pieces,
     write_marian,
 )
@@ -123,17 +124,13 @@ def test_the_source_is_marked_with_the_target_language(
     original, found = shared
     assert found.languages == {"eng": 2, "deu": 3}
     assert (found.source_languages, found.target_languages) == ((), ("eng", "deu"))
-    side, sentence = found.source_side(None, "deu"), "Le nom d’utilisateur"
+    (side, target), sentence = sides(found, "fra-deu"), "Le nom d’utilisateur"
     assert original(f">>deu<< {sentence}").input_ids == side.frame_source(side.encode(sentence))
-    assert found.target_side("deu") == found.target
+    assert target == found.target
     assert found.target.before_target == (original.pad_token_id,)
     original, found = separate
-    assert found.source_side(None, None) == found.source
+    assert sides(found, "fra-eng") == (found.source, found.target)
     assert original(sentence).input_ids == found.source.frame_source(found.source.encode(sentence))
-    with pytest.raises(UnknownNameError, match=r"^unknown target language 'deu_'.*did you mean deu.*one of eng, deu"):
-        shared[1].source_side(None, "deu_")
-    with pytest.raises(UnknownNameError, match=r"^no target language given; expected one of eng, deu$"):
-        shared[1].source_side(None, None)
 
 
 @pytest.mark.parametrize("token", ["</s>", "<pad>", ">>deu<<"])

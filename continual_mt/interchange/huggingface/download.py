@@ -1,0 +1,303 @@
+"""Models of the Hugging Face Hub as local folders, one per revision, kept in the home's cache.
+
+huggingface_hub lists the files, sends the requests and explains errors. The transfer itself is done here, because
+huggingface_hub begins a file again if the process that downloaded it ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from filelock import FileLock
+
+from continual_mt.errors import (
+    CorruptionError,
+    DownloadError,
+    InputError,
+    StorageError,
+    UnknownNameError,
+)
+from continual_mt.extras import require
+from continual_mt.interchange.huggingface.checkpoint import PICKLED_ONLY
+
+Progress = Callable[[int, int], None]
+"""Is called with the bytes that exist and those of all files."""
+
+MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""The names of models on the Hub: ORGANISATION/NAME."""
+
+READ = frozenset(
+    {
+        "README.md",
+        "config.json",
+        "generation_config.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "tokenizer.json",
+        "vocab.json",
+        "target_vocab.json",
+        "source.spm",
+        "target.spm",
+        "sentencepiece.bpe.model",
+    }
+)
+"""The files that an import reads, weights left out."""
+
+_SAFETENSORS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+_PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
+_COMMIT = re.compile("[0-9a-f]{40}")
+_CHUNK = 1 << 20
+_ATTEMPTS = 5
+"""How often a transfer is taken up again without a new byte."""
+_PAUSE = 0.5
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A local folder with the files of one revision, which is a commit's hash."""
+
+    folder: Path
+    revision: str
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file on the Hub: its size in bytes, and its SHA-256 or, if that is unknown, the SHA-1 of its Git blob."""
+
+    name: str
+    size: int
+    sha256: str | None
+    blob: str | None
+
+
+def download(
+    model: str, cache: Path, revision: str | None = None, *, pickled: bool = False, progress: Progress | None = None
+) -> Snapshot:
+    """Download what an import reads of a model, or find it in ``cache``.
+
+    ``revision`` is a branch, a tag or a commit's hash; the default is the main branch. ``pickled`` allows weights in
+    ``pytorch_model.bin`` if the model has no others. An interrupted download continues where it ended.
+    ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` have their usual meaning.
+
+    Raises:
+        MissingExtraError: huggingface_hub is not installed.
+        UnknownNameError: the model or the revision does not exist, or is private.
+        InputError: the model has no weights that can be read.
+        DownloadError: the Hub cannot be reached, denies access, or the transfer fails.
+        CorruptionError: a file is not the one that the Hub lists.
+        StorageError: the cache cannot be written.
+    """
+    require("hf", "importing a model of the Hub")
+    place = cache / "hugging-face" / model.replace("/", "--")
+    hub = _Hub(model, revision or "main")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(place / "lock"):
+            commit, files = _listing(hub, place)
+            chosen = _chosen(files, hub, pickled)
+            folder = place / commit
+            folder.mkdir(exist_ok=True)
+            _fetch_all(hub, commit, chosen, folder, progress or (lambda done, total: None))
+    except OSError as error:
+        raise StorageError(f"{place}: cannot be written: {error.strerror or error}") from error
+    return Snapshot(folder, commit)
+
+
+class _Hub:
+    """The Hub's answers about one model."""
+
+    def __init__(self, model: str, revision: str) -> None:
+        from huggingface_hub import HfApi, constants
+
+        self.model, self.revision = model, revision
+        self.endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+        self._api = HfApi(endpoint=self.endpoint)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn the errors of requests into this project's."""
+        from huggingface_hub import errors
+
+        transport: Any = errors.HTTPError  # type: ignore[attr-defined]  # httpx's, or that of its successor
+        try:
+            yield
+        except errors.GatedRepoError as error:
+            raise DownloadError(
+                f"{self.model}: access is restricted, and this user has none. "
+                f"Fix: ask for access at {self.endpoint}/{self.model}, and set HF_TOKEN to your token"
+            ) from error
+        except errors.RepositoryNotFoundError as error:
+            raise UnknownNameError(
+                f"{self.model}: no folder, and no public model at {self.endpoint}; expected the path of a folder, or "
+                "ORGANISATION/NAME as on the Hub. Fix: check the name; for a private model set HF_TOKEN"
+            ) from error
+        except errors.RevisionNotFoundError as error:
+            raise UnknownNameError(
+                f"{self.model}: unknown revision {self.revision!r}; expected a branch, a tag or a commit's hash"
+            ) from error
+        except errors.OfflineModeIsEnabled as error:
+            raise DownloadError(
+                f"{self.model}: not in the cache at revision {self.revision}, and HF_HUB_OFFLINE is set. "
+                "Fix: unset it, or give the path of a folder"
+            ) from error
+        except errors.HFValidationError as error:
+            raise InputError(f"{self.model}: not a name of the Hub; expected ORGANISATION/NAME") from error
+        except (transport, ValueError, KeyError, TypeError) as error:  # the last three: an answer that is not the Hub's
+            raise DownloadError(
+                f"{self.model}: download from {self.endpoint} failed ({_first_line(error)}). Fix: check the network, "
+                "HF_ENDPOINT and proxies, and run the command again: it continues where it ended"
+            ) from error
+
+    def listing(self) -> tuple[str, dict[str, _File]]:
+        """Return the commit and the files of the revision."""
+        with self.errors():
+            info = self._api.model_info(self.model, revision=self.revision, files_metadata=True)
+        if info.sha is None or info.siblings is None:
+            raise DownloadError(
+                f"{self.model}: the answer of {self.endpoint} is not the Hub's: it has no list of files"
+            )
+        files = (
+            _File(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None, one.blob_id)
+            for one in info.siblings
+        )
+        return info.sha, {file.name: file for file in files}
+
+    def fetch(self, commit: str, file: _File, partial: Path, report: Callable[[int], None]) -> None:
+        """Write a file to ``partial``, after what it contains already. ``report`` is called with its size."""
+        from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+
+        partial.touch()
+        attempts = 0
+        while (done := partial.stat().st_size) < file.size:
+            try:
+                self._append(commit, file, partial, report)
+            except (HTTPError, HfHubHTTPError) as error:
+                refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
+                attempts = 1 if partial.stat().st_size > done else attempts + 1
+                if refused or attempts == _ATTEMPTS:
+                    raise
+                time.sleep(_PAUSE)
+
+    def _append(self, commit: str, file: _File, partial: Path, report: Callable[[int], None]) -> None:
+        from huggingface_hub import constants, get_session, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+        done = partial.stat().st_size
+        url = f"{self.endpoint}/{self.model}/resolve/{commit}/{quote(file.name)}"
+        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}  # positions count bytes of the file itself
+        if done:
+            headers["Range"] = f"bytes={done}-"
+        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        # On a redirect to another host, the client leaves out the token.
+        with get_session().stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response:
+            hf_raise_for_status(response)
+            with partial.open("ab" if response.status_code == 206 else "wb") as output:
+                for chunk in response.iter_bytes():  # as it arrives, so that nothing is lost when it ends early
+                    output.write(chunk)
+                    report(output.tell())
+
+
+def _listing(hub: _Hub, place: Path) -> tuple[str, dict[str, _File]]:
+    """The commit and its files: as noted in the cache if the commit is given, or if the Hub cannot be asked."""
+    noted = place / "revisions.json"
+    if _COMMIT.fullmatch(hub.revision) and (known := _read_files(place, hub.revision)):
+        return hub.revision, known
+    revisions = _read_json(noted)
+    try:
+        commit, files = hub.listing()
+    except DownloadError:
+        commit = str(revisions.get(hub.revision))
+        if not (known := _read_files(place, commit)):
+            raise
+        return commit, known
+    _write_json(place / f"{commit}.json", {name: asdict(file) for name, file in files.items()})
+    _write_json(noted, {**revisions, hub.revision: commit})
+    return commit, files
+
+
+def _read_files(place: Path, commit: str) -> dict[str, _File]:
+    return {name: _File(**values) for name, values in _read_json(place / f"{commit}.json").items()}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _chosen(files: dict[str, _File], hub: _Hub, pickled: bool) -> list[_File]:
+    weights = weight_files(files)
+    if not weights:
+        raise InputError(f"{hub.model}: has no weights in safetensors or pytorch_model.bin; expected a PyTorch model")
+    if not pickled and _PICKLES.fullmatch(weights[0]):
+        raise InputError(f"{hub.model}: {PICKLED_ONLY}")
+    return [files[name] for name in sorted(READ.intersection(files)) + weights]
+
+
+def weight_files(names: Collection[str]) -> list[str]:
+    """The files that have the weights: safetensors if there are any, in one file if possible; else pickles."""
+    for pattern, whole in ((_SAFETENSORS, "model.safetensors"), (_PICKLES, "pytorch_model.bin")):
+        if found := sorted(filter(pattern.fullmatch, names)):
+            return [whole] if whole in found else found
+    return []
+
+
+def _fetch_all(hub: _Hub, commit: str, files: list[_File], folder: Path, progress: Progress) -> None:
+    """Fetch the files that the folder lacks."""
+    total = sum(file.size for file in files)
+    finished = sum(file.size for file in files if (folder / file.name).is_file())
+    progress(finished, total)
+    for file in files:
+        if (folder / file.name).is_file():
+            continue
+        partial = folder / f"{file.name}.partial"
+        before = finished
+
+        def report(size: int, before: int = before) -> None:
+            progress(before + size, total)
+
+        with hub.errors():
+            hub.fetch(commit, file, partial, report)
+        _verify(hub, file, partial)
+        partial.replace(folder / file.name)
+        finished += file.size
+
+
+def _verify(hub: _Hub, file: _File, path: Path) -> None:
+    with path.open("rb") as content:
+        if file.sha256 is not None:
+            expected, found = file.sha256, hashlib.file_digest(content, "sha256").hexdigest()
+        else:
+            blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+            while chunk := content.read(_CHUNK):
+                blob.update(chunk)
+            expected, found = file.blob or "", blob.hexdigest()
+    if found != expected:
+        path.unlink()
+        raise CorruptionError(
+            f"{hub.model}: {file.name} arrived with the digest {found}; expected {expected}. Fix: run the command again"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
