@@ -92,22 +92,17 @@ def write_model(shape: Shape, folder: Path, precision: str) -> None:
 def import_parent(folder: Path) -> Callable[[], None]:
     from transformers import AutoConfig  # noqa: F401  # as part of preparing
 
-    from continual_mt.artifacts.parent import Parent
-    from continual_mt.artifacts.side import LanguageSide
-    from continual_mt.interchange.huggingface.checkpoint import read_configuration, read_weights
-    from continual_mt.interchange.huggingface.tokenizers.reading import read_vocabulary
-    from continual_mt.interchange.huggingface.weights import convert
-    from continual_mt.languages import Pair
+    from continual_mt.interchange.huggingface import import_parent as importing
     from registry import Lineage, Registry
 
     def step() -> None:
-        model, pair = folder / "model", Pair.parse(PAIR)
-        vocabulary = read_vocabulary(model)
-        architecture, tensors = convert(read_configuration(model), read_weights(model))
-        sides = LanguageSide(pair.source, vocabulary.source), LanguageSide(pair.target, vocabulary.target)
-        parent = Parent(pair, architecture, tensors, *sides)
-        with Registry.open(folder / "home", create=True) as registry:
-            registry.register_parent("parent", parent, lineage=Lineage(corpora=(), spec={}, code_version=""))
+        request = importing.Request(str(folder / "model"), "parent", PAIR)
+        with (
+            importing.import_parent(request, folder / "cache") as imported,
+            Registry.open(folder / "home", create=True) as registry,
+        ):
+            lineage = Lineage(corpora=(), spec=imported.spec.recorded(), code_version="")
+            registry.register_parent("parent", imported.parent, lineage=lineage)
 
     return step
 
