@@ -1,9 +1,9 @@
-"""A tiny M2M100 of three languages, trained by transformers on real text, in the format of its own tokenizer.
+"""A tiny M2M100 of three languages, trained by transformers on real text, with a tokenizer as published models have.
 
     python -m experiments.tiny_m2m100 --data FOLDER m2m100-tiny
 
-``FOLDER`` has the folder ``multi30k``: see ``experiments/README.md``. The result is a folder that `continual-mt parent
-import` reads, as it reads the published models of this family. Training runs on one thread.
+``FOLDER`` has the folder ``multi30k``: see ``experiments/README.md``. ``continual-mt parent import`` reads the result
+like a published model of this family. Training runs on one thread.
 """
 
 from __future__ import annotations

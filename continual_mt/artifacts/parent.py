@@ -27,7 +27,7 @@ FORMATS = (1, 2)
 class Parent:
     """The parameters of all five groups, the architecture, and the tokenizer and the languages of both ends.
 
-    All languages of one end share its embeddings and its tokenizer; ``form`` says how sentences name their languages.
+    All languages of one end share its embeddings and its tokenizer; ``form`` is how sentences name their languages.
     ``stored_fingerprint`` is the fingerprint of a parent that was stored: its values were checked then, and are not
     read again.
 
