@@ -31,7 +31,8 @@ class Recipe:
     ``fingerprint`` are the name and fingerprint of the parent. The module ``cross_attention`` provides all that it
     stores between the sides: cross-attention, encoder and decoder. The encoder is otherwise that of the ``source``
     module if its scope brings one into every pair (`scopes.brings_encoder`). Everything else is the parent's.
-    ``several`` are the ends on which the parent has several languages; a side that is the parent's is then that of the pair's language.
+    ``several`` are the ends on which the parent has several languages; a side that is the parent's is then that of the
+    pair's language.
     """
 
     kind: RecipeKind
