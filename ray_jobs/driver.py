@@ -17,9 +17,10 @@ from ray_jobs.execution.backend import TrainingBackend
 from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
-from ray_jobs.planning.initialisation import with_word_translations
+from ray_jobs.planning.initialisation import has_text, with_word_translations
+from ray_jobs.planning.notes import notes_on_start, notes_on_text
 from ray_jobs.planning.piped_text import with_kept_texts
-from ray_jobs.planning.resolve import ResolvedJob, earlier_job, notes_on_start, notes_on_text, resolve
+from ray_jobs.planning.resolve import ResolvedJob, earlier_job, resolve
 from registry import ParentRecord, Registry
 
 
@@ -79,9 +80,10 @@ class Driver:
         job = self._as_registered(spec, job)
         self._check_name(spec, job)
         outcome = self.run(job)
-        if outcome.trained_now and isinstance(outcome.record, ParentRecord):  # while its text is surely there
+        trained = outcome.record if outcome.trained_now else None
+        if isinstance(trained, ParentRecord) and has_text(trained):  # while the text is surely there
             try:
-                return replace(outcome, record=self._with_table(outcome.record, False))
+                return replace(outcome, record=self._with_table(trained, False))
             except ContinualMTError as error:
                 self.display.say(f"{error}; the word translations are counted when the first language is added")
         return outcome

@@ -48,7 +48,9 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
         driver.backend.check_resources(job.title, job.spec.resources)
     original = original_text(parent, driver.home.cache) if spec.replay else None
     if spec.replay and original is None:
-        driver.display.say(f"no text of the parent {parent.name} is on record: only additions are replayed")
+        has_one = parent.languages.only_pair is not None
+        why = "no text of the parent {} is on record" if has_one else "the parent {} has several pairs"
+        driver.display.say(f"{why.format(parent.name)}: only additions are replayed")
     digest = sequence_digest(spec, jobs, original)
     held = _hold(driver, spec, digest)
     sequence = _Sequence(driver, spec, parent, jobs, digest, original)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.home import Home
+
+if TYPE_CHECKING:
+    from registry import PairEntry, ParentRecord
 
 EPILOG = options.examples(
     "continual-mt pairs",
     "continual-mt pairs --parent fr-en --json",
     "continual-mt pairs --module de-en:2 --by-test newstest",
+    "continual-mt pairs --parent nllb --language quy",
 )
 
 
@@ -17,22 +25,44 @@ def pairs(
     parent: options.OfParent = None,
     module: options.Modules = None,
     by_test: options.ByTest = None,
+    language: Annotated[
+        str | None, typer.Option(help="Only pairs from or into this language, a tag or the parent's own code.")
+    ] = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """List every pair that can be translated.
 
-    Shows the recipe of each pair, its best BLEU, and chrF on the same test set.
+    Shows the recipe of each pair, its best BLEU, and chrF on the same test set. Of a parent of more than 100 pairs,
+    those without a score and without a module are listed with --language only.
     """
     from dashboards.tables.artifacts import pairs_table
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        entries = registry.pairs(parent, modules=module or (), test=by_test)
+        entries = registry.pairs(parent, modules=module or (), test=by_test, language=language)
+        parents = [one for one in registry.parents() if parent in (None, one.name)]
         scores = registry.scores(parent=parent, metric="chrf")
     if as_json:
         print_json([entry.to_json() for entry in entries])
     elif entries:
         print_table(pairs_table(entries, scores))
+        for note in _not_listed(parents, entries) if language is None else ():
+            say(note)
+    elif language is not None:
+        say(f"no pair has the language {language}; 'continual-mt pairs' lists the pairs")
+    elif notes := _not_listed(parents, entries):
+        for note in notes:
+            say(note)
     else:
         say("no pairs yet; train a parent with 'continual-mt parent train'")
+
+
+def _not_listed(parents: list[ParentRecord], entries: list[PairEntry]) -> list[str]:
+    """How many pairs of each parent are not listed, and how to list them."""
+    notes = []
+    for parent in parents:
+        listed = sum(entry.recipe.parent == parent.name and entry.kind == "original" for entry in entries)
+        if more := parent.languages.count - listed:
+            notes.append(f"{parent.name}: {more:,} more pairs have no score; --language XX lists those of a language")
+    return notes

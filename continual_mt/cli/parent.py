@@ -21,6 +21,7 @@ def parent() -> None:
     epilog=options.examples(
         "continual-mt parent train --pair fr-en --train train.fr train.en --dev val.fr val.en --test test.fr test.en",
         "continual-mt parent train --spec parent.yaml --set training.updates=8000 --set resources.workers=2",
+        "continual-mt parent train --spec parent-of-several-pairs.yaml --set sampling_temperature=2",
     )
 )
 def train(
@@ -41,6 +42,8 @@ def train(
     as_json: options.Json = False,
 ) -> None:
     """Train a parent and register it.
+
+    A parent of several pairs is described in a spec, under "pairs": each pair with its train and dev.
 
     After an interruption the same command continues from the last checkpoint; run again, it only reports.
     """

@@ -131,3 +131,11 @@ class TestSpec(CorpusSpec):
 
     pair: Annotated[PairText, Field(description="pair that the test set is for, such as de-en")]
     name: Annotated[Name, Field(description="name of the test set, which scores are listed under")] = "test"
+
+
+class TrainedPair(StrictModel):
+    """A pair to train on, with its text."""
+
+    pair: Annotated[PairText, Field(description="SOURCE-TARGET, two language tags, such as de-en or pt_BR-en")]
+    train: Annotated[CorpusSpec, Field(description="text of the pair to train on")]
+    dev: Annotated[CorpusSpec, Field(description="text of the pair that is scored to choose the checkpoint")]

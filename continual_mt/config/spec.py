@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from continual_mt.config.corpus_spec import CorpusSpec, Name, PairText, StrictModel, TestSpec, Text
+from continual_mt.config.corpus_spec import CorpusSpec, Name, PairText, StrictModel, TestSpec, Text, TrainedPair
 from continual_mt.config.hyperparameters import (
     RATES_OF_A_START,
     RATES_OF_ADDED_TENSORS,
@@ -22,6 +30,9 @@ from continual_mt.urls import without_credentials
 
 Vocabulary = Annotated[int, Field(ge=64, le=256_000)]
 URL = Annotated[str, AfterValidator(without_credentials)]
+SAMPLING_TEMPERATURE = 5.0
+"""The default of Arivazhagan et al., *Massively Multilingual Neural Machine Translation in the Wild*, 2019."""
+_ONE_PAIR = ("pair", "train", "dev")
 
 
 class Resources(StrictModel):
@@ -39,10 +50,16 @@ class Resources(StrictModel):
     max_failures: Annotated[int, Field(ge=0, description="workers that may be lost before the job fails")] = 3
 
 
+_PAIR = Field(description="SOURCE-TARGET, two language tags, such as de-en or pt_BR-en")
+_TRAIN = Field(description="text to train on")
+_DEV = Field(description="text that chooses the checkpoint")
+
+
 class _TrainingSpec(StrictModel):
-    pair: Annotated[PairText, Field(description="SOURCE-TARGET, two language tags, such as de-en or pt_BR-en")]
-    train: Annotated[CorpusSpec, Field(description="text to train on")]
-    dev: Annotated[CorpusSpec, Field(description="text that chooses the checkpoint")]
+    # Only a parent's spec may have pairs instead of these three.
+    pair: Annotated[PairText | None, _PAIR]
+    train: Annotated[CorpusSpec | None, _TRAIN]
+    dev: Annotated[CorpusSpec | None, _DEV]
     tests: Annotated[tuple[TestSpec, ...], Field(description="test sets; all recipes of their pairs are scored")] = ()
     training: Annotated[TrainingSettings, Field(description="hyper-parameters")] = Field(
         default_factory=TrainingSettings
@@ -70,6 +87,14 @@ class _TrainingSpec(StrictModel):
             )
         return resources
 
+    @property
+    def trained_pairs(self) -> tuple[TrainedPair, ...]:
+        """The pairs to train on, with their text."""
+        assert self.pair is not None
+        assert self.train is not None
+        assert self.dev is not None
+        return (TrainedPair(pair=self.pair, train=self.train, dev=self.dev),)
+
 
 class VocabularySpec(StrictModel):
     """Vocabulary sizes. The default is one type for every 100 tokens of the corpus."""
@@ -90,6 +115,22 @@ class ParentSpec(_TrainingSpec):
         return training
 
     name: Annotated[Name, Field(description="name of the parent; on the command line, by default, the pair")]
+    pairs: Annotated[
+        tuple[TrainedPair, ...],
+        Field(
+            validate_default=True,
+            description="the pairs of a parent of several languages, instead of pair, train and dev",
+        ),
+    ] = ()
+    sampling_temperature: Annotated[
+        float,
+        Field(
+            ge=1,
+            allow_inf_nan=False,
+            description="how much the sentences of small pairs are repeated: a pair of n sentence pairs has a share in "
+            "proportion to n^(1/temperature); at 1 nothing is repeated; used only with pairs",
+        ),
+    ] = SAMPLING_TEMPERATURE
     architecture: Annotated[Architecture, Field(description="shape of the network")] = Field(
         default_factory=Architecture
     )
@@ -97,10 +138,57 @@ class ParentSpec(_TrainingSpec):
         default_factory=VocabularySpec
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs_are_instead(cls, values: Any) -> Any:
+        """Without ``pairs`` a parent needs the three keys of one pair, as before there were others."""
+        if isinstance(values, dict) and values.get("pairs"):
+            return {**dict.fromkeys(_ONE_PAIR), **values}
+        return values
+
+    @field_validator("pairs")
+    @classmethod
+    def _check_pairs(cls, pairs: tuple[TrainedPair, ...], info: ValidationInfo) -> tuple[TrainedPair, ...]:
+        given = [key for key in _ONE_PAIR if info.data.get(key) is not None]
+        missing = [key for key in _ONE_PAIR if key in info.data and info.data[key] is None]
+        if not pairs:
+            if missing:
+                raise ValueError(f"neither pairs nor {', '.join(missing)}; expected pair, train and dev, or pairs")
+            return pairs
+        names = [one.pair for one in pairs]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        problems = [f"expected no {', '.join(given)} beside it"] if given else []
+        problems += [f"{', '.join(doubled)} is listed more than once"] if doubled else []
+        problems += ["one pair; expected several. Fix: write pair, train and dev"] if len(pairs) == 1 else []
+        if problems:
+            raise ValueError("; ".join(problems))
+        return pairs
+
+    @field_validator("sampling_temperature")
+    @classmethod
+    def _pairs_are_sampled(cls, temperature: float, info: ValidationInfo) -> float:
+        if info.data.get("pairs") == ():
+            raise ValueError("is used only with pairs. Fix: remove it")
+        return temperature
+
+    @model_serializer(mode="wrap")
+    def _leave_out_the_other_way(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A spec of one pair is written as before there were others, so that earlier records read the same."""
+        unused = _ONE_PAIR if self.pairs else ("pairs", "sampling_temperature")
+        return {key: value for key, value in write(self).items() if key not in unused}
+
+    @property
+    def trained_pairs(self) -> tuple[TrainedPair, ...]:
+        """The pairs with their text, by pair: their order in the spec decides nothing."""
+        return tuple(sorted(self.pairs, key=lambda one: one.pair)) or super().trained_pairs
+
 
 class AdditionSpec(_TrainingSpec):
     """The spec of ``continual-mt add``: a language to add to a parent."""
 
+    pair: Annotated[PairText, _PAIR]
+    train: Annotated[CorpusSpec, _TRAIN]
+    dev: Annotated[CorpusSpec, _DEV]
     parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
     scope: Annotated[
         Scope,

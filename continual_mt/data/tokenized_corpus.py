@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from continual_mt.data.corpora.corpus import NAMED_LINES, ContentDigest, Corpus, SentencePair
+from continual_mt.data.sampling import repeated
 from continual_mt.data.token_files import (
     SIDES,
     Chunk,
@@ -40,7 +42,7 @@ Fetch = Callable[[str, Path], None]
 
 
 class TokenizedCorpus:
-    """Pairs of id sequences without special ids, each of 1 to ``maximum_tokens`` ids.
+    """Pairs of id sequences, each of 1 to ``maximum_tokens`` ids, without special ids but for those of languages.
 
     The ids stay in files, as uint16, or as uint32 for vocabularies of more than 65,536 types. ``source_lengths`` and
     ``target_lengths`` (pairs,) are int32 arrays in memory. ``key`` is the digest of all inputs that determine the ids.
@@ -89,6 +91,21 @@ def flat_indices(starts: Ids, lengths: Ids) -> Ids:
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
+@dataclass(frozen=True)
+class MixedPart:
+    """The corpus of one of several pairs, of whose ``sentences`` an epoch has ``drawn``: see `sampling`.
+
+    ``digest`` is its content digest. Its tokenizers have the tables that all parts share, and the pair's side tokens.
+    """
+
+    corpus: Corpus
+    digest: str
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+    sentences: int = 1
+    drawn: int = 1
+
+
 def tokenize_corpus(
     corpus: Corpus,
     digest: str,
@@ -116,8 +133,24 @@ def tokenize_corpus(
         StorageError: if the cache cannot be written.
     """
     key = tokens_key(digest, source_tokenizer, target_tokenizer, maximum_tokens)
-    folder = tokens_folder(cache, key)
-    tokenization = _Tokenization(corpus, digest, (source_tokenizer, target_tokenizer), maximum_tokens)
+    part = MixedPart(corpus, digest, source_tokenizer, target_tokenizer)
+    return _tokenized(_Tokenization([part], maximum_tokens), key, cache, fetch)
+
+
+def tokenize_mixture(
+    parts: Sequence[MixedPart], cache: Path, *, maximum_tokens: int = MAXIMUM_TOKENS, fetch: Fetch | None = None
+) -> TokenizedCorpus:
+    """Tokenize the corpora of several pairs into one, each sentence as often as it is drawn.
+
+    The ids of a sentence begin with its tokenizer's side tokens, which are not counted in ``maximum_tokens``: so one
+    batch can have sentences of several languages. Otherwise as `tokenize_corpus`; each part needs a usable pair.
+    """
+    key = mixture_key(parts, maximum_tokens)
+    return _tokenized(_Tokenization(parts, maximum_tokens, mixed=True), key, cache, fetch)
+
+
+def _tokenized(tokenization: _Tokenization, key: str, cache: Path, fetch: Fetch | None) -> TokenizedCorpus:
+    folder, maximum_tokens = tokens_folder(cache, key), tokenization.longest
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{key}.lock")):
@@ -161,54 +194,77 @@ def tokens_key(digest: str, source: Tokenizer, target: Tokenizer, maximum_tokens
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def mixture_key(parts: Sequence[MixedPart], maximum_tokens: int) -> str:
+    """The digest of all that decides the ids of a mixture."""
+    described = [
+        [part.digest, part.source_tokenizer.digest, part.target_tokenizer.digest, part.sentences, part.drawn]
+        for part in parts
+    ]
+    return hashlib.sha256(json.dumps([FORMAT_VERSION, "mixture", described, maximum_tokens]).encode()).hexdigest()
+
+
 def tokens_folder(cache: Path, key: str) -> Path:
     return cache / "tokens" / key
 
 
 class _Tokenization:
-    """One pass over a corpus that yields the usable pairs in chunks and counts the skipped ones."""
+    """One pass over each corpus that yields the usable pairs in chunks and counts the skipped ones."""
 
-    def __init__(self, corpus: Corpus, digest: str, tokenizers: tuple[Tokenizer, Tokenizer], maximum: int) -> None:
-        self._corpus, self._digest = corpus, digest
-        self.tokenizers, self.maximum_tokens = tokenizers, maximum
+    def __init__(self, parts: Sequence[MixedPart], maximum: int, *, mixed: bool = False) -> None:
+        self._parts, self._mixed = parts, mixed
+        self.maximum_tokens = maximum
         self._empty = self._too_long = 0
         self._first: list[str] = []
 
+    @property
+    def longest(self) -> int:
+        """The most ids that a sequence has."""
+        named = [len(part.source_tokenizer.side_tokens.before) for part in self._parts]
+        named += [len(part.target_tokenizer.side_tokens.before) for part in self._parts]
+        return self.maximum_tokens + (max(named) if self._mixed else 0)
+
     def write(self, folder: Path) -> None:
-        vocabularies = (self.tokenizers[0].size, self.tokenizers[1].size)
-        digests = write_arrays(self._chunks(), vocabularies, folder)
+        first = self._parts[0]
+        vocabularies = (first.source_tokenizer.size, first.target_tokenizer.size)
+        chunks = (chunk for part in self._parts for chunk in self._chunks(part))
+        digests = write_arrays(chunks, vocabularies, folder)
         write_summary(folder, Skipped(self._empty, self._too_long, tuple(self._first)), digests)
 
-    def _chunks(self) -> Iterator[Chunk]:
-        content = ContentDigest()
-        kept = 0
-        stream = self._corpus.read()
+    def _chunks(self, part: MixedPart) -> Iterator[Chunk]:
+        source, target = part.source_tokenizer, part.target_tokenizer
+        before = [side.side_tokens.before if self._mixed else () for side in (source, target)]
+        content, kept, (empty, too_long) = ContentDigest(), 0, (self._empty, self._too_long)
+        stream = part.corpus.read()
         while chunk := list(islice(stream, _CHUNK)):
             for pair in chunk:
                 content.update(pair)
-            sources = self.tokenizers[0].encode_batch([pair.source for pair in chunk])
-            targets = self.tokenizers[1].encode_batch([pair.target for pair in chunk])
+            sources = source.encode_batch([pair.source for pair in chunk])
+            targets = target.encode_batch([pair.target for pair in chunk])
             usable = [
-                index
-                for index, pair in enumerate(chunk)
-                if self._is_usable(pair, len(sources[index]), len(targets[index]))
+                ([*before[0], *in_source], [*before[1], *in_target])
+                for pair, in_source, in_target in zip(chunk, sources, targets, strict=True)
+                if self._is_usable(part, pair, len(in_source), len(in_target))
             ]
+            drawn = repeated(usable, part.sentences, part.drawn, first=kept)
             kept += len(usable)
-            yield [sources[index] for index in usable], [targets[index] for index in usable]
-        if content.hexdigest() != self._digest:
-            raise CorpusError(self._corpus.name, "the text changed after it was inspected. Fix: start again")
+            while some := list(islice(drawn, _CHUNK)):  # a sentence of a small corpus may be drawn a thousand times
+                yield [ids for ids, _ in some], [ids for _, ids in some]
+        if content.hexdigest() != part.digest:
+            raise CorpusError(part.corpus.name, "the text changed after it was inspected. Fix: start again")
         if not kept:
-            problem = f"no usable pair: {self._empty} empty, {self._too_long} over {self.maximum_tokens} tokens"
-            raise CorpusError(self._corpus.name, problem + "".join(f"; {example}" for example in self._first))
+            empty, too_long = self._empty - empty, self._too_long - too_long
+            problem = f"no usable pair: {empty} empty, {too_long} over {self.maximum_tokens} tokens"
+            raise CorpusError(part.corpus.name, problem + "".join(f"; {example}" for example in self._first))
 
-    def _is_usable(self, pair: SentencePair, in_source: int, in_target: int) -> bool:
+    def _is_usable(self, part: MixedPart, pair: SentencePair, in_source: int, in_target: int) -> bool:
+        where = f"{part.corpus.pair} line" if self._mixed else "line"
         lengths = dict(zip(SIDES, (in_source, in_target), strict=True))
         if empty := [side for side in SIDES if not lengths[side]]:
             self._empty += 1
-            self._describe(f"line {pair.line}: {pair.fault or f'empty {empty[0]}'}")
+            self._describe(f"{where} {pair.line}: {pair.fault or f'empty {empty[0]}'}")
         elif long := [side for side in SIDES if lengths[side] > self.maximum_tokens]:
             self._too_long += 1
-            self._describe(f"line {pair.line}: {lengths[long[0]]} {long[0]} tokens")
+            self._describe(f"{where} {pair.line}: {lengths[long[0]]} {long[0]} tokens")
         else:
             return True
         return False

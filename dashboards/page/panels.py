@@ -210,12 +210,14 @@ def modules_page(registry: Registry, parent: ParentRecord, first: int) -> Compon
 def translate(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Return the form to translate a sentence."""
     sources, targets = _languages(registry, parent)
+    first = next(parent.languages.pairs(), None)
+    source, target = (first.source, first.target) if first else (sources[0], targets[-1])
     return html.Div(
         [
             html.Div(
                 [
-                    components.dropdown("translate-source", "from", sources, parent.languages.tags("source")[0]),
-                    components.dropdown("translate-target", "to", targets, parent.languages.tags("target")[-1]),
+                    components.dropdown("translate-source", "from", sources, source),
+                    components.dropdown("translate-target", "to", targets, target),
                 ],
                 className="controls",
             ),

@@ -11,6 +11,7 @@ from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.charts import figures
 from dashboards.report.document import render
 from dashboards.tables.annotations import annotation_facts, module_tables, module_title
+from dashboards.tables.artifacts import languages_of
 from dashboards.tables.table import Table
 from dashboards.views.alignment import EXPLAINED, NOTHING_KEPT, alignments_table, kept_map
 from dashboards.views.samples import Samples, samples_of, with_samples
@@ -50,6 +51,7 @@ class _Section:
     """What the report shows of one parent, in the order in which the template shows it."""
 
     parent: ParentRecord
+    languages: str
     pairs: Sequence[go.Figure]
     samples_note: str
     samples: Sequence[Samples]
@@ -86,6 +88,7 @@ def _section(registry: Registry, parent: ParentRecord, corpora: Corpora) -> _Sec
     annotations, relations = registry.annotations.of_parent(parent.name), registry.annotations.lineages(modules)
     return _Section(
         parent=parent,
+        languages=languages_of(parent),
         pairs=[
             figures.matrix_figure(
                 pair_matrix(entries, scores, metric), f"{name} of the {len(entries):,} pairs that can be run"

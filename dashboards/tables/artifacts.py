@@ -185,12 +185,18 @@ def what_is(record: ParentRecord | ModuleRecord) -> str:
     """Describe a record in a few words: ``parent fr-en``; ``new source de, half, lexical``."""
     if isinstance(record, ParentRecord):
         imported = record.lineage.imported
-        return f"parent {record.languages}" + (f", imported from {imported.brief}" if imported else "")
+        return f"parent {languages_of(record)}" + (f", imported from {imported.brief}" if imported else "")
     words = [f"new {record.side} {record.language}", record.scope]
     words += [] if record.initialisation == "random" else [record.initialisation]
     words += ["untrained"] if record.untrained else []
     words += ["in a shared sequence"] if record.shared else []
     return ", ".join(words)
+
+
+def languages_of(parent: ParentRecord) -> str:
+    """Describe what a parent translates: ``fr-en``, or ``{de, fr}-{en, es}, 4 pairs``."""
+    languages = parent.languages
+    return f"{languages}, {languages.count:,} pairs" if languages.several else str(languages)
 
 
 def start_table(start: Mapping[str, Any]) -> Table:

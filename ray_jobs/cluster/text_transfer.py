@@ -20,7 +20,8 @@ from continual_mt.data.tokenized_corpus import tokens_folder
 from continual_mt.errors import ContinualMTError, StorageError, TrainingError
 from ray_jobs.cluster.progress_actor import Channel
 from ray_jobs.execution.checkpoints import RunCheckpoints
-from ray_jobs.planning.training_task import TrainingTask, TrainingText
+from ray_jobs.planning.training_task import TrainingTask
+from ray_jobs.planning.training_text import MixedText, TrainingText
 
 FOLDER = "text"
 POLL_SECONDS = 0.5
@@ -55,7 +56,7 @@ class TextSender:
                 if self._upload(key):
                     size = sum(file.stat().st_size for file in tokens_folder(self._task.cache, key).iterdir())
                     self._channel.note(
-                        f"the text of {text.pair}, {len(corpus):,} sentence pairs, was sent to machines that cannot "
+                        f"the text of {text.title}, {len(corpus):,} sentence pairs, was sent to machines that cannot "
                         f"read it ({size / 1e6:,.1f} MB of token ids)"
                     )
                 self._channel.sent(key)
@@ -64,8 +65,8 @@ class TextSender:
             except Exception as error:  # the worker that asked would wait for ever
                 self._channel.fail(TrainingError(f"a text cannot be sent to workers ({type(error).__name__}: {error})"))
 
-    def _text(self, key: str) -> TrainingText:
-        texts = [self._task.text, *(text for text, _ in self._task.earlier_pairs())]
+    def _text(self, key: str) -> TrainingText | MixedText:
+        texts: list[TrainingText | MixedText] = [self._task.text, *(text for text, _ in self._task.earlier_pairs())]
         return next(text for text in texts if text.key == key)
 
     def _upload(self, key: str) -> bool:

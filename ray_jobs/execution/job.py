@@ -231,7 +231,7 @@ class Job:
 
     def _checkpoints(self) -> RunCheckpoints:
         job, held = self.resolved, self._hold_record()
-        name = f"{job.kind}-{job.pair}-{job.digest[:32]}-{held.attempt}"
+        name = f"{job.kind}-{job.label}-{job.digest[:32]}-{held.attempt}"
         return RunCheckpoints(job.spec.resources.storage or str(self._context.home.jobs), name)
 
     def _drop_checkpoints(self) -> None:

@@ -33,9 +33,9 @@ class JobProgress:
 
     @property
     def title(self) -> str:
-        """What it makes: ``addition de-en``, ``sequence latin``."""
+        """What it makes: ``addition de-en``, ``sequence latin``. A parent of several pairs has its name."""
         spec = self.record.spec or {}
-        name = spec.get("name") if self.record.kind == "sequence" else spec.get("pair")
+        name = spec.get("name") if self.record.kind == "sequence" or "pairs" in spec else spec.get("pair")
         return f"{self.record.kind} {name or self.record.digest[:12]}"
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from statistics import fmean
 from typing import Protocol
 
 import torch
@@ -10,7 +11,6 @@ import torch
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus
 from continual_mt.evaluation import metrics
-from continual_mt.evaluation.tokenization import earlier_tokenization
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.model.transformer import Transformer
 from continual_mt.threads import spin_briefly
@@ -21,6 +21,7 @@ from continual_mt.training.progress import ProgressReport
 from continual_mt.training.replay import EarlierPair, Replay
 from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen, train
 from ray_jobs.planning.training_task import TrainingTask
+from ray_jobs.planning.training_text import DevelopmentText
 
 
 class Worker(Protocol):
@@ -118,15 +119,17 @@ def _tokens(task: TrainingTask, worker: Worker) -> TokenizedCorpus:
 
 
 class Development:
-    """BLEU, by greedy search, on the sentences of the development corpus that are used."""
+    """BLEU, by greedy search, on the sentences of the development text that are used; the mean of several pairs."""
 
     def __init__(self, task: TrainingTask) -> None:
-        self._task = task
+        self._texts = task.development
 
     def __call__(self, model: Transformer) -> float:
-        task = self._task
-        sources, references = zip(*task.development, strict=True)
-        sides = LanguageSide(task.pair.source, task.source), LanguageSide(task.pair.target, task.target)
-        hypotheses = PairModel(task.pair, model, *sides).translate(sources, beam=1)
-        tokenization = task.settings.development_tokenization or earlier_tokenization(task.pair.target)
-        return metrics.tokenized_bleu(hypotheses, references, tokenization)
+        return fmean(_score(model, text) for text in self._texts)
+
+
+def _score(model: Transformer, text: DevelopmentText) -> float:
+    sources, references = zip(*text.sentences, strict=True)
+    sides = LanguageSide(text.pair.source, text.source), LanguageSide(text.pair.target, text.target)
+    hypotheses = PairModel(text.pair, model, *sides).translate(sources, beam=1)
+    return metrics.tokenized_bleu(hypotheses, references, text.tokenization)

@@ -11,8 +11,10 @@ from typing import cast
 
 import torch
 
+from continual_mt.artifacts.joint_languages import JOINT_FORM
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.initialisation.starting_values import StartSummary
@@ -64,9 +66,12 @@ class TrainingRun:
         self._source, self._target = tokenizers(job, parent, cache)
         sides: dict[SideName, Tokenizer] = {"source": self._source, "target": self._target}
         types = " and ".join(f"{one.size - len(one.byte_types):,} {side}" for side, one in sides.items())
-        display.say(f"{job.title}: {job.train.record.sentences:,} sentence pairs, {types} types")
+        display.say(f"{job.title}: {sum(one.sentences for one in job.pairs):,} sentence pairs, {types} types")
+        if job.is_joint:
+            shares = ", ".join(f"{one.drawn:,} of {one.sentences:,} {one.pair}" for one in job.pairs)
+            display.say(f"{job.title}: an epoch draws {shares}")
         for side, tokenizer in sides.items():
-            coverage = tokenizer.coverage(getattr(pair, side) for pair in job.dev.corpus.read())
+            coverage = tokenizer.coverage(getattr(pair, side) for one in job.pairs for pair in one.dev.corpus.read())
             display.say(f"{job.title}: development text, {side}: {coverage}")
         task = TrainingTask.of(job, parent, self._source, self._target, share.cpus, cache)
         self._summary: StartSummary | None = None
@@ -109,7 +114,8 @@ class TrainingRun:
         best, computed_in = self.training.checkpoint().best, self.training.environment
         job, parent = self._job, self._parent
         if parent is None or not isinstance(job.spec, AdditionSpec):
-            made = Parent.of_pair(job.pair, job.architecture, best, self._source, self._target)
+            form = JOINT_FORM if job.is_joint else SentenceForm()
+            made = Parent(job.architecture, best, self._source, self._target, job.languages, form)
             return TrainedArtifact(made, computed_in)
         loaded = parent.load()
         new = self._source if loaded.languages.new_side(job.pair) == "source" else self._target

@@ -22,6 +22,7 @@ _CONTENT = {
     "init_text": "the text of the parent's pair that embeddings start from",
     "lexicon": "the lexicon",
     "monolingual": "the text of one language",
+    "pairs": "the pairs, or their texts",
     "parent": "the parent's weights",
     "replay": "what is replayed",
     "start": "the module that it continues from",
@@ -84,7 +85,7 @@ def describe_others(registry: Registry, home: Home, job: ResolvedJob, say: Calla
             continue
         different = ", ".join(differences(record.identity, job.identity))
         yield (
-            f"an unfinished run of {job.pair} exists: it {_ended(other)} at {other.progress} on "
+            f"an unfinished run of {job.label} exists: it {_ended(other)} at {other.progress} on "
             f"{record.updated:%Y-%m-%d %H:%M} UTC and differs in {different}."
             " This run starts from the beginning. Fix: to continue the other one, start it with its own settings "
             f"('continual-mt jobs show {record.digest[:12]}'); if it is not needed, 'continual-mt registry gc "
@@ -151,9 +152,13 @@ def _ended(job: JobProgress) -> str:
 
 
 def _is_alike(record: JobRecord, job: ResolvedJob) -> bool:
-    """Whether both would make the same thing: a parent, or a module of the same parent, for one pair."""
+    """Whether both would make the same thing: a parent, or a module of the same parent, for one pair.
+
+    Parents of several pairs are known by their name.
+    """
     spec = record.spec or {}
-    same_pair = record.kind == job.kind and spec.get("pair") == str(job.pair)
+    label = spec.get("name") if "pairs" in spec else spec.get("pair")
+    same_pair = record.kind == job.kind and label == job.label and ("pairs" in spec) == job.is_joint
     return same_pair and (job.parent is None or spec.get("parent") == job.parent.name)
 
 

@@ -5,12 +5,12 @@ Texts are found by digest, never by name alone: another text under an old name w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
-from continual_mt.config.corpus_spec import CorpusSpec
+from continual_mt.config.corpus_spec import CorpusSpec, TrainedPair
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, merge
 from continual_mt.data.corpora.text_url import TextPlace
@@ -18,6 +18,7 @@ from continual_mt.errors import IncompatibleError, MisuseError, SpecError, Unkno
 from continual_mt.languages import Pair
 from ray_jobs.planning.initialisation import ResolvedText, read_monolingual, read_word_list
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
+from ray_jobs.planning.resolved_pairs import resolved_pairs
 from ray_jobs.tracking.lineage import Registered, name_of
 from registry import CorpusRecord, Input, ModuleRecord, ParentRecord, Registry
 from registry.corpora import ResolvedCorpus, read_recorded
@@ -79,30 +80,29 @@ class _Search:
 
     def job(self, record: Registered, spec: ParentSpec | AdditionSpec) -> ResolvedJob | None:
         """None if a text cannot be read or is not recorded."""
-        pair, lineage = Pair.parse(spec.pair), record.lineage
+        lineage = record.lineage
         parent = None if isinstance(record, ParentRecord) else self._registry.parent(record.parent)
+        pairs = spec.trained_pairs
         trained_on = self._on_record(record, "train")
         chosen_on = self._on_record(record, "dev")
-        if not trained_on or not chosen_on:
+        if len(trained_on) < len(pairs) or len(chosen_on) < len(pairs):
             self.problems.append("no training or development text is on record")
             return None
-        train = self._text("training text", spec.train, pair, trained_on[0])
-        dev = self._text("development text", spec.dev, pair, chosen_on[0])
+        found = [self._pair(*texts) for texts in zip(pairs, trained_on, chosen_on, strict=False)]
         earlier = lineage.named("replayed")
-        replayed = [self._replayed(one, text) for one, text in zip(earlier, trained_on[1:], strict=True)]
+        replayed = [self._replayed(one, text) for one, text in zip(earlier, trained_on[len(pairs) :], strict=True)]
         start = next((self._module(one, "it continued from") for one in lineage.named("start")), None)
         lexicon, monolingual = self._beside(record, spec)
         table = self._table(record, parent)
         init_text = self._init_text(record, spec, parent)
-        if self.problems or train is None or dev is None:
+        texts = [texts for texts in found if texts is not None]
+        if self.problems or len(texts) < len(pairs):
             return None
         return ResolvedJob(
-            spec.model_copy(update={"train": train.spec, "dev": dev.spec}),
-            pair,
+            _reading(spec, texts),
+            resolved_pairs(spec, texts),
             parent,
             architecture_of(spec, parent),
-            train,
-            dev,
             (),
             start=start,
             replay=lineage.replay or 0.0,
@@ -113,6 +113,14 @@ class _Search:
             init_text=init_text,
             word_translations=table,
         )
+
+    def _pair(
+        self, one: TrainedPair, trained_on: CorpusRecord, chosen_on: CorpusRecord
+    ) -> tuple[Pair, ResolvedCorpus, ResolvedCorpus] | None:
+        pair = Pair.parse(one.pair)
+        train = self._text("training text", one.train, pair, trained_on)
+        dev = self._text("development text", one.dev, pair, chosen_on)
+        return None if train is None or dev is None else (pair, train, dev)
 
     def _init_text(
         self, record: Registered, spec: ParentSpec | AdditionSpec, parent: ParentRecord | None
@@ -226,6 +234,17 @@ class _Search:
             + way_out
         )
         return None
+
+
+def _reading(
+    spec: ParentSpec | AdditionSpec, texts: Sequence[tuple[Pair, ResolvedCorpus, ResolvedCorpus]]
+) -> ParentSpec | AdditionSpec:
+    """The spec with the places where the texts of its pairs were found."""
+    if isinstance(spec, ParentSpec) and spec.pairs:
+        pairs = tuple(TrainedPair(pair=str(pair), train=train.spec, dev=dev.spec) for pair, train, dev in texts)
+        return spec.model_copy(update={"pairs": pairs})
+    ((_, train, dev),) = texts
+    return spec.model_copy(update={"train": train.spec, "dev": dev.spec})
 
 
 def _places(spec: CorpusSpec, folder: Path | None) -> Iterator[CorpusSpec]:

@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from continual_mt.artifacts.joint_languages import JOINT_FORM, joint_languages
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
-from continual_mt.data.corpora.tsv import named_lines
-from continual_mt.errors import IncompatibleError, MisuseError, SpecError
-from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed, earlier_tokenization
+from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
 from continual_mt.model.scopes import added_shapes, fitted, trainable_names
 from ray_jobs.planning.initialisation import (
-    LEAST_PAIRS,
     ResolvedText,
     chosen_initialisation,
     parent_text,
@@ -29,14 +29,21 @@ from ray_jobs.planning.initialisation import (
     read_monolingual,
     starts_directly,
 )
+from ray_jobs.planning.resolved_pairs import (
+    Problems,
+    ResolvedPair,
+    development_tokenization,
+    read_pair,
+    resolved_pairs,
+    with_tokenization,
+)
 from registry import ModuleRecord, ParentRecord
-from registry.corpora import ResolvedCorpus, ResolvedTest, read_corpus, read_test
+from registry.corpora import ResolvedCorpus, ResolvedTest, read_test
 
 # Increased whenever the same spec starts to give another result: it did with additions' own starting values, and with
 # dropout's present source of randomness.
 IDENTITY_VERSIONS = {"parent": 2, "addition": 3, "sequence": 1}
 INITIALISATION_VERSION = 1
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class ReplayedPair:
 class ResolvedJob:
     """A job with everything read and every default filled in; ``digest`` covers all that decides its result.
 
+    ``pairs`` has several only for a parent of several; ``pair``, ``train`` and ``dev`` are those of all other jobs.
     ``start`` is the module whose cross-attention (and body, if it has one) an addition continues from; with None it
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     ``initialisation`` is how an addition's embeddings start, ``word_translations`` the digest of the parent's table if
@@ -58,11 +66,9 @@ class ResolvedJob:
     """
 
     spec: ParentSpec | AdditionSpec
-    pair: Pair
+    pairs: tuple[ResolvedPair, ...]
     parent: ParentRecord | None
     architecture: Architecture
-    train: ResolvedCorpus
-    dev: ResolvedCorpus
     tests: tuple[ResolvedTest, ...]
     start: ModuleRecord | None = None
     replay: float = 0.0
@@ -78,9 +84,55 @@ class ResolvedJob:
         return "parent" if self.parent is None else "addition"
 
     @property
+    def is_joint(self) -> bool:
+        """Whether it trains a parent on several pairs."""
+        return len(self.pairs) > 1
+
+    @property
+    def pair(self) -> Pair:
+        return self._only_pair.pair
+
+    @property
+    def train(self) -> ResolvedCorpus:
+        return self._only_pair.train
+
+    @property
+    def dev(self) -> ResolvedCorpus:
+        return self._only_pair.dev
+
+    @property
+    def _only_pair(self) -> ResolvedPair:
+        (only,) = self.pairs
+        return only
+
+    @property
+    def languages(self) -> ParentLanguages:
+        """The languages of the pairs, with tokens that name them if there are several."""
+        return joint_languages(one.pair for one in self.pairs) if self.is_joint else ParentLanguages.of_pair(self.pair)
+
+    def tokenization(self, pair: Pair) -> str:
+        """The tokenization of a pair's development score."""
+        return development_tokenization(self.spec, pair)
+
+    def sides(self, pair: Pair, source: Tokenizer, target: Tokenizer) -> tuple[Tokenizer, Tokenizer]:
+        """The job's tokenizers as one of its pairs needs them: where there are several, with their language tokens."""
+        if not self.is_joint:
+            return source, target
+        languages, form = self.languages, JOINT_FORM
+        return (
+            form.source_tokenizer(languages, pair, source, own=True),
+            form.target_tokenizer(languages, pair, target),
+        )
+
+    @property
+    def label(self) -> str:
+        """The pair, or the name of a parent of several: short, and fit for the name of a file."""
+        return self.experiment if self.is_joint else str(self.pair)
+
+    @property
     def title(self) -> str:
         """The title in logs and in MLflow: ``parent es-en`` or ``pt-en xattn``."""
-        return f"{self.pair} {self.spec.scope}" if isinstance(self.spec, AdditionSpec) else f"parent {self.pair}"
+        return f"{self.pair} {self.spec.scope}" if isinstance(self.spec, AdditionSpec) else f"parent {self.label}"
 
     @property
     def experiment(self) -> str:
@@ -124,9 +176,15 @@ class ResolvedJob:
             "spec": spec,
             "architecture": self.architecture.to_json(),
             "parent": self.parent.fingerprint if self.parent else None,
-            "train": self.train.summary.digest,
-            "dev": self.dev.summary.digest,
         }
+        if isinstance(self.spec, ParentSpec) and self.is_joint:
+            identity["pairs"] = [
+                [str(one.pair), one.train.summary.digest, one.dev.summary.digest, self.tokenization(one.pair)]
+                for one in self.pairs
+            ]
+            identity["sampling_temperature"] = self.spec.sampling_temperature
+        else:
+            identity |= {"train": self.train.summary.digest, "dev": self.dev.summary.digest}
         if self.start:
             identity["start"] = self.start.digest
         # What came later is left out where it means what was meant before.
@@ -168,26 +226,6 @@ def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: R
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-class _Problems:
-    """Collects misuse, so that all of it is reported at once."""
-
-    def __init__(self) -> None:
-        self._errors: list[MisuseError] = []
-
-    def attempt(self, action: Callable[[], Result]) -> Result | None:
-        try:
-            return action()
-        except MisuseError as error:
-            self._errors.append(error)
-            return None
-
-    def raise_any(self, origin: str) -> None:
-        if len(self._errors) == 1:
-            raise self._errors[0]
-        if self._errors:
-            raise SpecError(origin, [str(error) for error in self._errors])
-
-
 WithTable = Callable[[ParentRecord, bool], ParentRecord]
 """Makes a parent's word translation table, unless it has one, and returns the record that names it.
 
@@ -203,27 +241,22 @@ def resolve(
     ``parent`` is the record of an addition's parent, None for a parent's own training; ``with_table`` is needed for
     additions.
     """
-    pair = Pair.parse(spec.pair)
-    problems = _Problems()
+    problems = Problems()
     side: SideName | None = None
-    if parent is not None:
-        languages, pair = parent.languages, parent.languages.pair_in_tags(pair)
+    if isinstance(spec, AdditionSpec) and parent is not None:
+        languages, pair = parent.languages, parent.languages.pair_in_tags(Pair.parse(spec.pair))
         written = [{"pair": str(languages.pair_in_tags(Pair.parse(test.pair)))} for test in spec.tests]
         tests_in_tags = tuple(test.model_copy(update=tags) for test, tags in zip(spec.tests, written, strict=True))
         spec = spec.model_copy(update={"pair": str(pair), "tests": tests_in_tags})
         side = problems.attempt(lambda: languages.new_side(pair))
-    if isinstance(spec, AdditionSpec) and parent is not None:
         spec = problems.attempt(partial(_with_fitted_scope, spec, parent)) or spec
-    spec = _with_tokenization(spec, pair)
-    tokenization = spec.training.development_tokenization or earlier_tokenization(pair.target)
-    problems.attempt(lambda: check_installed(tokenization))
-    train = problems.attempt(lambda: read_corpus(spec.train, pair, cache))
-    dev = problems.attempt(lambda: read_corpus(spec.dev, pair, cache))
+    spec = with_tokenization(spec)
+    pairs = [read_pair(one, spec, cache, problems) for one in spec.trained_pairs]
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
     initialisation: Initialisation | None = "random"
     lexicon = monolingual = init_text = table = None
     if isinstance(spec, AdditionSpec) and parent is not None:
-        owner, addition = parent, spec
+        owner, addition, train = parent, spec, pairs[0].train
         if text := spec.monolingual:
             monolingual = problems.attempt(lambda: read_monolingual(text))
         if (path := spec.lexicon) and side is not None:
@@ -234,9 +267,7 @@ def resolve(
         if train is not None and side is not None:
             read, direct = train, starts_directly(owner, pair)
             initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, read, direct=direct))
-    problems.raise_any(f"the spec of {pair}")
-    assert train is not None
-    assert dev is not None
+    problems.raise_any(f"the spec of {_name(spec)}")
     assert initialisation is not None
     kept = tuple(test for test in tests if test is not None)
     if isinstance(spec, AdditionSpec) and parent is not None:
@@ -248,11 +279,9 @@ def resolve(
     architecture = architecture_of(spec, parent)
     return ResolvedJob(
         spec,
-        pair,
+        resolved_pairs(spec, [one.read() for one in pairs]),
         parent,
         architecture,
-        train,
-        dev,
         kept,
         initialisation=initialisation,
         lexicon=lexicon,
@@ -262,13 +291,8 @@ def resolve(
     )
 
 
-def _with_tokenization(spec: ParentSpec | AdditionSpec, pair: Pair) -> ParentSpec | AdditionSpec:
-    """Write the tokenization of the development score into a spec, unless absence of the key means the same."""
-    fitting = bleu_tokenization(pair.target)
-    if spec.training.development_tokenization is None and fitting != earlier_tokenization(pair.target):
-        training = spec.training.model_copy(update={"development_tokenization": fitting})
-        return spec.model_copy(update={"training": training})
-    return spec
+def _name(spec: ParentSpec | AdditionSpec) -> str:
+    return spec.name if isinstance(spec, ParentSpec) and spec.pairs else str(spec.pair)
 
 
 def _with_fitted_scope(spec: AdditionSpec, parent: ParentRecord) -> AdditionSpec:
@@ -299,33 +323,3 @@ def original_text(parent: ParentRecord, cache: Path) -> ResolvedCorpus | None:
     Raises CorpusError if the text can no longer be read or has changed.
     """
     return parent_text(parent, cache, "put it back as it was, or leave out replay")
-
-
-def notes_on_text(job: ResolvedJob) -> list[str]:
-    """What a user should know of the text: which rows are left out, since they have another number of columns."""
-    return [
-        f"{corpus.corpus.name}: {len(faults):,} of {corpus.summary.sentences:,} rows are left out, since they have "
-        f"another number of columns than most ({named_lines(faults)})"
-        for corpus in (job.train, job.dev)
-        if (faults := corpus.summary.faults)
-    ]
-
-
-def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[str]:
-    """What a user should know of a start: that a default is not ``lexical``, that a target is not trained."""
-    if not isinstance(spec, AdditionSpec) or job.parent is None:
-        return []
-    notes = []
-    if spec.initialisation is None and job.initialisation == "shared":
-        pairs = job.train.summary.sentences - job.train.summary.empty
-        why = (
-            f"{pairs} sentence pairs are fewer than {LEAST_PAIRS}"
-            if pairs < LEAST_PAIRS
-            else "its text is not on record"
-        )
-        notes.append(f"embeddings start from the pieces that are equal to the parent's (shared), because {why}")
-    if spec.training.updates == 0 and job.parent.languages.new_side(job.pair) == "target":
-        notes.append(
-            "a new target language that is not trained translates badly: its decoder has to learn to generate it"
-        )
-    return notes

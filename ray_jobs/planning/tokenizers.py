@@ -8,35 +8,50 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.config.spec import ParentSpec
 from continual_mt.data.control_pieces import with_control_pieces
+from continual_mt.data.sampling import repeated
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import tokens_to_learn, tokens_to_start, train_tokenizer
 from continual_mt.errors import CorruptionError, StorageError
 from continual_mt.languages import SideName
 from ray_jobs.planning.initialisation import check_unchanged, monolingual_lines
 from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.planning.resolved_pairs import ResolvedPair
 from ray_jobs.planning.training_task import StoredParent
 
 
 def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tuple[Tokenizer, Tokenizer]:
-    """The tokenizers of source and target. Raises StorageError if the cache cannot be written to."""
+    """The tokenizers of source and target. Raises StorageError if the cache cannot be written to.
+
+    Those of a parent of several pairs have the text of all languages of their end, and a token for each.
+    """
     if isinstance(job.spec, ParentSpec):
-        sizes = job.spec.vocabulary
-        return _trained(job, "source", sizes.source, cache), _trained(job, "target", sizes.target, cache)
+        sizes, languages = job.spec.vocabulary, job.languages
+        source, target = (
+            with_control_pieces(
+                _trained(job, end, size, cache), [side.token for side in languages.sides(end) if side.token is not None]
+            )
+            for end, size in zip(ENDS, (sizes.source, sizes.target), strict=True)
+        )
+        return source, target
     assert parent is not None
     assert job.parent is not None
     loaded = parent.load()
     new = _trained(job, side := job.parent.languages.new_side(job.pair), job.spec.vocabulary, cache)
     if side == "target":
-        source, target = loaded.sides(job.pair, target=new)
+        sides = loaded.sides(job.pair, target=new)
     else:
-        source, target = loaded.sides(job.pair, source=with_control_pieces(new, loaded.tokens_of_new_sources))
-    return source.tokenizer, target.tokenizer
+        sides = loaded.sides(job.pair, source=with_control_pieces(new, loaded.tokens_of_new_sources))
+    return sides[0].tokenizer, sides[1].tokenizer
 
 
 def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) -> Tokenizer:
-    known: list[object] = [job.train.summary.digest, side, size, job.spec.seed]
+    texts: object = job.pairs[0].train.summary.digest
+    if job.is_joint:
+        texts = [[one.train.summary.digest, one.sentences, one.drawn] for one in job.pairs]
+    known: list[object] = [texts, side, size, job.spec.seed]
     rule = tokens_to_learn if job.initialisation == "random" else tokens_to_start
     # What came later is left out where it means what was meant before, so that earlier tokenizers are found.
     if size is None and rule is tokens_to_start:
@@ -52,18 +67,18 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
         pass  # not trained yet, or damaged: training it again gives the same
 
     def translated() -> Iterator[str]:
-        for pair in job.train.corpus.read():
-            if pair.source.strip() and pair.target.strip():
-                yield pair.source if side == "source" else pair.target
+        for one in job.pairs:
+            yield from _sentences(one, side)
 
     def sentences() -> Iterator[str]:
-        yield from translated()
+        for one in job.pairs:  # as often as they are trained on, so that small languages get pieces, too
+            yield from repeated(_sentences(one, side), one.sentences, one.drawn)
         if job.monolingual:
             yield from monolingual_lines(job.monolingual)
 
     if job.monolingual:
         check_unchanged(job.monolingual)
-    origin = job.train.corpus.name
+    origin = f"the {side} text of {job.label}" if job.is_joint else job.train.corpus.name
     tokenizer = train_tokenizer(
         sentences,
         size,
@@ -81,3 +96,9 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
     except OSError as error:
         raise StorageError(f"the tokenizer cannot be written to {path.parent}: {error.strerror or error}") from error
     return tokenizer
+
+
+def _sentences(one: ResolvedPair, side: SideName) -> Iterator[str]:
+    for pair in one.train.corpus.read():
+        if pair.source.strip() and pair.target.strip():
+            yield pair.source if side == "source" else pair.target

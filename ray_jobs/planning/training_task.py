@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,12 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
-from continual_mt.data.corpora.corpus import Corpus
-from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus, tokenize_corpus, tokens_key
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, group_of, parameter_names
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.training.trainer import trainable_copy
+from ray_jobs.planning.training_text import DevelopmentText, MixedText, TrainingText, usable_sentences
 from registry.blobs import BlobStore
 
 if TYPE_CHECKING:  # a worker unpickles a task, and does not need what it was made from
@@ -57,34 +55,6 @@ class StoredParent:
 
     def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str], str | None]]:
         return StoredParent, (self.blobs, self.pieces, self.fingerprint)  # other processes load it themselves
-
-
-@dataclass(frozen=True)
-class TrainingText:
-    """The training text of a pair, with the digest that it had when the driver read it, and its two tokenizers."""
-
-    pair: Pair
-    spec: CorpusSpec
-    digest: str
-    source: Tokenizer
-    target: Tokenizer
-    maximum_tokens: int
-
-    @property
-    def key(self) -> str:
-        return tokens_key(self.digest, self.source, self.target, self.maximum_tokens)
-
-    def tokenize(self, cache: Path, fetch: Fetch | None = None) -> TokenizedCorpus:
-        """Raises what `tokenize_corpus` does."""
-        return tokenize_corpus(
-            self.spec.open(self.pair, cache),
-            self.digest,
-            self.source,
-            self.target,
-            cache,
-            maximum_tokens=self.maximum_tokens,
-            fetch=fetch,
-        )
 
 
 @dataclass(frozen=True)
@@ -121,21 +91,20 @@ class TrainingTask:
     ``trained`` are the names of the parameters that train, ``fresh`` those that start from noise instead of the parent,
     and ``added`` the names and shapes of those that are not the model's own.
     ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
-    ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a
-    new side starts from instead of noise. ``development`` are the sentences and translations that choose the
-    checkpoint: they travel with the task, as a worker may be on a machine without the text.
+    ``source`` and ``target`` frame the sentences of ``text``; where it is of several pairs, it has their language
+    tokens. ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors
+    that a new side starts from instead of noise. ``development`` are the texts that choose the checkpoint, one a pair:
+    they travel with the task, as a worker may be on a machine without the text.
     """
 
-    pair: Pair
     architecture: Architecture
     parent: StoredParent | None
     trained: tuple[str, ...]
     fresh: tuple[str, ...]
     source: Tokenizer
     target: Tokenizer
-    train: CorpusSpec
-    train_digest: str
-    development: tuple[tuple[str, str], ...]
+    text: TrainingText | MixedText
+    development: tuple[DevelopmentText, ...]
     settings: TrainingSettings
     seed: int
     threads: int
@@ -158,20 +127,32 @@ class TrainingTask:
     ) -> TrainingTask:
         """The task of a job; ``threads`` is the number that each worker computes with.
 
-        Reads the development text. Raises CorpusError if it can no longer be read.
+        Reads the development texts. Raises CorpusError if one can no longer be read.
         """
         trained, fresh = job.names()
+        sides = [job.sides(one.pair, source, target) for one in job.pairs]
+        positions = job.architecture.maximum_positions
+        most = min(tokenizer.room(positions) for pair in sides for tokenizer in pair)
+        texts = tuple(
+            TrainingText(one.pair, one.train.spec, one.train.summary.digest, *tokenizers, most)
+            for one, tokenizers in zip(job.pairs, sides, strict=True)
+        )
+        drawn = tuple((one.drawn, one.sentences) for one in job.pairs)
+        development = (
+            DevelopmentText(
+                one.pair, usable_sentences(one.dev.corpus, job.spec.training), *tokenizers, job.tokenization(one.pair)
+            )
+            for one, tokenizers in zip(job.pairs, sides, strict=True)
+        )
         return cls(
-            pair=job.pair,
             architecture=job.architecture,
             parent=parent,
             trained=trained,
             fresh=fresh,
             source=source,
             target=target,
-            train=job.train.spec,
-            train_digest=job.train.summary.digest,
-            development=_usable(job.dev.corpus, job.spec.training) if job.spec.training.updates else (),
+            text=MixedText(texts, drawn, most) if job.is_joint else texts[0],
+            development=tuple(development) if job.spec.training.updates else (),
             settings=job.spec.training,
             seed=job.spec.seed,
             threads=threads,
@@ -190,27 +171,20 @@ class TrainingTask:
         """
         if self.parent is None:
             return self.seed
-        return int.from_bytes(hashlib.sha256(f"{self.seed} {self.pair}".encode()).digest()[:7])
+        return int.from_bytes(hashlib.sha256(f"{self.seed} {self.text.title}".encode()).digest()[:7])
 
     def keeping_in(self, place: Callable[[Path], Path]) -> TrainingTask:
         """The same task, whose cache folders are those that ``place`` gives for them."""
         parent = self.parent and replace(self.parent, blobs=self.parent.blobs.keeping_in(place))
         return replace(self, cache=place(self.cache), parent=parent)
 
-    @property
-    def text(self) -> TrainingText:
-        """The training text of the task's own pair."""
-        positions = self.architecture.maximum_positions
-        most = min(side.room(positions) for side in (self.source, self.target))
-        return TrainingText(self.pair, self.train, self.train_digest, self.source, self.target, most)
-
     def earlier_pairs(self) -> Iterator[tuple[TrainingText, dict[str, Tensor]]]:
         """The text of each pair that is replayed, and the tensors of its two sides by full name."""
         for earlier in self.replayed:
             assert self.parent is not None
             source, target, sides = earlier.sides(self.parent)
-            text = replace(self.text, pair=earlier.pair, spec=earlier.train, digest=earlier.train_digest)
-            yield replace(text, source=source, target=target), sides
+            most = self.text.maximum_tokens
+            yield TrainingText(earlier.pair, earlier.train, earlier.train_digest, source, target, most), sides
 
     def noise(self) -> dict[str, Tensor]:
         """The random starting values of the parameters that do not start from the parent's.
@@ -240,9 +214,3 @@ class TrainingTask:
         names = (*parameter_names(self.architecture), *self.added)
         # Copies, since training changes its tensors in place.
         return {name: fresh[name].clone() if name in fresh else inherited[name] for name in names}
-
-
-def _usable(corpus: Corpus, settings: TrainingSettings) -> tuple[tuple[str, str], ...]:
-    """The first sentence pairs of a development text, as many as are used, without those with an empty side."""
-    pairs = ((pair.source, pair.target) for pair in corpus.read() if pair.source.strip() and pair.target.strip())
-    return tuple(islice(pairs, settings.development_sentences))

@@ -33,7 +33,8 @@ def lineage(
 ) -> Lineage:
     """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
 
-    Replayed texts are training texts too; they follow the job's own.
+    The texts of several pairs are in the order of the pairs. Replayed texts are training texts too; they follow the
+    job's own.
     """
     inputs = [Input("start", job.start.full_name, job.start.digest)] if job.start else []
     for pair in job.replayed:
@@ -43,11 +44,11 @@ def lineage(
             inputs.append(Input("replayed", job.experiment, job.parent.fingerprint if job.parent else None))
     if job.word_translations and job.parent:
         inputs.append(Input("initialised-from", job.parent.name, job.parent.fingerprint))
-    texts = [job.train, *(pair.train for pair in job.replayed)]
+    texts = [*(one.train for one in job.pairs), *(pair.train for pair in job.replayed)]
     return Lineage(
         corpora=(
             *(("train", text.record) for text in texts),
-            ("dev", job.dev.record),
+            *(("dev", one.dev.record) for one in job.pairs),
             *(("test", test) for test in tests),
             *((("monolingual", job.monolingual.record(job.pair)),) if job.monolingual else ()),
             *((("lexicon", job.lexicon.record(job.pair)),) if job.lexicon else ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
@@ -16,7 +17,7 @@ from registry.evaluation import Evaluation
 
 def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
     """What the MLflow UI filters runs by."""
-    common = {"kind": job.kind, "pair": str(job.pair), "job": job.digest}
+    common = {"kind": job.kind, "pair": _pair(job), "job": job.digest}
     if isinstance(job.spec, ParentSpec) or job.parent is None:
         return common | {"parent": job.experiment}
     side = job.parent.languages.new_side(job.pair)
@@ -27,12 +28,14 @@ def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
 def parameters(job: ResolvedJob) -> dict[str, object]:
     """Digests and settings, by which MLflow compares runs; flat, since it keeps only short parameters."""
     values: dict[str, object] = {
-        "pair": str(job.pair),
-        "train_digest": job.train.summary.digest,
-        "dev_digest": job.dev.summary.digest,
-        "train_sentences": job.train.record.sentences,
+        "pair": _pair(job),
+        "train_digest": _digest([one.train.summary.digest for one in job.pairs]),
+        "dev_digest": _digest([one.dev.summary.digest for one in job.pairs]),
+        "train_sentences": sum(one.sentences for one in job.pairs),
         "seed": job.spec.seed,
     }
+    if isinstance(job.spec, ParentSpec) and job.is_joint:
+        values |= {"pairs": len(job.pairs), "sampling_temperature": job.spec.sampling_temperature}
     if isinstance(job.spec, AdditionSpec):
         values |= {"scope": job.spec.scope, "initialisation": job.initialisation}
     if job.parent:
@@ -42,6 +45,16 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
     training = job.spec.training
     rates = {f"learning_rate/{group}": rate for group, rate in training.learning_rates.items()}
     return values | training.model_dump(exclude={"learning_rates"}) | rates
+
+
+def _pair(job: ResolvedJob) -> str:
+    """The pair; the languages of a parent of several, as the registry shows them."""
+    return str(job.languages)
+
+
+def _digest(digests: Sequence[str]) -> str:
+    """The digest of a text, or one over those of several pairs."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def metric_name(score: ScoreRecord) -> str:

@@ -20,8 +20,8 @@ _SETTLED_SECONDS = 2
 def is_noted(path: Path, status: os.stat_result) -> bool:
     """Return whether a blob has been hashed since it was last written to. ``status`` is that of the blob's file."""
     try:
-        return _note(path).read_text(encoding="ascii") == _described(status)
-    except (OSError, ValueError):
+        return _note(path).read_bytes() == _described(status)
+    except OSError:
         return False
 
 
@@ -50,15 +50,15 @@ def _note(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def _described(status: os.stat_result) -> str:
-    return f"{status.st_size} {status.st_mtime_ns}"
+def _described(status: os.stat_result) -> bytes:
+    return f"{status.st_size} {status.st_mtime_ns}".encode()
 
 
 def _write(path: Path, status: os.stat_result) -> None:
     # Renamed, so that no reader sees half of it. It is not made durable: without it, the blob is hashed.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-note-")
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(_described(status))
         Path(temporary).replace(_note(path))

@@ -23,7 +23,7 @@ from continual_mt.inference.ctranslate2_model import load_or_convert
 from continual_mt.inference.mixed_batches import Request, translate_mixed
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
-from continual_mt.interchange.huggingface.export import choose_family
+from continual_mt.interchange.huggingface.export.model_class import choose_family
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import ADAPTER, Architecture
 from continual_mt.model.initial_values import initial_tensors

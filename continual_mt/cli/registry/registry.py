@@ -140,7 +140,7 @@ def _print(
     start: dict[str, Any] | None,
 ) -> None:
     from dashboards.tables.annotations import annotation_facts, moves_table
-    from dashboards.tables.artifacts import corpora_table, results_table, size, start_table, time_of
+    from dashboards.tables.artifacts import corpora_table, languages_of, results_table, size, start_table, time_of
     from registry import ModuleRecord
 
     lineage = record.lineage
@@ -159,7 +159,7 @@ def _print(
             "parent's fingerprint": record.parent_fingerprint,
         }
     else:
-        languages = {"languages" if record.languages.several else "pair": str(record.languages)}
+        languages = {"languages" if record.languages.several else "pair": languages_of(record)}
         facts = {"parent": record.name, **languages, **facts, "fingerprint": record.fingerprint}
         facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}
     facts |= {"created": time_of(record), "code version": lineage.code_version}

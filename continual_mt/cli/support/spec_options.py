@@ -70,9 +70,11 @@ def build(
     # Whole keys are replaced: files on the command line must not be mixed with the columns of a TSV file in the spec.
     values |= {key: value for key, value in given.items() if value is not None}
     pair = _normal(values.get("pair"))
+    if test is not None and values.get("pairs"):
+        raise SpecError(ORIGIN, ["--test: is for one pair. Fix: list the test sets in the spec, under tests"])
     if test is not None and pair is not None:  # a missing pair is reported by the spec's own check
         values["tests"] = [{**test, "pair": pair, "name": TEST}]
-    if "name" in kind.model_fields:
+    if "name" in kind.model_fields and not values.get("pairs"):
         values.setdefault("name", pair or UNNAMED)
     values = merge(values, assignments(settings or ()))
     base = Path.cwd() if file is None else folder_of(file)

@@ -406,3 +406,68 @@ def test_merge_lays_one_mapping_on_another(under: dict[str, object], over: dict[
         else:
             assert value == above
     assert merge(merged, over) == merged
+
+
+PAIRS = """
+name: joint
+pairs:
+  - {pair: de-en, train: {source: data/train.de, target: data/train.en}, dev: {tsv: data/test.tsv}}
+  - {pair: EN-de, train: {source: data/train.en, target: data/train.de}, dev: {tsv: data/test.tsv}}
+"""
+
+
+def test_a_parent_of_several_pairs(folder: Path) -> None:
+    """The order of the pairs decides nothing. A spec of one pair is written as before there were others."""
+    spec = read_spec(ParentSpec, write(folder, PAIRS))
+    assert [one.pair for one in spec.pairs] == ["de-en", "en-de"]
+    assert [one.train.source for one in spec.trained_pairs] == [folder / "data/train.de", folder / "data/train.en"]
+    assert (spec.pair, spec.sampling_temperature) == (None, 5)
+    turned = spec.model_copy(update={"pairs": spec.pairs[::-1]})
+    assert turned.trained_pairs == spec.trained_pairs
+    written = spec.model_dump(mode="json")
+    assert not {"pair", "train", "dev"} & set(written)
+    assert validate(ParentSpec, written, origin="a record", base=None) == spec
+    one = read_spec(ParentSpec, write(folder, "name: one\n" + "".join(ADDITION.splitlines(keepends=True)[2:5])))
+    assert not {"pairs", "sampling_temperature"} & set(one.model_dump())
+    assert [(pair.pair, pair.train, pair.dev) for pair in one.trained_pairs] == [(one.pair, one.train, one.dev)]
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ("pair: de-en\ndev: {catalogs: dev}", ["pairs: expected no pair, dev beside it"]),
+        ("sampling_temperature: 0.9", ["sampling_temperature: Input should be greater than or equal to 1, not 0.9"]),
+        (
+            "sampling_temperature: .inf\nseed: -1",
+            [
+                "seed: Input should be greater than or equal to 0, not -1",
+                "sampling_temperature: Input should be a finite number, not inf",
+            ],
+        ),
+    ],
+)
+def test_what_does_not_go_with_pairs(folder: Path, more: str, found: list[str]) -> None:
+    assert problems(ParentSpec, folder, f"{PAIRS}{more}\n") == found
+
+
+def test_pairs_are_several_and_each_is_listed_once(folder: Path) -> None:
+    lines = PAIRS.splitlines(keepends=True)
+    assert problems(ParentSpec, folder, "".join(lines[:4])) == [
+        "pairs: one pair; expected several. Fix: write pair, train and dev"
+    ]
+    assert problems(ParentSpec, folder, PAIRS + lines[3] + "  - {pair: de-en, dev: 3, trian: 1}\n") == [
+        "pairs 4.train: missing",
+        "pairs 4.dev: expected a mapping with the keys source, target, tsv, source_column, target_column, ragged, "
+        "catalogs, licence",
+        "pairs 4.trian: unknown key (did you mean train?); expected one of: pair, train, dev",
+    ]
+    assert problems(ParentSpec, folder, PAIRS + lines[3]) == ["pairs: de-en is listed more than once"]
+    assert problems(ParentSpec, folder, "name: none\npairs: []\nsampling_temperature: 2\n") == [
+        "pair: missing",
+        "train: missing",
+        "dev: missing",
+        "sampling_temperature: is used only with pairs. Fix: remove it",
+    ]
+    assert problems(ParentSpec, folder, "name: none\npair: de-en\ntrain: null\ndev: null\n") == [
+        "pairs: neither pairs nor train, dev; expected pair, train and dev, or pairs"
+    ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,15 @@ from hypothesis import strategies as st
 
 from continual_mt.data.corpora.corpus import Corpus, SentencePair, inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
-from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus, tokens_folder
-from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.tokenized_corpus import (
+    MixedPart,
+    TokenizedCorpus,
+    mixture_key,
+    tokenize_corpus,
+    tokenize_mixture,
+    tokens_folder,
+)
+from continual_mt.data.tokenizer import SideTokens, Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.errors import CorpusError, CorruptionError, StorageError
 from continual_mt.languages import Pair
@@ -260,3 +268,68 @@ def test_what_is_fetched_damaged_is_not_used(
     missing = TextFiles(PAIR, tmp_path / "gone.de", tmp_path / "gone.en")
     with pytest.raises(CorruptionError, match=r"modified after they were written: source\.npy"):
         tokenize_corpus(missing, digest, *tokenizers, tmp_path / "here", fetch=fetch)
+
+
+def test_a_mixture_has_each_pairs_tokens_and_repeats_small_pairs(
+    corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
+) -> None:
+    pairs = list(corpus.read())
+    small = write_corpus(tmp_path / "small", [one.source for one in pairs[:3]], [one.target for one in pairs[:3]])
+    parts = mixed(tokenizers, (corpus, len(pairs), len(pairs)), (small, 3, 7))
+    tokens = tokenize_mixture(parts, tmp_path, maximum_tokens=100)
+    usable = [one for one in pairs if max(len(t.encode(s)) for t, s in zip(tokenizers, one[1:3], strict=True)) <= 100]
+    expected = [
+        ([10 + number, *tokenizers[0].encode(one.source)], [20 + number, *tokenizers[1].encode(one.target)])
+        for number, texts in enumerate((usable, [pairs[0], pairs[0], *[pairs[1]] * 2, *[pairs[2]] * 3]))
+        for one in texts
+    ]
+    found = [(tokens.source(index).tolist(), tokens.target(index).tolist()) for index in range(len(tokens))]
+    assert found == expected
+    assert tokens.maximum_tokens == 101
+    assert tokens.key == mixture_key(parts, 100)
+    others = (mixed(tokenizers, (corpus, len(pairs), len(pairs)), (small, 3, 8)), parts[::-1], parts[:1])
+    assert len({tokens.key, *(mixture_key(other, 100) for other in others)}) == 4
+
+
+def test_every_part_of_a_mixture_is_needed(
+    corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
+) -> None:
+    blank = write_corpus(tmp_path / "blank", ["eins", ""], ["", "two"])
+    parts = mixed(tokenizers, (corpus, 1, 1), (blank, 1, 1))
+    with pytest.raises(CorpusError, match="no usable pair: 2 empty, 0 over 256 tokens; de-en line 1: empty target"):
+        tokenize_mixture(parts, tmp_path)
+    changed = [parts[0], replace(parts[0], digest="0" * 64)]
+    with pytest.raises(CorpusError, match="the text changed after it was inspected"):
+        tokenize_mixture(changed, tmp_path)
+
+
+def test_a_mixture_is_fetched_where_a_part_cannot_be_read(
+    corpus: TextFiles, tokenizers: tuple[Tokenizer, Tokenizer], tmp_path: Path
+) -> None:
+    parts = mixed(tokenizers, (corpus, 1, 1), (corpus, 1, 2))
+    made = tokenize_mixture(parts, tmp_path / "driver")
+
+    def fetch(key: str, folder: Path) -> None:
+        for file in tokens_folder(tmp_path / "driver", key).iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+
+    there = [parts[0], replace(parts[1], corpus=_Unreadable(corpus))]
+    assert len(tokenize_mixture(there, tmp_path / "worker", fetch=fetch)) == len(made)
+    with pytest.raises(CorpusError, match="was read"):
+        tokenize_mixture(there, tmp_path / "other")
+
+
+def mixed(tokenizers: tuple[Tokenizer, Tokenizer], *parts: tuple[TextFiles, int, int]) -> list[MixedPart]:
+    """Parts with other tokens before their sentences: 10 and 20, 11 and 21, …"""
+    source, target = tokenizers
+    return [
+        MixedPart(
+            corpus,
+            inspect(corpus).digest,
+            source.with_side_tokens(SideTokens((10 + number,))),
+            target.with_side_tokens(SideTokens((20 + number,))),
+            sentences,
+            drawn,
+        )
+        for number, (corpus, sentences, drawn) in enumerate(parts)
+    ]

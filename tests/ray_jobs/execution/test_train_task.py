@@ -41,7 +41,8 @@ def test_development_bleu_fits_a_language_without_spaces(
 ) -> None:
     """A task without a tokenization, as earlier versions recorded it, is scored as it was then."""
     spec = addition_spec("es-cmn_Hans", train=chinese, dev=chinese, tests=[], vocabulary=700)
-    task = make_task(resolve(spec, registry.parent("es-en"), tmp_path))
+    job = resolve(spec, registry.parent("es-en"), tmp_path)
+    task, earlier = make_task(job), make_task(replace(job, spec=spec))
     model = Transformer.pointing_at(task.architecture, task.starting_tensors())
     bleu, chosen = metrics.tokenized_bleu, list[str]()
 
@@ -50,6 +51,6 @@ def test_development_bleu_fits_a_language_without_spaces(
         return bleu(*arguments)
 
     monkeypatch.setattr(metrics, "tokenized_bleu", recorded)
-    for one in (task, replace(task, settings=spec.training)):
+    for one in (task, earlier):
         assert 0 <= Development(one)(model) < 100
     assert chosen == ["zh", "13a"]

@@ -17,11 +17,11 @@ from continual_mt.data.corpora.corpus import inspect
 from continual_mt.errors import CorpusError, IncompatibleError, MisuseError, SpecError
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import group_of
+from ray_jobs.planning.notes import notes_on_text
 from ray_jobs.planning.resolve import (
     ReplayedPair,
     ResolvedJob,
     earlier_job,
-    notes_on_text,
     original_text,
     resolve,
     sequence_digest,

@@ -95,7 +95,11 @@ def test_an_earlier_pair_has_its_own_sides(
         (made.replayed[0], first.source_tokenizer, first.tensors["source.embedding"]),
         (made.replayed[1], module.new_side.tokenizer, module.tensors["source.embedding"]),
     ):
-        assert (earlier.pair, earlier.train, earlier.train_digest) == (train.corpus.pair, train.spec, pair.train_digest)
+        assert (earlier.pair, earlier.train, earlier.train_digest) == (
+            train.corpus.pair,
+            train.spec,
+            train.summary.digest,
+        )
         found, target, sides = earlier.sides(made.parent)
         assert (found.digest, target.digest) == (source.digest, first.target_tokenizer.digest)
         assert set(sides) == {"source.embedding", "target.embedding", "target.bias"}
@@ -128,7 +132,9 @@ def test_the_development_text_travels_with_the_task(
     record = registry.parent("es-en")
     spec = addition_spec("pt-en", {"training": {"development_sentences": 4}}, dev=dev)
     made = make_task(resolve(spec, record, tmp_path))
-    assert made.development == (("um", "one"), (" dois", "two"), ("três ", "three"), ("quatro", "four"))
+    (text,) = made.development
+    assert text.sentences == (("um", "one"), (" dois", "two"), ("três ", "three"), ("quatro", "four"))
+    assert (text.pair, text.source, text.target) == (Pair("pt", "en"), made.source, made.target)
     assert pickle.loads(pickle.dumps(made)).development == made.development  # noqa: S301
     job = resolve(spec, record, tmp_path)
     untrained = spec.model_copy(update={"training": spec.training.model_copy(update={"updates": 0})})
