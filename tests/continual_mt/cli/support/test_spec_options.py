@@ -99,5 +99,5 @@ def test_a_parent_of_several_pairs_has_a_name_and_its_test_sets_in_the_spec(
     with pytest.raises(SpecError) as caught:
         build(ParentSpec, file, given, None)
     assert "name: missing" in caught.value.problems
-    with pytest.raises(SpecError, match="--test: is for one pair. Fix: list the test sets in the spec, under tests"):
+    with pytest.raises(SpecError, match=r"--test: is for one pair\. Fix: list the test sets in the spec, under tests"):
         build(ParentSpec, file, {}, None, test={"tsv": "test.tsv"})
