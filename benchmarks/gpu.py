@@ -41,8 +41,9 @@ from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
 from continual_mt.interchange.huggingface.weights import hugging_face_names
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import SCOPES, Architecture, Scope, parameter_names, trainable_names
+from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.scopes import PLAIN_SCOPES, Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.trainer import BETAS, EPSILON, Task, Trainer, encoder_frozen
@@ -168,7 +169,7 @@ def padded(bench: Bench) -> Iterator[dict[str, Tensor]]:
 def training(bench: Bench) -> dict[str, dict[str, list[float]]]:
     """Target tokens a second of either in each round, by scope and side; one more round before is not counted."""
     found: dict[str, dict[str, list[float]]] = {}
-    for scope in SCOPES:
+    for scope in PLAIN_SCOPES:
         for side in SIDES[:1] if scope == "scratch" else SIDES:
             runs = {OURS: ours(bench, scope, side), THEIRS: theirs(bench, scope, side)}
             speeds: dict[str, list[float]] = {name: [] for name in runs}

@@ -20,7 +20,7 @@ from continual_mt.inference.assembly import assemble
 from continual_mt.inference.mixed_batches import Request
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import trainable_names
+from continual_mt.model.scopes import trainable_names
 
 # Placeholders: each language gets a separate side and cross-attention with the parent's values.
 LANGUAGES = (

@@ -13,6 +13,7 @@ from continual_mt.artifacts.recipe import Recipe, two_encoders
 from continual_mt.config.spec import AdditionSpec, SequenceSpec
 from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError
 from continual_mt.languages import Pair
+from continual_mt.model.scopes import brings_encoder, trained_groups
 from ray_jobs.driver import Driver
 from ray_jobs.execution import lease
 from ray_jobs.execution.job import Job, Outcome, ScoringContext, unique_tests
@@ -79,8 +80,12 @@ def _check_encoders(jobs: Sequence[ResolvedJob], parent: ParentRecord) -> None:
         for job in jobs
         if isinstance(job.spec, AdditionSpec)
     ]
-    sources = [pair for pair, side, scope in added if (side, scope) == ("source", "half")]
-    targets = [pair for pair, side, scope in added if (side, scope) == ("target", "body")]
+    sources = [pair for pair, side, scope in added if brings_encoder(scope, side)]
+    targets = [
+        pair
+        for pair, side, scope in added
+        if side == "target" and scope != "scratch" and "encoder" in trained_groups(scope, side)
+    ]
     for source, target in product(sources, targets):
         if source.source != target.target:
             raise two_encoders(Pair(source.source, target.target), str(source), str(target))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start, required
 from continual_mt.artifacts.recipe import Recipe
-from continual_mt.errors import CorruptionError, FailureError, IncompatibleError
+from continual_mt.errors import FailureError, IncompatibleError
 from continual_mt.evaluation.lexicon import Lexicon
 from continual_mt.languages import Pair
 from registry.blobs import BlobStore, open_blobs
@@ -202,22 +202,21 @@ class Registry:
         return assemble(recipe, self.load_parent(recipe.parent), modules)
 
     def load_parent(self, name: str | None = None) -> Parent:
-        """Load a parent with its weights, once; later calls share it. Raises CorruptionError for damaged pieces."""
+        """Load a parent, once; later calls share it. Its weights are mapped into memory, and read as they are used.
+
+        Raises CorruptionError for missing pieces, and for damaged ones (see `BlobStore.file`).
+        """
         from continual_mt.artifacts.parent import Parent
 
         record = self.parent(name)
         if record.fingerprint not in self._parents:
-            parent = Parent.from_pieces(self.blobs.get_all(required(record.pieces)))
-            if parent.fingerprint != record.fingerprint:
-                raise CorruptionError(
-                    f"the pieces of the parent {record.name} have the fingerprint {parent.fingerprint}, but "
-                    f"{record.fingerprint} was registered; the database of {self.name} was modified by another program"
-                )
-            self._parents[record.fingerprint] = parent
+            self._parents[record.fingerprint] = self.blobs.load(
+                required(record.pieces), lambda pieces: Parent.from_pieces(pieces, record.fingerprint)
+            )
         return self._parents[record.fingerprint]
 
     def load_module(self, name: str) -> Module:
-        """Load a module with its weights, once; later calls share it.
+        """Load a module, once, as `load_parent` does; later calls share it.
 
         Raises CorruptionError for damaged pieces, IncompatibleError when its parent is another than it was trained on.
         """
@@ -228,7 +227,7 @@ class Registry:
         # Not by name: after a parent was removed for good, another one may have its name.
         content = parent.fingerprint, record.digest
         if content not in self._modules:
-            module = Module.from_pieces(self.blobs.get_all(required(record.pieces)))
+            module = self.blobs.load(required(record.pieces), lambda pieces: Module.from_pieces(pieces, record.digest))
             module.check_fits(parent)
             self._modules[content] = module
         return self._modules[content]
@@ -252,8 +251,10 @@ class Registry:
 
         owner = self.parent(record.parent) if record.module is None else self.module(record.module)
         wanted = {f"{record.side}.safetensors", f"{record.side}.model"}
-        pieces = self.blobs.get_all({name: digest for name, digest in owner.pieces.items() if name in wanted})
-        return EmbeddingTable.from_pieces(record.side, record.language, pieces)
+        return self.blobs.load(
+            {name: digest for name, digest in owner.pieces.items() if name in wanted},
+            lambda pieces: EmbeddingTable.from_pieces(record.side, record.language, pieces),
+        )
 
     def register_parent(self, name: str, parent: Parent, *, lineage: Lineage) -> ParentRecord:
         """Store a parent under a new name. The same content, or the same attempt of a job, returns the existing record.
@@ -263,7 +264,7 @@ class Registry:
         """
         check_parent_name(name)
         return self.storage.store(
-            parent.pieces(),
+            parent.new_pieces(),
             lambda session, pieces: parent_record(registration.add_parent(session, name, parent, pieces, lineage)),
         )
 
@@ -285,7 +286,7 @@ class Registry:
         registration.check_module(self.parent(parent), module)
         optional = {} if initialisation is None else {INITIALISATION: initialisation}
         return self.storage.store(
-            module.pieces() | optional,
+            {**module.new_pieces(), **optional},
             lambda session, pieces: module_record(registration.add_module(session, parent, module, pieces, lineage)),
         )
 

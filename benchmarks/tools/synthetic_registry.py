@@ -21,7 +21,8 @@ from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
 from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import Architecture, Scope
+from continual_mt.model.architecture import Architecture
+from continual_mt.model.scopes import Scope
 from registry import Registry
 from registry.database import schema
 from registry.queries.recipe_resolver import supervised

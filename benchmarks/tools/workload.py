@@ -18,8 +18,9 @@ from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import Architecture, Scope, parameter_names, trainable_names
+from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.scopes import Scope, trainable_names
 from continual_mt.training.trainer import computation_dtype
 
 ARCHITECTURE = Architecture()

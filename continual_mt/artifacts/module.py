@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -12,11 +12,23 @@ from torch import Tensor
 
 from continual_mt.artifacts import serialization
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
-from continual_mt.errors import CorruptionError, IncompatibleError
+from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import SCOPES, Group, Scope, trainable_names, trained_groups
+from continual_mt.model.architecture import Group, group_of
+from continual_mt.model.low_rank import merged
+from continual_mt.model.scopes import (
+    SCOPES,
+    Scope,
+    added_shapes,
+    canonical,
+    fitted,
+    is_canonical,
+    trainable_names,
+    trained_groups,
+)
 
 FORMAT = 1
 """The version of the stored format."""
@@ -24,7 +36,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Module:
-    """A new language's side and the other parameters that its scope trained; it fits a single parent."""
+    """A new language's side and the other parameters that its scope trained; it fits a single parent.
+
+    ``stored_digest`` is the digest of a module that was stored: its values were checked then, and are not read again.
+    """
 
     pair: Pair
     side: SideName
@@ -32,14 +47,28 @@ class Module:
     parent_fingerprint: str
     tensors: Mapping[str, Tensor]
     new_side: LanguageSide
+    stored_digest: InitVar[str | None] = None
+    _is_stored: bool = field(default=False, init=False, repr=False)
     _fits: set[str] = field(default_factory=set, init=False, repr=False)
+    _merged: dict[Group, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self, stored_digest: str | None) -> None:
+        if stored_digest is not None:
+            self.__dict__.update(digest=stored_digest, _is_stored=True)
 
     @classmethod
     def of(
         cls, parent: Parent, pair: Pair, scope: Scope, tensors: Mapping[str, Tensor], tokenizer: Tokenizer
     ) -> Module:
-        """Build a module for ``parent`` and check that it fits. Raises IncompatibleError or CorruptionError."""
+        """Build a module for ``parent`` and check that it fits; ``scope`` may have any spelling.
+
+        Raises InputError for a scope that does not exist, IncompatibleError or CorruptionError.
+        """
         side = parent.languages.new_side(pair)
+        try:
+            scope = fitted(canonical(scope), parent.architecture)
+        except ValueError as error:
+            raise InputError(f"scope: {error}") from error
         table = tokenizer.with_side_tokens(NO_SIDE_TOKENS)  # its sentences' tokens follow from the parent
         module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), table))
         module.check_fits(parent)
@@ -58,11 +87,21 @@ class Module:
     def parameters(self) -> int:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
+    def weights(self, group: Group, parent: Parent) -> Mapping[str, Tensor]:
+        """Return the tensors that this module has in place of the ``parent``'s, or beside them, in one group.
+
+        Low-rank updates are merged into the parent's matrices once, so that models of the same module share them.
+        """
+        if group not in self._merged:
+            tensors = {name: tensor for name, tensor in self.tensors.items() if group_of(name) == group}
+            self._merged[group] = merged(tensors, parent.tensors)
+        return self._merged[group]
+
     def check_fits(self, parent: Parent) -> None:
         """Check that the module can be used with ``parent``.
 
-        Raises IncompatibleError if it was trained on another parent, by fingerprint, and CorruptionError if names,
-        shapes, dtypes or values of its tensors are wrong.
+        Raises IncompatibleError if it was trained on another parent, by fingerprint, and CorruptionError if its scope
+        or the names, shapes, dtypes or values of its tensors are wrong.
         """
         if self.parent_fingerprint != parent.fingerprint:
             raise IncompatibleError(
@@ -71,9 +110,12 @@ class Module:
             )
         sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size}
         sizes[self.side] = self.new_side.tokenizer.size
-        names = trainable_names(parent.architecture, self.scope, self.side)
-        if parent.fingerprint not in self._fits:  # once: the check reads all values, and they never change
-            serialization.check_tensors(self.tensors, parent.architecture, names, sizes)
+        if parent.fingerprint not in self._fits:  # once: the check may read all values, and they never change
+            _check_scope(self.scope, parent)
+            names = trainable_names(parent.architecture, self.scope, self.side)
+            added = added_shapes(parent.architecture, self.scope, self.side)
+            values = not self._is_stored
+            serialization.check_tensors(self.tensors, parent.architecture, names, sizes, added, values=values)
             self._check_tokens(parent)
             self._fits.add(parent.fingerprint)
 
@@ -90,6 +132,10 @@ class Module:
 
         Raises IncompatibleError for a tokenizer with side tokens.
         """
+        return serialization.in_memory(self.new_pieces())
+
+    def new_pieces(self) -> dict[str, NewPiece]:
+        """As ``pieces``, with the weights not yet copied."""
         description = {
             "format": FORMAT,
             "pair": str(self.pair),
@@ -104,12 +150,16 @@ class Module:
         }
 
     @classmethod
-    def from_pieces(cls, pieces: Mapping[str, bytes]) -> Module:
-        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault."""
+    def from_pieces(cls, pieces: Mapping[str, StoredPiece], digest: str | None = None) -> Module:
+        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault.
+
+        With the ``digest`` under which the module was stored, weights in open files are only mapped.
+        """
         description = serialization.read_json(pieces, "module.json")
         if description.get("format") != FORMAT:
             raise CorruptionError(f"module.json: unknown format {description.get('format')!r}; expected {FORMAT}")
-        if description.get("side") not in ("source", "target") or description.get("scope") not in SCOPES:
+        scope = description.get("scope")
+        if description.get("side") not in ("source", "target") or not isinstance(scope, str) or not is_canonical(scope):
             raise CorruptionError(
                 "module.json: unknown side or scope; expected side source or target and scope " + ", ".join(SCOPES)
             )
@@ -117,7 +167,7 @@ class Module:
         if not isinstance(parent, str) or not re.fullmatch("[0-9a-f]{64}", parent):
             raise CorruptionError("module.json: invalid parent; expected a fingerprint of 64 hexadecimal digits")
         pair = serialization.read_pair(description, "module.json")
-        side, scope = cast(SideName, description["side"]), cast(Scope, description["scope"])
+        side = cast(SideName, description["side"])
         return cls(
             pair=pair,
             side=side,
@@ -125,4 +175,15 @@ class Module:
             parent_fingerprint=parent,
             tensors=serialization.read_tensors(pieces, trained_groups(scope, side)),
             new_side=LanguageSide(pair.language(side), Tokenizer(serialization.require_piece(pieces, f"{side}.model"))),
+            stored_digest=digest,
         )
+
+
+def _check_scope(scope: Scope, parent: Parent) -> None:
+    """Raise CorruptionError unless a scope has the spelling that is stored for modules of ``parent``."""
+    try:
+        expected = fitted(canonical(scope), parent.architecture)
+    except ValueError as error:
+        raise CorruptionError(f"scope: {error}") from error
+    if scope != expected:
+        raise CorruptionError(f"scope: is {scope}; expected the spelling {expected}")

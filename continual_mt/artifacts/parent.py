@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from continual_mt.artifacts import serialization
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide, only_pair
 from continual_mt.artifacts.sentence_form import SentenceForm
+from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
@@ -26,7 +27,9 @@ FORMATS = (1, 2)
 class Parent:
     """The parameters of all five groups, the architecture, and the tokenizer and the languages of both ends.
 
-    All languages of one end share its embeddings and its tokenizer; ``form`` says how sentences name their languages.
+    All languages of one end share its embeddings and its tokenizer; ``form`` is how sentences name their languages.
+    ``stored_fingerprint`` is the fingerprint of a parent that was stored: its values were checked then, and are not
+    read again.
 
     Raises CorruptionError if names, shapes, dtypes or values of the tensors do not fit the architecture, or if a
     tokenizer lacks the token of a language.
@@ -38,10 +41,14 @@ class Parent:
     target_tokenizer: Tokenizer
     languages: ParentLanguages
     form: SentenceForm = field(default_factory=SentenceForm)
+    stored_fingerprint: InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, stored_fingerprint: str | None) -> None:
         sizes = {"source": self.source_tokenizer.size, "target": self.target_tokenizer.size}
-        serialization.check_tensors(self.tensors, self.architecture, parameter_names(self.architecture), sizes)
+        names, values = parameter_names(self.architecture), stored_fingerprint is None
+        serialization.check_tensors(self.tensors, self.architecture, names, sizes, values=values)
+        if stored_fingerprint is not None:
+            self.__dict__["fingerprint"] = stored_fingerprint
         for end in ENDS:
             for side in self.languages.sides(end):
                 if side.token is not None and self.tokenizer(end).number(side.token) is None:
@@ -107,6 +114,10 @@ class Parent:
 
     def pieces(self) -> dict[str, bytes]:
         """Return the stored form: bytes by name. ``from_pieces`` restores the parent bit by bit."""
+        return serialization.in_memory(self.new_pieces())
+
+    def new_pieces(self) -> dict[str, NewPiece]:
+        """As ``pieces``, with the weights not yet copied."""
         architecture = self.architecture.to_json()
         description: dict[str, object] = {"format": 2, "architecture": architecture, **self._languages_json()}
         if self._fits_format_1:
@@ -119,8 +130,11 @@ class Parent:
         }
 
     @classmethod
-    def from_pieces(cls, pieces: Mapping[str, bytes]) -> Parent:
-        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault."""
+    def from_pieces(cls, pieces: Mapping[str, StoredPiece], fingerprint: str | None = None) -> Parent:
+        """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault.
+
+        With the ``fingerprint`` under which the parent was stored, weights in open files are only mapped.
+        """
         description = serialization.read_json(pieces, "parent.json")
         if description.get("format") not in FORMATS:
             raise CorruptionError(
@@ -130,7 +144,9 @@ class Parent:
         if not isinstance(architecture, dict):
             raise CorruptionError("parent.json: missing architecture; expected a JSON object")
         languages, form = _read_languages(description)
-        source, target = (Tokenizer(serialization.require_piece(pieces, f"{end}.model")) for end in ENDS)
+        models = [serialization.require_piece(pieces, f"{end}.model") for end in ENDS]
+        source = Tokenizer(models[0])
+        target = source if models[0] == models[1] else Tokenizer(models[1])
         return cls(
             architecture=Architecture.from_json(cast(dict[str, object], architecture)),
             tensors=serialization.read_tensors(pieces, GROUPS),
@@ -138,6 +154,7 @@ class Parent:
             target_tokenizer=target,
             languages=languages,
             form=form,
+            stored_fingerprint=fingerprint,
         )
 
     @property

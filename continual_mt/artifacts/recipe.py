@@ -30,8 +30,9 @@ class Recipe:
     ``source``, ``cross_attention`` and ``target`` are modules, or None for the parent's own part; ``parent`` and
     ``fingerprint`` are the name and fingerprint of the parent. The module ``cross_attention`` provides all that it
     stores between the sides: cross-attention, encoder and decoder. The encoder is otherwise that of the ``source``
-    module if its scope is ``half``. Everything else is the parent's. ``several`` are the ends on which the parent has
-    several languages: of its own, the pair's is meant.
+    module if its scope brings one into every pair (`scopes.brings_encoder`). Everything else is the parent's.
+    ``several`` are the ends on which the parent has several languages; a side that is the parent's is then that of the
+    pair's language.
     """
 
     kind: RecipeKind
@@ -88,8 +89,8 @@ class Recipe:
 def two_encoders(pair: Pair | str, source: str, other: str) -> IncompatibleError:
     """Return the error for a recipe whose source module and another module (``other``) both bring an encoder."""
     return IncompatibleError(
-        f"{pair}: would need two encoders, that of {source} (scope half) and that of {other}. "
-        "Fix: use a module of the scope xattn or half in place of one of them"
+        f"{pair}: would need two encoders, that of {source} and that of {other}. "
+        "Fix: use a source of the scope xattn, or a target of the scope xattn or half"
     )
 
 

@@ -1,39 +1,82 @@
-"""Convert tensors and descriptions to pieces, which are bytes by name, and back; compute fingerprints."""
+"""Convert tensors and descriptions to pieces and back; compute fingerprints.
+
+Pieces are written as bytes, or as chunks of bytes, so that weights are not copied in memory. They are read as bytes, or
+as open files, whose tensors are mapped into memory: nothing of them is read before it is used.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import cast
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import BinaryIO, TypeAlias, cast
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Architecture, Group, group_of, parameter_names
+from continual_mt.model.architecture import Architecture, Group, group_of, matrix_shape, parameter_names
+
+StoredPiece: TypeAlias = bytes | BinaryIO
+"""A piece as it is read: in memory, or an open file."""
+NewPiece: TypeAlias = bytes | Callable[[], Iterable[bytes | memoryview]]
+"""A piece as it is written: in memory, or a function that returns its bytes in chunks, each time it is called."""
+
+_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
 
 
-def tensor_pieces(tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
+def tensor_pieces(tensors: Mapping[str, Tensor]) -> dict[str, NewPiece]:
     """Return one safetensors piece per group. Stores keep equal pieces once, so modules share unchanged groups."""
     groups: dict[Group, dict[str, Tensor]] = {}
     for name in sorted(tensors):
-        groups.setdefault(group_of(name), {})[name] = tensors[name].detach().cpu().contiguous()
-    return {f"{group}.safetensors": save_safetensors(members) for group, members in groups.items()}
+        groups.setdefault(group_of(name), {})[name] = tensors[name]
+    return {f"{group}.safetensors": partial(_safetensors, members) for group, members in groups.items()}
 
 
-def read_tensors(pieces: Mapping[str, bytes], groups: Iterable[Group]) -> dict[str, Tensor]:
-    """Read the tensors of ``groups``: the inverse of ``tensor_pieces``. Raises CorruptionError."""
+def _safetensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a safetensors file, as ``safetensors.torch.save`` returns them, without copying tensors."""
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    entries, end = {}, 0
+    for name in names:
+        tensor, start = tensors[name], end
+        end = start + tensor.numel() * tensor.element_size()
+        entries[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    yield struct.pack("<Q", len(header)) + header
+    for name in names:
+        yield _raw(tensors[name])
+
+
+def _raw(tensor: Tensor) -> memoryview:
+    """Return the bytes of a tensor, which are not copied if they are contiguous and on the CPU."""
+    # All platforms that PyTorch supports are little-endian; safetensors relies on that, too.
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def in_memory(pieces: Mapping[str, NewPiece]) -> dict[str, bytes]:
+    """Return the bytes of all pieces."""
+    return {name: piece if isinstance(piece, bytes) else b"".join(piece()) for name, piece in pieces.items()}
+
+
+def read_tensors(pieces: Mapping[str, StoredPiece], groups: Iterable[Group]) -> dict[str, Tensor]:
+    """Read the tensors of ``groups``: the inverse of ``tensor_pieces``. Raises CorruptionError.
+
+    Those of an open file are mapped: they are read as they are used, and stay valid after the file was closed, removed
+    or replaced. Writing to them changes neither the file nor what others have mapped.
+    """
     tensors: dict[str, Tensor] = {}
     for group in groups:
         name = f"{group}.safetensors"
+        piece = _require(pieces, name)
         try:
-            members = load_safetensors(require_piece(pieces, name))
+            members = load_safetensors(piece) if isinstance(piece, bytes) else _mapped(piece)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CorruptionError(f"{name}: not a safetensors file ({error})") from error
         foreign = sorted(member for member in members if not member.startswith(f"{group}."))
@@ -43,8 +86,19 @@ def read_tensors(pieces: Mapping[str, bytes], groups: Iterable[Group]) -> dict[s
     return tensors
 
 
-def require_piece(pieces: Mapping[str, bytes], name: str) -> bytes:
-    """Return the piece ``name``. Raises CorruptionError if it is missing."""
+def _mapped(file: BinaryIO) -> dict[str, Tensor]:
+    # By its descriptor: the file's name may mean another file by now, or nothing.
+    with safe_open(f"/dev/fd/{file.fileno()}", "pt") as opened:
+        return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+
+
+def require_piece(pieces: Mapping[str, StoredPiece], name: str) -> bytes:
+    """Return the bytes of the piece ``name``. Raises CorruptionError if it is missing."""
+    piece = _require(pieces, name)
+    return piece if isinstance(piece, bytes) else piece.read()
+
+
+def _require(pieces: Mapping[str, StoredPiece], name: str) -> StoredPiece:
     if name not in pieces:
         raise CorruptionError(f"missing piece {name}; found {', '.join(sorted(pieces)) or 'none'}")
     return pieces[name]
@@ -55,7 +109,7 @@ def json_piece(values: Mapping[str, object]) -> bytes:
     return json.dumps(values, sort_keys=True, ensure_ascii=False, indent=1).encode()
 
 
-def read_json(pieces: Mapping[str, bytes], name: str) -> dict[str, object]:
+def read_json(pieces: Mapping[str, StoredPiece], name: str) -> dict[str, object]:
     """Read the JSON object in the piece ``name``. Raises CorruptionError if it is missing or something else."""
     try:
         values = json.loads(require_piece(pieces, name))
@@ -75,31 +129,43 @@ def read_pair(description: Mapping[str, object], name: str) -> Pair:
 
 
 def check_tensors(
-    tensors: Mapping[str, Tensor], architecture: Architecture, names: Iterable[str], sizes: Mapping[str, int]
+    tensors: Mapping[str, Tensor],
+    architecture: Architecture,
+    names: Iterable[str],
+    sizes: Mapping[str, int],
+    added: Mapping[str, tuple[int, ...]] | None = None,
+    *,
+    values: bool = True,
 ) -> None:
     """Check that the tensors have exactly these names, the architecture's shapes, dtype float32 and finite values.
 
-    ``sizes`` has the vocabulary sizes of ``source`` and ``target``; it is only used for sides in ``names``. Raises
+    ``sizes`` has the vocabulary sizes of ``source`` and ``target``; it is only used for sides in ``names``. ``added``
+    has the shapes of tensors that are not part of the architecture. With ``values=False`` no tensor is read. Raises
     CorruptionError.
     """
     expected = set(names)
     if set(tensors) != expected:
         missing, surplus = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
         raise CorruptionError(f"tensors do not match the architecture: missing {missing}, unexpected {surplus}")
-    shapes = parameter_shapes(architecture, sizes)
+    shapes = {**parameter_shapes(architecture, sizes), **(added or {})}
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != shapes[name]:
             raise CorruptionError(f"{name}: shape is {tuple(tensor.shape)}; expected {shapes[name]}")
         if tensor.dtype != torch.float32:
             # Nothing converts dtypes later, and a model of mixed dtypes cannot run.
             raise CorruptionError(f"{name}: dtype is {str(tensor.dtype).removeprefix('torch.')}; expected float32")
-        if not torch.isfinite(tensor).all():
+        if values and not _is_finite(tensor):
             raise CorruptionError(f"{name}: contains NaN or infinite values; expected finite numbers")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # One pass without a temporary tensor: NaN is the smallest and largest value of what contains it.
+    return tensor.numel() == 0 or all(bool(torch.isfinite(value)) for value in torch.aminmax(tensor.detach()))
 
 
 def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter by name; ``sizes`` has the vocabulary sizes of ``source`` and ``target``."""
-    width, inner = architecture.width, architecture.feed_forward
+    width = architecture.width
 
     def shape(name: str) -> tuple[int, ...]:
         if name.endswith(".embedding") or name == "target.output":
@@ -108,9 +174,8 @@ def parameter_shapes(architecture: Architecture, sizes: Mapping[str, int]) -> di
             return architecture.maximum_positions, width
         if name == "target.bias":
             return (sizes["target"],)
-        part, kind = name.split(".")[-2:]
-        rows, columns = {"inner": (inner, width), "outer": (width, inner)}.get(part, (width, width))
-        return (rows, columns) if kind == "weight" and part != "norm" else (rows,)
+        layer = name.rpartition(".")[0]
+        return matrix_shape(architecture, name) or (architecture.feed_forward if layer.endswith(".inner") else width,)
 
     return {name: shape(name) for name in parameter_names(architecture)}
 
@@ -130,9 +195,7 @@ def fingerprint(
     for side in sorted(tokenizers):
         digest.update(f"\n{side} {tokenizers[side].digest}".encode())
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
         digest.update(f"\n{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)} ".encode())
-        raw = tensor.reshape(-1).view(torch.uint8).numpy()
-        # All platforms that PyTorch supports are little-endian; safetensors relies on that, too.
-        digest.update(raw.tobytes())
+        digest.update(_raw(tensor))
     return digest.hexdigest()

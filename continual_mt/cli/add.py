@@ -33,7 +33,8 @@ def add(
     scope: Annotated[
         str | None,
         typer.Option(
-            help="What is trained: embeddings, xattn (the paper's), xattn-random, half, body or scratch.  "
+            help="What is trained: embeddings, xattn (the paper's), xattn-random, half, half-lora, lora, adapter, "
+            "body or scratch; with options: half-lora:rank=16, xattn:layers=4-6,parts=query+key.  "
             "[default: half; embeddings with --updates 0]"
         ),
     ] = None,

@@ -104,17 +104,19 @@ def export(
 
 def _check(model: PairModel, kind: Format) -> None:
     """Refuse what a format cannot express, before anything is written."""
-    from continual_mt.interchange.exported_sides import check_sides
-    from continual_mt.interchange.huggingface.export import choose_family
-
-    check_sides(model, own_vocabulary=kind is Format.hf)
     if kind is Format.hf:
-        choose_family(model)
+        from continual_mt.interchange.huggingface.export.folder import check_hugging_face
+
+        check_hugging_face(model)
+    else:
+        from continual_mt.inference.ctranslate2_model import check_computable
+
+        check_computable(model)
 
 
 def _write(model: PairModel, kind: Format, content: Path, provenance: Provenance, precision: WeightPrecision) -> None:
     from continual_mt.interchange.ctranslate2_export import export_ctranslate2
-    from continual_mt.interchange.huggingface.export import export_hugging_face
+    from continual_mt.interchange.huggingface.export.folder import export_hugging_face
 
     match kind:
         case Format.hf:

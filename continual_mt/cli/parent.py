@@ -91,13 +91,13 @@ def import_(
         ),
     ] = False,
     denoising: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--denoising",
-            help="The model restores text and does not translate, as mbart-large-50.  "
-            "[default: so for mBART without a target language, as mbart-large-cc25]",
+            "--denoising/--no-denoising",
+            help="Whether the model restores text and does not translate, as mbart-large-50.  "
+            "[default: only mBART without a target language in its settings, as mbart-large-cc25]",
         ),
-    ] = False,
+    ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit on the Hub.  [default: the main branch]")
     ] = None,

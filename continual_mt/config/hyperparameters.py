@@ -71,3 +71,5 @@ RATES_OF_A_START: dict[Group, float] = {
 A source side that starts from word translations is nearly right, and the less its encoder moves, the better it fits
 other modules. A target side has to learn to generate: see docs/results.md.
 """
+RATES_OF_ADDED_TENSORS: dict[Group, float] = {"encoder": 1.5e-3, "cross_attention": 2.5e-3, "decoder": 5e-3}
+"""The same for low-rank updates and adapters, which start at zero and need larger steps than trained matrices."""

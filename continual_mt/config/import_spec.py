@@ -25,7 +25,7 @@ class ImportSpec(StrictModel):
         tuple[str, ...], Field(description="languages that were chosen, as the model calls them; none: all")
     ] = ()
     name: Annotated[Name, Field(description="the parent's name")]
-    denoising: Annotated[bool, Field(description="whether --denoising was given")] = False
+    denoising: Annotated[bool | None, Field(description="what --denoising or --no-denoising chose")] = None
     converted: Annotated[bool, Field(description="whether the weights were in pytorch_model.bin")] = False
 
     @classmethod
@@ -47,6 +47,12 @@ class ImportSpec(StrictModel):
         return f"{self.origin}{revision}, licence {self.licence or 'not stated'}"
 
     @property
+    def brief(self) -> str:
+        """As ``described``, with the first digits of the revision, for tables."""
+        revision = f" at {self.revision[:12]}" if self.revision else ""
+        return f"{self.origin}{revision}, {self.licence or 'licence not stated'}"
+
+    @property
     def command(self) -> str:
         """The command that imports it again; of a folder, where that is now has to be added."""
         words = ["continual-mt", "parent", "import", self.origin if self.revision else f"FOLDER/{self.origin}"]
@@ -54,6 +60,6 @@ class ImportSpec(StrictModel):
         words += ["--pair", self.pair] if self.pair else []
         words += ["--languages", ",".join(self.languages) or "all"] if not self.pair else []
         words += ["--name", self.name]
-        words += ["--denoising"] if self.denoising else []
+        words += {None: [], True: ["--denoising"], False: ["--no-denoising"]}[self.denoising]
         words += ["--convert"] if self.converted else []
         return shlex.join(words)

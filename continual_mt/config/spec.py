@@ -16,10 +16,16 @@ from pydantic import (
 )
 
 from continual_mt.config.corpus_spec import CorpusSpec, Name, PairText, StrictModel, TestSpec, Text, TrainedPair
-from continual_mt.config.hyperparameters import RATES_OF_A_START, Initialisation, TrainingSettings
+from continual_mt.config.hyperparameters import (
+    RATES_OF_A_START,
+    RATES_OF_ADDED_TENSORS,
+    Initialisation,
+    TrainingSettings,
+)
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenizer_training import TokenizerRule
-from continual_mt.model.architecture import Architecture, Scope
+from continual_mt.model.architecture import Architecture
+from continual_mt.model.scopes import SCOPES, Scope, adds_tensors, canonical
 from continual_mt.urls import without_credentials
 
 Vocabulary = Annotated[int, Field(ge=64, le=256_000)]
@@ -185,7 +191,9 @@ class AdditionSpec(_TrainingSpec):
     dev: Annotated[CorpusSpec, _DEV]
     parent: Annotated[Name | None, Field(description="the parent; required where the registry has several")] = None
     scope: Annotated[
-        Scope, Field(description="which parameters are trained; by default embeddings without updates")
+        Scope,
+        AfterValidator(canonical),
+        Field(description=f"which parameters are trained: {', '.join(SCOPES)}; by default embeddings without updates"),
     ] = "half"
     initialisation: Annotated[
         Initialisation | None,
@@ -237,7 +245,8 @@ class AdditionSpec(_TrainingSpec):
         given = training.get("learning_rates", {})
         if not isinstance(given, dict):
             return values
-        return {**values, "training": {**training, "learning_rates": {**RATES_OF_A_START, **given}}}
+        rates = {**RATES_OF_A_START, **(RATES_OF_ADDED_TENSORS if adds_tensors(values.get("scope")) else {})}
+        return {**values, "training": {**training, "learning_rates": {**rates, **given}}}
 
     @field_validator("initialisation")
     @classmethod

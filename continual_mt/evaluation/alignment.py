@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from continual_mt.artifacts.serialization import read_tensors, require_piece
+from continual_mt.artifacts.serialization import StoredPiece, read_tensors, require_piece
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorpusError, CorruptionError, IncompatibleError
@@ -39,7 +39,7 @@ class EmbeddingTable:
     embedding: Tensor
 
     @classmethod
-    def from_pieces(cls, side: SideName, language: str, pieces: Mapping[str, bytes]) -> EmbeddingTable:
+    def from_pieces(cls, side: SideName, language: str, pieces: Mapping[str, StoredPiece]) -> EmbeddingTable:
         """Read the table from the stored pieces of a parent or module.
 
         Raises CorruptionError if a piece is missing or damaged, or its embeddings do not fit the tokenizer.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import Tensor
+
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ENDS, listed
@@ -13,11 +15,14 @@ from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import SideName
 from continual_mt.model.architecture import GROUPS, Group
+from continual_mt.model.scopes import brings_encoder
 from continual_mt.model.transformer import Transformer
 
 
 def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> PairModel:
     """Build the model of a recipe. Its parameters share memory with ``parent`` and ``modules`` (keyed by full name).
+
+    Matrices with low-rank updates are computed once a module.
 
     Raises IncompatibleError if the parent or a module has another digest than the recipe's, if a module does not fit
     the parent or lacks the piece, if the recipe would need two encoders, or if the pieces translate another pair;
@@ -48,11 +53,12 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
         _require_language(recipe, end, new[end], parent)
     from_new, into_new = (None if side is None else side.tokenizer for side in new.values())
     source_side, target_side = parent.sides(recipe.pair, from_new, into_new)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for group in GROUPS:
         provider = providers[group]
-        origin = provider.tensors if provider is not None and group in provider.groups else parent.tensors
-        tensors.update({name: tensor for name, tensor in origin.items() if name.startswith(f"{group}.")})
+        tensors.update({name: tensor for name, tensor in parent.tensors.items() if name.startswith(f"{group}.")})
+        if provider is not None:
+            tensors.update(provider.weights(group, parent))
     transformer = Transformer.pointing_at(parent.architecture, tensors)
     return PairModel(recipe.pair, transformer, source_side, target_side, recipe)
 
@@ -88,7 +94,7 @@ def _require_between(recipe: Recipe, module: Module | None) -> None:
 
 def _encoder_module(recipe: Recipe, source: Module | None, between: Module | None) -> Module | None:
     """Return the module whose encoder runs, None for the parent's. Raises IncompatibleError if there would be two."""
-    of_source = source if source is not None and source.scope == "half" else None
+    of_source = source if source is not None and brings_encoder(source.scope, source.side) else None
     of_between = between if between is not None and "encoder" in between.groups else None
     if of_source is not None and of_between is not None and of_source is not of_between:
         assert recipe.source is not None

@@ -19,13 +19,13 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 def select_backend(model: PairModel, backend: str, cache: Path) -> Translator:
     """Return ``model`` in the given back end: ``torch``, ``ctranslate2`` or ``auto``.
 
-    ``auto`` is CTranslate2 if it is installed, the model has a recipe and ``cache``, the folder for converted models,
-    is writable or has the model already; otherwise PyTorch. Raises InputError for an unknown back end, and as
-    `load_or_convert` does.
+    ``auto`` is CTranslate2 if it is installed and computes the model, the model has a recipe, and ``cache``, the folder
+    for converted models, is writable or has the model already; otherwise PyTorch. Raises InputError for an unknown back
+    end, and as `load_or_convert` does.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend: unknown value {backend!r}; expected one of {', '.join(BACKENDS)}")
-    usable = ctranslate2_model.is_available() and model.recipe is not None
+    usable = ctranslate2_model.is_available() and model.recipe is not None and ctranslate2_model.is_computable(model)
     if backend == "torch" or (backend == "auto" and not usable):
         return model
     try:

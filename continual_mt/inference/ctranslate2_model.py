@@ -26,7 +26,7 @@ from continual_mt.errors import IncompatibleError, ProcessError, StorageError
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Hypothesis, Search, Translator
 from continual_mt.languages import SideName
-from continual_mt.model.architecture import Architecture
+from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.embeddings import sinusoidal_positions
 from continual_mt.model.layers import NORM_EPSILON
 from continual_mt.threads import after_fork
@@ -131,6 +131,21 @@ class CTranslate2Model(Translator):
         ]
 
 
+def is_computable(model: PairModel) -> bool:
+    """Tell whether CTranslate2 computes all that the model does: it has no place for adapters."""
+    return set(model.transformer.state_dict()) == set(parameter_names(model.transformer.architecture))
+
+
+def check_computable(model: PairModel) -> None:
+    """Raise IncompatibleError for a model that CTranslate2 cannot compute."""
+    if not is_computable(model):
+        parts = ", ".join(key.name for key in model.recipe.modules) if model.recipe else "a module"
+        raise IncompatibleError(
+            f"{model.pair}: CTranslate2 cannot compute the adapters of {parts}. Fix: choose the backend torch, or a "
+            "module of another scope"
+        )
+
+
 def load_or_convert(
     model: PairModel, cache: Path, *, precision: Precision = "int8", threads: int = 0
 ) -> CTranslate2Model:
@@ -218,12 +233,22 @@ def _convert(model: PairModel, folder: Path, precision: Precision) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_model(model: PairModel, folder: Path, precision: Precision) -> None:
+def write_model(
+    model: PairModel,
+    folder: Path,
+    precision: Precision,
+    source_names: Sequence[str] | None = None,
+    target_names: Sequence[str] | None = None,
+) -> None:
     """Write the converted model, which CTranslate2's ``Translator`` loads, to an existing folder.
 
-    Raises OSError if it cannot be written.
+    The names are those of the types, by id; None are their pieces. Raises OSError if it cannot be written, and as
+    `check_computable` does.
     """
+    check_computable(model)
     specification = _build_specification(model)
+    source, target = model.source.tokenizer.pieces, model.target.tokenizer.pieces
+    _describe_vocabularies(specification, model, source_names or source, target_names or target)
     specification.validate()
     specification.optimize(quantization=precision if precision == "int8" else None)
     specification.save(str(folder))
@@ -258,17 +283,18 @@ def _build_specification(model: PairModel) -> Any:
         "target.embedding" if architecture.tied_output else "target.output"
     ]
     specification.decoder.projection.bias = tensors["target.bias"]
-    _describe_vocabularies(specification, model)
     return specification
 
 
-def _describe_vocabularies(specification: Any, model: PairModel) -> None:
-    specification.register_source_vocabulary(model.source.tokenizer.pieces)
-    specification.register_target_vocabulary(model.target.tokenizer.pieces)
+def _describe_vocabularies(
+    specification: Any, model: PairModel, source_names: Sequence[str], target_names: Sequence[str]
+) -> None:
+    specification.register_source_vocabulary(list(source_names))
+    specification.register_target_vocabulary(list(target_names))
     target = model.target.tokenizer
     config = specification.config
-    config.bos_token = config.decoder_start_token = target.pieces[target.start]
-    config.eos_token, config.unk_token = target.pieces[target.end], target.pieces[target.unknown]
+    config.bos_token = config.decoder_start_token = target_names[target.start]
+    config.eos_token, config.unk_token = target_names[target.end], target_names[target.unknown]
     # _search appends the source side's own end piece, which may differ from the target side's.
     config.add_source_bos = config.add_source_eos = False
     config.layer_norm_epsilon = NORM_EPSILON

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from continual_mt.data.batching import pad
@@ -34,10 +34,34 @@ class Request(NamedTuple):
     sentence: str
 
 
+class _Weights(NamedTuple):
+    """Identifies the weights of a model's groups: equal for models that share all of them."""
+
+    source: int
+    encoder: int
+    cross_attention: int
+    decoder: int
+    target: int
+
+    @classmethod
+    def of(cls, model: Transformer) -> _Weights:
+        return cls(*(_identity(getattr(model, group)) for group in cls._fields))
+
+
+def _identity(group: nn.Module) -> int:
+    """Return a number for the memory of all of a group's parameters: two groups may share some and differ in others."""
+    return hash(tuple((name, parameter.data_ptr()) for name, parameter in group.named_parameters()))
+
+
 class _Part(NamedTuple):
     request: int
     model: PairModel
+    weights: _Weights
     tokens: list[int]
+
+    @property
+    def transformer(self) -> Transformer:
+        return self.model.transformer
 
     @property
     def framed(self) -> list[int]:
@@ -54,17 +78,19 @@ def translate_mixed(
     and long sentences, and errors are as in `Translator.translate`.
     """
     search = Search(beam, length_penalty, 1, batch_tokens, scored=False)
+    distinct = {id(model): model for model, _ in requests}
+    weights = {key: _Weights.of(model.transformer) for key, model in distinct.items()}
     parts = [
-        _Part(number - 1, model, tokens)
+        _Part(number - 1, model, weights[id(model)], tokens)
         for number, (model, sentence) in enumerate(requests, start=1)
         for tokens in segment(sentence, number, model.source.tokenizer, model.maximum_tokens)
     ]
     found: list[list[list[Hypothesis]]] = [[] for _ in requests]
     results: dict[int, list[Hypothesis]] = {}
-    for members in _group_by(range(len(parts)), lambda i: _decoder_id(parts[i].model)):
+    for members in _group_by(range(len(parts)), lambda i: _decoder_key(parts[i])):
         with prepacked_weights(len(members) * beam):
             for chosen in length_batches([parts[i].tokens for i in members], search.batch_tokens // search.beam):
-                batch = sorted((members[i] for i in chosen), key=lambda i: _sort_key(parts[i].model))
+                batch = sorted((members[i] for i in chosen), key=lambda i: _sort_key(parts[i]))
                 with computing():
                     best = search_batch(_encode([parts[i] for i in batch]), search)
                 results.update(zip(batch, best, strict=True))
@@ -77,32 +103,27 @@ def _group_by(items: Sequence[int], key: Callable[[int], tuple[int, ...]]) -> li
     return [list(members) for _, members in groupby(sorted(items, key=key), key)]
 
 
-def _decoder_id(model: PairModel) -> tuple[int, ...]:
+def _decoder_key(part: _Part) -> tuple[int, ...]:
     """Identify a decoder: equal for models that share its weights, begin with as many tokens, and ban as many."""
-    target = model.target.tokenizer
-    decoder = next(model.transformer.decoder.parameters()).data_ptr()
-    return decoder, len(target.before_target), len(target.side_tokens.banned)
+    target = part.model.target.tokenizer
+    return part.weights.decoder, len(target.before_target), len(target.side_tokens.banned)
 
 
-def _sort_key(model: PairModel) -> tuple[int, int, int]:
-    """Return a sort key that groups models by target side, then by cross-attention."""
-    return _target_id(model.transformer), _cross_attention_id(model.transformer), id(model)
+def _sort_key(part: _Part) -> tuple[int, int, int]:
+    """Return a sort key that groups parts by target side, then by cross-attention."""
+    return part.weights.target, part.weights.cross_attention, id(part.model)
 
 
-def _source_id(model: Transformer) -> int:
-    return model.source.embedding.data_ptr()
+def _by_source(part: _Part) -> int:
+    return part.weights.source
 
 
-def _encoder_id(model: Transformer) -> int:
-    return next(model.encoder.parameters()).data_ptr()
+def _by_target(part: _Part) -> int:
+    return part.weights.target
 
 
-def _target_id(model: Transformer) -> int:
-    return model.target.embedding.data_ptr()
-
-
-def _cross_attention_id(model: Transformer) -> int:
-    return next(model.cross_attention.parameters()).data_ptr()
+def _by_cross_attention(part: _Part) -> int:
+    return part.weights.cross_attention
 
 
 class _Segment(NamedTuple):
@@ -112,12 +133,12 @@ class _Segment(NamedTuple):
     part: slice
 
 
-def _segments(models: Sequence[Transformer], key: Callable[[Transformer], int]) -> list[_Segment]:
-    """Divide a batch, given each sentence's model, into runs of models with equal ``key``."""
+def _segments(parts: Sequence[_Part], key: Callable[[_Part], int]) -> list[_Segment]:
+    """Divide a batch into runs of parts with equal ``key``."""
     segments, first = [], 0
-    for _, group in groupby(models, key):
+    for _, group in groupby(parts, key):
         members = list(group)
-        segments.append(_Segment(members[0], slice(first, first + len(members))))
+        segments.append(_Segment(members[0].transformer, slice(first, first + len(members))))
         first += len(members)
     return segments
 
@@ -126,10 +147,10 @@ def _segments(models: Sequence[Transformer], key: Callable[[Transformer], int]) 
 def _encode(parts: Sequence[_Part]) -> EncodedBatch:
     """Encode the parts of a batch, which are in the order of `_sort_key`."""
     states, longest = _source_states(parts)
-    models = [part.model.transformer for part in parts]
-    device = models[0].device
+    first = parts[0].transformer
+    device = first.device
     cross_keys_values: list[list[KeysAndValues]] = []
-    for model, part in _segments(models, _cross_attention_id):
+    for model, part in _segments(parts, _by_cross_attention):
         rows, layout = states[part].flatten(0, 1), PaddedLayout(part.stop - part.start, longest, device)
         cross_keys_values.append([cross.keys_and_values(rows, layout) for cross in model.cross_attention])
     lengths = torch.tensor([len(part.framed) for part in parts], device=device)
@@ -141,8 +162,8 @@ def _encode(parts: Sequence[_Part]) -> EncodedBatch:
         cross_keys_values=[
             _concatenate([of_segment[i] for of_segment in cross_keys_values]) for i in range(len(cross_keys_values[0]))
         ],
-        step=_MixedStep(models),
-        maximum_positions=models[0].architecture.maximum_positions,
+        step=_MixedStep(parts),
+        maximum_positions=first.architecture.maximum_positions,
         banned=torch.tensor(
             [part.model.target.tokenizer.side_tokens.banned for part in parts], dtype=torch.long, device=device
         ),
@@ -159,16 +180,12 @@ class _Source(NamedTuple):
 
 def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     """Return the encoders' states, (parts, longest, width), and the length of the longest source."""
-    models = [part.model.transformer for part in parts]
-    sources = [
-        _Source(_encoder_id(model), _source_id(model), tuple(part.framed))
-        for model, part in zip(models, parts, strict=True)
-    ]
-    model_of = {source: part.model for source, part in zip(sources, parts, strict=True)}
-    distinct = sorted(model_of, key=lambda source: (source.encoder, source.side))
-    device = models[0].device
+    sources = [_Source(part.weights.encoder, part.weights.source, tuple(part.framed)) for part in parts]
+    part_of = dict(zip(sources, parts, strict=True))
+    distinct = sorted(part_of, key=lambda source: (source.encoder, source.side))
+    device = parts[0].transformer.device
     grids = [
-        _encoded([model_of[source] for source in group], [source.tokens for source in group])
+        _encoded([part_of[source] for source in group])
         for group in (list(members) for _, members in groupby(distinct, lambda source: source.encoder))
     ]
     longest = max(grid.shape[1] for grid in grids)
@@ -178,21 +195,21 @@ def _source_states(parts: Sequence[_Part]) -> tuple[Tensor, int]:
     return torch.cat(grids)[torch.tensor([position_of[source] for source in sources], device=device)], longest
 
 
-def _encoded(models: Sequence[PairModel], sentences: Sequence[tuple[int, ...]]) -> Tensor:
-    """Encode sentences of models with one encoder, which are grouped by source side: (sentences, longest, width)."""
-    transformers = [model.transformer for model in models]
+def _encoded(parts: Sequence[_Part]) -> Tensor:
+    """Encode parts with one encoder, which are grouped by source side: (parts, longest, width)."""
     # Padding tokens are dropped by the packed layout, so that their id does not matter.
-    padded, lengths = pad(sentences, 0)
-    device = transformers[0].device
+    padded, lengths = pad([part.framed for part in parts], 0)
+    first = parts[0].transformer
+    device = first.device
     layout = PackedLayout.from_lengths(lengths.to(device))
     tokens = layout.pack(padded.to(device))
     offsets = [0, *lengths.cumsum(0).tolist()]
     offsets[-1] = len(tokens)  # padding rows belong to the last segment
     embedded = []
-    for model, part in _segments(transformers, _source_id):
+    for model, part in _segments(parts, _by_source):
         rows = slice(offsets[part.start], offsets[part.stop])
         embedded.append(model.embed(model.source, tokens[rows], layout.position_ids[rows]))
-    encoded = transformers[0].encode_embedded(torch.cat(embedded), layout)
+    encoded = first.encode_embedded(torch.cat(embedded), layout)
     return layout.split_heads(encoded, 1)[:, 0]
 
 
@@ -201,17 +218,17 @@ def _concatenate(cross_keys_values: Sequence[KeysAndValues]) -> KeysAndValues:
 
 
 class _MixedStep:
-    """The `DecoderStep` of a batch of several models; ``models`` has each sentence's model."""
+    """The `DecoderStep` of a batch of several models."""
 
-    def __init__(self, models: Sequence[Transformer]) -> None:
-        self._models = models
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._parts, self._decoder = parts, parts[0].transformer.decoder
         self._cached_segments: tuple[Tensor, list[_Segment], list[_Segment]] | None = None
 
     def _segments(self, rows: Tensor) -> tuple[list[_Segment], list[_Segment]]:
         """Return the segments by target side and by cross-attention; recomputed only when sentences were removed."""
         if self._cached_segments is None or self._cached_segments[0] is not rows:
-            models = [self._models[row] for row in rows.tolist()]
-            self._cached_segments = rows, _segments(models, _target_id), _segments(models, _cross_attention_id)
+            parts = [self._parts[row] for row in rows.tolist()]
+            self._cached_segments = rows, _segments(parts, _by_target), _segments(parts, _by_cross_attention)
         return self._cached_segments[1:]
 
     def __call__(self, rows: Tensor, last: Tensor, cache: KVCache) -> Tensor:
@@ -219,7 +236,7 @@ class _MixedStep:
         count, beam = last.shape
         layout = PaddedLayout(count, beam, last.device)
         states = torch.cat([_embed(model, last[part].flatten(), cache.position) for model, part in by_target])
-        for i, layer in enumerate(self._models[0].decoder):
+        for i, layer in enumerate(self._decoder):
             entered = layer.attention.enter(states)
             keys_values = cache.append(i, layer.attention.keys_and_values(entered, layout))
             states = layer.attention(states, entered, layout, keys_values, cache.beam_ancestry_mask, 0.0)
@@ -227,10 +244,8 @@ class _MixedStep:
                 (model.cross_attention[i], slice(part.start * beam, part.stop * beam))
                 for model, part in by_cross_attention
             ]
-            states = layer.feed_forward(
-                _cross_attend(states, by_rows, layout, cache.cross_keys_values[i], cache.mask), 0.0
-            )
-        return _project(self._models[0].decoder.finish(states).view(count, beam, -1), by_target)
+            states = layer.finish(_cross_attend(states, by_rows, layout, cache.cross_keys_values[i], cache.mask), 0.0)
+        return _project(self._decoder.finish(states).view(count, beam, -1), by_target)
 
 
 def _cross_attend(

@@ -72,7 +72,32 @@ class Provenance:
     imports: tuple[ImportedPart, ...] = ()
 
 
-def write_card(folder: Path, model: PairModel, provenance: Provenance, *, usage: str, metadata: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class SentenceTokens:
+    """The names of the tokens around a sentence, for a runtime that puts none there itself.
+
+    ``source_before`` and ``source_after`` are around the pieces of a source. A translation starts with
+    ``target_prefix``. ``suppressed`` are never chosen, and ``unknown`` is left out of the text of a translation.
+    ``maximum_decoding_length`` is how many tokens a translation has at most, its prefix included.
+    """
+
+    source_before: list[str]
+    source_after: list[str]
+    target_prefix: list[str]
+    suppressed: list[str]
+    unknown: str
+    maximum_decoding_length: int
+
+
+def write_card(
+    folder: Path,
+    model: PairModel,
+    provenance: Provenance,
+    *,
+    usage: str,
+    metadata: Sequence[str],
+    tokens: SentenceTokens | None = None,
+) -> None:
     """Write the card, and the same for programs.
 
     ``usage`` is Markdown that shows how the folder is used; ``metadata`` are further lines of the card's YAML header.
@@ -86,6 +111,7 @@ def write_card(folder: Path, model: PairModel, provenance: Provenance, *, usage:
         "recipe": provenance.recipe.to_json() | {"fingerprint": provenance.recipe.fingerprint},
         "maximum_tokens": model.maximum_tokens,
         "source_end": model.source.tokenizer.pieces[model.source.tokenizer.end],
+        **({} if tokens is None else {"tokens": asdict(tokens)}),
         "parts": [asdict(part) for part in provenance.parts],
         "corpora": [asdict(corpus) for corpus in provenance.corpora],
         "scores": [asdict(score) for score in provenance.scores],

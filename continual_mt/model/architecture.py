@@ -1,4 +1,4 @@
-"""The architecture of a model, the names of its parameters, and the scopes that select which of them train.
+"""The architecture of a model and the names of its parameters; `continual_mt.model.scopes` selects those that train.
 
 Parameters form the paper's five groups (Gheini, Ren and May, 2021, section 2). The first component of a parameter's
 name is its group: ``source`` (θ_src), ``encoder`` (θ_enc), ``decoder`` (θ_dec), ``cross_attention`` (θ_xattn, with its
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -22,8 +21,11 @@ from continual_mt.languages import SideName
 Group = Literal["source", "encoder", "decoder", "cross_attention", "target"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 
-Scope = Literal["embeddings", "xattn", "xattn-random", "half", "body", "scratch"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
+AttentionPart = Literal["query", "key", "value", "output", "norm"]
+ATTENTION_PARTS: tuple[AttentionPart, ...] = get_args(AttentionPart)
+
+ADAPTER = ".adapter."
+"""Part of the names of adapters' parameters, such as ``encoder.0.adapter.down.weight``."""
 
 Activation = Literal["relu", "swish", "gelu"]
 NormPlace = Literal["post", "pre"]
@@ -118,9 +120,7 @@ def _linear(name: str) -> tuple[str, ...]:
 
 
 def _attention(name: str) -> tuple[str, ...]:
-    return tuple(
-        parameter for part in ("query", "key", "value", "output", "norm") for parameter in _linear(f"{name}.{part}")
-    )
+    return tuple(parameter for part in ATTENTION_PARTS for parameter in _linear(f"{name}.{part}"))
 
 
 def _feed_forward(name: str) -> tuple[str, ...]:
@@ -156,39 +156,18 @@ def _side(architecture: Architecture, side: SideName) -> tuple[str, ...]:
     return (f"{side}.embedding", *positions, *(_linear(f"{side}.norm") if architecture.embedding_norm else ()))
 
 
+def matrix_shape(architecture: Architecture, name: str) -> tuple[int, int] | None:
+    """Return the shape (out, in) of the matrix of a linear layer; None for other parameters of the body."""
+    part, kind = name.split(".")[-2:]
+    if kind != "weight" or part == "norm":
+        return None
+    width, inner = architecture.width, architecture.feed_forward
+    return {"inner": (inner, width), "outer": (width, inner)}.get(part, (width, width))
+
+
 def parameter_names(architecture: Architecture) -> tuple[str, ...]:
     """Return the full names of all parameters of the model, group by group."""
     return tuple(name for group in GROUPS for name in group_names(architecture, group))
-
-
-@cache
-def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
-    """Return the groups that an addition with this scope trains and stores when the new language is on ``side``."""
-    match scope:
-        case "embeddings":
-            chosen: set[Group] = {side}
-        case "xattn" | "xattn-random":
-            chosen = {side, "cross_attention"}
-        case "half":
-            chosen = {"source", "encoder"} if side == "source" else {"cross_attention", "decoder", "target"}
-        case "body":
-            chosen = {side, "encoder", "decoder", "cross_attention"}
-        case "scratch":
-            chosen = set(GROUPS)
-    return tuple(group for group in GROUPS if group in chosen)
-
-
-def trainable_names(architecture: Architecture, scope: Scope, side: SideName) -> tuple[str, ...]:
-    """Return the full names of the parameters that an addition with this scope trains.
-
-    ``embeddings`` trains the new language's side, ``xattn`` and ``xattn-random`` also θ_xattn, ``body`` also the body,
-    and ``scratch`` everything (Gheini, Ren and May, 2021, section 3, where ``embeddings`` is called ``{src,tgt}``).
-    ``half`` trains everything on the new language's side of the encoder's output: a new source also θ_enc, a new target
-    also θ_xattn and θ_dec. Modules that were trained apart then meet at one interface that none of them changes, as
-    monolingual adapters do (Philip, Bérard, Gallé and Besacier, *Monolingual Adapters for Zero-Shot Neural Machine
-    Translation*, EMNLP 2020).
-    """
-    return tuple(name for group in trained_groups(scope, side) for name in group_names(architecture, group))
 
 
 def group_of(name: str) -> Group:

@@ -18,6 +18,7 @@ from continual_mt.model.attention import attend
 from continual_mt.model.dropout import dropout_add
 from continual_mt.model.kv_cache import KeysAndValues
 from continual_mt.model.linear import linear
+from continual_mt.model.low_rank import low_rank_product
 from continual_mt.model.packing import BatchLayout
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -32,13 +33,24 @@ Member = TypeVar("Member", bound=nn.Module)
 
 
 class Linear(nn.Linear):
-    """A linear layer that computes in the dtype of its input."""
+    """A linear layer that computes in the dtype of its input.
+
+    ``lora_a`` and ``lora_b`` are the factors of a low-rank update of its matrix, if there is one.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.lora_a: nn.Parameter | None = None
+        self.lora_b: nn.Parameter | None = None
 
     def reset_parameters(self) -> None:
         """Do nothing: starting values or stored tensors set the values, and drawing random ones would take time."""
 
     def forward(self, states: Tensor) -> Tensor:
-        return linear(states, self.weight, self.bias)
+        product = linear(states, self.weight, self.bias)
+        if self.lora_a is None or self.lora_b is None:
+            return product
+        return product + low_rank_product(states, self.lora_a, self.lora_b)
 
 
 class Norm(nn.LayerNorm):
@@ -134,13 +146,37 @@ class FeedForward(Sublayer):
         return self.leave(states, self.outer(self.activation(self.inner(self.enter(states)))), rate)
 
 
+class Adapter(nn.Module):
+    """A bottleneck after a layer (Houlsby et al., ICML 2019), of the form of Bapna and Firat (EMNLP 2019).
+
+    It adds ``up`` · ReLU(``down`` · ``norm``(states)) to the states. ``size`` is that of the bottleneck.
+    """
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.norm = Norm(width)
+        self.down, self.up = Linear(width, size), Linear(size, width)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return states + cast(Tensor, self.up(torch.relu_(self.down(self.norm(states)))))
+
+
 class Layer(nn.Module):
-    """Self-attention and feed-forward network. Cross-attention is not included, because it is a separate group."""
+    """Self-attention and feed-forward network. Cross-attention is not included, because it is a separate group.
+
+    ``adapter`` is applied after them, if there is one.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.attention = Attention(architecture)
         self.feed_forward = FeedForward(architecture)
+        self.adapter: Adapter | None = None
+
+    def finish(self, states: Tensor, rate: float) -> Tensor:
+        """Compute what follows attention: (rows, width) to (rows, width). ``rate`` is the dropout rate."""
+        states = self.feed_forward(states, rate)
+        return states if self.adapter is None else cast(Tensor, self.adapter(states))
 
 
 class Stack(nn.Module, Generic[Member]):

@@ -13,12 +13,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from continual_mt.model.architecture import Architecture
+from continual_mt.model.architecture import ADAPTER, Architecture
 from continual_mt.model.dropout import dropout
 from continual_mt.model.embeddings import Source, Target
 from continual_mt.model.kv_cache import KVCache
-from continual_mt.model.layers import Attention, Layer, Norm, Stack
+from continual_mt.model.layers import Adapter, Attention, Layer, Linear, Norm, Stack
 from continual_mt.model.linear import linear
+from continual_mt.model.low_rank import FACTORS
 from continual_mt.model.packing import BatchLayout, PackedLayout, PaddedLayout
 from continual_mt.model.replica import replica
 
@@ -49,9 +50,13 @@ class Transformer(nn.Module):
     def pointing_at(cls, architecture: Architecture, tensors: Mapping[str, Tensor]) -> Transformer:
         """Build a frozen model whose parameters are the given tensors, without copying: pairs share their body.
 
-        Raises ValueError, listing their names, if tensors are missing, unknown or of the wrong shape.
+        There may be tensors that a scope adds: factors of low-rank updates, and adapters. Raises ValueError, listing
+        their names, if tensors are missing, unknown or of the wrong shape.
         """
-        template, shapes = _template(architecture)
+        added = frozenset(
+            (name, tensor.shape) for name, tensor in tensors.items() if name.endswith(FACTORS) or ADAPTER in name
+        )
+        template, shapes = _template(architecture, added)
         rows = {f"{side}.embedding": len(tensors.get(f"{side}.embedding", ())) for side in ("source", "target")}
         rows["target.bias"] = rows["target.output"] = rows["target.embedding"]
         expected = {name: (rows.get(name, shape[0]), *shape[1:]) for name, shape in shapes.items()}
@@ -106,7 +111,7 @@ class Transformer(nn.Module):
             entered = layer.attention.enter(states)
             keys_values = layer.attention.keys_and_values(entered, layout)
             states = layer.attention(states, entered, layout, keys_values, mask, self._dropout_rate)
-            states = layer.feed_forward(states, self._dropout_rate)
+            states = layer.finish(states, self._dropout_rate)
         return self.encoder.finish(states)
 
     def decode(self, tokens: Tensor, layout: BatchLayout, encoded: Tensor, source: PackedLayout) -> Tensor:
@@ -124,7 +129,7 @@ class Transformer(nn.Module):
             states = layer.attention(states, entered, layout, keys_values, causal, self._dropout_rate)
             keys_values = cross.keys_and_values(encoded, source)
             states = cross(states, cross.enter(states), layout, keys_values, mask, self._dropout_rate)
-            states = layer.feed_forward(states, self._dropout_rate)
+            states = layer.finish(states, self._dropout_rate)
         return self.decoder.finish(states)
 
     def step(self, last: Tensor, cache: KVCache) -> Tensor:
@@ -142,7 +147,7 @@ class Transformer(nn.Module):
             keys_values = cache.append(i, layer.attention.keys_and_values(entered, layout))
             states = layer.attention(states, entered, layout, keys_values, cache.beam_ancestry_mask, 0.0)
             states = cross(states, cross.enter(states), layout, cache.cross_keys_values[i], cache.mask, 0.0)
-            states = layer.feed_forward(states, 0.0)
+            states = layer.finish(states, 0.0)
         return self.project(self.decoder.finish(states)).view(count, beam, -1)
 
     def project(self, states: Tensor) -> Tensor:
@@ -163,8 +168,21 @@ class Transformer(nn.Module):
 
 
 @lru_cache(maxsize=32)
-def _template(architecture: Architecture) -> tuple[Transformer, dict[str, torch.Size]]:
-    """Return a model on the meta device, with empty vocabularies, to copy from, and the shapes of its parameters."""
+def _template(
+    architecture: Architecture, added: frozenset[tuple[str, torch.Size]]
+) -> tuple[Transformer, dict[str, torch.Size]]:
+    """Return a model on the meta device, with empty vocabularies, to copy from, and the shapes of its parameters.
+
+    ``added`` are the names and shapes of tensors that a scope adds.
+    """
     with torch.device("meta"):
         model = Transformer(architecture, 0, 0).eval()
+        modules = dict(model.named_modules())
+        for name, shape in sorted(added):
+            owner, _, factor = name.rpartition(".")
+            module = modules.get(owner.partition(ADAPTER)[0])
+            if isinstance(module, Linear):
+                setattr(module, factor, nn.Parameter(torch.empty(shape)))
+            elif isinstance(module, Layer) and name.endswith(".down.weight"):
+                module.adapter = Adapter(architecture.width, shape[0])
     return model, {name: parameter.shape for name, parameter in model.named_parameters()}

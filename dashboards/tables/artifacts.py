@@ -185,7 +185,7 @@ def what_is(record: ParentRecord | ModuleRecord) -> str:
     """Describe a record in a few words: ``parent fr-en``; ``new source de, half, lexical``."""
     if isinstance(record, ParentRecord):
         imported = record.lineage.imported
-        return f"parent {languages_of(record)}" + (f", imported from {imported.described}" if imported else "")
+        return f"parent {languages_of(record)}" + (f", imported from {imported.brief}" if imported else "")
     words = [f"new {record.side} {record.language}", record.scope]
     words += [] if record.initialisation == "random" else [record.initialisation]
     words += ["untrained"] if record.untrained else []

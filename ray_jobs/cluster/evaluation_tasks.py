@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import ray
 import torch
@@ -46,8 +47,12 @@ def translate(task: TranslationTask) -> tuple[list[str], NotedLogits]:
     """Return one hypothesis per source, and the logits to note with the scores."""
     torch.set_num_threads(task.threads)
     blobs = task.blobs.keeping_in(usable_folder)
-    modules = {name: Module.from_pieces(blobs.get_all(pieces)) for name, pieces in task.modules.items()}
-    parent = Parent.from_pieces(blobs.get_all(task.parent))
+    digests = {key.name: key.digest for key in task.recipe.modules}
+    modules = {
+        name: blobs.load(pieces, partial(Module.from_pieces, digest=digests[name]))
+        for name, pieces in task.modules.items()
+    }
+    parent = blobs.load(task.parent, partial(Parent.from_pieces, fingerprint=task.recipe.fingerprint))
     model = assemble(task.recipe, parent, modules)
     return model.translate(task.test.sources, beam=task.beam), noted_logits(model, task.test)
 

@@ -65,7 +65,7 @@ def train_task(task: TrainingTask, checkpoint: Checkpoint | None, worker: Worker
     progress = train(
         Task(
             model=model,
-            trainable=task.names(task.trained),
+            trainable=task.trained,
             corpus=corpus,
             source=task.source,
             target=task.target,
@@ -88,7 +88,7 @@ def _encoded(task: TrainingTask, model: Transformer, corpus: TokenizedCorpus, wo
     """The states of a frozen encoder, if they fit into the memory that the settings allow."""
     dtype = computation_dtype(model.device, task.settings.precision)
     size = encoded_bytes(corpus, task.source, model.architecture.width, dtype)
-    if not encoder_frozen(task.names(task.trained)) or size > task.settings.encoder_cache_gb * 1e9:
+    if not encoder_frozen(task.trained) or size > task.settings.encoder_cache_gb * 1e9:
         return None
     worker.note(f"the encoder is frozen: its states of {len(corpus):,} sentences are kept ({size / 1e6:,.0f} MB)")
     return encode_sources(model.computing_in(dtype), corpus, task.source, task.cache)

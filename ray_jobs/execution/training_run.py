@@ -143,6 +143,6 @@ class Untrained:
         return True
 
     def checkpoint(self) -> Checkpoint:
-        trained = set(self._task.names(self._task.trained))
+        trained = set(self._task.trained)
         best = {name: tensor for name, tensor in self._task.starting_tensors().items() if name in trained}
         return Checkpoint(Progress(finished=True), {}, best, {}, {})

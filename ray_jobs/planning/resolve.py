@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import GROUPS, Architecture, Group, trained_groups
+from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
+from continual_mt.model.scopes import added_shapes, fitted, trainable_names
 from ray_jobs.planning.initialisation import (
     ResolvedText,
     chosen_initialisation,
@@ -136,18 +139,28 @@ class ResolvedJob:
         """The parent's name, which is also the name of MLflow's experiment."""
         return self.spec.name if isinstance(self.spec, ParentSpec) else self.parent.name if self.parent else ""
 
-    def groups(self) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
-        """Return the groups that train, and those of them that are randomly initialized.
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names of the parameters that train, and of those of them that are randomly initialized.
 
-        An addition initializes its new side, with the scope ``xattn-random`` also θ_xattn, and with ``scratch`` all.
+        An addition initializes its new side, with the scope ``xattn-random`` also θ_xattn, and with ``scratch``
+        all; what the scope adds is initialized, too.
         """
         if isinstance(self.spec, ParentSpec) or self.parent is None:
-            return GROUPS, GROUPS
+            names = parameter_names(self.architecture)
+            return names, names
         side, scope = self.parent.languages.new_side(self.pair), self.spec.scope
-        trained = trained_groups(scope, side)
+        trained = trainable_names(self.architecture, scope, side)
         if scope == "scratch":
             return trained, trained
-        return trained, (side, "cross_attention") if scope == "xattn-random" else (side,)
+        fresh: tuple[Group, ...] = (side, "cross_attention") if scope == "xattn-random" else (side,)
+        noise = tuple(name for group in fresh for name in group_names(self.architecture, group))
+        return trained, (*noise, *self.added())
+
+    def added(self) -> dict[str, tuple[int, ...]]:
+        """Return the names and shapes of the tensors that the scope adds to the model."""
+        if isinstance(self.spec, ParentSpec) or self.parent is None:
+            return {}
+        return added_shapes(self.architecture, self.spec.scope, self.parent.languages.new_side(self.pair))
 
     @property
     def digest(self) -> str:
@@ -236,6 +249,7 @@ def resolve(
         tests_in_tags = tuple(test.model_copy(update=tags) for test, tags in zip(spec.tests, written, strict=True))
         spec = spec.model_copy(update={"pair": str(pair), "tests": tests_in_tags})
         side = problems.attempt(lambda: languages.new_side(pair))
+        spec = problems.attempt(partial(_with_fitted_scope, spec, parent)) or spec
     spec = with_tokenization(spec)
     pairs = [read_pair(one, spec, cache, problems) for one in spec.trained_pairs]
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
@@ -279,6 +293,14 @@ def resolve(
 
 def _name(spec: ParentSpec | AdditionSpec) -> str:
     return spec.name if isinstance(spec, ParentSpec) and spec.pairs else str(spec.pair)
+
+
+def _with_fitted_scope(spec: AdditionSpec, parent: ParentRecord) -> AdditionSpec:
+    """Write the scope in the spelling of a parent's architecture. Raises IncompatibleError if it does not fit."""
+    try:
+        return spec.model_copy(update={"scope": fitted(spec.scope, architecture_of(spec, parent))})
+    except ValueError as error:
+        raise IncompatibleError(f"scope: {error}") from error
 
 
 def earlier_job(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> ResolvedJob:

@@ -19,7 +19,7 @@ from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import GROUPS, Architecture, Group, group_names, group_of
+from continual_mt.model.architecture import Architecture, group_of, parameter_names
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.training.trainer import trainable_copy
 from ray_jobs.planning.training_text import DevelopmentText, MixedText, TrainingText, usable_sentences
@@ -36,11 +36,12 @@ class StoredParent:
 
     blobs: BlobStore
     pieces: Mapping[str, str]
+    fingerprint: str | None = None
 
     @classmethod
     def of(cls, registry: Registry, record: ParentRecord) -> StoredParent:
         """A registered parent, which this process loads once for everything that a job does with it."""
-        stored = cls(registry.blobs, record.pieces)
+        stored = cls(registry.blobs, record.pieces, record.fingerprint)
         stored.__dict__["_loaded"] = registry.load_parent(record.name)
         return stored
 
@@ -50,10 +51,10 @@ class StoredParent:
 
     @cached_property
     def _loaded(self) -> Parent:
-        return Parent.from_pieces(self.blobs.get_all(required(self.pieces)))
+        return self.blobs.load(required(self.pieces), lambda pieces: Parent.from_pieces(pieces, self.fingerprint))
 
-    def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str]]]:
-        return StoredParent, (self.blobs, self.pieces)  # other processes load it themselves
+    def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str], str | None]]:
+        return StoredParent, (self.blobs, self.pieces, self.fingerprint)  # other processes load it themselves
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class StoredPair:
         parent = stored.load()
         tensors, new = dict(parent.tensors), dict[SideName, Tokenizer]()
         if self.module is not None:
-            module = Module.from_pieces(stored.blobs.get_all(self.module))
+            module = stored.blobs.load(required(self.module), Module.from_pieces)
             new[module.side] = module.new_side.tokenizer
             tensors.update(module.tensors)
         source, target = parent.sides(self.pair, new.get("source"), new.get("target"))
@@ -87,7 +88,8 @@ class StoredPair:
 class TrainingTask:
     """The serializable description of a training, from which a worker builds its `continual_mt.training.trainer.Task`.
 
-    ``trained`` are the groups that train, ``fresh`` those of them that start from noise instead of the parent.
+    ``trained`` are the names of the parameters that train, ``fresh`` those that start from noise instead of the parent,
+    and ``added`` the names and shapes of those that are not the model's own.
     ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
     ``source`` and ``target`` frame the sentences of ``text``; where it is of several pairs, it has their language
     tokens. ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors
@@ -97,8 +99,8 @@ class TrainingTask:
 
     architecture: Architecture
     parent: StoredParent | None
-    trained: tuple[Group, ...]
-    fresh: tuple[Group, ...]
+    trained: tuple[str, ...]
+    fresh: tuple[str, ...]
     source: Tokenizer
     target: Tokenizer
     text: TrainingText | MixedText
@@ -111,6 +113,7 @@ class TrainingTask:
     replay: float = 0.0
     replayed: tuple[StoredPair, ...] = ()
     side: Mapping[str, Tensor] = field(default_factory=dict)
+    added: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -126,7 +129,7 @@ class TrainingTask:
 
         Reads the development texts. Raises CorpusError if one can no longer be read.
         """
-        trained, fresh = job.groups()
+        trained, fresh = job.names()
         sides = [job.sides(one.pair, source, target) for one in job.pairs]
         positions = job.architecture.maximum_positions
         most = min(tokenizer.room(positions) for pair in sides for tokenizer in pair)
@@ -157,6 +160,7 @@ class TrainingTask:
             start=job.start.pieces if job.start else None,
             replay=job.replay,
             replayed=tuple(map(StoredPair.of, job.replayed)),
+            added=job.added(),
         )
 
     def _starting_seed(self) -> int:
@@ -171,7 +175,7 @@ class TrainingTask:
 
     def keeping_in(self, place: Callable[[Path], Path]) -> TrainingTask:
         """The same task, whose cache folders are those that ``place`` gives for them."""
-        parent = self.parent and StoredParent(self.parent.blobs.keeping_in(place), self.parent.pieces)
+        parent = self.parent and replace(self.parent, blobs=self.parent.blobs.keeping_in(place))
         return replace(self, cache=place(self.cache), parent=parent)
 
     def earlier_pairs(self) -> Iterator[tuple[TrainingText, dict[str, Tensor]]]:
@@ -182,18 +186,15 @@ class TrainingTask:
             most = self.text.maximum_tokens
             yield TrainingText(earlier.pair, earlier.train, earlier.train_digest, source, target, most), sides
 
-    def names(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
-        return tuple(name for group in groups for name in group_names(self.architecture, group))
-
     def noise(self) -> dict[str, Tensor]:
-        """The random starting values of the groups that do not start from the parent's.
+        """The random starting values of the parameters that do not start from the parent's.
 
         The tokens by which a new source names its target start as the parent's: only one of them is trained.
         """
         sizes = {"source": self.source.size, "target": self.target.size}
-        fresh = initial_tensors(self.architecture, self.names(self.fresh), sizes, self._starting_seed())
+        fresh = initial_tensors(self.architecture, self.fresh, sizes, self._starting_seed(), self.added)
         table = fresh.get("source.embedding")
-        if table is not None and self.parent is not None and "encoder" not in self.fresh:
+        if table is not None and self.parent is not None and "target.embedding" not in fresh:
             parent = self.parent.load()
             for token in parent.tokens_of_new_sources:
                 new, own = self.source.number(token), parent.source_tokenizer.number(token)
@@ -207,8 +208,9 @@ class TrainingTask:
             return fresh
         given = dict(self.parent.load().tensors)
         if self.start is not None:
-            module = Module.from_pieces(self.parent.blobs.get_all(self.start))
+            module = self.parent.blobs.load(required(self.start), Module.from_pieces)
             given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
-        inherited = trainable_copy(given, self.names(self.trained))
+        inherited = trainable_copy(given, self.trained)
+        names = (*parameter_names(self.architecture), *self.added)
         # Copies, since training changes its tensors in place.
-        return {name: fresh[name].clone() if name in fresh else inherited[name] for name in self.names(GROUPS)}
+        return {name: fresh[name].clone() if name in fresh else inherited[name] for name in names}

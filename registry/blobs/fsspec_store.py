@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import fsspec
 
@@ -22,11 +23,16 @@ from registry.blobs.store import (
     QUARANTINE,
     TEMPORARY,
     BlobStore,
+    Check,
+    Chunks,
+    HashedChunks,
     Leftover,
     StoredBlob,
+    StoredContent,
     checked,
     is_digest,
     missing,
+    no_check,
     place_of,
 )
 
@@ -62,11 +68,49 @@ class RemoteStore(BlobStore):
                 _write(files, path, content)
         return digest
 
+    def put_chunks(self, chunks: Chunks, check: Check = no_check) -> StoredContent:
+        hashed = HashedChunks(chunks)
+        with self._gathered(hashed) as file:
+            check((content := hashed.content).digest, content.bytes)
+            with self._used(f"store {content.bytes:,} bytes"):
+                files, path = self._path(content.digest)
+                if not _is_fresh(files, path, content.bytes):
+                    _write(files, path, file)
+        return content
+
     def get(self, digest: str) -> bytes:
         with self._reading(digest):
             files, path = self._path(digest)
             content: bytes = files.cat_file(path)
-        return checked(content, digest, self._name(digest))
+        return checked(content, digest, self.location(digest))
+
+    def file(self, digest: str) -> BinaryIO:
+        """A temporary copy, which exists until it is closed and no longer mapped."""
+        hashed = HashedChunks(self.chunks(digest))
+        file = self._gathered(hashed)
+        try:
+            self.check(digest)(hashed.content.digest, hashed.bytes)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _gathered(self, hashed: HashedChunks) -> BinaryIO:
+        """Write chunks into a temporary file, which has no name. Raises StorageError when there is no room for them."""
+        try:
+            file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
+            try:
+                file.writelines(hashed)
+                file.seek(0)
+            except BaseException:
+                file.close()
+                raise
+        except OSError as error:
+            raise StorageError(
+                f"cannot keep a blob of {self.place} in {tempfile.gettempdir()}: {error.strerror or error}; free space "
+                "there, or set TMPDIR to another folder"
+            ) from error
+        return cast(BinaryIO, file)
 
     def digests(self) -> Iterator[StoredBlob]:
         for name, entry in self._entries():
@@ -159,7 +203,7 @@ class RemoteStore(BlobStore):
         files.invalidate_cache()
         return files, f"{root}/{place}"
 
-    def _name(self, digest: str) -> str:
+    def location(self, digest: str) -> str:
         return f"{self.url}/{place_of(digest)}"
 
     @contextmanager
@@ -170,7 +214,7 @@ class RemoteStore(BlobStore):
             except FileNotFoundError as error:
                 if is_missing_container(error):
                     raise
-                raise missing(digest, self._name(digest)) from None
+                raise missing(digest, self.location(digest)) from None
 
     @contextmanager
     def _used(self, purpose: str) -> Iterator[None]:
@@ -200,20 +244,27 @@ def _is_fresh(files: Any, path: str, size: int) -> bool:
     return entry["size"] == size and time.time() - _written(entry) < RENEWED_AFTER_SECONDS
 
 
-def _write(files: Any, path: str, content: bytes) -> None:
+def _write(files: Any, path: str, content: bytes | BinaryIO) -> None:
     if _is_object_store(files):
-        files.pipe_file(path, content)
+        _upload(files, path, content)
         return
     folder = path.rpartition("/")[0]
     files.makedirs(folder, exist_ok=True)
     temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}"
     try:
-        files.pipe_file(temporary, content)
+        _upload(files, temporary, content)
         files.mv(temporary, path)
     except BaseException:
         with suppress(Exception):
             files.rm_file(temporary)
         raise
+
+
+def _upload(files: Any, path: str, content: bytes | BinaryIO) -> None:
+    if isinstance(content, bytes):
+        files.pipe_file(path, content)
+    else:
+        files.put_file(f"/dev/fd/{content.fileno()}", path)
 
 
 def _listed(files: Any, path: str) -> list[tuple[str, Mapping[str, Any]]]:

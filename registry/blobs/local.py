@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from continual_mt.errors import StorageError
+from registry.blobs.arrival import forget, is_noted, note_arrival, note_hashed
 from registry.blobs.store import (
     CHUNK_BYTES,
     FAN_OUT,
@@ -19,18 +21,29 @@ from registry.blobs.store import (
     QUARANTINE,
     TEMPORARY,
     BlobStore,
+    Check,
+    Chunks,
+    HashedChunks,
     Leftover,
     StoredBlob,
+    StoredContent,
     checked,
     is_digest,
     missing,
+    no_check,
     place_of,
 )
+
+_UNNAMED = "0" * FAN_OUT
+"""The folder in which a blob is written whose digest is not known yet."""
 
 
 @dataclass(frozen=True)
 class FolderStore(BlobStore):
-    """A blob is written once, under a temporary name, made durable and then renamed; it is read-only from then on."""
+    """A blob is written once, under a temporary name, made durable and then renamed; it is read-only from then on.
+
+    A file that others have mapped stays as it is for them when it is removed, or replaced by an equal one.
+    """
 
     folder: Path
 
@@ -57,10 +70,51 @@ class FolderStore(BlobStore):
             raise _not_stored(len(content), path, error) from error
         return digest
 
+    def put_chunks(self, chunks: Chunks, check: Check = no_check) -> StoredContent:
+        hashed = HashedChunks(chunks)
+        try:
+            content = self.receive(hashed, check)
+        except OSError as error:
+            raise _not_stored(hashed.bytes, self.folder / _UNNAMED, error) from error
+        note_arrival(self.path(content.digest))
+        return content
+
+    def receive(self, hashed: HashedChunks, check: Check = no_check) -> StoredContent:
+        """As `put_chunks`, without a note; raises OSError when the folder cannot be written to."""
+        self._make_folder(self.folder / _UNNAMED)
+        with _writing(self.folder / _UNNAMED) as (file, temporary):
+            for chunk in hashed:
+                file.write(chunk)
+            check((content := hashed.content).digest, content.bytes)
+            _finish(file)
+            path = self.path(content.digest)
+            self._make_folder(path.parent)
+            temporary.replace(path)
+        _synchronize(path.parent)
+        return content
+
     def get(self, digest: str) -> bytes:
         path = self.path(digest)
         with _reading(digest, path):
             return checked(path.read_bytes(), digest, str(path))
+
+    def file(self, digest: str) -> BinaryIO:
+        path = self.path(digest)
+        with _reading(digest, path):
+            file = path.open("rb")
+            try:
+                status = os.fstat(file.fileno())
+                if not is_noted(path, status):
+                    self.check(digest)(hashlib.file_digest(file, "sha256").hexdigest(), status.st_size)
+                    note_hashed(path, status)
+                    file.seek(0)
+            except BaseException:
+                file.close()
+                raise
+            return file
+
+    def location(self, digest: str) -> str:
+        return str(self.path(digest))
 
     def digests(self) -> Iterator[StoredBlob]:
         for path, status in self._files():
@@ -80,6 +134,7 @@ class FolderStore(BlobStore):
 
     def remove(self, digest: str) -> None:
         _unlink(self.path(digest))
+        forget(self.path(digest))
 
     def quarantine(self, digest: str) -> str:
         path = self.path(digest)
@@ -87,6 +142,7 @@ class FolderStore(BlobStore):
         with _reading(digest, path):
             aside.parent.mkdir(exist_ok=True)
             path.rename(aside)
+            forget(path)
         return str(aside)
 
     def set_aside(self, digest: str) -> str | None:
@@ -175,20 +231,32 @@ def _is_renewed(path: Path, size: int) -> bool:
 
 
 def _write(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+    with _writing(path.parent) as (file, temporary):
+        file.write(content)
+        _finish(file)
+        temporary.replace(path)
+    _synchronize(path.parent)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a temporary file and yield it with its path, from which the caller renames it."""
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o444)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+            yield file, Path(name)
     except BaseException:
         # Also when interrupted: a temporary file would lie there for ever.
         with suppress(FileNotFoundError):
-            Path(temporary).unlink()
+            Path(name).unlink()
         raise
-    _synchronize(path.parent)
+
+
+def _finish(file: BinaryIO) -> None:
+    """Make a file read-only and durable."""
+    file.flush()
+    os.fchmod(file.fileno(), 0o444)
+    os.fsync(file.fileno())
 
 
 def _synchronize(folder: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, TypeAlias, TypeVar
 
 from continual_mt.errors import CorruptionError
 
@@ -16,7 +18,18 @@ TEMPORARY = ".writing-"
 QUARANTINE = "quarantine"
 OWNERS = "owners"
 CHUNK_BYTES = 8 << 20
+MAPPED = ".safetensors"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_Result = TypeVar("_Result")
+
+Chunks: TypeAlias = Iterable[bytes | memoryview]
+"""The bytes of a blob, in parts of any size."""
+Check: TypeAlias = Callable[[str, int], object]
+"""Called with the digest and the length of what was read, before it is stored; raises an error to prevent that."""
+
+
+def no_check(digest: str, size: int) -> None:
+    """Store whatever was read."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,14 @@ class StoredBlob:
     digest: str
     bytes: int
     written: float
+
+
+@dataclass(frozen=True)
+class StoredContent:
+    """What was put: its digest and length."""
+
+    digest: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -40,9 +61,10 @@ class Leftover:
 class BlobStore(ABC):
     """Blobs of bytes, each stored under its SHA-256, in folders named by the first two characters of the digest.
 
-    A blob is never seen half-written, and what is read is checked against its digest. A store needs no database and
-    holds no credentials, so it can be sent to workers. All methods raise StorageError, naming the place, when the store
-    cannot be used, and CorruptionError for a digest that is not 64 hexadecimal digits.
+    A blob is never seen half-written, and its file is never written to again. `get` checks what it reads against the
+    digest; `file` only if that was not done since the file was last written to. A store needs no database and holds no
+    credentials, so it can be sent to workers. All methods raise StorageError, naming the place, when the store cannot
+    be used, and CorruptionError for a digest that is not 64 hexadecimal digits.
     """
 
     @property
@@ -60,8 +82,19 @@ class BlobStore(ABC):
         """Store bytes and return their digest. An existing blob of full length only gets a new time."""
 
     @abstractmethod
+    def put_chunks(self, chunks: Chunks, check: Check = no_check) -> StoredContent:
+        """As `put`, without holding all bytes in memory."""
+
+    @abstractmethod
     def get(self, digest: str) -> bytes:
         """The bytes of a blob. Raises CorruptionError when they are missing or do not have this digest."""
+
+    @abstractmethod
+    def file(self, digest: str) -> BinaryIO:
+        """An open file with the bytes of a blob, to be mapped into memory.
+
+        Raises CorruptionError when they are missing, or did not have this digest when the file was last written to.
+        """
 
     @abstractmethod
     def digests(self) -> Iterator[StoredBlob]:
@@ -74,6 +107,10 @@ class BlobStore(ABC):
     @abstractmethod
     def chunks(self, digest: str) -> Iterator[bytes]:
         """The bytes of a blob in chunks of bounded size, not checked. Raises CorruptionError when it is missing."""
+
+    @abstractmethod
+    def location(self, digest: str) -> str:
+        """The path or URL of a blob, for messages."""
 
     @abstractmethod
     def remove(self, digest: str) -> None:
@@ -118,6 +155,29 @@ class BlobStore(ABC):
             return False
         return True
 
+    def copy_from(self, origin: BlobStore, digest: str) -> None:
+        """Store a blob of another store. Raises CorruptionError when it is missing or damaged there."""
+        self.put_chunks(origin.chunks(digest), origin.check(digest))
+
+    def check(self, digest: str) -> Check:
+        """A check of what was read from this blob: raises CorruptionError unless it has the digest."""
+
+        def require(actual: str, size: int) -> None:
+            if actual != digest:
+                raise _damaged(digest, actual, size, self.location(digest))
+
+        return require
+
+    def load(self, digests: Mapping[str, str], read: Callable[[dict[str, bytes | BinaryIO]], _Result]) -> _Result:
+        """Return what ``read`` makes of named pieces: weights as open files (see `file`), all others as bytes."""
+        with ExitStack() as files:
+            return read(
+                {
+                    name: files.enter_context(self.file(digest)) if name.endswith(MAPPED) else self.get(digest)
+                    for name, digest in digests.items()
+                }
+            )
+
     def get_all(self, digests: Mapping[str, str]) -> dict[str, bytes]:
         """Named pieces, every one verified."""
         return {name: self.get(digest) for name, digest in digests.items()}
@@ -145,11 +205,32 @@ def checked(content: bytes, digest: str, place: str) -> bytes:
     """The content that was read from a place. Raises CorruptionError unless it has the digest."""
     actual = hashlib.sha256(content).hexdigest()
     if actual != digest:
-        raise CorruptionError(
-            f"blob {digest} is damaged: the {len(content):,} bytes in {place} have the digest {actual}. "
-            f"The file was left as it is and nothing else was touched; {_WAY_OUT}"
-        )
+        raise _damaged(digest, actual, len(content), place)
     return content
+
+
+def _damaged(digest: str, actual: str, size: int, place: str) -> CorruptionError:
+    return CorruptionError(
+        f"blob {digest} is damaged: the {size:,} bytes in {place} have the digest {actual}. "
+        f"The file was left as it is and nothing else was touched; {_WAY_OUT}"
+    )
+
+
+class HashedChunks:
+    """Chunks whose digest and length are known once all have been read."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks, self._digest, self.bytes = chunks, hashlib.sha256(), 0
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        for chunk in self._chunks:
+            self._digest.update(chunk)
+            self.bytes += len(chunk)
+            yield chunk
+
+    @property
+    def content(self) -> StoredContent:
+        return StoredContent(self._digest.hexdigest(), self.bytes)
 
 
 def missing(digest: str, place: str) -> CorruptionError:

@@ -13,7 +13,6 @@ from sqlalchemy.types import TypeEngine
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.errors import InputError
 from continual_mt.languages import SideName
-from continual_mt.model.architecture import Scope
 from registry.records.corpora import Role
 from registry.records.jobs import JobState
 from registry.records.lineage import InputRole
@@ -67,7 +66,6 @@ class Base(DeclarativeBase):
         datetime: UTCDateTime(),
         JSONObject: JSON(),
         SideName: Text(),
-        Scope: Text(),
         RecipeKind: Text(),
         JobState: Text(),
         Role: Text(),

@@ -140,10 +140,9 @@ def _copy_blobs(reading: Session, source: BlobStore, target: BlobStore, progress
     for done, (digest, length) in enumerate(blobs, start=1):
         if not _has(target, digest, length):
             try:
-                content = source.get(digest)
+                target.copy_from(source, digest)
             except CorruptionError as error:
                 raise CorruptionError(f"the copy was not made: {error}") from error
-            target.put(content)
             copied, size = copied + 1, size + length
         progress(done)
     return len(blobs), copied, size

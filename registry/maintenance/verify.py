@@ -12,7 +12,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start
+from continual_mt.artifacts.optional_pieces import (
+    INITIALISATION,
+    OPTIONAL_PIECES,
+    WORD_TRANSLATIONS,
+    check_start,
+    required,
+)
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import read_json
 from continual_mt.errors import ContinualMTError, CorruptionError, StorageError
@@ -185,21 +191,23 @@ def _wrong_fingerprints(registry: Registry) -> Iterator[Problem]:
 
 def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str, expected: str) -> Iterator[Problem]:
     pieces = {piece.name: piece.digest for piece in row.pieces}
+    blobs = registry.blobs
     try:
-        content = registry.blobs.get_all(pieces)
+        optional = blobs.get_all({name: digest for name, digest in pieces.items() if name in OPTIONAL_PIECES})
+        blobs.load(required(pieces), lambda content: None)
     except ContinualMTError:
         return  # reported as a blob already
     try:
         if isinstance(row, schema.Parent):
-            parent = Parent.from_pieces(content)
+            parent = blobs.load(required(pieces), Parent.from_pieces)
             found, about = parent.fingerprint, str(parent.languages)
             registered = str(parent_languages(row.sides, denoising=row.denoising))
-            if table := content.get(WORD_TRANSLATIONS):
+            if table := optional.get(WORD_TRANSLATIONS):
                 WordTranslations.of_parent(table, parent)
         else:
-            module = Module.from_pieces(content)
-            if INITIALISATION in content:
-                check_start(read_json(content, INITIALISATION))
+            module = blobs.load(required(pieces), Module.from_pieces)
+            if INITIALISATION in optional:
+                check_start(read_json(optional, INITIALISATION))
             found, about, registered = module.digest, str(module.pair), f"{row.source}-{row.target}"
             if module.parent_fingerprint != row.parent.fingerprint:
                 words = f"it was trained on the parent {module.parent_fingerprint}, not on {row.parent.fingerprint}"

@@ -16,7 +16,9 @@ from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind, two_encoders
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import Group, Scope, trained_groups
+from continual_mt.model import scopes
+from continual_mt.model.architecture import Group
+from continual_mt.model.scopes import Scope, reads_encoder, trained_groups
 from registry.queries.version_selection import NEWEST, SelectionPolicy, selected_modules
 from registry.records.artifacts import ModuleOutline, ParentOutline
 from registry.records.names import unknown
@@ -211,7 +213,8 @@ class RecipeResolver:
         cross_attention = None if module is None else lent_by(module)
         if cross_attention == recipe.cross_attention:
             return recipe
-        if module is not None and recipe.cross_attention is None and module.key == self.source_encoder(recipe):
+        encodes_only = module is not None and cross_attention_of(module) is None
+        if encodes_only and recipe.cross_attention is None and cross_attention == self.source_encoder(recipe):
             return recipe  # its encoder runs already
         if module is not None and has(module, "encoder") and self.source_encoder(recipe) not in (None, module.key):
             raise two_encoders(recipe.pair, str(recipe.source and recipe.source.name), module.full_name)
@@ -237,11 +240,10 @@ class RecipeResolver:
 def supervised(parent: ParentOutline, key: ModuleKey, pair: Pair, side: SideName, scope: Scope) -> Recipe:
     """The pair that a module was trained on, with all the pieces that a module of this side and scope has."""
     groups = trained_groups(scope, side)
-    source, cross_attention, target = (
-        key if group in groups else None for group in ("source", "cross_attention", "target")
-    )
+    source, target = (key if group in groups else None for group in ("source", "target"))
+    between = key if reads_encoder(scope, side) else None
     several = parent.languages.several
-    return Recipe("supervised", pair, parent.name, parent.fingerprint, source, cross_attention, target, several=several)
+    return Recipe("supervised", pair, parent.name, parent.fingerprint, source, between, target, several=several)
 
 
 def has(module: ModuleOutline, group: Group) -> bool:
@@ -250,12 +252,12 @@ def has(module: ModuleOutline, group: Group) -> bool:
 
 
 def cross_attention_of(module: ModuleOutline) -> ModuleKey | None:
-    return module.key if has(module, "cross_attention") else None
+    return module.key if reads_encoder(module.scope, module.side) else None
 
 
 def brings_encoder(module: ModuleOutline) -> bool:
-    """Whether a source module's encoder travels with its side into every pair: only that of the scope ``half`` does."""
-    return module.scope == "half" and module.side == "source"
+    """Whether a source module's encoder travels with its side into every pair, as that of the scope ``half`` does."""
+    return scopes.brings_encoder(module.scope, module.side)
 
 
 def lends(module: ModuleOutline) -> bool:

@@ -20,7 +20,7 @@ from typing import Literal, cast
 from continual_mt.errors import LanguageError, SpecError
 from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair, parse_language
-from continual_mt.model.architecture import SCOPES
+from continual_mt.model.scopes import canonical
 from continual_mt.suggest import suggest
 
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -168,7 +168,7 @@ FIELDS: Mapping[str, Field] = {
     "target": Field(_language),
     "language": Field(_language),
     "side": Field(_one_of("source", "target")),
-    "scope": Field(_one_of(*SCOPES)),
+    "scope": Field(canonical),
     "shared": Field(_one_of("true", "false"), ("=",)),
     "version": Field(_whole, _ALL),
     "tag": Field(str),

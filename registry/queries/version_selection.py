@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 
 CHAMPION = "champion"
 """The alias that selects a version without being named."""

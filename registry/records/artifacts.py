@@ -9,7 +9,7 @@ from datetime import datetime
 from continual_mt.artifacts.parent_languages import ParentLanguages, only_pair
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 from registry.records.lineage import Lineage
 from registry.records.names import full_name
 from registry.records.values import JSONObject

@@ -14,7 +14,7 @@ from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.errors import IncompatibleError, StorageError
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 from registry.database import schema
 from registry.database.row_mapping import parent_record
 from registry.queries.catalog import find_parent, raise_if_deleted

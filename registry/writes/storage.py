@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 from uuid import uuid4
 
 from sqlalchemy.orm import Session
@@ -14,6 +14,9 @@ from registry.database.database import Database
 from registry.writes.registration import StoredPiece
 
 _Result = TypeVar("_Result")
+
+Content: TypeAlias = bytes | Callable[[], Iterable[bytes | memoryview]]
+"""What is stored: bytes, or a function that returns them in chunks, each time it is called."""
 
 
 class Storage:
@@ -44,7 +47,7 @@ class Storage:
             return None if setting is None else setting.value
 
     def store(
-        self, contents: Mapping[str, bytes], register: Callable[[Session, Sequence[StoredPiece]], _Result]
+        self, contents: Mapping[str, Content], register: Callable[[Session, Sequence[StoredPiece]], _Result]
     ) -> _Result:
         """Store contents, then register them in one transaction, in which all of them are still there.
 
@@ -52,15 +55,21 @@ class Storage:
         transaction, while no other process can collect.
         """
         self.claim()
-        pieces = [StoredPiece(name, self.blobs.put(content), len(content)) for name, content in contents.items()]
+        pieces = [self._put(name, content) for name, content in contents.items()]
 
         def change(session: Session) -> _Result:
             for piece in pieces:
                 if not self.blobs.has(piece.digest):
-                    self.blobs.put(contents[piece.name])
+                    self._put(piece.name, contents[piece.name])
             return register(session, pieces)
 
         return self.database.write(change)
+
+    def _put(self, name: str, content: Content) -> StoredPiece:
+        if isinstance(content, bytes):
+            return StoredPiece(name, self.blobs.put(content), len(content))
+        stored = self.blobs.put_chunks(content())
+        return StoredPiece(name, stored.digest, stored.bytes)
 
 
 def _identify(session: Session) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from torch import Tensor
 
@@ -18,8 +19,9 @@ from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import GROUPS, Architecture, Scope, parameter_names, trainable_names
+from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.scopes import Scope, added_shapes, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.trainer import Task
 
@@ -63,10 +65,19 @@ def tokenize_files(
 
 
 def lively_tensors(
-    architecture: Architecture, names: tuple[str, ...], sizes: dict[str, int], seed: int
+    architecture: Architecture,
+    names: tuple[str, ...],
+    sizes: dict[str, int],
+    seed: int,
+    added: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[str, Tensor]:
-    """Starting tensors with matrices three times as large: at width 16 the usual ones hardly change what they see."""
-    tensors = initial_tensors(architecture, names, sizes, seed)
+    """Starting tensors with matrices three times as large: at width 16 the usual ones hardly change what they see.
+
+    What a scope adds would change nothing as it starts; it is random instead.
+    """
+    tensors = initial_tensors(architecture, names, sizes, seed, added)
+    generator = torch.Generator().manual_seed(seed)
+    tensors |= {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in (added or {}).items()}
     matrices = {name for name, tensor in tensors.items() if tensor.dim() == 2 and not name.endswith(".embedding")}
     return {name: tensor * 3 if name in matrices else tensor for name, tensor in tensors.items()}
 
@@ -100,7 +111,9 @@ def make_module(parent: Parent, django_tokenizers: dict[str, Tokenizer]) -> Make
         tokenizer = django_tokenizers[pair.language(side)]
         sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size, side: tokenizer.size}
         names = trainable_names(parent.architecture, scope, side)
-        return Module.of(parent, pair, scope, lively_tensors(parent.architecture, names, sizes, seed), tokenizer)
+        added = added_shapes(parent.architecture, scope, side)
+        tensors = lively_tensors(parent.architecture, names, sizes, seed, added)
+        return Module.of(parent, pair, scope, tensors, tokenizer)
 
     return make
 
@@ -118,7 +131,11 @@ def make_task(parent: Parent, tokenize_files: TokenizeFiles) -> MakeTask:
     usual = parent
 
     def make(
-        trainable: tuple[str, ...] | None = None, seed: int = 3, parent: Parent = usual, **changes: object
+        trainable: tuple[str, ...] | None = None,
+        seed: int = 3,
+        parent: Parent = usual,
+        added: Mapping[str, tuple[int, ...]] | None = None,
+        **changes: object,
     ) -> Task:
         values: dict[str, object] = {
             "updates": 12,
@@ -129,6 +146,7 @@ def make_task(parent: Parent, tokenize_files: TokenizeFiles) -> MakeTask:
             "precision": "float32",
         }
         tensors = {name: tensor.clone() for name, tensor in parent.tensors.items()}
+        tensors |= initial_tensors(parent.architecture, tuple(added or ()), {"source": 1, "target": 1}, seed, added)
         return Task(
             model=Transformer.pointing_at(parent.architecture, tensors),
             trainable=trainable or parameter_names(parent.architecture),

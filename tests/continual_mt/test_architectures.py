@@ -19,7 +19,8 @@ from continual_mt.inference.mixed_batches import Request, translate_mixed
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import SCOPES, Architecture, Scope, trainable_names
+from continual_mt.model.architecture import Architecture
+from continual_mt.model.scopes import PLAIN_SCOPES, Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.trainer import Task
@@ -127,7 +128,7 @@ def test_ctranslate2_computes_the_same(models: dict[str, PairModel], tmp_path: P
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("scope", PLAIN_SCOPES)
 def test_a_scope_trains_its_parameters_and_no_others(
     other: Parent, make_task: MakeTask, tmp_path: Path, scope: Scope, side: SideName
 ) -> None:

@@ -17,8 +17,9 @@ from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import Architecture, Scope, group_names, parameter_names, trainable_names
+from continual_mt.model.architecture import Architecture, group_names, parameter_names
 from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.scopes import Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.trainer import Task, Trainer
 from tests.cuda.text import sentences

@@ -12,7 +12,7 @@ import torch
 
 from continual_mt.data.batching import make_batch
 from continual_mt.languages import SideName
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.pair_loss import token_loss
 from continual_mt.training.trainer import Task, Trainer

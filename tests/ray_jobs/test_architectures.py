@@ -9,7 +9,7 @@ import torch
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.home import Home
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 from ray_jobs import Driver
 from registry import ModuleRecord
 

@@ -21,7 +21,8 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Architecture, Scope, parameter_names, trainable_names
+from continual_mt.model.architecture import Architecture, parameter_names
+from continual_mt.model.scopes import Scope, trainable_names
 from registry import CorpusRecord, Lineage, Registry
 from registry.database.location import Location
 from tests.registry.backends import Backend, InPostgreSQL, InSQLite

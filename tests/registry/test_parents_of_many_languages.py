@@ -16,7 +16,8 @@ from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.tokenizer import SideTokens, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Scope, parameter_names, trainable_names
+from continual_mt.model.architecture import parameter_names
+from continual_mt.model.scopes import Scope, trainable_names
 from registry import Lineage, Registry
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle

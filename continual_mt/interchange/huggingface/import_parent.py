@@ -37,7 +37,7 @@ class Request:
     languages: tuple[str, ...] = ()
     revision: str | None = None
     convert: bool = False
-    denoising: bool = False
+    denoising: bool | None = None
 
     def __post_init__(self) -> None:
         if self.pair is not None:
@@ -75,7 +75,8 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
     choice = LanguageChoice(vocabulary, request.model, names, generation.target)
     chosen = choice.choose(request.pair, request.languages)
     restores = vocabulary.family == "mbart" and generation.target is None
-    chosen = replace(chosen, languages=replace(chosen.languages, denoising=request.denoising or restores))
+    denoising = restores if request.denoising is None else request.denoising
+    chosen = replace(chosen, languages=replace(chosen.languages, denoising=denoising))
     licence = read_licence(folder)
     with _weights(folder, cache, convert_weights=request.convert) as (tensors, converted):
         architecture, ours = convert(config, tensors)

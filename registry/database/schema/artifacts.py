@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
 from continual_mt.languages import SideName
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 from registry.database.base import DIGEST_LENGTH, Base
 from registry.records.corpora import Role
 from registry.records.lineage import InputRole

@@ -54,6 +54,15 @@ class Bundle:
                 raise self.refused(f"trailing data after the blob {digest}")
             progress(done)
 
+    def copy_to(self, blobs: BlobStore, digest: str) -> None:
+        """Store one blob, checked once more: the file may have changed since."""
+
+        def check(actual: str, size: int) -> None:
+            if actual != digest:
+                raise self.refused(f"the blob {digest} in it changed while it was read")
+
+        blobs.put_chunks(self._chunks(digest), check)
+
     def read(self, digest: str) -> bytes:
         """One blob, checked once more: the file may have changed since."""
         content = b"".join(self._chunks(digest))

@@ -13,7 +13,7 @@ from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 from registry.database import schema
 from registry.maintenance.bundle.manifest import (
     ArtifactEntry,

@@ -60,13 +60,13 @@ def import_bundle(
         def change(session: Session) -> Imported:
             for digest in sizes:  # as `Registry` does for what it registers itself
                 if not registry.blobs.has(digest):
-                    registry.blobs.put(bundle.read(digest))
+                    bundle.copy_to(registry.blobs, digest)
             return receive(session, bundle.manifest, contents, parent)
 
         registry.storage.claim()
         _check_room(registry.blobs, sum(sizes.values()))
         for digest in sizes:
-            registry.blobs.put(bundle.read(digest))
+            bundle.copy_to(registry.blobs, digest)
         return registry.database.write(change)
 
 

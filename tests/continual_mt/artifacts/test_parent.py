@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.serialization import json_piece, parameter_shapes, read_json
+from continual_mt.artifacts.serialization import (
+    in_memory,
+    json_piece,
+    parameter_shapes,
+    read_json,
+    tensor_pieces,
+)
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError
@@ -152,3 +159,26 @@ def test_exchanged_tokenizers_do_not_fit(parent: Parent) -> None:
     pieces["source.model"], pieces["target.model"] = pieces["target.model"], pieces["source.model"]
     with pytest.raises(CorruptionError, match="shape is"):
         Parent.from_pieces(pieces)
+
+
+def test_the_values_of_a_stored_parent_are_not_read_again() -> None:
+    """They were checked, and the fingerprint computed, when it was stored; a parent made from it is checked."""
+    pieces = make_parent(formula_tensors()).pieces()
+    broken = make_parent(formula_tensors())
+    broken.tensors["target.bias"][3] = torch.nan  # type: ignore[index]  # a parent never changes
+    pieces["target.safetensors"] = broken.pieces()["target.safetensors"]
+    stored = Parent.from_pieces(pieces, "f" * 64)
+    assert stored.fingerprint == "f" * 64
+    for again in (lambda: Parent.from_pieces(pieces), lambda: replace(stored)):
+        with pytest.raises(CorruptionError, match=r"^target\.bias: contains NaN or infinite values"):
+            again()
+    whole = Parent.from_pieces(make_parent(formula_tensors()).pieces(), "f" * 64)
+    assert replace(whole).fingerprint == make_parent(formula_tensors()).fingerprint
+    wrong = formula_tensors() | {"target.bias": torch.zeros(65)}
+    with pytest.raises(CorruptionError, match=r"target\.bias: shape is"):
+        Parent.from_pieces({**pieces, **in_memory(tensor_pieces(wrong))}, "f" * 64)
+
+
+def test_new_pieces_are_the_pieces() -> None:
+    parent = make_parent(formula_tensors())
+    assert in_memory(parent.new_pieces()) == parent.pieces()

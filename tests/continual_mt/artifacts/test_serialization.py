@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +15,7 @@ from torch import Tensor
 from continual_mt.artifacts.serialization import (
     check_tensors,
     fingerprint,
+    in_memory,
     json_piece,
     parameter_shapes,
     read_json,
@@ -31,6 +35,10 @@ def tensors(seed: int = 0) -> dict[str, Tensor]:
     return initial_tensors(ARCHITECTURE, NAMES, SIZES, seed)
 
 
+def piece_bytes(members: Mapping[str, Tensor]) -> dict[str, bytes]:
+    return in_memory(tensor_pieces(members))
+
+
 architectures = st.builds(
     Architecture,
     width=st.sampled_from([4, 8, 12]),
@@ -44,20 +52,53 @@ architectures = st.builds(
 @given(architectures, st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**31))
 def test_round_trip_is_bit_equal(architecture: Architecture, source: int, target: int, seed: int) -> None:
     before = initial_tensors(architecture, parameter_names(architecture), {"source": source, "target": target}, seed)
-    pieces = tensor_pieces(before)
+    pieces = piece_bytes(before)
     after = read_tensors(pieces, GROUPS)
     assert set(pieces) == {f"{group}.safetensors" for group in GROUPS}
     assert set(after) == set(before)
     for name, tensor in before.items():
         assert tensor.numpy().tobytes() == after[name].numpy().tobytes()
-    assert tensor_pieces(after) == pieces
+    assert piece_bytes(after) == pieces
     assert fingerprint(after, {}, {}) == fingerprint(before, {}, {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_pieces_are_the_files_that_safetensors_writes(dtype: torch.dtype) -> None:
+    given = {name: tensor.to(dtype) for name, tensor in tensors().items()} | {
+        "target.none": torch.zeros(0, dtype=dtype)
+    }
+    for piece, content in piece_bytes(given).items():
+        group = piece.removesuffix("safetensors")
+        members = {name: tensor for name, tensor in reversed(given.items()) if name.startswith(group)}
+        assert content == safetensors.torch.save(members)
+
+
+def test_a_piece_is_written_again_from_the_same_tensors() -> None:
+    write = tensor_pieces({"target.bias": torch.ones(6)})["target.safetensors"]
+    assert not isinstance(write, bytes)
+    assert b"".join(write()) == b"".join(write())
+
+
+def test_tensors_of_an_open_file_are_mapped(tmp_path: Path) -> None:
+    """They outlive the file and its name, and whoever writes to them changes nothing for others."""
+    before = tensors()
+    path = tmp_path / "target.safetensors"
+    path.write_bytes(content := piece_bytes(before)["target.safetensors"])
+    path.chmod(0o444)
+    with path.open("rb") as file:
+        first, second = (read_tensors({"target.safetensors": file}, ["target"]) for _ in range(2))
+    assert str(path) in Path("/proc/self/maps").read_text()
+    first["target.bias"][0] = 99
+    assert path.read_bytes() == content
+    path.unlink()
+    assert all(torch.equal(second[name], before[name]) for name in second)
+    assert len(second) == 2
 
 
 @given(st.lists(st.floats(width=32), min_size=6, max_size=6))
 def test_any_float_keeps_its_bits(values: list[float]) -> None:
     bias = torch.tensor(values)
-    after = read_tensors(tensor_pieces({"target.bias": bias}), ["target"])
+    after = read_tensors(piece_bytes({"target.bias": bias}), ["target"])
     assert after["target.bias"].numpy().tobytes() == bias.numpy().tobytes()
 
 
@@ -65,7 +106,7 @@ def test_the_bytes_do_not_depend_on_the_order_or_layout() -> None:
     ordered = tensors()
     shuffled = {name: ordered[name] for name in reversed(ordered)}
     transposed = {name: t.t().contiguous().t() if t.dim() == 2 else t for name, t in shuffled.items()}
-    assert tensor_pieces(ordered) == tensor_pieces(shuffled) == tensor_pieces(transposed)
+    assert piece_bytes(ordered) == piece_bytes(shuffled) == piece_bytes(transposed)
     assert fingerprint(ordered, {}, {}) == fingerprint(transposed, {}, {})
 
 
@@ -86,7 +127,7 @@ def test_the_fingerprint_depends_on_every_bit() -> None:
 
 
 def test_the_error_for_a_missing_piece() -> None:
-    pieces = tensor_pieces(tensors())
+    pieces = piece_bytes(tensors())
     del pieces["encoder.safetensors"]
     with pytest.raises(CorruptionError, match=r"missing piece encoder\.safetensors; found cross_attention"):
         read_tensors(pieces, GROUPS)
@@ -95,7 +136,7 @@ def test_the_error_for_a_missing_piece() -> None:
 
 
 def test_a_tensor_in_the_piece_of_another_group_is_rejected() -> None:
-    pieces = tensor_pieces(tensors())
+    pieces = piece_bytes(tensors())
     pieces["source.safetensors"] = pieces["target.safetensors"]
     with pytest.raises(CorruptionError, match=r"source\.safetensors: contains tensors of another group: target\.bias"):
         read_tensors(pieces, GROUPS)
@@ -143,15 +184,18 @@ def test_a_valid_header_is_read() -> None:
         safetensors_file({"": entry()["target.bias"]}),
     ],
 )
-def test_an_invalid_header_is_rejected(content: bytes) -> None:
+def test_an_invalid_header_is_rejected(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(CorruptionError, match=r"target\.safetensors"):
         read_tensors({"target.safetensors": content}, ["target"])
+    (path := tmp_path / "piece").write_bytes(content)
+    with path.open("rb") as file, pytest.raises(CorruptionError, match=r"target\.safetensors"):
+        read_tensors({"target.safetensors": file}, ["target"])
 
 
 @given(st.data())
 def test_damage_gives_a_corruption_error_or_valid_tensors(data: st.DataObject) -> None:
     whole = bytearray(
-        tensor_pieces({"target.bias": torch.ones(6), "target.embedding": torch.ones(6, 8)})["target.safetensors"]
+        piece_bytes({"target.bias": torch.ones(6), "target.embedding": torch.ones(6, 8)})["target.safetensors"]
     )
     for _ in range(data.draw(st.integers(1, 3))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
@@ -184,6 +228,7 @@ def test_nan_and_infinite_values_are_rejected(value: float) -> None:
     damaged["decoder.0.feed_forward.inner.weight"][3, 2] = value
     with pytest.raises(CorruptionError, match=r"decoder\.0\.feed_forward\.inner\.weight: contains NaN or infinite"):
         check_tensors(damaged, ARCHITECTURE, NAMES, SIZES)
+    check_tensors(damaged, ARCHITECTURE, NAMES, SIZES, values=False)
 
 
 @pytest.mark.parametrize("name", NAMES)

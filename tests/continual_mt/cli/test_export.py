@@ -13,9 +13,11 @@ import pytest
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.config.import_spec import ImportSpec
+from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, Registry
 from registry.records.lineage import Input
+from tests.registry.test_parents_of_many_languages import added, made
 
 Run = Callable[..., Any]
 
@@ -71,7 +73,7 @@ def test_the_card_names_where_an_imported_parent_comes_from(run: Run, parent: Pa
     (imported,) = json.loads(Path("out", "continual-mt.json").read_text("utf-8"))["imports"]
     assert imported == {"part": "opus", "origin": "org/opus", "revision": "f00", "licence": "cc-by-nc-4.0"}
     assert "imported from: org/opus, revision f00, licence cc-by-nc-4.0\n" in run("registry", "show", "opus").out
-    assert "parent es-en, imported from org/opus, revision f00, licence cc-by-nc-4.0" in run("registry", "list").out
+    assert "parent es-en, imported from org/opus at f00, cc-by-nc-4.0" in run("registry", "list").out
     relations = json.loads(run("registry", "lineage", "opus", "--json").out)["made_from"]
     assert relations[0] == {
         "role": "imported from",
@@ -102,6 +104,31 @@ def test_the_card_names_what_the_parts_were_made_from(run: Run, home: Path, make
     card = Path("out", "README.md").read_text("utf-8")
     assert "went on from it: es-en/pt-en:2 |" in card
     assert "| news | pt-en | train | es-en/pt-en:2 | 7 | CC-BY-NC-4.0 |" in card
+
+
+def test_a_language_that_was_added_to_a_parent_of_many(
+    run: Run, django_tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    """Spanish was added as a source of English, and goes into French; Portuguese as a target of German."""
+    many = made(django_tokenizers["en"])
+    lineage = Lineage((), {}, "0.1.0")
+    with Registry.open(tmp_path / "many", create=True) as registry:
+        registry.register_parent("many", many, lineage=lineage)
+        registry.register_module("many", added(many, "es-en", django_tokenizers["es"]), lineage=lineage)
+        registry.register_module("many", added(many, "de-pt", django_tokenizers["pt"], seed=2), lineage=lineage)
+
+    def exported(pair: str, kind: str) -> Callable[[str], dict[str, Any]]:
+        assert run("export", pair, f"{pair}-{kind}", "--format", kind, "--home", tmp_path / "many").code == 0
+        return lambda name: json.loads(Path(f"{pair}-{kind}", name).read_text("utf-8"))
+
+    read = exported("es-fr", "hf")
+    assert read("generation_config.json")["forced_bos_token_id"] == read("target_vocab.json")["fra_Latn"]
+    assert "sp_model_kwargs" not in read("tokenizer_config.json")
+    read = exported("fra_Latn-pt", "hf")
+    assert "forced_bos_token_id" not in read("generation_config.json")
+    assert read("tokenizer_config.json")["sp_model_kwargs"] == {"add_bos": True}
+    tokens = exported("de-fr", "ctranslate2")("continual-mt.json")["tokens"]
+    assert (tokens["source_before"], tokens["target_prefix"]) == (["deu_Latn"], ["fra_Latn"])
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def test_an_unknown_parent(add: Any) -> None:
 
 
 def test_a_scope_that_is_none(add: Any) -> None:
-    refused(add(scope="everything"), "scope: ", "'xattn-random'")
+    refused(add(scope="everything"), "scope: unknown scope 'everything'; expected one of", "xattn-random, half")
+    refused(add(scope="xattn:keys"), "scope: xattn:keys: unknown part 'keys' (did you mean key?)")
 
 
 def test_several_mistakes_are_listed_at_once(add: Any) -> None:

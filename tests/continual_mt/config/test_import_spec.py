@@ -32,6 +32,10 @@ def test_other_specs_are_no_imports(recorded: dict[str, object]) -> None:
 def test_in_words() -> None:
     assert HUB.described == "facebook/nllb-200-3.3B, revision 1a07f7, licence cc-by-nc-4.0"
     assert FOLDER.described == "my model, licence not stated"
+    assert (HUB.brief, FOLDER.brief) == (
+        "facebook/nllb-200-3.3B at 1a07f7, cc-by-nc-4.0",
+        "my model, licence not stated",
+    )
     assert HUB.command == (
         "continual-mt parent import facebook/nllb-200-3.3B --revision 1a07f7 --languages all --name nllb --convert"
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from continual_mt.config.corpus_spec import CorpusSpec, TestSpec
-from continual_mt.config.hyperparameters import RATES_OF_A_START, TrainingSettings
+from continual_mt.config.hyperparameters import RATES_OF_A_START, RATES_OF_ADDED_TENSORS, TrainingSettings
 from continual_mt.config.loading import read_spec, validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
 from continual_mt.data.corpora.catalogs import CatalogCorpus
@@ -130,6 +130,9 @@ def test_a_parent_has_to_be_trained(folder: Path) -> None:
     [
         ({}, RATES_OF_A_START),
         ({"initialisation": "lexical"}, RATES_OF_A_START),
+        ({"scope": "half-lora"}, {**RATES_OF_A_START, **RATES_OF_ADDED_TENSORS}),
+        ({"scope": "adapter:size=8"}, {**RATES_OF_A_START, **RATES_OF_ADDED_TENSORS}),
+        ({"scope": "xattn:parts=query"}, RATES_OF_A_START),
         ({"initialisation": "random"}, {}),
         ({"scope": "scratch"}, {}),
         ({"training": {"learning_rate": 0.001}}, {}),

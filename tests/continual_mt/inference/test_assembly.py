@@ -14,7 +14,7 @@ from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.inference.assembly import assemble
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 
 MakeModule = Callable[..., Module]
 PT, DE = "es-en/pt-en:1", "es-en/es-de:1"
@@ -129,7 +129,7 @@ def test_halves_meet_at_the_encoders_output(
 
 def test_two_encoders_are_refused_by_name(parent: Parent, make_module: MakeModule) -> None:
     modules = {PT: make_module("pt-en", "half"), DE: make_module("es-de", "body")}
-    message = f"^pt-de: would need two encoders, that of {PT} \\(scope half\\) and that of {DE}. Fix: "
+    message = f"^pt-de: would need two encoders, that of {PT} and that of {DE}. Fix: "
     with pytest.raises(IncompatibleError, match=message):
         assemble(make_recipe(parent, modules, "zero-shot", "pt-de", PT, DE, DE), parent, modules)
 

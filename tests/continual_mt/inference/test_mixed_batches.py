@@ -12,7 +12,7 @@ from continual_mt.inference.assembly import assemble
 from continual_mt.inference.mixed_batches import Request, translate_mixed
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 
 MakeModule = Callable[..., Module]
 

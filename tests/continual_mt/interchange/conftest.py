@@ -17,6 +17,7 @@ from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.transformer import Transformer
 from tests.continual_mt.conftest import lively_tensors
+from tests.continual_mt.interchange.many_languages import Tokenizers, tokenizers_of_pairs
 
 MakeModel = Callable[..., PairModel]
 
@@ -45,3 +46,13 @@ def make_model() -> MakeModel:
         return PairModel(RECIPE.pair, transformer, LanguageSide("es", source), LanguageSide("de", target), RECIPE)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pairs_with_tokens(
+    django_catalogs: dict[str, list[str]],
+    django_tokenizers: dict[str, Tokenizer],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Tokenizers]:
+    """The tokenizers of pairs of parents of many languages, by family (many_languages.py)."""
+    return tokenizers_of_pairs(django_catalogs, django_tokenizers, tmp_path_factory.mktemp("vocabularies"))

@@ -10,6 +10,7 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.interchange.mlflow_export import export_mlflow
 from tests.continual_mt.interchange.conftest import BASE, PROVENANCE, MakeModel
+from tests.continual_mt.interchange.many_languages import Tokenizers
 from tests.continual_mt.interchange.outside import run_outside
 
 COMPUTE = """
@@ -44,6 +45,21 @@ def test_it_translates_as_we_do(model: PairModel, folder: Path, django_catalogs:
     assert found["empty"] == ["", ""]
     assert found["signature"]["inputs"] == '[{"type": "string", "required": true}]'
     assert found["error"].endswith("tokens; expected at most 47. Fix: divide it")
+
+
+def test_it_puts_the_tokens_of_languages_around_sentences(
+    make_model: MakeModel,
+    pairs_with_tokens: dict[str, Tokenizers],
+    django_catalogs: dict[str, list[str]],
+    tmp_path: Path,
+) -> None:
+    model = make_model(BASE, *pairs_with_tokens["m2m100, new source"])
+    export_mlflow(model, tmp_path, PROVENANCE, precision="float32")
+    texts = [text for text in django_catalogs["pt"] if 14 <= len(model.source.tokenizer.encode(text)) <= 44][:6]
+    code = "import mlflow\nfound = mlflow.pyfunc.load_model('.').predict(given)"
+    expected = model.translate(texts)
+    assert run_outside(code, texts, tmp_path) == expected
+    assert len(set(expected)) > 1
 
 
 def test_it_has_no_pickle_and_no_path_of_this_machine(folder: Path) -> None:

@@ -5,18 +5,7 @@ from dataclasses import replace
 import pytest
 
 from continual_mt.errors import CorruptionError
-from continual_mt.languages import SideName
-from continual_mt.model.architecture import (
-    GROUPS,
-    SCOPES,
-    Architecture,
-    Scope,
-    group_names,
-    group_of,
-    parameter_names,
-    trainable_names,
-    trained_groups,
-)
+from continual_mt.model.architecture import GROUPS, Architecture, group_names, group_of, parameter_names
 
 ONE_LAYER = Architecture(width=8, heads=2, encoder_layers=1, decoder_layers=1, feed_forward=16)
 
@@ -72,30 +61,7 @@ CROSS_ATTENTION = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("scope", "side", "names"),
-    [
-        ("embeddings", "source", SOURCE),
-        ("embeddings", "target", TARGET),
-        ("xattn", "source", SOURCE + CROSS_ATTENTION),
-        ("xattn", "target", CROSS_ATTENTION + TARGET),
-        ("xattn-random", "source", SOURCE + CROSS_ATTENTION),
-        ("xattn-random", "target", CROSS_ATTENTION + TARGET),
-        ("half", "source", SOURCE + ENCODER),
-        ("half", "target", DECODER + CROSS_ATTENTION + TARGET),
-        ("body", "source", SOURCE + ENCODER + DECODER + CROSS_ATTENTION),
-        ("body", "target", ENCODER + DECODER + CROSS_ATTENTION + TARGET),
-        ("scratch", "source", SOURCE + ENCODER + DECODER + CROSS_ATTENTION + TARGET),
-        ("scratch", "target", SOURCE + ENCODER + DECODER + CROSS_ATTENTION + TARGET),
-    ],
-)
-def test_trainable_names_of_each_scope(scope: Scope, side: SideName, names: list[str]) -> None:
-    assert list(trainable_names(ONE_LAYER, scope, side)) == names
-    assert set(trained_groups(scope, side)) == {name.partition(".")[0] for name in names}
-
-
-def test_scopes_and_groups() -> None:
-    assert SCOPES == ("embeddings", "xattn", "xattn-random", "half", "body", "scratch")
+def test_groups() -> None:
     assert GROUPS == ("source", "encoder", "decoder", "cross_attention", "target")
 
 

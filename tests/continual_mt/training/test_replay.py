@@ -16,8 +16,9 @@ from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.inference.assembly import assemble
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Group, Scope, group_names, group_of, trainable_names
+from continual_mt.model.architecture import Group, group_names, group_of
 from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.scopes import Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.pair_loss import PairLoss, token_loss
 from continual_mt.training.replay import EarlierPair, Replay, ReplayStream

@@ -21,17 +21,9 @@ from continual_mt.errors import TrainingError
 from continual_mt.evaluation import metrics
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import (
-    SCOPES,
-    Architecture,
-    Group,
-    Scope,
-    group_of,
-    parameter_names,
-    trainable_names,
-    trained_groups,
-)
+from continual_mt.model.architecture import Architecture, Group, group_of, parameter_names
 from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.scopes import PLAIN_SCOPES, Scope, trainable_names, trained_groups
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.trainer import (
@@ -91,7 +83,7 @@ def test_each_group_has_its_learning_rate(make_task: MakeTask, parent: Parent) -
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("scope", PLAIN_SCOPES)
 def test_a_scope_trains_its_parameters_and_no_others(
     parent: Parent,
     tokenize_files: TokenizeFiles,

@@ -16,7 +16,8 @@ from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, tokenize_corpus
 from continual_mt.errors import TrainingError
-from continual_mt.model.architecture import parameter_names
+from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.scopes import Scope, added_shapes, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.pair_loss import token_loss
@@ -24,6 +25,7 @@ from continual_mt.training.replay import EarlierPair, Replay
 from continual_mt.training.trainer import Task, Trainer, train
 
 UPDATES, VALIDATE_EVERY, KILL_AT = 12, 4, 10
+LOW_RANK = "lora:rank=4"
 
 
 class KilledError(Exception):
@@ -42,9 +44,11 @@ def main(rank: int, folder: Path) -> None:
     if rank == 0:  # a single worker, before the process group exists
         run(folder / "alone", 0, parent, corpus, dropout=0.0)
         run(folder / "replayed-alone", 0, parent, corpus, dropout=0.0, replay=replay)
+        run(folder / "low-rank-alone", 0, parent, corpus, dropout=0.0, scope=LOW_RANK)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     run(folder / "together", rank, parent, corpus, dropout=0.0)
     run(folder / "replayed-together", rank, parent, corpus, dropout=0.0, replay=replay)
+    run(folder / "low-rank-together", rank, parent, corpus, dropout=0.0, scope=LOW_RANK)
     Trainer(make_task(parent, corpus, TrainingSettings()))
     (folder / f"seed.{rank}").write_text(str(torch.initial_seed()))
     run(folder / "whole", rank, parent, corpus, dropout=0.2)
@@ -63,11 +67,13 @@ def main(rank: int, folder: Path) -> None:
     distributed.destroy_process_group()
 
 
-def make_task(parent: Parent, corpus: TokenizedCorpus, settings: TrainingSettings) -> Task:
+def make_task(parent: Parent, corpus: TokenizedCorpus, settings: TrainingSettings, scope: Scope = "scratch") -> Task:
     tensors: dict[str, Tensor] = {name: tensor.clone() for name, tensor in parent.tensors.items()}
+    added = added_shapes(parent.architecture, scope, "source")
+    tensors |= initial_tensors(parent.architecture, tuple(added), {"source": 1, "target": 1}, 4, added)
     return Task(
         model=Transformer.pointing_at(parent.architecture, tensors),
-        trainable=parameter_names(parent.architecture),
+        trainable=trainable_names(parent.architecture, scope, "source"),
         corpus=corpus,
         source=parent.source_tokenizer,
         target=parent.target_tokenizer,
@@ -85,6 +91,7 @@ def run(
     dropout: float,
     kill_at: int | None = None,
     replay: Replay | None = None,
+    scope: Scope = "scratch",
 ) -> None:
     """Train, or resume from the checkpoint in ``folder``; raise KilledError at update ``kill_at``."""
     folder.mkdir(exist_ok=True)
@@ -98,7 +105,7 @@ def run(
         validate_every=VALIDATE_EVERY,
         precision="float32",
     )
-    task = replace(make_task(parent, corpus, settings), replay=replay or Replay())
+    task = replace(make_task(parent, corpus, settings, scope), replay=replay or Replay())
     calls = 0
 
     def stop() -> bool:

@@ -54,7 +54,7 @@ class Untrained(LocalBackend):
             def checkpoint(self) -> Checkpoint:
                 if error is not None:
                     raise error
-                names = task.names(task.trained)
+                names = task.trained
                 best = {name: tensor for name, tensor in task.starting_tensors().items() if name in names}
                 return Checkpoint(Progress(update=8, finished=True), best, best)
 

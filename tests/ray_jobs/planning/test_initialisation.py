@@ -205,11 +205,16 @@ def test_halves_are_trained_and_meet(
     assert "retention" in shown
 
 
-def test_a_half_source_beside_a_body_target_is_refused(
-    driver: Driver, sequence_spec: Callable[..., SequenceSpec], addition_values: Callable[..., Values]
+@pytest.mark.parametrize(("source", "target"), [("half", "body"), ("half-lora:4", "lora:4"), ("adapter:8", "lora:4")])
+def test_a_source_and_a_target_that_both_bring_an_encoder_are_refused(
+    driver: Driver,
+    sequence_spec: Callable[..., SequenceSpec],
+    addition_values: Callable[..., Values],
+    source: str,
+    target: str,
 ) -> None:
-    additions = [addition_values("pt-en", scope="half"), addition_values("de-en", scope="half")]
-    additions.append(addition_values("es-de", scope="body"))
-    with pytest.raises(IncompatibleError, match=r"^pt-de: would need two encoders, that of pt-en \(scope half\)"):
+    additions = [addition_values("pt-en", scope=source), addition_values("de-en", scope=source)]
+    additions.append(addition_values("es-de", scope=target))
+    with pytest.raises(IncompatibleError, match=r"^pt-de: would need two encoders, that of pt-en"):
         add_sequence(driver, sequence_spec("halves", additions=additions))
     assert driver.registry.modules() == []

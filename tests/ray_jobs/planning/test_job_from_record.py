@@ -15,7 +15,7 @@ from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import IncompatibleError, SpecError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import trainable_names
+from continual_mt.model.scopes import trainable_names
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
 from ray_jobs.tracking.lineage import lineage

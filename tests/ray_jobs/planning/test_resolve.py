@@ -16,6 +16,7 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.errors import CorpusError, IncompatibleError, MisuseError, SpecError
 from continual_mt.languages import Pair
+from continual_mt.model.architecture import group_of
 from ray_jobs.planning.notes import notes_on_text
 from ray_jobs.planning.resolve import (
     ReplayedPair,
@@ -233,8 +234,30 @@ def test_what_trains_and_what_starts_from_noise(
     fresh: set[str],
 ) -> None:
     job = resolve(addition_spec(pair, scope=scope), registry.parent("es-en"), tmp_path)
-    assert [set(groups) for groups in job.groups()] == [trained, fresh]
+    assert [set(map(group_of, names)) for names in job.names()] == [trained, fresh]
     assert job.title == f"{pair} {scope}"
+
+
+@pytest.mark.parametrize("spelling", ["xattn:parts=norm+query,layers=1", "xattn:layers=1,parts=query+norm"])
+def test_equal_scopes_are_one_job(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path, spelling: str
+) -> None:
+    """All layers are left out, as the parent has one."""
+    job = resolve(addition_spec("pt-en", scope=spelling), registry.parent("es-en"), tmp_path)
+    assert job.title == "pt-en xattn:parts=query+norm"
+    expected = resolve(addition_spec("pt-en", scope="xattn:query+norm"), registry.parent("es-en"), tmp_path)
+    plain = resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path)
+    assert job.digest == expected.digest != plain.digest
+    everything = resolve(addition_spec("pt-en", scope="xattn:layers=1"), registry.parent("es-en"), tmp_path)
+    assert everything.digest == plain.digest
+
+
+def test_a_scope_that_does_not_fit_the_parent_is_refused(
+    registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
+) -> None:
+    message = "^scope: xattn:layers=2-3: the parent has no decoder layer 2; expected layers from 1 to 1"
+    with pytest.raises(IncompatibleError, match=message):
+        resolve(addition_spec("pt-en", scope="xattn:layers=2-3"), registry.parent("es-en"), tmp_path)
 
 
 def test_the_parent_and_the_scope_scratch_start_from_noise_alone(
@@ -246,7 +269,7 @@ def test_the_parent_and_the_scope_scratch_start_from_noise_alone(
     parent = resolve(parent_spec(), None, tmp_path)
     scratch = resolve(addition_spec("pt-en", scope="scratch"), registry.parent("es-en"), tmp_path)
     for job in (parent, scratch):
-        trained, fresh = job.groups()
+        trained, fresh = job.names()
         assert trained == fresh
     assert parent.title == "parent es-en"
     assert parent.architecture.width == scratch.architecture.width == 32

@@ -16,7 +16,7 @@ from continual_mt.artifacts.serialization import parameter_shapes
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import CorpusError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import GROUPS
+from continual_mt.model.architecture import group_of, parameter_names
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
 from ray_jobs.planning.training_task import StoredParent, TrainingTask
 from registry import Lineage, Registry
@@ -47,7 +47,7 @@ def test_a_child_starts_from_its_parent(
 ) -> None:
     made = make_task(resolve(addition_spec(pair, scope=scope), registry.parent("es-en"), tmp_path))
     starting, parent = made.starting_tensors(), registry.load_parent().tensors
-    assert list(starting) == list(made.names(GROUPS))
+    assert list(starting) == list(parameter_names(made.architecture))
     for name, tensor in starting.items():
         group = name.partition(".")[0]
         same = tensor.shape == parent[name].shape and torch.equal(tensor, parent[name])
@@ -57,7 +57,7 @@ def test_a_child_starts_from_its_parent(
     assert {name: tensor.shape for name, tensor in starting.items()} == {
         name: torch.Size(shape) for name, shape in shapes.items()
     }
-    assert set(made.trained) == copied | fresh
+    assert set(map(group_of, made.trained)) == copied | fresh
 
 
 def test_training_never_writes_to_the_parents_own_tensors(
@@ -65,10 +65,10 @@ def test_training_never_writes_to_the_parents_own_tensors(
 ) -> None:
     made = make_task(resolve(addition_spec("pt-en"), registry.parent("es-en"), tmp_path))
     before = made.starting_tensors()
-    for name in made.names(made.trained):
+    for name in made.trained:
         before[name].fill_(7)
     after = made.starting_tensors()
-    assert not any(torch.all(after[name] == 7) for name in made.names(made.trained))
+    assert not any(torch.all(after[name] == 7) for name in made.trained)
 
 
 def test_an_earlier_pair_has_its_own_sides(
@@ -81,7 +81,7 @@ def test_an_earlier_pair_has_its_own_sides(
         first,
         Pair("pt", "en"),
         "xattn",
-        {name: tensor for name, tensor in pair.starting_tensors().items() if name in pair.names(pair.trained)},
+        {name: tensor for name, tensor in pair.starting_tensors().items() if name in pair.trained},
         pair.source,
     )
     lineage = Lineage(corpora=(), spec={}, code_version="0.1.0")

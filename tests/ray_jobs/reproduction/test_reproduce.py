@@ -15,7 +15,7 @@ from continual_mt.artifacts.module import Module
 from continual_mt.cli.main import main
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.home import Home
-from continual_mt.model.architecture import trainable_names
+from continual_mt.model.scopes import trainable_names
 from ray_jobs import Driver, Outcome
 from ray_jobs.execution.lease import holder_name
 from ray_jobs.planning.resolve import ReplayedPair, original_text, resolve

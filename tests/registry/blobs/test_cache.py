@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from continual_mt.errors import CorruptionError, StorageError
+from registry.blobs.arrival import is_noted
 from registry.blobs.cache import CachedStore
 from registry.blobs.fsspec_store import RemoteStore
 from registry.blobs.local import FolderStore
@@ -19,6 +20,12 @@ BOUND = 1000
 @pytest.fixture
 def store(tmp_path: Path) -> CachedStore:
     return CachedStore(RemoteStore(f"file://{tmp_path}/remote"), FolderStore(tmp_path / "cache"), BOUND)
+
+
+def read(store: CachedStore, digest: str) -> bytes:
+    """The bytes of the file to be mapped."""
+    with store.file(digest) as file:
+        return file.read()
 
 
 def kept(store: CachedStore) -> set[str]:
@@ -62,7 +69,7 @@ def test_what_was_read_longest_ago_is_dropped_first(store: CachedStore) -> None:
     for digest in digests[:3]:
         store.get(digest)
     for age, digest in enumerate(digests[:3]):
-        os.utime(store.kept.path(digest), (0, 1000 + age))
+        os.utime(store.kept.path(digest), (1000 + age, 0))
     store.get(digests[0])
     store.get(digests[3])
     assert kept(store) == {digests[0], digests[2], digests[3]}
@@ -73,8 +80,50 @@ def test_what_was_read_longest_ago_is_dropped_first(store: CachedStore) -> None:
 def test_what_is_larger_than_the_bound_is_not_kept(store: CachedStore) -> None:
     small, large = store.put(bytes(BOUND)), store.put(bytes(BOUND + 1))
     store.get(small)
-    assert store.get(large) == bytes(BOUND + 1)
+    assert store.get(large) == read(store, large) == bytes(BOUND + 1)
     assert kept(store) == {small}
+    assert read(store, small) == bytes(BOUND)
+
+
+def test_files_are_fetched_once_and_hashed_as_they_arrive(store: CachedStore) -> None:
+    digest = store.put(b"weights")
+    assert read(store, digest) == b"weights"
+    assert kept(store) == {digest}
+    store.origin.remove(digest)
+    path = store.kept.path(digest)
+    before = path.stat()
+    assert is_noted(path, before)
+    for _ in range(2):  # the first also records that it was read, which its note survives
+        assert read(store, digest) == store.get(digest) == b"weights"
+    after = path.stat()
+    assert is_noted(path, after)
+    assert after.st_atime_ns > before.st_atime_ns
+
+
+@pytest.mark.parametrize("damage", [b"Weights", b"wei", b""])
+def test_files_that_are_damaged_here_are_fetched_again(store: CachedStore, damage: bytes) -> None:
+    digest = store.put(b"weights")
+    read(store, digest)
+    path = store.kept.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(damage)
+    assert read(store, digest) == path.read_bytes() == b"weights"
+
+
+def test_files_that_are_damaged_there_are_not_kept(store: CachedStore, tmp_path: Path) -> None:
+    digest = store.put(b"weights")
+    (tmp_path / "remote" / digest[:2] / digest).write_bytes(b"Weights")
+    with pytest.raises(CorruptionError, match=f"blob {digest} is damaged: the 7 bytes in {store.place}/"):
+        store.file(digest)
+    assert kept(store) == set()
+    assert list(store.kept.leftovers()) == []
+
+
+def test_files_are_dropped_like_other_blobs_and_stay_open(store: CachedStore) -> None:
+    digests = [store.put(bytes([number]) * 600) for number in range(2)]
+    with store.file(digests[0]) as first, store.file(digests[1]) as second:
+        assert kept(store) == {digests[1]}
+        assert (first.read(), second.read()) == (bytes(600), b"\1" * 600)
 
 
 def test_what_dead_processes_left_is_cleaned(store: CachedStore) -> None:
@@ -91,8 +140,9 @@ def test_a_cache_that_cannot_be_used_is_named(store: CachedStore, tmp_path: Path
     in_the_way = tmp_path / way.format(fan_out=digest[:2])
     in_the_way.parent.mkdir(exist_ok=True)
     in_the_way.write_text("not a folder")
-    with pytest.raises(StorageError, match=f"{tmp_path}/cache"):
-        store.get(digest)
+    for verb in (store.get, store.file):
+        with pytest.raises(StorageError, match=f"{tmp_path}/cache"):
+            verb(digest)
 
 
 def test_a_full_disk_is_said_with_the_variable(store: CachedStore, start: Callable[..., Any]) -> None:

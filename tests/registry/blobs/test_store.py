@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import pickle
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +17,7 @@ from continual_mt.errors import CorruptionError
 from registry.blobs import store as store_module
 from registry.blobs.fsspec_store import RemoteStore
 from registry.blobs.local import FolderStore
+from registry.blobs.store import StoredContent
 from tests.registry.blobs.places import Bucket, Folder, Place
 from tests.s3 import S3Server
 
@@ -73,6 +76,77 @@ def test_a_blob_is_read_in_chunks(place: Place, monkeypatch: pytest.MonkeyPatch)
     assert list(place.store.chunks(place.store.put(b""))) == []
 
 
+def test_what_is_put_in_chunks_is_the_same_blob(place: Place) -> None:
+    assert place.store.put_chunks([b"wei", memoryview(b"ghts"), b""]) == StoredContent(DIGEST, len(WEIGHTS))
+    assert place.store.get(DIGEST) == WEIGHTS
+    assert place.store.put_chunks(iter([WEIGHTS])).digest == place.store.put(WEIGHTS) == DIGEST
+    assert [blob.digest for blob in place.store.digests()] == [DIGEST]
+    assert list(place.store.leftovers()) == []
+    empty = place.store.put_chunks([])
+    assert place.store.get(empty.digest) == b""
+
+
+def test_chunks_that_fail_leave_nothing(place: Place) -> None:
+    def fails() -> Iterator[bytes]:
+        yield WEIGHTS
+        raise CorruptionError("the source ended")
+
+    def refuse(digest: str, size: int) -> None:
+        raise CorruptionError(f"{digest} of {size} bytes is not wanted")
+
+    with pytest.raises(CorruptionError, match=r"^the source ended$"):
+        place.store.put_chunks(fails())
+    with pytest.raises(CorruptionError, match=f"^{DIGEST} of 7 bytes is not wanted$"):
+        place.store.put_chunks([WEIGHTS], refuse)
+    assert place.names() == set()
+
+
+def test_a_file_has_the_bytes_and_outlives_the_blob(place: Place) -> None:
+    place.store.put_chunks([WEIGHTS])
+    with place.store.file(DIGEST) as file:
+        place.store.remove(DIGEST)
+        assert place.names() == set()
+        assert Path(f"/dev/fd/{file.fileno()}").read_bytes() == file.read() == WEIGHTS
+
+
+@pytest.mark.parametrize("content", [b"Weights", b"weight", b""])
+def test_a_file_that_was_written_to_since_is_found_out(place: Place, content: bytes) -> None:
+    place.store.put_chunks([WEIGHTS])
+    place.store.file(DIGEST).close()
+    place.write(NAME, content)
+    words = f"blob {DIGEST} is damaged: the {len(content)} bytes in .*was left as it is"
+    for _ in range(2):
+        with pytest.raises(CorruptionError, match=words):
+            place.store.file(DIGEST)
+    place.store.put_chunks([WEIGHTS])
+    if len(content) != len(WEIGHTS):  # a blob of full length is not written to S3 again
+        place.store.file(DIGEST).close()
+
+
+def test_a_blob_is_copied_from_another_store(place: Place, tmp_path: Path) -> None:
+    origin = FolderStore(tmp_path / "origin")
+    place.store.copy_from(origin, origin.put(WEIGHTS))
+    assert place.store.get(DIGEST) == WEIGHTS
+    place.store.remove(DIGEST)
+    origin.path(DIGEST).chmod(0o644)
+    origin.path(DIGEST).write_bytes(b"half")
+    with pytest.raises(CorruptionError, match=f"blob {DIGEST} is damaged: the 4 bytes in {origin.path(DIGEST)} have"):
+        place.store.copy_from(origin, DIGEST)
+    assert place.names() == set()
+
+
+def test_weights_are_loaded_as_files_and_the_rest_as_bytes(place: Place) -> None:
+    digests = {"module.json": place.store.put(b"{}"), "source.safetensors": place.store.put(WEIGHTS)}
+
+    def read(pieces: dict[str, bytes | BinaryIO]) -> bytes:
+        assert pieces["module.json"] == b"{}"
+        weights = pieces["source.safetensors"]
+        assert not isinstance(weights, bytes)
+        return weights.read()
+
+    assert place.store.load(digests, read) == WEIGHTS
+
+
 def test_a_truncated_blob_is_found_out_and_healed_by_the_same_content(place: Place) -> None:
     place.write(NAME, WEIGHTS[:3])
     with pytest.raises(CorruptionError) as caught:
@@ -93,7 +167,7 @@ def test_a_damaged_blob_is_left_as_it_is(place: Place) -> None:
 
 
 def test_a_missing_blob_is_named_with_its_place(place: Place) -> None:
-    for verb in (place.store.get, place.store.size, lambda digest: list(place.store.chunks(digest))):
+    for verb in (place.store.get, place.store.file, place.store.size, lambda digest: list(place.store.chunks(digest))):
         with pytest.raises(CorruptionError, match=f"blob {DIGEST} is missing: .*/blobs/{NAME} does not exist"):
             verb(DIGEST)
 
@@ -137,7 +211,7 @@ def test_what_dead_writers_left_is_listed_and_can_be_removed(place: Place) -> No
 
 
 def test_only_digests_name_blobs(place: Place) -> None:
-    for verb in (place.store.get, place.store.size, place.store.remove, place.store.quarantine):
+    for verb in (place.store.get, place.store.file, place.store.size, place.store.remove, place.store.quarantine):
         with pytest.raises(CorruptionError, match=r"'../secret' is not the SHA-256 of a blob"):
             verb("../secret")
 

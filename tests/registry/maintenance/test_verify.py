@@ -118,6 +118,7 @@ def test_a_damaged_orphan_is_a_problem_that_nobody_needs(rich: Registry) -> None
 
 def test_records_that_were_changed_from_outside(rich: Registry) -> None:
     digest = rich.module("de-en").pieces["module.json"]
+    expected = rich.load_module("de-en").digest
 
     def change(session: Session) -> None:
         session.execute(update(schema.Blob).where(schema.Blob.digest == digest).values(bytes=7))
@@ -126,7 +127,6 @@ def test_records_that_were_changed_from_outside(rich: Registry) -> None:
 
     rich.database.write(change)
     size = len(rich.blobs.get(digest))
-    expected = rich.load_module("de-en").digest
     explanations = {problem.subject: problem.explanation for problem in verify(rich, fingerprints=True).problems}
     assert explanations[digest] == f"the table of blobs says 7 bytes, and it has {size}"
     words = f"its pieces have the fingerprint {expected}, but {'0' * 64} was registered"

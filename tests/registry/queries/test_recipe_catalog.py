@@ -14,7 +14,7 @@ from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Scope
+from continual_mt.model.scopes import Scope
 from registry import Lineage, Registry, ScoreRecord
 from registry.database import schema
 from tests.registry.backends import Backend

@@ -10,7 +10,7 @@ from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import SCOPES, Scope
+from continual_mt.model.scopes import PLAIN_SCOPES, Scope
 from registry import Lineage, ModuleRecord, ParentRecord
 from registry.queries.recipe_resolver import RecipeResolver
 from registry.records.values import now
@@ -101,6 +101,22 @@ def test_the_order_of_modules_does_not_matter() -> None:
             [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
         ),
         ("half", [("supervised", "de-en", "de-en:1", None, None), ("retention", "fr-en", None, "de-en:1", None)]),
+        (
+            "half-lora:rank=4",
+            [("supervised", "de-en", "de-en:1", None, None), ("retention", "fr-en", None, "de-en:1", None)],
+        ),
+        (
+            "lora:rank=4",
+            [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
+        ),
+        (
+            "adapter:size=4",
+            [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
+        ),
+        (
+            "xattn:layers=2,parts=key",
+            [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)],
+        ),
         ("body", [("supervised", "de-en", "de-en:1", "de-en:1", None), ("retention", "fr-en", None, "de-en:1", None)]),
         ("scratch", [("supervised", "de-en", "de-en:1", "de-en:1", "de-en:1")]),
     ],
@@ -109,7 +125,7 @@ def test_what_a_scope_takes_part_in(scope: Scope, expected: list[tuple[str, ...]
     assert rows(module("de-en", scope=scope))[1:] == expected
 
 
-@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("scope", PLAIN_SCOPES)
 def test_zero_shot_by_the_target_modules_scope(scope: Scope) -> None:
     found = [
         row(recipe)
@@ -119,6 +135,31 @@ def test_zero_shot_by_the_target_modules_scope(scope: Scope) -> None:
     assert found == ([] if scope == "scratch" else [("zero-shot", "de-es", "de-en:1", cross_attention, "fr-es:1")])
 
 
+@pytest.mark.parametrize("source", ["half-lora:rank=4", "lora:rank=4", "adapter:size=4"])
+def test_small_sources_bring_their_encoder(source: Scope) -> None:
+    targets = {
+        "es": "half-lora:rank=2",
+        "cs": "xattn:parts=query",
+        "pl": "lora:rank=4",
+        "it": "adapter:size=4",
+        "pt": "embeddings",
+    }
+    modules = [module("de-en", scope=source), *(module(f"fr-{tag}", scope=scope) for tag, scope in targets.items())]
+    resolver = RecipeResolver.of(PARENT, modules)
+    found = [row(recipe) for recipe in resolver.zero_shots()]
+    assert found == [
+        ("zero-shot", "de-cs", "de-en:1", "fr-cs:1", "fr-cs:1"),
+        ("zero-shot", "de-es", "de-en:1", "fr-es:1", "fr-es:1"),
+        ("zero-shot", "de-pt", "de-en:1", None, "fr-pt:1"),
+    ]
+    for target in ("pl", "it"):
+        with pytest.raises(IncompatibleError, match=rf"^de-{target}: would need two encoders, that of base/de-en:1"):
+            resolver.choose(Pair("de", target))
+    # The zero-shot pair runs through the source's decoder, too, if that is asked for and there is one.
+    through = row(resolver.through(resolver.choose(Pair("de", "pt")), modules[0]))
+    assert through == ("zero-shot", "de-pt", "de-en:1", None if source.startswith("half") else "de-en:1", "fr-pt:1")
+
+
 def test_halves_combine_with_all_but_a_module_that_brings_another_encoder() -> None:
     half = module("de-en", scope="half")
     found = rows(half, module("fr-es", scope="half"), module("fr-cs"), module("fr-pl", scope="body"))
@@ -126,7 +167,7 @@ def test_halves_combine_with_all_but_a_module_that_brings_another_encoder() -> N
     assert ("zero-shot", "de-cs", "de-en:1", "fr-cs:1", "fr-cs:1") in found
     assert "de-pl" not in {pair for _, pair, *_ in found}
     resolver = RecipeResolver.of(PARENT, [half, module("fr-pl", scope="body"), module("cs-en", scope="body")])
-    message = r"^de-pl: would need two encoders, that of base/de-en:1 \(scope half\) and that of base/fr-pl:1. Fix: "
+    message = r"^de-pl: would need two encoders, that of base/de-en:1 and that of base/fr-pl:1. Fix: "
     with pytest.raises(IncompatibleError, match=message):
         resolver.choose(Pair("de", "pl"))
     with pytest.raises(IncompatibleError, match=r"^de-en: would need two encoders, .* that of base/cs-en:1"):

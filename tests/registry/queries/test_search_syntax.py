@@ -56,7 +56,7 @@ def test_words_become_conditions() -> None:
         ("language=xx9", "no language has the tag 'xx9'"),
         ("pair=de", "'de' is not a pair"),
         ("side=left", "the value has to be one of source, target"),
-        ("scope=all", "the value has to be one of embeddings, xattn"),
+        ("scope=all", "unknown scope 'all'; expected one of embeddings, xattn"),
         ("digest=xyz", "the value has to be hexadecimal digits"),
         ("created>yesterday", "the value has to be a day in UTC, such as 2026-03-01"),
         ("created>2026-02-30", "the value has to be a day in UTC"),

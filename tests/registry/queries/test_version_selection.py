@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import SCOPES, Scope
+from continual_mt.model.scopes import SCOPES, Scope
 from registry.queries.version_selection import NEWEST, SelectionPolicy, selected_modules
 
 DE, CS = Pair("de", "en"), Pair("cs", "en")

@@ -113,7 +113,7 @@ def test_a_model_of_the_hub(complete: MakeComplete, hub: Hub, run: Run, tmp_path
             "pair": None,
             "languages": [],
             "name": "nllb-small",
-            "denoising": False,
+            "denoising": None,
             "converted": False,
         }
     }
@@ -165,15 +165,19 @@ def test_pickled_weights(complete: MakeComplete, hub: Hub, run: Run, tmp_path: P
 
 def test_a_denoising_parent(django_catalogs: Text, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "mbart-large-cc25"
-    mbart(folder, django_catalogs, num_beams=5)
+    theirs = mbart(folder, django_catalogs, num_beams=5)
     code, _, err = run("parent", "import", folder, "--languages", "all")
     assert code == 0
     assert "note: the model restores text and does not translate" in err
     with Registry.open() as registry:
         languages = registry.parent("mbart-large-cc25").languages
         assert (languages.denoising, languages.count, len(languages.sources)) == (True, 0, 25)
+        translates = ("--no-denoising", "--name", "fine-tuned", "--home", "other")
+        assert run("parent", "import", folder, "--pair", "fr-de", *translates)[0] == 0
         with pytest.raises(UnknownNameError, match="fr-de: mbart-large-cc25 has both languages, but no recipe"):
             registry.assemble("fr", "de")
+    with Registry.open("other") as other:
+        assert other.assemble("fr", "de").target.tokenizer.before_target == (theirs.first[0],)
 
 
 def test_what_is_registered_already(complete: MakeComplete, run: Run) -> None:

@@ -17,13 +17,12 @@ from continual_mt.artifacts.parent import Parent
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.tokenizer import SideTokens, Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
-from continual_mt.errors import IncompatibleError
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import Search
-from continual_mt.interchange.huggingface.export import choose_family, export_hugging_face
+from continual_mt.interchange.huggingface.export.folder import export_hugging_face
 from continual_mt.interchange.huggingface.tokenizers.reading import read_vocabulary
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
-from continual_mt.model.architecture import Architecture, parameter_names
+from continual_mt.model.architecture import parameter_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.trainer import Task
 from tests.continual_mt.conftest import MakeParent, TokenizeFiles
@@ -34,6 +33,7 @@ from tests.continual_mt.interchange.huggingface.published import (
     used_pieces,
     write_marian,
 )
+from tests.continual_mt.interchange.many_languages import CODES, NEW, Tokenizers
 from tests.continual_mt.interchange.outside import run_outside
 from tests.continual_mt.training.runs import run
 
@@ -45,6 +45,7 @@ STRANGE = [
     "«comillas» – y… ¿qué? ''así''",
     "漢字 и кириллица 🎉",
     "</s> <s> <pad> <unk> ▁ <0x41>",
+    "漢__de__ y es_XX __es__ deu_Latn >>deu<<",
     "",
 ]
 
@@ -88,7 +89,18 @@ class Case:
     references: list[str]
     found: dict[str, Any]
 
+    @property
+    def texts(self) -> list[str]:
+        return [*self.sources, *STRANGE]
 
+
+CLASSES = {
+    "marian": "MarianMTModel",
+    "m2m100": "BlenderbotForConditionalGeneration",
+    "nllb": "BlenderbotForConditionalGeneration",
+    "mbart50": "MBartForConditionalGeneration",
+    "mbart": "MBartForConditionalGeneration",
+}
 NAMES = {
     "marian": "MarianMTModel",
     "marian, untied": "MarianMTModel",
@@ -104,6 +116,7 @@ NAMES = {
     "mbart, fairseq": "MBartForConditionalGeneration",
     "m2m100": "BlenderbotForConditionalGeneration",
     "learned": "BlenderbotForConditionalGeneration",
+    **{f"tokens: {name}": CLASSES[name.partition(",")[0]] for name in (*CODES, *NEW)},
 }
 
 
@@ -117,6 +130,7 @@ def models(
     django_tokenizers: dict[str, Tokenizer],
     django_catalogs: dict[str, list[str]],
     tokenize_files: TokenizeFiles,
+    pairs_with_tokens: dict[str, Tokenizers],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, PairModel]:
     spanish, german, english = (django_tokenizers[name] for name in ("es", "de", "en"))
@@ -129,6 +143,11 @@ def models(
     banning = imported.target.with_side_tokens(SideTokens(banned=(imported.target.pad,)))
     mbart = TRAINED["mbart"]
     m2m100 = replace(PRE, positions="sinusoidal-fairseq", position_offset=2)
+    architectures = {
+        "MarianMTModel": BASE,
+        "MBartForConditionalGeneration": mbart,
+        "BlenderbotForConditionalGeneration": m2m100,
+    }
     one_table = make_model(mbart, spanish, spanish)
     tensors = dict(one_table.transformer.state_dict())
     tensors["target.embedding"] = tensors["source.embedding"]
@@ -147,6 +166,10 @@ def models(
         "mbart, fairseq": make_model(replace(m2m100, embedding_norm=True, tied_output=False), german, spanish),
         "m2m100": make_model(m2m100, spanish, german),
         "learned": make_model(replace(PRE, positions="learned"), german, english),
+        **{
+            f"tokens: {name}": make_model(architectures[CLASSES[name.partition(",")[0]]], *sides)
+            for name, sides in pairs_with_tokens.items()
+        },
     }
 
 
@@ -163,8 +186,7 @@ for name, case in given.items():
     model.eval()
     batch = tokenizer(case["sources"], padding=True, return_tensors="pt")
     labels = tokenizer(text_target=case["references"])["input_ids"]
-    start = model.generation_config.decoder_start_token_id
-    inputs = [torch.tensor([[start, *row[:-1]]]) for row in labels]
+    inputs = [torch.tensor([row]) for row in case["inputs"]]
     with torch.no_grad():
         logits = [
             model(**tokenizer([source], return_tensors="pt"), decoder_input_ids=row).logits[0]
@@ -205,14 +227,22 @@ def cases(
         rows = [
             (source, reference)
             for source, reference in zip(originals, target, strict=True)
-            if 14 <= len(model.source.tokenizer.encode(source)) <= 47
-            and 1 <= len(model.target.tokenizer.encode(reference)) <= 47
+            if 14 <= len(model.source.tokenizer.encode(source)) <= model.maximum_tokens
+            and 1 <= len(model.target.tokenizer.encode(reference)) <= model.maximum_tokens
         ][:6]
+        ids = exported_ids(folder, "target_vocab.json", model.target.tokenizer)
         made[name] = Case(model, folder, [row[0] for row in rows], [row[1] for row in rows], {})
         given[name] = {
             "folder": str(folder),
             "sources": made[name].sources,
             "references": made[name].references,
+            "inputs": [
+                [
+                    ids[number]
+                    for number in (*model.target.tokenizer.before_target, *model.target.tokenizer.encode(row[1]))
+                ]
+                for row in rows
+            ],
             "strange": STRANGE,
             "logits": str(folder.parent / "logits.safetensors"),
         }
@@ -236,6 +266,8 @@ def exported_ids(folder: Path, file: str, tokenizer: Tokenizer) -> list[int]:
     names = {tokenizer.start: "<s >" if "<s >" in vocabulary else tokenizer.pieces[tokenizer.start]}
     for number, role in ((tokenizer.pad, "pad"), (tokenizer.unknown, "unk"), (tokenizer.end, "eos")):
         names[number] = settings[f"{role}_token"]
+    if "additional_special_tokens" in settings:  # the tokenizer's end token is that of the language
+        (names[tokenizer.end],) = settings["additional_special_tokens"]
     return [vocabulary[names.get(number, piece)] for number, piece in enumerate(tokenizer.pieces)]
 
 
@@ -249,8 +281,10 @@ def test_all_weights_are_loaded_and_no_others(case: Case) -> None:
 def test_token_ids_are_ours(case: Case) -> None:
     source, target = case.model.source.tokenizer, case.model.target.tokenizer
     ids = exported_ids(case.folder, "vocab.json", source)
-    expected = [[ids[number] for number in (*source.encode(text), source.end)] for text in [*case.sources, *STRANGE]]
+    expected = [[ids[number] for number in source.frame_source(source.encode(text))] for text in case.texts]
     assert case.found["ids"] == expected
+    if source.side_tokens.before or source.side_tokens.after:
+        return  # it is for translating only: that is in the card
     ids = exported_ids(case.folder, "target_vocab.json", target)
     assert case.found["target"] == [
         [ids[number] for number in (*target.encode(text), target.end)] for text in case.references
@@ -277,8 +311,8 @@ def test_greedy_search_gives_our_tokens(case: Case) -> None:
     ids = exported_ids(case.folder, "target_vocab.json", target)
     ours = case.model.search([source.encode(text) for text in case.sources], Search(beam=1))
     for row, (best,) in zip(case.found["greedy"], ours, strict=True):
-        assert row[0] == ids[target.start]
-        tokens = row[1:]
+        before, tokens = row[: len(target.before_target)], row[len(target.before_target) :]
+        assert before == [ids[number] for number in target.before_target]
         if ids[target.end] in tokens:
             tokens = tokens[: tokens.index(ids[target.end])]
         assert tokens == [ids[number] for number in best.tokens]
@@ -294,36 +328,6 @@ def test_trained_models_end_their_sentences_and_differ_between_them(cases: dict[
         found = cases[name].found["beam"]
         assert len(set(found)) > 3
         assert min(map(len, found)) < 40
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"norm": "pre"}, "an architecture with norm pre, final_norm false and embedding_norm false"),
-        ({"final_norm": True}, "an architecture with norm post, final_norm true and embedding_norm false"),
-        (
-            {"positions": "learned"},
-            "an architecture with norm post, no norms of embeddings, and positions learned from number 0",
-        ),
-        ({"position_offset": 2}, "positions sinusoidal from number 2"),
-    ],
-)
-def test_an_architecture_that_no_class_computes_is_refused(
-    changes: dict[str, Any], message: str, make_model: MakeModel, django_tokenizers: dict[str, Tokenizer]
-) -> None:
-    architecture: Architecture = replace(BASE, **changes)
-    model = make_model(architecture, django_tokenizers["es"], django_tokenizers["de"])
-    with pytest.raises(
-        IncompatibleError, match=rf"^es-de: transformers has no class that computes .*{message}\. Fix: --format"
-    ):
-        choose_family(model)
-
-
-def test_tensors_of_another_kind_are_refused(make_model: MakeModel, django_tokenizers: dict[str, Tokenizer]) -> None:
-    model = make_model(BASE, django_tokenizers["es"], django_tokenizers["de"])
-    model.transformer.register_parameter("adapter", torch.nn.Parameter(torch.zeros(1)))
-    with pytest.raises(IncompatibleError, match=r"^es-de: has tensors that no class of transformers .* with: adapter$"):
-        choose_family(model)
 
 
 def test_special_tokens_have_their_usual_names_unless_a_text_can_spell_them(cases: dict[str, Case]) -> None:
@@ -343,6 +347,42 @@ def test_sides_with_one_table_share_it(cases: dict[str, Case]) -> None:
         for name in ("mbart, two sizes", "mbart, one table")
     }
     assert sizes["mbart, two sizes"] - sizes["mbart, one table"] > 3 * 300 * 16 * 4
+
+
+def test_the_card_says_which_tokens_the_tokenizer_adds(cases: dict[str, Case]) -> None:
+    def said(name: str) -> str:
+        card = (cases[name].folder / "README.md").read_text("utf-8")
+        _, found, rest = card.partition("The tokenizer itself puts ")
+        return rest.split(":")[0] if found else ""
+
+    assert said("tokens: m2m100") == "`__es__` before each sentence"
+    assert said("tokens: marian") == "`>>deu<<` before each sentence"
+    assert said("tokens: mbart, new target") == "`es_XX` after each sentence"
+    assert said("tokens: m2m100, new source") == said("marian") == ""
+
+
+def test_generation_is_configured_with_the_tokens(cases: dict[str, Case]) -> None:
+    def settings(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((cases[name].folder / "generation_config.json").read_text("utf-8"))
+        return {key: found.get(key) for key in ("forced_bos_token_id", "decoder_start_token_id", "bad_words_ids")}
+
+    def number(name: str, token: str) -> int:
+        found: dict[str, int] = json.loads((cases[name].folder / "target_vocab.json").read_text("utf-8"))
+        return found[token]
+
+    for name, forced, start, banned in (
+        ("m2m100", "__de__", "</s>", None),
+        ("m2m100, new source", "__de__", "</s>", None),
+        ("m2m100, new target", None, "<s>", None),
+        ("mbart", None, "de_DE", None),
+        ("marian, new source", None, "<pad>", "<pad>"),
+    ):
+        folder = f"tokens: {name}"
+        assert settings(folder) == {
+            "forced_bos_token_id": forced and number(folder, forced),
+            "decoder_start_token_id": number(folder, start),
+            "bad_words_ids": banned and [[number(folder, banned)]],
+        }
 
 
 def test_text_that_looks_like_a_language_code_is_mentioned(cases: dict[str, Case]) -> None:

@@ -1,0 +1,1 @@
+"""Folders that Hugging Face's transformers load: the class of the model, its weights, and its tokenizer."""
