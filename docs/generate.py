@@ -25,6 +25,7 @@ from continual_mt.config.spec import (
     Resources,
     SequenceSpec,
     TestSpec,
+    TrainedPair,
     VocabularySpec,
 )
 from continual_mt.model.architecture import Architecture
@@ -36,6 +37,7 @@ SPECS: Mapping[type[Any], str] = {
     SequenceSpec: "A sequence",
     CorpusSpec: "Corpora: train and dev",
     TestSpec: "Test sets: tests",
+    TrainedPair: "Pairs of a parent: pairs",
     TrainingSettings: "Training",
     Resources: "Resources",
     VocabularySpec: "Vocabulary of a parent",

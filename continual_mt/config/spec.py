@@ -104,7 +104,7 @@ class VocabularySpec(StrictModel):
 
 
 class ParentSpec(_TrainingSpec):
-    """The spec of ``continual-mt parent train``."""
+    """The spec of ``continual-mt parent train``. Either ``pair``, ``train`` and ``dev`` are required, or ``pairs``."""
 
     # A validator of the field: those of a model run only if its fields are valid.
     @field_validator("training")

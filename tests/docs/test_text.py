@@ -80,6 +80,8 @@ def test_every_yaml_block_is_a_spec_or_the_beginning_of_one(page: Path) -> None:
         values = yaml.safe_load(block)
         if "additions" in values:
             validate(SequenceSpec, values, origin=page.name, base=None)
+        elif "pairs" in values:
+            validate(ParentSpec, values, origin=page.name, base=None)
         elif "architecture" in values:
             parent = {"name": "fr-en", "pair": "fr-en", "train": text, "dev": text}
             validate(ParentSpec, {**parent, **values}, origin=page.name, base=None)

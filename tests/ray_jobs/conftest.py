@@ -45,6 +45,7 @@ from tests.ray_jobs.heads import Head, started_head
 from tests.ray_jobs.programs import Program, Values
 
 DEV, TEST = 10, 6
+JOINT_PAIRS = ("es-en", "en-es", "es-pt")
 ValuesOf = Callable[..., Values]
 
 TRAINING: Values = {
@@ -140,6 +141,30 @@ def parent_values(addition_values: ValuesOf) -> ValuesOf:
         return merge(merge(base, changes or {}), more)
 
     return values
+
+
+@pytest.fixture(scope="session")
+def joint_values(parent_values: ValuesOf, addition_values: ValuesOf, corpora: Path) -> ValuesOf:
+    """The keys of a parent of three pairs, of which es-pt has little text."""
+    for language in ("es", "pt"):
+        lines = (corpora / f"train.{language}").read_text(encoding="utf-8").splitlines(keepends=True)
+        (corpora / f"few.{language}").write_text("".join(lines[:40]), encoding="utf-8")
+
+    def values(changes: Mapping[str, Any] | None = None, **more: Any) -> Values:
+        pairs = [{key: addition_values(pair)[key] for key in ("pair", "train", "dev")} for pair in JOINT_PAIRS]
+        pairs[2]["train"] = {end: str(corpora / f"few.{tag}") for end, tag in (("source", "es"), ("target", "pt"))}
+        base = parent_values() | {"name": "joint", "pairs": pairs}
+        base["tests"] = [test for pair in JOINT_PAIRS for test in addition_values(pair)["tests"]]
+        for key in ("pair", "train", "dev"):
+            del base[key]
+        return merge(merge(base, changes or {}), more)
+
+    return values
+
+
+@pytest.fixture(scope="session")
+def joint_spec(joint_values: ValuesOf) -> Callable[..., ParentSpec]:
+    return lambda *given, **more: validate(ParentSpec, joint_values(*given, **more), origin="the test", base=Path.cwd())
 
 
 @pytest.fixture(scope="session")

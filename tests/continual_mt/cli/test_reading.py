@@ -47,6 +47,16 @@ def test_pairs_as_json(run: Any, shared_home: Path, monkeypatch: pytest.MonkeyPa
     assert result.err == ""
 
 
+def test_pairs_of_one_language(run: Any, shared_home: Path) -> None:
+    found = run("pairs", "--language", "PT", "--home", shared_home)
+    assert (found.code, [line.split()[0] for line in found.out.splitlines()]) == (0, ["pair", "pt-en", "pt-de"])
+    none = run("pairs", "--language", "it", "--home", shared_home)
+    assert (none.code, none.out) == (0, "")
+    assert none.err == "no pair has the language it; 'continual-mt pairs' lists the pairs\n"
+    assert json.loads(run("pairs", "--language", "it", "--home", shared_home, "--json").out) == []
+    assert "'zzzz1' is not" in run("pairs", "--language", "zzzz1-", "--home", shared_home).err
+
+
 def test_registry_list(run: Any, shared_home: Path) -> None:
     result = run("registry", "list", "--home", shared_home)
     head, parent, *modules = result.out.splitlines()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from continual_mt.config.spec import AdditionSpec
+from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.data.tokenized_corpus import tokens_folder
 from continual_mt.errors import StorageError
 from ray_jobs.cluster.progress_actor import Channel
@@ -75,6 +75,21 @@ def test_a_text_goes_through_the_storage_and_is_sent_once(
     again.delete()
     with pytest.raises(StorageError, match=r"a text cannot be copied from .*/addition-1/text to "):
         receiver.fetch(key, tmp_path / "one")
+
+
+def test_the_texts_of_several_pairs_go_as_one(
+    ray_cluster: Any,
+    joint_spec: Callable[..., ParentSpec],
+    make_task: Callable[[ResolvedJob], TrainingTask],
+    tmp_path: Path,
+) -> None:
+    task = make_task(resolve(joint_spec(), None, tmp_path))
+    checkpoints, channel = RunCheckpoints(str(tmp_path / "storage"), "parent-1"), Channel.open()
+    sender, receiver = TextSender(task, checkpoints, channel), TextReceiver(checkpoints, channel)
+    (note,) = fetched(sender, channel, receiver, task.text.key, tmp_path / "one")
+    assert note.startswith("the text of en-es, es-en, es-pt, ")
+    files = {file.name: file.read_bytes() for file in tokens_folder(task.cache, task.text.key).iterdir()}
+    assert {file.name: file.read_bytes() for file in (tmp_path / "one").iterdir()} == files
 
 
 def test_a_storage_that_cannot_be_written_ends_the_training(

@@ -14,7 +14,7 @@ import torch
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from continual_mt.config.spec import AdditionSpec
+from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.home import Home
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from ray_jobs.execution.checkpoints import RunCheckpoints
@@ -51,7 +51,7 @@ def resolved(registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp
 def stopped(registry: Registry, job: ResolvedJob, storage: str, update: int = 41) -> JobRecord:
     """A job that was stopped after a checkpoint."""
     registry.jobs.hold(job.digest, job.kind, "a driver")
-    run = RunCheckpoints(storage, f"{job.kind}-{job.pair}-{job.digest[:32]}-1")
+    run = RunCheckpoints(storage, f"{job.kind}-{job.label}-{job.digest[:32]}-1")
     spec = job.spec.model_dump(mode="json")
     registry.jobs.describe(job.digest, spec, job.identity, run.place)
     tensor = torch.zeros(2)
@@ -72,6 +72,22 @@ def test_a_job_with_other_settings_reports_the_unfinished_one(
         "Fix: to continue the other one, start it with its own settings ('continual-mt jobs show "
         f"{first.digest[:12]}'); if it is not needed, 'continual-mt registry gc --delete' removes it later"
     )
+
+
+def test_parents_of_several_pairs_are_known_by_their_name(
+    registry: Registry, home: Home, joint_spec: Callable[..., ParentSpec], tmp_path: Path
+) -> None:
+    first = resolve(joint_spec(), None, tmp_path)
+    stopped(registry, first, str(home.jobs))
+    assert [JobProgress.of(record, home, fail).title for record in registry.jobs.records()] == ["parent joint"]
+    other = resolve(joint_spec(sampling_temperature=1), None, tmp_path)
+    (text,) = describe_others(registry, home, other, fail)
+    assert text.startswith("an unfinished run of joint exists: it was stopped at update 41 of 8 on ")
+    assert "differs in sampling_temperature (5.0, now 1.0). This run" in text
+    fewer = resolve(joint_spec(pairs=joint_spec().model_dump(mode="json")["pairs"][:2]), None, tmp_path)
+    (text,) = describe_others(registry, home, fewer, fail)
+    assert "differs in the pairs, or their texts. This run" in text
+    assert list(describe_others(registry, home, resolve(joint_spec(name="other"), None, tmp_path), fail)) == []
 
 
 def test_only_jobs_that_would_make_the_same_and_have_checkpoints_are_reported(

@@ -364,3 +364,58 @@ def test_what_is_replayed_is_a_part_of_the_work(
     digests.append(sequence_digest(specs[1], [plain], None))
     assert len(set(digests)) == 4
     assert digests[0] == sequence_digest(specs[0], [plain])
+
+
+def test_the_digest_of_several_pairs_is_over_all_of_them(
+    joint_spec: Callable[..., ParentSpec], joint_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    """Not over their order, nor over the names of their files."""
+    first, second, third = joint_values()["pairs"]
+
+    def resolved(*pairs: Values, **more: Any) -> ResolvedJob:
+        return resolve(joint_spec(pairs=list(pairs), **more), None, tmp_path)
+
+    job, turned = resolved(first, second, third), resolved(third, first, second)
+    assert job.digest == turned.digest
+    assert (job.label, job.title, str(job.languages)) == ("joint", "parent joint", "{en, es}-{en, es, pt}")
+    most = job.pairs[0].sentences
+    assert [(str(one.pair), one.sentences) for one in job.pairs] == [("en-es", most), ("es-en", most), ("es-pt", 40)]
+    assert [one.drawn for one in job.pairs] == [most, most, round(40 * (most / 40) ** 0.8)]
+    others = [
+        resolved(first, second),
+        resolved(first, second, third | {"dev": third["train"]}),
+        resolved(first, second, third | {"train": third["dev"]}),
+        resolved(first, second, third | {"pair": "es-gl"}),
+        resolved(first, second, third, sampling_temperature=1),
+    ]
+    assert len({job.digest, *(other.digest for other in others)}) == 6
+    assert [one.drawn for one in others[-1].pairs] == [most, most, 40]
+
+
+def test_every_problem_of_several_pairs_is_reported(
+    joint_spec: Callable[..., ParentSpec], joint_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    (empty := tmp_path / "empty").write_text("\n\n", encoding="utf-8")
+    pairs = joint_values()["pairs"]
+    pairs[0]["train"] = {"source": str(empty), "target": pairs[0]["train"]["target"]}
+    pairs[2]["dev"] = {"source": str(empty), "target": str(empty := tmp_path / "blank")}
+    empty.write_text("\n\n", encoding="utf-8")
+    with pytest.raises(SpecError, match="the spec of joint: 2 problems") as raised:
+        resolve(joint_spec(pairs=pairs), None, tmp_path)
+    assert "blank: it has no sentence pair" in str(raised.value)
+
+
+def test_each_pair_has_the_tokenization_of_its_target(
+    joint_spec: Callable[..., ParentSpec], joint_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    pairs = joint_values()["pairs"]
+    pairs[0]["pair"] = "es-zh"
+    job = resolve(joint_spec(pairs=pairs), None, tmp_path)
+    assert {str(one.pair): job.tokenization(one.pair) for one in job.pairs} == {
+        "en-es": "13a",
+        "es-pt": "13a",
+        "es-zh": "zh",
+    }
+    given = resolve(joint_spec({"training": {"development_tokenization": "char"}}, pairs=pairs), None, tmp_path)
+    assert {given.tokenization(one.pair) for one in given.pairs} == {"char"}
+    assert given.digest != job.digest

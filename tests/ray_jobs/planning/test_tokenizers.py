@@ -7,6 +7,7 @@ import pytest
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import StorageError
+from continual_mt.languages import Pair
 from ray_jobs.planning.resolve import ResolvedJob, resolve
 from ray_jobs.planning.tokenizers import tokenizers
 from ray_jobs.planning.training_task import StoredParent
@@ -60,6 +61,26 @@ def test_a_parents_sides_have_their_own_sizes_and_the_seed_counts(
     assert (source.size, target.size) == (160, 170)
     tokenizers(resolve(parent_spec(seed=2), None, tmp_path), None, tmp_path)
     assert len(list((tmp_path / "tokenizers").iterdir())) == 4
+
+
+def test_languages_of_one_end_share_a_vocabulary_and_have_a_token_each(
+    joint_spec: Callable[..., ParentSpec], tmp_path: Path
+) -> None:
+    job = resolve(joint_spec(), None, tmp_path)
+    source, target = tokenizers(job, None, tmp_path)
+    assert source.pieces[160:] == ["<language en>", "<language es>"]
+    assert target.pieces[170:] == ["<language en>", "<language es>", "<language pt>"]
+    characters = set("".join(source.pieces))
+    assert {"ñ", "w"} <= characters  # one only Spanish has, and one only English
+    assert "ã" in set("".join(target.pieces))
+    once = resolve(joint_spec(sampling_temperature=1), None, tmp_path)
+    assert tokenizers(once, None, tmp_path)[1].model != target.model
+    assert len(list((tmp_path / "tokenizers").iterdir())) == 4
+    sides = job.sides(Pair("es", "pt"), source, target)
+    assert [[table.pieces[number] for number in table.side_tokens.before] for table in sides] == [
+        ["<language es>"],
+        ["<language pt>"],
+    ]
 
 
 def test_a_cache_that_cannot_be_written_to_is_named(parent: StoredParent, job: ResolvedJob, tmp_path: Path) -> None:

@@ -184,3 +184,36 @@ def test_no_two_languages_start_alike(
     for first, second in itertools.combinations(tables, 2):
         rows = min(len(first), len(second))
         assert torch.cosine_similarity(first[:rows], second[:rows]).abs().mean() < 0.3
+
+
+def test_the_text_of_several_pairs_is_one_and_names_its_languages(
+    joint_spec: Callable[..., ParentSpec], make_task: MakeTask, tmp_path: Path
+) -> None:
+    job = resolve(joint_spec(), None, tmp_path)
+    made = pickle.loads(pickle.dumps(make_task(job)))  # noqa: S301
+    assert isinstance(made, TrainingTask)
+    corpus = made.text.tokenize(tmp_path)
+    assert corpus.key == made.text.key
+    assert made.text.title == "en-es, es-en, es-pt"
+    named = [
+        (made.source.pieces[corpus.source(number)[0]], made.target.pieces[corpus.target(number)[0]])
+        for number in range(len(corpus))
+    ]
+    assert list(dict.fromkeys(named)) == [
+        ("<language en>", "<language es>"),
+        ("<language es>", "<language en>"),
+        ("<language es>", "<language pt>"),
+    ]
+    drawn = sum(one.drawn for one in job.pairs)
+    assert len(corpus) <= drawn
+    assert len(corpus) + 4 * (corpus.skipped.empty + corpus.skipped.too_long) >= drawn  # es-pt is repeated four times
+    assert [(str(text.pair), len(text.sentences)) for text in made.development] == [
+        ("en-es", 4),
+        ("es-en", 4),
+        ("es-pt", 4),
+    ]
+    for text in made.development:
+        tables = ((text.source, text.pair.source), (text.target, text.pair.target))
+        assert [[f"<language {tag}>"] for _, tag in tables] == [
+            [table.pieces[number] for number in table.side_tokens.before] for table, _ in tables
+        ]

@@ -92,6 +92,19 @@ def test_a_parent_in_the_words_of_mlflow(parent_spec: Callable[..., ParentSpec],
     assert "parent_fingerprint" not in mlflow_payload.parameters(job)
 
 
+def test_a_parent_of_several_pairs_in_the_words_of_mlflow(
+    joint_spec: Callable[..., ParentSpec], tmp_path: Path
+) -> None:
+    job = resolve(joint_spec(), None, tmp_path)
+    pair = "{en, es}-{en, es, pt}"
+    assert mlflow_payload.tags(job, None) == {"kind": "parent", "pair": pair, "job": job.digest, "parent": "joint"}
+    parameters = mlflow_payload.parameters(job)
+    assert (parameters["pair"], parameters["pairs"], parameters["sampling_temperature"]) == (pair, 3, 5.0)
+    assert parameters["train_sentences"] == sum(one.train.record.sentences for one in job.pairs)
+    digests = [parameters[key] for key in ("train_digest", "dev_digest")]
+    assert all(isinstance(digest, str) and len(digest) == 64 for digest in digests)
+
+
 def test_a_position_of_a_sequence_as_metrics() -> None:
     cell = CellRecord(
         sequence="a" * 64,

@@ -89,3 +89,15 @@ def test_a_file_that_is_not_a_spec(tmp_path: Path, content: bytes | None, proble
     with pytest.raises(SpecError, match=problem) as caught:
         build(ParentSpec, file, {}, None)
     assert caught.value.origin == str(file)
+
+
+def test_a_parent_of_several_pairs_has_a_name_and_its_test_sets_in_the_spec(
+    given: dict[str, object], tmp_path: Path
+) -> None:
+    """The default of the name is the pair, and the test set on the command line is of the pair."""
+    (file := tmp_path / "spec.yaml").write_text("pairs:\n  - {pair: es-en}\n  - {pair: en-es}\n", encoding="utf-8")
+    with pytest.raises(SpecError) as caught:
+        build(ParentSpec, file, given, None)
+    assert "name: missing" in caught.value.problems
+    with pytest.raises(SpecError, match=r"--test: is for one pair\. Fix: list the test sets in the spec, under tests"):
+        build(ParentSpec, file, {}, None, test={"tsv": "test.tsv"})
