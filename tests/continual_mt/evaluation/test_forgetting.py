@@ -132,7 +132,14 @@ def test_retention_is_percent_of_the_original_pairs_bleu() -> None:
     kept = retention(THROUGH)
     assert kept.values == (75.0, 87.5, 50.0)
     assert (kept.mean, kept.worst) == (pytest.approx(212.5 / 3), 50.0)
-    assert kept.to_json() == {"values": [75.0, 87.5, 50.0], "mean": kept.mean, "worst": 50.0}
+    measures = {"values": [75.0, 87.5, 50.0], "mean": kept.mean, "worst": 50.0}
+    assert kept.to_json() == measures | {"pairs": [str(pair) for pair in kept.pairs]}
+
+
+def test_retention_of_several_pairs_is_their_mean() -> None:
+    pairs, trained = (ES_EN, PT_EN), {ES_EN: 0, PT_EN: 0}
+    kept = retention(Matrix("bleu", pairs, ((40.0, 20.0), (30.0, 20.0), (20.0, None)), trained))
+    assert (kept.pairs, kept.values) == (pairs, (87.5, None))
 
 
 @pytest.mark.parametrize("whole", [None, 0.0])
