@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from continual_mt.inference.ctranslate2_model import Precision, write_model
@@ -41,10 +42,10 @@ def _usage(model: PairModel, tokens: SentenceTokens, precision: Precision) -> st
     }
     if tokens.suppressed:
         options["suppress_sequences"] = [[name] for name in tokens.suppressed]
-    given = "".join(f"    {name!r}: {value!r},\n" for name, value in options.items())
+    given = "".join(f"    {_quoted(name)}: {_quoted(value)},\n" for name, value in options.items())
     if prefix:
-        given += f'    "target_prefix": [{tokens.target_prefix!r}] * len(batch),\n'
-    framed = ", ".join([*map(repr, tokens.source_before), "*pieces", *map(repr, tokens.source_after)])
+        given += f'    "target_prefix": [{_quoted(tokens.target_prefix)}] * len(batch),\n'
+    framed = ", ".join([*map(_quoted, tokens.source_before), "*pieces", *map(_quoted, tokens.source_after)])
     translation = f"result.hypotheses[0][{prefix}:]" if prefix else "result.hypotheses[0]"
     return f"""
 ```python
@@ -55,9 +56,9 @@ source, target = (sentencepiece.SentencePieceProcessor(f"{{side}}.spm") for side
 sentences = ["A sentence in {model.source.language}."]
 batch = [[{framed}] for pieces in source.encode(sentences, out_type=str)]
 options = {{
-{given.replace("'", '"')}}}
+{given}}}
 for result in translator.translate_batch(batch, beam_size=5, **options):
-    pieces = [piece for piece in {translation} if piece != "{tokens.unknown}"]
+    pieces = [piece for piece in {translation} if piece != {_quoted(tokens.unknown)}]
     print(target.decode(pieces).replace("▁", " ").strip())
 ```
 
@@ -65,3 +66,8 @@ It needs `ctranslate2` and `sentencepiece`. Weights are in {precision}. Give one
 {model.maximum_tokens} tokens. `tokens` in `continual-mt.json` has the tokens of these lines: those around a source, the
 prefix of a translation, and those that are never chosen.
 """
+
+
+def _quoted(value: object) -> str:
+    """Return names and numbers as they are written in Python."""
+    return json.dumps(value, ensure_ascii=False)

@@ -82,12 +82,19 @@ class _File:
 
 
 def download(
-    model: str, cache: Path, revision: str | None = None, *, pickled: bool = False, progress: Progress | None = None
+    model: str,
+    cache: Path,
+    revision: str | None = None,
+    *,
+    pickled: bool = False,
+    weights: bool = True,
+    progress: Progress | None = None,
 ) -> Snapshot:
     """Download what an import reads of a model, or find it in ``cache``.
 
     ``revision`` is a branch, a tag or a commit's hash; the default is the main branch. ``pickled`` allows weights in
-    ``pytorch_model.bin`` if the model has no others. An interrupted download continues where it ended.
+    ``pytorch_model.bin`` if the model has no others. Without ``weights``, these are left out, and nothing else. An
+    interrupted download continues where it ended.
     ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` have their usual meaning.
 
     Raises:
@@ -105,7 +112,7 @@ def download(
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / "lock"):
             commit, files = _listing(hub, place)
-            chosen = _chosen(files, hub, pickled)
+            chosen = _chosen(files, hub, pickled, weights)
             folder = place / commit
             folder.mkdir(exist_ok=True)
             _fetch_all(hub, commit, chosen, folder, progress or (lambda done, total: None))
@@ -244,13 +251,13 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def _chosen(files: dict[str, _File], hub: _Hub, pickled: bool) -> list[_File]:
+def _chosen(files: dict[str, _File], hub: _Hub, pickled: bool, with_weights: bool) -> list[_File]:
     weights = weight_files(files)
     if not weights:
         raise InputError(f"{hub.model}: has no weights in safetensors or pytorch_model.bin; expected a PyTorch model")
     if not pickled and _PICKLES.fullmatch(weights[0]):
         raise InputError(f"{hub.model}: {PICKLED_ONLY}")
-    return [files[name] for name in sorted(READ.intersection(files)) + weights]
+    return [files[name] for name in sorted(READ.intersection(files)) + (weights if with_weights else [])]
 
 
 def weight_files(names: Collection[str]) -> list[str]:

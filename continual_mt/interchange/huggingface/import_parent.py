@@ -65,7 +65,7 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
     ``read_generation``, ``LanguageChoice`` and ``weights.convert`` raise; what is cheap to check is checked first.
     """
     require("hf", "importing a parent")
-    found = _locate(request, cache, progress)
+    found = _locate(request, cache)
     folder = found.folder
     config = read_configuration(folder)
     architecture_of(config)
@@ -78,6 +78,8 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
     denoising = restores if request.denoising is None else request.denoising
     chosen = replace(chosen, languages=replace(chosen.languages, denoising=denoising))
     licence = read_licence(folder)
+    if found.revision:
+        download(request.model, cache, found.revision, pickled=request.convert, progress=progress)
     with _weights(folder, cache, convert_weights=request.convert) as (tensors, converted):
         architecture, ours = convert(config, tensors)
         parent = Parent(
@@ -102,8 +104,8 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
         yield Imported(parent, spec, (*_licence_notes(spec), *_language_notes(chosen), *generation.notes))
 
 
-def _locate(request: Request, cache: Path, progress: Progress | None) -> Snapshot:
-    """The folder, with an empty revision if it is a local one."""
+def _locate(request: Request, cache: Path) -> Snapshot:
+    """The folder, with an empty revision if it is a local one; of a model of the Hub, all but its weights."""
     path = expanded(Path(request.model))
     if path.is_dir():
         if request.revision is not None:
@@ -115,7 +117,7 @@ def _locate(request: Request, cache: Path, progress: Progress | None) -> Snapsho
         raise InputError(
             f"{request.model}: no such folder; expected the path of a folder, or ORGANISATION/NAME as on the Hub"
         )
-    return download(request.model, cache, request.revision, pickled=request.convert, progress=progress)
+    return download(request.model, cache, request.revision, pickled=request.convert, weights=False)
 
 
 def _origin(request: Request, found: Snapshot) -> str:

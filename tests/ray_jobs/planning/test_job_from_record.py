@@ -31,7 +31,7 @@ def register(registry: Registry, pair: Pair, lineage: Lineage) -> ModuleRecord:
     parent = registry.load_parent("es-en")
     side = parent.languages.new_side(pair)
     tensors = {name: parent.tensors[name] for name in trainable_names(parent.architecture, "xattn", side)}
-    module = Module.of(parent, pair, "xattn", tensors, parent.side(side).tokenizer)
+    module = Module.of(parent, pair, "xattn", tensors, parent.tokenizer(side))
     return registry.register_module("es-en", module, lineage=lineage)
 
 

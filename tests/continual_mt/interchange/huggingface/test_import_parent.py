@@ -239,6 +239,16 @@ def test_wrong_input(complete: MakeComplete, hub: Hub, run: Run, arguments: list
     assert not Path(HOME, "registry.db").exists()
 
 
+def test_weights_are_downloaded_last(complete: MakeComplete, hub: Hub, run: Run) -> None:
+    shutil.copytree(complete("nllb").folder, "sampling")
+    change(Path("sampling"), "generation_config.json", do_sample=True)
+    hub.add("org/nllb", Path("sampling"))
+    code, _, err = run("parent", "import", "org/nllb", "--pair", "fr-de")
+    assert (code, "org/nllb: cannot be imported, because translations would differ: do_sample" in err) == (2, True)
+    assert any(request.endswith("/generation_config.json") for request in hub.requests)
+    assert not any(request.endswith("/model.safetensors") for request in hub.requests)
+
+
 def test_damaged_weights(complete: MakeComplete, run: Run) -> None:
     shutil.copytree(complete("nllb").folder, "damaged")
     weights = Path("damaged", "model.safetensors")
