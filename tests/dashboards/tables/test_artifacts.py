@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from continual_mt.artifacts.joint_languages import joint_languages
 from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
 from continual_mt.evaluation.alignment_result import Precision
@@ -155,6 +156,12 @@ def test_storage_shows_each_parent_with_its_modules() -> None:
         ["second/pt-en:1", "new source pt, xattn", "1,700", "1.2 MB", "4.2%"],
     ]
     assert storage_table([parent("base", 1)], [], created=True).rows[0][-1] == "2026-03-01 12:30 UTC"
+
+
+def test_a_parent_of_several_languages_is_listed_with_the_number_of_its_pairs() -> None:
+    languages = joint_languages([Pair("es", "en"), Pair("en", "es"), Pair("es", "pt")])
+    table = storage_table([replace(parent("latin", 1), languages=languages)], [])
+    assert table.rows[0][1] == "parent {en, es}-{en, es, pt}, 4 pairs"
 
 
 @pytest.mark.parametrize(
