@@ -33,8 +33,8 @@ class RecipeResolver:
     Of several modules that bring one language, to be used in a pair that none was trained on, one that is ``pinned``
     comes first, then the order of their pairs decides.
 
-    The argument ``among`` of its methods limits what is listed of pairs in which the parent's own languages take part and
-    that no module was trained on: a parent of 200 languages has 40,000 of them. None lists all.
+    The argument ``among`` of its methods limits what is listed of pairs in which the parent's own languages take part
+    and that no module was trained on: a parent of 200 languages has 40,000 of them. None lists all.
     """
 
     parent: ParentOutline
