@@ -11,7 +11,7 @@ from typing import cast
 
 from continual_mt.artifacts.recipe import Recipe, two_encoders
 from continual_mt.config.spec import AdditionSpec, SequenceSpec
-from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError
+from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError, SpecError
 from continual_mt.languages import Pair
 from continual_mt.model.scopes import brings_encoder, trained_groups
 from ray_jobs.driver import Driver
@@ -44,6 +44,10 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     # Everything is read before anything is trained, so that a mistake in the last addition is found now.
     jobs = [driver.resolve(addition) for addition in spec.additions]
     _check_encoders(jobs, parent)
+    pairs_of_jobs = [job.pair for job in jobs]
+    if len(set(pairs_of_jobs)) < len(jobs):  # a language may be named by its tag and by the parent's code
+        doubled = ", ".join(sorted({str(pair) for pair in pairs_of_jobs if pairs_of_jobs.count(pair) > 1}))
+        raise SpecError(f"the sequence {spec.name}", [f"{doubled} is listed more than once"])
     for job in jobs:
         driver.backend.check_resources(job.title, job.spec.resources)
     original = original_text(parent, driver.home.cache) if spec.replay else None

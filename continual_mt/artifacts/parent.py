@@ -53,6 +53,10 @@ class Parent:
             for side in self.languages.sides(end):
                 if side.token is not None and self.tokenizer(end).number(side.token) is None:
                     raise CorruptionError(f"{end}.model: has no piece {side.token!r}, the token of {side.tag}")
+        if self.form.starts_with_language and any(side.token is None for side in self.languages.targets):
+            raise CorruptionError("parent.json: sentences start with the token of the target language; one has none")
+        if any(not 0 <= number < self.target_tokenizer.size for number in self.form.ids):
+            raise CorruptionError("parent.json: a start or banned id is outside the target's vocabulary")
 
     @classmethod
     def of_pair(

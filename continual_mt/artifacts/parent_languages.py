@@ -112,7 +112,7 @@ class ParentLanguages:
         """
         from_known, into_known = self._has("source", pair), self._has("target", pair)
         if from_known and into_known:
-            raise IncompatibleError(f"{pair} is {self._a_pair()} of the parent; expected a pair with one new language")
+            raise IncompatibleError(f"{pair} is {self._a_pair()}; expected a pair with one new language")
         if into_known:
             return "source"
         if from_known:
@@ -126,7 +126,9 @@ class ParentLanguages:
         )
 
     def _a_pair(self) -> str:
-        return "a pair" if self.several else "the pair"
+        if self.denoising:
+            return "of two languages that the parent has already"
+        return "a pair of the parent" if self.several else "the pair of the parent"
 
     def tags(self, end: SideName) -> tuple[str, ...]:
         return tuple(self._by_tag[end])

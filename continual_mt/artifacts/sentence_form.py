@@ -42,6 +42,16 @@ class SentenceForm:
             raise CorruptionError(f"unknown form of sentences: encoder {list(encoder)}, decoder {list(decoder)}")
 
     @property
+    def starts_with_language(self) -> bool:
+        """Whether the decoder's first input is the token of the target language."""
+        return self.decoder_input[0] == "target language"
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The ids of the target table that it names."""
+        return self.banned if self.start is None else (self.start, *self.banned)
+
+    @property
     def source_names_target(self) -> bool:
         """Whether the encoder reads the target language, as in OPUS-MT's models of several target languages."""
         return "target language" in self.encoder_input

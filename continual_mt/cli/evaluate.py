@@ -77,7 +77,7 @@ def evaluate(
         chosen = registry.recipe_catalog.recipe(*ends, parent=parent, kind=recipe, modules=module or (), test=by_test)
         from registry.corpora import read_test
 
-        read = read_test(spec, folder.cache)
+        read = read_test(spec.model_copy(update={"pair": str(chosen.pair)}), folder.cache)
         if logits:
             _print_logits(registry, chosen, read, as_json)
         else:

@@ -54,6 +54,8 @@ def pairs(
     elif notes := _not_listed(parents, entries):
         for note in notes:
             say(note)
+    elif parents:
+        say("no pairs yet; add a language with 'continual-mt add'")
     else:
         say("no pairs yet; train a parent with 'continual-mt parent train'")
 
@@ -64,5 +66,8 @@ def _not_listed(parents: list[ParentRecord], entries: list[PairEntry]) -> list[s
     for parent in parents:
         listed = sum(entry.recipe.parent == parent.name and entry.kind == "original" for entry in entries)
         if more := parent.languages.count - listed:
-            notes.append(f"{parent.name}: {more:,} more pairs have no score; --language XX lists those of a language")
+            notes.append(
+                f"{parent.name}: {more:,} more pairs of the parent have no score; "
+                "--language XX lists those of a language"
+            )
     return notes

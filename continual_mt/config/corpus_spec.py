@@ -139,3 +139,6 @@ class TrainedPair(StrictModel):
     pair: Annotated[PairText, Field(description="SOURCE-TARGET, two language tags, such as de-en or pt_BR-en")]
     train: Annotated[CorpusSpec, Field(description="text of the pair to train on")]
     dev: Annotated[CorpusSpec, Field(description="text of the pair that is scored to choose the checkpoint")]
+    development_tokenization: Annotated[
+        str | None, Field(description="tokenization of BLEU on dev; by default what fits the target language")
+    ] = None

@@ -272,7 +272,7 @@ class AdditionSpec(_TrainingSpec):
 
 def _start(scope: object) -> Initialisation | None:
     """The start that a scope leaves no choice of."""
-    return "random" if scope == "scratch" else None
+    return "random" if isinstance(scope, str) and scope.strip() == "scratch" else None
 
 
 class SequenceSpec(StrictModel):

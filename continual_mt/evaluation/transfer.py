@@ -90,7 +90,7 @@ def coverage(
         side = languages.new_side(pair)
         if pair not in from_scratch:
             new[side].add(pair.language(side))
-            trained.add(pair)
+        trained.add(pair)
         every = {end: new[end] | set(languages.tags(end)) for end in ENDS}
         possible = {(s, t) for s in new["source"] for t in every["target"] if s != t}
         possible |= {(s, t) for s in every["source"] for t in new["target"] if s != t}

@@ -19,7 +19,7 @@ from continual_mt.config.spec import AdditionSpec
 from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenized_corpus import tokenize_corpus
-from continual_mt.errors import CorpusError, MisuseError
+from continual_mt.errors import CorpusError, IncompatibleError, MisuseError
 from continual_mt.evaluation.lexicon import Lexicon, read_lexicon
 from continual_mt.initialisation.lexicon_weights import check_words_occur
 from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations
@@ -90,7 +90,13 @@ def starts_directly(parent: ParentRecord, pair: Pair) -> bool:
 
 def read_init_text(spec: CorpusSpec, parent: ParentRecord, cache: Path) -> ResolvedCorpus:
     """Read text of a parent's own pair. Raises CorpusError, and IncompatibleError for a parent of several pairs."""
-    return read_corpus(spec, parent.pair, cache)
+    pair = parent.languages.only_pair
+    if pair is None:
+        raise IncompatibleError(
+            f"--init-text: {parent.name} has several pairs; expected a parent of one. "
+            f"Fix: {WAYS_OUT}, or give a lexicon with --lexicon"
+        )
+    return read_corpus(spec, pair, cache)
 
 
 def chosen_initialisation(
@@ -146,10 +152,13 @@ def with_word_translations(
 def _word_translations(registry: Registry, parent: ParentRecord, cache: Path, display: Display) -> bytes:
     train = parent_text(parent, cache, f"put it back as it was; or {WAYS_OUT}, or give a lexicon with --lexicon")
     if train is None:
+        several = parent.languages.several
+        missing = "it has several pairs" if several else "none is on record"
         raise CorpusError(
             f"the text of the parent {parent.name}",
-            "none is on record, from which its word translations could be counted. "
-            f"Fix: give such text with --init-text; or {WAYS_OUT}, or give a lexicon with --lexicon",
+            f"{missing}, from which its word translations could be counted. Fix: "
+            + ("" if several else "give such text with --init-text; or ")
+            + f"{WAYS_OUT}, or give a lexicon with --lexicon",
         )
     return count_word_translations(registry.load_parent(parent.name), parent.name, train, cache, display).to_bytes()
 

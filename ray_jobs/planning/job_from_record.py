@@ -241,8 +241,8 @@ def _reading(
 ) -> ParentSpec | AdditionSpec:
     """The spec with the places where the texts of its pairs were found."""
     if isinstance(spec, ParentSpec) and spec.pairs:
-        pairs = tuple(TrainedPair(pair=str(pair), train=train.spec, dev=dev.spec) for pair, train, dev in texts)
-        return spec.model_copy(update={"pairs": pairs})
+        found = {str(pair): {"train": train.spec, "dev": dev.spec} for pair, train, dev in texts}
+        return spec.model_copy(update={"pairs": tuple(one.model_copy(update=found[one.pair]) for one in spec.pairs)})
     ((_, train, dev),) = texts
     return spec.model_copy(update={"train": train.spec, "dev": dev.spec})
 

@@ -29,6 +29,8 @@ def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[st
         why = (
             f"{pairs} sentence pairs are fewer than {LEAST_PAIRS}"
             if pairs < LEAST_PAIRS
+            else "no word translations lead to the parent's languages"
+            if job.parent.languages.several
             else "its text is not on record"
         )
         notes.append(f"embeddings start from the pieces that are equal to the parent's (shared), because {why}")

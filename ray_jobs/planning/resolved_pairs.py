@@ -92,12 +92,23 @@ def development_tokenization(spec: ParentSpec | AdditionSpec, pair: Pair) -> str
     """The tokenization of a pair's development score."""
     given = spec.training.development_tokenization
     if given is None and isinstance(spec, ParentSpec) and spec.pairs:
-        return bleu_tokenization(pair.target)
+        of_pair = {one.pair: one.development_tokenization for one in spec.pairs}
+        return of_pair.get(str(pair)) or bleu_tokenization(pair.target)
     return given or earlier_tokenization(pair.target)
 
 
 def with_tokenization(spec: ParentSpec | AdditionSpec) -> ParentSpec | AdditionSpec:
-    """Write the tokenization of one pair's development score into a spec, unless absence of the key means the same."""
+    """Write the tokenization of the development score of each pair into a spec.
+
+    It is left out for one pair where absence of the key means the same.
+    """
+    if isinstance(spec, ParentSpec) and spec.pairs and spec.training.development_tokenization is None:
+        fitting_each = (
+            one.development_tokenization or bleu_tokenization(Pair.parse(one.pair).target) for one in spec.pairs
+        )
+        written = zip(spec.pairs, fitting_each, strict=True)
+        pairs = tuple(one.model_copy(update={"development_tokenization": fitting}) for one, fitting in written)
+        return spec.model_copy(update={"pairs": pairs})
     if spec.pair is None or spec.training.development_tokenization is not None:
         return spec
     target = Pair.parse(spec.pair).target

@@ -183,7 +183,9 @@ class TrainingTask:
         for earlier in self.replayed:
             assert self.parent is not None
             source, target, sides = earlier.sides(self.parent)
-            most = self.text.maximum_tokens
+            positions = self.architecture.maximum_positions
+            # Its sentences may have more tokens of languages than those of the new pair.
+            most = min(self.text.maximum_tokens, source.room(positions), target.room(positions))
             yield TrainingText(earlier.pair, earlier.train, earlier.train_digest, source, target, most), sides
 
     def noise(self) -> dict[str, Tensor]:

@@ -49,9 +49,11 @@ def recipe_of(recipes: RecipeCatalog, pair: Pair, word: str, *, parent: str | No
             f"{pair}:1 for the supervised recipe of just this version"
         ) from None
     module = recipes.catalog.module(word, parent=parent)
+    owner = recipes.catalog.parent_outline(module.parent)
+    pair = owner.languages.pair_in_tags(pair)
     if module.pair != pair:
         raise IncompatibleError(f"{module.full_name} was trained on {module.pair}, so it is no recipe of {pair}")
-    return RecipeResolver.of(recipes.catalog.parent(module.parent), [module]).supervised(module)
+    return RecipeResolver.of(owner, [module]).supervised(module)
 
 
 def compared(catalog: Catalog, texts: Texts, first: Recipe, second: Recipe, *, test: str | None = None) -> Compared:

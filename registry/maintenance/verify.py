@@ -20,6 +20,7 @@ from continual_mt.artifacts.optional_pieces import (
     required,
 )
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.serialization import read_json
 from continual_mt.errors import ContinualMTError, CorruptionError, StorageError
 from continual_mt.initialisation.word_translation import WordTranslations
@@ -200,8 +201,8 @@ def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str,
     try:
         if isinstance(row, schema.Parent):
             parent = blobs.load(required(pieces), Parent.from_pieces)
-            found, about = parent.fingerprint, str(parent.languages)
-            registered = str(parent_languages(row.sides, denoising=row.denoising))
+            found, about = parent.fingerprint, _described(parent.languages)
+            registered = _described(parent_languages(row.sides, denoising=row.denoising))
             if table := optional.get(WORD_TRANSLATIONS):
                 WordTranslations.of_parent(table, parent)
         else:
@@ -219,3 +220,9 @@ def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str,
         yield Problem("record", name, f"its pieces have the fingerprint {found}, but {expected} was registered")
     if about != registered:
         yield Problem("record", name, f"its pieces are of the pair {about}, but {registered} was registered")
+
+
+def _described(languages: ParentLanguages) -> str:
+    """All that a registry knows of a parent's languages; only the pair, if that says all."""
+    pair = languages.only_pair
+    return str(pair) if pair is not None and languages == ParentLanguages.of_pair(pair) else repr(languages)

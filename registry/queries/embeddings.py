@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.errors import IncompatibleError, UnknownNameError
-from continual_mt.languages import Pair, SideName, parse_language
+from continual_mt.languages import Pair, SideName
 from registry.queries.catalog import Catalog
 from registry.queries.recipe_catalog import RecipeCatalog
 from registry.records.alignments import EmbeddingRecord
@@ -70,11 +70,13 @@ def _places(recipes: RecipeCatalog, parent: ParentRecord, name: str) -> dict[Sid
         if module.parent != parent.name:
             raise IncompatibleError(f"{name} belongs to the parent {module.parent}, not to {parent.name}")
         return {module.side: _of_module(module)}
-    language = parse_language(name)
+    language = parent.languages.written_in_tags(name)
     modules, own = recipes.selected_modules(parent.name), _own(parent)
     tables = [_of_module(recipes.catalog.module(m.full_name)) for m in modules if m.language == language]
-    # What comes last stays: the parent's own.
-    places = {table.side: table for table in [*tables, *own] if table.language == language}
+    places: dict[SideName, EmbeddingRecord] = {}
+    for table in [*own, *tables]:  # the parent's own first, then as recipes choose
+        if table.language == language:
+            places.setdefault(table.side, table)
     if not places:
         languages = [*(module.language for module in modules), *(table.language for table in own)]
         raise unknown("language", language, languages)

@@ -187,7 +187,7 @@ class RecipeCatalog:
     def _listed(self, resolver: RecipeResolver, language: str | None = None) -> Collection[Pair] | None:
         """Of the pairs in which a parent's own languages take part untrained, those that are listed; None for all."""
         parent = resolver.parent
-        if parent.languages.count <= MOST_LISTED:
+        if len(parent.languages.sources) * len(parent.languages.targets) <= MOST_LISTED:
             return None
         if language is not None:
             return resolver.pairs_with(language)

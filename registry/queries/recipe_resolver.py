@@ -54,6 +54,10 @@ class RecipeResolver:
         return _first_of_each_pair(self.modules)
 
     @cached_property
+    def _trained(self) -> frozenset[Pair]:
+        return frozenset(module.pair for module in self.preferred)
+
+    @cached_property
     def combinable(self) -> tuple[ModuleOutline, ...]:
         """The module of each pair that works with the parent's other pieces: ``scratch`` shares nothing."""
         return _first_of_each_pair(module for module in self.modules if module.scope != "scratch")
@@ -131,7 +135,7 @@ class RecipeResolver:
 
         The new language brings all that its module has: its cross-attention was trained beside its embeddings.
         """
-        if any(module.pair == pair for module in self.preferred):
+        if pair in self._trained:
             return None
         languages = self.parent.languages
         source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
@@ -174,10 +178,11 @@ class RecipeResolver:
             if kind in (None, recipe.kind):
                 return recipe
         self._raise_if_two_encoders(pair)
-        if self.parent.languages.several and kind is None:
+        if self.parent.languages.several and (others := self.of_pair(pair)):
+            raise UnknownNameError(f"{pair} has no {kind} recipe; it runs as {others[0].kind}")
+        if self.parent.languages.several:
             raise self._unknown_language(pair)
-        found = [] if self.parent.languages.several else self.pairs()
-        names = (str(recipe.pair) for recipe in found if kind in (None, recipe.kind))
+        names = (str(recipe.pair) for recipe in self.pairs() if kind in (None, recipe.kind))
         raise unknown(f"{kind} pair" if kind else "pair", str(pair), names)
 
     def _unknown_language(self, pair: Pair) -> UnknownNameError:
@@ -186,7 +191,8 @@ class RecipeResolver:
             there = {*self.parent.languages.tags(end), *self._bringing[end]}
             if (language := pair.language(end)) not in there:
                 return unknown(f"{end} language", language, there)
-        return UnknownNameError(f"{pair}: {self.parent.name} has both languages, but no recipe puts them together")
+        why = ": it restores text and does not translate" if self.parent.languages.denoising else ""
+        return UnknownNameError(f"{pair}: {self.parent.name} has both languages, but no recipe puts them together{why}")
 
     def _raise_if_two_encoders(self, pair: Pair) -> None:
         source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)

@@ -61,14 +61,14 @@ class _Kind:
     """Where the fields of modules, or of parents, are; what parents do not have is missing.
 
     ``names`` are columns of which one may agree, ``has_language`` is whether a field of languages, or the pair, has a
-    value, and ``recipe`` the digest of the own pair's recipe.
+    value, and ``is_own`` whether a digest is that of the own pair's recipe, of a parent that of any of its pairs.
     """
 
     rows: FromClause
     key: _Column
     columns: Mapping[str, _Column]
     digest: _Column
-    recipe: _Column
+    is_own: Callable[[_Column], ColumnElement[bool]]
     names: Sequence[_Column]
     has_language: Callable[[str, str], ColumnElement[bool]]
     order: Sequence[_Column]
@@ -95,7 +95,7 @@ def _of_modules() -> _Kind:
         key=_module.c.id,
         columns=columns,
         digest=_module.c.digest,
-        recipe=_module.c.recipe_digest,
+        is_own=lambda digest: digest == _module.c.recipe_digest,
         names=(name, _parent.c.name + "/" + name),
         has_language=lambda field, value: languages[field] == value,
         # As the index of versions is, so that nothing has to be sorted.
@@ -105,13 +105,13 @@ def _of_modules() -> _Kind:
 
 def _of_parents() -> _Kind:
     recipe = schema.Recipe.__table__
-    original = select(recipe.c.digest).where(recipe.c.parent_id == _parent.c.id, recipe.c.kind == "original").limit(1)
+    originals = select(recipe.c.digest).where(recipe.c.parent_id == _parent.c.id, recipe.c.kind == "original")
     return _Kind(
         rows=_parent.join(_artifact, _artifact.c.id == _parent.c.id),
         key=_parent.c.id,
         columns=_columns(),
         digest=_parent.c.fingerprint,
-        recipe=original.correlate(_parent).scalar_subquery(),
+        is_own=lambda digest: digest.in_(originals.correlate(_parent)),
         names=(_parent.c.name,),
         has_language=_parent_has,
         order=(_parent.c.id,),
@@ -122,8 +122,9 @@ def _parent_has(field: str, value: str) -> ColumnElement[bool]:
     """Whether a parent has a language, on one end or on either, or both languages of a pair."""
     if field == "pair":
         pair = Pair.parse(value)
-        return and_(_parent_has("source", pair.source), _parent_has("target", pair.target))
-    sides = select(_side.c.parent_id).where(_side.c.tag == value)
+        both = _parent_has("source", pair.source), _parent_has("target", pair.target)
+        return and_(*both, _parent.c.denoising.is_(False))
+    sides = select(_side.c.parent_id).where(or_(_side.c.tag == value, _side.c.code == value))
     return _parent.c.id.in_(sides if field == "language" else sides.where(_side.c.end == field))
 
 
@@ -155,7 +156,7 @@ def _bleu(session: Session, kind: _Kind, keys: Sequence[int], test: str | None) 
     """The own pair's BLEU by key. What `RecipeCatalog.pairs` would show comes last."""
     query = (
         select(kind.key, _score.c.value)
-        .select_from(kind.rows.join(_score, _score.c.recipe_digest == kind.recipe))
+        .select_from(kind.rows.join(_score, kind.is_own(_score.c.recipe_digest)))
         .where(kind.key.in_(keys), is_metric(_score.c.metric, BEST_METRIC), _on(test), is_plain(_score.c.signature))
         .order_by(_score.c.shown, _score.c.sentences, _score.c.value)
     )
@@ -179,7 +180,7 @@ def _scored(kind: _Kind, test: str | None, *conditions: ColumnElement[bool]) -> 
 
     Asked of all at once, in the order of the recipes' digests, in which scores lie side by side.
     """
-    own = exists().where(_score.c.recipe_digest == kind.recipe, *conditions, _on(test)).correlate(_module, _parent)
+    own = exists().where(kind.is_own(_score.c.recipe_digest), *conditions, _on(test)).correlate(_module, _parent)
     return kind.key.in_(select(kind.key).where(own).correlate(None))
 
 

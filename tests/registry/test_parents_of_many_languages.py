@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide
+from continual_mt.artifacts.recipe import Recipe
 from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.tokenizer import SideTokens, Tokenizer
@@ -18,11 +22,14 @@ from continual_mt.errors import CorruptionError, IncompatibleError, UnknownNameE
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.scopes import Scope, trainable_names
-from registry import Lineage, Registry
+from registry import Lineage, Registry, ScoreRecord
+from registry.analysis.comparison import recipe_of
+from registry.database import schema
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
 from registry.maintenance.verify import verify
 from registry.queries import recipe_catalog
+from registry.queries.embeddings import two_embeddings
 from tests.registry.conftest import ARCHITECTURE, random_tensors
 
 LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
@@ -64,6 +71,20 @@ def filled(many: Parent, tokenizers: dict[str, Tokenizer], tmp_path: Path) -> It
         registry.register_module("many", added(many, "es-en", tokenizers["es"]), lineage=LINEAGE)
         registry.register_module("many", added(many, "de-pt", tokenizers["pt"], seed=2), lineage=LINEAGE)
         yield registry
+
+
+def score_of(recipe: Recipe, value: float) -> ScoreRecord:
+    return ScoreRecord.of(
+        recipe,
+        test="flickr",
+        test_digest="7" * 64,
+        metric="bleu",
+        value=value,
+        copy_value=None,
+        signature="nrefs:1",
+        sentences=1000,
+        beam=5,
+    )
 
 
 def pairs_of(registry: Registry, **options: str) -> dict[str, str]:
@@ -185,6 +206,65 @@ def test_it_is_found_by_each_of_its_languages(filled: Registry) -> None:
     assert names("kind=parent pair=de-fr source=en") == ["many"]
     assert names("kind=parent target=de") == []
     assert names("kind=parent target!=de") == ["many"]
+    assert names("kind=parent bleu>0") == []
+
+
+def test_it_is_found_by_the_score_of_any_of_its_pairs(filled: Registry) -> None:
+    for number, (source, target) in enumerate((("de", "en"), ("de", "fr"), ("en", "fr"))):
+        recipe = filled.recipe_catalog.recipe(source, target)
+        filled.register_scores([score_of(recipe, 10.0 * (number + 1))])
+    found = {limit: len(filled.annotations.search(f"kind=parent bleu>{limit}").found) for limit in (5, 15, 25, 35)}
+    assert found == {5: 1, 15: 1, 25: 1, 35: 0}
+    assert filled.annotations.search("kind=parent bleu<15").total == 1
+
+
+def test_the_parents_own_codes_are_accepted_by_comparisons_and_alignments(filled: Registry) -> None:
+    catalog = filled.recipe_catalog
+    assert recipe_of(catalog, Pair("es", "en"), "es-en:1") == catalog.recipe("es", "en")
+    first, second = two_embeddings(catalog, filled.parent(), ("deu_Latn", "es"))
+    assert (first.language, second.language, first.module) == ("de", "es", None)
+    with pytest.raises(IncompatibleError, match="de and fr share the table of the parent many; expected two tables"):
+        two_embeddings(catalog, filled.parent(), ("de", "fr"), "source")
+
+
+def test_changed_languages_on_record_are_found(filled: Registry) -> None:
+    def change(session: Session) -> None:
+        side = schema.ParentSide.__table__
+        session.execute(update(side).where(side.c.tag == "fr").values(code="changed", token=None))
+
+    filled.database.write(change)
+    (problem,) = verify(filled, set_aside=False, fingerprints=True).problems
+    assert "code='changed', token=None" in problem.explanation
+
+
+def test_a_kind_that_a_pair_does_not_have_is_named(filled: Registry) -> None:
+    with pytest.raises(UnknownNameError, match=r"^de-fr has no zero-shot recipe; it runs as original$"):
+        filled.recipe_catalog.recipe("de", "fr", kind="zero-shot")
+
+
+def test_a_denoising_parent_has_languages_and_no_pairs(
+    many: Parent, tmp_path: Path, tokenizers: dict[str, Tokenizer]
+) -> None:
+    languages = ParentLanguages(LANGUAGES.sources, LANGUAGES.targets, denoising=True)
+    parent = replace(many, languages=languages)
+    with Registry.open(tmp_path, create=True) as registry:
+        registry.register_parent("restores", parent, lineage=LINEAGE)
+        registry.register_module("restores", added(parent, "es-en", tokenizers["es"]), lineage=LINEAGE)
+        assert pairs_of(registry) == {"es-en": "supervised", "es-fr": "zero-shot"}
+        assert registry.annotations.search("kind=parent pair=de-fr").total == 0
+        with pytest.raises(UnknownNameError, match="it restores text and does not translate"):
+            registry.assemble("de", "fr")
+        with pytest.raises(IncompatibleError, match="de-fr is of two languages that the parent has already; expected"):
+            languages.new_side(Pair("de", "fr"))
+
+
+def test_sentences_that_start_with_a_language_need_one(many: Parent) -> None:
+    nameless = ParentLanguages(LANGUAGES.sources, (ParentSide("en", "eng_Latn"),))
+    form = SentenceForm(("text", "end", "source language"), ("target language", "text", "end"))
+    with pytest.raises(CorruptionError, match="start with the token of the target language; one has none"):
+        replace(many, languages=nameless, form=form)
+    with pytest.raises(CorruptionError, match="a start or banned id is outside the target's vocabulary"):
+        replace(many, form=replace(NAMED_BY_BOTH, banned=(10**6,)))
 
 
 def test_a_new_source_names_its_target_where_the_parents_sources_do(

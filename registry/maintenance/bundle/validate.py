@@ -87,6 +87,8 @@ def _parent(registry: Registry, bundle: Bundle, entry: ParentEntry) -> Parent:
     if not entry.pieces:
         for record in registry.parents():
             if record.fingerprint == entry.fingerprint:
+                claim = "it claims other languages than it has"
+                _require(bundle, entry.name, [*record.languages.several] == entry.several, claim)
                 return registry.load_parent(record.name)
         raise IncompatibleError(
             f"the bundle was written without the parent {entry.name} ({entry.fingerprint[:12]}), which is not in "
