@@ -459,7 +459,7 @@ def test_pairs_are_several_and_each_is_listed_once(folder: Path) -> None:
         "pairs 4.train: missing",
         "pairs 4.dev: expected a mapping with the keys source, target, tsv, source_column, target_column, ragged, "
         "catalogs, licence",
-        "pairs 4.trian: unknown key (did you mean train?); expected one of: pair, train, dev",
+        "pairs 4.trian: unknown key (did you mean train?); expected one of: pair, train, dev, development_tokenization",
     ]
     assert problems(ParentSpec, folder, PAIRS + lines[3]) == ["pairs: de-en is listed more than once"]
     assert problems(ParentSpec, folder, "name: none\npairs: []\nsampling_temperature: 2\n") == [

@@ -416,6 +416,8 @@ def test_each_pair_has_the_tokenization_of_its_target(
         "es-pt": "13a",
         "es-zh": "zh",
     }
+    assert isinstance(job.spec, ParentSpec)  # it is on record, whatever later versions choose
+    assert {one.pair: one.development_tokenization for one in job.spec.pairs}["es-zh"] == "zh"
     given = resolve(joint_spec({"training": {"development_tokenization": "char"}}, pairs=pairs), None, tmp_path)
     assert {given.tokenization(one.pair) for one in given.pairs} == {"char"}
     assert given.digest != job.digest
