@@ -101,6 +101,9 @@ class CachedStore(BlobStore):
         self.origin.remove(digest)
         self.kept.remove(digest)
 
+    def forget_arrival(self, digest: str) -> None:
+        self.origin.forget_arrival(digest)
+
     def quarantine(self, digest: str) -> str:
         return self.origin.quarantine(digest)
 

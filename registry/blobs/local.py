@@ -136,6 +136,9 @@ class FolderStore(BlobStore):
         _unlink(self.path(digest))
         forget(self.path(digest))
 
+    def forget_arrival(self, digest: str) -> None:
+        forget(self.path(digest))
+
     def quarantine(self, digest: str) -> str:
         path = self.path(digest)
         aside = self.folder / QUARANTINE / f"{digest}-{time.time_ns()}"

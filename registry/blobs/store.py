@@ -117,6 +117,10 @@ class BlobStore(ABC):
         """Delete a blob if it exists."""
 
     @abstractmethod
+    def forget_arrival(self, digest: str) -> None:
+        """Have a blob hashed the next time that it is loaded, even if it was hashed before."""
+
+    @abstractmethod
     def quarantine(self, digest: str) -> str:
         """Move a blob into quarantine and return its new location; nothing deletes it there.
 

@@ -110,7 +110,11 @@ def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
             needed_by = tuple(users(session, digest))
             if again.error is not None:
                 return Problem("unreadable", digest, again.error, needed_by)
-            aside = registry.blobs.quarantine(digest) if set_aside else None
+            if set_aside:
+                aside = registry.blobs.quarantine(digest)
+            else:
+                aside = None
+                registry.blobs.forget_arrival(digest)
         except CorruptionError:  # removed meanwhile
             return None
         explanation = f"its {again.bytes:,} bytes have the digest {again.digest}"
