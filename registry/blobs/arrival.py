@@ -48,6 +48,11 @@ def forget(path: Path) -> None:
         _note(path).unlink()
 
 
+def is_orphan(path: Path) -> bool:
+    """Return whether a file is the note of a blob that is not there."""
+    return path.suffix == SUFFIX and not path.with_suffix("").exists()
+
+
 def _note(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 

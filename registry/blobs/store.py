@@ -51,7 +51,10 @@ class StoredContent:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A temporary file. Its writer died, unless ``written``, in seconds since 1970, is a moment ago."""
+    """A temporary file, or the note of a blob that is gone. ``written`` is in seconds since 1970.
+
+    The writer of a temporary file died, unless it is a moment ago.
+    """
 
     place: str
     bytes: int
@@ -141,11 +144,11 @@ class BlobStore(ABC):
 
     @abstractmethod
     def leftovers(self) -> Iterator[Leftover]:
-        """Temporary files, of writers that died and of those that write now."""
+        """Temporary files, of writers that died and of those that write now, and notes of blobs that are gone."""
 
     @abstractmethod
     def remove_leftover(self, leftover: Leftover) -> None:
-        """Delete a temporary file if it exists."""
+        """Delete such a file if it exists."""
 
     def keeping_in(self, place: Callable[[Path], Path]) -> BlobStore:
         """The same store. If it keeps copies in a folder, they are in the one that ``place`` gives for that."""

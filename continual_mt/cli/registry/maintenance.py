@@ -134,7 +134,7 @@ def _print_verification(found: Verification, registry: str) -> None:
         print_text(f"\n{count} that nothing refers to; `continual-mt registry gc` removes them when they are old:\n")
         print_table(_table(("blob", "stored"), [(blob.digest, size(blob.bytes)) for blob in found.orphans]))
     if found.leftovers:
-        print_text("\ntemporary files of writers that ended early, or that write now:\n")
+        print_text("\ntemporary files of writers that ended early or write now, and notes of blobs that are gone:\n")
         print_table(_table(("file", "stored"), [(left.place, size(left.bytes)) for left in found.leftovers]))
     if found.gone:
         print_text(f"\nscores, recipes or lineage name modules that were removed: {', '.join(found.gone)}\n")
@@ -149,7 +149,7 @@ def _print_collection(found: Collection, jobs: list[AbandonedJob], for_good: boo
     from dashboards.tables.artifacts import size
 
     rows = [*((f"blob {blob.digest}", size(blob.bytes)) for blob in found.blobs)]
-    rows += [(f"temporary file {leftover.place}", size(leftover.bytes)) for leftover in found.leftovers]
+    rows += [(f"leftover file {leftover.place}", size(leftover.bytes)) for leftover in found.leftovers]
     rows += [(f"deleted {name}", size(count)) for name, count in found.forgotten]
     rows += [(_described(job), size(job.bytes)) for job in jobs]
     total = size(found.bytes + sum(job.bytes for job in jobs))

@@ -109,6 +109,17 @@ def test_notes_leave_with_their_blobs(store: FolderStore) -> None:
         assert names(store) == []
 
 
+def test_a_note_without_its_blob_is_left_over(store: FolderStore) -> None:
+    store.put_chunks([b"weights"])
+    assert list(store.leftovers()) == []
+    path = store.path(DIGEST)
+    path.unlink()  # not by the store
+    (leftover,) = store.leftovers()
+    assert leftover.place == f"{path}{SUFFIX}"
+    store.remove_leftover(leftover)
+    assert names(store) == []
+
+
 def test_a_folder_that_cannot_be_written_to_is_hashed_each_time(store: FolderStore) -> None:
     path = store.path(store.put(b"weights"))
     age(path, 10)
