@@ -154,6 +154,10 @@ class BlobStore(ABC):
         """The same store. If it keeps copies in a folder, they are in the one that ``place`` gives for that."""
         return self
 
+    def drop_damaged_copies(self) -> int:
+        """Hash the copies that the store keeps here of blobs that lie elsewhere; delete and count the damaged ones."""
+        return 0
+
     def has(self, digest: str) -> bool:
         """Whether there is a blob, whole or not."""
         try:

@@ -51,7 +51,8 @@ def verify(
 ) -> Verification:
     """Read every blob, check its digest, and resolve every reference that a record makes.
 
-    Damaged blobs are moved to the store's quarantine unless ``set_aside`` is False. With ``fingerprints`` those of
+    Damaged blobs are moved to the store's quarantine unless ``set_aside`` is False; damaged copies in the cache of a
+    remote store are removed, since they are fetched again when needed. With ``fingerprints`` those of
     parents and modules are computed again from their weights, one parent or module in memory at a time. Jobs may write
     meanwhile. Raises StorageError when the blobs cannot be listed or one cannot be moved.
     """
@@ -74,9 +75,13 @@ def verify(
         gone = tuple(_gone(session))
     if fingerprints:
         problems += _wrong_fingerprints(registry)
+    copies_dropped = registry.blobs.drop_damaged_copies()
     good = {digest: size for digest, size in sizes.items() if size >= 0}
     unused = tuple(blob for digest, blob in orphans.items() if digest not in needed)
-    return Verification(len(good), sum(good.values()), tuple(problems), unused, tuple(registry.blobs.leftovers()), gone)
+    leftovers = tuple(registry.blobs.leftovers())
+    return Verification(
+        len(good), sum(good.values()), tuple(problems), unused, leftovers, gone, copies_dropped=copies_dropped
+    )
 
 
 def _read_all(blobs: BlobStore) -> Iterator[_Read]:

@@ -43,7 +43,8 @@ def verify(
 ) -> None:
     """Read every blob again and check its digest, and that everything that records refer to exists.
 
-    Damaged blobs are moved aside, into the folder 'quarantine' of the blobs; nothing is deleted. Exits with 1 when
+    Damaged blobs are moved aside, into the folder 'quarantine' of the blobs; nothing is deleted but damaged copies in
+    the cache of a remote storage, which are fetched again when needed. Exits with 1 when
     something is damaged, missing or wrong, and lists what needs it. Blobs without a record are listed, and are not
     an error. Jobs may write meanwhile.
     """
@@ -136,6 +137,9 @@ def _print_verification(found: Verification, registry: str) -> None:
     if found.leftovers:
         print_text("\ntemporary files of writers that ended early or write now, and notes of blobs that are gone:\n")
         print_table(_table(("file", "stored"), [(left.place, size(left.bytes)) for left in found.leftovers]))
+    if found.copies_dropped:
+        count = _count(found.copies_dropped, "blob")
+        print_text(f"\nremoved damaged copies of {count} from the cache; they are fetched again when needed\n")
     if found.gone:
         print_text(f"\nscores, recipes or lineage name modules that were removed: {', '.join(found.gone)}\n")
     for problem in found.problems:
