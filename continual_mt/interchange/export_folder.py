@@ -66,4 +66,17 @@ def written_folder(folder: Path, *, force: bool = False) -> Iterator[Path]:
         raise StorageError(f"{folder}: cannot be written ({problem}). Nothing is left of this export") from error
     finally:
         if partial is not None:
+            _put_back(partial / "old", folder)
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put_back(earlier: Path, folder: Path) -> None:
+    """Move an earlier export back to its place, unless another export is there now."""
+    if not earlier.exists() or folder.exists():
+        return
+    try:
+        earlier.rename(folder)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the earlier export cannot be moved back ({error.strerror or error}). Fix: move {earlier} there"
+        ) from error

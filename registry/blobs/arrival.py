@@ -1,7 +1,8 @@
 """Notes that a file of a folder was hashed when it arrived, so that it is not hashed at each load.
 
-A note is a small file beside the blob, with the blob's length and its time of writing. It is valid while both are as
-noted: a blob that was written to, cut or exchanged since is hashed again.
+A note is a small file beside the blob, with the blob's length, its time of writing and its inode number. It is valid
+while all are as noted: a blob that was written to, cut, exchanged or copied since is hashed again. The device is not
+noted, since machines that share a folder may number it differently.
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ def note_hashed(path: Path, status: os.stat_result) -> None:
 
 def forget(path: Path) -> None:
     """Remove the note of a blob."""
-    _note(path).unlink(missing_ok=True)
+    with suppress(OSError):  # missing, or others own the folder
+        _note(path).unlink()
+
+
+def is_orphan(path: Path) -> bool:
+    """Return whether a file is the note of a blob that is not there."""
+    return path.suffix == SUFFIX and not path.with_suffix("").exists()
 
 
 def _note(path: Path) -> Path:
@@ -51,7 +58,7 @@ def _note(path: Path) -> Path:
 
 
 def _described(status: os.stat_result) -> bytes:
-    return f"{status.st_size} {status.st_mtime_ns}".encode()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}".encode()
 
 
 def _write(path: Path, status: os.stat_result) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -101,6 +102,9 @@ class CachedStore(BlobStore):
         self.origin.remove(digest)
         self.kept.remove(digest)
 
+    def forget_arrival(self, digest: str) -> None:
+        self.origin.forget_arrival(digest)
+
     def quarantine(self, digest: str) -> str:
         return self.origin.quarantine(digest)
 
@@ -118,6 +122,27 @@ class CachedStore(BlobStore):
 
     def remove_leftover(self, leftover: Leftover) -> None:
         self.origin.remove_leftover(leftover)
+
+    def drop_damaged_copies(self) -> int:
+        dropped = 0
+        for blob in list(self.kept.digests()):
+            if self._is_damaged(blob.digest):
+                with self._locked(_WHOLE):
+                    if self._is_damaged(blob.digest):  # not exchanged meanwhile
+                        self.kept.remove(blob.digest)
+                        dropped += 1
+        return dropped
+
+    def _is_damaged(self, digest: str) -> bool:
+        """Return whether the copy of a blob has other bytes or cannot be read; False if it is missing."""
+        hashed = HashedChunks(self.kept.chunks(digest))
+        try:
+            deque(hashed, maxlen=0)
+        except CorruptionError:
+            return False
+        except StorageError:
+            return True
+        return hashed.content.digest != digest
 
     def _found(self, digest: str) -> bytes | None:
         """Return a blob from the cache and record that it was read now; None if it is missing or damaged."""

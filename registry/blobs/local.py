@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from continual_mt.errors import StorageError
-from registry.blobs.arrival import forget, is_noted, note_arrival, note_hashed
+from registry.blobs.arrival import forget, is_noted, is_orphan, note_arrival, note_hashed
 from registry.blobs.store import (
     CHUNK_BYTES,
     FAN_OUT,
@@ -136,6 +136,9 @@ class FolderStore(BlobStore):
         _unlink(self.path(digest))
         forget(self.path(digest))
 
+    def forget_arrival(self, digest: str) -> None:
+        forget(self.path(digest))
+
     def quarantine(self, digest: str) -> str:
         path = self.path(digest)
         aside = self.folder / QUARANTINE / f"{digest}-{time.time_ns()}"
@@ -166,7 +169,7 @@ class FolderStore(BlobStore):
 
     def leftovers(self) -> Iterator[Leftover]:
         for path, status in self._files():
-            if path.name.startswith(TEMPORARY):
+            if path.name.startswith(TEMPORARY) or is_orphan(path):
                 yield Leftover(str(path), status.st_size, status.st_mtime)
 
     def remove_leftover(self, leftover: Leftover) -> None:

@@ -51,7 +51,10 @@ class StoredContent:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A temporary file. Its writer died, unless ``written``, in seconds since 1970, is a moment ago."""
+    """A temporary file, or the note of a blob that is gone. ``written`` is in seconds since 1970.
+
+    The writer of a temporary file died, unless it is a moment ago.
+    """
 
     place: str
     bytes: int
@@ -117,6 +120,10 @@ class BlobStore(ABC):
         """Delete a blob if it exists."""
 
     @abstractmethod
+    def forget_arrival(self, digest: str) -> None:
+        """Have a blob hashed the next time that it is loaded, even if it was hashed before."""
+
+    @abstractmethod
     def quarantine(self, digest: str) -> str:
         """Move a blob into quarantine and return its new location; nothing deletes it there.
 
@@ -137,15 +144,19 @@ class BlobStore(ABC):
 
     @abstractmethod
     def leftovers(self) -> Iterator[Leftover]:
-        """Temporary files, of writers that died and of those that write now."""
+        """Temporary files, of writers that died and of those that write now, and notes of blobs that are gone."""
 
     @abstractmethod
     def remove_leftover(self, leftover: Leftover) -> None:
-        """Delete a temporary file if it exists."""
+        """Delete such a file if it exists."""
 
     def keeping_in(self, place: Callable[[Path], Path]) -> BlobStore:
         """The same store. If it keeps copies in a folder, they are in the one that ``place`` gives for that."""
         return self
+
+    def drop_damaged_copies(self) -> int:
+        """Hash the copies that the store keeps here of blobs that lie elsewhere; delete and count the damaged ones."""
+        return 0
 
     def has(self, digest: str) -> bool:
         """Whether there is a blob, whole or not."""

@@ -40,7 +40,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """Only ``problems`` are errors. No record refers to ``orphans``; ``gone`` names modules that were removed."""
+    """Only ``problems`` are errors. No record refers to ``orphans``; ``gone`` names modules that were removed.
+
+    ``copies_dropped`` counts damaged copies in the cache of a remote store, which are fetched again when needed.
+    """
 
     blobs: int
     bytes: int
@@ -48,6 +51,7 @@ class Verification:
     orphans: tuple[StoredBlob, ...]
     leftovers: tuple[Leftover, ...]
     gone: tuple[str, ...]
+    copies_dropped: int = 0
 
     def to_json(self) -> JSONObject:
         return {
@@ -57,6 +61,7 @@ class Verification:
             "orphans": [{"digest": blob.digest, "bytes": blob.bytes} for blob in self.orphans],
             "leftovers": [{"place": leftover.place, "bytes": leftover.bytes} for leftover in self.leftovers],
             "gone": list(self.gone),
+            "copies_dropped": self.copies_dropped,
         }
 
 

@@ -52,7 +52,8 @@ def verify(
 ) -> Verification:
     """Read every blob, check its digest, and resolve every reference that a record makes.
 
-    Damaged blobs are moved to the store's quarantine unless ``set_aside`` is False. With ``fingerprints`` those of
+    Damaged blobs are moved to the store's quarantine unless ``set_aside`` is False; damaged copies in the cache of a
+    remote store are removed, since they are fetched again when needed. With ``fingerprints`` those of
     parents and modules are computed again from their weights, one parent or module in memory at a time. Jobs may write
     meanwhile. Raises StorageError when the blobs cannot be listed or one cannot be moved.
     """
@@ -75,9 +76,13 @@ def verify(
         gone = tuple(_gone(session))
     if fingerprints:
         problems += _wrong_fingerprints(registry)
+    copies_dropped = registry.blobs.drop_damaged_copies()
     good = {digest: size for digest, size in sizes.items() if size >= 0}
     unused = tuple(blob for digest, blob in orphans.items() if digest not in needed)
-    return Verification(len(good), sum(good.values()), tuple(problems), unused, tuple(registry.blobs.leftovers()), gone)
+    leftovers = tuple(registry.blobs.leftovers())
+    return Verification(
+        len(good), sum(good.values()), tuple(problems), unused, leftovers, gone, copies_dropped=copies_dropped
+    )
 
 
 def _read_all(blobs: BlobStore) -> Iterator[_Read]:
@@ -111,7 +116,11 @@ def _bad(registry: Registry, read: _Read, set_aside: bool) -> Problem | None:
             needed_by = tuple(users(session, digest))
             if again.error is not None:
                 return Problem("unreadable", digest, again.error, needed_by)
-            aside = registry.blobs.quarantine(digest) if set_aside else None
+            if set_aside:
+                aside = registry.blobs.quarantine(digest)
+            else:
+                aside = None
+                registry.blobs.forget_arrival(digest)
         except CorruptionError:  # removed meanwhile
             return None
         explanation = f"its {again.bytes:,} bytes have the digest {again.digest}"

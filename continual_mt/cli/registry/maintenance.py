@@ -43,7 +43,8 @@ def verify(
 ) -> None:
     """Read every blob again and check its digest, and that everything that records refer to exists.
 
-    Damaged blobs are moved aside, into the folder 'quarantine' of the blobs; nothing is deleted. Exits with 1 when
+    Damaged blobs are moved aside, into the folder 'quarantine' of the blobs; nothing is deleted but damaged copies in
+    the cache of a remote storage, which are fetched again when needed. Exits with 1 when
     something is damaged, missing or wrong, and lists what needs it. Blobs without a record are listed, and are not
     an error. Jobs may write meanwhile.
     """
@@ -134,8 +135,11 @@ def _print_verification(found: Verification, registry: str) -> None:
         print_text(f"\n{count} that nothing refers to; `continual-mt registry gc` removes them when they are old:\n")
         print_table(_table(("blob", "stored"), [(blob.digest, size(blob.bytes)) for blob in found.orphans]))
     if found.leftovers:
-        print_text("\ntemporary files of writers that ended early, or that write now:\n")
+        print_text("\ntemporary files of writers that ended early or write now, and notes of blobs that are gone:\n")
         print_table(_table(("file", "stored"), [(left.place, size(left.bytes)) for left in found.leftovers]))
+    if found.copies_dropped:
+        count = _count(found.copies_dropped, "blob")
+        print_text(f"\nremoved damaged copies of {count} from the cache; they are fetched again when needed\n")
     if found.gone:
         print_text(f"\nscores, recipes or lineage name modules that were removed: {', '.join(found.gone)}\n")
     for problem in found.problems:
@@ -149,7 +153,7 @@ def _print_collection(found: Collection, jobs: list[AbandonedJob], for_good: boo
     from dashboards.tables.artifacts import size
 
     rows = [*((f"blob {blob.digest}", size(blob.bytes)) for blob in found.blobs)]
-    rows += [(f"temporary file {leftover.place}", size(leftover.bytes)) for leftover in found.leftovers]
+    rows += [(f"leftover file {leftover.place}", size(leftover.bytes)) for leftover in found.leftovers]
     rows += [(f"deleted {name}", size(count)) for name, count in found.forgotten]
     rows += [(_described(job), size(job.bytes)) for job in jobs]
     total = size(found.bytes + sum(job.bytes for job in jobs))

@@ -62,6 +62,22 @@ def test_a_failure_leaves_an_earlier_export_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def lose_content(folder: Path) -> None:
+    with written_folder(folder, force=True) as content:
+        content.rmdir()  # it cannot be moved to its place then
+
+
+def test_an_earlier_export_comes_back_if_the_new_one_cannot_take_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    write(folder, "one")
+    with pytest.raises(
+        StorageError, match=r"export: cannot be written \(No such file or directory\)\. Nothing is left"
+    ):
+        lose_content(folder)
+    assert (folder / "weights").read_text("utf-8") == "one"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file: is not a folder, so .*file/a/export cannot be made\. Fix: choose"):

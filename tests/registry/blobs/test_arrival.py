@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,29 @@ def test_damage_that_no_write_shows_is_found_where_all_is_read(store: FolderStor
         store.get(DIGEST)
 
 
+def test_a_copied_folder_is_hashed_once(store: FolderStore, tmp_path: Path) -> None:
+    """A copy may keep the times and yet be damaged."""
+    store.put_chunks([b"weights"])
+    age(store.path(DIGEST), 10)
+    store.file(DIGEST).close()  # noted again
+    before = store.path(DIGEST).stat()
+    copy = FolderStore(shutil.copytree(store.folder, tmp_path / "copy"))
+    path = copy.path(DIGEST)
+    assert names(copy) == [DIGEST, DIGEST + SUFFIX]
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert not is_noted(path, path.stat())
+    copy.file(DIGEST).close()
+    assert is_noted(path, path.stat())
+
+
+def test_a_note_of_an_earlier_version_counts_as_none(store: FolderStore) -> None:
+    store.put_chunks([b"weights"])
+    path = store.path(DIGEST)
+    status = path.stat()
+    path.with_name(DIGEST + SUFFIX).write_text(f"{status.st_size} {status.st_mtime_ns}")
+    assert not is_noted(path, status)
+
+
 def test_a_damaged_note_costs_a_hash(store: FolderStore) -> None:
     store.put_chunks([b"weights"])
     age(store.path(DIGEST), 10)
@@ -85,6 +109,17 @@ def test_notes_leave_with_their_blobs(store: FolderStore) -> None:
         assert names(store) == []
 
 
+def test_a_note_without_its_blob_is_left_over(store: FolderStore) -> None:
+    store.put_chunks([b"weights"])
+    assert list(store.leftovers()) == []
+    path = store.path(DIGEST)
+    path.unlink()  # not by the store
+    (leftover,) = store.leftovers()
+    assert leftover.place == f"{path}{SUFFIX}"
+    store.remove_leftover(leftover)
+    assert names(store) == []
+
+
 def test_a_folder_that_cannot_be_written_to_is_hashed_each_time(store: FolderStore) -> None:
     path = store.path(store.put(b"weights"))
     age(path, 10)
@@ -92,3 +127,5 @@ def test_a_folder_that_cannot_be_written_to_is_hashed_each_time(store: FolderSto
     for _ in range(2):
         store.file(DIGEST).close()
     assert list(store.leftovers()) == []
+    store.remove(DIGEST)  # the note stays, and is no error
+    assert names(store) == [DIGEST + SUFFIX]

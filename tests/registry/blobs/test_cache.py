@@ -110,6 +110,24 @@ def test_files_that_are_damaged_here_are_fetched_again(store: CachedStore, damag
     assert read(store, digest) == path.read_bytes() == b"weights"
 
 
+def test_damaged_copies_are_dropped(store: CachedStore) -> None:
+    """Also those that no write shows, as on a disk that loses a bit."""
+    assert store.drop_damaged_copies() == 0
+    whole, damaged = store.put(b"whole"), store.put(b"weights")
+    for digest in (whole, damaged):
+        read(store, digest)
+    path = store.kept.path(damaged)
+    before = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(b"Weights")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert read(store, damaged) == b"Weights"
+    assert store.drop_damaged_copies() == 1
+    assert kept(store) == {whole}
+    assert read(store, damaged) == b"weights"
+    assert store.drop_damaged_copies() == 0
+
+
 def test_files_that_are_damaged_there_are_not_kept(store: CachedStore, tmp_path: Path) -> None:
     digest = store.put(b"weights")
     (tmp_path / "remote" / digest[:2] / digest).write_bytes(b"Weights")

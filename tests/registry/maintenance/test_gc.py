@@ -70,6 +70,16 @@ def test_temporary_files_go_when_nobody_can_be_writing_them(registry: Registry, 
     assert [path.name for path in folder.iterdir()] == [".writing-alive"]
 
 
+def test_a_note_goes_whose_blob_is_gone(registry: Registry, age: MakeOld) -> None:
+    digest = registry.blobs.put_chunks([b"anything"]).digest
+    path = Path(registry.blobs.place) / digest[:2] / digest
+    path.unlink()
+    age(registry)
+    (leftover,) = collect(registry, for_good=True).leftovers
+    assert leftover.place == f"{path}.noted"
+    assert list(path.parent.iterdir()) == []
+
+
 def test_a_row_that_was_left_by_a_killed_collection_goes(registry: Registry) -> None:
     digest = registry.texts.store(["a line"])
     registry.blobs.remove(digest)

@@ -10,8 +10,14 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
+from continual_mt.errors import CorruptionError
 from registry import Registry
+from registry.blobs.cache import CachedStore
+from registry.blobs.fsspec_store import RemoteStore
+from registry.blobs.local import FolderStore
 from registry.database import schema
+from registry.database.database import Database
+from registry.database.location import Location
 from registry.maintenance.verify import verify
 
 
@@ -57,6 +63,33 @@ def test_a_flipped_bit_is_named_with_what_needs_it(rich: Registry, piece: str, k
     assert [(found.kind, found.subject) for found in again.problems] == [("missing", digest)]
     assert [(found.explanation, found.aside) for found in again.problems] == [("it was damaged", problem.aside)]
     assert again.orphans == ()
+
+
+def test_what_was_found_damaged_and_kept_is_not_loaded(rich: Registry) -> None:
+    """Also if no write shows, as on a disk that loses a bit: its arrival was noted."""
+    digest = rich.blobs.put_chunks([b"noted as it arrived"]).digest
+    path = path_of(rich, digest)
+    before = path.stat()
+    flip(path, 3)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    rich.blobs.file(digest).close()
+    assert [problem.subject for problem in verify(rich, set_aside=False).problems] == [digest]
+    with pytest.raises(CorruptionError, match=f"blob {digest} is damaged"):
+        rich.blobs.file(digest)
+
+
+def test_damaged_copies_in_the_cache_of_a_remote_store_are_removed(tmp_path: Path) -> None:
+    blobs = CachedStore(RemoteStore(f"file://{tmp_path}/remote"), FolderStore(tmp_path / "cache"), bound=1000)
+    digest = blobs.put(b"weights")
+    blobs.get(digest)
+    flip(blobs.kept.path(digest), 3)
+    with Registry(Database(Location.resolve(f"sqlite:///{tmp_path}/r.db"), create=True), blobs) as remote:
+        assert [(found.problems, found.copies_dropped) for found in (verify(remote), verify(remote))] == [
+            ((), 1),
+            ((), 0),
+        ]
+    assert not blobs.kept.path(digest).exists()
+    assert blobs.get(digest) == b"weights"
 
 
 def test_the_same_content_heals_what_was_moved_aside(rich: Registry) -> None:
