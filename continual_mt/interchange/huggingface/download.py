@@ -185,16 +185,31 @@ class _Hub:
         from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
 
         partial.touch()
-        attempts = 0
-        while (done := partial.stat().st_size) < file.size:
+        attempts, most = 0, partial.stat().st_size
+        while partial.stat().st_size < file.size:
+            failure: Exception | None = None
             try:
                 self._append(commit, file, partial, report)
             except (HTTPError, HfHubHTTPError) as error:
-                refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
-                attempts = 1 if partial.stat().st_size > done else attempts + 1
-                if refused or attempts == _ATTEMPTS:
+                if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
                     raise
+                failure = error
+            done = partial.stat().st_size
+            # Compared with the most so far, since an answer may also begin the file again.
+            attempts, most = (1, done) if done > most else (attempts + 1, most)
+            if done < file.size and attempts == _ATTEMPTS:
+                raise failure or self._short(file, partial)
+            if failure or attempts > 1:
                 time.sleep(_PAUSE)
+
+    def _short(self, file: _File, partial: Path) -> DownloadError:
+        """The error for answers that end as they should, and too early. Their bytes are probably not the file's."""
+        done = partial.stat().st_size
+        partial.unlink()
+        return DownloadError(
+            f"{self.model}: {self.endpoint} answered with {done:,} of {file.size:,} bytes of {file.name}; expected the "
+            "whole file. Fix: check HF_ENDPOINT, proxies and login pages, and run the command again"
+        )
 
     def _append(self, commit: str, file: _File, partial: Path, report: Callable[[int], None]) -> None:
         from huggingface_hub import constants, get_session, hf_raise_for_status
@@ -212,6 +227,8 @@ class _Hub:
             with partial.open("ab" if response.status_code == 206 else "wb") as output:
                 for chunk in response.iter_bytes():  # as it arrives, so that nothing is lost when it ends early
                     output.write(chunk)
+                    if output.tell() > file.size:
+                        break  # it is another file, perhaps an endless one
                     report(output.tell())
 
 

@@ -116,6 +116,26 @@ def test_a_transfer_that_does_not_go_on_fails(hub: Hub, folder: Path, tmp_path: 
     assert hub.ranges[-1] == "bytes=1000-"
 
 
+def test_answers_that_are_too_short(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    hub.add(MODEL, folder)
+    hub.ignores_ranges = True
+    hub.changed["model.safetensors"] = b"<html>Please log in</html>"
+    expected = f"^{MODEL}: {hub.endpoint} answered with 26 of 2,097,152 bytes of model.safetensors; expected the whole"
+    with pytest.raises(DownloadError, match=expected):
+        download(MODEL, tmp_path)
+    hub.changed.clear()
+    assert files(download(MODEL, tmp_path))["model.safetensors"] == WEIGHTS
+
+
+def test_an_answer_that_is_too_long(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    hub.add(MODEL, folder)
+    hub.changed["model.safetensors"] = WEIGHTS * 8
+    progress: list[tuple[int, int]] = []
+    with pytest.raises(CorruptionError, match=r"model.safetensors arrived with the digest [0-9a-f]+; expected"):
+        download(MODEL, tmp_path, progress=lambda done, total: progress.append((done, total)))
+    assert max(done for done, _ in progress) <= progress[0][1]
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_other_bytes_than_the_hub_lists(hub: Hub, folder: Path, tmp_path: Path, name: str) -> None:
     hub.add(MODEL, folder)
