@@ -256,10 +256,10 @@ def _listing(hub: _Hub, place: Path) -> tuple[str, dict[str, _File]]:
     try:
         commit, files = hub.listing()
     except DownloadError:
-        commit = revisions.get(hub.revision)
-        if not _is_commit(commit) or not (known := _read_files(place, commit)):
+        last = revisions.get(hub.revision)
+        if not _is_commit(last) or not (known := _read_files(place, last)):
             raise
-        return commit, known
+        return last, known
     _write_json(place / f"{commit}.json", {name: asdict(file) for name, file in files.items()})
     _write_json(noted, {**revisions, hub.revision: commit})
     return commit, files

@@ -135,6 +135,18 @@ class Settings:
             )
         return replace(special, start=start)
 
+    def check_processing(self, origin: str) -> None:
+        """Raise IncompatibleError if SentencePiece is set to add tokens to each text, to reverse it or to sample."""
+        given = self.tokenizer.get("sp_model_kwargs") or {}
+        found = (
+            [f"{key} {value!r:.80}" for key, value in given.items() if value] if isinstance(given, dict) else [given]
+        )
+        if found:
+            raise IncompatibleError(
+                f"{origin}: sp_model_kwargs has {', '.join(map(str, found)):.200}, which would be lost; expected none: "
+                "the pieces of a text are those of SentencePiece without options here"
+            )
+
     def check_added(self, vocabulary: Sequence[str], origin: str) -> None:
         """Raise IncompatibleError if tokens were added to the tokenizer that its vocabulary lacks."""
         listed = self.tokenizer.get("added_tokens_decoder")
