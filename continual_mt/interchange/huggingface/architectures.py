@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _ACTIVATIONS: dict[str, Activation] = {"relu": "relu", "swish": "swish", "silu": "swish", "gelu": "gelu"}
 _FIRST_POSITION = 1
 """M2M100 numbers the positions of a sentence from here, counted from its padding token's id."""
+_MOST_POSITIONS = 1_000_000
+"""The positions of a formula are computed in memory, and no model has texts as long as this."""
 
 _FAMILIES: dict[str, dict[str, Any]] = {
     "marian": {},
@@ -63,3 +65,7 @@ def _problems(config: PreTrainedConfig) -> Iterator[str]:
         yield "its encoder and decoder have different numbers of attention heads"
     if config.encoder_ffn_dim != config.decoder_ffn_dim:
         yield "its encoder and decoder have feed-forward layers of different widths"
+    if config.model_type == "m2m_100" and type(config.pad_token_id) is not int:
+        yield f"its pad_token_id is {config.pad_token_id!r:.80}, from which positions are counted; expected an id"
+    if config.max_position_embeddings > _MOST_POSITIONS:
+        yield f"its max_position_embeddings is {config.max_position_embeddings:,}; expected {_MOST_POSITIONS:,} at most"

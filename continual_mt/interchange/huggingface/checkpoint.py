@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedConfig
 
+_SHARD = re.compile(r"model-[0-9]+-of-[0-9]+\.safetensors")
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 PICKLED_ONLY = (
@@ -34,8 +36,9 @@ def read_configuration(folder: Path) -> PreTrainedConfig:
         raise InputError(f"{folder}: no config.json; expected a folder of a model of Hugging Face's transformers")
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptionError(f"{folder / 'config.json'}: cannot be read ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # transformers raises many kinds, as each setting is checked by its own code
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise CorruptionError(f"{folder / 'config.json'}: cannot be read ({reason})") from error
     return config
 
 
@@ -62,12 +65,17 @@ def _files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            names = list(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorruptionError(f"{index}: malformed; expected a weight_map of tensors to files") from error
-        # A name with folders could leave the model's own.
-        if outside := [name for name in names if Path(name).name != name]:
-            raise CorruptionError(f"{index}: {outside[0]} is not the name of a file in its folder")
-        return [folder / name for name in names]
+        if not names:
+            raise CorruptionError(f"{index}: its weight_map is empty; expected tensors and their files")
+        # Any other name could be that of a file outside of the folder.
+        if wrong := [name for name in names if not (isinstance(name, str) and _SHARD.fullmatch(name))]:
+            raise CorruptionError(
+                f"{index}: {wrong[0]!r:.80} is not the name of a file of weights; expected names such as "
+                "model-00001-of-00002.safetensors"
+            )
+        return [folder / name for name in sorted(set(names))]
     has_pickled = any(folder.glob("pytorch_model*.bin"))
     raise InputError(f"{folder}: no {WEIGHTS}" + (f"; {PICKLED_ONLY}" if has_pickled else ""))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 from filelock import FileLock
@@ -79,6 +79,15 @@ class _File:
     size: int
     sha256: str | None
     blob: str | None
+
+    def is_valid(self) -> bool:
+        """Whether the values, which come from JSON, have the types above."""
+        texts = all(text is None or isinstance(text, str) for text in (self.sha256, self.blob))
+        return isinstance(self.name, str) and type(self.size) is int and texts
+
+    def is_in(self, folder: Path) -> bool:
+        path = folder / self.name
+        return path.is_file() and path.stat().st_size == self.size
 
 
 def download(
@@ -174,10 +183,16 @@ class _Hub:
             raise DownloadError(
                 f"{self.model}: the answer of {self.endpoint} is not the Hub's: it has no list of files"
             )
-        files = (
+        files = [
             _File(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None, one.blob_id)
             for one in info.siblings
-        )
+        ]
+        # The commit is the name of a folder.
+        if not _is_commit(info.sha) or not all(file.is_valid() for file in files):
+            raise DownloadError(
+                f"{self.model}: the answer of {self.endpoint} is not the Hub's: the commit is {info.sha!r:.80}; "
+                "expected 40 hexadecimal digits, and names, sizes and digests of files"
+            )
         return info.sha, {file.name: file for file in files}
 
     def fetch(self, commit: str, file: _File, partial: Path, report: Callable[[int], None]) -> None:
@@ -185,16 +200,31 @@ class _Hub:
         from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
 
         partial.touch()
-        attempts = 0
-        while (done := partial.stat().st_size) < file.size:
+        attempts, most = 0, partial.stat().st_size
+        while partial.stat().st_size < file.size:
+            failure: Exception | None = None
             try:
                 self._append(commit, file, partial, report)
             except (HTTPError, HfHubHTTPError) as error:
-                refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
-                attempts = 1 if partial.stat().st_size > done else attempts + 1
-                if refused or attempts == _ATTEMPTS:
+                if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
                     raise
+                failure = error
+            done = partial.stat().st_size
+            # Compared with the most so far, since an answer may also begin the file again.
+            attempts, most = (1, done) if done > most else (attempts + 1, most)
+            if done < file.size and attempts == _ATTEMPTS:
+                raise failure or self._short(file, partial)
+            if failure or attempts > 1:
                 time.sleep(_PAUSE)
+
+    def _short(self, file: _File, partial: Path) -> DownloadError:
+        """The error for answers that end as they should, and too early. Their bytes are probably not the file's."""
+        done = partial.stat().st_size
+        partial.unlink()
+        return DownloadError(
+            f"{self.model}: {self.endpoint} answered with {done:,} of {file.size:,} bytes of {file.name}; expected the "
+            "whole file. Fix: check HF_ENDPOINT, proxies and login pages, and run the command again"
+        )
 
     def _append(self, commit: str, file: _File, partial: Path, report: Callable[[int], None]) -> None:
         from huggingface_hub import constants, get_session, hf_raise_for_status
@@ -212,6 +242,8 @@ class _Hub:
             with partial.open("ab" if response.status_code == 206 else "wb") as output:
                 for chunk in response.iter_bytes():  # as it arrives, so that nothing is lost when it ends early
                     output.write(chunk)
+                    if output.tell() > file.size:
+                        break  # it is another file, perhaps an endless one
                     report(output.tell())
 
 
@@ -224,23 +256,32 @@ def _listing(hub: _Hub, place: Path) -> tuple[str, dict[str, _File]]:
     try:
         commit, files = hub.listing()
     except DownloadError:
-        commit = str(revisions.get(hub.revision))
-        if not (known := _read_files(place, commit)):
+        last = revisions.get(hub.revision)
+        if not _is_commit(last) or not (known := _read_files(place, last)):
             raise
-        return commit, known
+        return last, known
     _write_json(place / f"{commit}.json", {name: asdict(file) for name, file in files.items()})
     _write_json(noted, {**revisions, hub.revision: commit})
     return commit, files
 
 
+def _is_commit(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _COMMIT.fullmatch(value) is not None
+
+
 def _read_files(place: Path, commit: str) -> dict[str, _File]:
-    return {name: _File(**values) for name, values in _read_json(place / f"{commit}.json").items()}
+    """The files that are noted in the cache; empty if the note is missing or damaged."""
+    try:
+        files = {name: _File(**values) for name, values in _read_json(place / f"{commit}.json").items()}
+    except TypeError:
+        return {}
+    return files if all(file.is_valid() and file.name == name for name, file in files.items()) else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -271,10 +312,10 @@ def weight_files(names: Collection[str]) -> list[str]:
 def _fetch_all(hub: _Hub, commit: str, files: list[_File], folder: Path, progress: Progress) -> None:
     """Fetch the files that the folder lacks."""
     total = sum(file.size for file in files)
-    finished = sum(file.size for file in files if (folder / file.name).is_file())
+    finished = sum(file.size for file in files if file.is_in(folder))
     progress(finished, total)
     for file in files:
-        if (folder / file.name).is_file():
+        if file.is_in(folder):
             continue
         partial = folder / f"{file.name}.partial"
         before = finished

@@ -126,9 +126,11 @@ _WITHOUT_EFFECT = frozenset(
 
 
 def _other_ends(given: Mapping[str, Any], end: int) -> Iterator[str]:
-    """The vocabulary was checked against an ``eos_token_id`` that is a number; it may also be a list."""
+    """An end may also be a list."""
     for key in ("eos_token_id", "forced_eos_token_id"):
-        if given.get(key, end) not in (end, [end]):
+        value = given.get(key, end)
+        ends = value if isinstance(value, list) else [value]
+        if ends != [end] or type(ends[0]) is not int:
             yield f"{key} is {given[key]!r:.80}: a translation ends with the token {end} here"
 
 
@@ -145,22 +147,23 @@ def _banned(given: Mapping[str, Any], vocabulary: ImportedVocabulary) -> tuple[t
         return (), [f"suppress_tokens is {tokens!r:.80}; expected a list of ids"]
     if end in tokens:
         problems.append(f"suppress_tokens contains {end}: a translation ends with this token here")
-    # The end token as a bad word is ignored in transformers, too.
-    banned = [*(word[0] for word in words if word != [end] and len(word) == 1), *tokens]
+    banned = [*(word[0] for word in words if len(word) == 1), *tokens]
     if outside := [token for token in banned if type(token) is not int or not 0 <= token < size]:
-        problems.append(f"the banned token {outside[0]!r:.80} is not in the vocabulary of {size:,} types")
-    return tuple(dict.fromkeys(banned)), problems
+        return (), [*problems, f"the banned token {outside[0]!r:.80} is not in the vocabulary of {size:,} types"]
+    # The end token as a bad word is ignored in transformers, too.
+    return tuple(token for token in dict.fromkeys(banned) if token != end), problems
 
 
 def _target(given: Mapping[str, Any], vocabulary: ImportedVocabulary) -> tuple[str | None, list[str]]:
     """Return the language that all translations begin with, and the problems of the setting."""
     codes = {number: code for code, number in vocabulary.languages.items()}
     first = given.get("forced_bos_token_id")
-    if first is not None and (first not in codes or "target language" not in vocabulary.decoder_input):
+    is_language = type(first) is int and first in codes
+    if first is not None and not (is_language and "target language" in vocabulary.decoder_input):
         return None, [f"forced_bos_token_id is {first!r:.80}: the first token is one of a language here, or none"]
     if first is None and vocabulary.decoder_input[0] == "target language":
         first = given.get("decoder_start_token_id")
-    return codes.get(first) if isinstance(first, int) else None, []
+    return codes.get(first) if type(first) is int else None, []
 
 
 def _notes(given: Mapping[str, Any], banned: tuple[int, ...]) -> Iterator[str]:

@@ -42,6 +42,11 @@ def convert(config: PreTrainedConfig, theirs: Mapping[str, Tensor]) -> tuple[Arc
     """
     architecture = architecture_of(config)
     tables = _tables(config, theirs)
+    positions = (f"{stack}.embed_positions.weight" for stack in _STACKS.values())
+    for name in dict.fromkeys([*tables.values(), *positions]):
+        if name in theirs and theirs[name].dim() != 2:
+            shape = tuple(theirs[name].shape)
+            raise refused(config, f"{name} has the shape {shape}; expected two dimensions")
     output, embedding = (theirs[tables[name]] for name in ("target.output", "target.embedding"))
     if output is not embedding and not torch.equal(output, embedding):
         architecture = replace(architecture, tied_output=False)

@@ -54,7 +54,7 @@ def read_fairseq(
         _read_as_is(found.model)
     control = {*found.special, *languages, _MASK, "<s>"}
     types = padded(found.vocabulary, settings.model.get("vocab_size"), origin)
-    special = settings.checked(settings.special("end"), types, control, origin)
+    special = settings.checked(settings.special("end"), types, control, origin, needs_start=family != "mbart")
     tokenizer = with_ids(found.model, types, special, control, origin)
     is_suffix = family == "mbart" or (family == "nllb" and bool(settings.tokenizer.get("legacy_behaviour")))
     return ImportedVocabulary(

@@ -109,13 +109,17 @@ class Settings:
         control: Collection[str],
         origin: str,
         side: Literal["source", "target", "both"] = "both",
+        *,
+        needs_start: bool = True,
     ) -> SpecialTokens:
         """Return the special tokens, with the start that translation is configured with.
+
+        Without ``needs_start``, the decoder starts with a language, and the start may be missing.
 
         The configuration has the source's padding token, and the target's start and end, where ``side`` is not both.
 
         Raises IncompatibleError if a special token is not in the vocabulary, if the ids of the model's configuration
-        are those of other types, or if text could be encoded to the start.
+        are those of other types or no whole numbers, if the start is missing, or if text could be encoded to it.
         """
         for kind, token in asdict(special).items():
             if token not in vocabulary:
@@ -125,15 +129,39 @@ class Settings:
             if number not in (None, vocabulary.index(token)):
                 found = vocabulary.index(token)
                 raise IncompatibleError(f"{origin}: {token!r} has the id {found}, but {key} is {number}")
-        number = self.number("decoder_start_token_id")
-        if number is None or side == "source":
+        if side == "source":
+            return special
+        # As transformers does: of one file, and the token that begins texts if there is no other.
+        settings, key = self.generation or self.model, "decoder_start_token_id"
+        if (number := _number(settings, key)) is None and needs_start:
+            key = "bos_token_id"
+            number = _number(settings, key)
+        if number is None:
+            if needs_start:
+                raise IncompatibleError(
+                    f"{origin}: the first token of translations is unknown: neither decoder_start_token_id nor "
+                    f"bos_token_id is set in {'generation_config.json' if self.generation else 'config.json'}; "
+                    "expected one of them"
+                )
             return special
         start = vocabulary[number] if 0 <= number < len(vocabulary) else None
         if start not in {special.pad, special.end, self._token("bos_token", "<s>"), *control}:
             raise IncompatibleError(
-                f"{origin}: decoder_start_token_id is {number}, the id of {start!r}; expected that of a special token"
+                f"{origin}: {key} is {number}, the id of {start!r}; expected that of a special token"
             )
         return replace(special, start=start)
+
+    def check_processing(self, origin: str) -> None:
+        """Raise IncompatibleError if SentencePiece is set to add tokens to each text, to reverse it or to sample."""
+        given = self.tokenizer.get("sp_model_kwargs") or {}
+        found = (
+            [f"{key} {value!r:.80}" for key, value in given.items() if value] if isinstance(given, dict) else [given]
+        )
+        if found:
+            raise IncompatibleError(
+                f"{origin}: sp_model_kwargs has {', '.join(map(str, found)):.200}, which would be lost; expected none: "
+                "the pieces of a text are those of SentencePiece without options here"
+            )
 
     def check_added(self, vocabulary: Sequence[str], origin: str) -> None:
         """Raise IncompatibleError if tokens were added to the tokenizer that its vocabulary lacks."""
@@ -149,11 +177,9 @@ class Settings:
                 )
 
     def number(self, key: str) -> int | None:
-        """An id that translation uses, such as ``decoder_start_token_id``, or None if it is not set."""
-        for values in (self.generation, self.model):
-            if type(value := values.get(key)) is int:
-                return value
-        return None
+        """The id of a special token, or None if it is not set. Raises IncompatibleError if it is no whole number."""
+        found = _number(self.generation, key)
+        return _number(self.model, key) if found is None else found
 
     def _token(self, kind: str, default: str) -> str:
         return _text(self.tokenizer.get(kind, default))
@@ -162,6 +188,15 @@ class Settings:
     def tokenizer_class(self) -> str | None:
         name = self.tokenizer.get("tokenizer_class") or self.model.get("tokenizer_class")
         return str(name).removesuffix("Fast") if name else None
+
+
+def _number(settings: Mapping[str, Any], key: str) -> int | None:
+    value = settings.get(key)
+    if key == "eos_token_id" and isinstance(value, list) and len(value) == 1:
+        value = value[0]  # the only id that may be a list
+    if value is not None and type(value) is not int:
+        raise IncompatibleError(f"{key} is {value!r:.80}; expected a whole number")
+    return value
 
 
 def _text(token: object) -> str:

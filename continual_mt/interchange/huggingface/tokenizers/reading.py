@@ -30,7 +30,8 @@ def read_vocabulary(folder: Path) -> ImportedVocabulary:
 
     Raises:
         IncompatibleError: a file is missing, the family is not one of FAMILIES, or files do not fit together: ids that
-            are not 0, 1, 2 and so on, or a vocabulary that does not fit the embeddings of ``config.json``.
+            are not 0, 1, 2 and so on, or a vocabulary that does not fit the embeddings of ``config.json``; or the
+            tokenizer adds tokens to a text or samples.
         CorruptionError: a file is not what its name says.
         StorageError: a file cannot be read.
     """
@@ -45,6 +46,7 @@ def read_vocabulary(folder: Path) -> ImportedVocabulary:
         found = read_m2m100(files, settings)
     else:
         found = read_fairseq(files, settings, family)
+    settings.check_processing(str(folder))
     settings.check_added(found.source.pieces, str(folder))
     return found
 

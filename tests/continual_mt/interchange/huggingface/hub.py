@@ -32,6 +32,8 @@ class Hub:
         self.changed: dict[str, bytes] = {}
         """By file: what is sent in place of its content."""
         self.ignores_ranges = False
+        self.listed: dict[str, Any] = {}
+        """Values that replace those of listings."""
         self._commits: dict[str, dict[str, str]] = {}
         self._files: dict[str, dict[str, bytes]] = {}
         self._large: dict[str, tuple[str, bytes]] = {}
@@ -140,4 +142,12 @@ class Hub:
             files.append({"rfilename": name, "size": len(content), "blobId": blob})
             if name.endswith(LARGE):
                 files[-1]["lfs"] = large
-        return {"id": model, "modelId": model, "sha": commit, "siblings": files, "tags": [], "private": False}
+        return {
+            "id": model,
+            "modelId": model,
+            "sha": commit,
+            "siblings": files,
+            "tags": [],
+            "private": False,
+            **self.listed,
+        }

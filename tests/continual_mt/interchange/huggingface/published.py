@@ -107,6 +107,7 @@ def write_mbart(folder: Path, model: bytes, kind: str, codes: Sequence[str]) -> 
         "vocab_size": len(pieces(model)) + len(FIRST) + len(codes) + 1,
         "pad_token_id": 1,
         "eos_token_id": 2,
+        **({"decoder_start_token_id": 2} if kind == "MBart50Tokenizer" else {}),
     }
     return write(folder, config, {"sentencepiece.bpe.model": model})
 

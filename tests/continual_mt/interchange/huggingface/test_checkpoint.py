@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,18 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path, folder: Path) -> No
         read_weights(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"model_type": "unheard of"}', "{}"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", '{"model_type": "unheard of"}', "{}", '{"model_type": ' * 50_000),
+        '{"model_type": "marian", "d_model": "wide"}',
+        '{"model_type": "marian", "dtype": "none"}',
+        '{"model_type": ["marian"]}',
+    ],
+)
 def test_a_malformed_configuration_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(CorruptionError, match=r"config.json: cannot be read \("):
+    with pytest.raises(CorruptionError, match=r"config.json: cannot be read \(.+\)$"):
         read_configuration(tmp_path)
 
 
@@ -73,13 +82,21 @@ def test_damaged_weights_are_refused(tmp_path: Path, folder: Path) -> None:
 
 def test_a_malformed_index_is_refused(tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
-    for content in ("", "[]", "{}", '{"weight_map": []}'):
+    for content in ("", "[]", "{}", '{"weight_map": []}', '{"weight_map": ' * 100_000):
         index.write_text(content)
         with pytest.raises(CorruptionError, match=r"index.json: malformed; expected a weight_map of tensors to files"):
             read_weights(tmp_path)
-    index.write_text(json.dumps({"weight_map": {"a": "../other.safetensors"}}))
-    with pytest.raises(CorruptionError, match=r"\.\./other.safetensors is not the name of a file in its folder"):
+    index.write_text('{"weight_map": {}}')
+    with pytest.raises(CorruptionError, match=r"index.json: its weight_map is empty; expected tensors and their files"):
         read_weights(tmp_path)
-    index.write_text(json.dumps({"weight_map": {"a": "missing.safetensors"}}))
-    with pytest.raises(CorruptionError, match=r"missing.safetensors: cannot be read"):
+    shard = "model-00001-of-00001.safetensors"
+    for name in (f"../{shard}", f"/{shard}", "", "..", "\ud800", "other.safetensors", f"{shard}\n", None, 3, [shard]):
+        index.write_text(json.dumps({"weight_map": {"a": shard, "b": name}}))
+        expected = re.escape(
+            f"index.json: {name!r} is not the name of a file of weights; expected names such as model-0"
+        )
+        with pytest.raises(CorruptionError, match=expected):
+            read_weights(tmp_path)
+    index.write_text(json.dumps({"weight_map": {"a": shard}}))
+    with pytest.raises(CorruptionError, match=f"{shard}: cannot be read"):
         read_weights(tmp_path)

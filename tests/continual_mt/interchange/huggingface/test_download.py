@@ -116,6 +116,26 @@ def test_a_transfer_that_does_not_go_on_fails(hub: Hub, folder: Path, tmp_path: 
     assert hub.ranges[-1] == "bytes=1000-"
 
 
+def test_answers_that_are_too_short(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    hub.add(MODEL, folder)
+    hub.ignores_ranges = True
+    hub.changed["model.safetensors"] = b"<html>Please log in</html>"
+    expected = f"^{MODEL}: {hub.endpoint} answered with 26 of 2,097,152 bytes of model.safetensors; expected the whole"
+    with pytest.raises(DownloadError, match=expected):
+        download(MODEL, tmp_path)
+    hub.changed.clear()
+    assert files(download(MODEL, tmp_path))["model.safetensors"] == WEIGHTS
+
+
+def test_an_answer_that_is_too_long(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    hub.add(MODEL, folder)
+    hub.changed["model.safetensors"] = WEIGHTS * 8
+    progress: list[tuple[int, int]] = []
+    with pytest.raises(CorruptionError, match=r"model.safetensors arrived with the digest [0-9a-f]+; expected"):
+        download(MODEL, tmp_path, progress=lambda done, total: progress.append((done, total)))
+    assert max(done for done, _ in progress) <= progress[0][1]
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_other_bytes_than_the_hub_lists(hub: Hub, folder: Path, tmp_path: Path, name: str) -> None:
     hub.add(MODEL, folder)
@@ -124,6 +144,59 @@ def test_other_bytes_than_the_hub_lists(hub: Hub, folder: Path, tmp_path: Path, 
         download(MODEL, tmp_path)
     hub.changed.clear()
     assert files(download(MODEL, tmp_path))[name] == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        *({"sha": sha} for sha in ("../../outside", "A" * 40, "a" * 39, "a" * 40 + "\n", 7)),
+        {"siblings": [{"rfilename": "config.json", "size": "9"}]},
+    ],
+)
+def test_a_listing_that_is_not_the_hubs(hub: Hub, folder: Path, tmp_path: Path, listed: dict[str, object]) -> None:
+    hub.add(MODEL, folder)
+    hub.listed = listed
+    with pytest.raises(DownloadError, match=f"^{MODEL}: the answer of {hub.endpoint} is not the Hub's: the commit is "):
+        download(MODEL, tmp_path)
+    assert {path.name for path in (tmp_path / "hugging-face" / "some-org--opus-fr-en").iterdir()} <= {"lock"}
+
+
+@pytest.mark.parametrize(
+    ("note", "content"),
+    [
+        ("revisions", '{"main": "../outside"}'),
+        ("revisions", '{"main": ["a"]}'),
+        ("revisions", "[" * 100_000),
+        ("commit", '{"config.json": {"name": "config.json"}}'),
+        ("commit", '{"config.json": [1]}'),
+        ("commit", '{"config.json": {"name": "../x", "size": 9, "sha256": null, "blob": null}}'),
+        ("commit", '{"config.json": {"name": "config.json", "size": "9", "sha256": null, "blob": null}}'),
+    ],
+)
+def test_a_damaged_note_in_the_cache(
+    hub: Hub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str, content: str
+) -> None:
+    """It is ignored: the Hub is asked, and without the Hub the model is unknown."""
+    commit = hub.add(MODEL, folder)
+    found = download(MODEL, tmp_path)
+    (tmp_path / "hugging-face" / "outside.json").write_text("{}")
+    path = found.folder.parent / f"{commit if note == 'commit' else note}.json"
+    path.write_text(content)
+    with monkeypatch.context() as changed:
+        changed.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(DownloadError, match=r"^some-org/opus-fr-en: download from http://127.0.0.1:9 failed"):
+            download(MODEL, tmp_path)
+    assert download(MODEL, tmp_path, commit if note == "commit" else None) == found
+
+
+def test_a_cached_file_of_another_size(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    hub.add(MODEL, folder)
+    found = download(MODEL, tmp_path)
+    (found.folder / "model.safetensors").write_bytes(WEIGHTS[:100])
+    progress: list[tuple[int, int]] = []
+    assert download(MODEL, tmp_path, progress=lambda done, total: progress.append((done, total))) == found
+    assert files(found)["model.safetensors"] == WEIGHTS
+    assert progress[0][0] == progress[0][1] - len(WEIGHTS)
 
 
 def test_pickled_weights(hub: Hub, folder: Path, tmp_path: Path) -> None:

@@ -68,6 +68,15 @@ def test_all_settings_of_transformers_are_known(vocabulary: ImportedVocabulary) 
         ({"forced_bos_token_id": 0}, "forced_bos_token_id is 0: the first token is one of a language here, or none"),
         ({"forced_eos_token_id": 7}, "forced_eos_token_id is 7: a translation ends with the token 2 here"),
         ({"eos_token_id": [2, 7]}, r"eos_token_id is \[2, 7\]: a translation ends with the token 2 here"),
+        *(({"forced_bos_token_id": value}, "forced_bos_token_id is ") for value in ([64], {"a": 1}, True, 64.0, "64")),
+        *(
+            ({"eos_token_id": value}, "eos_token_id is .*: a translation ends with")
+            for value in ([2.0], [[2]], "2", [])
+        ),
+        ({"suppress_tokens": [[4]]}, r"the banned token \[4\] is not in the vocabulary of"),
+        ({"suppress_tokens": [4, True]}, "the banned token True is not in the vocabulary of"),
+        ({"bad_words_ids": [[{"a": 4}]]}, r"the banned token \{'a': 4\} is not in the vocabulary of"),
+        ({"bad_words_ids": [[2.0]]}, r"the banned token 2\.0 is not in the vocabulary of"),
         ({"exponential_decay_length_penalty": [3, 1.1]}, "exponential_decay_length_penalty is"),
         ({"num_beam_groups": 2}, "num_beam_groups is 2: beams are not divided into groups"),
         ({"guidance_scale": 3}, "guidance_scale is 3: scores are the model's probabilities"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from transformers import PreTrainedModel, T5Config
@@ -9,7 +11,7 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.interchange.huggingface.weights import convert, from_hugging_face, hugging_face_names
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.transformer import Transformer
-from tests.continual_mt.interchange.huggingface.models import FAMILIES, marian
+from tests.continual_mt.interchange.huggingface.models import FAMILIES, m2m100, marian, mbart
 
 
 @pytest.fixture(params=list(FAMILIES))
@@ -100,6 +102,24 @@ def test_a_model_that_we_would_not_compute_exactly_is_refused(changes: dict[str,
 def test_all_differences_are_listed() -> None:
     with pytest.raises(IncompatibleError, match="attention heads; its encoder and decoder have feed-forward"):
         from_hugging_face(marian(decoder_attention_heads=2, decoder_ffn_dim=32))
+
+
+def test_what_positions_need() -> None:
+    config = m2m100().config
+    config.pad_token_id, config.max_position_embeddings = None, 1_000_001
+    expected = "its pad_token_id is None, from .*; its max_position_embeddings is 1,000,001; expected 1,000,000 at most"
+    with pytest.raises(IncompatibleError, match=f"^m2m_100 model: cannot be imported: {expected}"):
+        convert(config, {})
+
+
+@pytest.mark.parametrize("name", ["model.shared.weight", "lm_head.weight", "model.decoder.embed_positions.weight"])
+@pytest.mark.parametrize("shape", [(), (16,)])
+def test_tables_of_another_shape_are_refused(name: str, shape: tuple[int, ...]) -> None:
+    theirs = mbart()
+    tensors = {key: tensor for key, tensor in theirs.state_dict().items() if "embed_tokens" not in key}
+    expected = re.escape(f"mbart model: cannot be imported: {name} has the shape {shape}; expected two dimensions")
+    with pytest.raises(IncompatibleError, match=expected):
+        convert(theirs.config, {**tensors, name: torch.zeros(shape)})
 
 
 def test_another_model_type_is_refused() -> None:

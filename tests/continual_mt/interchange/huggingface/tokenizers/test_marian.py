@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,31 @@ def test_another_start(models: tuple[bytes, bytes], tmp_path: Path) -> None:
         expected = f"decoder_start_token_id is {number}, the id of {name}; expected that of a special token"
         with pytest.raises(IncompatibleError, match=expected):
             read_vocabulary(folder)
+
+
+def test_only_one_file_has_the_start(models: tuple[bytes, bytes], tmp_path: Path) -> None:
+    """As in transformers: where it is missing, the token that begins texts is taken."""
+    folder = write_marian(tmp_path / "model", models, numbered("</s>", "<unk>", "<s>", "a", "<pad>"))
+    generation = folder / "generation_config.json"
+    generation.write_text("{}")
+    assert read_vocabulary(folder).target.start == 4
+    generation.write_text('{"num_beams": 4, "bos_token_id": 2}')
+    assert read_vocabulary(folder).target.start == 2
+    generation.write_text('{"num_beams": 4}')
+    with pytest.raises(IncompatibleError, match=r"neither .* nor bos_token_id is set in generation_config.json; expec"):
+        read_vocabulary(folder)
+    generation.write_text('{"num_beams": 4, "bos_token_id": 3}')
+    with pytest.raises(IncompatibleError, match=r"bos_token_id is 3, the id of 'a'; expected that of a special token"):
+        read_vocabulary(folder)
+
+
+@pytest.mark.parametrize("value", [True, 2.0, "2", [2]])
+@pytest.mark.parametrize("key", ["decoder_start_token_id", "pad_token_id"])
+def test_an_id_that_is_no_whole_number(models: tuple[bytes, bytes], tmp_path: Path, key: str, value: object) -> None:
+    folder = write_marian(tmp_path / "model", models, numbered("</s>", "<unk>", "<s>", "a", "<pad>"))
+    (folder / "generation_config.json").write_text(json.dumps({"decoder_start_token_id": 2} | {key: value}))
+    with pytest.raises(IncompatibleError, match=f"^{re.escape(f'{key} is {value!r}; expected a whole number')}"):
+        read_vocabulary(folder)
 
 
 @pytest.mark.parametrize(

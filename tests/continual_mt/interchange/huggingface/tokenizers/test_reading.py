@@ -113,6 +113,27 @@ def test_added_tokens(marian: Path, name: str, content: dict[str, object]) -> No
         read_vocabulary(marian)
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"add_bos": True}, "add_bos True"),
+        ({"add_eos": True, "reverse": False, "alpha": 0.1}, "add_eos True, alpha 0.1"),
+        ({"enable_sampling": True}, "enable_sampling True"),
+        (["add_bos"], r"\['add_bos'\]"),
+    ],
+)
+def test_options_of_sentencepiece(marian: Path, options: object, named: str) -> None:
+    (marian / "tokenizer_config.json").write_text(json.dumps({"sp_model_kwargs": options}))
+    with pytest.raises(IncompatibleError, match=f"model: sp_model_kwargs has {named}, which would be lost; expected"):
+        read_vocabulary(marian)
+
+
+def test_options_of_sentencepiece_without_effect(marian: Path) -> None:
+    expected = read_vocabulary(marian).source.encode("a")
+    (marian / "tokenizer_config.json").write_text(json.dumps({"sp_model_kwargs": {"add_bos": False}}))
+    assert read_vocabulary(marian).source.encode("a") == expected
+
+
 def test_other_names_of_special_tokens(marian: Path) -> None:
     (marian / "vocab.json").write_text(json.dumps(numbered("[end]", "[?]", "▁a", "[pad]")))
     names = {"eos_token": "[end]", "unk_token": {"content": "[?]", "special": True}}
