@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, ValidationError
 
-from continual_mt.config.corpus_spec import Name, PairText, StrictModel
+from continual_mt.config.corpus_spec import Name, StrictModel
 
 _KEY = "import"
 
@@ -20,7 +20,11 @@ class ImportSpec(StrictModel):
     revision: Annotated[str | None, Field(description="commit's hash on the Hub; none for a folder")] = None
     licence: Annotated[str | None, Field(description="licence that the model card names")] = None
     family: Annotated[str, Field(description="family of models, such as marian or nllb")]
-    pair: Annotated[PairText | None, Field(description="pair that was imported; none if languages were")] = None
+    pair: Annotated[
+        str | None,
+        # As it was typed: of two codes with one tag, the tag would choose another.
+        Field(pattern="^[^-]+-[^-]+$", description="pair that was imported, in tags or codes; none if languages were"),
+    ] = None
     languages: Annotated[
         tuple[str, ...], Field(description="languages that were chosen, as the model calls them; none: all")
     ] = ()

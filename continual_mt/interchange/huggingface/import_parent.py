@@ -95,7 +95,7 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
             revision=found.revision or None,
             licence=licence,
             family=vocabulary.family,
-            pair=None if request.languages else str(parent.pair),
+            pair=None if request.languages else request.pair or str(parent.pair),
             denoising=request.denoising,
             languages=() if request.languages == (ALL,) else request.languages,
             name=request.name,
@@ -121,7 +121,7 @@ def _locate(request: Request, cache: Path) -> Snapshot:
 
 
 def _origin(request: Request, found: Snapshot) -> str:
-    return request.model if found.revision else found.folder.name
+    return request.model if found.revision else _folder_name(found.folder)
 
 
 @contextmanager
@@ -156,8 +156,13 @@ def _language_notes(chosen: ChosenLanguages) -> Iterator[str]:
 
 
 def default_name(model: str) -> str:
-    """The name of a parent that is not given one: the last part of the model's name."""
-    return Path(model).name
+    """The name of a parent that is not given one: that of the folder, or the last part of the model's name."""
+    return _folder_name(Path(model))
+
+
+def _folder_name(path: Path) -> str:
+    """The last part of a path, or the folder's own name if that is ``.`` or ``..``."""
+    return absolute(path).resolve().name if path.name in ("", "..") else path.name
 
 
 def split_languages(text: str | None) -> tuple[str, ...]:

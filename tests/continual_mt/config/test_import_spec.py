@@ -29,6 +29,13 @@ def test_other_specs_are_no_imports(recorded: dict[str, object]) -> None:
     assert ImportSpec.of(recorded) is None
 
 
+def test_a_pair_is_recorded_as_it_was_typed() -> None:
+    spec = ImportSpec(origin="m", family="marian", pair="en-fra", name="m")
+    assert spec.recorded()["import"]["pair"] == "en-fra"  # type: ignore[index, call-overload]
+    assert spec.command == "continual-mt parent import FOLDER/m --pair en-fra --name m"
+    assert ImportSpec.of({"import": {"origin": "m", "family": "marian", "pair": "en", "name": "m"}}) is None
+
+
 def test_in_words() -> None:
     assert HUB.described == "facebook/nllb-200-3.3B, revision 1a07f7, licence cc-by-nc-4.0"
     assert FOLDER.described == "my model, licence not stated"

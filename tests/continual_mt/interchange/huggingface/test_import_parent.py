@@ -133,6 +133,24 @@ def test_a_model_of_the_hub(complete: MakeComplete, hub: Hub, run: Run, tmp_path
     assert f"imported from: org/nllb-small, revision {commit}, licence cc-by-nc-4.0\n" in shown
 
 
+def test_the_pair_that_is_typed_is_the_one_to_import_again(
+    complete: MakeComplete, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where two codes have one tag; in the folder itself, which has its own name."""
+    shutil.copytree(complete("marian, several targets").folder, "opus")
+    vocabulary = json.loads(Path("opus", "vocab.json").read_text())
+    vocabulary[">>de<<"] = vocabulary.pop(">>zlw_x<<")
+    Path("opus", "vocab.json").write_text(json.dumps(vocabulary))
+    monkeypatch.chdir("opus")
+    code, _, err = run("parent", "import", ".", "--pair", "fr-deu", "--home", "../home")
+    assert (code, "imported opus: fr-de, " in err) == (0, True)
+    with Registry.open("../home") as registry:
+        parent = registry.parent("opus")
+    assert parent.lineage.imported is not None
+    assert parent.lineage.imported.command == "continual-mt parent import FOLDER/opus --pair fr-deu --name opus"
+    assert [side.code for side in parent.languages.targets] == ["deu"]
+
+
 def test_a_bundle_has_the_origin(complete: MakeComplete, hub: Hub, run: Run) -> None:
     hub.add("org/opus", complete("marian, two vocabularies").folder)
     assert run("parent", "import", "org/opus", "--pair", "fr-de")[0] == 0
