@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import only_pair
 from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import InputError, StorageError
 from continual_mt.extras import require
@@ -74,6 +75,8 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
     names = (settings.tokenizer.get("source_lang"), settings.tokenizer.get("target_lang"))
     choice = LanguageChoice(vocabulary, request.model, names, generation.target)
     chosen = choice.choose(request.pair, request.languages)
+    # Also refuses a language beside itself, before any weights are read.
+    in_tags = None if request.languages else str(only_pair(chosen.languages))
     restores = vocabulary.family == "mbart" and generation.target is None
     denoising = restores if request.denoising is None else request.denoising
     chosen = replace(chosen, languages=replace(chosen.languages, denoising=denoising))
@@ -95,7 +98,7 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
             revision=found.revision or None,
             licence=licence,
             family=vocabulary.family,
-            pair=None if request.languages else request.pair or str(parent.pair),
+            pair=request.pair or in_tags,
             denoising=request.denoising,
             languages=() if request.languages == (ALL,) else request.languages,
             name=request.name,
