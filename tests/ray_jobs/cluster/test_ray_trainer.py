@@ -34,7 +34,7 @@ def test_an_error_that_another_try_would_meet_ends_the_run_and_is_raised_as_it_i
     gone = spec.train.model_copy(update={"source": tmp_path / "gone.pt"})
     updates: list[ProgressUpdate] = []
     training = RayTraining(
-        dataclasses.replace(made, train=gone),
+        dataclasses.replace(made, text=dataclasses.replace(made.text, spec=gone)),
         RunCheckpoints(str(tmp_path / "storage"), "addition-pt-en-1"),
         Share(1, 1, 0),
         max_failures=3,

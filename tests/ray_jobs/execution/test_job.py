@@ -239,13 +239,16 @@ def test_which_failures_affect_other_jobs(job: Job, error: ContinualMTError, bef
 def test_the_parent_is_loaded_once(registry: Registry, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """For the tokenizers, the training in the process, the new module and the scores."""
     store, read = type(registry.blobs), []
-    get = store.get
 
-    def counted(self: Any, digest: str) -> bytes:
-        read.append(digest)
-        return get(self, digest)
+    def counting(verb: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+        def counted(self: Any, digest: str) -> Any:
+            read.append(digest)
+            return verb(self, digest)
 
-    monkeypatch.setattr(store, "get", counted)
+        return counted
+
+    for name in ("get", "file"):  # weights are mapped from files
+        monkeypatch.setattr(store, name, counting(getattr(store, name)))
     job.start()
     job.finish()
     job.score()
