@@ -100,10 +100,9 @@ class Parent:
         one lacks a token that sentences need.
         """
         form, languages = self.form, self.languages
-        into = form.target_tokenizer(languages, pair, self.target_tokenizer) if target is None else target
-        own = source is None
-        table = self.source_tokenizer if source is None else source
-        out_of = form.source_tokenizer(languages, pair, table, own=own)
+        own_source = source is None
+        out_of = form.source_tokenizer(languages, pair, source or self.source_tokenizer, own=own_source)
+        into = target or form.target_tokenizer(languages, pair, self.target_tokenizer)
         return LanguageSide(pair.source, out_of), LanguageSide(pair.target, into)
 
     @property

@@ -91,9 +91,10 @@ class SentenceForm:
             form = cls(tuple(values["encoder_input"]), tuple(values["decoder_input"]))
         except (KeyError, TypeError) as error:
             raise CorruptionError(f"the form of sentences is malformed ({error})") from error
-        if any(type(number) is not int for number in (*banned, *(() if start is None else (start,)))):
+        form = replace(form, start=start, banned=banned)
+        if any(type(number) is not int for number in form.ids):
             raise CorruptionError(f"start {start!r} and banned {banned!r}: expected ids")
-        return replace(form, start=start, banned=banned)
+        return form
 
 
 def _ids(
@@ -104,7 +105,8 @@ def _ids(
     for part in parts:
         end: Literal["source", "target"] = "source" if part == "source language" else "target"
         side = languages.side(end, pair.language(end))
-        if side is None or side.token is None or (end == "source" and not named_source):
+        is_new_source = end == "source" and not named_source
+        if is_new_source or side is None or side.token is None:
             continue
         number = table.number(side.token)
         if number is None:
