@@ -21,7 +21,7 @@ EPILOG = options.examples(
 def add(
     pair: Annotated[
         str | None,
-        typer.Argument(metavar="PAIR", help="The parent's source or target language and one new language."),
+        typer.Argument(metavar="PAIR", help="A language of the parent and one new language, such as de-en."),
     ] = None,
     parent: options.OfParent = None,
     train: options.Train = None,
