@@ -12,7 +12,7 @@ from torch import Tensor
 
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.model.packing import PackedLayout, Rounding
+from continual_mt.model.operations.packing import PackedLayout, Rounding
 
 POOL_SIZE = 5_000
 """Sentences that are sorted by length together.

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from continual_mt.inference.translator import Hypothesis, Search
-from continual_mt.model.kv_cache import KeysAndValues, KVCache
-from continual_mt.model.packing import PackedLayout
+from continual_mt.model.operations.kv_cache import KeysAndValues, KVCache
+from continual_mt.model.operations.packing import PackedLayout
 from continual_mt.model.transformer import Transformer
 
 COMPACTION_THRESHOLD = 0.75

@@ -19,10 +19,10 @@ from continual_mt.data.segmentation import length_batches, segment
 from continual_mt.inference.beam_search import EncodedBatch, search_batch
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import BATCH_TOKENS, Hypothesis, Search, join_parts
-from continual_mt.model.kv_cache import KeysAndValues, KVCache
 from continual_mt.model.layers import Attention
-from continual_mt.model.linear import prepacked_weights
-from continual_mt.model.packing import PackedLayout, PaddedLayout, padding_mask
+from continual_mt.model.operations.kv_cache import KeysAndValues, KVCache
+from continual_mt.model.operations.linear import prepacked_weights
+from continual_mt.model.operations.packing import PackedLayout, PaddedLayout, padding_mask
 from continual_mt.model.transformer import Transformer
 from continual_mt.threads import computing
 

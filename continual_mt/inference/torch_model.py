@@ -19,7 +19,7 @@ from continual_mt.inference.beam_search import encode, search_batch
 from continual_mt.inference.translator import Hypothesis, Search, Translator
 from continual_mt.inference.worker_processes import possible, shared_out
 from continual_mt.languages import Pair
-from continual_mt.model.linear import prepacked_weights
+from continual_mt.model.operations.linear import prepacked_weights
 from continual_mt.model.transformer import Transformer
 from continual_mt.threads import computing
 

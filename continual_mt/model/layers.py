@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from continual_mt.model.architecture import Activation, Architecture
-from continual_mt.model.attention import attend
-from continual_mt.model.dropout import dropout_add
-from continual_mt.model.kv_cache import KeysAndValues
-from continual_mt.model.linear import linear
 from continual_mt.model.low_rank import low_rank_product
-from continual_mt.model.packing import BatchLayout
+from continual_mt.model.operations.attention import attend
+from continual_mt.model.operations.dropout import dropout_add
+from continual_mt.model.operations.kv_cache import KeysAndValues
+from continual_mt.model.operations.linear import linear
+from continual_mt.model.operations.packing import BatchLayout
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,

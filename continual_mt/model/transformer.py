@@ -2,7 +2,7 @@
 
 By default, layers are post-norm with sinusoidal positions, as in Marian (Junczys-Dowmunt et al., 2018). Masks are
 computed from lengths, so this module needs no special ids. Hidden states are rows, one per token;
-``continual_mt.model.packing`` describes how rows correspond to sentences and positions.
+``continual_mt.model.operations.packing`` describes how rows correspond to sentences and positions.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from continual_mt.model.architecture import ADAPTER, Architecture
-from continual_mt.model.dropout import dropout
 from continual_mt.model.embeddings import Source, Target
-from continual_mt.model.kv_cache import KVCache
 from continual_mt.model.layers import Adapter, Attention, Layer, Linear, Norm, Stack
-from continual_mt.model.linear import linear
 from continual_mt.model.low_rank import FACTORS
-from continual_mt.model.packing import BatchLayout, PackedLayout, PaddedLayout
+from continual_mt.model.operations.dropout import dropout
+from continual_mt.model.operations.kv_cache import KVCache
+from continual_mt.model.operations.linear import linear
+from continual_mt.model.operations.packing import BatchLayout, PackedLayout, PaddedLayout
 from continual_mt.model.replica import replica
 
 

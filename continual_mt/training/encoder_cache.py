@@ -19,7 +19,7 @@ from continual_mt.data.batching import Indices, source_rows
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_indices
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import StorageError
-from continual_mt.model.packing import PackedLayout
+from continual_mt.model.operations.packing import PackedLayout
 from continual_mt.model.transformer import Transformer
 
 FORMAT_VERSION = 1

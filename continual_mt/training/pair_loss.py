@@ -10,7 +10,7 @@ from torch import Tensor
 from continual_mt.data.batching import Batch, Indices, make_batch
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.model.cross_entropy import linear_cross_entropy
+from continual_mt.model.operations.cross_entropy import linear_cross_entropy
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.encoder_cache import EncodedSources
 

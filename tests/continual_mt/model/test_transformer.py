@@ -12,7 +12,7 @@ from continual_mt.data.batching import pad
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.embeddings import sinusoidal_positions
 from continual_mt.model.initial_values import initial_tensors
-from continual_mt.model.packing import PackedLayout
+from continual_mt.model.operations.packing import PackedLayout
 from continual_mt.model.transformer import Transformer
 
 SIZES = {"source": 40, "target": 30}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from continual_mt.model.packing import EXACT, PackedLayout, PaddedLayout, Rounding
+from continual_mt.model.operations.packing import EXACT, PackedLayout, PaddedLayout, Rounding
 
 ROUNDINGS = st.sampled_from([EXACT, Rounding(rows=4), Rounding(rows=64, positions=4, sentences=16)])
 Lengths = st.lists(st.integers(1, 9), min_size=1, max_size=6)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from continual_mt.model.attention import attend
+from continual_mt.model.operations.attention import attend
 
 SENTENCES, HEADS, QUERIES, POSITIONS, WIDTH = 3, 2, 4, 5, 8
 

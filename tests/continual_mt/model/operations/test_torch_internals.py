@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from continual_mt.model.torch_internals import HAS_PACKED_WEIGHTS, packed, packed_linear, softmax_backward
+from continual_mt.model.operations.torch_internals import HAS_PACKED_WEIGHTS, packed, packed_linear, softmax_backward
 
 
 def test_weights_can_be_packed_wherever_onednn_is() -> None:

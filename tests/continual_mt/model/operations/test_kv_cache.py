@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from continual_mt.model.kv_cache import KVCache
+from continual_mt.model.operations.kv_cache import KVCache
 
 SENTENCES, HEADS, WIDTH, LAYERS = 3, 2, 4, 2
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from continual_mt.model import linear as linear_module
-from continual_mt.model.linear import MIN_ROWS, linear, prepacked_weights
-from continual_mt.model.torch_internals import HAS_PACKED_WEIGHTS, packed
+from continual_mt.model.operations import linear as linear_module
+from continual_mt.model.operations.linear import MIN_ROWS, linear, prepacked_weights
+from continual_mt.model.operations.torch_internals import HAS_PACKED_WEIGHTS, packed
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from continual_mt.model.torch_internals import HAS_PACKED_WEIGHTS, packed, packed_linear
+from continual_mt.model.operations.torch_internals import HAS_PACKED_WEIGHTS, packed, packed_linear
 
 MIN_ROWS = 32
 """Below this many rows, packing costs more than it saves, and the product itself is faster with the plain weight."""

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from continual_mt.model import cross_entropy
-from continual_mt.model.cross_entropy import linear_cross_entropy
+from continual_mt.model.operations import cross_entropy
+from continual_mt.model.operations.cross_entropy import linear_cross_entropy
 
 ROWS, WIDTH, VOCABULARY = 37, 8, 30
 

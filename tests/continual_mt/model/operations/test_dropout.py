@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.model.dropout import dropout, dropout_add
+from continual_mt.model.operations.dropout import dropout, dropout_add
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.9, 0.999])

@@ -1,0 +1,1 @@
+"""What the model computes with: products, attention, packing, dropout, loss and the decoder's memory."""
