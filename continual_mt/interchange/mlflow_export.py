@@ -85,5 +85,5 @@ import mlflow
 mlflow.pyfunc.load_model(".").predict(["A sentence in {model.source.language}."])
 ```
 
-`requirements.txt` has what it needs. Give one sentence at a time, of at most {model.maximum_tokens} tokens.
+`requirements.txt` has what it needs. Each input is one sentence of at most {model.maximum_tokens} tokens.
 """

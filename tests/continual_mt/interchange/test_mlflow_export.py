@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -73,3 +84,52 @@ def test_it_has_no_pickle_and_no_path_of_this_machine(folder: Path) -> None:
 
 def test_the_card_shows_how_it_is_served(folder: Path) -> None:
     assert "mlflow models serve --model-uri . " in (folder / "README.md").read_text("utf-8")
+
+
+def test_mlflow_serves_it(
+    model: PairModel, folder: Path, django_catalogs: dict[str, list[str]], tmp_path: Path
+) -> None:
+    texts = [text for text in django_catalogs["es"] if 14 <= len(model.source.tokenizer.encode(text)) <= 47][:2]
+    body = json.dumps({"inputs": texts}).encode()
+    with served(folder, tmp_path / "log") as address:
+        request = Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=60) as answer:
+            assert json.load(answer) == {"predictions": model.translate(texts)}
+
+
+@contextmanager
+def served(folder: Path, log: Path) -> Iterator[str]:
+    """Serve the model by MLflow's command, as the card says; yield the address."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", ".", "--env-manager", "local"]
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by its name
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env={**os.environ, "PATH": programs},
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(f"http://127.0.0.1:{port}/ping"):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=10):
+            return True
+    except URLError:
+        return False
