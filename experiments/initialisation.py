@@ -92,24 +92,22 @@ class Experiment:
     def record(self, module: ModuleRecord, scores: dict[str, float], **labels: Any) -> None:
         """Append one result."""
         environment = module.lineage.environment or {}
-        row = {
-            **labels,
-            **{name: round(value, 2) for name, value in scores.items()},
-            "bytes": module.bytes,
-            "module": module.full_name,
-            "computed_in": environment.get("precision"),
-        }
+        rounded = {name: round(value, 2) for name, value in scores.items()}
+        made = {"bytes": module.bytes, "module": module.full_name, "computed_in": environment.get("precision")}
+        self.append({**labels, **rounded, **made})
+
+    def append(self, row: dict[str, Any]) -> None:
         self._known.append(row)
         with RESULTS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    def zero_shot(self, pair: str, modules: Sequence[str]) -> dict[str, float]:
-        """Translate a zero-shot pair with these modules, by greedy search."""
+    def translated(self, pair: str, parent: str, modules: Sequence[str]) -> dict[str, float]:
+        """Translate the captions of a pair by greedy search, with these modules, and score them."""
         source, target = pair.split("-")
-        model = self.driver.registry.assemble(source, target, modules=modules, parent=modules[0].partition("/")[0])
+        model = self.driver.registry.assemble(source, target, modules=modules, parent=parent)
         sources, references = (read(self.texts / "multi30k" / f"test.{language}") for language in (source, target))
         hypotheses = model.translate(sources, beam=1)
-        return {found.metric: found.value for found in score(hypotheses, references, target)}
+        return {found.metric: round(found.value, 2) for found in score(hypotheses, references, target)}
 
     def retention(self, module: ModuleRecord) -> dict[str, float]:
         """BLEU of the original pair through a module."""
@@ -206,7 +204,7 @@ def crossed(run: Experiment, parent: str, source_part: str, target_part: str) ->
             scores = {**run.scores(pair, [record.full_name]), **run.retention(record)}
             run.record(record, scores, **{**labels, "pair": pair})
         names = [module.full_name for module in modules]
-        run.record(modules[1], run.zero_shot("de-cs", names), **labels)
+        run.record(modules[1], run.translated("de-cs", parent, names), **labels)
         yield
 
 

@@ -27,6 +27,10 @@ def main() -> None:
         if of_parent:
             print(f"\n{parent}\n")
             print_by_size(of_parent)
+    imported = [row for row in rows if row["parent"] == "m2m100-tiny"]
+    if imported:
+        print("\nm2m100-tiny\n")
+        print_imported(imported)
 
 
 def print_crossed(rows: Sequence[Row]) -> None:
@@ -64,6 +68,24 @@ def print_by_size(rows: Sequence[Row]) -> None:
             cells.append(f"{found[0]['bleu']:.1f} / {found[0]['chrf']:.1f}" if found else "")
         lines.append(cells)
     print_markdown(["scope", "start", "updates", "tokenizer", *(f"{text} pairs" for text in texts)], lines)
+
+
+def print_imported(rows: Sequence[Row]) -> None:
+    """One line a pair of the imported parent; then one a setting and direction, with the pairs that it brings."""
+    originals = [row for row in rows if row["kind"] == "original"]
+    print_markdown([row["pair"] for row in originals], [[f"{row['bleu']:.1f}" for row in originals]])
+    print()
+    for through in dict.fromkeys(row["through"] for row in rows if "through" in row):
+        brought = [row for row in rows if row.get("through") == through]
+        pairs = list(dict.fromkeys(row["pair"] for row in brought))
+        lines = []
+        for scope, start in dict.fromkeys((row["scope"], row["start"]) for row in brought):
+            chosen = [row for row in brought if (row["scope"], row["start"]) == (scope, start)]
+            by_pair = {row["pair"]: row for row in chosen}
+            cells = [f"{by_pair[pair]['bleu']:.1f}" for pair in pairs]
+            lines.append([f"`{scope}`", start, *cells, f"{chosen[0]['bytes'] / 1e6:.1f}"])
+        print_markdown(["scope", "start", pairs[0], *(f"{pair}, zero-shot" for pair in pairs[1:]), "MB"], lines)
+        print()
 
 
 def spread(values: Sequence[float]) -> str:
