@@ -15,7 +15,16 @@ from pydantic import (
     model_validator,
 )
 
-from continual_mt.config.corpus_spec import CorpusSpec, Name, PairText, StrictModel, TestSpec, Text, TrainedPair
+from continual_mt.config.corpus_spec import (
+    CorpusSpec,
+    InitTextSpec,
+    Name,
+    PairText,
+    StrictModel,
+    TestSpec,
+    Text,
+    TrainedPair,
+)
 from continual_mt.config.hyperparameters import (
     RATES_OF_A_START,
     RATES_OF_ADDED_TENSORS,
@@ -210,9 +219,9 @@ class AdditionSpec(_TrainingSpec):
         ),
     ] = None
     init_text: Annotated[
-        CorpusSpec | None,
+        InitTextSpec | None,
         Field(
-            description="text of the parent's own pair for lexical, where its training text is not on record, as that "
+            description="text of a pair of the parent for lexical, where its training text is not on record, as that "
             "of an imported parent"
         ),
     ] = None
