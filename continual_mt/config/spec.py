@@ -106,7 +106,10 @@ class _TrainingSpec(StrictModel):
 
 
 class VocabularySpec(StrictModel):
-    """Vocabulary sizes. The default is one type for every 100 tokens of the corpus."""
+    """Vocabulary sizes. The default is one type for every 100 tokens of the corpus.
+
+    All languages of an end share its vocabulary and its embedding table.
+    """
 
     source: Annotated[Vocabulary | None, Field(description="types of the source side")] = None
     target: Annotated[Vocabulary | None, Field(description="types of the target side")] = None
