@@ -21,6 +21,7 @@ from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.config.spec import (
     AdditionSpec,
     CorpusSpec,
+    InitTextSpec,
     ParentSpec,
     Resources,
     SequenceSpec,
@@ -37,6 +38,7 @@ SPECS: Mapping[type[Any], str] = {
     SequenceSpec: "A sequence",
     CorpusSpec: "Corpora: train and dev",
     TestSpec: "Test sets: tests",
+    InitTextSpec: "Text of a pair of the parent: init_text",
     TrainedPair: "Pairs of a parent: pairs",
     TrainingSettings: "Training",
     Resources: "Resources",

@@ -8,6 +8,7 @@ import typer
 
 from continual_mt.cli.support import options, spec_options
 from continual_mt.cli.support.run_job import JobCommand
+from continual_mt.errors import SpecError
 
 EPILOG = options.examples(
     "continual-mt add de-en --parent fr-en --train train.de train.en --dev val.de val.en --test test.de test.en",
@@ -63,8 +64,12 @@ def add(
         tuple[str, str] | None,
         typer.Option(
             metavar="SOURCE TARGET",
-            help="Text of the parent's own pair to start from, where its training text is not on record.",
+            help="Text of a pair of the parent to start from, where its training text is not on record.",
         ),
+    ] = None,
+    init_pair: Annotated[
+        str | None,
+        typer.Option(metavar="PAIR", help="The parent's pair that --init-text is of, where the parent has several."),
     ] = None,
     settings: options.Settings = None,
     spec: options.SpecFile = None,
@@ -84,13 +89,15 @@ def add(
     """
     from continual_mt.config.spec import AdditionSpec
 
+    if init_pair is not None and init_text is None:
+        raise SpecError(spec_options.ORIGIN, ["--init-pair: names the pair of --init-text. Fix: give --init-text, too"])
     given = {
         "pair": pair,
         "parent": parent,
         "scope": scope,
         "initialisation": init,
         "lexicon": lexicon and spec_options.text(lexicon),
-        "init_text": spec_options.corpus(init_text, None),
+        "init_text": spec_options.corpus(init_text, None, pair=init_pair),
         "monolingual": monolingual and spec_options.text(monolingual),
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),

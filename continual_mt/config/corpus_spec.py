@@ -133,6 +133,18 @@ class TestSpec(CorpusSpec):
     name: Annotated[Name, Field(description="name of the test set, which scores are listed under")] = "test"
 
 
+class InitTextSpec(CorpusSpec):
+    """Text of a pair of the parent, through which the embeddings of an addition start."""
+
+    pair: Annotated[
+        PairText | None,
+        Field(
+            description="the parent's pair, such as en-fr; required where the parent has several pairs with the "
+            "language that the new one is translated from or into"
+        ),
+    ] = None
+
+
 class TrainedPair(StrictModel):
     """A pair to train on, with its text."""
 

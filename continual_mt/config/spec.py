@@ -15,7 +15,16 @@ from pydantic import (
     model_validator,
 )
 
-from continual_mt.config.corpus_spec import CorpusSpec, Name, PairText, StrictModel, TestSpec, Text, TrainedPair
+from continual_mt.config.corpus_spec import (
+    CorpusSpec,
+    InitTextSpec,
+    Name,
+    PairText,
+    StrictModel,
+    TestSpec,
+    Text,
+    TrainedPair,
+)
 from continual_mt.config.hyperparameters import (
     RATES_OF_A_START,
     RATES_OF_ADDED_TENSORS,
@@ -97,7 +106,10 @@ class _TrainingSpec(StrictModel):
 
 
 class VocabularySpec(StrictModel):
-    """Vocabulary sizes. The default is one type for every 100 tokens of the corpus."""
+    """Vocabulary sizes. The default is one type for every 100 tokens of the corpus.
+
+    All languages of an end share its vocabulary and its embedding table.
+    """
 
     source: Annotated[Vocabulary | None, Field(description="types of the source side")] = None
     target: Annotated[Vocabulary | None, Field(description="types of the target side")] = None
@@ -210,9 +222,9 @@ class AdditionSpec(_TrainingSpec):
         ),
     ] = None
     init_text: Annotated[
-        CorpusSpec | None,
+        InitTextSpec | None,
         Field(
-            description="text of the parent's own pair for lexical, where its training text is not on record, as that "
+            description="text of a pair of the parent for lexical, where its training text is not on record, as that "
             "of an imported parent"
         ),
     ] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.evaluation.alignment import nearest_rows, ordinary_ids, unit_rows
-from continual_mt.initialisation.sparse_rows import Integers, Numbers, SparseRows
+from continual_mt.evaluation.alignment import ordinary_ids, unit_rows
+from continual_mt.initialisation.sparse_rows import CELLS_AT_ONCE, Integers, Numbers, SparseRows
 from continual_mt.initialisation.word_translation import WordTranslations, translation_probabilities
 from continual_mt.languages import SideName
 
@@ -25,6 +25,8 @@ EXPONENT = 2
 FREQUENT = 10
 NEAREST = 3
 _ROW_PER_TYPE = ("embedding", "bias", "output")
+_ROWS = 1 << 15
+"""The most rows of a table that are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,10 @@ def starting_tensors(weights: Weights, parent: Mapping[str, Tensor], noise: Mapp
         if name.partition(".")[2] not in _ROW_PER_TYPE:
             found[name] = parent[name].detach().to("cpu", fresh.dtype, copy=True)
             continue
-        own = parent[name].detach().to("cpu", torch.float64)
-        table = own.reshape(len(own), -1).numpy()
+        table = parent[name].detach().cpu().reshape(len(parent[name]), -1)
         mean = _mean_rows(weights.rows, table)
         if fresh.dim() > 1:
-            lengths = _mean_rows(weights.rows, np.sqrt((table**2).sum(axis=1, keepdims=True)))
+            lengths = _mean_rows(weights.rows, _lengths(table))
             short = np.sqrt((mean**2).sum(axis=1, keepdims=True))
             mean *= np.divide(lengths, short, out=np.ones_like(lengths), where=short > 0)
         found[name] = fresh.clone()
@@ -164,7 +165,7 @@ def summarize(
     candidates = ordinary_ids(own)
     ordinary = set(ordinary_ids(new))
     frequent = [int(number) for number in np.argsort(-counts, kind="stable") if number in ordinary][:FREQUENT]
-    nearest = nearest_rows(unit_rows(embedding[frequent]), unit_rows(parent[candidates]), NEAREST).tolist()
+    nearest = _nearest(unit_rows(embedding[frequent]), parent, candidates)
     return StartSummary(
         types={origin: int((weights.origins == place).sum()) for place, origin in enumerate(ORIGINS)},
         frequent=tuple(
@@ -178,11 +179,30 @@ def summarize(
     )
 
 
-def _mean_rows(rows: SparseRows, table: Numbers) -> Numbers:
-    """Return the weighted means, (rows, width), of the rows of ``table``; each sum is taken in the order of columns."""
+def _nearest(queries: Tensor, parent: Tensor, candidates: list[int]) -> list[list[int]]:
+    """Return the places in ``candidates`` of the rows that are nearest to each query, by cosine."""
+    blocks = (unit_rows(parent[candidates[first : first + _ROWS]]) for first in range(0, len(candidates), _ROWS))
+    scores = torch.cat([queries @ block.T for block in blocks], dim=1)
+    return cast(list[list[int]], scores.topk(min(NEAREST, len(candidates))).indices.tolist())
+
+
+def _mean_rows(rows: SparseRows, table: Tensor) -> Numbers:
+    """Return the weighted means, (rows, width), of the rows of ``table``; each sum is taken in the order of columns.
+
+    Only the rows that are needed are read, and few columns at once: the table may be one of several gigabytes.
+    """
     numbers, values = rows.row_numbers(), rows.values.astype(np.float64)
-    columns = [
-        np.bincount(numbers, weights=values * column[rows.columns], minlength=rows.rows)
-        for column in np.ascontiguousarray(table.T)
-    ]
-    return np.stack(columns, axis=1)
+    needed, places = np.unique(rows.columns, return_inverse=True)
+    means = np.empty((rows.rows, table.shape[1]))
+    at_once = max(1, CELLS_AT_ONCE // max(1, len(needed)))
+    for first in range(0, table.shape[1], at_once):
+        block = table[:, first : first + at_once][torch.from_numpy(needed).long()].double()
+        for number, column in enumerate(block.T.contiguous().numpy(), start=first):
+            means[:, number] = np.bincount(numbers, weights=values * column[places], minlength=rows.rows)
+    return means
+
+
+def _lengths(table: Tensor) -> Tensor:
+    """Return the length of each row, (rows, 1), in float64."""
+    blocks = (block.double().numpy() for block in torch.split(table, max(1, CELLS_AT_ONCE // table.shape[1])))
+    return torch.from_numpy(np.concatenate([np.sqrt((block**2).sum(axis=1, keepdims=True)) for block in blocks]))

@@ -41,6 +41,12 @@ LEAST = 1e-3
 MOST_LINKS = 150_000_000
 """The most links (a token with one token of the other side's sentence) that are counted; a larger text is sampled."""
 
+MOST_TYPES = 1 << 16
+"""Of a larger vocabulary, as of a parent of many languages, only the types that occur are counted, if they are few.
+
+The last bits of sums depend on what is counted together, so smaller vocabularies are counted whole, as ever.
+"""
+
 _LINKS_AT_ONCE = 1 << 21
 _FAINT = 1e-6  # of a type's probability: what is dropped between rounds, which bounds the memory
 
@@ -134,16 +140,19 @@ def translation_probabilities(
     text = _Text.of(corpus, given, sizes, seed, most_links)
     table: SparseRows | None = None
     for done in range(rounds):
-        table = _normalised(text.expected_counts(table), sizes)
+        table = _normalised(text.expected_counts(table))
         progress(done + 1)
     assert table is not None
-    return table.transposed().strongest(KEPT, LEAST)
+    found = table.transposed().strongest(KEPT, LEAST)
+    given_types, other_types = text.types
+    rows, columns = given_types[found.row_numbers()], other_types[found.columns]
+    return SparseRows.of(rows, columns, found.values.astype(np.float64), sizes)
 
 
-def _normalised(counts: SparseRows, sizes: tuple[int, int]) -> SparseRows:
+def _normalised(counts: SparseRows) -> SparseRows:
     """From expected counts, one row per type of the other side, to p(row | column), in the same layout."""
     columns = counts.columns
-    totals = weighted_sums(columns, counts.values, sizes[0])
+    totals = weighted_sums(columns, counts.values, counts.width)
     values = counts.values.astype(np.float64) / totals[columns]
     kept = values >= _FAINT
     return SparseRows.of(
@@ -156,7 +165,7 @@ class _Text:
     """The sampled text. ``given`` are the tokens of one side, sentence by sentence, with ``starts`` and ``lengths``.
 
     ``sentences`` are the sentences of the other side's tokens in the order of their types; ``offsets`` divides them by
-    type.
+    type. Types are numbered by their places in ``types``, which has the ids that are counted, of ``given`` first.
     """
 
     given: npt.NDArray[np.int32]
@@ -164,7 +173,11 @@ class _Text:
     lengths: Integers
     sentences: npt.NDArray[np.int32]
     offsets: Integers
-    sizes: tuple[int, int]
+    types: tuple[Integers, Integers]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return len(self.types[0]), len(self.types[1])
 
     @classmethod
     def of(cls, corpus: TokenizedCorpus, given: SideName, sizes: tuple[int, int], seed: int, most_links: int) -> _Text:
@@ -172,11 +185,13 @@ class _Text:
         other: SideName = "target" if given == "source" else "source"
         tokens, lengths = corpus.gather(given, chosen)
         others, other_lengths = corpus.gather(other, chosen)
+        (tokens, types), (others, other_types) = _counted(tokens, sizes[0]), _counted(others, sizes[1])
         sentences = np.repeat(np.arange(len(chosen), dtype=np.int32), other_lengths)
         order = np.argsort(others, kind="stable")
-        counts = np.bincount(others, minlength=sizes[1])
+        counts = np.bincount(others, minlength=len(other_types))
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(tokens.astype(np.int32), np.cumsum(lengths) - lengths, lengths, sentences[order], offsets, sizes)
+        starts = np.cumsum(lengths) - lengths
+        return cls(tokens.astype(np.int32), starts, lengths, sentences[order], offsets, (types, other_types))
 
     def expected_counts(self, table: SparseRows | None) -> SparseRows:
         """Return how often each type of the other side (row) is expected to translate each type (column).
@@ -231,6 +246,15 @@ class _Text:
         # A token whose translations were all dropped as too faint is left out.
         inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         return weighted_sums(keys, likely * np.repeat(inverse, lengths), cells)
+
+
+def _counted(ids: Integers, size: int) -> tuple[Integers, Integers]:
+    """Return the places of ids among the types that are counted, and these types, in order."""
+    if size > MOST_TYPES:
+        types = np.unique(ids)
+        if 2 * len(types) < size:
+            return np.searchsorted(types, ids), types
+    return ids, np.arange(size)
 
 
 def _sample(corpus: TokenizedCorpus, seed: int, most_links: int) -> Integers:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent import Parent
-from continual_mt.config.corpus_spec import CorpusSpec
+from continual_mt.artifacts.parent_languages import listed
+from continual_mt.config.corpus_spec import CorpusSpec, InitTextSpec
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.data.corpora.line_reader import read_lines
@@ -88,15 +89,38 @@ def starts_directly(parent: ParentRecord, pair: Pair) -> bool:
     return parent.languages.side(side, pair.language("target" if side == "source" else "source")) is not None
 
 
-def read_init_text(spec: CorpusSpec, parent: ParentRecord, cache: Path) -> ResolvedCorpus:
-    """Read text of a parent's own pair. Raises CorpusError, and IncompatibleError for a parent of several pairs."""
-    pair = parent.languages.only_pair
-    if pair is None:
-        raise IncompatibleError(
-            f"--init-text: {parent.name} has several pairs; expected a parent of one. "
-            f"Fix: {WAYS_OUT}, or give a lexicon with --lexicon"
-        )
-    return read_corpus(spec, pair, cache)
+def pair_of_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair) -> Pair:
+    """The parent's pair that text for the addition ``pair`` is of, by tags.
+
+    It leads from the language that the addition shares with the parent to one whose embeddings the parent has on the
+    end that is new: for es-fr, added to a parent from {en, de} into {fr, pt}, it is en-fr or de-fr. It need not be
+    named if there is only one. Raises IncompatibleError if it is not named, or is another.
+    """
+    languages, new = parent.languages, parent.languages.new_side(pair)
+    shared = pair.language("target" if new == "source" else "source")
+    starts = [tag for tag in languages.tags(new) if tag != shared]
+    expected = [Pair(tag, shared) if new == "source" else Pair(shared, tag) for tag in starts]
+    given = None if spec.pair is None else languages.pair_in_tags(Pair.parse(spec.pair))
+    if given is None and len(expected) == 1:
+        return expected[0]
+    if given in expected and given is not None:
+        return given
+    what, fix = "the pair of the text is not named", "name it with --init-pair (init_text: {pair: …})"
+    if given is not None:
+        what, fix = f"text of {given}", "give text of such a pair"
+        if (turned := Pair(given.target, given.source)) in expected:
+            fix = f"name the pair {turned}, and give its two files in that order"
+    if not expected:
+        fix = "leave it out"
+    raise IncompatibleError(
+        f"--init-text: {what}; expected a pair of {parent.name} between {shared} and its {new} languages: "
+        f"{listed(map(str, expected)) or 'it has none'}. Fix: {fix}"
+    )
+
+
+def read_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair, cache: Path) -> ResolvedCorpus:
+    """Read text of a parent's own pair for the addition ``pair``. Raises CorpusError, and as `pair_of_init_text`."""
+    return read_corpus(spec, pair_of_init_text(spec, parent, pair), cache)
 
 
 def chosen_initialisation(
@@ -154,11 +178,11 @@ def _word_translations(registry: Registry, parent: ParentRecord, cache: Path, di
     if train is None:
         several = parent.languages.several
         missing = "it has several pairs" if several else "none is on record"
+        given = "text of one of its pairs with --init-text and --init-pair" if several else "such text with --init-text"
         raise CorpusError(
             f"the text of the parent {parent.name}",
-            f"{missing}, from which its word translations could be counted. Fix: "
-            + ("" if several else "give such text with --init-text; or ")
-            + f"{WAYS_OUT}, or give a lexicon with --lexicon",
+            f"{missing}, from which its word translations could be counted. Fix: give {given}; or {WAYS_OUT}, or give "
+            "a lexicon with --lexicon",
         )
     return count_word_translations(registry.load_parent(parent.name), parent.name, train, cache, display).to_bytes()
 

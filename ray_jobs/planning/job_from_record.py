@@ -16,7 +16,7 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec, merge
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
-from ray_jobs.planning.initialisation import ResolvedText, read_monolingual, read_word_list
+from ray_jobs.planning.initialisation import ResolvedText, pair_of_init_text, read_monolingual, read_word_list
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
 from ray_jobs.planning.resolved_pairs import resolved_pairs
 from ray_jobs.tracking.lineage import Registered, name_of
@@ -129,7 +129,8 @@ class _Search:
         recorded = self._on_record(record, "initialisation")
         if parent is None or not isinstance(spec, AdditionSpec) or spec.init_text is None or not recorded:
             return None
-        return self._text("text that its embeddings started from", spec.init_text, parent.pair, recorded[0])
+        pair = pair_of_init_text(spec.init_text, parent, Pair.parse(spec.pair))
+        return self._text("text that its embeddings started from", spec.init_text, pair, recorded[0])
 
     def _table(self, record: Registered, parent: ParentRecord | None) -> str | None:
         """The digest of the parent's word translation table, if the record's embeddings started from it."""

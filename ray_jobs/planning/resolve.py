@@ -262,8 +262,8 @@ def resolve(
         if (path := spec.lexicon) and side is not None:
             new = side
             lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
-        if text_spec := spec.init_text:
-            init_text = problems.attempt(lambda: read_init_text(text_spec, owner, cache))
+        if (text_spec := spec.init_text) and side is not None:
+            init_text = problems.attempt(lambda: read_init_text(text_spec, owner, pair, cache))
         if train is not None and side is not None:
             read, direct = train, starts_directly(owner, pair)
             initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, read, direct=direct))

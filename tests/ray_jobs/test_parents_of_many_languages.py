@@ -17,7 +17,7 @@ from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, SequenceSpec
 from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.tokenizer_training import train_tokenizer
-from continual_mt.errors import CorpusError
+from continual_mt.errors import CorpusError, MisuseError
 from continual_mt.home import Home
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
@@ -41,7 +41,7 @@ FORMS = {
 
 @pytest.fixture(scope="module")
 def driver(django_catalogs: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    """Two untrained parents with one vocabulary for all languages."""
+    """Untrained parents with one vocabulary for all languages; ``apart`` has es as a source alone, de as a target."""
     text = [line for tag in TAGS for line in django_catalogs[tag]]
     table = with_control_pieces(train_tokenizer(lambda: text, 200), [str(side.token) for side in SIDES])
     architecture = Architecture(**ARCHITECTURE)
@@ -53,6 +53,9 @@ def driver(django_catalogs: dict[str, list[str]], tmp_path_factory: pytest.TempP
             tensors = initial_tensors(architecture, names, sizes, seed)
             parent = Parent(architecture, tensors, table, table, ParentLanguages(SIDES, SIDES), form)
             opened.registry.register_parent(name, parent, lineage=Lineage((), {}, "0.1.0"))
+        apart = ParentLanguages(SIDES[1:], SIDES[:2])
+        parent = Parent(architecture, tensors, table, table, apart, FORMS["m2m"])
+        opened.registry.register_parent("apart", parent, lineage=Lineage((), {}, "0.1.0"))
         yield opened
 
 
@@ -131,6 +134,73 @@ def test_text_of_the_parents_pair_can_be_given(
         assert recall(other.registry, record, other.home.cache).digest == record.lineage.job
         without = other.resolve(addition_spec("pt-en", LEXICAL | {"initialisation": "shared"}))
         assert without.digest != record.lineage.job
+
+
+@pytest.mark.parametrize(("pair", "given"), [("pt-de", "es-de"), ("es-pt", "es-en_XX")])
+def test_text_of_one_of_the_parents_pairs_leads_to_it(
+    driver: Driver, addition_spec: AdditionOf, parallel: Callable[[str, str], Values], pair: str, given: str
+) -> None:
+    """The parent does not have the other language on the end that is new."""
+    text = {"pair": given, **parallel("train", given.removesuffix("_XX"))}
+    record = added(driver, addition_spec(pair, LEXICAL, parent="apart", init_text=text))
+    start = driver.registry.start_of(record)
+    assert start is not None
+    assert start["types"]["lexical"] > 100
+    assert start["initialisation"] == "lexical"
+    (corpus,) = [corpus for role, corpus in record.lineage.corpora if role == "initialisation"]
+    assert str(corpus.pair) == given.removesuffix("_XX")
+    assert recall(driver.registry, record, driver.home.cache).digest == record.lineage.job
+
+
+def test_text_of_the_parents_languages_adds_to_what_the_addition_says(
+    driver: Driver, addition_spec: AdditionOf, parallel: Callable[[str, str], Values]
+) -> None:
+    """The parent has the other language on both ends: word translations go to it, and through the text further."""
+    text = {"pair": "de-en", **parallel("train", "de-en")}
+    alone = driver.resolve(addition_spec("pt-en", LEXICAL, parent="m2m"))
+    record = added(driver, addition_spec("pt-en", LEXICAL, parent="m2m", init_text=text))
+    assert record.lineage.job != alone.digest
+    without = added(driver, addition_spec("pt-en", LEXICAL, parent="m2m"))
+    tables = [driver.registry.load_module(one.full_name).tensors["source.embedding"] for one in (without, record)]
+    assert tables[0].shape == tables[1].shape
+    assert not torch.equal(*tables)
+
+
+@pytest.mark.parametrize(
+    ("pair", "text", "message"),
+    [
+        (
+            "pt-de",
+            None,
+            r"^the text of the parent apart: it has several pairs, .* Fix: give text of one of its pairs with "
+            r"--init-text and --init-pair; or --init shared",
+        ),
+        (
+            "pt-de",
+            {},
+            r"^--init-text: the pair of the text is not named; expected a pair of apart between de and its source "
+            r"languages: en-de, es-de. Fix: name it with --init-pair \(init_text: {pair: …}\)$",
+        ),
+        ("pt-de", {"pair": "es-en"}, r"^--init-text: text of es-en; .*: en-de, es-de. Fix: give text of such a pair$"),
+        (
+            "es-pt",
+            {"pair": "de-es"},
+            r"text of de-es; .* between es and its target languages: es-de, es-en. Fix: name the pair es-de, and give "
+            "its two files in that order$",
+        ),
+    ],
+)
+def test_text_that_does_not_lead_to_the_new_language_is_refused(
+    driver: Driver,
+    addition_spec: AdditionOf,
+    parallel: Callable[[str, str], Values],
+    pair: str,
+    text: Values | None,
+    message: str,
+) -> None:
+    given = {} if text is None else {"init_text": {**text, **parallel("train", "es-en")}}
+    with pytest.raises(MisuseError, match=message):
+        driver.resolve(addition_spec(pair, LEXICAL | {"initialisation": "lexical"}, parent="apart", **given))
 
 
 def test_retention_is_measured_on_the_parents_pairs_that_have_tests(

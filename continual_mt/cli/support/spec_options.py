@@ -41,14 +41,15 @@ def place(text: str) -> TextPlace:
         raise SpecError(ORIGIN, [str(error)]) from None
 
 
-def corpus(files: tuple[str, str] | None, tsv: str | None) -> dict[str, str] | None:
-    """Return the keys of a corpus, whose files are paths or URLs.
+def corpus(files: tuple[str, str] | None, tsv: str | None, *, pair: str | None = None) -> dict[str, str] | None:
+    """Return the keys of a corpus, whose files are paths or URLs, with the ``pair`` that it is of, if that is given.
 
     The spec's own check rejects files and a TSV file together.
     """
     named = [("tsv", tsv)] if tsv else []
     named += zip(("source", "target"), files or (), strict=False)
-    return {key: text(name) for key, name in named if name is not None} or None
+    found = {key: text(name) for key, name in named if name is not None}
+    return found | ({} if pair is None else {"pair": pair}) or None
 
 
 def build(

@@ -48,6 +48,12 @@ def test_a_missing_file(add: Any, corpus_files: Files) -> None:
     refused(add(train=("no.pt", corpus_files["en"])), "train.source: file does not exist: ", "no.pt")
 
 
+def test_the_pair_of_a_text_that_is_not_given(add: Any, corpus_files: Files) -> None:
+    refused(add(**{"init-pair": "es-en"}), "--init-pair: names the pair of --init-text. Fix: give --init-text, too")
+    text = corpus_files["es"], corpus_files["en"]
+    refused(add(**{"init-text": text, "init-pair": "es"}), "init_text.pair: 'es' is not a pair; expected SOURCE-TARGET")
+
+
 def test_a_misaligned_corpus(add: Any, corpus_files: Files, tmp_path: Path) -> None:
     short = tmp_path / "short.en"
     short.write_text("one\ntwo\n", encoding="utf-8")

@@ -9,6 +9,7 @@ import torch
 from continual_mt.artifacts.parent import Parent
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.initialisation import starting_values
 from continual_mt.initialisation.sparse_rows import SparseRows
 from continual_mt.initialisation.starting_values import (
     ORIGINS,
@@ -86,6 +87,39 @@ def test_values_are_means_as_long_as_their_parts(django_tokenizers: dict[str, To
     noisy = [number for number in range(new.size) if ORIGINS[weights.origins[number]] == "noise"]
     assert noisy
     assert torch.equal(found["target.embedding"][noisy], noise["target.embedding"][noisy])
+
+
+def test_blocks_of_a_large_table_change_no_bit(
+    django_tokenizers: dict[str, Tokenizer], parent: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values are those of one double-precision copy of the table, however it is divided."""
+    new, own = django_tokenizers["de"], parent.target_tokenizer
+    table = parent.tensors["target.embedding"]
+    noise = initial_tensors(parent.architecture, ("target.embedding",), {"source": 1, "target": new.size}, seed=5)
+    chance = np.random.default_rng(3)
+    rows = np.repeat(np.arange(10, 60), 12)
+    columns = np.concatenate([chance.choice(own.size, 12, replace=False) for _ in range(50)])
+    weights = combined(new, own, SparseRows.of(rows, columns, chance.random(600), (new.size, own.size)))
+    double, shares = table.double().numpy(), weights.rows.values.astype(np.float64)
+    lengths = np.sqrt((double**2).sum(axis=1, keepdims=True))
+    mean, length = (
+        np.stack([np.bincount(weights.rows.row_numbers(), shares * one[weights.rows.columns]) for one in part.T], 1)
+        for part in (double, lengths)
+    )
+    mean, length = mean[10:60], length[10:60]
+    expected = torch.from_numpy(mean * (length / np.sqrt((mean**2).sum(axis=1, keepdims=True)))).float()
+
+    def found() -> tuple[torch.Tensor, object]:
+        tensor = starting_tensors(weights, {"target.embedding": table}, noise)["target.embedding"]
+        return tensor, summarize(weights, new, own, np.arange(new.size), tensor, table).to_json()
+
+    whole, summary = found()
+    assert torch.equal(whole[10:60], expected)
+    monkeypatch.setattr(starting_values, "CELLS_AT_ONCE", 500)
+    monkeypatch.setattr(starting_values, "_ROWS", 40)
+    in_blocks, summary_in_blocks = found()
+    assert torch.equal(in_blocks, whole)
+    assert summary_in_blocks == summary
 
 
 def test_a_summary_names_frequent_types_and_what_is_near_them(

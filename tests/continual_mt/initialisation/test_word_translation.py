@@ -44,6 +44,22 @@ def plain_model_1(corpus: TokenizedCorpus, given_side: SideName, rounds: int) ->
 
 
 @pytest.mark.parametrize("given_side", ["source", "target"])
+def test_types_that_do_not_occur_change_nothing(
+    given_side: SideName, tokenize_files: Callable[[str, str], TokenizedCorpus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large vocabulary, only the types that occur are counted."""
+    corpus, sizes = tokenize_files("pt", "en"), (3000, 5000)
+    plain = translation_probabilities(corpus, given_side, sizes, rounds=2)
+    for most in (4000, 1000):  # one side has more, then both have
+        monkeypatch.setattr(word_translation, "MOST_TYPES", most)
+        found = translation_probabilities(corpus, given_side, sizes, rounds=2)
+        assert (found.rows, found.width) == sizes
+        assert found.offsets.tolist() == plain.offsets.tolist()
+        assert found.columns.tolist() == plain.columns.tolist()
+        assert found.values.tolist() == plain.values.tolist()
+
+
+@pytest.mark.parametrize("given_side", ["source", "target"])
 def test_it_is_model_1(
     given_side: SideName,
     tokenize_files: Callable[[str, str], TokenizedCorpus],
