@@ -16,7 +16,7 @@ from typing import Any
 from continual_mt.interchange.huggingface.import_parent import Request, import_parent
 from experiments.initialisation import RATES_FROM_NOISE, Experiment
 from experiments.texts import cut_multi30k
-from registry import Lineage, ModuleRecord
+from registry import Lineage, ModuleRecord, Registry
 
 PARENT, LANGUAGES, NEW = "m2m100-tiny", ("de", "en", "fr"), "cs"
 TRAINED = (f"{NEW}-en", f"en-{NEW}")
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="what experiments.tiny_m2m100 wrote")
     options = parser.parse_args()
     run = Experiment(options.data.absolute(), options.home.absolute())
+    Registry.open(options.home.absolute(), create=True).close()
     if not (run.texts / "multi30k").exists():
         cut_multi30k(run.data / "multi30k", run.texts / "multi30k")
     with run.driver:
