@@ -16,7 +16,7 @@ VALUE_BYTES: Mapping[StoredPrecision, int] = {"float32": 4, "float16": 2, "bfloa
 def read_precision(description: Mapping[str, object], name: str) -> StoredPrecision:
     """Return the precision in a description, which comes from the piece ``name``; float32 is never written there.
 
-    Raises CorruptionError for another value, and if there is none.
+    Raises CorruptionError if it is missing or has another value.
     """
     for precision in PRECISIONS[1:]:
         if description.get("precision") == precision:
