@@ -16,8 +16,8 @@ from continual_mt.artifacts.stored_precision import PRECISIONS, StoredPrecision
 from continual_mt.errors import CorruptionError, IncompatibleError
 
 DTYPES: Mapping[StoredPrecision, torch.dtype] = {name: getattr(torch, name) for name in PRECISIONS}
-# Tables of several hundred million values are converted in parts, which need little memory beside them.
-_PART = 1 << 22
+# Tables of hundreds of millions of values are converted in parts, which need about a megabyte beside them.
+_PART = 1 << 18
 
 
 def rounded(tensors: Mapping[str, Tensor], precision: StoredPrecision) -> Mapping[str, Tensor]:
