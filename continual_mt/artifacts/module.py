@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from typing import cast
 
 from torch import Tensor
 
 from continual_mt.artifacts import serialization
+from continual_mt.artifacts.half_precision import rounded
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
+from continual_mt.artifacts.stored_precision import StoredPrecision, read_precision, written
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.languages import Pair, SideName
@@ -30,15 +32,17 @@ from continual_mt.model.scopes import (
     trained_groups,
 )
 
-FORMAT = 1
-"""The version of the stored format."""
+FORMATS = (1, 2)
+"""The versions of the stored format. Version 1 holds float32 weights, and is written wherever it says all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Module:
     """A new language's side and the other parameters that its scope trained; it fits a single parent.
 
-    ``stored_digest`` is the digest of a module that was stored: its values were checked then, and are not read again.
+    The tensors are float32; if they are stored in another ``precision``, which need not be the parent's, they are
+    rounded to its values here. ``stored_digest`` is the digest of a module that was stored: its values were checked
+    then, and are not read again. Raises IncompatibleError for values that are too large for the precision.
     """
 
     pair: Pair
@@ -48,6 +52,7 @@ class Module:
     tensors: Mapping[str, Tensor]
     new_side: LanguageSide
     stored_digest: InitVar[str | None] = None
+    precision: StoredPrecision = field(default="float32", kw_only=True)
     _is_stored: bool = field(default=False, init=False, repr=False)
     _fits: set[str] = field(default_factory=set, init=False, repr=False)
     _merged: dict[Group, Mapping[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
@@ -55,10 +60,18 @@ class Module:
     def __post_init__(self, stored_digest: str | None) -> None:
         if stored_digest is not None:
             self.__dict__.update(digest=stored_digest, _is_stored=True)
+        else:
+            object.__setattr__(self, "tensors", rounded(self.tensors, self.precision))
 
     @classmethod
     def of(
-        cls, parent: Parent, pair: Pair, scope: Scope, tensors: Mapping[str, Tensor], tokenizer: Tokenizer
+        cls,
+        parent: Parent,
+        pair: Pair,
+        scope: Scope,
+        tensors: Mapping[str, Tensor],
+        tokenizer: Tokenizer,
+        precision: StoredPrecision = "float32",
     ) -> Module:
         """Build a module for ``parent`` and check that it fits; ``scope`` may have any spelling.
 
@@ -70,7 +83,8 @@ class Module:
         except ValueError as error:
             raise InputError(f"scope: {error}") from error
         table = tokenizer.with_side_tokens(NO_SIDE_TOKENS)  # its sentences' tokens follow from the parent
-        module = cls(pair, side, scope, parent.fingerprint, tensors, LanguageSide(pair.language(side), table))
+        new_side = LanguageSide(pair.language(side), table)
+        module = cls(pair, side, scope, parent.fingerprint, tensors, new_side, precision=precision)
         module.check_fits(parent)
         return module
 
@@ -78,7 +92,15 @@ class Module:
     def digest(self) -> str:
         """SHA-256 (64 hexadecimal digits) of everything in the module that determines its output."""
         description = {"parent": self.parent_fingerprint, "side": self.side, "scope": self.scope}
-        return serialization.fingerprint(self.tensors, {self.side: self.new_side.tokenizer}, description)
+        table = self.new_side.tokenizer
+        return serialization.fingerprint(self.tensors, {self.side: table}, description, self.precision)
+
+    def stored_in(self, precision: StoredPrecision) -> Module:
+        """Return the module with its weights in another precision: another module, with another digest.
+
+        Raises IncompatibleError for values that are too large for it.
+        """
+        return replace(self, precision=precision)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -137,27 +159,31 @@ class Module:
     def new_pieces(self) -> dict[str, NewPiece]:
         """As ``pieces``, with the weights not yet copied."""
         description = {
-            "format": FORMAT,
+            "format": 1 if self.precision == "float32" else 2,
             "pair": str(self.pair),
             "side": self.side,
             "scope": self.scope,
             "parent": self.parent_fingerprint,
+            **written(self.precision),
         }
         return {
             "module.json": serialization.json_piece(description),
             f"{self.side}.model": serialization.tokenizer_piece(self.new_side.tokenizer),
-            **serialization.tensor_pieces(self.tensors),
+            **serialization.tensor_pieces(self.tensors, self.precision),
         }
 
     @classmethod
     def from_pieces(cls, pieces: Mapping[str, StoredPiece], digest: str | None = None) -> Module:
         """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault.
 
-        With the ``digest`` under which the module was stored, weights in open files are only mapped.
+        With the ``digest`` under which the module was stored, float32 weights in open files are only mapped.
         """
         description = serialization.read_json(pieces, "module.json")
-        if description.get("format") != FORMAT:
-            raise CorruptionError(f"module.json: unknown format {description.get('format')!r}; expected {FORMAT}")
+        if description.get("format") not in FORMATS:
+            raise CorruptionError(
+                f"module.json: unknown format {description.get('format')!r}; expected {' or '.join(map(str, FORMATS))}"
+            )
+        precision = "float32" if description["format"] == 1 else read_precision(description, "module.json")
         scope = description.get("scope")
         if description.get("side") not in ("source", "target") or not isinstance(scope, str) or not is_canonical(scope):
             raise CorruptionError(
@@ -173,9 +199,10 @@ class Module:
             side=side,
             scope=scope,
             parent_fingerprint=parent,
-            tensors=serialization.read_tensors(pieces, trained_groups(scope, side)),
+            tensors=serialization.read_tensors(pieces, trained_groups(scope, side), precision),
             new_side=LanguageSide(pair.language(side), Tokenizer(serialization.require_piece(pieces, f"{side}.model"))),
             stored_digest=digest,
+            precision=precision,
         )
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
 from torch import Tensor
 
 from continual_mt.artifacts import serialization
+from continual_mt.artifacts.half_precision import rounded
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide, only_pair
 from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
+from continual_mt.artifacts.stored_precision import StoredPrecision, read_precision, written
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
 
 FORMATS = (1, 2)
-"""The versions of the stored format. Version 1 holds one pair, and is written wherever it says all."""
+"""The versions of the stored format. Version 1 holds one pair in float32, and is written wherever it says all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +30,12 @@ class Parent:
     """The parameters of all five groups, the architecture, and the tokenizer and the languages of both ends.
 
     All languages of one end share its embeddings and its tokenizer; ``form`` is how sentences name their languages.
+    The tensors are float32; if they are stored in another ``precision``, they are rounded to its values here.
     ``stored_fingerprint`` is the fingerprint of a parent that was stored: its values were checked then, and are not
     read again.
 
     Raises CorruptionError if names, shapes, dtypes or values of the tensors do not fit the architecture, or if a
-    tokenizer lacks the token of a language.
+    tokenizer lacks the token of a language, and IncompatibleError for values that are too large for the precision.
     """
 
     architecture: Architecture
@@ -42,6 +45,7 @@ class Parent:
     languages: ParentLanguages
     form: SentenceForm = field(default_factory=SentenceForm)
     stored_fingerprint: InitVar[str | None] = None
+    precision: StoredPrecision = field(default="float32", kw_only=True)
 
     def __post_init__(self, stored_fingerprint: str | None) -> None:
         sizes = {"source": self.source_tokenizer.size, "target": self.target_tokenizer.size}
@@ -49,6 +53,8 @@ class Parent:
         serialization.check_tensors(self.tensors, self.architecture, names, sizes, values=values)
         if stored_fingerprint is not None:
             self.__dict__["fingerprint"] = stored_fingerprint
+        else:
+            object.__setattr__(self, "tensors", rounded(self.tensors, self.precision))
         for end in ENDS:
             for side in self.languages.sides(end):
                 if side.token is not None and self.tokenizer(end).number(side.token) is None:
@@ -82,10 +88,17 @@ class Parent:
         The tags of the languages are left out for a parent of one pair whose sentences do not name them.
         """
         description: dict[str, object] = {**self.architecture.to_json()}
-        if not self._fits_format_1:
+        if not self._is_of_a_pair:
             description = {"architecture": description, **self._languages_json()}
         tokenizers = {"source": self.source_tokenizer, "target": self.target_tokenizer}
-        return serialization.fingerprint(self.tensors, tokenizers, description)
+        return serialization.fingerprint(self.tensors, tokenizers, description, self.precision)
+
+    def stored_in(self, precision: StoredPrecision) -> Parent:
+        """Return the parent with its weights in another precision: another parent, with another fingerprint.
+
+        Raises IncompatibleError for values that are too large for it.
+        """
+        return replace(self, precision=precision)
 
     def tokenizer(self, end: SideName) -> Tokenizer:
         """The tokenizer of an end, without the tokens of a language: the types of its embeddings."""
@@ -123,20 +136,21 @@ class Parent:
         """As ``pieces``, with the weights not yet copied."""
         architecture = self.architecture.to_json()
         description: dict[str, object] = {"format": 2, "architecture": architecture, **self._languages_json()}
-        if self._fits_format_1:
+        description |= written(self.precision)
+        if self._is_of_a_pair and self.precision == "float32":
             description = {"format": 1, "pair": str(self.languages.only_pair), "architecture": architecture}
         return {
             "parent.json": serialization.json_piece(description),
             "source.model": self.source_tokenizer.model,
             "target.model": self.target_tokenizer.model,
-            **serialization.tensor_pieces(self.tensors),
+            **serialization.tensor_pieces(self.tensors, self.precision),
         }
 
     @classmethod
     def from_pieces(cls, pieces: Mapping[str, StoredPiece], fingerprint: str | None = None) -> Parent:
         """Read what ``pieces`` returned. Raises CorruptionError, with the name of the piece at fault.
 
-        With the ``fingerprint`` under which the parent was stored, weights in open files are only mapped.
+        With the ``fingerprint`` under which the parent was stored, float32 weights in open files are only mapped.
         """
         description = serialization.read_json(pieces, "parent.json")
         if description.get("format") not in FORMATS:
@@ -147,21 +161,25 @@ class Parent:
         if not isinstance(architecture, dict):
             raise CorruptionError("parent.json: missing architecture; expected a JSON object")
         languages, form = _read_languages(description)
+        is_float32 = description["format"] == 1 or "precision" not in description
+        precision = "float32" if is_float32 else read_precision(description, "parent.json")
         models = [serialization.require_piece(pieces, f"{end}.model") for end in ENDS]
         source = Tokenizer(models[0])
         target = source if models[0] == models[1] else Tokenizer(models[1])
         return cls(
             architecture=Architecture.from_json(cast(dict[str, object], architecture)),
-            tensors=serialization.read_tensors(pieces, GROUPS),
+            tensors=serialization.read_tensors(pieces, GROUPS, precision),
             source_tokenizer=source,
             target_tokenizer=target,
             languages=languages,
             form=form,
             stored_fingerprint=fingerprint,
+            precision=precision,
         )
 
     @property
-    def _fits_format_1(self) -> bool:
+    def _is_of_a_pair(self) -> bool:
+        """Whether it has one pair, whose sentences do not name their languages."""
         pair = self.languages.only_pair
         return pair is not None and self.languages == ParentLanguages.of_pair(pair) and self.form == SentenceForm()
 

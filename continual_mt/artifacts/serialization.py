@@ -18,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
+from continual_mt.artifacts.half_precision import dequantised, stored_bytes, stored_dtype
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair
@@ -31,33 +33,28 @@ NewPiece: TypeAlias = bytes | Callable[[], Iterable[bytes | memoryview]]
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
 
 
-def tensor_pieces(tensors: Mapping[str, Tensor]) -> dict[str, NewPiece]:
+def tensor_pieces(tensors: Mapping[str, Tensor], precision: StoredPrecision = "float32") -> dict[str, NewPiece]:
     """Return one safetensors piece per group. Stores keep equal pieces once, so modules share unchanged groups."""
     groups: dict[Group, dict[str, Tensor]] = {}
     for name in sorted(tensors):
         groups.setdefault(group_of(name), {})[name] = tensors[name]
-    return {f"{group}.safetensors": partial(_safetensors, members) for group, members in groups.items()}
+    return {f"{group}.safetensors": partial(_safetensors, members, precision) for group, members in groups.items()}
 
 
-def _safetensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+def _safetensors(tensors: Mapping[str, Tensor], precision: StoredPrecision) -> Iterator[bytes | memoryview]:
     """Yield the bytes of a safetensors file, as ``safetensors.torch.save`` returns them, without copying tensors."""
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    dtypes = {name: stored_dtype(tensor, precision) for name, tensor in tensors.items()}
+    names = sorted(tensors, key=lambda name: (-dtypes[name].itemsize, name))
     entries, end = {}, 0
     for name in names:
         tensor, start = tensors[name], end
-        end = start + tensor.numel() * tensor.element_size()
-        entries[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        end = start + tensor.numel() * dtypes[name].itemsize
+        entries[name] = {"dtype": _DTYPES[dtypes[name]], "shape": list(tensor.shape), "data_offsets": [start, end]}
     header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)
     yield struct.pack("<Q", len(header)) + header
     for name in names:
-        yield _raw(tensors[name])
-
-
-def _raw(tensor: Tensor) -> memoryview:
-    """Return the bytes of a tensor, which are not copied if they are contiguous and on the CPU."""
-    # All platforms that PyTorch supports are little-endian; safetensors relies on that, too.
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+        yield from stored_bytes(tensors[name], precision)
 
 
 def in_memory(pieces: Mapping[str, NewPiece]) -> dict[str, bytes]:
@@ -65,11 +62,14 @@ def in_memory(pieces: Mapping[str, NewPiece]) -> dict[str, bytes]:
     return {name: piece if isinstance(piece, bytes) else b"".join(piece()) for name, piece in pieces.items()}
 
 
-def read_tensors(pieces: Mapping[str, StoredPiece], groups: Iterable[Group]) -> dict[str, Tensor]:
+def read_tensors(
+    pieces: Mapping[str, StoredPiece], groups: Iterable[Group], precision: StoredPrecision | None = "float32"
+) -> dict[str, Tensor]:
     """Read the tensors of ``groups``: the inverse of ``tensor_pieces``. Raises CorruptionError.
 
-    Those of an open file are mapped: they are read as they are used, and stay valid after the file was closed, removed
-    or replaced. Writing to them changes neither the file nor what others have mapped.
+    With the ``precision`` None each may have any. Float32 tensors of an open file are mapped: they are read as they are
+    used, and stay valid after the file was closed, removed or replaced. Writing to them changes neither the file nor
+    what others have mapped.
     """
     tensors: dict[str, Tensor] = {}
     for group in groups:
@@ -82,7 +82,7 @@ def read_tensors(pieces: Mapping[str, StoredPiece], groups: Iterable[Group]) -> 
         foreign = sorted(member for member in members if not member.startswith(f"{group}."))
         if foreign:
             raise CorruptionError(f"{name}: contains tensors of another group: {', '.join(foreign)}")
-        tensors.update(members)
+        tensors.update(dequantised(members, precision))
     return tensors
 
 
@@ -152,7 +152,8 @@ def check_tensors(
         if tuple(tensor.shape) != shapes[name]:
             raise CorruptionError(f"{name}: shape is {tuple(tensor.shape)}; expected {shapes[name]}")
         if tensor.dtype != torch.float32:
-            # Nothing converts dtypes later, and a model of mixed dtypes cannot run.
+            # Half precision was converted as it was read. Nothing converts dtypes later, and a model of mixed dtypes
+            # cannot run.
             raise CorruptionError(f"{name}: dtype is {str(tensor.dtype).removeprefix('torch.')}; expected float32")
         if values and not _is_finite(tensor):
             raise CorruptionError(f"{name}: contains NaN or infinite values; expected finite numbers")
@@ -188,14 +189,22 @@ def tokenizer_piece(tokenizer: Tokenizer) -> bytes:
 
 
 def fingerprint(
-    tensors: Mapping[str, Tensor], tokenizers: Mapping[str, Tokenizer], description: Mapping[str, object]
+    tensors: Mapping[str, Tensor],
+    tokenizers: Mapping[str, Tokenizer],
+    description: Mapping[str, object],
+    precision: StoredPrecision = "float32",
 ) -> str:
-    """Return the SHA-256, in hexadecimal, of a description, tokenizers, and the tensors with their names and dtypes."""
+    """Return the SHA-256, in hexadecimal, of a description, tokenizers, and the tensors with their names and dtypes.
+
+    Tensors count as they are stored, with the dtype and the bytes of ``precision``.
+    """
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for side in sorted(tokenizers):
         digest.update(f"\n{side} {tokenizers[side].digest}".encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(f"\n{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)} ".encode())
-        digest.update(_raw(tensor))
+        dtype = str(stored_dtype(tensor, precision)).removeprefix("torch.")
+        digest.update(f"\n{name} {dtype} {list(tensor.shape)} ".encode())
+        for part in stored_bytes(tensor, precision):
+            digest.update(part)
     return digest.hexdigest()

@@ -32,8 +32,8 @@ from continual_mt.cli import (
 )
 from continual_mt.cli.registry import backup as registry_backup
 from continual_mt.cli.registry import bundle as registry_bundle
+from continual_mt.cli.registry import convert, registry, reproduce
 from continual_mt.cli.registry import maintenance as registry_maintenance
-from continual_mt.cli.registry import registry, reproduce
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import drop_output, print_text, reader_is_gone, say
 from continual_mt.errors import ContinualMTError, StorageError
@@ -74,6 +74,7 @@ app.command(epilog=pairs.EPILOG)(pairs.pairs)
 for group in (registry_maintenance, registry_backup, registry_bundle):
     group.add_to(registry.app)
 registry.app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
+registry.app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(registry.app, name="registry")
 app.add_typer(jobs.app, name="jobs")
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)

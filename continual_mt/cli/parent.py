@@ -33,6 +33,7 @@ def train(
     test: options.Test = None,
     test_tsv: options.TestTsv = None,
     name: Annotated[str | None, typer.Option(help="The parent's name.  [default: the pair]")] = None,
+    precision: options.Precision = None,
     settings: options.Settings = None,
     spec: options.SpecFile = None,
     again: options.Again = False,
@@ -52,6 +53,7 @@ def train(
     given = {
         "pair": pair,
         "name": name,
+        "precision": precision,
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),
     }
@@ -101,12 +103,14 @@ def import_(
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit on the Hub.  [default: the main branch]")
     ] = None,
+    precision: options.Precision = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Register a model of Hugging Face's transformers as a parent: Marian, mBART, M2M100 or NLLB.
 
-    Its translations stay the same, with float32 weights. A model that this project would not compute exactly is
+    Its translations stay the same, with float32 weights. '--precision float16' or bfloat16 rounds weights to that
+    format, unless they have it already. A model that this project would not compute exactly is
     refused, with the reasons. A download continues after an interruption, and is kept in the home's cache.
     """
     from continual_mt.extras import require
@@ -126,6 +130,7 @@ def import_(
         revision=revision,
         convert=convert,
         denoising=denoising,
+        precision=precision or "float32",
     )
     check_parent_name(request.name)
     place = Home.resolve(home)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, ValidationError
 
+from continual_mt.artifacts.stored_precision import StoredPrecision, written
 from continual_mt.config.corpus_spec import Name, StrictModel
 
 _KEY = "import"
@@ -31,6 +32,7 @@ class ImportSpec(StrictModel):
     name: Annotated[Name, Field(description="the parent's name")]
     denoising: Annotated[bool | None, Field(description="what --denoising or --no-denoising chose")] = None
     converted: Annotated[bool, Field(description="whether the weights were in pytorch_model.bin")] = False
+    precision: Annotated[StoredPrecision, Field(description="format in which the weights are stored")] = "float32"
 
     @classmethod
     def of(cls, spec: Mapping[str, object]) -> ImportSpec | None:
@@ -41,8 +43,8 @@ class ImportSpec(StrictModel):
             return None
 
     def recorded(self) -> dict[str, JsonValue]:
-        """Return the spec that a parent's lineage stores."""
-        return {_KEY: self.model_dump(mode="json")}
+        """Return the spec that a parent's lineage stores. Float32 is left out, as before there were others."""
+        return {_KEY: {**self.model_dump(mode="json", exclude={"precision"}), **written(self.precision)}}
 
     @property
     def described(self) -> str:
@@ -66,4 +68,5 @@ class ImportSpec(StrictModel):
         words += ["--name", self.name]
         words += {None: [], True: ["--denoising"], False: ["--no-denoising"]}[self.denoising]
         words += ["--convert"] if self.converted else []
+        words += ["--precision", self.precision] if self.precision != "float32" else []
         return shlex.join(words)

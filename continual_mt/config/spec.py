@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.config.corpus_spec import (
     CorpusSpec,
     InitTextSpec,
@@ -80,6 +81,13 @@ class _TrainingSpec(StrictModel):
             "characters in bytes; identity reads characters as they are and leaves out the rarest, as earlier versions"
         ),
     ] = "nfc-bytes"
+    precision: Annotated[
+        StoredPrecision,
+        Field(
+            description="format in which the weights are stored: float32, or float16 or bfloat16, which take half the "
+            "bytes; they are rounded before anything is scored"
+        ),
+    ] = "float32"
     seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 1
     beam: Annotated[int, Field(ge=1, le=64, description="beam width of the scores after training; 1 is greedy")] = 5
     resources: Annotated[Resources, Field(description="what the job may use")] = Field(default_factory=Resources)

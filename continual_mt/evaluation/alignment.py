@@ -45,7 +45,7 @@ class EmbeddingTable:
         Raises CorruptionError if a piece is missing or damaged, or its embeddings do not fit the tokenizer.
         """
         tokenizer = Tokenizer(require_piece(pieces, f"{side}.model"))
-        embedding = read_tensors(pieces, [side]).get(f"{side}.embedding")
+        embedding = read_tensors(pieces, [side], precision=None).get(f"{side}.embedding")
         if embedding is None or embedding.shape[:1] != (tokenizer.size,):
             raise CorruptionError(
                 f"{side}.safetensors: contains no embeddings of {language}; expected one row for each of the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from dashboards.tables.artifacts import corpora_table, size, what_is
+from dashboards.tables.artifacts import corpora_table, stored_size, what_is
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import AliasMove, Annotations, Found, ModuleRecord, NoteRecord, Relation, Relations
 from registry.records.lineage import INPUT_WORDS
@@ -80,7 +80,7 @@ def found_table(found: Sequence[Found]) -> Table:
     rows = []
     for one in found:
         labels = (", ".join(names) or NOTHING for names in (one.annotations.aliases, one.annotations.tags))
-        about = one.name, what_is(one.record), f"{one.record.parameters:,}", size(one.record.bytes)
+        about = one.name, what_is(one.record), f"{one.record.parameters:,}", stored_size(one.record)
         deleted = f"{moment(one.deletion.moment)}, {one.deletion.who}" if one.deletion else NOTHING
         bleu = NOTHING if one.bleu is None else f"{one.bleu:.1f}"
         rows.append((*about, bleu, *labels, moment(one.record.created), deleted))

@@ -11,6 +11,7 @@ from continual_mt.artifacts.recipe import Recipe, RecipeKind
 from continual_mt.evaluation.alignment_result import Method, Precision, Unit
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry.records.artifacts import bytes_in
 
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
 UNIT_NAMES: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
@@ -145,17 +146,20 @@ def storage_table(
 ) -> Table:
     """Show what each parent and module stores; the share is relative to the parameters of the parent.
 
-    ``annotations`` maps full names to aliases and tags, which get a column each unless all are empty.
+    ``annotations`` maps full names to aliases and tags, which get a column each unless all are empty. Where something
+    is stored in half precision, so do the precision and the size in float32.
     """
     whole = {parent.name: parent.parameters for parent in parents}
     belonging = {name: list(group) for name, group in groupby(_by_parent(modules), lambda module: module.parent)}
     records = [record for parent in parents for record in (parent, *belonging.get(parent.name, ()))]
     found = [(annotations or {}).get(name_of(record), Annotations()) for record in records]
+    is_half = any(record.precision != "float32" for record in records)
     labels = {"aliases": [one.aliases for one in found], "tags": [one.tags for one in found]}
     used = {name: values for name, values in labels.items() if any(values)}
     rows = [
         (
             *_stored(record, whole),
+            *((record.precision, size(bytes_in(record, "float32"))) if is_half else ()),
             *(", ".join(values[i]) or NOTHING for values in used.values()),
             *([time_of(record)] if created else []),
         )
@@ -163,6 +167,7 @@ def storage_table(
     ]
     columns = [Column("name"), Column("what")]
     columns += [Column(name, number=True) for name in ("parameters", "stored", "share of a full copy")]
+    columns += [Column("precision"), Column("in float32", number=True)] if is_half else []
     return Table([*columns, *map(Column, used), *([Column("created")] if created else [])], rows)
 
 
@@ -174,6 +179,13 @@ def _stored(record: ParentRecord | ModuleRecord, whole: dict[str, int]) -> tuple
     sizes = f"{record.parameters:,}", size(record.bytes)
     share = 1.0 if isinstance(record, ParentRecord) else record.parameters / whole[record.parent]
     return (name_of(record), what_is(record), *sizes, percent(share))
+
+
+def stored_size(record: ParentRecord | ModuleRecord) -> str:
+    """Describe the stored bytes; in half precision beside those in float32: ``1.2 MB in float16 (float32: 2.3 MB)``."""
+    if record.precision == "float32":
+        return size(record.bytes)
+    return f"{size(record.bytes)} in {record.precision} (float32: {size(bytes_in(record, 'float32'))})"
 
 
 def name_of(record: ParentRecord | ModuleRecord) -> str:

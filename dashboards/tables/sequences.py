@@ -8,7 +8,7 @@ from continual_mt.evaluation.forgetting import Matrix
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.evaluation.significance import SIGNIFICANCE_LEVEL, Comparison
 from continual_mt.languages import Pair
-from dashboards.tables.artifacts import percent, points, short_name, size
+from dashboards.tables.artifacts import percent, points, short_name, size, stored_size
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import ModuleRecord, SequenceRecord
 from registry.analysis.gains import TransferResult
@@ -43,7 +43,7 @@ def additions_table(summary: Summary) -> Table:
         module = summary.modules.get(position)
         about = (NOTHING,) * 4
         if module is not None:
-            about = (short_name(module.full_name), _scope(module), f"{module.parameters:,}", size(module.bytes))
+            about = (short_name(module.full_name), _scope(module), f"{module.parameters:,}", stored_size(module))
         added = _added(summary.sequence, position)
         rows.append((str(position), added, *about, str(count.supervised), str(count.zero_shot)))
     return Table([*columns, *(Column(name, True) for name in names)], rows)

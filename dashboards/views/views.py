@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
-from dashboards.tables.artifacts import KINDS, parts_of, percent, points, short_name, size, time_of
+from dashboards.tables.artifacts import KINDS, parts_of, percent, points, short_name, size, stored_size, time_of
 from dashboards.tables.table import NOTHING
 from registry import CellRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord, SequenceRecord
+from registry.records.artifacts import bytes_in
 
 VIEWS = {
     "routed": "routed: every pair uses its own recipe",
@@ -204,19 +205,19 @@ def position_name(sequence: SequenceRecord, position: int) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """Bytes of a parent and its modules; ``copies_bytes`` is the size of full copies of all these models instead."""
+    """Bytes of a parent and its modules; ``copies_bytes`` is the size of full copies of all these models instead.
+
+    A copy in place of a module has the module's precision, so that sizes in equal formats are compared.
+    """
 
     parent: str
     parent_bytes: int
     modules: tuple[tuple[str, int], ...]
+    copies_bytes: int
 
     @property
     def modules_bytes(self) -> int:
         return sum(stored for _, stored in self.modules)
-
-    @property
-    def copies_bytes(self) -> int:
-        return self.parent_bytes * (1 + len(self.modules))
 
     @property
     def summary(self) -> str:
@@ -229,8 +230,10 @@ class Storage:
 
 def storage(parent: ParentRecord, modules: Sequence[ModuleRecord]) -> Storage:
     """Return the bytes of a parent and its modules; modules of other parents are ignored."""
-    own = [(short_name(module.full_name), module.bytes) for module in modules if module.parent == parent.name]
-    return Storage(parent.name, parent.bytes, tuple(own))
+    own = [module for module in modules if module.parent == parent.name]
+    stored = tuple((short_name(module.full_name), module.bytes) for module in own)
+    copies = parent.bytes + sum(bytes_in(parent, module.precision) for module in own)
+    return Storage(parent.name, parent.bytes, stored, copies)
 
 
 def module_facts(module: ModuleRecord, whole: int) -> list[tuple[str, str]]:
@@ -242,7 +245,7 @@ def module_facts(module: ModuleRecord, whole: int) -> list[tuple[str, str]]:
         ("scope", f"{module.scope}, in a sequence that shares one cross-attention" if module.shared else module.scope),
         ("initialisation", f"{module.initialisation}{', untrained' if module.untrained else ''}"),
         ("parameters", f"{module.parameters:,} ({percent(module.parameters / whole)} of a full copy)"),
-        ("stored", size(module.bytes)),
+        ("stored", stored_size(module)),
         ("created", time_of(module)),
         ("MLflow run id", lineage.run or NOTHING),
         ("digest", module.digest),

@@ -115,11 +115,19 @@ class TrainingRun:
         job, parent = self._job, self._parent
         if parent is None or not isinstance(job.spec, AdditionSpec):
             form = JOINT_FORM if job.is_joint else SentenceForm()
-            made = Parent(job.architecture, best, self._source, self._target, job.languages, form)
+            made = Parent(
+                job.architecture,
+                best,
+                self._source,
+                self._target,
+                job.languages,
+                form,
+                precision=job.spec.precision,
+            )
             return TrainedArtifact(made, computed_in)
         loaded = parent.load()
         new = self._source if loaded.languages.new_side(job.pair) == "source" else self._target
-        module = Module.of(loaded, job.pair, job.spec.scope, best, new)
+        module = Module.of(loaded, job.pair, job.spec.scope, best, new, job.spec.precision)
         return TrainedArtifact(module, computed_in, self._initialisation())
 
     def _initialisation(self) -> JSONObject | None:

@@ -39,6 +39,12 @@ def recall(
     IncompatibleError for a record that no job made, and SpecError with every problem.
     """
     name = name_of(record)
+    if origin := record.lineage.named("quantised-from"):
+        first = origin[0].module
+        raise IncompatibleError(
+            f"{name} was converted from {first} to {record.precision}, and not trained. "
+            f"Fix: reproduce {first}; equal weights give an equal {record.precision}"
+        )
     if imported := record.lineage.imported:
         raise IncompatibleError(
             f"{name} was imported from {imported.described}, and not trained here. "

@@ -23,7 +23,7 @@ from continual_mt.languages import Pair
 from registry.analysis.gains import TransferResult, against_first, against_scratch, modules_of
 from registry.analysis.history import History, ScoredOn
 from registry.queries.catalog import Catalog
-from registry.records.artifacts import ModuleRecord
+from registry.records.artifacts import ModuleRecord, bytes_in
 from registry.records.sequences import SequenceRecord, View
 
 MatrixOf = Callable[[MetricName], Matrix]
@@ -86,7 +86,10 @@ class ViewSummary:
 
 @dataclass(frozen=True)
 class Storage:
-    """What additions store, beside full copies of their parent; pieces that modules share are counted for each."""
+    """What additions store, beside full copies of their parent; pieces that modules share are counted for each.
+
+    ``copy_bytes`` is the mean size of a copy: in place of each module one of the module's precision.
+    """
 
     modules: int
     parameters: int
@@ -219,7 +222,8 @@ def _storage(catalog: Catalog, parent: str, modules: list[ModuleRecord]) -> Stor
         return None
     whole = catalog.parent(parent)
     parameters, size = sum(module.parameters for module in modules), sum(module.bytes for module in modules)
-    return Storage(len(modules), parameters, size, whole.parameters, whole.bytes)
+    copies = sum(bytes_in(whole, module.precision) for module in modules)
+    return Storage(len(modules), parameters, size, whole.parameters, round(copies / len(modules)))
 
 
 def _set_to_json(pairs: PairSet) -> dict[str, object]:

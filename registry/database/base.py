@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
 from continual_mt.artifacts.recipe import RecipeKind
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.errors import InputError
 from continual_mt.languages import SideName
 from registry.records.corpora import Role
@@ -72,6 +73,7 @@ class Base(DeclarativeBase):
         InputRole: Text(),
         SequenceMode: Text(),
         View: Text(),
+        StoredPrecision: Text(),
         list[str]: JSON(),
         list[JSONObject]: JSON(),
     }

@@ -43,6 +43,7 @@ def parent_record(row: schema.Parent) -> ParentRecord:
         pieces=_pieces(row),
         lineage=_lineage(row),
         created=row.created,
+        precision=row.precision,
     )
 
 
@@ -65,6 +66,7 @@ def module_record(row: schema.Module) -> ModuleRecord:
         pieces=_pieces(row),
         lineage=_lineage(row),
         created=row.created,
+        precision=row.precision,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from continual_mt.artifacts.parent_languages import ParentLanguages, only_pair
 from continual_mt.artifacts.recipe import ModuleKey
+from continual_mt.artifacts.stored_precision import VALUE_BYTES, StoredPrecision
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.scopes import Scope
 from registry.records.lineage import Lineage
@@ -31,7 +32,10 @@ class ParentOutline:
 
 @dataclass(frozen=True)
 class ParentRecord(ParentOutline):
-    """A registered parent. ``pieces`` gives the blob of each of its files; ``bytes`` is their sum."""
+    """A registered parent. ``pieces`` gives the blob of each of its files; ``bytes`` is their sum.
+
+    ``precision`` is that of the stored weights.
+    """
 
     architecture: JSONObject
     parameters: int
@@ -39,6 +43,7 @@ class ParentRecord(ParentOutline):
     pieces: Mapping[str, str]
     lineage: Lineage
     created: datetime
+    precision: StoredPrecision = "float32"
 
     def to_json(self) -> JSONObject:
         return {
@@ -50,6 +55,7 @@ class ParentRecord(ParentOutline):
             "architecture": self.architecture,
             "parameters": self.parameters,
             "bytes": self.bytes,
+            "precision": self.precision,
             "pieces": dict(self.pieces),
             "lineage": self.lineage.to_json(),
             "created": self.created.isoformat(),
@@ -83,7 +89,7 @@ class ModuleOutline:
 
 @dataclass(frozen=True)
 class ModuleRecord(ModuleOutline):
-    """A registered module."""
+    """A registered module. ``precision`` is that of the stored weights, and need not be its parent's."""
 
     parent_fingerprint: str
     parameters: int
@@ -91,6 +97,7 @@ class ModuleRecord(ModuleOutline):
     pieces: Mapping[str, str]
     lineage: Lineage
     created: datetime
+    precision: StoredPrecision = "float32"
 
     @property
     def shared(self) -> bool:
@@ -124,7 +131,16 @@ class ModuleRecord(ModuleOutline):
             "digest": self.digest,
             "parameters": self.parameters,
             "bytes": self.bytes,
+            "precision": self.precision,
             "pieces": dict(self.pieces),
             "lineage": self.lineage.to_json(),
             "created": self.created.isoformat(),
         }
+
+
+def bytes_in(record: ParentRecord | ModuleRecord, precision: StoredPrecision) -> int:
+    """The bytes that a parent or module would have in another precision, to compare sizes in equal ones.
+
+    The descriptions of the weights in their files may differ by some bytes, which are not counted.
+    """
+    return record.bytes + record.parameters * (VALUE_BYTES[precision] - VALUE_BYTES[record.precision])

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from continual_mt.artifacts.optional_pieces import OPTIONAL_PIECES
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.errors import IncompatibleError, StorageError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.scopes import Scope
@@ -65,6 +66,7 @@ def add_parent(
         fingerprint=parent.fingerprint,
         architecture=parent.architecture.to_json(),
         parameters=parent.parameters(),
+        precision=parent.precision,
         denoising=parent.languages.denoising,
         sides=parent_sides(parent.languages),
     )
@@ -102,6 +104,7 @@ def add_module(
         scope=module.scope,
         digest=module.digest,
         parameters=module.parameters(),
+        precision=module.precision,
         shared=lineage.shared,
     )
     fill(session, row, pieces, lineage)
@@ -117,6 +120,7 @@ def new_module(
     scope: Scope,
     digest: str,
     parameters: int,
+    precision: StoredPrecision,
     shared: bool,
 ) -> schema.Module:
     """A row with the next version of its pair, not added yet."""
@@ -132,6 +136,7 @@ def new_module(
         digest=digest,
         recipe_digest=recipe.digest,
         parameters=parameters,
+        precision=precision,
     )
 
 

@@ -140,11 +140,18 @@ def _print(
     start: dict[str, Any] | None,
 ) -> None:
     from dashboards.tables.annotations import annotation_facts, moves_table
-    from dashboards.tables.artifacts import corpora_table, languages_of, results_table, size, start_table, time_of
+    from dashboards.tables.artifacts import (
+        corpora_table,
+        languages_of,
+        results_table,
+        start_table,
+        stored_size,
+        time_of,
+    )
     from registry import ModuleRecord
 
     lineage = record.lineage
-    facts = {"parameters": f"{record.parameters:,}", "stored": size(record.bytes)}
+    facts = {"parameters": f"{record.parameters:,}", "stored": stored_size(record), "precision": record.precision}
     if isinstance(record, ModuleRecord):
         facts = {
             "module": record.full_name,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.home import DEFAULT_HOME, HOME_VARIABLE
 
 PROGRAM = "continual-mt"
@@ -97,6 +98,13 @@ InProcess = Annotated[
     bool,
     typer.Option(
         "--in-process", help="Train in this process, with one worker and without Ray; RAY_ADDRESS is then ignored."
+    ),
+]
+Precision = Annotated[
+    StoredPrecision | None,
+    typer.Option(
+        "--precision",
+        help="Format in which the weights are stored; float16 and bfloat16 take half the bytes.  [default: float32]",
     ),
 ]
 Rescore = Annotated[

@@ -96,14 +96,14 @@ def check_options(in_process: bool, address: str | None) -> None:
 
 
 def _print(outcomes: Sequence[Outcome]) -> None:
-    from dashboards.tables.artifacts import results_table, size
+    from dashboards.tables.artifacts import results_table, stored_size
     from registry import ModuleRecord
 
     for outcome in outcomes:
         record = outcome.record
         new = "registered as it starts" if isinstance(record, ModuleRecord) and record.untrained else "trained"
         done = new if outcome.trained_now else "done before"
-        print_text(f"{outcome.name}: {done}; {record.parameters:,} parameters, {size(record.bytes)}\n")
+        print_text(f"{outcome.name}: {done}; {record.parameters:,} parameters, {stored_size(record)}\n")
     scores = [score for outcome in outcomes for evaluation in outcome.evaluations for score in evaluation.scores]
     if scores:
         print_table(results_table(scores))

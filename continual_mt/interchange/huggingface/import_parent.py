@@ -12,6 +12,7 @@ from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import only_pair
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import InputError, StorageError
 from continual_mt.extras import require
@@ -39,6 +40,7 @@ class Request:
     revision: str | None = None
     convert: bool = False
     denoising: bool | None = None
+    precision: StoredPrecision = "float32"
 
     def __post_init__(self) -> None:
         if self.pair is not None:
@@ -92,6 +94,7 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
             vocabulary.target,
             chosen.languages,
             vocabulary.form(generation.banned),
+            precision=request.precision,
         )
         spec = ImportSpec(
             origin=_origin(request, found),
@@ -103,8 +106,10 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
             languages=() if request.languages == (ALL,) else request.languages,
             name=request.name,
             converted=converted,
+            precision=request.precision,
         )
-        yield Imported(parent, spec, (*_licence_notes(spec), *_language_notes(chosen), *generation.notes))
+        notes = (*_licence_notes(spec), *_language_notes(chosen), *_precision_notes(request, tensors))
+        yield Imported(parent, spec, (*notes, *generation.notes))
 
 
 def _locate(request: Request, cache: Path) -> Snapshot:
@@ -156,6 +161,13 @@ def _language_notes(chosen: ChosenLanguages) -> Iterator[str]:
         yield f"codes that are no languages were left out: {', '.join(chosen.left_out)}"
     if chosen.languages.denoising:
         yield "the model restores text and does not translate: it has no original pair until languages are added to it"
+
+
+def _precision_notes(request: Request, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    found = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    if request.precision == "float32" and found in ({"float16"}, {"bfloat16"}):
+        (half,) = found
+        yield f"its weights are {half}; --precision {half} would store them exactly, in half the bytes"
 
 
 def default_name(model: str) -> str:

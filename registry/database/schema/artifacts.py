@@ -11,6 +11,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, Un
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.languages import SideName
 from continual_mt.model.scopes import Scope
 from registry.database.base import DIGEST_LENGTH, Base
@@ -31,7 +32,7 @@ class Blob(Base):
 class Artifact(Base):
     """What parents and modules share. ``job`` and ``attempt`` together are registered at most once.
 
-    A ``deleted`` artifact is hidden and can be restored.
+    ``precision`` is that of the stored weights. A ``deleted`` artifact is hidden and can be restored.
     """
 
     __tablename__ = "artifacts"
@@ -45,6 +46,7 @@ class Artifact(Base):
     kind: Mapped[str]
     parameters: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
+    precision: Mapped[StoredPrecision] = mapped_column(default="float32", server_default="float32")
     job: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
     attempt: Mapped[int]
     run: Mapped[str | None]

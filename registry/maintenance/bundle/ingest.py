@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent_languages import ParentLanguages
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.scopes import Scope
@@ -42,6 +43,7 @@ class ParentContent:
     languages: ParentLanguages
     architecture: JSONObject
     parameters: int
+    precision: StoredPrecision
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class ModuleContent:
     side: SideName
     scope: Scope
     parameters: int
+    precision: StoredPrecision
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ class _Receiver:
                 fingerprint=entry.fingerprint,
                 architecture=content.architecture,
                 parameters=content.parameters,
+                precision=content.precision,
                 denoising=content.languages.denoising,
                 sides=registration.parent_sides(content.languages),
             )
@@ -187,6 +191,7 @@ class _Receiver:
                 scope=content.scope,
                 digest=entry.digest,
                 parameters=content.parameters,
+                precision=content.precision,
                 shared=self._lineage(entry).shared,
             )
             self._write(row, entry)

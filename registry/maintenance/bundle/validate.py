@@ -76,7 +76,7 @@ def _examine(registry: Registry, bundle: Bundle) -> Contents:
     for entry in bundle.manifest.parents:
         parent = _parent(registry, bundle, entry)
         architecture = parent.architecture.to_json()
-        parents[entry.name] = ParentContent(parent.languages, {**architecture}, parent.parameters())
+        parents[entry.name] = ParentContent(parent.languages, {**architecture}, parent.parameters(), parent.precision)
         for module in bundle.manifest.modules:
             if module.parent == entry.name:
                 modules[module.name] = _module(bundle, module, parent)
@@ -123,7 +123,7 @@ def _module(bundle: Bundle, entry: ModuleEntry, parent: Parent) -> ModuleContent
     _require(bundle, entry.name, module.digest == entry.digest, claim)
     name = entry.name.partition("/")[2].partition(":")[0]
     _require(bundle, entry.name, module.pair == Pair.parse(name), f"its pieces are of the pair {module.pair}")
-    return ModuleContent(module.pair, module.side, module.scope, module.parameters())
+    return ModuleContent(module.pair, module.side, module.scope, module.parameters(), module.precision)
 
 
 def _loaded(bundle: Bundle, name: str, load: Callable[[], _Result]) -> _Result:

@@ -110,7 +110,9 @@ def test_a_missing_or_damaged_piece_is_rejected(make_module: MakeModule, piece: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "module.json: unknown format 2; expected 1"),
+        ({"format": 3}, "module.json: unknown format 3; expected 1 or 2"),
+        ({"format": 2}, "module.json: invalid precision None; expected float16 or bfloat16"),
+        ({"format": 2, "precision": "float32"}, "module.json: invalid precision .float32."),
         ({"side": "middle"}, "module.json: unknown side or scope"),
         ({"scope": ["xattn"]}, "module.json: unknown side or scope"),
         ({"pair": "pt"}, "module.json: 'pt' is not a pair"),
@@ -137,3 +139,26 @@ def test_the_values_of_a_stored_module_are_not_read_again(make_module: MakeModul
             again.check_fits(parent)
         assert again.digest != stored.digest
     assert Module.from_pieces(module.pieces()).digest == module.digest
+
+
+def test_half_precision_is_rounded_as_it_is_stored(make_module: MakeModule, parent: Parent) -> None:
+    """A module in half precision fits the same parent, in float32 or not; it is another module."""
+    full = make_module("pt-en", "half-lora:rank=2")
+    assert read_json(full.pieces(), "module.json")["format"] == 1
+    half = full.stored_in("bfloat16")
+    pieces = half.pieces()
+    described = read_json(full.pieces(), "module.json") | {"format": 2, "precision": "bfloat16"}
+    assert read_json(pieces, "module.json") == described
+    after = Module.from_pieces(pieces)
+    after.check_fits(parent)
+    assert (after.precision, after.digest, after.parent_fingerprint) == ("bfloat16", half.digest, parent.fingerprint)
+    assert len({full.digest, half.digest, half.stored_in("float32").digest}) == 3
+    for name, tensor in half.tensors.items():
+        assert torch.equal(tensor, after.tensors[name])
+        assert torch.equal(tensor, full.tensors[name].bfloat16().float())
+    same = Module.of(parent, full.pair, full.scope, full.tensors, full.new_side.tokenizer, "bfloat16")
+    assert same.pieces() == pieces
+    assert full.stored_in("float32").digest == full.digest
+    wrong = {**pieces, "source.safetensors": full.pieces()["source.safetensors"]}
+    with pytest.raises(CorruptionError, match=r"^source\.embedding: dtype is float32; expected bfloat16"):
+        Module.from_pieces(wrong)

@@ -18,6 +18,7 @@ from continual_mt.artifacts.serialization import (
     tensor_pieces,
 )
 from continual_mt.artifacts.side import LanguageSide
+from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError
 from continual_mt.languages import Pair
@@ -182,3 +183,59 @@ def test_the_values_of_a_stored_parent_are_not_read_again() -> None:
 def test_new_pieces_are_the_pieces() -> None:
     parent = make_parent(formula_tensors())
     assert in_memory(parent.new_pieces()) == parent.pieces()
+
+
+HALF_FINGERPRINTS: tuple[tuple[StoredPrecision, str], ...] = (
+    ("float16", "f1be3cef9509012e6cc48ae5f7fcd07468dc6b8a06ab555758b8226b5f62ff95"),
+    ("bfloat16", "a7ea36acc24088e73dca0017f1752c4f02ea9ec54c20df91be83c327b65c6b9b"),
+)
+
+
+@pytest.mark.parametrize(("precision", "expected"), HALF_FINGERPRINTS)
+def test_golden_fingerprints_of_half_precision(precision: StoredPrecision, expected: str) -> None:
+    """The values are those of the golden fingerprint above: what differs is how they are stored."""
+    parent = make_parent(formula_tensors()).stored_in(precision)
+    assert parent.fingerprint == expected
+    assert Parent.from_pieces(parent.pieces()).fingerprint == expected
+    assert parent.stored_in("float32").fingerprint == make_parent(formula_tensors()).fingerprint
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_is_rounded_as_it_is_stored(precision: StoredPrecision) -> None:
+    full = make_parent(initial_tensors(ARCHITECTURE, NAMES, SIZES, seed=3))
+    parent = full.stored_in(precision)
+    pieces, whole = parent.pieces(), full.pieces()
+    assert read_json(pieces, "parent.json") == {
+        "format": 2,
+        "architecture": ARCHITECTURE.to_json(),
+        "sources": [["es", "es", None]],
+        "targets": [["en", "en", None]],
+        "denoising": False,
+        "sentences": {**full.form.to_json()},
+        "precision": precision,
+    }
+    after = Parent.from_pieces(pieces)
+    assert (after.precision, after.pair, after.fingerprint) == (precision, full.pair, parent.fingerprint)
+    for name, tensor in parent.tensors.items():
+        assert tensor.dtype == after.tensors[name].dtype == torch.float32
+        assert torch.equal(tensor, after.tensors[name])
+        assert torch.equal(tensor, full.tensors[name].to(getattr(torch, precision)).float())
+    assert not torch.equal(parent.tensors["source.embedding"], full.tensors["source.embedding"])
+    weights = [name for name in pieces if name.endswith(".safetensors")]
+    halves = sum(len(whole[name]) - len(pieces[name]) for name in weights)
+    assert abs(halves - 2 * full.parameters()) < 200
+    assert len({full.fingerprint, parent.fingerprint, parent.stored_in("float32").fingerprint}) == 3
+
+
+def test_weights_in_another_precision_than_described_are_rejected() -> None:
+    full = make_parent(formula_tensors())
+    half = full.stored_in("float16")
+    for pieces, problem in (
+        ({**half.pieces(), **in_memory(tensor_pieces(full.tensors))}, "dtype is float32; expected float16"),
+        ({**half.pieces(), "parent.json": full.pieces()["parent.json"]}, "dtype is float16; expected float32"),
+    ):
+        with pytest.raises(CorruptionError, match=problem):
+            Parent.from_pieces(pieces)
+    description = read_json(half.pieces(), "parent.json") | {"precision": "float32"}
+    with pytest.raises(CorruptionError, match="invalid precision 'float32'; expected float16 or bfloat16"):
+        Parent.from_pieces({**half.pieces(), "parent.json": json_piece(description)})

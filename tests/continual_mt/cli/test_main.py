@@ -49,6 +49,7 @@ VERBS = {
     "registry load-backup",
     "registry export",
     "registry import",
+    "registry convert",
     "dashboard",
     "report",
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from continual_mt.cli.main import main
 from continual_mt.errors import UnknownNameError
@@ -131,6 +132,50 @@ def test_a_model_of_the_hub(complete: MakeComplete, hub: Hub, run: Run, tmp_path
     assert hub.requests == ["/api/models/org/nllb-small/revision/main"]
     shown = run("registry", "show", "nllb-small")[1]
     assert f"imported from: org/nllb-small, revision {commit}, licence cc-by-nc-4.0\n" in shown
+
+
+def test_a_checkpoint_in_half_precision_is_kept_exactly(complete: MakeComplete, run: Run) -> None:
+    theirs = complete("nllb, half precision")
+    arguments = ("parent", "import", theirs.folder, "--pair", theirs.pair)
+    code, _, err = run(*arguments, "--name", "full")
+    note = "note: its weights are float16; --precision float16 would store them exactly, in half the bytes\n"
+    assert (code, note in err) == (0, True)
+    code, _, err = run(*arguments, "--name", "half", "--precision", "float16")
+    assert (code, "its weights are" in err) == (0, False)
+    with Registry.open() as registry:
+        full, half = registry.parent("full"), registry.parent("half")
+        assert (full.precision, half.precision) == ("float32", "float16")
+        assert full.bytes - half.bytes == pytest.approx(2 * full.parameters, abs=300)
+        tensors = registry.load_parent("half").tensors
+        for name, tensor in registry.load_parent("full").tensors.items():
+            assert torch.equal(tensor, tensors[name])
+        model = registry.assemble("fra_Latn", "de", parent="half")
+        (found,) = model.search([model.source.tokenizer.encode("Veuillez saisir une date valide.")], Search(beam=1))
+        assert found[0].tokens == theirs.generate("Veuillez saisir une date valide.", 1)
+    assert half.lineage.imported is not None
+    assert half.lineage.imported.precision == "float16"
+    assert half.lineage.imported.command.endswith(" --name half --precision float16")
+    # Weights that bfloat16 rounds are still the same parent to be imported, as another one.
+    assert run(*arguments, "--name", "other", "--precision", "bfloat16")[0] == 0
+    listed = run("registry", "list")[1].splitlines()
+    assert listed[0].split("  ")[-1].strip() == "created"
+    assert [line.split()[0] for line in listed if " bfloat16 " in line] == ["other"]
+
+
+def test_weights_that_float16_cannot_hold_are_refused(complete: MakeComplete, run: Run) -> None:
+    shutil.copytree(complete("marian").folder, "large")
+    weights = load_file("large/model.safetensors")
+    weights["model.encoder.layers.0.fc1.weight"][0, 0] = -1e5
+    save_file(weights, "large/model.safetensors", {"format": "pt"})
+    arguments = ("parent", "import", "large", "--pair", "fr-en")
+    code, out, err = run(*arguments, "--precision", "float16")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        "error: encoder.0.feed_forward.inner.weight: its largest absolute value is 100,000; expected at most 65,504, "
+        "the largest of float16. Fix: choose the precision bfloat16"
+    )
+    assert not Path(HOME, "registry.db").exists()
+    assert run(*arguments, "--precision", "bfloat16")[0] == 0
 
 
 def test_the_pair_that_is_typed_is_the_one_to_import_again(

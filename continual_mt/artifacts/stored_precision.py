@@ -1,0 +1,31 @@
+"""The formats in which weights may be stored. In memory weights are float32, in which everything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from continual_mt.errors import CorruptionError
+
+StoredPrecision = Literal["float32", "float16", "bfloat16"]
+PRECISIONS: tuple[StoredPrecision, ...] = get_args(StoredPrecision)
+VALUE_BYTES: Mapping[StoredPrecision, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""The size of a stored value."""
+
+
+def read_precision(description: Mapping[str, object], name: str) -> StoredPrecision:
+    """Return the precision in a description, which comes from the piece ``name``; float32 is never written there.
+
+    Raises CorruptionError if it is missing or has another value.
+    """
+    for precision in PRECISIONS[1:]:
+        if description.get("precision") == precision:
+            return precision
+    raise CorruptionError(
+        f"{name}: invalid precision {description.get('precision')!r}; expected {' or '.join(PRECISIONS[1:])}"
+    )
+
+
+def written(precision: StoredPrecision) -> dict[str, StoredPrecision]:
+    """Return what a description says of a precision: nothing for float32, as before there were others."""
+    return {} if precision == "float32" else {"precision": precision}

@@ -1,0 +1,77 @@
+"""Parents and modules that are stored in half precision, from training to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from continual_mt.config.spec import AdditionSpec, ParentSpec
+from continual_mt.errors import IncompatibleError
+from continual_mt.home import Home
+from ray_jobs import Driver, Outcome
+from ray_jobs.planning.job_from_record import recall
+from ray_jobs.planning.resolve import resolve
+from ray_jobs.reproduction.reproduce import reproduce
+from registry import ModuleRecord, Registry
+from registry.maintenance.convert import convert
+
+
+def test_the_precision_is_part_of_a_jobs_identity_unless_it_is_float32(
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    parent_spec: Callable[..., ParentSpec],
+    tmp_path: Path,
+) -> None:
+    parent = registry.parent()
+    for specs, owner in ((addition_spec, parent), (parent_spec, None)):
+        arguments = ("pt-en",) if owner else ()
+        usual = resolve(specs(*arguments), owner, tmp_path)
+        same = resolve(specs(*arguments, precision="float32"), owner, tmp_path)
+        half = resolve(specs(*arguments, precision="float16"), owner, tmp_path)
+        assert "precision" not in usual.identity
+        assert usual.digest == same.digest
+        assert half.identity == {**usual.identity, "precision": "float16"}
+
+
+def test_a_parent_is_trained_as_in_float32_and_rounded(
+    trained_home: tuple[Path, Outcome], parent_spec: Callable[..., ParentSpec], tmp_path: Path
+) -> None:
+    with Registry.open(trained_home[0]) as registry:
+        full = registry.load_parent()
+    with Driver(Home(tmp_path / "home"), in_process=True) as driver:
+        outcome = driver.train_parent(parent_spec(precision="float16"))
+        record = driver.registry.parent()
+        assert (outcome.name, record.precision) == ("es-en", "float16")
+        assert record.fingerprint == full.stored_in("float16").fingerprint
+        assert record.lineage.spec["precision"] == "float16"
+        assert {score.metric for score in driver.registry.scores()} == {"bleu", "chrf"}
+
+
+def test_an_addition_in_half_precision_to_a_converted_parent(
+    home: Path, addition_spec: Callable[..., AdditionSpec]
+) -> None:
+    """The text that the first parent was trained on is on record of the converted one: embeddings start from it."""
+    with Driver(Home(home), in_process=True) as driver:
+        registry = driver.registry
+        convert(registry, "es-en", "float16", code_version="test")
+        spec = addition_spec("pt-en", parent="es-en-float16", precision="bfloat16", scope="half", initialisation=None)
+        record = driver.add_language(spec).record
+        assert isinstance(record, ModuleRecord)
+        assert (record.precision, record.initialisation) == ("bfloat16", "lexical")
+        module = registry.load_module(record.full_name)
+        for tensor in module.tensors.values():
+            assert torch.equal(tensor, tensor.bfloat16().float())
+        assert registry.scores(record.pair)
+        assert recall(registry, record, driver.home.cache).digest == record.lineage.job
+    with Driver(Home(home), in_process=True) as driver:
+        found = reproduce(driver, record)
+        assert (found.verdict, found.tensors) == ("bit for bit", [])
+        with pytest.raises(IncompatibleError) as caught:
+            recall(driver.registry, driver.registry.parent("es-en-float16"), driver.home.cache)
+    assert str(caught.value) == (
+        "es-en-float16 was converted from es-en to float16, and not trained. "
+        "Fix: reproduce es-en; equal weights give an equal float16"
+    )
