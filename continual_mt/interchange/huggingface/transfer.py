@@ -7,12 +7,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from continual_mt.errors import DownloadError
-
-if TYPE_CHECKING:
-    from httpx import Response
 
 _ATTEMPTS = 5
 """How often a transfer is taken up again without a new byte."""
@@ -77,7 +74,7 @@ def _append(url: str, size: int, partial: Path, report: Callable[[int], None], *
                 report(output.tell())
 
 
-def _start(response: Response, url: str, size: int) -> int:
+def _start(response: Any, url: str, size: int) -> int:
     """The position in the file at which an answer starts. Raises DownloadError if it is of a file of another size."""
     if response.status_code == 206:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
