@@ -6,14 +6,12 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from typing import cast
 
 from continual_mt.artifacts.recipe import Recipe, two_encoders
-from continual_mt.config.spec import AdditionSpec, SequenceSpec
+from continual_mt.config.spec import AdditionSpec, SequenceSpec, check_shared
 from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError, SpecError
 from continual_mt.languages import Pair
-from continual_mt.model.scopes import brings_encoder, trained_groups
 from ray_jobs.driver import Driver
 from ray_jobs.execution import lease
 from ray_jobs.execution.job import Job, Outcome, ScoringContext, unique_tests
@@ -28,6 +26,7 @@ from registry.analysis.summary import summarize
 from registry.corpora import ResolvedCorpus, ResolvedTest
 from registry.evaluation import Evaluation, to_translate
 from registry.queries.recipe_resolver import RecipeResolver, has, lends
+from registry.records.artifacts import ModuleOutline
 from registry.records.sequences import View
 from registry.records.values import JSONObject
 
@@ -43,11 +42,12 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     parent = driver.registry.parent(spec.parent)
     # Everything is read before anything is trained, so that a mistake in the last addition is found now.
     jobs = [driver.resolve(addition) for addition in spec.additions]
-    _check_encoders(jobs, parent)
+    _check_scopes(spec, jobs)
     pairs_of_jobs = [job.pair for job in jobs]
     if len(set(pairs_of_jobs)) < len(jobs):  # a language may be named by its tag and by the parent's code
         doubled = ", ".join(sorted({str(pair) for pair in pairs_of_jobs if pairs_of_jobs.count(pair) > 1}))
         raise SpecError(f"the sequence {spec.name}", [f"{doubled} is listed more than once"])
+    _check_encoders(jobs, parent)
     for job in jobs:
         driver.backend.check_resources(job.title, job.spec.resources)
     original = original_text(parent, driver.home.cache) if spec.replay else None
@@ -77,22 +77,24 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
         return sequence.add_all(after, tracker)
 
 
+def _check_scopes(spec: SequenceSpec, jobs: Sequence[ResolvedJob]) -> None:
+    """Refuse scopes, now in the spelling for the parent, that do not share one cross-attention. Raises SpecError."""
+    if spec.mode == "shared":
+        try:
+            check_shared(job.spec.scope for job in jobs if isinstance(job.spec, AdditionSpec))
+        except ValueError as error:
+            raise SpecError(f"the sequence {spec.name}", [str(error)]) from error
+
+
 def _check_encoders(jobs: Sequence[ResolvedJob], parent: ParentRecord) -> None:
     """Refuse a sequence with a pair that would need two encoders. Raises IncompatibleError."""
-    added = [
-        (job.pair, parent.languages.new_side(job.pair), job.spec.scope)
+    modules = [
+        ModuleOutline(parent.name, job.pair, 1, parent.languages.new_side(job.pair), job.spec.scope, job.digest)
         for job in jobs
         if isinstance(job.spec, AdditionSpec)
     ]
-    sources = [pair for pair, side, scope in added if brings_encoder(scope, side)]
-    targets = [
-        pair
-        for pair, side, scope in added
-        if side == "target" and scope != "scratch" and "encoder" in trained_groups(scope, side)
-    ]
-    for source, target in product(sources, targets):
-        if source.source != target.target:
-            raise two_encoders(Pair(source.source, target.target), str(source), str(target))
+    for source, target in RecipeResolver.of(parent, modules).two_encoders():
+        raise two_encoders(Pair(source.language, target.language), str(source.pair), str(target.pair))
 
 
 def _check_size(driver: Driver, jobs: Sequence[ResolvedJob]) -> None:

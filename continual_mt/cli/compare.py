@@ -58,7 +58,7 @@ def compare(
     metrics = METRICS if metric is None else (metric,)
     further = [read_reference(place(text), len(found.references)) for text in reference or ()]
     lines = found.first_lines, found.second_lines, found.references
-    results = bootstrap(*lines, translated.target, metrics, further=further, lowercase=lowercase)
+    results = bootstrap(*lines, recipes[0].pair.target, metrics, further=further, lowercase=lowercase)
     _print(found, results, 1 + len(further), lowercase, as_json)
 
 

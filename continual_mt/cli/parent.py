@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from continual_mt.cli.support import console, options, spec_options
 from continual_mt.cli.support.run_job import JobCommand
+from continual_mt.errors import IncompatibleError, UnknownNameError
+
+if TYPE_CHECKING:
+    from continual_mt.artifacts.parent_languages import ParentLanguages
+    from registry import ParentRecord
 
 app = options.group("Parents: models that are trained or imported once, then frozen.")
 
@@ -134,9 +140,17 @@ def import_(
     )
     check_parent_name(request.name)
     place = Home.resolve(home)
+    taken = _registered(place.path, request.name)
+    if taken is not None:
+        _check_origin(taken, request.origin)
+
+    def check(commit: str | None, languages: ParentLanguages) -> None:
+        if taken is not None:
+            _check_same(taken, commit, languages)
+
     with (
         console.downloading(f"downloading {model}", shown=not as_json) as progress,
-        import_parent(request, place.cache, progress) as imported,
+        import_parent(request, place.cache, progress, check) as imported,
         Registry.open(place.path, create=True) as registry,
     ):
         lineage = Lineage((), imported.spec.recorded(), code_version())
@@ -147,3 +161,45 @@ def import_(
     console.say(f"from {imported.spec.described}")
     for note in imported.notes:
         console.say(f"note: {note}")
+
+
+def _registered(home: Path, name: str) -> ParentRecord | None:
+    """The parent that has this name already. Raises UnknownNameError for the name of a deleted one."""
+    from registry import Registry
+
+    try:
+        opened = Registry.open(home)
+    except UnknownNameError:  # there is no registry yet
+        return None
+    with opened as registry:
+        registry.catalog.check_not_deleted(name)
+        return next((parent for parent in registry.parents() if parent.name == name), None)
+
+
+def _check_origin(taken: ParentRecord, origin: str) -> None:
+    """Refuse another model under a name that is taken, before anything is downloaded or read."""
+    imported = taken.lineage.imported
+    if imported is None or imported.origin != origin:
+        made = f"imported from {imported.brief}" if imported else "trained"
+        raise _name_taken(taken, f"it was {made}", f"not {origin}" if imported else f"not imported from {origin}")
+
+
+def _check_same(taken: ParentRecord, commit: str | None, languages: ParentLanguages) -> None:
+    """Refuse what cannot be the parent of this name, before weights are downloaded or read."""
+    imported = taken.lineage.imported
+    if imported is not None and imported.revision != commit:
+        raise _name_taken(taken, f"it was imported at revision {imported.revision}", f"not {commit}")
+    if _known(taken.languages) != _known(languages):
+        raise _name_taken(taken, f"its languages are {taken.languages}", f"not {languages}")
+
+
+def _known(languages: ParentLanguages) -> tuple[object, ...]:
+    """What has to be equal in two parents of the same content; their codes may be written in two ways."""
+    return languages.tags("source"), languages.tags("target"), languages.denoising
+
+
+def _name_taken(taken: ParentRecord, known: str, instead: str) -> IncompatibleError:
+    return IncompatibleError(
+        f"there is a parent {taken.name} already, with other content: {known}, {instead}. A parent never changes. "
+        "Fix: choose another name with --name"
+    )

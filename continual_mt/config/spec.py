@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -35,7 +35,7 @@ from continual_mt.config.hyperparameters import (
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenizer_training import TokenizerRule
 from continual_mt.model.architecture import Architecture
-from continual_mt.model.scopes import SCOPES, Scope, adds_tensors, canonical
+from continual_mt.model.scopes import SCOPES, Scope, adds_tensors, canonical, without_layers
 from continual_mt.urls import without_credentials
 
 Vocabulary = Annotated[int, Field(ge=64, le=256_000)]
@@ -347,13 +347,22 @@ class SequenceSpec(StrictModel):
         parent = info.data.get("parent")
         if parent is not None and any(addition.parent != parent for addition in additions):
             raise ValueError(f"expected the sequence's parent, {parent}, in every addition")
-        scopes = sorted({addition.scope for addition in additions})
-        if info.data.get("mode") == "shared" and scopes not in (["xattn"], ["body"]):
-            raise ValueError(
-                f"scope {', '.join(scopes)}: the mode shared trains one cross-attention for all languages; expected "
-                "xattn in all additions, or body in all"
-            )
+        if info.data.get("mode") == "shared":
+            check_shared((addition.scope for addition in additions), any_layers=True)
         return additions
+
+
+def check_shared(scopes: Iterable[Scope], *, any_layers: bool = False) -> None:
+    """Raise ValueError unless additions with these scopes can all go on training one cross-attention.
+
+    ``any_layers`` accepts ``xattn`` of chosen layers: they may be all that the parent has, which is known later.
+    """
+    given = sorted(set(scopes))
+    if {without_layers(scope) if any_layers else scope for scope in given} not in ({"xattn"}, {"body"}):
+        raise ValueError(
+            f"scope {', '.join(given)}: the mode shared trains one cross-attention for all languages; expected xattn "
+            "in all additions, or body in all"
+        )
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

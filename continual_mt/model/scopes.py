@@ -145,6 +145,11 @@ def fitted(scope: Scope, architecture: Architecture) -> Scope:
     return str(replace(parsed, layers=()) if len(parsed.layers) == count else parsed)
 
 
+def without_layers(scope: Scope) -> Scope:
+    """Return the spelling of a scope for a parent that has no other decoder layers than those that it names."""
+    return str(replace(parse(scope), layers=()))
+
+
 def _number(text: str, key: str, value: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,5}", value.strip()):
         raise ValueError(f"{text}: {key} is {value!r}; expected a whole number from 1")

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import ScalarSelect, Select, or_, select
 from sqlalchemy.orm import Session
 
-from continual_mt.errors import UnknownNameError
+from continual_mt.errors import LanguageError, UnknownNameError
 from continual_mt.languages import Pair
 from registry.database import schema
 from registry.database.database import Database
@@ -29,11 +29,12 @@ from registry.queries.version_selection import CHAMPION
 from registry.records.alignments import AlignmentRecord
 from registry.records.artifacts import ModuleRecord, ParentOutline, ParentRecord
 from registry.records.corpora import CorpusRecord
-from registry.records.names import ModuleName, full_name, is_printable, unknown
+from registry.records.names import AliasName, ModuleName, full_name, is_printable, unknown
 from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 
 _Parent = TypeVar("_Parent", bound=ParentOutline)
+_Name = TypeVar("_Name", ModuleName, AliasName)
 
 _DELETED = select(schema.Artifact.__table__.c.id).where(schema.Artifact.__table__.c.deleted.is_not(None))
 
@@ -108,14 +109,25 @@ class Catalog:
 
     def module(self, name: str, *, parent: str | None = None) -> ModuleRecord:
         """A module by name. ``parent`` is used where the name has no ``PARENT/`` in front."""
-        wanted = ModuleName.parse(name)
-        owner = self.parent_outline(wanted.parent or parent).name
+        wanted = self.in_tags(ModuleName.parse(name), parent)
+        owner = wanted.parent or ""
         with self._database.read() as session:
             row = find_module(session, wanted, owner)
             raise_if_deleted(row)
             if row is None:
                 raise unknown("module", name, _names(session, owner, wanted.pair) or _names(session, owner))
             return module_record(row)
+
+    def in_tags(self, name: _Name, parent: str | None = None) -> _Name:
+        """Return a name with its parent's in it, and with tags in place of the parent's own codes.
+
+        ``parent`` is used where the name has none. Raises UnknownNameError.
+        """
+        owner = self.parent_outline(name.parent or parent)
+        try:
+            return replace(name, parent=owner.name, pair=owner.languages.pair_in_tags(name.pair))
+        except LanguageError as error:
+            raise UnknownNameError(f"{name.pair} is the pair of no module of {owner.name}: {error}") from error
 
     def find(self, name: str) -> ParentRecord | ModuleRecord:
         """The parent of this name, else the module."""

@@ -8,21 +8,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
-from continual_mt.artifacts.recipe import ModuleKey, Recipe
+from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
 from continual_mt.languages import Pair
 from registry.database import schema
 from registry.database.database import Database
 from registry.queries.catalog import Catalog, parent_id
 from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
-from registry.queries.score_conditions import is_metric, is_plain
-from registry.queries.version_selection import CHAMPION, SelectionPolicy
+from registry.queries.selectable_modules import candidates, champions_of, scores_on, versions_of
+from registry.queries.version_selection import SelectionPolicy
 from registry.records.artifacts import ModuleOutline, ModuleRecord, ParentOutline
-from registry.records.names import ModuleName, full_name, unknown
-from registry.records.pairs import BEST_METRIC, BestScore, PairEntry
+from registry.records.pairs import BestScore, PairEntry
 
 LEAST_DIGITS = 8
 MOST_LISTED = 100
@@ -171,9 +169,9 @@ class RecipeCatalog:
             pair, owner = Pair(found.source, found.target), found.parent.name
             names = found.source_module, found.cross_attention_module, found.target_module
             kind, whole = found.kind, found.digest
-            candidates = [_candidates(session, owner, name) for name in names]
+            contents = [candidates(session, owner, name) for name in names]
         parent = self.catalog.parent_outline(owner)
-        for keys in product(*candidates):
+        for keys in product(*contents):
             recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys, several=parent.languages.several)
             if recipe.digest == whole:
                 return recipe
@@ -225,9 +223,9 @@ class RecipeCatalog:
         """The resolver of the selected modules of all trained pairs, or of those alone that ``pair`` may be made of."""
         pinned = self._pinned(parent, modules)
         with self._database.read() as session:
-            champions = _champions(session, parent.name, pair)
-            versions = _versions(session, parent.name, pair, newest=test is None)
-            scores = _scores_on(session, parent.name, test, pair) if test is not None else {}
+            champions = champions_of(session, parent.name, pair)
+            versions = versions_of(session, parent.name, pair, newest=test is None)
+            scores = scores_on(session, parent.name, test, pair) if test is not None else {}
         choice = SelectionPolicy(_numbers(pinned), _numbers(champions), scores)
         # A champion that is also the newest version is listed twice.
         taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
@@ -250,83 +248,6 @@ class RecipeCatalog:
 
 def _numbers(modules: Mapping[Pair, ModuleOutline]) -> dict[Pair, int]:
     return {pair: module.version for pair, module in modules.items()}
-
-
-def _candidates(session: Session, parent: str, name: str | None) -> list[ModuleKey | None]:
-    """Return the module of this name, then others of its pair: the same content may exist under several versions."""
-    if name is None:
-        return [None]
-    pair, module = ModuleName.parse(name).pair, schema.Module
-    rows = session.execute(
-        select(module.version, module.digest).where(
-            module.parent_id == parent_id(parent),
-            module.source == pair.source,
-            module.target == pair.target,
-            module.deleted.is_(None),
-        )
-    )
-    keys = [ModuleKey(full_name(parent, pair.source, pair.target, version), digest) for version, digest in rows]
-    return [*sorted(keys, key=lambda key: key.name != name)]  # mostly the first is the one
-
-
-def _versions(session: Session, parent: str, pair: Pair | None, *, newest: bool) -> list[ModuleOutline]:
-    """Read the modules that may be selected without being named: all but those of shared sequences.
-
-    With ``newest``, which is enough where nothing else decides, only the newest version of each pair is read, and the
-    newest of those that share pieces with the parent.
-    """
-    module, there = schema.Module, [*_there(parent, pair), schema.Module.shared.is_(False)]
-    if newest:
-        kind = module.source, module.target, module.scope == "scratch"
-        last = select(*kind, func.max(module.version)).where(*there).group_by(*kind).correlate(None)
-        there.append(tuple_(*kind, module.version).in_(last))
-    return _outlines(session, parent, there)
-
-
-def _champions(session: Session, parent: str, pair: Pair | None) -> dict[Pair, ModuleOutline]:
-    champion = schema.Module.id.in_(select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION))
-    return {module.pair: module for module in _outlines(session, parent, [*_there(parent, pair), champion])}
-
-
-def _there(parent: str, pair: Pair | None) -> list[ColumnElement[bool]]:
-    """That a module is the parent's, not deleted, and brings a language of the pair where one is given."""
-    module = schema.Module
-    there = [module.parent_id == parent_id(parent), module.deleted.is_(None)]
-    return there if pair is None else [*there, _brings_one_of(pair)]
-
-
-def _brings_one_of(pair: Pair) -> ColumnElement[bool]:
-    module = schema.Module
-    as_source = and_(module.side == "source", module.source == pair.source)
-    return or_(as_source, and_(module.side == "target", module.target == pair.target))
-
-
-def _outlines(session: Session, parent: str, conditions: Iterable[ColumnElement[bool]]) -> list[ModuleOutline]:
-    module = schema.Module
-    columns = module.source, module.target, module.version, module.side, module.scope, module.digest
-    return [
-        ModuleOutline(parent, Pair(source, target), version, side, scope, digest)
-        for source, target, version, side, scope, digest in session.execute(select(*columns).where(*conditions))
-    ]
-
-
-def _scores_on(session: Session, parent: str, test: str, pair: Pair | None) -> dict[tuple[Pair, int], float]:
-    """What each version reached on its own pair's test set of this name. Raises UnknownNameError where none has."""
-    module, score = schema.Module, schema.Score
-    of_parent = (
-        select(module.source, module.target, module.version, func.max(score.value))
-        .join(score, score.recipe_digest == module.recipe_digest)
-        .where(module.parent_id == parent_id(parent), is_metric(score.metric, BEST_METRIC), is_plain(score.signature))
-    )
-    query = of_parent.where(score.test == test).group_by(module.source, module.target, module.version)
-    if pair is not None:
-        query = query.where(_brings_one_of(pair))
-    found = {(Pair(source, target), version): value for source, target, version, value in session.execute(query)}
-    if not found:
-        tests = select(score.test).where(score.parent_id == parent_id(parent)).distinct()
-        if test not in (known := set(session.scalars(tests))):
-            raise unknown("test set", test, known)
-    return found
 
 
 @contextmanager

@@ -8,9 +8,10 @@ is the target module's unless the caller names another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import product
 
 from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind, two_encoders
@@ -198,6 +199,15 @@ class RecipeResolver:
         source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
         if source is not None and target is not None and brings_encoder(source) and has(target, "encoder"):
             raise two_encoders(pair, source.full_name, target.full_name)
+
+    def two_encoders(self) -> Iterator[tuple[ModuleOutline, ModuleOutline]]:
+        """Source and target modules that would make a new pair, but for their two encoders."""
+        for source, target in product(self._bringing["source"].values(), self._bringing["target"].values()):
+            is_a_pair = (
+                source.language != target.language and Pair(source.language, target.language) not in self._trained
+            )
+            if is_a_pair and brings_encoder(source) and has(target, "encoder"):
+                yield source, target
 
     def can_run(self, pair: Pair) -> bool:
         return bool(self.of_pair(pair))

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     FromClause,
     Select,
     and_,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union,
 )
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
@@ -239,9 +241,15 @@ def _corpora(column: str) -> Callable[[object], Select[tuple[int]]]:
     return lambda value: joined.where(corpus.c[column] == value)
 
 
-_AMONG: Mapping[str, Callable[[object], Select[tuple[int]]]] = {
+def _licence(value: object) -> CompoundSelect[tuple[int]]:
+    """What was trained or tested on a corpus with this licence, or imported under it."""
+    imported = select(_artifact.c.id).where(_artifact.c.spec["import", "licence"].as_string() == value)
+    return union(_corpora("licence")(value), imported)
+
+
+_AMONG: Mapping[str, Callable[[object], Select[tuple[int]] | CompoundSelect[tuple[int]]]] = {
     "tag": _words(schema.Tag.__table__, "artifact_id", "tag"),
     "alias": _words(schema.Alias.__table__, "module_id", "name"),
     "corpus": _corpora("name"),
-    "licence": _corpora("licence"),
+    "licence": _licence,
 }

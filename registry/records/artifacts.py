@@ -51,6 +51,7 @@ class ParentRecord(ParentOutline):
             "pair": str(self.languages),
             "sources": list(self.languages.tags("source")),
             "targets": list(self.languages.tags("target")),
+            "denoising": self.languages.denoising,
             "fingerprint": self.fingerprint,
             "architecture": self.architecture,
             "parameters": self.parameters,

@@ -132,8 +132,11 @@ class Curation:
             full = name
         else:
             module = ModuleName.parse(name)
-            owner, pair = module.parent or self._catalog.parent_outline().name, module.pair
-            full = full_name(owner, pair.source, pair.target, module.version or _say_version(name))
+            # Of a parent that was deleted, too, the error is that it has to be restored first.
+            if module.parent is None or module.parent in {parent.name for parent in self._catalog.parent_outlines()}:
+                module = self._catalog.in_tags(module)
+            version = module.version or _say_version(name)
+            full = full_name(module.parent or "", module.pair.source, module.pair.target, version)
         self._database.write(lambda session: curation_rows.restore_artifact(session, full))
         return full
 
@@ -171,8 +174,7 @@ class Curation:
 
     def _alias(self, text: str) -> AliasName:
         """With the parent's name in it, whether or not the alias is set."""
-        name = AliasName.parse(text)
-        return AliasName(self._catalog.parent_outline(name.parent).name, name.pair, name.alias)
+        return self._catalog.in_tags(AliasName.parse(text))
 
     def _full_name(self, name: str, *, versioned: bool = False) -> str:
         record = self._catalog.find(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ STARTS_RANDOM: dict[Scope, tuple[str, ...]] = {
     "embeddings": (),
     "xattn": (),
     "xattn-random": ("cross_attention",),
+    "half": (),
     "body": (),
     "scratch": ("encoder", "decoder", "cross_attention"),
 }
@@ -117,20 +119,33 @@ def settings(precision: Precision = "float32", **changes: object) -> TrainingSet
     return TrainingSettings.model_validate(values | changes)
 
 
-@pytest.fixture(scope="session")
-def parent(device: torch.device, tokenizers: dict[str, Tokenizer], corpora: Callable[[str], TokenizedCorpus]) -> Parent:
-    """fr-en, trained on the device until it ends its sentences; its tensors are on the CPU."""
-    source, target = tokenizers["fr"], tokenizers["en"]
-    names = parameter_names(ARCHITECTURE)
-    tensors = initial_tensors(ARCHITECTURE, names, {"source": source.size, "target": target.size}, seed=1)
-    model = Transformer.pointing_at(ARCHITECTURE, tensors).to(device)
+def losses(task: Task, updates: int) -> list[float]:
+    """Train; return the mean loss of a target token, in nats, of each update."""
+    trainer = Trainer(task)
+    found = [trainer.update() for _ in range(updates)]
+    return [loss / tokens for loss, tokens in found]
+
+
+def untrained(architecture: Architecture, source: Tokenizer, target: Tokenizer) -> Parent:
+    names, sizes = parameter_names(architecture), {"source": source.size, "target": target.size}
+    tensors = initial_tensors(architecture, names, sizes, seed=1)
+    return Parent.of_pair(Pair("fr", "en"), architecture, tensors, source, target)
+
+
+def trained(parent: Parent, corpus: TokenizedCorpus, device: torch.device) -> Parent:
+    """A parent of fr-en, trained on the device until it ends its sentences; its tensors are on the CPU."""
+    model = Transformer.pointing_at(parent.architecture, parent.tensors).to(device)
+    source, target = (side.tokenizer for side in parent.sides(Pair("fr", "en")))
     # With a larger rate or smoothed labels it learns English long before it looks at the French.
     chosen = settings(updates=UPDATES, learning_rate=1e-3, warmup=60, label_smoothing=0.0)
-    trainer = Trainer(Task(model, names, corpora("fr-en"), source, target, chosen, seed=1))
-    for _ in range(UPDATES):
-        trainer.update()
-    trained = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    return Parent.of_pair(Pair("fr", "en"), ARCHITECTURE, trained, source, target)
+    losses(Task(model, parameter_names(parent.architecture), corpus, source, target, chosen, seed=1), UPDATES)
+    return replace(parent, tensors={name: tensor.detach().cpu() for name, tensor in model.state_dict().items()})
+
+
+@pytest.fixture(scope="session")
+def parent(device: torch.device, tokenizers: dict[str, Tokenizer], corpora: Callable[[str], TokenizedCorpus]) -> Parent:
+    """The trained parent fr-en."""
+    return trained(untrained(ARCHITECTURE, tokenizers["fr"], tokenizers["en"]), corpora("fr-en"), device)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,11 +11,11 @@ import torch
 
 from continual_mt.data.batching import make_batch
 from continual_mt.languages import SideName
-from continual_mt.model.scopes import Scope
+from continual_mt.model.scopes import PLAIN_SCOPES, Scope
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.pair_loss import token_loss
-from continual_mt.training.trainer import Task, Trainer
-from tests.cuda.conftest import MakeTask
+from continual_mt.training.trainer import Task
+from tests.cuda.conftest import MakeTask, losses
 
 pytestmark = pytest.mark.cuda
 
@@ -26,15 +25,8 @@ SOME = 100
 # Sums in another order differ by some 1e-6 of their value; wrong gradients move the second update's loss by far more.
 FIRST, SECOND = 1e-5, 1e-4
 
-every_scope = pytest.mark.parametrize("scope", get_args(Scope))
+every_scope = pytest.mark.parametrize("scope", PLAIN_SCOPES)
 either_side = pytest.mark.parametrize("side", SIDES)
-
-
-def losses(task: Task, updates: int) -> list[float]:
-    """Mean loss of a target token, in nats, of each update."""
-    trainer = Trainer(task)
-    found = [trainer.update() for _ in range(updates)]
-    return [loss / tokens for loss, tokens in found]
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
-from continual_mt.errors import AdditionsError, ClusterError, CorpusError, JobHeldError, SpecError
+from continual_mt.errors import AdditionsError, ClusterError, CorpusError, IncompatibleError, JobHeldError, SpecError
 from continual_mt.home import Home
 from continual_mt.languages import Pair
 from ray_jobs import Driver, Outcome, add_sequence
@@ -292,3 +292,26 @@ def test_only_a_cross_attention_can_be_shared(
     values = {"name": "x", "parent": "es-en", "mode": "shared", "additions": additions}
     with pytest.raises(SpecError, match=f"scope {named}: the mode shared trains one cross-attention for all languages"):
         validate(SequenceSpec, values, origin="the test", base=tmp_path)
+
+
+def test_a_scope_that_names_all_layers_is_shared_too(
+    home: Path, addition_values: Callable[..., Values], tmp_path: Path
+) -> None:
+    """Which layers are all is known with the parent: it has one."""
+    home = Path(shutil.copytree(home, tmp_path / "home"))
+
+    def sequence(*scopes: str) -> SequenceSpec:
+        additions = [addition_values(pair, scope=scope) for pair, scope in zip(["pt-en", "es-pt"], scopes, strict=True)]
+        values = {"name": "x", "parent": "es-en", "mode": "shared", "additions": additions}
+        return validate(SequenceSpec, values, origin="the test", base=tmp_path)
+
+    with Driver(Home(home), in_process=True) as driver:
+        digests = []
+        for spec in (sequence("xattn", "xattn"), sequence("xattn:layers=1", "xattn")):
+            jobs = [driver.resolve(addition) for addition in spec.additions]
+            digests.append(sequence_digest(spec, jobs))
+        assert digests[0] == digests[1]
+        with pytest.raises(
+            IncompatibleError, match="scope: xattn:layers=2: the parent has no decoder layer 2; expected layers"
+        ):
+            add_sequence(driver, sequence("xattn:layers=2", "xattn"))

@@ -227,6 +227,33 @@ def test_the_parents_own_codes_are_accepted_by_comparisons_and_alignments(filled
         two_embeddings(catalog, filled.parent(), ("de", "fr"), "source")
 
 
+def test_modules_are_named_by_the_parents_own_codes(filled: Registry) -> None:
+    catalog, annotations = filled.recipe_catalog, filled.annotations
+    for name in ("es-eng_Latn", "es-eng_Latn:1", "many/es-eng_Latn:1"):
+        assert filled.module(name).full_name == "many/es-en:1"
+        assert filled.catalog.find(name) == filled.module("es-en")
+    assert annotations.set_alias("es-eng_Latn@champion", "es-eng_Latn:1").full_name == "many/es-en@champion"
+    assert filled.module("es-eng_Latn@champion") == filled.module("es-en@champion")
+    assert [move.to_version for move in annotations.alias_history("es-eng_Latn@champion")] == [1]
+    named = {"modules": ["es-eng_Latn:1"], "xattn": "deu_Latn-pt:1"}
+    assert (
+        filled.assemble("es", "eng_Latn", **named).recipe
+        == filled.assemble(  # type: ignore[arg-type]
+            "es", "en", modules=["es-en:1"], xattn="de-pt:1"
+        ).recipe
+    )
+    assert catalog.recipe("de", "en", kind="retention:es-eng_Latn") == catalog.recipe(
+        "de", "en", kind="retention:es-en"
+    )
+    assert recipe_of(catalog, Pair("es", "eng_Latn"), "es-eng_Latn:1") == catalog.recipe("es", "en")
+    with pytest.raises(UnknownNameError, match=r"^eng_Latn-en:1 is the pair of no module"):
+        filled.module("eng_Latn-en:1")
+    with pytest.raises(UnknownNameError, match=r"^unknown module 'fra_Latn-pt"):
+        filled.module("fra_Latn-pt")
+    annotations.remove_alias("es-eng_Latn@champion")
+    assert annotations.delete("es-eng_Latn:1") == annotations.restore("es-eng_Latn:1") == "many/es-en:1"
+
+
 def test_changed_languages_on_record_are_found(filled: Registry) -> None:
     def change(session: Session) -> None:
         side = schema.ParentSide.__table__

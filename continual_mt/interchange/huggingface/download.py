@@ -1,7 +1,7 @@
 """Models of the Hugging Face Hub as local folders, one per revision, kept in the home's cache.
 
-huggingface_hub lists the files, sends the requests and explains errors. The transfer itself is done here, because
-huggingface_hub begins a file again if the process that downloaded it ended.
+huggingface_hub lists the files, sends the requests and explains errors. The transfer itself is done in ``transfer``,
+because huggingface_hub begins a file again if the process that downloaded it ended.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from continual_mt.errors import (
 )
 from continual_mt.extras import require
 from continual_mt.interchange.huggingface.checkpoint import PICKLED_ONLY
+from continual_mt.interchange.huggingface.transfer import fetch
 
 Progress = Callable[[int, int], None]
 """Is called with the bytes that exist and those of all files."""
@@ -58,9 +58,6 @@ _SAFETENSORS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 _PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _CHUNK = 1 << 20
-_ATTEMPTS = 5
-"""How often a transfer is taken up again without a new byte."""
-_PAUSE = 0.5
 
 
 @dataclass(frozen=True)
@@ -195,56 +192,8 @@ class _Hub:
             )
         return info.sha, {file.name: file for file in files}
 
-    def fetch(self, commit: str, file: _File, partial: Path, report: Callable[[int], None]) -> None:
-        """Write a file to ``partial``, after what it contains already. ``report`` is called with its size."""
-        from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
-
-        partial.touch()
-        attempts, most = 0, partial.stat().st_size
-        while partial.stat().st_size < file.size:
-            failure: Exception | None = None
-            try:
-                self._append(commit, file, partial, report)
-            except (HTTPError, HfHubHTTPError) as error:
-                if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
-                    raise
-                failure = error
-            done = partial.stat().st_size
-            # Compared with the most so far, since an answer may also begin the file again.
-            attempts, most = (1, done) if done > most else (attempts + 1, most)
-            if done < file.size and attempts == _ATTEMPTS:
-                raise failure or self._short(file, partial)
-            if failure or attempts > 1:
-                time.sleep(_PAUSE)
-
-    def _short(self, file: _File, partial: Path) -> DownloadError:
-        """The error for answers that end as they should, and too early. Their bytes are probably not the file's."""
-        done = partial.stat().st_size
-        partial.unlink()
-        return DownloadError(
-            f"{self.model}: {self.endpoint} answered with {done:,} of {file.size:,} bytes of {file.name}; expected the "
-            "whole file. Fix: check HF_ENDPOINT, proxies and login pages, and run the command again"
-        )
-
-    def _append(self, commit: str, file: _File, partial: Path, report: Callable[[int], None]) -> None:
-        from huggingface_hub import constants, get_session, hf_raise_for_status
-        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
-
-        done = partial.stat().st_size
-        url = f"{self.endpoint}/{self.model}/resolve/{commit}/{quote(file.name)}"
-        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}  # positions count bytes of the file itself
-        if done:
-            headers["Range"] = f"bytes={done}-"
-        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-        # On a redirect to another host, the client leaves out the token.
-        with get_session().stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response:
-            hf_raise_for_status(response)
-            with partial.open("ab" if response.status_code == 206 else "wb") as output:
-                for chunk in response.iter_bytes():  # as it arrives, so that nothing is lost when it ends early
-                    output.write(chunk)
-                    if output.tell() > file.size:
-                        break  # it is another file, perhaps an endless one
-                    report(output.tell())
+    def url(self, commit: str, name: str) -> str:
+        return f"{self.endpoint}/{self.model}/resolve/{commit}/{quote(name)}"
 
 
 def _listing(hub: _Hub, place: Path) -> tuple[str, dict[str, _File]]:
@@ -324,7 +273,7 @@ def _fetch_all(hub: _Hub, commit: str, files: list[_File], folder: Path, progres
             progress(before + size, total)
 
         with hub.errors():
-            hub.fetch(commit, file, partial, report)
+            fetch(hub.url(commit, file.name), file.size, partial, report)
         _verify(hub, file, partial)
         partial.replace(folder / file.name)
         finished += file.size

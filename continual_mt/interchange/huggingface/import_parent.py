@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.parent_languages import only_pair
+from continual_mt.artifacts.parent_languages import ParentLanguages, only_pair
 from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import InputError, StorageError
@@ -50,6 +50,12 @@ class Request:
         if ALL in self.languages and len(self.languages) > 1:
             raise InputError("--languages: expected 'all', or the languages separated by commas")
 
+    @property
+    def origin(self) -> str:
+        """What the lineage names as the origin: the model on the Hub, or the folder without its path."""
+        path = expanded(Path(self.model))
+        return _folder_name(path) if path.is_dir() else self.model
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -60,12 +66,19 @@ class Imported:
     notes: tuple[str, ...]
 
 
+Check = Callable[[str | None, ParentLanguages], None]
+"""Is called before weights are downloaded or read, with the commit on the Hub and the languages; may raise."""
+
+
 @contextmanager
-def import_parent(request: Request, cache: Path, progress: Progress | None = None) -> Iterator[Imported]:
+def import_parent(
+    request: Request, cache: Path, progress: Progress | None = None, check: Check | None = None
+) -> Iterator[Imported]:
     """Yield the parent of a model. Its tensors are mapped from files that may end with the context.
 
-    A model of the Hub is downloaded to ``cache``. Raises what ``download``, ``convert_pickled``, ``read_vocabulary``,
-    ``read_generation``, ``LanguageChoice`` and ``weights.convert`` raise; what is cheap to check is checked first.
+    A model of the Hub is downloaded to ``cache``. Raises what ``check``, ``download``, ``convert_pickled``,
+    ``read_vocabulary``, ``read_generation``, ``LanguageChoice`` and ``weights.convert`` raise; what is cheap to check
+    is checked first.
     """
     require("hf", "importing a parent")
     found = _locate(request, cache)
@@ -82,6 +95,8 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
     restores = vocabulary.family == "mbart" and generation.target is None
     denoising = restores if request.denoising is None else request.denoising
     chosen = replace(chosen, languages=replace(chosen.languages, denoising=denoising))
+    if check is not None:
+        check(found.revision or None, chosen.languages)
     licence = read_licence(folder)
     if found.revision:
         download(request.model, cache, found.revision, pickled=request.convert, progress=progress)
@@ -97,7 +112,7 @@ def import_parent(request: Request, cache: Path, progress: Progress | None = Non
             precision=request.precision,
         )
         spec = ImportSpec(
-            origin=_origin(request, found),
+            origin=request.origin,
             revision=found.revision or None,
             licence=licence,
             family=vocabulary.family,
@@ -126,10 +141,6 @@ def _locate(request: Request, cache: Path) -> Snapshot:
             f"{request.model}: no such folder; expected the path of a folder, or ORGANISATION/NAME as on the Hub"
         )
     return download(request.model, cache, request.revision, pickled=request.convert, weights=False)
-
-
-def _origin(request: Request, found: Snapshot) -> str:
-    return request.model if found.revision else _folder_name(found.folder)
 
 
 @contextmanager

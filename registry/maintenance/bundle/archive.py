@@ -14,15 +14,19 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar, cast
 
+from continual_mt.artifacts.serialization import StoredPiece
 from continual_mt.errors import CorruptionError, InputError, StorageError, UnknownNameError
 from registry.blobs import BlobStore
+from registry.blobs.store import MAPPED
 from registry.maintenance.bundle import format1
 from registry.maintenance.bundle.manifest import MAXIMUM_BYTES, Manifest, read_manifest
 from registry.maintenance.results import Progress
+
+_Result = TypeVar("_Result")
 
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(2 * _BLOCK)
@@ -59,7 +63,7 @@ class Bundle:
 
         def check(actual: str, size: int) -> None:
             if actual != digest:
-                raise self.refused(f"the blob {digest} in it changed while it was read")
+                raise self._changed(digest)
 
         blobs.put_chunks(self._chunks(digest), check)
 
@@ -67,11 +71,42 @@ class Bundle:
         """One blob, checked once more: the file may have changed since."""
         content = b"".join(self._chunks(digest))
         if hashlib.sha256(content).hexdigest() != digest:
-            raise self.refused(f"the blob {digest} in it changed while it was read")
+            raise self._changed(digest)
         return content
 
-    def pieces(self, digests: Mapping[str, str]) -> dict[str, bytes]:
-        return {name: self.read(digest) for name, digest in digests.items()}
+    def load(
+        self, digests: Mapping[str, str], folder: Path, read: Callable[[dict[str, StoredPiece]], _Result]
+    ) -> _Result:
+        """Return what ``read`` makes of named pieces: weights as files, all others as bytes.
+
+        The files have no name and are in ``folder``. So weights are mapped into memory, and not read into it.
+        """
+        with ExitStack() as files:
+            return read(
+                {
+                    name: files.enter_context(self._weights(digest, folder))
+                    if name.endswith(MAPPED)
+                    else self.read(digest)
+                    for name, digest in digests.items()
+                }
+            )
+
+    @contextmanager
+    def _weights(self, digest: str, folder: Path) -> Iterator[BinaryIO]:
+        with _temporary(folder) as file:
+            actual = hashlib.sha256()
+            for chunk in self._chunks(digest):
+                actual.update(chunk)
+                with _writing(folder):
+                    file.write(chunk)
+            with _writing(folder):
+                file.flush()
+            if actual.hexdigest() != digest:
+                raise self._changed(digest)
+            yield file
+
+    def _changed(self, digest: str) -> CorruptionError:
+        return self.refused(f"the blob {digest} in it changed while it was read")
 
     def _read_manifest(self) -> Manifest:
         block = self._take(_BLOCK, "its first header")
@@ -221,6 +256,19 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise _unwritable(path, error) from error
         raise
+
+
+def _temporary(folder: Path) -> BinaryIO:
+    with _writing(folder):
+        return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
 def _unwritable(path: Path, error: OSError) -> StorageError:

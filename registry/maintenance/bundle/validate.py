@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -52,10 +53,11 @@ def import_bundle(
         if parent is not None and len(entries) != 1:
             raise SpecError("--parent", [f"{path} holds {len(entries)} parents, and one name is not for all of them"])
         bundle.check(progress)
+        sizes = bundle.manifest.blobs
+        _check_room(registry.blobs, sum(sizes.values()))
         contents = _examine(registry, bundle)
         if (score := impossible_score(bundle.manifest, contents)) is not None:
             raise bundle.refused(f"a score of {score.pair} is {score.kind}, which its parts cannot be")
-        sizes = bundle.manifest.blobs
 
         def change(session: Session) -> Imported:
             for digest in sizes:  # as `Registry` does for what it registers itself
@@ -64,7 +66,6 @@ def import_bundle(
             return receive(session, bundle.manifest, contents, parent)
 
         registry.storage.claim()
-        _check_room(registry.blobs, sum(sizes.values()))
         for digest in sizes:
             bundle.copy_to(registry.blobs, digest)
         return registry.database.write(change)
@@ -79,7 +80,7 @@ def _examine(registry: Registry, bundle: Bundle) -> Contents:
         parents[entry.name] = ParentContent(parent.languages, {**architecture}, parent.parameters(), parent.precision)
         for module in bundle.manifest.modules:
             if module.parent == entry.name:
-                modules[module.name] = _module(bundle, module, parent)
+                modules[module.name] = _module(registry, bundle, module, parent)
     return Contents(parents, modules)
 
 
@@ -94,12 +95,13 @@ def _parent(registry: Registry, bundle: Bundle, entry: ParentEntry) -> Parent:
             f"the bundle was written without the parent {entry.name} ({entry.fingerprint[:12]}), which is not in "
             f"{registry.name}; import a bundle that has it first"
         )
-    parent = _loaded(bundle, entry.name, lambda: Parent.from_pieces(bundle.pieces(entry.pieces)))
+    folder = _folder(registry.blobs)
+    parent = _loaded(bundle, entry.name, lambda: bundle.load(entry.pieces, folder, Parent.from_pieces))
     names = {"parent.json", "source.model", "target.model", *(f"{group}.safetensors" for group in GROUPS)}
     own = entry.pieces.keys() - {WORD_TRANSLATIONS}
     _require(bundle, entry.name, own == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
     if WORD_TRANSLATIONS in entry.pieces:
-        table = bundle.pieces(entry.pieces)[WORD_TRANSLATIONS]
+        table = bundle.read(entry.pieces[WORD_TRANSLATIONS])
         _loaded(bundle, entry.name, lambda: WordTranslations.of_parent(table, parent))
     claim = f"it claims the fingerprint {entry.fingerprint}, but its pieces have {parent.fingerprint}"
     _require(bundle, entry.name, parent.fingerprint == entry.fingerprint, claim)
@@ -107,9 +109,9 @@ def _parent(registry: Registry, bundle: Bundle, entry: ParentEntry) -> Parent:
     return parent
 
 
-def _module(bundle: Bundle, entry: ModuleEntry, parent: Parent) -> ModuleContent:
+def _module(registry: Registry, bundle: Bundle, entry: ModuleEntry, parent: Parent) -> ModuleContent:
     def load() -> Module:
-        module = Module.from_pieces(bundle.pieces(entry.pieces))
+        module = bundle.load(entry.pieces, _folder(registry.blobs), Module.from_pieces)
         module.check_fits(parent)
         return module
 
@@ -118,7 +120,8 @@ def _module(bundle: Bundle, entry: ModuleEntry, parent: Parent) -> ModuleContent
     own = entry.pieces.keys() - {INITIALISATION}
     _require(bundle, entry.name, own == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
     if INITIALISATION in entry.pieces:
-        _loaded(bundle, entry.name, lambda: check_start(read_json(bundle.pieces(entry.pieces), INITIALISATION)))
+        start = {INITIALISATION: bundle.read(entry.pieces[INITIALISATION])}
+        _loaded(bundle, entry.name, lambda: check_start(read_json(start, INITIALISATION)))
     claim = f"it claims the digest {entry.digest}, but its pieces have {module.digest}"
     _require(bundle, entry.name, module.digest == entry.digest, claim)
     name = entry.name.partition("/")[2].partition(":")[0]
@@ -129,6 +132,8 @@ def _module(bundle: Bundle, entry: ModuleEntry, parent: Parent) -> ModuleContent
 def _loaded(bundle: Bundle, name: str, load: Callable[[], _Result]) -> _Result:
     try:
         return load()
+    except StorageError:  # of this machine, not of the bundle
+        raise
     except ContinualMTError as error:
         raise bundle.refused(f"{name}: {error}") from error
 
@@ -138,14 +143,19 @@ def _require(bundle: Bundle, name: str, holds: bool, problem: str) -> None:
         raise bundle.refused(f"{name}: {problem}")
 
 
+def _folder(blobs: BlobStore) -> Path:
+    """The folder for temporary files: on the disk where the blobs will be, if that is here."""
+    folder = Path(blobs.place if blobs.is_local else tempfile.gettempdir())
+    while not folder.is_dir():
+        folder = folder.parent
+    return folder
+
+
 def _check_room(blobs: BlobStore, size: int) -> None:
     """Raises StorageError when a folder has not the room for all that the bundle holds."""
     if not blobs.is_local:
         return
-    folder = Path(blobs.place)
-    while not folder.is_dir():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(_folder(blobs)).free
     if free < size:
         raise StorageError(
             f"the bundle holds {size:,} bytes, and {blobs.place} has room for {free:,}; nothing was changed. Free space"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from continual_mt.config.corpus_spec import CorpusSpec, TestSpec
 from continual_mt.config.hyperparameters import RATES_OF_A_START, RATES_OF_ADDED_TENSORS, TrainingSettings
 from continual_mt.config.loading import read_spec, validate
-from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, merge
+from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec, check_shared, merge
 from continual_mt.data.corpora.catalogs import CatalogCorpus
 from continual_mt.data.corpora.parallel_files import TextFiles
 from continual_mt.data.corpora.tsv import TabSeparated
@@ -376,6 +376,21 @@ def test_replay(folder: Path) -> None:
     assert problems(SequenceSpec, folder, f"replay: 0.25\nmode: both\n{SEQUENCE}") == [
         "mode: Input should be 'separate' or 'shared', not 'both'"
     ]
+
+
+def test_which_scopes_share_a_cross_attention() -> None:
+    for scopes in (["xattn", "xattn"], ["body"]):
+        check_shared(scopes)
+    check_shared(["xattn:layers=1-6", "xattn"], any_layers=True)
+    expected = "scope {}: the mode shared trains one cross-attention for all languages; expected xattn in all additions"
+    for any_layers, scopes in (
+        (False, ["xattn", "xattn:layers=1-3"]),
+        (True, ["xattn:layers=1,parts=query"]),
+        (True, ["body", "xattn:layers=1"]),
+        (True, ["half"]),
+    ):
+        with pytest.raises(ValueError, match=expected.format(", ".join(scopes))):
+            check_shared(scopes, any_layers=any_layers)
 
 
 def test_a_sequence_without_additions(folder: Path) -> None:

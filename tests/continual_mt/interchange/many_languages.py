@@ -9,7 +9,6 @@ from pathlib import Path
 from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
 from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.tokenizer import Tokenizer
-from continual_mt.interchange.huggingface.tokenizers.language_codes import M2M100, MBART, MBART50, NLLB
 from continual_mt.interchange.huggingface.tokenizers.reading import read_vocabulary
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
 from continual_mt.languages import Pair
@@ -17,10 +16,8 @@ from tests.continual_mt.interchange.huggingface.published import (
     numbered,
     sentencepiece_model,
     used_pieces,
-    write_m2m100,
     write_marian,
-    write_mbart,
-    write_nllb,
+    write_shared,
 )
 
 Text = Mapping[str, list[str]]
@@ -89,9 +86,9 @@ def _vocabularies(text: Text, folder: Path) -> dict[str, ImportedVocabulary]:
         "marian": lambda path: write_marian(
             path, models, numbered("</s>", "<unk>", *joint, ">>deu<<", ">>fra<<", "<pad>")
         ),
-        "m2m100": lambda path: write_m2m100(path, bpe, used_pieces(bpe, chain(spanish, german)), len(M2M100)),
-        "nllb": lambda path: write_nllb(path, bpe, NLLB),
-        "mbart50": lambda path: write_mbart(path, unigram, "MBart50Tokenizer", MBART50),
-        "mbart": lambda path: write_mbart(path, unigram, "MBartTokenizer", MBART),
+        "m2m100": lambda path: write_shared("m2m100", path, bpe, chain(spanish, german)),
+        "nllb": lambda path: write_shared("nllb", path, bpe, ()),
+        "mbart50": lambda path: write_shared("mbart50", path, unigram, ()),
+        "mbart": lambda path: write_shared("mbart", path, unigram, ()),
     }
     return {family: read_vocabulary(writer(folder / family)) for family, writer in write.items()}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from continual_mt.artifacts.parent_languages import ParentLanguages
+from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
@@ -172,6 +172,21 @@ def test_halves_combine_with_all_but_a_module_that_brings_another_encoder() -> N
         resolver.choose(Pair("de", "pl"))
     with pytest.raises(IncompatibleError, match=r"^de-en: would need two encoders, .* that of base/cs-en:1"):
         resolver.through(resolver.choose(Pair("de", "en")), module("cs-en", scope="body"))
+
+
+def test_only_modules_that_pairs_use_count_as_two_encoders() -> None:
+    """Of two modules that bring one language, the first by pair is used in its other pairs."""
+    french = ParentLanguages((ParentSide("fr", "fr"),), (ParentSide("en", "en"), ParentSide("it", "it")))
+    parent = replace(PARENT, languages=french)
+    body, from_english, from_italian = module("fr-es", scope="body"), module("de-en"), module("de-it")
+    from_english, from_italian = (replace(one, side="source") for one in (from_english, from_italian))
+
+    def pairs(*modules: ModuleRecord) -> list[str]:
+        found = RecipeResolver.of(parent, modules).two_encoders()
+        return [f"{source.pair} {target.pair}" for source, target in found]
+
+    assert pairs(from_english, replace(from_italian, scope="half"), body) == []
+    assert pairs(replace(from_english, scope="half"), from_italian, body) == ["de-en fr-es"]
 
 
 def test_a_baseline_from_scratch_does_not_hide_what_was_there() -> None:

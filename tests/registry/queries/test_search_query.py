@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import SpecError
 from continual_mt.languages import Pair
 from registry import CorpusRecord, Lineage, ModuleRecord, ParentRecord, Registry, ScoreRecord
@@ -237,6 +238,18 @@ def test_parents_come_before_modules_by_pair_and_version(many: Registry) -> None
         "base/de-en:3",
     ]
     assert many.annotations.search("").total == 9
+
+
+def test_the_licence_of_an_imported_parent(filled: Registry, make_parent: MakeParent) -> None:
+    spec = ImportSpec(origin="org/nllb", family="nllb", licence="cc-by-nc-4.0", pair="fr-en", name="imported")
+    lineage = Lineage((), spec.recorded(), "0.2.0")
+    filled.register_parent("imported", make_parent("fr-en", seed=9), lineage=lineage)
+    found = filled.annotations.search("licence=cc-by-nc-4.0").found
+    assert [named(one.record) for one in found] == ["imported"]
+    others = filled.annotations.search("licence!=cc-by-nc-4.0").found
+    assert [named(one.record) for one in others] == [
+        named(one) for one in (*filled.parents(), *filled.modules()) if named(one) != "imported"
+    ]
 
 
 def test_what_was_deleted_is_found_where_it_is_asked_for(many: Registry) -> None:

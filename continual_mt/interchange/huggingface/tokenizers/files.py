@@ -160,7 +160,8 @@ class Settings:
         if found:
             raise IncompatibleError(
                 f"{origin}: sp_model_kwargs has {', '.join(map(str, found)):.200}, which would be lost; expected none: "
-                "the pieces of a text are those of SentencePiece without options here"
+                "the pieces of a text are those of SentencePiece without options here. If continual-mt exported this "
+                "folder, SentencePiece adds the token of a language. Fix: import the parent that README.md names"
             )
 
     def check_added(self, vocabulary: Sequence[str], origin: str) -> None:

@@ -21,16 +21,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from continual_mt.interchange.huggingface.tokenizers.language_codes import M2M100, MBART, MBART50, NLLB
 from tests.continual_mt.interchange.huggingface.models import SHAPE, ready
 from tests.continual_mt.interchange.huggingface.published import (
     numbered,
     sentencepiece_model,
     used_pieces,
-    write_m2m100,
     write_marian,
-    write_mbart,
-    write_nllb,
+    write_shared,
 )
 
 Text = Mapping[str, list[str]]
@@ -102,7 +99,7 @@ def marian(folder: Path, text: Text, *, separate: bool = False, several: bool = 
 
 
 def mbart50(folder: Path, text: Text) -> Complete:
-    write_mbart(folder, _all(text, "unigram"), "MBart50Tokenizer", MBART50)
+    write_shared("mbart50", folder, _all(text, "unigram"), ())
     model = with_weights(folder, generation={"decoder_start_token_id": 2, "forced_eos_token_id": 2, "num_beams": 5})
     tokenizer = MBart50Tokenizer.from_pretrained(folder, src_lang="fr_XX", tgt_lang="de_DE")
     return Complete(folder, model, tokenizer, "fr_XX-de_DE", (2, tokenizer.convert_tokens_to_ids("de_DE")))
@@ -110,7 +107,7 @@ def mbart50(folder: Path, text: Text) -> Complete:
 
 def mbart(folder: Path, text: Text, **generation: object) -> Complete:
     """mBART as it was fine-tuned for one target language; without ``decoder_start_token_id``, as before that."""
-    write_mbart(folder, _all(text, "unigram"), "MBartTokenizer", MBART)
+    write_shared("mbart", folder, _all(text, "unigram"), ())
     tokenizer = MBartTokenizer.from_pretrained(folder, src_lang="fr_XX", tgt_lang="de_DE")
     first = tokenizer.convert_tokens_to_ids("de_DE")
     chosen = generation or {"decoder_start_token_id": first}
@@ -119,8 +116,7 @@ def mbart(folder: Path, text: Text, **generation: object) -> Complete:
 
 
 def m2m100(folder: Path, text: Text) -> Complete:
-    model = _all(text, "bpe")
-    write_m2m100(folder, model, used_pieces(model, [*text[SOURCE], *text[TARGET]]), len(M2M100))
+    write_shared("m2m100", folder, _all(text, "bpe"), [*text[SOURCE], *text[TARGET]])
     theirs = with_weights(
         folder,
         generation={"decoder_start_token_id": 2, "early_stopping": True, "num_beams": 5, "max_length": 200},
@@ -133,7 +129,7 @@ def m2m100(folder: Path, text: Text) -> Complete:
 
 
 def nllb(folder: Path, text: Text, *, legacy: bool = False, half: bool = False) -> Complete:
-    write_nllb(folder, _all(text, "bpe"), NLLB, **({"legacy_behaviour": True} if legacy else {}))
+    write_shared("nllb", folder, _all(text, "bpe"), (), **({"legacy_behaviour": True} if legacy else {}))
     theirs = with_weights(folder, generation={"decoder_start_token_id": 2, "max_length": 200}, half=half)
     tokenizer = NllbTokenizer.from_pretrained(folder, src_lang="fra_Latn", tgt_lang="deu_Latn")
     return Complete(folder, theirs, tokenizer, "fra_Latn-de", (2, tokenizer.convert_tokens_to_ids("deu_Latn")))

@@ -32,6 +32,8 @@ class Hub:
         self.changed: dict[str, bytes] = {}
         """By file: what is sent in place of its content."""
         self.ignores_ranges = False
+        self.has_length = True
+        """Whether answers with files state their lengths."""
         self.listed: dict[str, Any] = {}
         """Values that replace those of listings."""
         self._commits: dict[str, dict[str, str]] = {}
@@ -103,8 +105,12 @@ class Hub:
                 if (asked := self.headers.get("Range")) and not hub.ignores_ranges:
                     hub.ranges.append(asked)
                     start = int(asked.removeprefix("bytes=").removesuffix("-"))
+                if start > len(content):
+                    self._error(416, "RangeNotSatisfiable", "Requested range not satisfiable")
+                    return
                 self.send_response(206 if start else 200)
-                self.send_header("Content-Length", str(len(content) - start))
+                if hub.has_length:
+                    self.send_header("Content-Length", str(len(content) - start))
                 if start:
                     self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
                 self.end_headers()

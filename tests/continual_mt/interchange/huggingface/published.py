@@ -15,6 +15,7 @@ from tokenizers.models import BPE
 from continual_mt.artifacts.parent_languages import only_pair
 from continual_mt.interchange.huggingface.language_choice import LanguageChoice
 from continual_mt.interchange.huggingface.tokenizers.files import SpecialTokens
+from continual_mt.interchange.huggingface.tokenizers.language_codes import M2M100, MBART, MBART50, NLLB
 from continual_mt.interchange.huggingface.tokenizers.sentencepiece_model import parse_model, with_ids
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import Family, ImportedVocabulary
 
@@ -147,6 +148,23 @@ def write_nllb(
     if "json" in files:
         contents["tokenizer.json"] = json.loads(_nllb_json(model, types, codes))
     return write(folder, config, contents)
+
+
+def write_shared(family: Family, folder: Path, model: bytes, text: Iterable[str], **settings: object) -> Path:
+    """Write a folder of a family with one vocabulary for all languages, with the languages of the published models.
+
+    ``text`` is what the vocabulary of M2M100 is made of.
+    """
+    match family:
+        case "mbart50":
+            return write_mbart(folder, model, "MBart50Tokenizer", MBART50)
+        case "mbart":
+            return write_mbart(folder, model, "MBartTokenizer", MBART)
+        case "m2m100":
+            return write_m2m100(folder, model, used_pieces(model, text), len(M2M100))
+        case "nllb":
+            return write_nllb(folder, model, NLLB, **settings)  # type: ignore[arg-type]
+    raise ValueError(family)
 
 
 def _nllb_json(model: bytes, types: Sequence[str], codes: Sequence[str]) -> str:

@@ -120,20 +120,69 @@ def test_answers_that_are_too_short(hub: Hub, folder: Path, tmp_path: Path) -> N
     hub.add(MODEL, folder)
     hub.ignores_ranges = True
     hub.changed["model.safetensors"] = b"<html>Please log in</html>"
-    expected = f"^{MODEL}: {hub.endpoint} answered with 26 of 2,097,152 bytes of model.safetensors; expected the whole"
+    expected = f"^{hub.endpoint}/{MODEL}/resolve/.*/model.safetensors: answered with 26 of 2,097,152 bytes; expected"
     with pytest.raises(DownloadError, match=expected):
         download(MODEL, tmp_path)
     hub.changed.clear()
     assert files(download(MODEL, tmp_path))["model.safetensors"] == WEIGHTS
 
 
-def test_an_answer_that_is_too_long(hub: Hub, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_length", [True, False])
+def test_an_answer_that_is_too_long(hub: Hub, folder: Path, tmp_path: Path, has_length: bool) -> None:
     hub.add(MODEL, folder)
     hub.changed["model.safetensors"] = WEIGHTS * 8
+    hub.has_length = has_length
     progress: list[tuple[int, int]] = []
-    with pytest.raises(CorruptionError, match=r"model.safetensors arrived with the digest [0-9a-f]+; expected"):
+    expected = "answered with 16,777,216 of 2,097,152 bytes" if has_length else "arrived with the digest [0-9a-f]+; exp"
+    with pytest.raises((CorruptionError, DownloadError), match=rf"model.safetensors:? {expected}"):
         download(MODEL, tmp_path, progress=lambda done, total: progress.append((done, total)))
     assert max(done for done, _ in progress) <= progress[0][1]
+
+
+def interrupted(hub: Hub, folder: Path, cache: Path) -> Path:
+    """A download that was cut after 700,000 bytes of the weights; returns what there is of them."""
+    commit = hub.add(MODEL, folder)
+    hub.cut["model.safetensors"] = [700_000, *[0] * 5]
+    with pytest.raises(DownloadError, match="it continues where it ended"):
+        download(MODEL, cache)
+    hub.cut.clear()
+    hub.ranges.clear()
+    return cache / "hugging-face" / "some-org--opus-fr-en" / commit / "model.safetensors.partial"
+
+
+@pytest.mark.parametrize("broken", ["login page", "login page without a length", "cut early", "range not satisfiable"])
+def test_a_broken_server_costs_nothing_of_what_was_downloaded(
+    hub: Hub, folder: Path, tmp_path: Path, broken: str
+) -> None:
+    partial = interrupted(hub, folder, tmp_path)
+    hub.ignores_ranges = broken != "range not satisfiable"
+    hub.has_length = broken != "login page without a length"
+    if broken == "cut early":
+        hub.cut["model.safetensors"] = [1000] * 5
+    else:
+        hub.changed["model.safetensors"] = b"<html>Please log in</html>"
+    expected = (
+        "it continues where it ended" if broken == "cut early" else r"answered with [\d,]+ of 2,097,152 bytes; exp"
+    )
+    with pytest.raises(DownloadError, match=expected):
+        download(MODEL, tmp_path)
+    assert partial.read_bytes() == WEIGHTS[:700_000]
+    hub.changed.clear()
+    hub.cut.clear()
+    hub.ignores_ranges = False
+    assert files(download(MODEL, tmp_path))["model.safetensors"] == WEIGHTS
+    assert hub.ranges[-1] == "bytes=700000-"
+
+
+def test_what_is_left_of_another_file_is_begun_again(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    """A file of the same size that changed between two tries, which a commit's file never does."""
+    partial = interrupted(hub, folder, tmp_path)
+    partial.write_bytes(b"x" * 700_000)
+    with pytest.raises(
+        CorruptionError, match=r"model.safetensors arrived with the digest [0-9a-f]+; expected .* again"
+    ):
+        download(MODEL, tmp_path)
+    assert files(download(MODEL, tmp_path))["model.safetensors"] == WEIGHTS
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])

@@ -14,10 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from continual_mt.artifacts.parent import Parent
 from continual_mt.cli.main import main
 from continual_mt.errors import UnknownNameError
 from continual_mt.inference.translator import Search
-from registry import Registry
+from registry import Lineage, Registry
 from tests.continual_mt.interchange.huggingface.complete import FAMILIES, Complete, Text, mbart
 from tests.continual_mt.interchange.huggingface.hub import Hub
 
@@ -250,9 +251,46 @@ def test_what_is_registered_already(complete: MakeComplete, run: Run) -> None:
     code, _, err = run("parent", "import", first.folder, "--name", "other")
     assert (code, "registered already, as opus" in err) == (2, True)
     code, _, err = run("parent", "import", second.folder, "--pair", "fr-de", "--name", "opus")
-    assert (code, "there is a parent opus already, with other content" in err) == (2, True)
+    problem = "there is a parent opus already, with other content ("
+    shutil.copytree(second.folder, Path("elsewhere", first.folder.name))
+    code, _, err = run("parent", "import", f"elsewhere/{first.folder.name}", "--pair", "fr-de", "--name", "opus")
+    assert (code, problem in err) == (2, True)
     with Registry.open() as registry:
         assert str(registry.parent("opus").languages) == "fr-de"
+
+
+def test_a_name_that_is_taken_is_refused_before_a_download(complete: MakeComplete, hub: Hub, run: Run) -> None:
+    folder = Path(shutil.copytree(complete("m2m100").folder, "small"))
+    first = hub.add("org/small", folder)
+    hub.add("org/other", folder)
+    several = ("--languages", "fr,de,en", "--name", "it")
+    assert run("parent", "import", "org/small", *several)[0] == 0
+    hub.requests.clear()
+    problem = "there is a parent it already, with other content: it was imported from org/small at "
+    code, _, err = run("parent", "import", "org/other", *several)
+    assert (code, problem in err, err.strip().endswith("Fix: choose another name with --name")) == (2, True, True)
+    assert run("parent", "import", "small", *several)[0] == 2
+    assert hub.requests == []
+    change(folder, "config.json", changed=True)
+    second = hub.add("org/small", folder)
+    code, _, err = run("parent", "import", "org/small", *several)
+    assert (code, f"it was imported at revision {first}, not {second}. A parent" in err) == (2, True)
+    code, _, err = run("parent", "import", "org/small", "--pair", "fr-de", "--name", "it", "--revision", first)
+    assert (code, "its languages are " in err and ", not fr-de. A parent" in err) == (2, True)
+    assert not any(request.endswith("/model.safetensors") for request in hub.requests)
+    assert run("parent", "import", "org/small", *several, "--revision", first)[0] == 0
+
+
+def test_the_name_of_a_parent_that_was_trained_or_deleted(parent: Parent, run: Run) -> None:
+    """It is refused before the model is looked for."""
+    arguments = ("parent", "import", "org/missing", "--name", "taken")
+    with Registry.open(create=True) as registry:
+        registry.register_parent("taken", parent, lineage=Lineage((), {"seed": 1}, "0.1.0"))
+        code, _, err = run(*arguments)
+        assert (code, "other content: it was trained, not imported from org/missing. A parent" in err) == (2, True)
+        registry.annotations.delete("taken")
+    code, _, err = run(*arguments)
+    assert (code, "taken was deleted by " in err, "continual-mt registry restore taken" in err) == (2, True, True)
 
 
 def change(folder: Path, file: str, **values: object) -> None:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.serialization import parameter_shapes
+from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import IncompatibleError, UnknownNameError
+from continual_mt.languages import Pair
 from registry import Input, Lineage, Registry
 from registry.database import schema
 from registry.maintenance.backup import open_folder
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
 from registry.maintenance.verify import verify
+from tests.registry.conftest import ARCHITECTURE
 
 MakeModule = Callable[..., Module]
 LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
@@ -228,3 +235,25 @@ def test_names_that_are_not_there(rich: Registry, bundle: Path) -> None:
     with pytest.raises(UnknownNameError, match="base/de-en:7"):
         export(rich, ["de-en", "base/de-en:7"], bundle)
     assert not bundle.exists()
+
+
+def test_weights_are_not_read_into_memory(
+    other: Registry, bundle: Path, tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    """Two pieces of 16 MiB each."""
+    large = replace(ARCHITECTURE, width=256, feed_forward=7936)
+    source, target = tokenizers["fr"], tokenizers["en"]
+    shapes = parameter_shapes(large, {"source": source.size, "target": target.size})
+    tensors = {name: torch.ones(shape) for name, shape in shapes.items()}
+    parent = Parent.of_pair(Pair("fr", "en"), large, tensors, source, target)
+    with Registry.open(tmp_path / "large", create=True) as registry:
+        registry.register_parent("large", parent, lineage=LINEAGE)
+        export(registry, ["large"], bundle)
+    tracemalloc.start()
+    try:
+        import_bundle(other, bundle)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 12 << 20 < 32 << 20 < bundle.stat().st_size
+    assert other.parent("large").fingerprint == parent.fingerprint
