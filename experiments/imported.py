@@ -1,4 +1,5 @@
-"""Czech added to an imported parent of three languages: the pairs that were trained, and those that nobody trained.
+"""Czech added to an imported parent of three languages: the pairs with training text, and those without.
+
 
     python -m experiments.imported --data FOLDER --home HOME m2m100-tiny
 

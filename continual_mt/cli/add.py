@@ -99,7 +99,7 @@ def add(
         "initialisation": init,
         "lexicon": lexicon and spec_options.text(lexicon),
         "init_text": spec_options.corpus(init_text, None, pair=init_pair),
-        "precision": precision,
+        "stored_precision": precision,
         "monolingual": monolingual and spec_options.text(monolingual),
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),

@@ -13,6 +13,7 @@ from continual_mt.errors import IncompatibleError, UnknownNameError
 
 if TYPE_CHECKING:
     from continual_mt.artifacts.parent_languages import ParentLanguages
+    from continual_mt.interchange.huggingface.import_parent import Request
     from registry import ParentRecord
 
 app = options.group("Parents: models that are trained or imported once, then frozen.")
@@ -59,7 +60,7 @@ def train(
     given = {
         "pair": pair,
         "name": name,
-        "precision": precision,
+        "stored_precision": precision,
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),
     }
@@ -142,7 +143,7 @@ def import_(
     place = Home.resolve(home)
     taken = _registered(place.path, request.name)
     if taken is not None:
-        _check_origin(taken, request.origin)
+        _check_origin(taken, request)
 
     def check(commit: str | None, languages: ParentLanguages) -> None:
         if taken is not None:
@@ -176,21 +177,22 @@ def _registered(home: Path, name: str) -> ParentRecord | None:
         return next((parent for parent in registry.parents() if parent.name == name), None)
 
 
-def _check_origin(taken: ParentRecord, origin: str) -> None:
+def _check_origin(taken: ParentRecord, request: Request) -> None:
     """Refuse another model under a name that is taken, before anything is downloaded or read."""
-    imported = taken.lineage.imported
+    imported, origin = taken.lineage.imported, request.origin
     if imported is None or imported.origin != origin:
-        made = f"imported from {imported.brief}" if imported else "trained"
-        raise _name_taken(taken, f"it was {made}", f"not {origin}" if imported else f"not imported from {origin}")
+        raise _name_taken(taken, f"from {imported.origin}" if imported else "that was trained", f"one from {origin}")
+    if taken.precision != request.precision:
+        raise _name_taken(taken, f"in {taken.precision}", request.precision)
 
 
 def _check_same(taken: ParentRecord, commit: str | None, languages: ParentLanguages) -> None:
     """Refuse what cannot be the parent of this name, before weights are downloaded or read."""
     imported = taken.lineage.imported
     if imported is not None and imported.revision != commit:
-        raise _name_taken(taken, f"it was imported at revision {imported.revision}", f"not {commit}")
+        raise _name_taken(taken, f"of the revision {imported.revision}", f"{commit}")
     if _known(taken.languages) != _known(languages):
-        raise _name_taken(taken, f"its languages are {taken.languages}", f"not {languages}")
+        raise _name_taken(taken, f"of the languages {taken.languages}", str(languages))
 
 
 def _known(languages: ParentLanguages) -> tuple[object, ...]:
@@ -198,8 +200,8 @@ def _known(languages: ParentLanguages) -> tuple[object, ...]:
     return languages.tags("source"), languages.tags("target"), languages.denoising
 
 
-def _name_taken(taken: ParentRecord, known: str, instead: str) -> IncompatibleError:
+def _name_taken(taken: ParentRecord, known: str, expected: str) -> IncompatibleError:
     return IncompatibleError(
-        f"there is a parent {taken.name} already, with other content: {known}, {instead}. A parent never changes. "
+        f"{taken.name}: is the name of a parent {known}, which never changes; expected {expected}. "
         "Fix: choose another name with --name"
     )

@@ -81,7 +81,7 @@ class _TrainingSpec(StrictModel):
             "characters in bytes; identity reads characters as they are and leaves out the rarest, as earlier versions"
         ),
     ] = "nfc-bytes"
-    precision: Annotated[
+    stored_precision: Annotated[
         StoredPrecision,
         Field(
             description="format in which the weights are stored: float32, or float16 or bfloat16, which take half the "

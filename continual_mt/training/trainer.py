@@ -155,7 +155,7 @@ class Trainer:
         if not torch.isfinite(norm):
             raise TrainingError(
                 f"update {self.progress.update}: the gradient is not finite. "
-                "Fix: lower learning_rate or clip, or set precision=float32"
+                "Fix: lower learning_rate or clip, or set training.precision=float32"
             )
         if norm > self.settings.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)

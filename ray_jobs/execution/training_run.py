@@ -122,12 +122,12 @@ class TrainingRun:
                 self._target,
                 job.languages,
                 form,
-                precision=job.spec.precision,
+                precision=job.spec.stored_precision,
             )
             return TrainedArtifact(made, computed_in)
         loaded = parent.load()
         new = self._source if loaded.languages.new_side(job.pair) == "source" else self._target
-        module = Module.of(loaded, job.pair, job.spec.scope, best, new, job.spec.precision)
+        module = Module.of(loaded, job.pair, job.spec.scope, best, new, job.spec.stored_precision)
         return TrainedArtifact(module, computed_in, self._initialisation())
 
     def _initialisation(self) -> JSONObject | None:

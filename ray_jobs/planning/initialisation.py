@@ -177,11 +177,11 @@ def _word_translations(registry: Registry, parent: ParentRecord, cache: Path, di
     train = parent_text(parent, cache, f"put it back as it was; or {WAYS_OUT}, or give a lexicon with --lexicon")
     if train is None:
         several = parent.languages.several
-        missing = "it has several pairs" if several else "none is on record"
+        missing = "it has several pairs" if several else "its text is not on record"
         given = "text of one of its pairs with --init-text and --init-pair" if several else "such text with --init-text"
         raise CorpusError(
-            f"the text of the parent {parent.name}",
-            f"{missing}, from which its word translations could be counted. Fix: give {given}; or {WAYS_OUT}, or give "
+            f"the parent {parent.name}",
+            f"its word translations cannot be counted: {missing}. Fix: give {given}; or {WAYS_OUT}, or give "
             "a lexicon with --lexicon",
         )
     return count_word_translations(registry.load_parent(parent.name), parent.name, train, cache, display).to_bytes()

@@ -191,7 +191,7 @@ class ResolvedJob:
         # What came later is left out where it means what was meant before.
         if self.spec.tokenizer != "identity":
             identity["tokenizer"] = self.spec.tokenizer
-        identity |= written(self.spec.precision)
+        identity |= written(self.spec.stored_precision)
         if self.initialisation != "random":
             identity["initialisation"] = [self.initialisation, INITIALISATION_VERSION, self.word_translations]
         if self.lexicon:

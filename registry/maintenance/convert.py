@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored_precision import PRECISIONS, StoredPrecision
 from continual_mt.errors import IncompatibleError, InputError
 from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.lineage import Input, InputRole, Lineage
+from registry.records.names import check_parent_name
 from registry.records.values import JSONObject
 from registry.registry import Registry
 
@@ -43,25 +44,45 @@ def convert(
     """
     record = registry.catalog.find(name)
     if record.precision == precision:
-        raise IncompatibleError(f"{name}: is stored in {precision} already; expected another precision")
+        others = " or ".join(other for other in PRECISIONS if other != precision)
+        raise IncompatibleError(f"{name}: is stored in {precision} already; expected --precision {others}")
     if isinstance(record, ParentRecord):
-        return _convert_parent(registry, record, precision, code_version, new_name or f"{record.name}-{precision}")
+        return _convert_parent(registry, record, precision, code_version, new_name)
     if new_name is not None:
-        raise InputError(f"--name {new_name}: {name} is a module, which becomes the next version of its pair")
+        raise InputError(
+            f"--name {new_name}: {name} is a module, and becomes the next version of its pair; expected the name of a "
+            "new parent. Fix: leave out --name"
+        )
     return _convert_module(registry, record, precision, code_version)
 
 
 def _convert_parent(
-    registry: Registry, record: ParentRecord, precision: StoredPrecision, code_version: str, name: str
+    registry: Registry, record: ParentRecord, precision: StoredPrecision, code_version: str, new_name: str | None
 ) -> Converted:
+    name = new_name or f"{record.name}-{precision}"
+    _check_name(registry, record, name, precision)
     parent = registry.load_parent(record.name).stored_in(precision)
-    known = {one.fingerprint for one in registry.parents()}
+    known = {one.fingerprint: one.name for one in registry.parents()}
+    if new_name is None:
+        name = known.get(parent.fingerprint, name)
     lineage = _lineage(record, record.name, record.fingerprint, code_version)
     made = registry.register_parent(name, parent, lineage=lineage)
     if table := record.pieces.get(WORD_TRANSLATIONS):
         made = registry.add_word_translations(made.name, registry.blobs.get(table))
     staying = tuple(module.full_name for module in registry.modules(record.name))
     return Converted(made, record, made.fingerprint not in known, staying)
+
+
+def _check_name(registry: Registry, record: ParentRecord, name: str, precision: StoredPrecision) -> None:
+    """Refuse a name that cannot be the converted parent's before its weights are rounded and stored."""
+    check_parent_name(name)
+    registry.catalog.check_not_deleted(name)
+    for other in registry.parents():
+        if other.name == name and other.precision != precision:
+            raise IncompatibleError(
+                f"{name}: is the name of a parent in {other.precision}, which never changes; expected a new name for "
+                f"{record.name} in {precision}. Fix: choose another with --name"
+            )
 
 
 def _convert_module(

@@ -207,15 +207,16 @@ def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str,
         blobs.load(required(pieces), lambda content: None)
     except ContinualMTError:
         return  # reported as a blob already
+    content: Parent | Module
     try:
         if isinstance(row, schema.Parent):
-            parent = blobs.load(required(pieces), Parent.from_pieces)
+            content = parent = blobs.load(required(pieces), Parent.from_pieces)
             found, about = parent.fingerprint, _described(parent.languages)
             registered = _described(parent_languages(row.sides, denoising=row.denoising))
             if table := optional.get(WORD_TRANSLATIONS):
                 WordTranslations.of_parent(table, parent)
         else:
-            module = blobs.load(required(pieces), Module.from_pieces)
+            content = module = blobs.load(required(pieces), Module.from_pieces)
             if INITIALISATION in optional:
                 check_start(read_json(optional, INITIALISATION))
             found, about, registered = module.digest, str(module.pair), f"{row.source}-{row.target}"
@@ -227,6 +228,8 @@ def _compared(registry: Registry, row: schema.Parent | schema.Module, name: str,
         return
     if found != expected:
         yield Problem("record", name, f"its pieces have the fingerprint {found}, but {expected} was registered")
+    if content.precision != row.precision:
+        yield Problem("record", name, f"its pieces are in {content.precision}, but {row.precision} was registered")
     if about != registered:
         yield Problem("record", name, f"its pieces are of the pair {about}, but {registered} was registered")
 

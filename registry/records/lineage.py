@@ -16,7 +16,7 @@ INPUT_WORDS: dict[InputRole, str] = {
     "rests-on": "rests on it",
     "initialised-from": "was initialised from it",
     "translated-by": "was trained on its translations",
-    "quantised-from": "was quantised from it",
+    "quantised-from": "was converted from it",
 }
 """What a module did with each of its inputs."""
 

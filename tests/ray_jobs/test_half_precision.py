@@ -29,8 +29,8 @@ def test_the_precision_is_part_of_a_jobs_identity_unless_it_is_float32(
     for specs, owner in ((addition_spec, parent), (parent_spec, None)):
         arguments = ("pt-en",) if owner else ()
         usual = resolve(specs(*arguments), owner, tmp_path)
-        same = resolve(specs(*arguments, precision="float32"), owner, tmp_path)
-        half = resolve(specs(*arguments, precision="float16"), owner, tmp_path)
+        same = resolve(specs(*arguments, stored_precision="float32"), owner, tmp_path)
+        half = resolve(specs(*arguments, stored_precision="float16"), owner, tmp_path)
         assert "precision" not in usual.identity
         assert usual.digest == same.digest
         assert half.identity == {**usual.identity, "precision": "float16"}
@@ -42,11 +42,11 @@ def test_a_parent_is_trained_as_in_float32_and_rounded(
     with Registry.open(trained_home[0]) as registry:
         full = registry.load_parent()
     with Driver(Home(tmp_path / "home"), in_process=True) as driver:
-        outcome = driver.train_parent(parent_spec(precision="float16"))
+        outcome = driver.train_parent(parent_spec(stored_precision="float16"))
         record = driver.registry.parent()
         assert (outcome.name, record.precision) == ("es-en", "float16")
         assert record.fingerprint == full.stored_in("float16").fingerprint
-        assert record.lineage.spec["precision"] == "float16"
+        assert record.lineage.spec["stored_precision"] == "float16"
         assert {score.metric for score in driver.registry.scores()} == {"bleu", "chrf"}
 
 
@@ -57,7 +57,9 @@ def test_an_addition_in_half_precision_to_a_converted_parent(
     with Driver(Home(home), in_process=True) as driver:
         registry = driver.registry
         convert(registry, "es-en", "float16", code_version="test")
-        spec = addition_spec("pt-en", parent="es-en-float16", precision="bfloat16", scope="half", initialisation=None)
+        spec = addition_spec(
+            "pt-en", parent="es-en-float16", stored_precision="bfloat16", scope="half", initialisation=None
+        )
         record = driver.add_language(spec).record
         assert isinstance(record, ModuleRecord)
         assert (record.precision, record.initialisation) == ("bfloat16", "lexical")

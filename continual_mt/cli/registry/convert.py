@@ -12,6 +12,7 @@ from continual_mt.cli.support.console import print_json, say
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
+    from registry import ModuleRecord
     from registry.maintenance.convert import Converted
 
 EPILOG = options.examples(
@@ -55,13 +56,18 @@ def _say(done: Converted) -> None:
     made, first = name_of(done.record), name_of(done.first)
     say(f"{first} in {done.record.precision} is {made}{'' if done.is_new else ', as before'}")
     say(f"{made}: {stored_size(done.record)}; {first}: {stored_size(done.first)}")
-    if isinstance(done.record, ModuleRecord):
-        alias = f"{done.record.parent}/{done.record.pair}@champion"
-        say(
-            f"the newest version of {done.record.pair} is used unless an alias selects another: "
-            f"continual-mt registry alias {alias} {done.record.version}"
-        )
+    if isinstance(done.record, ModuleRecord) and isinstance(done.first, ModuleRecord):
+        _say_which_is_used(done.record, done.first)
     elif done.staying:
         count = f"{len(done.staying)} module{'' if len(done.staying) == 1 else 's'}"
-        say(f"{count} of {first} stay{'s' if len(done.staying) == 1 else ''} with it; {made} is another parent")
+        say(f"{count} of {first} stay{'s' if len(done.staying) == 1 else ''} with it: {made} is another parent")
+        say(f"name modules with their parent from now on, such as {done.staying[0]}: there are several parents")
     say(f"{made} is not scored yet: continual-mt evaluate")
+
+
+def _say_which_is_used(made: ModuleRecord, first: ModuleRecord) -> None:
+    if made.shared:
+        say(f"{made.full_name} is used only where it is named: its sequence shares one cross-attention")
+        return
+    say(f"the newest version of {made.pair} is used unless an alias selects another. To go on with the first:")
+    say(f"continual-mt registry alias {made.parent}/{made.pair}@champion {first.version}")

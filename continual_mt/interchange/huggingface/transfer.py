@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 def fetch(url: str, size: int, partial: Path, report: Callable[[int], None]) -> None:
     """Write a file of ``size`` bytes to ``partial``, after what that contains already.
 
-    ``report`` is called with the number of bytes in ``partial``, which never shrinks: of an answer that starts at
-    another position than was asked for, only what is missing is taken, and one of another size is not written at all.
-    Raises huggingface_hub's errors, and DownloadError for answers that do not fit.
+    ``report`` is called with the number of bytes in ``partial``. What it contained before is never lost: of an answer
+    that starts at another position than was asked for, only what is missing is taken, and nothing of an answer that is
+    another file. Raises huggingface_hub's errors, and DownloadError for answers that do not fit.
     """
     from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
 
     partial.touch()
-    begin, attempts, ranges = partial.stat().st_size, 0, True
+    attempts, ranges = 0, True
     while (before := partial.stat().st_size) < size:
         failure: Exception | None = None
         try:
@@ -43,9 +43,6 @@ def fetch(url: str, size: int, partial: Path, report: Callable[[int], None]) -> 
         done = partial.stat().st_size
         attempts = 1 if done > before else attempts + 1
         if done < size and attempts == _ATTEMPTS:
-            if failure is None:
-                # The answers ended as they should, and too early. Their bytes are probably not the file's.
-                os.truncate(partial, begin)
             raise failure or _other_size(url, done, size)
         if failure or attempts > 1:
             time.sleep(_PAUSE)
@@ -66,12 +63,22 @@ def _append(url: str, size: int, partial: Path, report: Callable[[int], None], *
         start = _start(response, url, size)
         if start > done:
             raise DownloadError(f"{url}: the answer starts at byte {start:,}; expected at most {done:,}")
-        with partial.open("ab") as output:
-            for chunk in _after(response.iter_bytes(), done - start):  # as it arrives: nothing is lost if it ends early
-                output.write(chunk)
+        with partial.open("r+b") as output:
+            output.seek(start)
+            for chunk in response.iter_bytes():  # written as it arrives: nothing is lost if the answer is interrupted
+                known = output.read(min(len(chunk), max(0, done - output.tell())))
+                if chunk[: len(known)] != known:
+                    raise _another_file(url, partial)
+                output.write(chunk[len(known) :])
                 if output.tell() > size:
-                    break  # it is another file, perhaps an endless one
-                report(output.tell())
+                    break  # perhaps it never ends
+                if output.tell() > done:
+                    report(output.tell())
+            end = output.tell()
+    if end > size or (end < size and response.status_code != 206):
+        # The whole answer is another file, such as a login page. One that was interrupted raises an error before this.
+        os.truncate(partial, done)
+        raise _other_size(url, end, size)
 
 
 def _start(response: Any, url: str, size: int) -> int:
@@ -88,12 +95,11 @@ def _start(response: Any, url: str, size: int) -> int:
     return start
 
 
-def _after(chunks: Iterator[bytes], skipped: int) -> Iterator[bytes]:
-    """Leave out the first bytes."""
-    for chunk in chunks:
-        if rest := chunk[skipped:]:
-            yield rest
-        skipped = max(0, skipped - len(chunk))
+def _another_file(url: str, partial: Path) -> DownloadError:
+    return DownloadError(
+        f"{url}: the answer differs from what was downloaded before; expected the same file. Fix: check HF_ENDPOINT, "
+        f"proxies and login pages, and run the command again; if they are right, remove {partial}"
+    )
 
 
 def _other_size(url: str, found: int, size: int) -> DownloadError:

@@ -119,7 +119,9 @@ def test_what_cannot_be_had_is_refused_or_chosen_otherwise(
     untrained: Driver, addition_spec: AdditionOf, lexicon: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A parent without text on record."""
-    with pytest.raises(CorpusError, match=r"none is on record, .* with --init-text; or --init shared .* --lexicon$"):
+    with pytest.raises(
+        CorpusError, match=r"its text is not on record. Fix: .* with --init-text; or --init shared .* --lexicon$"
+    ):
         untrained.resolve(addition_spec("pt-en", START))
     by_default = untrained.resolve(addition_spec("pt-en", initialisation=None))
     assert by_default.initialisation == "shared"

@@ -22,16 +22,17 @@ def test_a_parent_and_a_module_are_converted(registry_verb: Any, run: Any, home:
     assert lines[0] == "es-en in float16 is small"
     assert " in float16 (float32: " in lines[1]
     assert lines[2:] == [
-        "2 modules of es-en stay with it; small is another parent",
+        "2 modules of es-en stay with it: small is another parent",
+        "name modules with their parent from now on, such as es-en/es-de:1: there are several parents",
         "small is not scored yet: continual-mt evaluate",
     ]
     again = registry_verb("convert", "es-en", "--precision", "float16", "--name", "small")
     assert again.err.splitlines()[0] == "es-en in float16 is small, as before"
     done = registry_verb("convert", "es-en/pt-en:1", "--precision", "bfloat16")
-    assert done.err.splitlines()[2] == (
-        "the newest version of pt-en is used unless an alias selects another: "
-        "continual-mt registry alias es-en/pt-en@champion 2"
-    )
+    assert done.err.splitlines()[2:4] == [
+        "the newest version of pt-en is used unless an alias selects another. To go on with the first:",
+        "continual-mt registry alias es-en/pt-en@champion 1",
+    ]
     printed = json.loads(registry_verb("convert", "es-en/pt-en:2", "--precision", "float32", "--json").out)
     assert (printed["record"]["name"], printed["record"]["precision"]) == ("es-en/pt-en:3", "float32")
     assert (printed["new"], printed["staying"]) == (True, [])
@@ -61,11 +62,18 @@ def test_the_precision_is_shown_with_the_size_in_float32(registry_verb: Any) -> 
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("es-en", "--precision", "float32"), "es-en: is stored in float32 already; expected another precision"),
+        (
+            ("es-en", "--precision", "float32"),
+            "es-en: is stored in float32 already; expected --precision float16 or bfloat16",
+        ),
         (("es-en", "--precision", "int8"), "'int8' is not one of 'float32', 'float16', 'bfloat16'"),
         (("pt-en:1", "--precision", "float16", "--name", "x"), "--name x: pt-en:1 is a module"),
         (("pt-en:9", "--precision", "float16"), "unknown module 'pt-en:9'"),
         (("es-en", "--precision", "float16", "--name", "a/b"), "a/b"),
+        (
+            ("es-en", "--precision", "float16", "--name", "es-en"),
+            "es-en: is the name of a parent in float32, which never changes; expected a new name",
+        ),
     ],
 )
 def test_misuse_is_one_line(registry_verb: Any, words: tuple[str, ...], problem: str) -> None:

@@ -266,17 +266,22 @@ def test_a_name_that_is_taken_is_refused_before_a_download(complete: MakeComplet
     several = ("--languages", "fr,de,en", "--name", "it")
     assert run("parent", "import", "org/small", *several)[0] == 0
     hub.requests.clear()
-    problem = "there is a parent it already, with other content: it was imported from org/small at "
+    problem = "it: is the name of a parent from org/small, which never changes; expected one from org/other. "
     code, _, err = run("parent", "import", "org/other", *several)
     assert (code, problem in err, err.strip().endswith("Fix: choose another name with --name")) == (2, True, True)
     assert run("parent", "import", "small", *several)[0] == 2
+    code, _, err = run("parent", "import", "org/small", *several, "--precision", "float16")
+    assert (code, "a parent in float32, which never changes; expected float16. Fix: choose another name" in err) == (
+        2,
+        True,
+    )
     assert hub.requests == []
     change(folder, "config.json", changed=True)
     second = hub.add("org/small", folder)
     code, _, err = run("parent", "import", "org/small", *several)
-    assert (code, f"it was imported at revision {first}, not {second}. A parent" in err) == (2, True)
+    assert (code, f"a parent of the revision {first}, which never changes; expected {second}. Fix" in err) == (2, True)
     code, _, err = run("parent", "import", "org/small", "--pair", "fr-de", "--name", "it", "--revision", first)
-    assert (code, "its languages are " in err and ", not fr-de. A parent" in err) == (2, True)
+    assert (code, "is the name of a parent of the languages " in err and "; expected fr-de. Fix" in err) == (2, True)
     assert not any(request.endswith("/model.safetensors") for request in hub.requests)
     assert run("parent", "import", "org/small", *several, "--revision", first)[0] == 0
 
@@ -287,7 +292,10 @@ def test_the_name_of_a_parent_that_was_trained_or_deleted(parent: Parent, run: R
     with Registry.open(create=True) as registry:
         registry.register_parent("taken", parent, lineage=Lineage((), {"seed": 1}, "0.1.0"))
         code, _, err = run(*arguments)
-        assert (code, "other content: it was trained, not imported from org/missing. A parent" in err) == (2, True)
+        assert (
+            code,
+            "is the name of a parent that was trained, which never changes; expected one from org/missing. " in err,
+        ) == (2, True)
         registry.annotations.delete("taken")
     code, _, err = run(*arguments)
     assert (code, "taken was deleted by " in err, "continual-mt registry restore taken" in err) == (2, True, True)
