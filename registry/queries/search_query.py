@@ -77,7 +77,7 @@ class _Kind:
 
 
 def _columns() -> dict[str, _Column]:
-    of_artifact = {field: _artifact.c[field] for field in ("kind", "run", "job", "parameters", "bytes")}
+    of_artifact = {field: _artifact.c[field] for field in ("kind", "run", "job", "parameters", "bytes", "precision")}
     return {**of_artifact, "parent": _parent.c.name, "code": _artifact.c.code_version}
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, cast
 
+from continual_mt.artifacts.stored_precision import PRECISIONS
 from continual_mt.errors import LanguageError, SpecError
 from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair, parse_language
@@ -182,6 +183,7 @@ FIELDS: Mapping[str, Field] = {
     "created": Field(_day, _ALL),
     "parameters": Field(_whole, _ALL),
     "bytes": Field(_whole, _ALL),
+    "precision": Field(_one_of(*PRECISIONS)),
     "deleted": Field(_one_of("true", "false"), ("=",)),
     TEST: Field(str, ("=",)),
 } | dict.fromkeys(METRICS, Field(_points, ("=", "<", "<=", ">", ">=")))

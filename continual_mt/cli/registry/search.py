@@ -14,6 +14,7 @@ from continual_mt.home import Home
 SEARCH_EPILOG = options.examples(
     "continual-mt registry search 'language=de side=source scope=xattn bleu>30'",
     "continual-mt registry search 'chrf>=50 test=newstest licence=\"CC BY 4.0\" created>=2026-03-01'",
+    "continual-mt registry search kind=module precision=bfloat16",
     "continual-mt registry search deleted=true --json",
 )
 LINEAGE_EPILOG = options.examples("continual-mt registry lineage de-en:3", "continual-mt registry lineage fr-en --json")
@@ -33,7 +34,7 @@ def search(
     Of text = and !=, of numbers and days also <, <=, > and >=. A metric, bleu or chrf, is what a module reached on its
     own pair, on any test set or that of test=NAME. The fields: kind, name, parent, pair, source, target, language,
     side, scope, shared, version, tag, alias, corpus, licence, run, job, digest, code, created, parameters, bytes,
-    deleted.
+    precision (that of the stored weights), deleted.
     """
     from dashboards.tables.annotations import found_table
     from registry import Registry

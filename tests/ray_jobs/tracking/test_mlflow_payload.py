@@ -92,6 +92,22 @@ def test_a_parent_in_the_words_of_mlflow(parent_spec: Callable[..., ParentSpec],
     assert "parent_fingerprint" not in mlflow_payload.parameters(job)
 
 
+def test_half_precision_is_a_tag_and_float32_is_none(
+    registry: Registry,
+    addition_spec: Callable[..., AdditionSpec],
+    parent_spec: Callable[..., ParentSpec],
+    tmp_path: Path,
+) -> None:
+    parent = registry.parent("es-en")
+    for job in (
+        resolve(addition_spec("pt-en", precision="bfloat16"), parent, tmp_path),
+        resolve(parent_spec(precision="bfloat16"), None, tmp_path),
+    ):
+        assert mlflow_payload.tags(job, None)["stored_precision"] == "bfloat16"
+        # The parameter is that of the training, which computes in float32 here.
+        assert mlflow_payload.parameters(job)["precision"] == "float32"
+
+
 def test_a_parent_of_several_pairs_in_the_words_of_mlflow(
     joint_spec: Callable[..., ParentSpec], tmp_path: Path
 ) -> None:

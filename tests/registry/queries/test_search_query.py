@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from continual_mt.artifacts.stored_precision import PRECISIONS
 from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import SpecError
 from continual_mt.languages import Pair
@@ -53,8 +54,8 @@ def scored(registry: Registry, record: Record, test: str, metric: str, value: fl
 
 @pytest.fixture
 def many(filled: Registry, make_parent: MakeParent, make_module: MakeModule, corpus: CorpusRecord) -> Registry:
-    """Two parents, eight modules, one of them deleted; with scores, aliases and tags."""
-    other = make_parent("fr-en", seed=7)
+    """Two parents, eight modules, one of them deleted; in all precisions, with scores, aliases and tags."""
+    other = make_parent("fr-en", seed=7).stored_in("float16")
     news = replace(corpus, digest="9" * 64, name="news of 2026", licence="CC BY 4.0")
     made = Lineage((("train", news), ("dev", corpus)), {}, "0.2.0", job="ab" * 32, run="run-7")
     filled.register_parent("other", other, lineage=made)
@@ -71,7 +72,7 @@ def many(filled: Registry, make_parent: MakeParent, make_module: MakeModule, cor
         parent = filled.load_parent(name)
         lineage = replace(made, job=f"{number:x}".rjust(64, "c"), run=f"run-{number}" if number % 2 else None)
         module = make_module(parent, pair, "embeddings" if number % 3 == 0 else "xattn", seed=20 + number)
-        filled.register_module(name, module, lineage=lineage)
+        filled.register_module(name, module.stored_in(PRECISIONS[number % 3]), lineage=lineage)
     records: list[Record] = [*filled.parents(), *filled.modules()]
     for number, record in enumerate(records):
         scores = [
@@ -124,6 +125,7 @@ def fields_of(registry: Registry, record: Record) -> dict[str, Any]:
         "created": record.created.date(),
         "parameters": record.parameters,
         "bytes": record.bytes,
+        "precision": record.precision,
     }
 
 
@@ -250,6 +252,14 @@ def test_the_licence_of_an_imported_parent(filled: Registry, make_parent: MakePa
     assert [named(one.record) for one in others] == [
         named(one) for one in (*filled.parents(), *filled.modules()) if named(one) != "imported"
     ]
+
+
+def test_the_precision_of_a_parent_and_that_of_its_modules(many: Registry) -> None:
+    found = many.annotations.search("precision=float16").found
+    assert [one.name for one in found] == ["other", "base/de-en:3", "other/fr-es:1"]
+    assert many.annotations.search("precision=bfloat16").total == 1
+    found = many.annotations.search("precision!=float32 parent=other").found
+    assert [(one.name, one.record.precision) for one in found] == [("other", "float16"), ("other/fr-es:1", "float16")]
 
 
 def test_what_was_deleted_is_found_where_it_is_asked_for(many: Registry) -> None:

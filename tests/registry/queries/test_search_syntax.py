@@ -56,6 +56,8 @@ def test_words_become_conditions() -> None:
         ("language=xx9", "no language has the tag 'xx9'"),
         ("pair=de", "'de' is not a pair"),
         ("side=left", "the value has to be one of source, target"),
+        ("precision=int8", "the value has to be one of float32, float16, bfloat16"),
+        ("precision>float16", "precision is compared with =, !="),
         ("scope=all", "unknown scope 'all'; expected one of embeddings, xattn"),
         ("digest=xyz", "the value has to be hexadecimal digits"),
         ("created>yesterday", "the value has to be a day in UTC, such as 2026-03-01"),

@@ -55,6 +55,8 @@ def test_the_precision_is_shown_with_the_size_in_float32(registry_verb: Any) -> 
     assert "\nmade from: es-en/pt-en:1 (quantised-from)\n" in shown
     (stored,) = (line for line in shown.splitlines() if line.startswith("stored: "))
     assert " in bfloat16 (float32: " in stored
+    found = registry_verb("search", "precision=bfloat16")
+    assert (found.out.splitlines()[1].split()[0], found.err) == ("es-en/pt-en:2", "1 found\n")
     precisions = [one["precision"] for one in json.loads(registry_verb("list", "--json").out)["modules"]]
     assert precisions == ["float32", "float32", "bfloat16"]
 
