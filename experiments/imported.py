@@ -1,6 +1,5 @@
 """Czech added to an imported parent of three languages: the pairs with training text, and those without.
 
-
     python -m experiments.imported --data FOLDER --home HOME m2m100-tiny
 
 ``m2m100-tiny`` is the folder that ``experiments.tiny_m2m100`` writes. A new source Czech is trained with English, a new

@@ -18,8 +18,8 @@ from registry.evaluation import Evaluation
 def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
     """What the MLflow UI filters runs by. ``precision`` is already a parameter: that in which the training computes."""
     common = {"kind": job.kind, "pair": _pair(job), "job": job.digest}
-    if job.spec.precision != "float32":
-        common["stored_precision"] = job.spec.precision
+    if job.spec.stored_precision != "float32":
+        common["stored_precision"] = job.spec.stored_precision
     if isinstance(job.spec, ParentSpec) or job.parent is None:
         return common | {"parent": job.experiment}
     side = job.parent.languages.new_side(job.pair)

@@ -100,8 +100,8 @@ def test_half_precision_is_a_tag_and_float32_is_none(
 ) -> None:
     parent = registry.parent("es-en")
     for job in (
-        resolve(addition_spec("pt-en", precision="bfloat16"), parent, tmp_path),
-        resolve(parent_spec(precision="bfloat16"), None, tmp_path),
+        resolve(addition_spec("pt-en", stored_precision="bfloat16"), parent, tmp_path),
+        resolve(parent_spec(stored_precision="bfloat16"), None, tmp_path),
     ):
         assert mlflow_payload.tags(job, None)["stored_precision"] == "bfloat16"
         # The parameter is that of the training, which computes in float32 here.
