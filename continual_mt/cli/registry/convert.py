@@ -69,5 +69,5 @@ def _say_which_is_used(made: ModuleRecord, first: ModuleRecord) -> None:
     if made.shared:
         say(f"{made.full_name} is used only where it is named: its sequence shares one cross-attention")
         return
-    say(f"the newest version of {made.pair} is used unless an alias selects another. To go on with the first:")
+    say(f"the newest version of {made.pair} is used unless an alias selects another. To stay with the first:")
     say(f"continual-mt registry alias {made.parent}/{made.pair}@champion {first.version}")

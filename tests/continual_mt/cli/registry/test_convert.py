@@ -30,7 +30,7 @@ def test_a_parent_and_a_module_are_converted(registry_verb: Any, run: Any, home:
     assert again.err.splitlines()[0] == "es-en in float16 is small, as before"
     done = registry_verb("convert", "es-en/pt-en:1", "--precision", "bfloat16")
     assert done.err.splitlines()[2:4] == [
-        "the newest version of pt-en is used unless an alias selects another. To go on with the first:",
+        "the newest version of pt-en is used unless an alias selects another. To stay with the first:",
         "continual-mt registry alias es-en/pt-en@champion 1",
     ]
     printed = json.loads(registry_verb("convert", "es-en/pt-en:2", "--precision", "float32", "--json").out)
