@@ -43,7 +43,7 @@ def recall(
         first = origin[0].module
         raise IncompatibleError(
             f"{name} was converted from {first} to {record.precision}, and not trained. "
-            f"Fix: reproduce {first}; then convert it again, which gives the same"
+            f"Fix: reproduce {first}, then convert it again, which gives the same"
         )
     if imported := record.lineage.imported:
         raise IncompatibleError(

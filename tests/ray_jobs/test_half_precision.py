@@ -75,5 +75,5 @@ def test_an_addition_in_half_precision_to_a_converted_parent(
             recall(driver.registry, driver.registry.parent("es-en-float16"), driver.home.cache)
     assert str(caught.value) == (
         "es-en-float16 was converted from es-en to float16, and not trained. "
-        "Fix: reproduce es-en; equal weights give an equal float16"
+        "Fix: reproduce es-en, then convert it again, which gives the same"
     )

@@ -104,10 +104,14 @@ def test_what_is_refused(filled: Registry, make_parent: Callable[..., Parent], l
             convert(filled, *arguments, code_version="2.0.0", **more)  # type: ignore[arg-type]
         return str(caught.value)
 
-    assert problem("base", "float32") == "base: is stored in float32 already; expected another precision"
-    assert problem("de-en:1", "float32") == "de-en:1: is stored in float32 already; expected another precision"
+    assert problem("base", "float32") == "base: is stored in float32 already; expected --precision float16 or bfloat16"
+    assert (
+        problem("de-en:1", "float32")
+        == "de-en:1: is stored in float32 already; expected --precision float16 or bfloat16"
+    )
     assert problem("de-en:1", "float16", new_name="other") == (
-        "--name other: de-en:1 is a module, which becomes the next version of its pair"
+        "--name other: de-en:1 is a module, and becomes the next version of its pair; expected the name of a new "
+        "parent. Fix: leave out --name"
     )
     other = make_parent("de-en", seed=9)
     tensors = {**other.tensors, "decoder.0.feed_forward.inner.bias": torch.full((32,), 7e4)}
@@ -117,12 +121,14 @@ def test_what_is_refused(filled: Registry, make_parent: Callable[..., Parent], l
         "of float16. Fix: choose the precision bfloat16"
     )
     assert convert(filled, "large", "bfloat16", code_version="2.0.0", new_name="small").record.precision == "bfloat16"
-    assert "there is a parent small already" in problem("base", "float16", new_name="small")
+    assert "small: is the name of a parent in bfloat16, which never changes" in problem(
+        "base", "float16", new_name="small"
+    )
     assert "this parent is registered already, as small" in problem("large", "bfloat16", new_name="smaller")
     assert [one.name for one in filled.parents()] == ["base", "large", "small"]
 
 
-def test_bundles_and_backups_keep_the_precision(filled: Registry, tmp_path: Path) -> None:
+def test_bundles_and_backups_keep_the_precision(filled: Registry, other: Registry, tmp_path: Path) -> None:
     name = "base-float16"
     convert(filled, "base", "float16", code_version="2.0.0")
     half = filled.load_parent(name)
@@ -132,13 +138,12 @@ def test_bundles_and_backups_keep_the_precision(filled: Registry, tmp_path: Path
     filled.register_module(name, wide, lineage=filled.parent("base").lineage)
     convert(filled, f"{name}/de-en:1", "bfloat16", code_version="2.0.0")
     export(filled, [name], tmp_path / "bundle.tar")
-    with Registry.open(tmp_path / "other", create=True) as other:
-        import_bundle(other, tmp_path / "bundle.tar")
-        assert [one.precision for one in other.parents()] == ["float16"]
-        assert [one.precision for one in other.modules()] == ["float32", "bfloat16"]
-        assert [one.digest for one in other.modules()] == [one.digest for one in filled.modules(name)]
-        assert other.parent().fingerprint == filled.parent(name).fingerprint
-        assert verify(other, fingerprints=True).problems == ()
+    import_bundle(other, tmp_path / "bundle.tar")
+    assert [one.precision for one in other.parents()] == ["float16"]
+    assert [one.precision for one in other.modules()] == ["float32", "bfloat16"]
+    assert [one.digest for one in other.modules()] == [one.digest for one in filled.modules(name)]
+    assert other.parent().fingerprint == filled.parent(name).fingerprint
+    assert verify(other, fingerprints=True).problems == ()
     backup(filled, tmp_path / "backup")
     with open_folder(tmp_path / "backup") as made:
         assert [one.precision for one in made.parents()] == ["float32", "float16"]
