@@ -38,13 +38,12 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
     rows = matrix.rows()
     labelled = len(matrix.sources) * len(matrix.targets) <= MAX_LABELLED_CELLS
     name = METRIC_LABELS[matrix.metric]
-    figure = go.Figure(_background(matrix, rows))
+    figure = go.Figure(_background(matrix, rows, labelled=labelled))
     figure.add_heatmap(
         x=matrix.targets,
         y=matrix.sources,
         z=[[None if cell is None else cell.value for cell in row] for row in rows],
-        text=[["" if cell is None else _label(cell) for cell in row] for row in rows] if labelled else None,
-        texttemplate="%{text}" if labelled else None,
+        **(_labels(rows, scored=True) if labelled else {}),
         hovertext=[["cannot be run" if cell is None else hover(cell, matrix.metric) for cell in row] for row in rows],
         hoverinfo="text",
         hoverongaps=True,
@@ -65,16 +64,26 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
     return _with_title(figure, title, min(height, 1100))
 
 
+def _labels(rows: Sequence[Sequence[PairCell | None]], *, scored: bool) -> dict[str, Any]:
+    """The text of the cells that have a score, or of those that have none."""
+    text = [["" if cell is None or (cell.value is None) is scored else _label(cell) for cell in row] for row in rows]
+    return {"text": text, "texttemplate": "%{text}"}
+
+
 def _label(cell: PairCell) -> str:
     return f"{'no score' if cell.value is None else points(cell.value)}<br>{cell.kind}"
 
 
-def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]]) -> go.Heatmap:
-    """Colour the cells of pairs that can be run but have no score."""
+def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]], *, labelled: bool) -> go.Heatmap:
+    """Colour and label the cells of pairs that can be run but have no score.
+
+    A heatmap in which no cell has a value draws no text at all, so that the scores' heatmap cannot label these.
+    """
     return go.Heatmap(
         x=matrix.targets,
         y=matrix.sources,
         z=[[None if cell is None else 0 for cell in row] for row in rows],
+        **(_labels(rows, scored=False) if labelled else {}),
         colorscale=[[0, _NO_SCORE_COLOUR], [1, _NO_SCORE_COLOUR]],
         showscale=False,
         hoverinfo="skip",

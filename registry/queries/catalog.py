@@ -89,8 +89,12 @@ class Catalog:
                 raise unknown("parent", name, named)
             return named[name]
         if len(named) != 1:
-            listed = f"say which parent: {', '.join(named)}" if named else "no parent is registered yet; train one"
-            raise UnknownNameError(f"{listed} (in {self.name})")
+            if not named:
+                raise UnknownNameError(f"no parent is registered yet; train or import one (in {self.name})")
+            raise UnknownNameError(
+                f"say which parent: {', '.join(named)} (in {self.name}). "
+                "Fix: --parent NAME, or NAME/ before the name of a module"
+            )
         return next(iter(named.values()))
 
     def check_not_deleted(self, name: str) -> None:

@@ -129,6 +129,11 @@ class RecipeCatalog:
                 raise IncompatibleError(f"{kind} names the cross-attention already; leave out xattn ({xattn})")
             module = self.catalog.module(kind.removeprefix(_RETENTION), parent=owner.name)
             resolver = RecipeResolver.of(owner, [])
+            if not resolver.can_run(pair):
+                raise UnknownNameError(
+                    f"{kind}: retention is measured on the pairs of the parent {owner.name}, not of {pair}; "
+                    f"expected a pair of {owner.languages}"
+                )
             return resolver.through(resolver.choose(pair, "original"), module)
         if kind is not None and kind not in PREFERENCE:
             raise UnknownNameError(

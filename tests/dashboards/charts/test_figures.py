@@ -46,6 +46,8 @@ def test_pairs_without_a_score_differ_from_pairs_that_cannot_be_run() -> None:
     ground, heatmap = matrix_figure(PairMatrix.of("bleu", cells), "").data
     assert [list(row) for row in ground.z] == [[0, None], [None, 0]]
     assert [list(row) for row in heatmap.z] == [[1.0, None], [None, None]]
+    assert [list(row) for row in heatmap.text] == [["1.0<br>original", ""], ["", ""]]
+    assert [list(row) for row in ground.text] == [["", ""], ["", "no score<br>zero-shot"]]
     assert heatmap.hovertext[0][1] == "cannot be run"
     assert "no score yet" in heatmap.hovertext[1][1]
 

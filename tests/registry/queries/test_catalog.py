@@ -46,12 +46,12 @@ def test_an_empty_registry(registry: Registry) -> None:
     assert (registry.parents(), registry.modules(), registry.catalog.corpora(), registry.scores()) == ([], [], [], [])
     assert (registry.recipe_catalog.recipes(), registry.pairs()) == ([], [])
     with pytest.raises(
-        UnknownNameError, match=re.escape(f"no parent is registered yet; train one (in {registry.name})")
+        UnknownNameError, match=re.escape(f"no parent is registered yet; train or import one (in {registry.name})")
     ):
         registry.parent()
     with pytest.raises(UnknownNameError, match="unknown parent 'base': none is registered yet"):
         registry.parent("base")
-    with pytest.raises(UnknownNameError, match="no parent is registered yet; train one"):
+    with pytest.raises(UnknownNameError, match="no parent is registered yet; train or import one"):
         registry.recipe_catalog.recipe("de", "en")
 
 
@@ -115,7 +115,9 @@ def test_retention_through_a_module(filled: Registry) -> None:
     assert str(recipe) == "retention fr-en: source base, xattn base/de-en:1, target base"
     assert recipe == filled.recipe_catalog.recipe("fr", "en", xattn="base/de-en")
     assert recipe in filled.recipe_catalog.recipes()
-    with pytest.raises(UnknownNameError, match=r"unknown original pair 'de-en'.*; expected one of: fr-en$"):
+    with pytest.raises(
+        UnknownNameError, match=r"^retention:de-en: .* not of de-en; expected a pair of fr-en$"
+    ):
         filled.recipe_catalog.recipe("de", "en", kind="retention:de-en")
     for kind in ("retention:", "retention:parent"):
         with pytest.raises(UnknownNameError, match="is not the name of a module"):
