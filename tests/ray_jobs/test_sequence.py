@@ -300,9 +300,10 @@ def test_a_scope_that_names_all_layers_is_shared_too(
     """Which layers are all is known with the parent: it has one."""
     home = Path(shutil.copytree(home, tmp_path / "home"))
 
-    def sequence(*scopes: str) -> SequenceSpec:
-        additions = [addition_values(pair, scope=scope) for pair, scope in zip(["pt-en", "es-pt"], scopes, strict=True)]
-        values = {"name": "x", "parent": "es-en", "mode": "shared", "additions": additions}
+    def sequence(*scopes: str, parent: str = "es-en") -> SequenceSpec:
+        chosen = zip(["pt-en", "es-pt"], scopes, strict=True)
+        additions = [addition_values(pair, scope=scope, parent=parent) for pair, scope in chosen]
+        values = {"name": "x", "parent": parent, "mode": "shared", "additions": additions}
         return validate(SequenceSpec, values, origin="the test", base=tmp_path)
 
     with Driver(Home(home), in_process=True) as driver:
@@ -315,3 +316,12 @@ def test_a_scope_that_names_all_layers_is_shared_too(
             IncompatibleError, match="scope: xattn:layers=2: the parent has no decoder layer 2; expected layers"
         ):
             add_sequence(driver, sequence("xattn:layers=2", "xattn"))
+        one = driver.registry.load_parent("es-en")
+        layers = {
+            name: value for name, value in one.tensors.items() if name.startswith(("decoder.", "cross_attention."))
+        }
+        tensors = {**one.tensors, **{name.replace(".0.", ".1.", 1): value for name, value in layers.items()}}
+        deep = replace(one, architecture=replace(one.architecture, decoder_layers=2), tensors=tensors)
+        driver.registry.register_parent("deep", deep, lineage=Lineage((), {"seed": 1}, "0.1.0"))
+        with pytest.raises(SpecError, match="scope xattn, xattn:layers=1: the mode shared trains one cross-attention"):
+            add_sequence(driver, sequence("xattn:layers=1", "xattn", parent="deep"))

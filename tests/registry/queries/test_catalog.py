@@ -115,9 +115,7 @@ def test_retention_through_a_module(filled: Registry) -> None:
     assert str(recipe) == "retention fr-en: source base, xattn base/de-en:1, target base"
     assert recipe == filled.recipe_catalog.recipe("fr", "en", xattn="base/de-en")
     assert recipe in filled.recipe_catalog.recipes()
-    with pytest.raises(
-        UnknownNameError, match=r"^retention:de-en: .* not of de-en; expected a pair of fr-en$"
-    ):
+    with pytest.raises(UnknownNameError, match=r"^retention:de-en: .* not of de-en; expected a pair of fr-en$"):
         filled.recipe_catalog.recipe("de", "en", kind="retention:de-en")
     for kind in ("retention:", "retention:parent"):
         with pytest.raises(UnknownNameError, match="is not the name of a module"):
