@@ -246,7 +246,9 @@ def test_modules_are_named_by_the_parents_own_codes(filled: Registry) -> None:
         "de", "en", kind="retention:es-en"
     )
     assert recipe_of(catalog, Pair("es", "eng_Latn"), "es-eng_Latn:1") == catalog.recipe("es", "en")
-    with pytest.raises(UnknownNameError, match=r"^eng_Latn-en:1 is the pair of no module"):
+    with pytest.raises(
+        UnknownNameError, match=r"^'eng_Latn-en:1' is the name of no module: en-en: a language is never"
+    ):
         filled.module("eng_Latn-en:1")
     with pytest.raises(UnknownNameError, match=r"^unknown module 'fra_Latn-pt"):
         filled.module("fra_Latn-pt")
