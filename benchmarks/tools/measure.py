@@ -63,15 +63,22 @@ class Measured:
 
 def peak_memory_mb() -> float:
     """Return the peak resident memory of this process, in megabytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    # On Linux, ru_maxrss is at least that of the process that started this one.
+    if (peak := _status_mb("VmHWM")) is not None:
+        return peak
+    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return found / 1e6 if sys.platform == "darwin" else found / 1e3
 
 
 def own_memory_mb() -> float | None:
     """Return this process's current memory without mapped files, in megabytes; None on systems without /proc."""
+    return _status_mb("RssAnon")
+
+
+def _status_mb(field: str) -> float | None:
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("RssAnon:")), None)
+    return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith(f"{field}:")), None)
 
 
 def share_in_products(update: Callable[[], object]) -> float:
