@@ -18,8 +18,9 @@ from experiments.initialisation import RATES_FROM_NOISE, Experiment
 from experiments.texts import cut_multi30k
 from registry import Lineage, ModuleRecord, Registry
 
-PARENT, LANGUAGES, NEW = "m2m100-tiny", ("de", "en", "fr"), "cs"
-TRAINED = (f"{NEW}-en", f"en-{NEW}")
+PARENT, LANGUAGES = "m2m100-tiny", ("de", "en", "fr")
+BROUGHT = {"cs-en": ("cs-en", "cs-de", "cs-fr"), "en-cs": ("en-cs", "de-cs", "fr-cs")}
+"""The pairs that each addition brings: the one that is trained, then those without training text."""
 SETTINGS = (("half", "lexical"), ("xattn", "lexical"), ("xattn", "random"))
 TRAINING = {"updates": 300, "batch_tokens": 2048, "warmup": 60, "validate_every": 100}
 
@@ -45,22 +46,19 @@ def originals(run: Experiment) -> None:
 def added(run: Experiment) -> Iterator[None]:
     """Train both additions in each setting, and score what each brings; then German and French through it."""
     for scope, start in SETTINGS:
-        for pair in TRAINED:
+        for pair in BROUGHT:
             labels: dict[str, Any] = {"parent": PARENT, "scope": scope, "start": start, "seed": 1, "beam": 1}
-            if run.is_known(**labels, through=pair, pair=NEW_PAIRS[pair][-1]):
+            if run.is_known(**labels, through=pair, pair=BROUGHT[pair][-1]):
                 continue
             training = {**(RATES_FROM_NOISE if start == "random" else {}), **TRAINING}
             keys = {"scope": scope, "initialisation": start, "seed": 1, "beam": 1, "training": training}
             record = run.add(PARENT, pair, "full", [], **keys).record
             assert isinstance(record, ModuleRecord)
-            for one in NEW_PAIRS[pair]:
+            for one in BROUGHT[pair]:
                 kind = "supervised" if one == pair else "zero-shot"
                 found = run.translated(one, PARENT, [record.full_name])
                 run.record(record, found, **labels, through=pair, pair=one, kind=kind)
             yield
-
-
-NEW_PAIRS = {TRAINED[0]: ("cs-en", "cs-de", "cs-fr"), TRAINED[1]: ("en-cs", "de-cs", "fr-cs")}
 
 
 def main() -> None:

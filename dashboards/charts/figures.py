@@ -66,7 +66,11 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
 
 def _labels(rows: Sequence[Sequence[PairCell | None]], *, scored: bool) -> dict[str, Any]:
     """The text of the cells that have a score, or of those that have none."""
-    text = [["" if cell is None or (cell.value is None) is scored else _label(cell) for cell in row] for row in rows]
+
+    def text_of(cell: PairCell | None) -> str:
+        return "" if cell is None or (cell.value is not None) != scored else _label(cell)
+
+    text = [[text_of(cell) for cell in row] for row in rows]
     return {"text": text, "texttemplate": "%{text}"}
 
 

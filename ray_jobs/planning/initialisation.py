@@ -103,7 +103,7 @@ def pair_of_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair) -> P
     given = None if spec.pair is None else languages.pair_in_tags(Pair.parse(spec.pair))
     if given is None and len(expected) == 1:
         return expected[0]
-    if given in expected and given is not None:
+    if given is not None and given in expected:
         return given
     what, fix = "the pair of the text is not named", "name it with --init-pair (init_text: {pair: …})"
     if given is not None:

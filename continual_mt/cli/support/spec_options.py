@@ -49,7 +49,9 @@ def corpus(files: tuple[str, str] | None, tsv: str | None, *, pair: str | None =
     named = [("tsv", tsv)] if tsv else []
     named += zip(("source", "target"), files or (), strict=False)
     found = {key: text(name) for key, name in named if name is not None}
-    return found | ({} if pair is None else {"pair": pair}) or None
+    if pair is not None:
+        found["pair"] = pair
+    return found or None
 
 
 def build(

@@ -1,6 +1,7 @@
 """The precision in which the weights of a parent or module are stored; that of all earlier ones is float32.
 
-Going down forgets it: an earlier version cannot read weights in another precision.
+Going down forgets it, and an earlier version cannot read weights in another precision. After going up again they are
+taken for float32, which `registry verify --fingerprints` reports.
 """
 
 from collections.abc import Sequence
