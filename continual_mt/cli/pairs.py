@@ -33,18 +33,20 @@ def pairs(
 ) -> None:
     """List every pair that can be translated.
 
-    Shows the recipe of each pair, its best BLEU, and chrF on the same test set. Of a parent of more than 100 pairs,
-    those without a score and without a module are listed with --language only.
+    Shows the recipe of each pair, its best BLEU, and the other metrics on the same test set: chrF, chrF++, and how many
+    translations are in another language, beside the references'. Of a parent of more than 100 pairs, those without a
+    score and without a module are listed with --language only.
     """
-    from dashboards.tables.artifacts import pairs_table
+    from continual_mt.evaluation.metric_names import METRICS
+    from dashboards.tables.artifacts import pairs_json, pairs_table
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
         entries = registry.pairs(parent, modules=module or (), test=by_test, language=language)
         parents = [one for one in registry.parents() if parent in (None, one.name)]
-        scores = registry.scores(parent=parent, metric="chrf")
+        scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
     if as_json:
-        print_json([entry.to_json() for entry in entries])
+        print_json(pairs_json(entries, scores))
     elif entries:
         print_table(pairs_table(entries, scores))
         for note in _not_listed(parents, entries) if language is None else ():

@@ -42,6 +42,15 @@ def is_known(language: str) -> bool:
     return bool(labels_of(language))
 
 
+def check_known(language: str) -> None:
+    """Raise LanguageError, with the known languages, if the library lacks ``language``."""
+    if not is_known(language):
+        raise LanguageError(
+            f"off-target rate: {LIBRARY} {version(LIBRARY)} does not identify {language}; "
+            f"expected one of its {len(known_languages())} languages: {', '.join(known_languages())}"
+        )
+
+
 @cache
 def labels_of(language: str) -> frozenset[str]:
     """Return the labels that are right for a text in a language, a BCP 47 tag; none if the library lacks the language.
@@ -59,14 +68,10 @@ def are_off_target(lines: Iterable[str], language: str) -> list[bool]:
     """Return for each line whether it is identified as another language than ``language``.
 
     All languages of the library are possible. A line in which the library finds no language (an empty one, or one of
-    digits and punctuation) is not in another language. Raises LanguageError if the library lacks ``language``.
+    digits and punctuation) is not in another language. Raises as `check_known` does.
     """
+    check_known(language)
     right = labels_of(language)
-    if not right:
-        raise LanguageError(
-            f"language identification: {LIBRARY} {version(LIBRARY)} does not know {language}; "
-            f"expected one of its {len(known_languages())} languages: {', '.join(known_languages())}"
-        )
     return [(label := _identify(line)) is not None and label not in right for line in lines]
 
 

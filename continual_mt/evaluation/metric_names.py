@@ -12,7 +12,7 @@ MetricName = Literal[QualityMetric, "offtarget"]
 
 QUALITY_METRICS: tuple[QualityMetric, ...] = get_args(QualityMetric)
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
-METRIC_LABELS: dict[str, str] = {"bleu": "BLEU", "chrf": "chrF", "chrfpp": "chrF++", "offtarget": "off-target, %"}
+METRIC_LABELS: dict[str, str] = {"bleu": "BLEU", "chrf": "chrF", "chrfpp": "chrF++", "offtarget": "off-target %"}
 
 
 def is_higher_better(metric: str) -> bool:

@@ -27,7 +27,7 @@ class OffTarget(Metric):
     _SIGNATURE_TYPE = OffTargetSignature
 
     def __init__(self, language: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.language = language
 
     def _preprocess_segment(self, sent: str) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest, Result
 
+from continual_mt.evaluation.language_identification import check_known
 from continual_mt.evaluation.metric_names import METRICS, MetricName, is_higher_better
 from continual_mt.evaluation.metrics import References, check_lines, reference_streams, scorers
 
@@ -75,11 +76,14 @@ def compare(
     The test (Koehn, *Statistical Significance Tests for Machine Translation Evaluation*, EMNLP 2004) is sacreBLEU's,
     with 1,000 resamples and a fixed seed, so that results are reproducible; signatures contain both. The p-value is 1
     if the scores are equal. ``further`` references and ``lowercase`` are those of `score`; so is ``offtarget`` missing
-    where the language is not known. Raises InputError if the numbers of sentences differ or are 0.
+    where the language is not known. Raises InputError if the numbers of sentences differ or are 0, and LanguageError if
+    ``offtarget`` is the only metric and not known for the language.
     """
     check_lines(first, references, *further)
     check_lines(second, references)
     known = scorers(language, metrics, lowercase=lowercase)
+    if not known:
+        check_known(language)
     streams = reference_streams(references, further)
     return [
         _compare(metric, known[metric], list(first), list(second), streams) for metric in metrics if metric in known
