@@ -123,17 +123,18 @@ def shortened(signature: str) -> str:
 
 def _identify(line: str) -> str | None:
     """Return the library's label of a line; None if it finds no language."""
-    label, probability = _identifier().classify(line)
-    # A line without any feature of a language has the same probability in all of them.
-    is_featureless = probability <= 1.001 / len(_identifier().labels)
-    return None if label == _NO_LANGUAGE or is_featureless else str(label)
+    from py3langid.langid import RAW_FLOOR
+
+    label, score = _identifier().classify(line)
+    # A line without any feature of a language has the lowest score in all of them.
+    return None if label == _NO_LANGUAGE or score <= RAW_FLOOR else str(label)
 
 
 @cache
 def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return LanguageIdentifier.from_model_file(MODEL_FILE)
 
 
 def _base(language: str) -> str:
