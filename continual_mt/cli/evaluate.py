@@ -125,8 +125,16 @@ def _print_scores(
     notes.say()
     notes.compare(test.references)
     if as_json:
-        scores = [record.to_json() for record in evaluation.scores]
-        print_json({"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "scores": scores})
+        rates = [record.is_wrong_language for record in evaluation.scores if record.metric == "offtarget"]
+        print_json(
+            {
+                "recipe": recipe.to_json(),
+                "test": test.name,
+                "sentences": len(test.sources),
+                "scores": [record.to_json() for record in evaluation.scores],
+                "wrong_language": rates[0] if rates else None,
+            }
+        )
     else:
         print_table(metrics_table(evaluation.scores))
 
