@@ -11,7 +11,7 @@ from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from registry import PairEntry, ParentRecord
+    from registry import PairEntry, ParentRecord, ScoreRecord
 
 EPILOG = options.examples(
     "continual-mt pairs",
@@ -38,7 +38,7 @@ def pairs(
     score and without a module are listed with --language only.
     """
     from continual_mt.evaluation.metric_names import METRICS
-    from dashboards.tables.artifacts import pairs_json, pairs_table
+    from dashboards.tables.artifacts import pairs_table
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
@@ -46,7 +46,7 @@ def pairs(
         parents = [one for one in registry.parents() if parent in (None, one.name)]
         scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
     if as_json:
-        print_json(pairs_json(entries, scores))
+        print_json(_to_json(entries, scores))
     elif entries:
         print_table(pairs_table(entries, scores))
         for note in _not_listed(parents, entries) if language is None else ():
@@ -60,6 +60,28 @@ def pairs(
         say("no pairs yet; add a language with 'continual-mt add'")
     else:
         say("no pairs yet; train a parent with 'continual-mt parent train'")
+
+
+def _to_json(entries: list[PairEntry], scores: list[ScoreRecord]) -> list[dict[str, object]]:
+    """Each entry with all metrics on the same translations, and whether these are in the wrong language."""
+    from continual_mt.evaluation.metric_names import METRICS
+    from dashboards.tables.artifacts import by_translations
+
+    measured = by_translations(scores)
+    rows: list[dict[str, object]] = []
+    for entry in entries:
+        best = entry.score
+        found = {} if best is None else measured.get((entry.recipe.digest, best.test_digest, best.beam), {})
+        off_target = found.get("offtarget")
+        rows.append(
+            {
+                **entry.to_json(),
+                "metrics": {metric: found[metric].value if metric in found else None for metric in METRICS},
+                "offtarget_of_references": off_target.reference_value if off_target else None,
+                "wrong_language": off_target.is_wrong_language if off_target else None,
+            }
+        )
+    return rows
 
 
 def _not_listed(parents: list[ParentRecord], entries: list[PairEntry]) -> list[str]:

@@ -159,25 +159,6 @@ def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> 
     return _with_remarks([*columns, *(Column(name, True) for name in MEASURED), Column("test set")], rows)
 
 
-def pairs_json(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> list[dict[str, object]]:
-    """Return the content of `pairs_table` as JSON: each entry, and its metrics on the same translations."""
-    others = by_translations(scores)
-    rows: list[dict[str, object]] = []
-    for entry in entries:
-        best = entry.score
-        found = {} if best is None else others.get((entry.recipe.digest, best.test_digest, best.beam), {})
-        off_target = found.get("offtarget")
-        rows.append(
-            {
-                **entry.to_json(),
-                "metrics": {metric: found[metric].value if metric in found else None for metric in METRICS},
-                "offtarget_of_references": off_target.reference_value if off_target else None,
-                "wrong_language": off_target.is_wrong_language if off_target else None,
-            }
-        )
-    return rows
-
-
 def by_translations(scores: Sequence[ScoreRecord]) -> dict[tuple[str, str, int], dict[str, ScoreRecord]]:
     """Return scores by recipe, test set and beam, and then by metric."""
     found: dict[tuple[str, str, int], dict[str, ScoreRecord]] = {}

@@ -54,6 +54,21 @@ def test_scores_are_printed_and_registered(evaluate: Any, home: Path) -> None:
     assert (scores["chrf"].kind, scores["chrf"].sentences, scores["chrf"].beam) == ("zero-shot", 12, 1)
 
 
+def test_the_wrong_language_is_in_json(run: Any, home: Path, tmp_path: Path) -> None:
+    """The references are English here, and so long that each is identified."""
+    lines = [f"This is sentence number {number} of a test that was written in English." for number in range(8)]
+    for name in ("test.es", "test.de"):
+        (tmp_path / name).write_text("".join(f"{name} {line}\n" for line in lines), encoding="utf-8")
+    files = tmp_path / "test.es", tmp_path / "test.de"
+    data = json.loads(run("evaluate", "es-de", "--test", *files, "--beam", 1, "--home", home, "--json").out)
+    rate = data["scores"][3]
+    assert (rate["metric"], rate["copy_value"], rate["reference_value"]) == ("offtarget", 100, 100)
+    assert data["wrong_language"] is False
+    (found,) = [one for one in json.loads(run("pairs", "--home", home, "--json").out) if one["pair"] == "es-de"]
+    assert found["metrics"] == {score["metric"]: score["value"] for score in data["scores"]}
+    assert (found["offtarget_of_references"], found["wrong_language"]) == (100, False)
+
+
 def test_json(evaluate: Any) -> None:
     data = json.loads(evaluate("es-en", "--recipe", "retention:pt-en", "--json").out)
     assert data["recipe"]["kind"] == "retention"

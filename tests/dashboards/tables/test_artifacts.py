@@ -17,7 +17,6 @@ from continual_mt.languages import Pair
 from dashboards.tables.artifacts import (
     alignment_table,
     metrics_table,
-    pairs_json,
     pairs_table,
     results_table,
     size,
@@ -163,7 +162,7 @@ def test_pairs_name_their_parent_if_there_are_several() -> None:
     assert [row[0] for row in several.rows] == ["base", "base", "second"]
 
 
-def test_pairs_in_the_wrong_language_are_marked_in_the_table_and_in_json() -> None:
+def test_pairs_in_the_wrong_language_are_marked() -> None:
     best = BestScore("test", "test".ljust(64, "t"), 30.0, 2.345, "s|v", 1012, 5)
     entries = [PairEntry(ORIGINAL, best), PairEntry(SUPERVISED, best), PairEntry(ZERO_SHOT, None)]
     scores = [score(ORIGINAL, "bleu", 30.0), score(ORIGINAL, "chrfpp", 45.0), off_target(ORIGINAL, 60.0)]
@@ -171,13 +170,6 @@ def test_pairs_in_the_wrong_language_are_marked_in_the_table_and_in_json() -> No
     assert names(table)[-1] == "remark"
     assert list(table.rows[0])[3:8] == ["30.0", "-", "45.0", "60.0", "1.2"]
     assert [row[-1] for row in table.rows] == ["wrong language", "", ""]
-    found = pairs_json(entries, scores)
-    assert found[0]["metrics"] == {"bleu": 30.0, "chrf": None, "chrfpp": 45.0, "offtarget": 60.0}
-    assert [(one["offtarget_of_references"], one["wrong_language"]) for one in found] == [
-        (1.2, True),
-        (None, None),
-        (None, None),
-    ]
 
 
 def parent(name: str, parameters: int) -> ParentRecord:
