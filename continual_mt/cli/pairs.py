@@ -11,7 +11,7 @@ from continual_mt.cli.support.console import print_json, print_table, say
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from registry import PairEntry, ParentRecord
+    from registry import PairEntry, ParentRecord, ScoreRecord
 
 EPILOG = options.examples(
     "continual-mt pairs",
@@ -33,18 +33,20 @@ def pairs(
 ) -> None:
     """List every pair that can be translated.
 
-    Shows the recipe of each pair, its best BLEU, and chrF on the same test set. Of a parent of more than 100 pairs,
-    those without a score and without a module are listed with --language only.
+    Shows the recipe of each pair, its best BLEU, and the other metrics on the same test set: chrF, chrF++, and how many
+    translations are in another language, beside the references'. Of a parent of more than 100 pairs, those without a
+    score and without a module are listed with --language only.
     """
+    from continual_mt.evaluation.metric_names import METRICS
     from dashboards.tables.artifacts import pairs_table
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
         entries = registry.pairs(parent, modules=module or (), test=by_test, language=language)
         parents = [one for one in registry.parents() if parent in (None, one.name)]
-        scores = registry.scores(parent=parent, metric="chrf")
+        scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
     if as_json:
-        print_json([entry.to_json() for entry in entries])
+        print_json(_to_json(entries, scores))
     elif entries:
         print_table(pairs_table(entries, scores))
         for note in _not_listed(parents, entries) if language is None else ():
@@ -58,6 +60,28 @@ def pairs(
         say("no pairs yet; add a language with 'continual-mt add'")
     else:
         say("no pairs yet; train a parent with 'continual-mt parent train'")
+
+
+def _to_json(entries: list[PairEntry], scores: list[ScoreRecord]) -> list[dict[str, object]]:
+    """Each entry with all metrics on the same translations, and whether these are in the wrong language."""
+    from continual_mt.evaluation.metric_names import METRICS
+    from dashboards.tables.artifacts import by_translations
+
+    measured = by_translations(scores)
+    rows: list[dict[str, object]] = []
+    for entry in entries:
+        best = entry.score
+        found = {} if best is None else measured.get((entry.recipe.digest, best.test_digest, best.beam), {})
+        off_target = found.get("offtarget")
+        rows.append(
+            {
+                **entry.to_json(),
+                "metrics": {metric: found[metric].value if metric in found else None for metric in METRICS},
+                "offtarget_of_references": off_target.reference_value if off_target else None,
+                "wrong_language": off_target.is_wrong_language if off_target else None,
+            }
+        )
+    return rows
 
 
 def _not_listed(parents: list[ParentRecord], entries: list[PairEntry]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.evaluation.language_identification import shortened
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.interchange.export_folder import DESCRIPTION
 from continual_mt.interchange.licences import is_non_commercial
@@ -132,7 +133,14 @@ def _sections(provenance: Provenance) -> list[str]:
         (use.name, use.pair, use.role, use.part, f"{use.sentences:,}", use.licence) for use in provenance.corpora
     ]
     scores = [
-        (score.test, score.metric, f"{score.value:.2f}", str(score.beam), f"{score.sentences:,}", score.signature)
+        (
+            score.test,
+            score.metric,
+            f"{score.value:.2f}",
+            str(score.beam),
+            f"{score.sentences:,}",
+            shortened(score.signature),
+        )
         for score in provenance.scores
     ]
     return [

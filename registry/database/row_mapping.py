@@ -91,6 +91,7 @@ def score_record(row: schema.Score, parent: str) -> ScoreRecord:
         logits=row.logits,
         computed_on=row.computed_on,
         created=row.created,
+        reference_value=row.reference_value,
     )
 
 

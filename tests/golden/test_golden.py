@@ -82,7 +82,7 @@ def test_records_are_the_same(golden: Registry, expected: dict[str, Any]) -> Non
         for one, old in zip(found, expected[kind], strict=True):
             inputs = [[used["role"], used["module"]] for used in one["lineage"]["inputs"]]
             assert {**one["lineage"], "inputs": inputs} == typed(old["lineage"])
-    new = {"logits": None, "computed_on": None}
+    new = {"logits": None, "computed_on": None, "reference_value": None}
     assert [score.to_json() for score in golden.scores()] == [score | new for score in expected["scores"]]
     sequences = golden.catalog.sequences()
     assert [sequence.to_json() for sequence in sequences] == expected["sequences"]

@@ -133,6 +133,7 @@ class ScoreEntry(Entry):
     created: Moment
     logits: Digest | None = None
     computed_on: Text | None = None
+    reference_value: float | None = None
 
     @classmethod
     def of(cls, record: ScoreRecord) -> ScoreEntry:
