@@ -13,7 +13,7 @@ from typing import Any
 from continual_mt.artifacts.joint_languages import JOINT_FORM, joint_languages
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent_languages import ParentLanguages
-from continual_mt.artifacts.stored_precision import written
+from continual_mt.artifacts.stored_precision import precision_entry
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.tokenizer import Tokenizer
@@ -191,7 +191,7 @@ class ResolvedJob:
         # What came later is left out where it means what was meant before.
         if self.spec.tokenizer != "identity":
             identity["tokenizer"] = self.spec.tokenizer
-        identity |= written(self.spec.stored_precision)
+        identity |= precision_entry(self.spec.stored_precision)
         if self.initialisation != "random":
             identity["initialisation"] = [self.initialisation, INITIALISATION_VERSION, self.word_translations]
         if self.lexicon:

@@ -109,7 +109,9 @@ def make_module(parent: Parent, django_tokenizers: dict[str, Tokenizer]) -> Make
         pair = Pair.parse(pair_text)
         side = parent.languages.new_side(pair)
         tokenizer = django_tokenizers[pair.language(side)]
-        sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size, side: tokenizer.size}
+        new = {side: tokenizer}
+        sides = parent.sides(pair, new.get("source"), new.get("target"))
+        sizes = {"source": sides[0].tokenizer.size, "target": sides[1].tokenizer.size}
         names = trainable_names(parent.architecture, scope, side)
         added = added_shapes(parent.architecture, scope, side)
         tensors = lively_tensors(parent.architecture, names, sizes, seed, added)
