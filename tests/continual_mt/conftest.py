@@ -12,6 +12,8 @@ from torch import Tensor
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
+from continual_mt.artifacts.vocabulary import tensor_shapes
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -98,6 +100,26 @@ def make_parent(django_tokenizers: dict[str, Tokenizer]) -> MakeParent:
 @pytest.fixture(scope="session")
 def parent(architecture: Architecture, make_parent: MakeParent) -> Parent:
     return make_parent(architecture)
+
+
+@pytest.fixture(scope="session")
+def make_own(django_tokenizers: dict[str, Tokenizer]) -> MakeParent:
+    """An untrained parent from Spanish and English into English and Portuguese, each with its own vocabulary."""
+
+    def make(architecture: Architecture) -> Parent:
+        source, target = ({tag: django_tokenizers[tag] for tag in tags} for tags in (("es", "en"), ("en", "pt")))
+        generator = torch.Generator().manual_seed(1)
+        shapes = tensor_shapes(architecture, source, target)
+        tensors = {name: torch.randn(shape, generator=generator) * 0.3 for name, shape in shapes.items()}
+        languages = ParentLanguages(*(tuple(ParentSide(tag, tag) for tag in tags) for tags in (source, target)))
+        return Parent(architecture, tensors, source, target, languages)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def own(architecture: Architecture, make_own: MakeParent) -> Parent:
+    return make_own(architecture)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import torch
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.artifacts.serialization import json_piece, parameter_shapes, read_json
 from continual_mt.artifacts.vocabulary import is_shared, named_tokenizers, tensor_shapes, tokenizer_of
@@ -32,21 +31,6 @@ LEARNED = Architecture(
 )
 
 
-def make_own(architecture: Architecture, tokenizers: dict[str, Tokenizer]) -> Parent:
-    """An untrained parent from Spanish and English into English and Portuguese, each with its own vocabulary."""
-    source, target = ({tag: tokenizers[tag] for tag in tags} for tags in (("es", "en"), ("en", "pt")))
-    generator = torch.Generator().manual_seed(1)
-    shapes = tensor_shapes(architecture, source, target)
-    tensors = {name: torch.randn(shape, generator=generator) * 0.3 for name, shape in shapes.items()}
-    languages = ParentLanguages(*(tuple(ParentSide(tag, tag) for tag in tags) for tags in (source, target)))
-    return Parent(architecture, tensors, source, target, languages)
-
-
-@pytest.fixture(scope="session")
-def own(architecture: Architecture, django_tokenizers: dict[str, Tokenizer]) -> Parent:
-    return make_own(architecture, django_tokenizers)
-
-
 def test_the_tokenizers_of_an_end(django_tokenizers: dict[str, Tokenizer]) -> None:
     shared, own = django_tokenizers["es"], {"pt": django_tokenizers["pt"], "es": django_tokenizers["es"]}
     assert (is_shared(shared), is_shared(own)) == (True, False)
@@ -64,9 +48,9 @@ def test_the_shapes_of_a_shared_parent_are_those_of_a_pair(django_tokenizers: di
 
 @pytest.mark.parametrize("architecture", [Architecture(width=16, heads=2, feed_forward=24), LEARNED])
 def test_pieces_hold_a_side_each_and_are_read_back(
-    architecture: Architecture, django_tokenizers: dict[str, Tokenizer]
+    architecture: Architecture, make_own: Callable[[Architecture], Parent]
 ) -> None:
-    parent = make_own(architecture, django_tokenizers)
+    parent = make_own(architecture)
     pieces = parent.pieces()
     sides = [f"{part}.{ending}" for part in parent.tokenizers for ending in ("model", "safetensors")]
     bodies = [f"{group}.safetensors" for group in ("encoder", "decoder", "cross_attention")]
@@ -101,11 +85,11 @@ def test_what_all_languages_would_share_is_refused(own: Parent) -> None:
         own.sides(Pair("es", "de"))
 
 
-def test_the_fingerprint_depends_on_each_vocabulary(own: Parent, django_tokenizers: dict[str, Tokenizer]) -> None:
+def test_the_fingerprint_depends_on_each_vocabulary(own: Parent, make_own: Callable[[Architecture], Parent]) -> None:
     model = own.tokenizer("target", "pt").model.replace(b"\xe2\x96\x81de", b"\xe2\x96\x81ed", 1)
     assert isinstance(own.target, dict)
     assert replace(own, target=own.target | {"pt": Tokenizer(model)}).fingerprint != own.fingerprint
-    assert make_own(own.architecture, django_tokenizers).fingerprint == own.fingerprint
+    assert make_own(own.architecture).fingerprint == own.fingerprint
 
 
 @pytest.mark.parametrize(
