@@ -28,7 +28,7 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, group_of
-from continual_mt.model.language_sides import of_pair, part_of, stored_names
+from continual_mt.model.language_sides import of_pair, of_side, part_of, stored_names
 
 FORMATS = (1, 2)
 """The versions of the stored format. Version 1 holds one pair in float32, and is written wherever it says all."""
@@ -163,6 +163,12 @@ class Parent:
         Where each language has its own side, that of a language which the parent lacks is left out.
         """
         return self.tensors if self.vocabularies == "shared" else of_pair(self.tensors, pair)
+
+    def tensors_of_side(self, end: SideName, language: str) -> Mapping[str, Tensor]:
+        """The parameters of the side of one of the parent's languages, by the names of a pair's model."""
+        if self.vocabularies == "own":
+            return of_side(self.tensors, end, language)
+        return {name: tensor for name, tensor in self.tensors.items() if group_of(name) == end}
 
     def sides(
         self, pair: Pair, source: Tokenizer | None = None, target: Tokenizer | None = None

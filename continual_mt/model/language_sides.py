@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import GROUPS, Architecture, group_names, group_of
 
 Value = TypeVar("Value")
@@ -44,11 +44,13 @@ def stored_names(architecture: Architecture, sources: Iterable[str], targets: It
     return tuple(names)
 
 
+def of_side(tensors: Mapping[str, Value], end: SideName, language: str) -> dict[str, Value]:
+    """Return the side of a language, under the names of a pair's model."""
+    part = f"{end}.{language}"
+    return {without_language(name): tensor for name, tensor in tensors.items() if part_of(name) == part}
+
+
 def of_pair(tensors: Mapping[str, Value], pair: Pair) -> dict[str, Value]:
     """Return the body and the sides of a pair, under the names of its model. A side that is missing is left out."""
-    wanted = {f"source.{pair.source}", f"target.{pair.target}"}
-    return {
-        without_language(name): tensor
-        for name, tensor in tensors.items()
-        if group_of(name) not in ("source", "target") or part_of(name) in wanted
-    }
+    body = {name: tensor for name, tensor in tensors.items() if group_of(name) not in ("source", "target")}
+    return body | of_side(tensors, "source", pair.source) | of_side(tensors, "target", pair.target)
