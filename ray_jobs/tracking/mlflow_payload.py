@@ -38,6 +38,7 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
     }
     if isinstance(job.spec, ParentSpec) and job.is_joint:
         values |= {"pairs": len(job.pairs), "sampling_temperature": job.spec.sampling_temperature}
+        values |= {"vocabularies": "own"} if job.vocabularies == "own" else {}
     if isinstance(job.spec, AdditionSpec):
         values |= {"scope": job.spec.scope, "initialisation": job.initialisation}
     if job.parent:
