@@ -109,9 +109,11 @@ def test_half_precision_is_a_tag_and_float32_is_none(
 
 
 def test_a_parent_of_several_pairs_in_the_words_of_mlflow(
-    joint_spec: Callable[..., ParentSpec], tmp_path: Path
+    joint_spec: Callable[..., ParentSpec], own_spec: Callable[..., ParentSpec], tmp_path: Path
 ) -> None:
     job = resolve(joint_spec(), None, tmp_path)
+    assert mlflow_payload.parameters(resolve(own_spec(), None, tmp_path))["vocabularies"] == "own"
+    assert "vocabularies" not in mlflow_payload.parameters(job)
     pair = "{en, es}-{en, es, pt}"
     assert mlflow_payload.tags(job, None) == {"kind": "parent", "pair": pair, "job": job.digest, "parent": "joint"}
     parameters = mlflow_payload.parameters(job)
