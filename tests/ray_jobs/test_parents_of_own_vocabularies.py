@@ -25,7 +25,7 @@ from ray_jobs.execution.local_backend import LocalBackend
 from ray_jobs.planning.resolve import ResolvedJob, resolve
 from ray_jobs.planning.training_task import TrainingTask
 from ray_jobs.reproduction.reproduce import reproduce
-from registry import Registry
+from registry import ParentRecord, Registry
 from registry.maintenance.verify import verify
 
 Values = dict[str, Any]
@@ -94,6 +94,27 @@ def test_the_same_spec_only_reports_and_the_record_is_done_again_bit_for_bit(
         found = reproduce(driver, driver.registry.parent())
     assert found.verdict == "bit for bit"
     assert found.tokenizers == dict.fromkeys(("source.en", "source.es", "target.en", "target.es", "target.pt"), True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_training_on_ray_gives_the_same_and_two_workers_nearly(
+    own_home: tuple[Path, Outcome, list[str]], own_spec: Callable[..., ParentSpec], tmp_path: Path
+) -> None:
+    with Driver(Home(tmp_path / "ray")) as driver:
+        record = driver.train_parent(own_spec()).record
+    first = own_home[1].record
+    assert isinstance(record, ParentRecord)
+    assert isinstance(first, ParentRecord)
+    assert record.fingerprint == first.fingerprint
+    with Driver(Home(tmp_path / "two")) as driver:
+        driver.train_parent(own_spec({"training": {"dropout": 0.0}, "resources": {"workers": 2}}))
+        two = driver.registry.load_parent()
+    with Driver(Home(tmp_path / "one"), in_process=True) as driver:
+        driver.train_parent(own_spec({"training": {"dropout": 0.0}}))
+        one = driver.registry.load_parent()
+    for name, tensor in one.tensors.items():
+        torch.testing.assert_close(two.tensors[name], tensor, atol=1e-4, rtol=1e-3)
 
 
 def test_a_stopped_training_goes_on_bit_for_bit(
@@ -241,3 +262,20 @@ def test_a_lexical_start_without_a_language_is_refused_before_work_starts(
         with pytest.raises(MisuseError, match=message):
             driver.add_language(spec)
         assert driver.registry.modules() == []
+
+
+def test_additions_to_it_are_replayed_and_it_is_left_out(
+    home: Home, addition_spec: Callable[..., AdditionSpec]
+) -> None:
+    additions = tuple(
+        addition_spec(pair, {"training": {"updates": 2}}, parent="apart", tests=[]) for pair in ("de-en", "es-de")
+    )
+    spec = SequenceSpec(name="replaying", parent="apart", mode="shared", replay=0.5, additions=additions)
+    said: list[str] = []
+    with Driver(home, in_process=True) as driver:
+        driver.display.say = said.append  # type: ignore[method-assign]
+        outcomes = add_sequence(driver, spec)
+        assert "the parent apart has several pairs: only additions are replayed" in said
+        assert any("of the batches are replayed: de-en" in line for line in said)
+        assert [outcome.record.lineage.replay for outcome in outcomes] == [None, 0.5]
+        assert reproduce(driver, outcomes[1].record).verdict == "bit for bit"

@@ -464,7 +464,7 @@ def test_languages_may_have_their_own_vocabularies(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "found"),
     [
-        ("vocabularies: both", ["vocabularies: Input should be 'shared' or 'own', not both"]),
+        ("vocabularies: both", ["vocabularies: Input should be 'shared' or 'own', not 'both'"]),
         ("pair: de-en\ndev: {catalogs: dev}", ["pairs: expected no pair, dev beside it"]),
         ("sampling_temperature: 0.9", ["sampling_temperature: Input should be greater than or equal to 1, not 0.9"]),
         (
