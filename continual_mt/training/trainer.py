@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from continual_mt.config.hyperparameters import TrainingSettings
-from continual_mt.data.batching import Indices, UpdateStream
-from continual_mt.data.tokenized_corpus import TokenizedCorpus
-from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.data.batching import Indices
 from continual_mt.errors import TrainingError
 from continual_mt.model.architecture import group_of
 from continual_mt.model.joint_model import JointModel
@@ -22,35 +19,19 @@ from continual_mt.model.transformer import Transformer
 from continual_mt.training.adamw import AdamW
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.distributed import Workers
-from continual_mt.training.encoder_cache import EncodedSources
 from continual_mt.training.joint_task import JointBatches, JointTask
 from continual_mt.training.pair_loss import PairLoss
+
+# Under these names benchmarks compare revisions: python -m benchmarks.revisions.
+from continual_mt.training.pair_task import PairBatches
+from continual_mt.training.pair_task import Task as Task
+from continual_mt.training.pair_task import encoder_frozen as encoder_frozen
 from continual_mt.training.progress import ProgressReport
-from continual_mt.training.replay import Replay, ReplayStream
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-6
 REPORT_EVERY = 20
 _FROM_THE_START = "delete the checkpoints of this run, which then starts from update 0"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A model and the data to train it on. ``trainable`` are full parameter names; all other parameters are frozen.
-
-    ``source`` and ``target`` are the pair's tokenizers. ``encoded`` are cached states of a frozen encoder; without them
-    each batch is encoded again, with the same result up to rounding.
-    """
-
-    model: Transformer
-    trainable: tuple[str, ...]
-    corpus: TokenizedCorpus
-    source: Tokenizer
-    target: Tokenizer
-    settings: TrainingSettings
-    seed: int
-    encoded: EncodedSources | None = None
-    replay: Replay = field(default_factory=Replay)
 
 
 def learning_rate_factor(update: int, warmup: int, updates: int) -> float:
@@ -245,40 +226,13 @@ def _set_generator_state(state: Tensor, device: torch.device) -> None:
         torch.cuda.set_rng_state(state[length:], device)
 
 
-class _PairBatches:
-    """The batches of each update of a `Task`: those of its corpus, then those that are replayed."""
-
-    def __init__(self, task: Task, model: Transformer, progress: Progress) -> None:
-        settings, is_frozen = task.settings, encoder_frozen(task.trainable)
-        self._pair_loss = PairLoss(model, task.corpus, task.source, task.target, is_frozen, task.encoded)
-        self._stream = UpdateStream(
-            task.corpus, settings.batch_tokens, settings.accumulate, task.seed, progress.epoch, progress.consumed
-        )
-        # The sides of an earlier pair are frozen, so that its encoder is frozen unless the encoder's layers train.
-        replay_encoder_frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
-        self._replay = ReplayStream(task.replay, model, replay_encoder_frozen, settings, task.seed, progress.update)
-
-    @property
-    def epoch(self) -> int:
-        return self._stream.epoch
-
-    @property
-    def consumed(self) -> int:
-        return self._stream.consumed
-
-    def __next__(self) -> list[tuple[PairLoss, Indices]]:
-        return [(self._pair_loss, indices) for indices in next(self._stream)] + next(self._replay)
-
-
-def _batches(
-    task: Task | JointTask, model: Transformer | JointModel, progress: Progress
-) -> _PairBatches | JointBatches:
+def _batches(task: Task | JointTask, model: Transformer | JointModel, progress: Progress) -> PairBatches | JointBatches:
     """The batches of a task's updates, with losses of ``model``, which computes for it."""
     if isinstance(task, JointTask):
         assert isinstance(model, JointModel)
         return JointBatches(task, model, progress.epoch, progress.consumed)
     assert isinstance(model, Transformer)
-    return _PairBatches(task, model, progress)
+    return PairBatches(task, model, progress)
 
 
 def _fill_in_gradients(parameters: Iterable[Tensor]) -> None:
@@ -289,11 +243,6 @@ def _fill_in_gradients(parameters: Iterable[Tensor]) -> None:
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-
-
-def encoder_frozen(trainable: Iterable[str]) -> bool:
-    """Tell whether a sentence's encoder states stay constant while the ``trainable`` parameters train."""
-    return not {"source", "encoder"} & {group_of(name) for name in trainable}
 
 
 def train(

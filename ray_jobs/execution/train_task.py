@@ -20,9 +20,10 @@ from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.encoder_cache import EncodedSources, encode_sources, encoded_bytes
 from continual_mt.training.environment import Environment, environment
 from continual_mt.training.joint_task import JointPair, JointTask
+from continual_mt.training.pair_task import Task, encoder_frozen
 from continual_mt.training.progress import ProgressReport
 from continual_mt.training.replay import EarlierPair, Replay
-from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen, train
+from continual_mt.training.trainer import Trainer, computation_dtype, train
 from ray_jobs.planning.training_task import TrainingTask
 from ray_jobs.planning.training_text import DevelopmentText, MixedText, SeparateTexts, TrainingText
 

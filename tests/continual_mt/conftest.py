@@ -25,7 +25,7 @@ from continual_mt.model.architecture import GROUPS, Architecture, parameter_name
 from continual_mt.model.initial_values import initial_tensors
 from continual_mt.model.scopes import Scope, added_shapes, trainable_names
 from continual_mt.model.transformer import Transformer
-from continual_mt.training.trainer import Task
+from continual_mt.training.pair_task import Task
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

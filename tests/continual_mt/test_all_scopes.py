@@ -31,7 +31,7 @@ from continual_mt.model.low_rank import FACTORS, merged
 from continual_mt.model.scopes import Scope, added_shapes, trainable_names, trained_groups
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
-from continual_mt.training.trainer import Task
+from continual_mt.training.pair_task import Task
 from tests.continual_mt.training.runs import assert_bit_equal, run, stop_at
 
 MakeModule = Callable[..., Module]

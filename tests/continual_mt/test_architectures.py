@@ -23,7 +23,7 @@ from continual_mt.model.architecture import Architecture
 from continual_mt.model.scopes import PLAIN_SCOPES, Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
-from continual_mt.training.trainer import Task
+from continual_mt.training.pair_task import Task
 from tests.continual_mt.training.runs import assert_bit_equal, run, stop_at
 
 MakeModule = Callable[..., Module]

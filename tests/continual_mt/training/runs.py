@@ -11,8 +11,9 @@ from continual_mt.data.batching import epoch_batches, make_batch
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.pair_loss import token_loss
+from continual_mt.training.pair_task import Task
 from continual_mt.training.progress import ProgressReport
-from continual_mt.training.trainer import Task, Trainer, train
+from continual_mt.training.trainer import Trainer, train
 
 
 class KilledError(Exception):

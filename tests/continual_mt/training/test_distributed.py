@@ -18,7 +18,8 @@ from continual_mt.errors import TrainingError
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.distributed import Workers
-from continual_mt.training.trainer import Task, Trainer
+from continual_mt.training.pair_task import Task
+from continual_mt.training.trainer import Trainer
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]
 

@@ -11,7 +11,7 @@ import torch
 from continual_mt.data.batching import epoch_batches, make_batch
 from continual_mt.errors import StorageError
 from continual_mt.training.encoder_cache import DIGEST_BYTES, EncodedSources, encode_sources, encoded_bytes
-from continual_mt.training.trainer import Task
+from continual_mt.training.pair_task import Task
 
 MakeTask = Callable[..., Task]
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from continual_mt.data.batching import epoch_batches, make_batch
 from continual_mt.training.encoder_cache import encode_sources
 from continual_mt.training.pair_loss import PairLoss, token_loss
-from continual_mt.training.trainer import Task
+from continual_mt.training.pair_task import Task
 
 MakeTask = Callable[..., Task]
 

@@ -21,8 +21,9 @@ from continual_mt.model.initial_values import initial_tensors
 from continual_mt.model.scopes import Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.pair_loss import PairLoss, token_loss
+from continual_mt.training.pair_task import Task
 from continual_mt.training.replay import EarlierPair, Replay, ReplayStream
-from continual_mt.training.trainer import Task, Trainer, trainable_copy
+from continual_mt.training.trainer import Trainer, trainable_copy
 from tests.continual_mt.training.runs import KilledError, assert_bit_equal, run, stop_at
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]

@@ -26,12 +26,11 @@ from continual_mt.model.initial_values import initial_tensors
 from continual_mt.model.scopes import PLAIN_SCOPES, Scope, trainable_names, trained_groups
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.encoder_cache import encode_sources
+from continual_mt.training.pair_task import Task, encoder_frozen
 from continual_mt.training.trainer import (
     ProgressReport,
-    Task,
     Trainer,
     computation_dtype,
-    encoder_frozen,
     learning_rate_factor,
     trainable_copy,
 )

@@ -14,7 +14,8 @@ from continual_mt.errors import TrainingError
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint, Progress
-from continual_mt.training.trainer import ProgressReport, Task, Trainer
+from continual_mt.training.pair_task import Task
+from continual_mt.training.trainer import ProgressReport, Trainer
 from tests.continual_mt.training.runs import KilledError, assert_bit_equal, run, stop_at
 
 TokenizeFiles = Callable[[str, str], TokenizedCorpus]

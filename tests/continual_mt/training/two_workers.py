@@ -26,8 +26,9 @@ from continual_mt.model.transformer import Transformer
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.joint_task import JointPair, JointTask
 from continual_mt.training.pair_loss import token_loss
+from continual_mt.training.pair_task import Task
 from continual_mt.training.replay import EarlierPair, Replay
-from continual_mt.training.trainer import Task, Trainer, train
+from continual_mt.training.trainer import Trainer, train
 
 UPDATES, VALIDATE_EVERY, KILL_AT = 12, 4, 10
 LOW_RANK = "lora:rank=4"

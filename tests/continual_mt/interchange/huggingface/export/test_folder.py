@@ -24,7 +24,7 @@ from continual_mt.interchange.huggingface.tokenizers.reading import read_vocabul
 from continual_mt.interchange.huggingface.tokenizers.vocabulary import ImportedVocabulary
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.transformer import Transformer
-from continual_mt.training.trainer import Task
+from continual_mt.training.pair_task import Task
 from tests.continual_mt.conftest import MakeParent, TokenizeFiles
 from tests.continual_mt.interchange.conftest import BASE, PRE, PROVENANCE, RECIPE, MakeModel
 from tests.continual_mt.interchange.huggingface.published import (
