@@ -68,6 +68,7 @@ class Pivot:
         return {
             "kind": self.kind,
             "pair": str(self.pair),
+            "models": len(self.legs),
             "legs": [leg.to_json() for leg in self.legs],
             "digest": self.digest,
         }

@@ -14,7 +14,6 @@ from typing import Generic, TypeVar
 from continual_mt.artifacts.pivot import Pivot
 from continual_mt.inference.translator import Search, Translation, Translator, checked
 
-
 Leg = TypeVar("Leg", bound=Translator, covariant=True)
 
 

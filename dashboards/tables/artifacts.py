@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.artifacts.pivot import AnyRecipe, Pivot
+from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.alignment_result import Method, Precision, Unit
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.records.artifacts import bytes_in
 
-KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
+KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "pivot", "retention")
 UNIT_NAMES: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
 METHOD_NAMES: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -131,8 +132,10 @@ def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> 
     return Table(columns, rows)
 
 
-def parts_of(recipe: Recipe) -> str:
+def parts_of(recipe: AnyRecipe) -> str:
     """Return where the parts of a recipe come from: ``source de-en:1, xattn fr-es:1, target fr-es:1``."""
+    if isinstance(recipe, Pivot):
+        return "; then ".join(f"{leg.parent}/{leg.pair} ({parts_of(leg)})" for leg in recipe.legs)
     parts = (("source", recipe.source), ("xattn", recipe.cross_attention), ("target", recipe.target))
     return ", ".join(f"{part} {short_name(key.name) if key else 'parent'}" for part, key in parts)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.languages import Pair
+from registry.records.recipes import RecipeRecord
 from registry.records.values import JSONObject, now
 
 
@@ -19,6 +21,9 @@ class ScoreRecord:
     ``hypotheses`` is the blob of the translations that were scored, one sentence per line. ``logits`` is the digest of
     the logits of up to 200 sentences of the test set, computed with the recipe, and ``computed_on`` the machine and the
     versions that computed it; both are None if they were not recorded.
+
+    ``legs`` are the two recipes that a pivot chains. Its own modules and ``logits`` are None, and its ``parent`` is
+    that of the first leg.
     """
 
     parent: str
@@ -40,11 +45,12 @@ class ScoreRecord:
     logits: str | None = None
     computed_on: str | None = None
     created: datetime = field(default_factory=now)
+    legs: tuple[RecipeRecord, ...] = ()
 
     @classmethod
     def of(
         cls,
-        recipe: Recipe,
+        recipe: AnyRecipe,
         *,
         test: str,
         test_digest: str,
@@ -59,14 +65,16 @@ class ScoreRecord:
         computed_on: str | None = None,
     ) -> ScoreRecord:
         """The score that a recipe reached on a test set."""
+        record = RecipeRecord.of(recipe)
         return cls(
-            parent=recipe.parent,
-            kind=recipe.kind,
-            pair=recipe.pair,
-            recipe=recipe.digest,
-            source=recipe.source.name if recipe.source else None,
-            cross_attention=recipe.cross_attention.name if recipe.cross_attention else None,
-            target=recipe.target.name if recipe.target else None,
+            parent=record.parent,
+            kind=record.kind,
+            pair=record.pair,
+            recipe=record.digest,
+            source=record.source,
+            cross_attention=record.cross_attention,
+            target=record.target,
+            legs=record.legs,
             test=test,
             test_digest=test_digest,
             metric=metric,
@@ -79,6 +87,12 @@ class ScoreRecord:
             logits=logits,
             computed_on=computed_on,
         )
+
+    @property
+    def scored(self) -> RecipeRecord:
+        """The recipe that was scored."""
+        parts = self.source, self.cross_attention, self.target
+        return RecipeRecord(self.parent, self.kind, self.pair, self.recipe, *parts, legs=self.legs)
 
     def to_json(self) -> JSONObject:
         return {
@@ -101,4 +115,5 @@ class ScoreRecord:
             "logits": self.logits,
             "computed_on": self.computed_on,
             "created": self.created.isoformat(),
+            **({"models": len(self.legs), "legs": [leg.to_json() for leg in self.legs]} if self.legs else {}),
         }

@@ -38,6 +38,7 @@ def test_pair_parts_text_and_json() -> None:
     assert PIVOT.to_json() == {
         "kind": "pivot",
         "pair": "pt-de",
+        "models": 2,
         "legs": [FIRST.to_json(), SECOND.to_json()],
         "digest": PIVOT.digest,
     }
