@@ -34,16 +34,21 @@ class _Measured:
         return points(self.metrics[metric].copy_value) if metric in self.metrics else NOTHING
 
 
-def results_table(scores: Sequence[ScoreRecord]) -> Table:
-    """Show how well each recipe translates each test set: original pairs first, then supervised, zero-shot, retention.
+def results_table(scores: Sequence[ScoreRecord], *, by_pair: bool = False) -> Table:
+    """Show how well each recipe translates each test set, in the order of KINDS, then by pair; or pairs first.
 
     If a measurement was repeated, the last one is shown. Parent, modules, test set and beam get a column only if two
-    rows would be equal without it.
+    rows would be equal without it; so does the number of models that a sentence runs through if there is a pivot.
     """
-    measured = sorted(_measured(scores), key=lambda row: (KINDS.index(row.about.kind), row.about.pair))
+
+    def place(row: _Measured) -> tuple[object, ...]:
+        names = KINDS.index(row.about.kind), row.about.pair
+        return names[::-1] if by_pair else names
+
+    measured = sorted(_measured(scores), key=place)
     row_names = [(str(row.about.pair), kind_of(row.about)) for row in measured]
     details = {
-        "parent": [row.about.parent for row in measured],
+        "parent": [_parents_of(row.about) for row in measured],
         "modules": [_modules_of(row.about) for row in measured],
         "test set": [row.about.test for row in measured],
         "beam": [str(row.about.beam) for row in measured],
@@ -53,13 +58,19 @@ def results_table(scores: Sequence[ScoreRecord]) -> Table:
         for name, values in details.items()
         if len(set(zip(row_names, values, strict=True))) > len(set(row_names))
     }
-    figures = [(row.value("bleu"), row.value("chrf"), row.copy("bleu"), f"{row.about.sentences:,}") for row in measured]
+    figures = {
+        "BLEU": [row.value("bleu") for row in measured],
+        "chrF": [row.value("chrf") for row in measured],
+        "models": [str(len(row.about.legs) or 1) for row in measured],
+        "BLEU of a copy": [row.copy("bleu") for row in measured],
+        "sentences": [f"{row.about.sentences:,}" for row in measured],
+    }
+    if all(count == "1" for count in figures["models"]):
+        del figures["models"]
     columns = [Column("pair"), Column("recipe"), *map(Column, distinguishing)]
-    columns += [Column(name, number=True) for name in ("BLEU", "chrF", "BLEU of a copy", "sentences")]
-    rows = [
-        (*head, *(values[i] for values in distinguishing.values()), *figures[i]) for i, head in enumerate(row_names)
-    ]
-    return Table(columns, rows)
+    columns += [Column(name, number=True) for name in figures]
+    shown = [*distinguishing.values(), *figures.values()]
+    return Table(columns, [(*head, *(values[i] for values in shown)) for i, head in enumerate(row_names)])
 
 
 def _measured(scores: Sequence[ScoreRecord]) -> list[_Measured]:
@@ -71,15 +82,21 @@ def _measured(scores: Sequence[ScoreRecord]) -> list[_Measured]:
 
 
 def kind_of(score: ScoreRecord) -> str:
-    """Return the kind of recipe that was scored; a retention includes the module whose cross-attention it uses."""
+    """Return the kind of recipe that was scored, and what it leads through.
+
+    That is the module whose cross-attention a retention uses, and the language in between of a pivot.
+    """
     if score.kind == "retention" and score.cross_attention is not None:
         return f"retention through {short_name(score.cross_attention)}"
-    return score.kind
+    return f"pivot through {score.legs[0].pair.target}" if score.legs else score.kind
+
+
+def _parents_of(score: ScoreRecord) -> str:
+    return " + ".join(dict.fromkeys(leg.parent for leg in score.legs)) or score.parent
 
 
 def _modules_of(score: ScoreRecord) -> str:
-    names = dict.fromkeys(name for name in (score.source, score.cross_attention, score.target) if name is not None)
-    return ", ".join(map(short_name, names)) or NOTHING
+    return ", ".join(map(short_name, score.scored.modules)) or NOTHING
 
 
 def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
