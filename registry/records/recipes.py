@@ -14,7 +14,7 @@ from registry.records.values import JSONObject
 class RecipeRecord:
     """A recipe by its digest. ``source``, ``cross_attention`` and ``target`` name its modules, None for the parent's.
 
-    A pivot has two ``legs`` and no modules of its own; its ``parent`` is that of the first leg.
+    A pivot has two ``legs``, which have the modules; its ``parent`` is that of the first leg.
     """
 
     parent: str

@@ -211,12 +211,13 @@ def test_pivots_are_shown_with_their_cost(
     """On the pages of both parents."""
     add_germanic(filled, make_parent, make_module, lineage)
     filled.register_scores([score_of(pivot(filled, "fr", "de", NAME))])
+    row = "\t".join(("fr-de", "pivot through en", "21.5", "-", "2", "1.0", "9"))
     page = start_page(home)
     browser.open(page.address)
-    browser.text("#pivots", "fr-de pivot through en 21.5 - 2 1.0 9")
+    browser.text("#pivots", row)
     browser.choose("parent", "germanic")
-    browser.text("#pairs", "en-pt")
-    browser.text("#pivots", "fr-de pivot through en 21.5 - 2 1.0 9")
+    browser.text("#view", "BLEU of the 2 pairs that can be run")
+    browser.text("#pivots", row)
     assert browser.console() == []
     page.end()
     assert "Traceback" not in page.log.read_text()
