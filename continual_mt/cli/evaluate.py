@@ -115,7 +115,9 @@ def _print_scores(
     from dashboards.tables.artifacts import metrics_table
     from registry.evaluation import evaluate as score
 
-    say(f"{recipe}, on {len(test.sources):,} sentences{_cost(recipe)}")
+    cost = _cost(registry, recipe)
+    models = f"{cost['models']} models per sentence, " if cost["models"] > 1 else ""
+    say(f"{recipe}, on {len(test.sources):,} sentences ({models}{cost['parameters']:,} parameters)")
     with counting(str(recipe.pair), len(test.sources)) as progress:
         evaluation = score(registry, recipe, test, beam, progress, references=references, lowercase=lowercase)
     notes = CoverageNotes(registry.run(recipe))
@@ -125,13 +127,19 @@ def _print_scores(
     notes.compare(test.references)
     if as_json:
         scores = [record.to_json() for record in evaluation.scores]
-        print_json({"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "scores": scores})
+        found = {"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "cost": cost}
+        print_json({**found, "scores": scores})
     else:
         print_table(metrics_table(evaluation.scores))
 
 
-def _cost(recipe: AnyRecipe) -> str:
-    return f" ({len(recipe.legs)} models per sentence)" if len(recipe.legs) > 1 else ""
+def _cost(registry: Registry, recipe: AnyRecipe) -> dict[str, int]:
+    """Return how many models a sentence runs through, and how many parameters these have together."""
+    models = [registry.run(leg).transformer for leg in recipe.legs]
+    return {
+        "models": len(models),
+        "parameters": sum(parameter.numel() for model in models for parameter in model.parameters()),
+    }
 
 
 def _print_logits(registry: Registry, recipe: AnyRecipe, test: ResolvedTest, as_json: bool) -> None:

@@ -75,7 +75,10 @@ class PivotResolver:
         pivots of the pair that can be run, and for modules without a part in the pivot.
         """
         legs = parse(name)
-        owners = [self.catalog.parent_outline(leg.parent or parent) for leg in legs]
+        try:
+            owners = [self.catalog.parent_outline(leg.parent or parent) for leg in legs]
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{name}: {error}. {self._others(asked)}") from error
         first, second = (owner.languages.pair_in_tags(leg.pair) for owner, leg in zip(owners, legs, strict=True))
         asked = Pair(
             owners[0].languages.written_in_tags(asked.source), owners[1].languages.written_in_tags(asked.target)

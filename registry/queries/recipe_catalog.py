@@ -219,6 +219,7 @@ class RecipeCatalog:
             return resolver.pairs_with(language)
         score = schema.Score
         query = select(score.source, score.target).where(score.parent_id == parent_id(parent.name)).distinct()
+        query = query.where(score.kind != "pivot")
         with self._database.read() as session:
             return {Pair(*pair) for pair in session.execute(query)}
 

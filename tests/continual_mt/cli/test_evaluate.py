@@ -144,10 +144,15 @@ def test_pipes_are_read_once(run: Any, home: Path, corpus_files: Files, tmp_path
 def test_a_pivot_is_scored_beside_the_others(evaluate: Any, pivots: Path, corpus_files: Files) -> None:
     result = evaluate("es-en", "--recipe", "pivot:es-de+de-en", "--name", "django")
     assert result.code == 0
-    assert re.search(r"pivot es-en through de: .*, on 12 sentences \(2 models per sentence\)", result.err)
+    assert re.search(
+        r"pivot es-en through de: .*, on 12 sentences \(2 models per sentence, [0-9,]+ parameters\)", result.err
+    )
     assert result.out.splitlines()[1].startswith("bleu")
     data = json.loads(evaluate("es-en", "--recipe", "pivot:es-de+de-en", "--name", "django", "--json").out)
     assert (data["recipe"]["kind"], data["recipe"]["models"]) == ("pivot", 2)
+    direct = [json.loads(evaluate(pair, "--json").out)["cost"] for pair in ("es-de", "de-en")]
+    assert [cost["models"] for cost in direct] == [1, 1]
+    assert data["cost"] == {"models": 2, "parameters": sum(cost["parameters"] for cost in direct)}
     assert [leg["pair"] for leg in data["recipe"]["legs"]] == ["es-de", "de-en"]
     with Registry.open(pivots) as registry:
         scores = registry.scores(Pair("es", "en"), kind="pivot")

@@ -130,12 +130,12 @@ WORKING = "Pivots of fr-de that can be run: pivot:base/fr-en+germanic/en-de"
         (
             "pivot:fr-en+en-de",
             UnknownNameError,
-            "say which parent: base, germanic",
+            "pivot:fr-en+en-de: say which parent: base, germanic",
         ),
         (
             "pivot:latin/fr-en+germanic/en-de",
             UnknownNameError,
-            "unknown parent 'latin'",
+            f"pivot:latin/fr-en+germanic/en-de: unknown parent 'latin'; expected one of: base, germanic. {WORKING}",
         ),
     ],
 )
