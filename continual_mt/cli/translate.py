@@ -15,6 +15,7 @@ from continual_mt.cli.support.console import counting, say
 from continual_mt.cli.support.coverage_notes import CoverageNotes
 from continual_mt.cli.support.spec_options import place
 from continual_mt.cli.support.text_io import Input, Output
+from continual_mt.errors import IncompatibleError
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def translate(
     import torch
 
     from continual_mt.inference.backends import select_backend
+    from continual_mt.inference.pivot_model import PivotModel
     from continual_mt.inference.translator import Search
     from registry import Registry
 
@@ -115,6 +117,11 @@ def translate(
     folder = Home.resolve(home)
     with Registry.open(folder.path) as registry:
         assembled = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test)
+    if pivot_best > 1 and not isinstance(assembled, PivotModel):
+        raise IncompatibleError(
+            f"--pivot-best {pivot_best}: {assembled.recipe} is not a pivot; expected --recipe pivot:PAIR+PAIR. "
+            "Fix: leave it out, or name a pivot"
+        )
     if assembled.recipe:
         say(f"{assembled.recipe}; digest {assembled.recipe.digest}")
     model = select_backend(assembled, backend, folder.cache)

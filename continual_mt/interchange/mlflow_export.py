@@ -61,7 +61,7 @@ def _models(
     """The models that a sentence runs through; their names are sorted as `mlflow_translator` runs them."""
     if isinstance(model, PivotModel):
         return list(zip(("first", "second"), model.legs, provenance.legs, strict=True))
-    return [("model", model, provenance)]
+    return [("ctranslate2", model, provenance)]
 
 
 @contextmanager

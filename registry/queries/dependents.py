@@ -182,6 +182,6 @@ def naming_modules(session: Session, parent: str, modules: Collection[str]) -> _
         ):
             relation = Relation("recipe", f"{kind} {source}-{target}", digest)
             for name in filter(None, {*names}):
-                if relation not in found[name]:  # a module may be in both legs
+                if row is recipe or relation not in found[name]:  # a module may be in both legs
                     found[name].append(relation)
     return found

@@ -269,6 +269,10 @@ def test_several_hypotheses_of_a_pivot(run: Any, pivots: Path, django_catalogs: 
     refused = run(*words, "--pivot-best", 5, stdin=text)
     assert refused.code == 2
     assert "pivot_best: is 5; expected at most the beam size, 4. Fix: lower pivot_best or raise beam" in refused.err
+    refused = run("translate", "es-en", "--home", pivots, "--pivot-best", 4, stdin=text)
+    assert refused.code == 2
+    assert "--pivot-best 4: original es-en: source es-en" in refused.err
+    assert "is not a pivot; expected --recipe pivot:PAIR+PAIR" in " ".join(refused.err.split())
 
 
 def test_a_pivot_that_cannot_be_run(run: Any, pivots: Path) -> None:
