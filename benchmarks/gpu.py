@@ -193,6 +193,7 @@ def trained_model(bench: Bench, updates: int) -> PairModel:
         trained.update()
     pair = Pair.parse(bench.workload.pair)
     source, target = (LanguageSide(pair.language(side), bench.workload.tokenizer(side)) for side in SIDES)
+    assert isinstance(trained.task, Task)
     return PairModel(pair, trained.task.model.eval().computing_in(bench.dtype), source, target)
 
 

@@ -1,4 +1,4 @@
-"""The public import path of BLEU and chrF, which are in `continual_mt.evaluation.metrics`."""
+"""The public import path of the metrics, which are in `continual_mt.evaluation.metrics`."""
 
 from continual_mt.evaluation.metrics import MetricValue, bleu, score
 

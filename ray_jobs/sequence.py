@@ -206,7 +206,12 @@ class _Sequence:
         if not cells:
             cells = self._measure(modules, fresh)
             self.driver.registry.register_cells(self.digest, position, cells)
-        tracker.metrics(mlflow_payload.metrics_of_cells(cells, before if position else ()), position)
+        rates = {
+            (score.recipe, score.test_digest, score.beam): score.reference_value
+            for score in self.driver.registry.scores(parent=self.parent.name, metric="offtarget")
+            if score.reference_value is not None
+        }
+        tracker.metrics(mlflow_payload.metrics_of_cells(cells, before if position else (), rates), position)
         tracker.table(*mlflow_payload.table_of_cells(cells), f"position-{position}.json")
 
     def _measure(self, modules: Sequence[ModuleRecord], fresh: Sequence[Evaluation]) -> list[CellRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.evaluation import metrics
+from continual_mt.evaluation.metric_names import METRICS, MetricName
 from registry.corpora import ResolvedTest, with_references, with_text
 from registry.records.samples import Sample
 from registry.records.scores import ScoreRecord
@@ -123,12 +124,16 @@ def register_evaluation(
     logits: NotedLogits,
     *,
     lowercase: bool = False,
+    only: Collection[MetricName] = METRICS,
 ) -> Evaluation:
-    """Score translations and register the scores, with the text, so that any metric can be computed later."""
+    """Score translations and register the scores, with the text, so that any metric can be computed later.
+
+    ``only`` are the metrics to compute, of those that are possible for the target language.
+    """
 
     def scored(lines: Sequence[str]) -> list[metrics.MetricValue]:
-        language = test.pair.target
-        return metrics.score(lines, test.references, language, further=test.further, lowercase=lowercase)
+        language, further = test.pair.target, test.further
+        return metrics.score(lines, test.references, language, further=further, lowercase=lowercase, metrics=only)
 
     copies = {value.metric: value.value for value in scored(test.sources)}
     registry.register_corpus(with_text(registry, test))
@@ -148,6 +153,7 @@ def register_evaluation(
                 hypotheses=kept,
                 logits=logits.digest,
                 computed_on=logits.computed_on,
+                reference_value=value.reference_value,
             )
             for value in scored(hypotheses)
         ]

@@ -263,10 +263,11 @@ class Registry:
         from continual_mt.evaluation.alignment import EmbeddingTable
 
         owner = self.parent(record.parent) if record.module is None else self.module(record.module)
-        wanted = {f"{record.side}.safetensors", f"{record.side}.model"}
+        part = owner.part(record.side, record.language) if isinstance(owner, ParentRecord) else record.side
+        wanted = {f"{part}.safetensors", f"{part}.model"}
         return self.blobs.load(
             {name: digest for name, digest in owner.pieces.items() if name in wanted},
-            lambda pieces: EmbeddingTable.from_pieces(record.side, record.language, pieces),
+            lambda pieces: EmbeddingTable.from_pieces(part, record.language, pieces),
         )
 
     def register_parent(self, name: str, parent: Parent, *, lineage: Lineage) -> ParentRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
+from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide, Vocabularies
 from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.languages import Pair
 
@@ -17,11 +17,17 @@ def language_token(tag: str) -> str:
     return f"<language {tag}>"
 
 
-def joint_languages(pairs: Iterable[Pair]) -> ParentLanguages:
-    """Return the languages of a parent of these pairs, each with its token."""
-    listed = list(pairs)
+def joint_languages(pairs: Iterable[Pair], vocabularies: Vocabularies = "shared") -> ParentLanguages:
+    """Return the languages of a parent of these pairs, each with its token.
+
+    With their own vocabularies, languages need no token: their embeddings tell them apart.
+    """
+    listed, named = list(pairs), vocabularies == "shared"
     sources, targets = (
-        tuple(ParentSide(tag, tag, language_token(tag)) for tag in sorted({pair.language(end) for pair in listed}))
+        tuple(
+            ParentSide(tag, tag, language_token(tag) if named else None)
+            for tag in sorted({pair.language(end) for pair in listed})
+        )
         for end in ("source", "target")
     )
     return ParentLanguages(sources, targets)

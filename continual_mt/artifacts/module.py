@@ -15,7 +15,7 @@ from continual_mt.artifacts.half_precision import rounded
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.artifacts.stored_precision import StoredPrecision, read_precision, written
+from continual_mt.artifacts.stored_precision import StoredPrecision, precision_entry, read_precision
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.languages import Pair, SideName
@@ -130,7 +130,8 @@ class Module:
                 f"the module {self.pair} was trained on the parent {self.parent_fingerprint[:12]}, not on "
                 f"{parent.languages} {parent.fingerprint[:12]}. Fix: use the parent that it was trained on"
             )
-        sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size}
+        other: SideName = "target" if self.side == "source" else "source"
+        sizes: dict[str, int] = {other: parent.tokenizer(other, self.pair.language(other)).size}
         sizes[self.side] = self.new_side.tokenizer.size
         if parent.fingerprint not in self._fits:  # once: the check may read all values, and they never change
             _check_scope(self.scope, parent)
@@ -164,7 +165,7 @@ class Module:
             "side": self.side,
             "scope": self.scope,
             "parent": self.parent_fingerprint,
-            **written(self.precision),
+            **precision_entry(self.precision),
         }
         return {
             "module.json": serialization.json_piece(description),

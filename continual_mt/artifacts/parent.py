@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
@@ -11,15 +11,24 @@ from torch import Tensor
 
 from continual_mt.artifacts import serialization
 from continual_mt.artifacts.half_precision import rounded
-from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide, only_pair
+from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide, Vocabularies, only_pair
 from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.artifacts.stored_precision import StoredPrecision, read_precision, written
+from continual_mt.artifacts.stored_precision import StoredPrecision, precision_entry, read_precision
+from continual_mt.artifacts.vocabulary import (
+    Vocabulary,
+    is_shared,
+    named_tokenizers,
+    read_vocabularies,
+    tensor_shapes,
+    tokenizer_of,
+)
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair, SideName
-from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
+from continual_mt.model.architecture import GROUPS, Architecture, group_of
+from continual_mt.model.language_sides import of_pair, of_side, part_of, stored_names
 
 FORMATS = (1, 2)
 """The versions of the stored format. Version 1 holds one pair in float32, and is written wherever it says all."""
@@ -27,9 +36,11 @@ FORMATS = (1, 2)
 
 @dataclass(frozen=True, eq=False)
 class Parent:
-    """The parameters of all five groups, the architecture, and the tokenizer and the languages of both ends.
+    """The parameters of all five groups, the architecture, and the vocabulary and the languages of both ends.
 
-    All languages of one end share its embeddings and its tokenizer; ``form`` is how sentences name their languages.
+    The languages of an end share its tokenizer and its embeddings, unless ``source`` and ``target`` have a tokenizer
+    for each language: then each language has a side with its own tensors, which `tensors_of` selects for a pair
+    (``continual_mt.model.language_sides`` has their names). ``form`` is how sentences name their languages.
     The tensors are float32; if they are stored in another ``precision``, they are rounded to its values here.
     ``stored_fingerprint`` is the fingerprint of a parent that was stored: its values were checked then, and are not
     read again.
@@ -40,29 +51,38 @@ class Parent:
 
     architecture: Architecture
     tensors: Mapping[str, Tensor]
-    source_tokenizer: Tokenizer
-    target_tokenizer: Tokenizer
+    source: Vocabulary
+    target: Vocabulary
     languages: ParentLanguages
     form: SentenceForm = field(default_factory=SentenceForm)
     stored_fingerprint: InitVar[str | None] = None
     precision: StoredPrecision = field(default="float32", kw_only=True)
 
     def __post_init__(self, stored_fingerprint: str | None) -> None:
-        sizes = {"source": self.source_tokenizer.size, "target": self.target_tokenizer.size}
-        names, values = parameter_names(self.architecture), stored_fingerprint is None
-        serialization.check_tensors(self.tensors, self.architecture, names, sizes, values=values)
+        self._check_vocabularies()
+        shapes = tensor_shapes(self.architecture, self.source, self.target)
+        serialization.check_shapes(self.tensors, shapes, values=stored_fingerprint is None)
         if stored_fingerprint is not None:
             self.__dict__["fingerprint"] = stored_fingerprint
         else:
             object.__setattr__(self, "tensors", rounded(self.tensors, self.precision))
         for end in ENDS:
             for side in self.languages.sides(end):
-                if side.token is not None and self.tokenizer(end).number(side.token) is None:
+                if side.token is not None and self.tokenizer(end, side.tag).number(side.token) is None:
                     raise CorruptionError(f"{end}.model: has no piece {side.token!r}, the token of {side.tag}")
         if self.form.starts_with_language and any(side.token is None for side in self.languages.targets):
             raise CorruptionError("parent.json: sentences start with the token of the target language; one has none")
-        if any(not 0 <= number < self.target_tokenizer.size for number in self.form.ids):
+        smallest = min(self.tokenizer("target", side.tag).size for side in self.languages.targets)
+        if any(not 0 <= number < smallest for number in self.form.ids):
             raise CorruptionError("parent.json: a start or banned id is outside the target's vocabulary")
+
+    def _check_vocabularies(self) -> None:
+        if is_shared(self.source) != is_shared(self.target):
+            raise CorruptionError("parent.json: one end has a vocabulary for each language; expected both or neither")
+        for end in ENDS:
+            for side in self.languages.sides(end):
+                if tokenizer_of(self._vocabulary(end), side.tag) is None:
+                    raise CorruptionError(f"{end}.{side.tag}.model: missing; expected a vocabulary for each language")
 
     @classmethod
     def of_pair(
@@ -90,8 +110,7 @@ class Parent:
         description: dict[str, object] = {**self.architecture.to_json()}
         if not self._is_of_a_pair:
             description = {"architecture": description, **self._languages_json()}
-        tokenizers = {"source": self.source_tokenizer, "target": self.target_tokenizer}
-        return serialization.fingerprint(self.tensors, tokenizers, description, self.precision)
+        return serialization.fingerprint(self.tensors, self.tokenizers, description, self.precision)
 
     def stored_in(self, precision: StoredPrecision) -> Parent:
         """Return the parent with its weights in another precision: another parent, with another fingerprint.
@@ -100,9 +119,56 @@ class Parent:
         """
         return replace(self, precision=precision)
 
-    def tokenizer(self, end: SideName) -> Tokenizer:
-        """The tokenizer of an end, without the tokens of a language: the types of its embeddings."""
-        return self.source_tokenizer if end == "source" else self.target_tokenizer
+    @property
+    def vocabularies(self) -> Vocabularies:
+        return "shared" if is_shared(self.source) else "own"
+
+    @property
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """All tokenizers by the names that they are stored under: ``source``, or ``source.es`` for a language's own."""
+        return {**named_tokenizers("source", self.source), **named_tokenizers("target", self.target)}
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        """The tokenizer of all source languages. Raises IncompatibleError if each has its own."""
+        return self.tokenizer("source")
+
+    @property
+    def target_tokenizer(self) -> Tokenizer:
+        """The tokenizer of all target languages. Raises IncompatibleError if each has its own."""
+        return self.tokenizer("target")
+
+    def tokenizer(self, end: SideName, language: str | None = None) -> Tokenizer:
+        """The tokenizer of a language of the parent, without tokens of languages: the types of its embeddings.
+
+        Without ``language`` it is the one that all languages of an end share. Raises IncompatibleError if each has its
+        own, or if the parent lacks the language.
+        """
+        vocabulary = self._vocabulary(end)
+        if language is None and not isinstance(vocabulary, Tokenizer):
+            raise IncompatibleError(
+                f"the parent {self.languages} has a vocabulary for each language. Fix: name the {end} language"
+            )
+        found = tokenizer_of(vocabulary, language or "")
+        if found is None:
+            raise IncompatibleError(f"the parent {self.languages} has no {end} vocabulary of {language}")
+        return found
+
+    def _vocabulary(self, end: SideName) -> Vocabulary:
+        return self.source if end == "source" else self.target
+
+    def tensors_of(self, pair: Pair) -> Mapping[str, Tensor]:
+        """The parameters of a pair's model, by its names: the body and the sides of both languages.
+
+        Where each language has its own side, that of a language which the parent lacks is left out.
+        """
+        return self.tensors if self.vocabularies == "shared" else of_pair(self.tensors, pair)
+
+    def tensors_of_side(self, end: SideName, language: str) -> Mapping[str, Tensor]:
+        """The parameters of the side of one of the parent's languages, by the names of a pair's model."""
+        if self.vocabularies == "own":
+            return of_side(self.tensors, end, language)
+        return {name: tensor for name, tensor in self.tensors.items() if group_of(name) == end}
 
     def sides(
         self, pair: Pair, source: Tokenizer | None = None, target: Tokenizer | None = None
@@ -110,12 +176,12 @@ class Parent:
         """Return the two sides of a pair, with the special tokens that its sentences need.
 
         ``source`` and ``target`` are tokenizers of new languages; None is the parent's own. Raises CorruptionError if
-        one lacks a token that sentences need.
+        one lacks a token that sentences need, and IncompatibleError as `tokenizer` does.
         """
         form, languages = self.form, self.languages
-        own_source = source is None
-        out_of = form.source_tokenizer(languages, pair, source or self.source_tokenizer, own=own_source)
-        into = target or form.target_tokenizer(languages, pair, self.target_tokenizer)
+        table = source or self.tokenizer("source", pair.source)
+        out_of = form.source_tokenizer(languages, pair, table, own=source is None)
+        into = target or form.target_tokenizer(languages, pair, self.tokenizer("target", pair.target))
         return LanguageSide(pair.source, out_of), LanguageSide(pair.target, into)
 
     @property
@@ -136,15 +202,19 @@ class Parent:
         """As ``pieces``, with the weights not yet copied."""
         architecture = self.architecture.to_json()
         description: dict[str, object] = {"format": 2, "architecture": architecture, **self._languages_json()}
-        description |= written(self.precision)
+        description |= precision_entry(self.precision)
         if self._is_of_a_pair and self.precision == "float32":
             description = {"format": 1, "pair": str(self.languages.only_pair), "architecture": architecture}
         return {
             "parent.json": serialization.json_piece(description),
-            "source.model": self.source_tokenizer.model,
-            "target.model": self.target_tokenizer.model,
-            **serialization.tensor_pieces(self.tensors, self.precision),
+            **{f"{name}.model": tokenizer.model for name, tokenizer in self.tokenizers.items()},
+            **serialization.tensor_pieces(self.tensors, self.precision, self._part_of),
         }
+
+    @property
+    def _part_of(self) -> Callable[[str], str]:
+        """The function from the name of a tensor to that of the piece that holds it, without its ending."""
+        return group_of if self.vocabularies == "shared" else part_of
 
     @classmethod
     def from_pieces(cls, pieces: Mapping[str, StoredPiece], fingerprint: str | None = None) -> Parent:
@@ -163,14 +233,17 @@ class Parent:
         languages, form = _read_languages(description)
         is_float32 = description["format"] == 1 or "precision" not in description
         precision = "float32" if is_float32 else read_precision(description, "parent.json")
-        models = [serialization.require_piece(pieces, f"{end}.model") for end in ENDS]
-        source = Tokenizer(models[0])
-        target = source if models[0] == models[1] else Tokenizer(models[1])
+        shape = Architecture.from_json(cast(dict[str, object], architecture))
+        tags = {end: languages.tags(end) for end in ENDS} if _has_own_vocabularies(description) else None
+        source, target = read_vocabularies(pieces, tags)
+        parts: Iterable[str] = (
+            GROUPS if tags is None else dict.fromkeys(map(part_of, stored_names(shape, *tags.values())))
+        )
         return cls(
-            architecture=Architecture.from_json(cast(dict[str, object], architecture)),
-            tensors=serialization.read_tensors(pieces, GROUPS, precision),
-            source_tokenizer=source,
-            target_tokenizer=target,
+            architecture=shape,
+            tensors=serialization.read_tensors(pieces, parts, precision),
+            source=source,
+            target=target,
             languages=languages,
             form=form,
             stored_fingerprint=fingerprint,
@@ -181,10 +254,15 @@ class Parent:
     def _is_of_a_pair(self) -> bool:
         """Whether it has one pair, whose sentences do not name their languages."""
         pair = self.languages.only_pair
-        return pair is not None and self.languages == ParentLanguages.of_pair(pair) and self.form == SentenceForm()
+        if pair is None or self.vocabularies == "own":
+            return False
+        return self.languages == ParentLanguages.of_pair(pair) and self.form == SentenceForm()
 
     def _languages_json(self) -> dict[str, object]:
+        # A key that came later is left out where it means what was meant before.
+        vocabularies = {} if self.vocabularies == "shared" else {"vocabularies": "own"}
         return {
+            **vocabularies,
             "sources": [[side.tag, side.code, side.token] for side in self.languages.sources],
             "targets": [[side.tag, side.code, side.token] for side in self.languages.targets],
             "denoising": self.languages.denoising,
@@ -206,6 +284,16 @@ def _read_languages(description: Mapping[str, Any]) -> tuple[ParentLanguages, Se
         return ParentLanguages(sources, targets, denoising), SentenceForm.from_json(description["sentences"])
     except (KeyError, TypeError, ValueError, IndexError, LanguageError, IncompatibleError) as error:
         raise CorruptionError(f"parent.json: malformed languages ({error})") from error
+
+
+def _has_own_vocabularies(description: Mapping[str, Any]) -> bool:
+    """Read whether each language has its own vocabulary. Raises CorruptionError for an unknown value."""
+    found = description.get("vocabularies", "shared")
+    if found == "own" and description["format"] == 2:
+        return True
+    if "vocabularies" in description:
+        raise CorruptionError(f"parent.json: unknown vocabularies {found!r}; expected own")
+    return False
 
 
 def _text(value: object) -> str:

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Literal
 
 from continual_mt.errors import IncompatibleError, LanguageError
 from continual_mt.languages import Pair, SideName, parse_language
 
 ENDS: tuple[SideName, SideName] = ("source", "target")
+Vocabularies = Literal["shared", "own"]
+"""Whether the languages of an end share its vocabulary and its embeddings, or each has its own."""
 _LISTED = 12
 
 

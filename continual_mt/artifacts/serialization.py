@@ -23,7 +23,7 @@ from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import Architecture, Group, group_of, matrix_shape, parameter_names
+from continual_mt.model.architecture import Architecture, group_of, matrix_shape, parameter_names
 
 StoredPiece: TypeAlias = bytes | BinaryIO
 """A piece as it is read: in memory, or an open file."""
@@ -33,12 +33,19 @@ NewPiece: TypeAlias = bytes | Callable[[], Iterable[bytes | memoryview]]
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
 
 
-def tensor_pieces(tensors: Mapping[str, Tensor], precision: StoredPrecision = "float32") -> dict[str, NewPiece]:
-    """Return one safetensors piece per group. Stores keep equal pieces once, so modules share unchanged groups."""
-    groups: dict[Group, dict[str, Tensor]] = {}
+def tensor_pieces(
+    tensors: Mapping[str, Tensor],
+    precision: StoredPrecision = "float32",
+    part_of: Callable[[str], str] = group_of,
+) -> dict[str, NewPiece]:
+    """Return one safetensors piece per part: by default a group, with `language_sides.part_of` also a language's side.
+
+    Stores keep equal pieces once, so modules share unchanged groups.
+    """
+    parts: dict[str, dict[str, Tensor]] = {}
     for name in sorted(tensors):
-        groups.setdefault(group_of(name), {})[name] = tensors[name]
-    return {f"{group}.safetensors": partial(_safetensors, members, precision) for group, members in groups.items()}
+        parts.setdefault(part_of(name), {})[name] = tensors[name]
+    return {f"{part}.safetensors": partial(_safetensors, members, precision) for part, members in parts.items()}
 
 
 def _safetensors(tensors: Mapping[str, Tensor], precision: StoredPrecision) -> Iterator[bytes | memoryview]:
@@ -63,23 +70,23 @@ def in_memory(pieces: Mapping[str, NewPiece]) -> dict[str, bytes]:
 
 
 def read_tensors(
-    pieces: Mapping[str, StoredPiece], groups: Iterable[Group], precision: StoredPrecision | None = "float32"
+    pieces: Mapping[str, StoredPiece], parts: Iterable[str], precision: StoredPrecision | None = "float32"
 ) -> dict[str, Tensor]:
-    """Read the tensors of ``groups``: the inverse of ``tensor_pieces``. Raises CorruptionError.
+    """Read the tensors of ``parts``: the inverse of ``tensor_pieces``. Raises CorruptionError.
 
     With the ``precision`` None each may have any. Float32 tensors of an open file are mapped: they are read as they are
     used, and stay valid after the file was closed, removed or replaced. Writing to them changes neither the file nor
     what others have mapped.
     """
     tensors: dict[str, Tensor] = {}
-    for group in groups:
-        name = f"{group}.safetensors"
+    for part in parts:
+        name = f"{part}.safetensors"
         piece = _require(pieces, name)
         try:
             members = load_safetensors(piece) if isinstance(piece, bytes) else _mapped(piece)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CorruptionError(f"{name}: not a safetensors file ({error})") from error
-        foreign = sorted(member for member in members if not member.startswith(f"{group}."))
+        foreign = sorted(member for member in members if not member.startswith(f"{part}."))
         if foreign:
             raise CorruptionError(f"{name}: contains tensors of another group: {', '.join(foreign)}")
         tensors.update(dequantised(members, precision))
@@ -143,11 +150,19 @@ def check_tensors(
     has the shapes of tensors that are not part of the architecture. With ``values=False`` no tensor is read. Raises
     CorruptionError.
     """
-    expected = set(names)
+    shapes = {**parameter_shapes(architecture, sizes), **(added or {})}
+    check_shapes(tensors, {name: shapes[name] for name in names}, values=values)
+
+
+def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], *, values: bool = True) -> None:
+    """Check that the tensors have exactly these names and shapes, dtype float32 and, with ``values``, finite values.
+
+    Raises CorruptionError.
+    """
+    expected = set(shapes)
     if set(tensors) != expected:
         missing, surplus = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
         raise CorruptionError(f"tensors do not match the architecture: missing {missing}, unexpected {surplus}")
-    shapes = {**parameter_shapes(architecture, sizes), **(added or {})}
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != shapes[name]:
             raise CorruptionError(f"{name}: shape is {tuple(tensor.shape)}; expected {shapes[name]}")

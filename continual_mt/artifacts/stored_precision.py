@@ -26,6 +26,6 @@ def read_precision(description: Mapping[str, object], name: str) -> StoredPrecis
     )
 
 
-def written(precision: StoredPrecision) -> dict[str, StoredPrecision]:
-    """Return what a description says of a precision: nothing for float32, as before there were others."""
+def precision_entry(precision: StoredPrecision) -> dict[str, StoredPrecision]:
+    """Return the entry of a precision in a JSON description; empty for float32, as before there were others."""
     return {} if precision == "float32" else {"precision": precision}

@@ -45,8 +45,8 @@ def compare(
     """Test whether the difference between two recipes of a pair is significant.
 
     Applies sacreBLEU's paired bootstrap test with 1,000 resamples to the translations stored by 'evaluate' and by
-    training. The difference is the score of SECOND minus the score of FIRST. With --reference, files of further
-    references are used beside the one that was stored.
+    training. The difference is the score of SECOND minus the score of FIRST; of offtarget, the percentage in another
+    language, lower is better. With --reference, files of further references are used beside the one that was stored.
     """
     from continual_mt.evaluation.significance import compare as bootstrap
     from continual_mt.languages import Pair

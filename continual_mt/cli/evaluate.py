@@ -62,8 +62,10 @@ def evaluate(
 ) -> None:
     """Score a pair on a test set and register the scores.
 
-    BLEU and chrF are computed by sacreBLEU, also for an unchanged copy of the source. With --reference or --lowercase,
-    the scores printed are registered beside those of one reference and with case, which pairs are shown with.
+    BLEU, chrF and chrF++ are computed by sacreBLEU, also for an unchanged copy of the source. The metric offtarget is
+    the percentage of translations that py3langid identifies as another language, beside that of the references; '-' if
+    it does not know the target language. With --reference or --lowercase, the scores printed are registered beside
+    those of one reference and with case, which pairs are shown with.
     """
     from continual_mt.languages import Pair
     from registry import Registry
@@ -126,9 +128,17 @@ def _print_scores(
     notes.say()
     notes.compare(test.references)
     if as_json:
-        scores = [record.to_json() for record in evaluation.scores]
-        found = {"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "cost": cost}
-        print_json({**found, "scores": scores})
+        rates = [record.is_wrong_language for record in evaluation.scores if record.metric == "offtarget"]
+        print_json(
+            {
+                "recipe": recipe.to_json(),
+                "test": test.name,
+                "sentences": len(test.sources),
+                "cost": cost,
+                "scores": [record.to_json() for record in evaluation.scores],
+                "wrong_language": rates[0] if rates else None,
+            }
+        )
     else:
         print_table(metrics_table(evaluation.scores))
 

@@ -11,7 +11,7 @@ from continual_mt.cli.support.console import print_json, print_table, print_text
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from registry import PairEntry, ParentRecord
+    from registry import PairEntry, ParentRecord, ScoreRecord
 
 EPILOG = options.examples(
     "continual-mt pairs",
@@ -33,10 +33,12 @@ def pairs(
 ) -> None:
     """List every pair that can be translated.
 
-    Shows the recipe of each pair, its best BLEU, and chrF on the same test set. Of a parent of more than 100 pairs,
-    those without a score and without a module are listed with --language only. Pivots that were scored are listed
-    after that, beside the other recipes of their pairs.
+    Shows the recipe of each pair, its best BLEU, and the other metrics on the same test set: chrF, chrF++, and how many
+    translations are in another language, beside the references'. Of a parent of more than 100 pairs, those without a
+    score and without a module are listed with --language only. Pivots that were scored are listed after that, beside
+    the other recipes of their pairs.
     """
+    from continual_mt.evaluation.metric_names import METRICS
     from dashboards.tables.artifacts import pairs_table, results_table
     from dashboards.views.pivots import beside_pivots
     from registry import Registry
@@ -44,10 +46,10 @@ def pairs(
     with Registry.open(Home.resolve(home).path) as registry:
         entries = registry.pairs(parent, modules=module or (), test=by_test, language=language)
         parents = [one for one in registry.parents() if parent in (None, one.name)]
-        scores = registry.scores(parent=parent, metric="chrf")
+        scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
         pivots = beside_pivots(registry, entries, parent, language)
     if as_json:
-        print_json([entry.to_json() for entry in entries])
+        print_json(_to_json(entries, scores))
     elif entries:
         print_table(pairs_table(entries, scores))
         for note in _not_listed(parents, entries) if language is None else ():
@@ -64,6 +66,28 @@ def pairs(
     if pivots and not as_json:
         print_text("\n")
         print_table(results_table(pivots, by_pair=True))
+
+
+def _to_json(entries: list[PairEntry], scores: list[ScoreRecord]) -> list[dict[str, object]]:
+    """Each entry with all metrics on the same translations, and whether these are in the wrong language."""
+    from continual_mt.evaluation.metric_names import METRICS
+    from dashboards.tables.artifacts import by_translations
+
+    measured = by_translations(scores)
+    rows: list[dict[str, object]] = []
+    for entry in entries:
+        best = entry.score
+        found = {} if best is None else measured.get((entry.recipe.digest, best.test_digest, best.beam), {})
+        off_target = found.get("offtarget")
+        rows.append(
+            {
+                **entry.to_json(),
+                "metrics": {metric: found[metric].value if metric in found else None for metric in METRICS},
+                "offtarget_of_references": off_target.reference_value if off_target else None,
+                "wrong_language": off_target.is_wrong_language if off_target else None,
+            }
+        )
+    return rows
 
 
 def _not_listed(parents: list[ParentRecord], entries: list[PairEntry]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, ValidationError
 
-from continual_mt.artifacts.stored_precision import StoredPrecision, written
+from continual_mt.artifacts.stored_precision import StoredPrecision, precision_entry
 from continual_mt.config.corpus_spec import Name, StrictModel
 
 _KEY = "import"
@@ -44,7 +44,7 @@ class ImportSpec(StrictModel):
 
     def recorded(self) -> dict[str, JsonValue]:
         """Return the spec that a parent's lineage stores. Float32 is left out, as before there were others."""
-        return {_KEY: {**self.model_dump(mode="json", exclude={"precision"}), **written(self.precision)}}
+        return {_KEY: {**self.model_dump(mode="json", exclude={"precision"}), **precision_entry(self.precision)}}
 
     @property
     def described(self) -> str:

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from continual_mt.artifacts.parent_languages import Vocabularies
 from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.config.corpus_spec import (
     CorpusSpec,
@@ -116,7 +117,8 @@ class _TrainingSpec(StrictModel):
 class VocabularySpec(StrictModel):
     """Vocabulary sizes. The default is one type for every 100 tokens of the corpus.
 
-    All languages of an end share its vocabulary and its embedding table.
+    All languages of an end share its vocabulary and its embedding table. With ``vocabularies: own`` these are the sizes
+    for each language of an end.
     """
 
     source: Annotated[Vocabulary | None, Field(description="types of the source side")] = None
@@ -151,6 +153,13 @@ class ParentSpec(_TrainingSpec):
             "proportion to n^(1/temperature); at 1 nothing is repeated; used only with pairs",
         ),
     ] = SAMPLING_TEMPERATURE
+    vocabularies: Annotated[
+        Vocabularies,
+        Field(
+            description="shared: the languages of an end have one vocabulary and embedding table, and sentences name "
+            "their languages; own: each language has its own of both, and batches are of one pair; used only with pairs"
+        ),
+    ] = "shared"
     architecture: Annotated[Architecture, Field(description="shape of the network")] = Field(
         default_factory=Architecture
     )
@@ -191,10 +200,19 @@ class ParentSpec(_TrainingSpec):
             raise ValueError("is used only with pairs. Fix: remove it")
         return temperature
 
+    @field_validator("vocabularies")
+    @classmethod
+    def _pairs_have_vocabularies(cls, vocabularies: Vocabularies, info: ValidationInfo) -> Vocabularies:
+        if vocabularies == "own" and info.data.get("pairs") == ():
+            raise ValueError("own is used only with pairs: the languages of one pair share nothing. Fix: remove it")
+        return vocabularies
+
     @model_serializer(mode="wrap")
     def _leave_out_the_other_way(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A spec of one pair is written as before there were others, so that earlier records read the same."""
+        """A spec is written as before there were others like it, so that earlier records read the same."""
         unused = _ONE_PAIR if self.pairs else ("pairs", "sampling_temperature")
+        if self.vocabularies == "shared":
+            unused = (*unused, "vocabularies")
         return {key: value for key, value in write(self).items() if key not in unused}
 
     @property

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from continual_mt.data.sampling import repeated_indices
 from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.model.operations.packing import PackedLayout, Rounding
@@ -23,6 +26,7 @@ A larger pool means less padding in attention, but also more similar batches in 
 ROUNDING = Rounding(rows=64, positions=4, sentences=16)
 """A compromise: few different shapes, for which kernels are compiled, and little padding."""
 
+Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
 
@@ -94,14 +98,17 @@ def _frame(ids: Indices, lengths: Indices, before: Sequence[int], after: Sequenc
     return torch.from_numpy(framed)
 
 
-def epoch_batches(corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int) -> list[Indices]:
+def epoch_batches(
+    corpus: TokenizedCorpus, batch_tokens: int, seed: int, epoch: int, sentences: int = 1, drawn: int = 1
+) -> list[Indices]:
     """Return the batches of one epoch as arrays of sentence indices; every sentence is in exactly one of them.
 
     A batch has at most ``batch_tokens`` tokens on each side, with one special token per sentence. A longer sentence
-    forms a batch by itself.
+    forms a batch by itself. Of every ``sentences`` sentences ``drawn`` are drawn, so that one may come several times:
+    see `sampling`.
     """
     generator = np.random.Generator(np.random.PCG64([seed, epoch]))
-    order = generator.permutation(len(corpus))
+    order = generator.permutation(repeated_indices(len(corpus), sentences, drawn))
     sources, targets = corpus.source_lengths + 1, corpus.target_lengths + 1
     longer = np.maximum(sources, targets)
     batches: list[Indices] = []
@@ -124,29 +131,38 @@ def _split_by_tokens(pool: Indices, sources: Lengths, targets: Lengths, batch_to
         yield pool[first:]
 
 
-class UpdateStream:
+class EpochStream(Generic[Item]):
     """An endless iterator over updates of ``accumulate`` batches each, through one epoch after another.
 
-    ``epoch`` and ``consumed``, the number of batches taken from that epoch, are its state: a stream that is constructed
-    with them continues exactly where this one is.
+    ``batches_of`` returns the batches of an epoch. ``epoch`` and ``consumed``, the number of batches taken from that
+    epoch, are the state: a stream that is constructed with them continues exactly where this one is.
     """
+
+    def __init__(
+        self, batches_of: Callable[[int], Sequence[Item]], accumulate: int, epoch: int = 0, consumed: int = 0
+    ) -> None:
+        self._batches_of, self._accumulate = batches_of, accumulate
+        self.epoch, self.consumed = epoch, consumed
+        self._batches = batches_of(epoch)
+
+    def __iter__(self) -> EpochStream[Item]:
+        return self
+
+    def __next__(self) -> list[Item]:
+        update: list[Item] = []
+        while len(update) < self._accumulate:
+            if self.consumed == len(self._batches):
+                self.epoch, self.consumed = self.epoch + 1, 0
+                self._batches = self._batches_of(self.epoch)
+            update.append(self._batches[self.consumed])
+            self.consumed += 1
+        return update
+
+
+class UpdateStream(EpochStream[Indices]):
+    """The updates of one corpus."""
 
     def __init__(
         self, corpus: TokenizedCorpus, batch_tokens: int, accumulate: int, seed: int, epoch: int = 0, consumed: int = 0
     ) -> None:
-        self._corpus, self._batch_tokens, self._accumulate, self._seed = corpus, batch_tokens, accumulate, seed
-        self.epoch, self.consumed = epoch, consumed
-        self._batches = epoch_batches(corpus, batch_tokens, seed, epoch)
-
-    def __iter__(self) -> UpdateStream:
-        return self
-
-    def __next__(self) -> list[Indices]:
-        update: list[Indices] = []
-        while len(update) < self._accumulate:
-            if self.consumed == len(self._batches):
-                self.epoch, self.consumed = self.epoch + 1, 0
-                self._batches = epoch_batches(self._corpus, self._batch_tokens, self._seed, self.epoch)
-            update.append(self._batches[self.consumed])
-            self.consumed += 1
-        return update
+        super().__init__(partial(epoch_batches, corpus, batch_tokens, seed), accumulate, epoch, consumed)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 Item = TypeVar("Item")
 
 
@@ -28,3 +31,9 @@ def repeated(items: Iterable[Item], size: int, drawn: int, *, first: int = 0) ->
         # In whole numbers, which are exact on every machine.
         for _ in range((number + 1) * drawn // size - number * drawn // size):
             yield item
+
+
+def repeated_indices(count: int, size: int, drawn: int) -> NDArray[np.int64]:
+    """Return what `repeated` yields of the numbers from 0 to ``count`` - 1: an array of int64."""
+    ends = np.arange(count + 1, dtype=np.int64) * drawn // size
+    return np.repeat(np.arange(count, dtype=np.int64), np.diff(ends))

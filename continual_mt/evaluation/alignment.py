@@ -23,7 +23,6 @@ from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorpusError, CorruptionError, IncompatibleError
 from continual_mt.evaluation.alignment_result import METHODS, Method, Precision, Unit
 from continual_mt.evaluation.lexicon import Lexicon
-from continual_mt.languages import SideName
 
 RANKS = 5
 CSLS_NEIGHBOURS = 10
@@ -39,16 +38,18 @@ class EmbeddingTable:
     embedding: Tensor
 
     @classmethod
-    def from_pieces(cls, side: SideName, language: str, pieces: Mapping[str, StoredPiece]) -> EmbeddingTable:
+    def from_pieces(cls, part: str, language: str, pieces: Mapping[str, StoredPiece]) -> EmbeddingTable:
         """Read the table from the stored pieces of a parent or module.
 
-        Raises CorruptionError if a piece is missing or damaged, or its embeddings do not fit the tokenizer.
+        ``part`` is the name of both pieces without their endings: a side, or, of a parent whose languages have their
+        own vocabularies, a language's side such as ``source.es``. Raises CorruptionError if a piece is missing or
+        damaged, or its embeddings do not fit the tokenizer.
         """
-        tokenizer = Tokenizer(require_piece(pieces, f"{side}.model"))
-        embedding = read_tensors(pieces, [side], precision=None).get(f"{side}.embedding")
+        tokenizer = Tokenizer(require_piece(pieces, f"{part}.model"))
+        embedding = read_tensors(pieces, [part], precision=None).get(f"{part}.embedding")
         if embedding is None or embedding.shape[:1] != (tokenizer.size,):
             raise CorruptionError(
-                f"{side}.safetensors: contains no embeddings of {language}; expected one row for each of the "
+                f"{part}.safetensors: contains no embeddings of {language}; expected one row for each of the "
                 f"{tokenizer.size:,} types of its tokenizer"
             )
         return cls(LanguageSide(language, tokenizer), embedding)

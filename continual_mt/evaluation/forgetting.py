@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from continual_mt.errors import InputError, UnknownNameError
-from continual_mt.evaluation.metric_names import MetricName
+from continual_mt.evaluation.metric_names import MetricName, QualityMetric, is_higher_better
 from continual_mt.languages import Pair
 
 Points = float | None
 """A score in points (0 to 100) or a difference of two; None if it was not measured or is undefined."""
 
 
-def metric_for(pairs: Iterable[Pair]) -> MetricName:
+def metric_for(pairs: Iterable[Pair]) -> QualityMetric:
     """Return the metric for averages over ``pairs``: BLEU if all have the same target language, else chrF.
 
     BLEU counts words, so its points are not comparable between target languages. chrF (Popović, 2015) counts
@@ -44,7 +44,7 @@ class PairSet:
             )
 
     @property
-    def metric(self) -> MetricName:
+    def metric(self) -> QualityMetric:
         return metric_for(self.pairs)
 
 
@@ -164,8 +164,10 @@ def forgetting(matrix: Matrix, pair: Pair) -> Forgetting:
     First − last is the negated term of backward transfer. Best − last is the forgetting of Chaudhry, Dokania, Ajanthan
     and Torr, *Riemannian Walk for Incremental Learning*, ECCV 2018; best is the maximum over all measured positions
     before the last. Both are None if the pair was learned at the last position or not measured where it was trained.
-    Raises UnknownNameError if the matrix has no such pair.
+    Raises UnknownNameError if the matrix has no such pair, and InputError if its metric is one where lower is better.
     """
+    if not is_higher_better(matrix.metric):
+        raise InputError(f"forgetting: the matrix has metric {matrix.metric}; expected one in which higher is better")
     column, learned = matrix.column(pair), matrix.learned(pair)
     last = column[-1]
     if learned is None or learned >= matrix.last or column[learned] is None:

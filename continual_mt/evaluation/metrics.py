@@ -1,8 +1,8 @@
-"""BLEU and chrF by sacreBLEU, with sacreBLEU's signatures."""
+"""BLEU, chrF and chrF++ by sacreBLEU, and the off-target rate in the same form, with sacreBLEU's signatures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,23 +11,41 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from continual_mt.errors import InputError
-from continual_mt.evaluation.metric_names import MetricName
+from continual_mt.evaluation.language_identification import is_known, off_target_rate
+from continual_mt.evaluation.metric_names import METRICS, MetricName
+from continual_mt.evaluation.off_target import OffTarget
 from continual_mt.evaluation.tokenization import bleu_tokenization, check_installed
 
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A corpus-level score in points (0 to 100), with sacreBLEU's signature."""
+    """A corpus-level score in points (0 to 100), with its signature.
+
+    ``reference_value`` is the off-target rate of the references themselves; None in the other metrics.
+    """
 
     metric: MetricName
     value: float
     signature: str
+    reference_value: float | None = None
 
 
-def scorers(language: str, *, lowercase: bool = False) -> dict[MetricName, Metric]:
-    """Return sacreBLEU's scorer for each metric and a target language; ``lowercase`` ignores case."""
-    tokenization = bleu_tokenization(language)
-    return {"bleu": BLEU(tokenize=tokenization, lowercase=lowercase), "chrf": CHRF(lowercase=lowercase)}
+def scorers(
+    language: str, metrics: Container[MetricName] = METRICS, *, lowercase: bool = False
+) -> dict[MetricName, Metric]:
+    """Return the scorer of each of ``metrics`` for a target language; ``lowercase`` ignores case.
+
+    ``offtarget`` is left out for languages that language identification does not know.
+    """
+    possible: dict[MetricName, Callable[[], Metric]] = {
+        "bleu": lambda: BLEU(tokenize=bleu_tokenization(language), lowercase=lowercase),
+        "chrf": lambda: CHRF(lowercase=lowercase),
+        "chrfpp": lambda: CHRF(word_order=2, lowercase=lowercase),
+    }
+    # Only a question about it loads the model of language identification.
+    if "offtarget" in metrics and is_known(language):
+        possible["offtarget"] = lambda: OffTarget(language)
+    return {name: scorer() for name, scorer in possible.items() if name in metrics}
 
 
 References = Sequence[Sequence[str]]
@@ -41,17 +59,20 @@ def score(
     *,
     further: References = (),
     lowercase: bool = False,
+    metrics: Container[MetricName] = METRICS,
 ) -> list[MetricValue]:
-    """Return corpus BLEU and chrF of translations into ``language``: detokenised, and cased unless ``lowercase``.
+    """Return the corpus scores of translations into ``language``: detokenised, and cased unless ``lowercase``.
 
-    ``further`` has more references of the same sentences; an empty line there is no reference. Raises InputError if the
-    numbers of hypotheses and references differ or are 0.
+    ``further`` has more references of the same sentences; an empty line there is no reference. ``offtarget`` is missing
+    for languages that language identification does not know. Raises InputError if the numbers of hypotheses and
+    references differ or are 0.
     """
     check_lines(hypotheses, references, *further)
     values: list[MetricValue] = []
-    for name, scorer in scorers(language, lowercase=lowercase).items():
+    for name, scorer in scorers(language, metrics, lowercase=lowercase).items():
         result = scorer.corpus_score(list(hypotheses), reference_streams(references, further))
-        values.append(MetricValue(name, result.score, str(scorer.get_signature())))
+        of_references = off_target_rate(references, language) if name == "offtarget" else None
+        values.append(MetricValue(name, result.score, str(scorer.get_signature()), of_references))
     return values
 
 

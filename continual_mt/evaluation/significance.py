@@ -11,7 +11,8 @@ from typing import Literal
 from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest, Result
 
-from continual_mt.evaluation.metric_names import METRICS, MetricName
+from continual_mt.evaluation.language_identification import check_known
+from continual_mt.evaluation.metric_names import METRICS, MetricName, is_higher_better
 from continual_mt.evaluation.metrics import References, check_lines, reference_streams, scorers
 
 RESAMPLES = 1000
@@ -44,7 +45,8 @@ class Comparison:
         """Which translation is better, if the difference is significant (p < 0.05)."""
         if self.p_value >= SIGNIFICANCE_LEVEL or not self.difference:
             return "no difference beyond chance"
-        return "the second is better" if self.difference > 0 else "the first is better"
+        is_second_higher = self.difference > 0
+        return "the second is better" if is_second_higher == is_higher_better(self.metric) else "the first is better"
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -73,14 +75,19 @@ def compare(
 
     The test (Koehn, *Statistical Significance Tests for Machine Translation Evaluation*, EMNLP 2004) is sacreBLEU's,
     with 1,000 resamples and a fixed seed, so that results are reproducible; signatures contain both. The p-value is 1
-    if the scores are equal. ``further`` references and ``lowercase`` are those of `score`. Raises InputError if the
-    numbers of sentences differ or are 0.
+    if the scores are equal. ``further`` references and ``lowercase`` are those of `score`; so is ``offtarget`` missing
+    where the language is not known. Raises InputError if the numbers of sentences differ or are 0, and LanguageError if
+    ``offtarget`` is the only metric and not known for the language.
     """
     check_lines(first, references, *further)
     check_lines(second, references)
-    known = scorers(language, lowercase=lowercase)
+    known = scorers(language, metrics, lowercase=lowercase)
+    if not known:
+        check_known(language)
     streams = reference_streams(references, further)
-    return [_compare(metric, known[metric], list(first), list(second), streams) for metric in metrics]
+    return [
+        _compare(metric, known[metric], list(first), list(second), streams) for metric in metrics if metric in known
+    ]
 
 
 def _compare(

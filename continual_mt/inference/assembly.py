@@ -53,10 +53,10 @@ def assemble(recipe: Recipe, parent: Parent, modules: Mapping[str, Module]) -> P
         _require_language(recipe, end, new[end], parent)
     from_new, into_new = (None if side is None else side.tokenizer for side in new.values())
     source_side, target_side = parent.sides(recipe.pair, from_new, into_new)
-    tensors: dict[str, Tensor] = {}
+    own, tensors = parent.tensors_of(recipe.pair), dict[str, Tensor]()
     for group in GROUPS:
         provider = providers[group]
-        tensors.update({name: tensor for name, tensor in parent.tensors.items() if name.startswith(f"{group}.")})
+        tensors.update({name: tensor for name, tensor in own.items() if name.startswith(f"{group}.")})
         if provider is not None:
             tensors.update(provider.weights(group, parent))
     transformer = Transformer.pointing_at(parent.architecture, tensors)

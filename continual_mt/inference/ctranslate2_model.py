@@ -57,6 +57,7 @@ class CTranslate2Model(TokenTranslator):
     def __init__(self, model: PairModel, folder: Path, precision: Precision, threads: int) -> None:
         self.pair, self.source, self.target, self.recipe = model.pair, model.source, model.target, model.recipe
         self._maximum_tokens = model.maximum_tokens
+        self._most_decoded = model.transformer.architecture.maximum_positions - 1  # after the start token
         self._open = partial(_open_engine, folder, precision)
         self._opening = threading.Lock()
         self._engine: ctranslate2.Translator | None = self._open(threads)
@@ -115,7 +116,7 @@ class CTranslate2Model(TokenTranslator):
             batch_type="tokens",
             # PairModel limits each hypothesis by its own source's length; CTranslate2 has one limit for all. A
             # hypothesis without an end token is cut at the limit of the longest source.
-            max_decoding_length=min(self._maximum_tokens, 2 * max(map(len, framed)) + 20) + len(prefix),
+            max_decoding_length=min(self._most_decoded, 2 * max(map(len, framed)) + 20 + len(prefix)),
             min_decoding_length=0,  # the default, 1, forbids the end token at the first step
             max_input_length=0,  # the default, 1024, would cut sources silently
             return_scores=search.scored,

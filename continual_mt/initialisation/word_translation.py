@@ -87,7 +87,10 @@ class WordTranslations:
 
     @classmethod
     def of_parent(cls, stored: bytes, parent: Parent) -> WordTranslations:
-        """Read what ``to_bytes`` returned. Raises CorruptionError unless it is a table of the parent's vocabularies."""
+        """Read what ``to_bytes`` returned: the table of a parent whose languages share a vocabulary an end.
+
+        Raises CorruptionError unless it is a table of the parent's vocabularies.
+        """
         source, target = parent.source_tokenizer.size, parent.target_tokenizer.size
         try:
             arrays = load(stored)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from continual_mt.artifacts.pivot import AnyRecipe, Pivot
+from continual_mt.evaluation.language_identification import shortened
 from continual_mt.inference.pivot_model import PivotModel
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.interchange.export_folder import DESCRIPTION
@@ -148,7 +149,14 @@ def _sections(provenance: Provenance) -> list[str]:
         (use.name, use.pair, use.role, use.part, f"{use.sentences:,}", use.licence) for use in provenance.corpora
     ]
     scores = [
-        (score.test, score.metric, f"{score.value:.2f}", str(score.beam), f"{score.sentences:,}", score.signature)
+        (
+            score.test,
+            score.metric,
+            f"{score.value:.2f}",
+            str(score.beam),
+            f"{score.sentences:,}",
+            shortened(score.signature),
+        )
         for score in provenance.scores
     ]
     return [

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from continual_mt.model.architecture import ADAPTER, Architecture
+from continual_mt.languages import SideName
+from continual_mt.model.architecture import ADAPTER, Architecture, group_names, group_of, parameter_names
+from continual_mt.model.language_sides import with_language
 from continual_mt.model.transformer import Transformer
 
 MATRIX_GAIN = 0.32
@@ -56,3 +60,20 @@ def initial_tensors(
     for name, tensor in fresh.items():
         initialise(tensor, name, generator)
     return fresh
+
+
+def initial_joint_tensors(architecture: Architecture, sizes: Mapping[str, int], seed: int) -> dict[str, Tensor]:
+    """Return newly initialised tensors of one body and of languages' sides, by the names of `language_sides`.
+
+    ``sizes`` has the vocabulary sizes by side, such as ``source.es``. Each side has its own random numbers: with one
+    seed, rows of the same index would start equal in all tables, although their words have nothing in common.
+    """
+    body = tuple(name for name in parameter_names(architecture) if group_of(name) not in ("source", "target"))
+    tensors = initial_tensors(architecture, body, {"source": 0, "target": 0}, seed)
+    for part, size in sizes.items():
+        end, _, language = part.partition(".")
+        names = group_names(architecture, cast(SideName, end))
+        side_seed = int.from_bytes(hashlib.sha256(f"{seed} {part}".encode()).digest()[:7])
+        side = initial_tensors(architecture, names, {"source": size, "target": size}, side_seed)
+        tensors |= {with_language(name, language): tensor for name, tensor in side.items()}
+    return tensors

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,11 +17,13 @@ from continual_mt.data.tokenized_corpus import TokenizedCorpus
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import TrainingError
 from continual_mt.model.architecture import group_of
+from continual_mt.model.joint_model import JointModel
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.adamw import AdamW
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.distributed import Workers
 from continual_mt.training.encoder_cache import EncodedSources
+from continual_mt.training.joint_task import JointBatches, JointTask
 from continual_mt.training.pair_loss import PairLoss
 from continual_mt.training.progress import ProgressReport
 from continual_mt.training.replay import Replay, ReplayStream
@@ -86,7 +89,7 @@ class Trainer:
     TrainingError if ``accumulate`` is no multiple of the workers, or the checkpoint does not fit the task.
     """
 
-    def __init__(self, task: Task, checkpoint: Checkpoint | None = None) -> None:
+    def __init__(self, task: Task | JointTask, checkpoint: Checkpoint | None = None) -> None:
         self.task, self.settings = task, task.settings
         self.device = task.model.device
         self.dtype = computation_dtype(self.device, task.settings.precision)
@@ -104,8 +107,6 @@ class Trainer:
         self.model.dropout = self.settings.dropout
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in task.trainable)
-        is_frozen = encoder_frozen(task.trainable)
-        self.pair_loss = PairLoss(self.model, task.corpus, task.source, task.target, is_frozen, task.encoded)
         master, compute = dict(task.model.named_parameters()), dict(self.model.named_parameters())
         self.trained = {name: compute[name] if name in uncast else master[name] for name in task.trainable}
         self._master_and_compute = [(master[name], compute[name]) for name in task.trainable if name not in uncast]
@@ -116,19 +117,7 @@ class Trainer:
         torch.manual_seed(task.seed * 1000 + self.workers.rank)
         if checkpoint is not None:
             self._restore(checkpoint)
-        self.stream = UpdateStream(
-            task.corpus,
-            self.settings.batch_tokens,
-            self.settings.accumulate,
-            task.seed,
-            self.progress.epoch,
-            self.progress.consumed,
-        )
-        # The sides of an earlier pair are frozen, so that its encoder is frozen unless the encoder's layers train.
-        replay_encoder_frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
-        self.replay_stream = ReplayStream(
-            task.replay, self.model, replay_encoder_frozen, self.settings, task.seed, self.progress.update
-        )
+        self.batches = _batches(task, self.model, self.progress)
 
     def _make_optimizer(self) -> AdamW:
         rates: dict[float, list[Tensor]] = {}
@@ -143,13 +132,15 @@ class Trainer:
         Raises TrainingError if the gradient is not finite; parameters are then unchanged.
         """
         self.progress.update += 1
-        batches = [(self.pair_loss, indices) for indices in next(self.stream)] + next(self.replay_stream)
-        self.progress.epoch, self.progress.consumed = self.stream.epoch, self.stream.consumed
+        batches = next(self.batches)
+        self.progress.epoch, self.progress.consumed = self.batches.epoch, self.batches.consumed
         tokens = sum(pair_loss.count_tokens(indices) for pair_loss, indices in batches)
         local_batches = batches[self.workers.rank :: self.workers.size]
         self.model.train()
         loss = sum(self._accumulate(pair_loss, indices, tokens) for pair_loss, indices in local_batches)
         parameters = list(self.trained.values())
+        if isinstance(self.task, JointTask):
+            _fill_in_gradients(parameters)
         self.workers.sum_gradients(parameters)
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if not torch.isfinite(norm):
@@ -254,16 +245,62 @@ def _set_generator_state(state: Tensor, device: torch.device) -> None:
         torch.cuda.set_rng_state(state[length:], device)
 
 
+class _PairBatches:
+    """The batches of each update of a `Task`: those of its corpus, then those that are replayed."""
+
+    def __init__(self, task: Task, model: Transformer, progress: Progress) -> None:
+        settings, is_frozen = task.settings, encoder_frozen(task.trainable)
+        self._pair_loss = PairLoss(model, task.corpus, task.source, task.target, is_frozen, task.encoded)
+        self._stream = UpdateStream(
+            task.corpus, settings.batch_tokens, settings.accumulate, task.seed, progress.epoch, progress.consumed
+        )
+        # The sides of an earlier pair are frozen, so that its encoder is frozen unless the encoder's layers train.
+        replay_encoder_frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
+        self._replay = ReplayStream(task.replay, model, replay_encoder_frozen, settings, task.seed, progress.update)
+
+    @property
+    def epoch(self) -> int:
+        return self._stream.epoch
+
+    @property
+    def consumed(self) -> int:
+        return self._stream.consumed
+
+    def __next__(self) -> list[tuple[PairLoss, Indices]]:
+        return [(self._pair_loss, indices) for indices in next(self._stream)] + next(self._replay)
+
+
+def _batches(
+    task: Task | JointTask, model: Transformer | JointModel, progress: Progress
+) -> _PairBatches | JointBatches:
+    """The batches of a task's updates, with losses of ``model``, which computes for it."""
+    if isinstance(task, JointTask):
+        assert isinstance(model, JointModel)
+        return JointBatches(task, model, progress.epoch, progress.consumed)
+    assert isinstance(model, Transformer)
+    return _PairBatches(task, model, progress)
+
+
+def _fill_in_gradients(parameters: Iterable[Tensor]) -> None:
+    """Give sides without a sentence in this update a gradient of zero, as rows of a shared table would have.
+
+    All parameters then take equally many steps, as `AdamW.restore` expects, and with any number of workers.
+    """
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+
+
 def encoder_frozen(trainable: Iterable[str]) -> bool:
     """Tell whether a sentence's encoder states stay constant while the ``trainable`` parameters train."""
     return not {"source", "encoder"} & {group_of(name) for name in trainable}
 
 
 def train(
-    task: Task,
+    task: Task | JointTask,
     *,
     checkpoint: Checkpoint | None,
-    development: Callable[[Transformer], float],
+    development: Callable[[Any], float],
     save: Callable[[Trainer], None],
     report: Callable[[ProgressReport], None],
     stop: Callable[[], bool],
@@ -273,7 +310,8 @@ def train(
     Args:
         task: the model and its data; its trained parameters are updated in place.
         checkpoint: the state to resume from; None starts at update 0.
-        development: scores a model on the development set (more is better); called on rank 0 only.
+        development: scores a model, of the type of the task's, on the development set (more is better); called on
+            rank 0 only.
         save: called on every worker after each validation, and when ``stop`` ends the run.
         report: called on every worker every ``REPORT_EVERY`` updates and after each validation.
         stop: called on every worker after each update, except the last.
@@ -313,7 +351,7 @@ def train(
     return trainer.progress
 
 
-def _development_score(trainer: Trainer, development: Callable[[Transformer], float]) -> float:
+def _development_score(trainer: Trainer, development: Callable[[Any], float]) -> float:
     """Score on rank 0 and send the score to all workers; the state of the random number generators is restored."""
     score = 0.0
     if trainer.workers.rank == 0:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from continual_mt.evaluation.embedding_map import JointMap
-from continual_mt.evaluation.metric_names import METRIC_LABELS
+from continual_mt.evaluation.metric_names import METRIC_LABELS, is_higher_better
 from dashboards.tables.artifacts import percent, points, size
 from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
@@ -18,7 +18,6 @@ MAX_LABELLED_CELLS = 400  # text in the cells of a larger heatmap would be too s
 MARKERS = {"original": "star", "supervised": "square-open"}
 CARRIED = " ="
 CARRIED_NOTE = "carried forward: the logits are bit-equal"
-_COLOUR_SCALE = "Viridis"
 _LANGUAGE_COLOURS = ("#1f77b4", "#c0392b")
 _CANNOT_RUN_COLOUR, _NO_SCORE_COLOUR = "#f1f1f1", "#c9c9c9"
 # Without the buttons that upload a chart to plotly's site: the data must stay on this machine.
@@ -27,6 +26,11 @@ CONFIG: Any = {
     "responsive": True,
     "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d"],
 }
+
+
+def _colour_scale(metric: str) -> str:
+    """Bright is good: where lower is better the scale is reversed."""
+    return "Viridis" if is_higher_better(metric) else "Viridis_r"
 
 
 def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
@@ -47,7 +51,7 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         hovertext=[["cannot be run" if cell is None else hover(cell, matrix.metric) for cell in row] for row in rows],
         hoverinfo="text",
         hoverongaps=True,
-        colorscale=_COLOUR_SCALE,
+        colorscale=_colour_scale(matrix.metric),
         colorbar={"title": name},
         xgap=1,
         ygap=1,
@@ -75,7 +79,8 @@ def _labels(rows: Sequence[Sequence[PairCell | None]], *, scored: bool) -> dict[
 
 
 def _label(cell: PairCell) -> str:
-    return f"{'no score' if cell.value is None else points(cell.value)}<br>{cell.kind}"
+    value = "no score" if cell.value is None else points(cell.value)
+    return "<br>".join(filter(None, (value, cell.kind, cell.remark)))
 
 
 def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]], *, labelled: bool) -> go.Heatmap:
@@ -129,7 +134,7 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
                 for row in sheet.rows
             ],
             hoverinfo="text",
-            colorscale=_COLOUR_SCALE,
+            colorscale=_colour_scale(sheet.metric),
             colorbar={"title": METRIC_LABELS[sheet.metric]},
             xgap=1,
             ygap=1,

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from continual_mt.evaluation.embedding_map import JointMap
-from continual_mt.evaluation.metric_names import METRIC_LABELS
+from continual_mt.evaluation.metric_names import METRIC_LABELS, is_higher_better
 from dashboards.tables.artifacts import points
 from dashboards.views.views import CURVES, PairMatrix, SequenceSheet, Storage
 
@@ -28,15 +28,13 @@ _MAX_WIDTH, _MAX_HEIGHT = 30.0, 40.0
 def matrix_picture(matrix: PairMatrix, title: str) -> bytes:
     """Draw source × target languages, coloured by score; a small matrix shows the values, too."""
     values = [[None if cell is None else cell.value for cell in row] for row in matrix.rows()]
-    return _heatmap(values, matrix.targets, matrix.sources, title, METRIC_LABELS[matrix.metric])
+    return _heatmap(values, matrix.targets, matrix.sources, title, matrix.metric)
 
 
 def sheet_picture(sheet: SequenceSheet) -> bytes:
     """Draw a heatmap of scores: one row per pair, one column per position."""
     labels = [row.label for row in sheet.rows]
-    return _heatmap(
-        [row.values for row in sheet.rows], sheet.positions, labels, sheet.title, METRIC_LABELS[sheet.metric]
-    )
+    return _heatmap([row.values for row in sheet.rows], sheet.positions, labels, sheet.title, sheet.metric)
 
 
 def curves_picture(sheets: Sequence[SequenceSheet]) -> bytes:
@@ -105,21 +103,24 @@ def _heatmap(
 ) -> bytes:
     figure, (axes,) = _figure(1, min(_MAX_WIDTH, 4 + 0.8 * len(columns)), min(_MAX_HEIGHT, 2 + 0.3 * len(rows)))
     numbers = np.array([[np.nan if value is None else value for value in row] for row in values], dtype=float)
-    image = axes.imshow(np.ma.masked_invalid(numbers), aspect="auto", cmap="viridis")
+    # Bright is good: where lower is better the scale is reversed.
+    colours = "viridis" if is_higher_better(metric) else "viridis_r"
+    image = axes.imshow(np.ma.masked_invalid(numbers), aspect="auto", cmap=colours)
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.set_title(title, fontsize=9)
-    figure.colorbar(image, ax=axes, label=metric)
+    figure.colorbar(image, ax=axes, label=METRIC_LABELS[metric])
     if numbers.size <= MAX_LABELLED_CELLS and not np.isnan(numbers).all():
-        _label_cells(axes, numbers)
+        _label_cells(axes, numbers, bright_is_high=is_higher_better(metric))
     return _png(figure)
 
 
-def _label_cells(axes: Axes, numbers: np.ndarray) -> None:
+def _label_cells(axes: Axes, numbers: np.ndarray, *, bright_is_high: bool) -> None:
     middle = (np.nanmax(numbers) + np.nanmin(numbers)) / 2
     for (row, column), value in np.ndenumerate(numbers):
         if not np.isnan(value):
-            colour = "white" if value <= middle else "black"
+            is_dark = value <= middle if bright_is_high else value > middle
+            colour = "white" if is_dark else "black"
             axes.text(column, row, points(value), ha="center", va="center", color=colour, fontsize=7)
 
 

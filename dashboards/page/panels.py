@@ -38,7 +38,9 @@ SAMPLES = 10
 def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Return the matrix of pairs; the element ``samples`` below it shows the selected pair."""
     entries = registry.pairs(parent.name)
-    matrix = pair_matrix(entries, registry.scores(parent=parent.name, metric=metric), metric)
+    # The off-target rate marks pairs whatever the metric.
+    scores = [score for one in {metric, "offtarget"} for score in registry.scores(parent=parent.name, metric=one)]
+    matrix = pair_matrix(entries, scores, metric)
     title = f"{METRIC_LABELS[metric]} of the {len(entries):,} pairs that can be run"
     pivots = beside_pivots(registry, entries, parent.name)
     shown = [components.note(PIVOTS), components.table(results_table(pivots, by_pair=True))] if pivots else []

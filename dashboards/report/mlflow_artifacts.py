@@ -16,7 +16,7 @@ from registry import CellRecord, Registry, SequenceRecord
 def sequence_artifacts(registry: Registry, sequence: SequenceRecord) -> dict[str, bytes]:
     """File name → content. What was not scored has no file.
 
-    For the metrics ``bleu`` and ``chrf``: ``routed-bleu`` and so on for each view, ``curves-bleu``,
+    For each metric that was computed, such as ``bleu``: ``routed-bleu`` and so on for each view, ``curves-bleu``,
     ``zero-shot-bleu``; and ``storage``; each as ``.html`` and ``.png``.
     """
     cells = registry.catalog.cells(sequence.digest)

@@ -28,6 +28,7 @@ from registry import (
     ScoreRecord,
     SequenceRecord,
 )
+from registry.records.pairs import BEST_METRIC
 from registry.records.values import now
 
 PAIRS_WITH_SAMPLES = 40
@@ -94,6 +95,7 @@ def _section(registry: Registry, parent: ParentRecord, corpora: Corpora) -> _Sec
                 pair_matrix(entries, scores, metric), f"{name} of the {len(entries):,} pairs that can be run"
             )
             for metric, name in METRIC_LABELS.items()
+            if metric == BEST_METRIC or any(score.metric == metric for score in scores)
         ],
         samples_note=samples_note,
         samples=samples,

@@ -10,6 +10,8 @@ from typing import Any
 from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.alignment_result import Method, Precision, Unit
+from continual_mt.evaluation.language_identification import shortened
+from continual_mt.evaluation.metric_names import METRIC_LABELS, METRICS
 from dashboards.tables.table import NOTHING, Column, Table
 from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.records.artifacts import bytes_in
@@ -17,6 +19,9 @@ from registry.records.artifacts import bytes_in
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "pivot", "retention")
 UNIT_NAMES: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
 METHOD_NAMES: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
+WRONG_LANGUAGE = "wrong language"
+MEASURED = (*(METRIC_LABELS[metric] for metric in METRICS), "of references")
+"""The columns of all metrics, with the off-target rate of the references beside that of the translations."""
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -26,9 +31,6 @@ class _Measured:
 
     about: ScoreRecord
     metrics: dict[str, ScoreRecord] = field(default_factory=dict)
-
-    def value(self, metric: str) -> str:
-        return points(self.metrics[metric].value) if metric in self.metrics else NOTHING
 
     def copy(self, metric: str) -> str:
         return points(self.metrics[metric].copy_value) if metric in self.metrics else NOTHING
@@ -58,19 +60,17 @@ def results_table(scores: Sequence[ScoreRecord], *, by_pair: bool = False) -> Ta
         for name, values in details.items()
         if len(set(zip(row_names, values, strict=True))) > len(set(row_names))
     }
-    figures = {
-        "BLEU": [row.value("bleu") for row in measured],
-        "chrF": [row.value("chrf") for row in measured],
-        "models": [str(len(row.about.legs) or 1) for row in measured],
-        "BLEU of a copy": [row.copy("bleu") for row in measured],
-        "sentences": [f"{row.about.sentences:,}" for row in measured],
-    }
-    if all(count == "1" for count in figures["models"]):
-        del figures["models"]
+    models = [str(len(row.about.legs) or 1) for row in measured]
+    has_pivots = any(count != "1" for count in models)
     columns = [Column("pair"), Column("recipe"), *map(Column, distinguishing)]
-    columns += [Column(name, number=True) for name in figures]
-    shown = [*distinguishing.values(), *figures.values()]
-    return Table(columns, [(*head, *(values[i] for values in shown)) for i, head in enumerate(row_names)])
+    counted = (*(["models"] if has_pivots else []), "BLEU of a copy", "sentences")
+    columns += [Column(name, number=True) for name in (*MEASURED, *counted)]
+    rows = []
+    for i, (head, row) in enumerate(zip(row_names, measured, strict=True)):
+        names = (*head, *(values[i] for values in distinguishing.values()))
+        counts = (*([models[i]] if has_pivots else []), row.copy("bleu"), f"{row.about.sentences:,}")
+        rows.append((*names, *_figures(row.metrics), *counts, remark(row.metrics)))
+    return _with_remarks(columns, rows)
 
 
 def _measured(scores: Sequence[ScoreRecord]) -> list[_Measured]:
@@ -79,6 +79,24 @@ def _measured(scores: Sequence[ScoreRecord]) -> list[_Measured]:
         key = (score.recipe, str(score.pair), score.test_digest, score.beam)
         found.setdefault(key, _Measured(score)).metrics[score.metric] = score
     return list(found.values())
+
+
+def _with_remarks(columns: Sequence[Column], rows: Sequence[tuple[str, ...]]) -> Table:
+    """A table whose rows end with a remark, which has a column only if a row has one."""
+    if any(row[-1] for row in rows):
+        return Table([*columns, Column("remark")], rows)
+    return Table(columns, [row[:-1] for row in rows])
+
+
+def _figures(metrics: Mapping[str, ScoreRecord]) -> tuple[str, ...]:
+    """Return one text for each of MEASURED."""
+    values = (points(metrics[metric].value) if metric in metrics else NOTHING for metric in METRICS)
+    return (*values, points(metrics["offtarget"].reference_value) if "offtarget" in metrics else NOTHING)
+
+
+def remark(metrics: Mapping[str, ScoreRecord]) -> str:
+    """Return what marks a pair that translates into another language; empty for other pairs."""
+    return WRONG_LANGUAGE if "offtarget" in metrics and metrics["offtarget"].is_wrong_language else ""
 
 
 def kind_of(score: ScoreRecord) -> str:
@@ -100,11 +118,21 @@ def _modules_of(score: ScoreRecord) -> str:
 
 
 def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
-    """Show one recipe on one test set: one row per metric, with the sacreBLEU signature."""
-    columns = (Column("metric"), Column("value", True), Column("copy of the source", True), Column("signature"))
-    return Table(
-        columns, [(score.metric, points(score.value), points(score.copy_value), score.signature) for score in scores]
-    )
+    """Show one recipe on one test set: one row per metric, with its signature, in which languages are counted.
+
+    A metric that was not measured, such as ``offtarget`` for a language that cannot be identified, has no values.
+    """
+    found = {score.metric: score for score in scores}
+    columns = [Column("metric"), *(Column(name, True) for name in ("value", "copy of the source", "references"))]
+    rows: list[tuple[str, ...]] = []
+    for metric in dict.fromkeys((*METRICS, *found)):
+        score = found.get(metric)
+        if score is None:
+            rows.append((metric, *(NOTHING,) * 4, ""))
+        else:
+            values = map(points, (score.value, score.copy_value, score.reference_value))
+            rows.append((metric, *values, shortened(score.signature), remark({metric: score})))
+    return _with_remarks([*columns, Column("signature")], rows)
 
 
 def alignment_table(alignments: Sequence[Precision]) -> Table:
@@ -125,28 +153,33 @@ def alignment_table(alignments: Sequence[Precision]) -> Table:
 
 
 def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> Table:
-    """Show each pair with its recipe and scores: BLEU on its largest test set, and chrF on the same one.
+    """Show each pair with its recipe and scores: BLEU on its largest test set, and the other metrics on the same one.
 
-    The chrF figures are taken from ``scores``.
+    The other metrics are taken from ``scores``.
     """
-    chrf = {(score.recipe, score.test_digest, score.beam): score.value for score in scores if score.metric == "chrf"}
     several = len({entry.recipe.parent for entry in entries}) > 1
+    others = by_translations(scores)
     rows: list[tuple[str, ...]] = []
     for entry in entries:
         best = entry.score
-        figures = (NOTHING, NOTHING, NOTHING)
-        if best is not None:
-            found = chrf.get((entry.recipe.digest, best.test_digest, best.beam))
-            figures = (
-                points(best.value),
-                points(found),
-                f"{best.test}, {best.sentences:,} sentences, beam {best.beam}",
-            )
         head = (entry.recipe.parent,) if several else ()
-        rows.append((*head, str(entry.pair), entry.kind, parts_of(entry.recipe), *figures))
-    columns = [Column("pair"), Column("kind"), Column("recipe"), Column("BLEU", True), Column("chrF", True)]
-    columns = [*([Column("parent")] if several else []), *columns, Column("test set")]
-    return Table(columns, rows)
+        names = (*head, str(entry.pair), entry.kind, parts_of(entry.recipe))
+        if best is None:
+            rows.append((*names, *(NOTHING,) * len(MEASURED), NOTHING, ""))
+        else:
+            found = others.get((entry.recipe.digest, best.test_digest, best.beam), {})
+            test = f"{best.test}, {best.sentences:,} sentences, beam {best.beam}"
+            rows.append((*names, points(best.value), *_figures(found)[1:], test, remark(found)))
+    columns = [*([Column("parent")] if several else []), Column("pair"), Column("kind"), Column("recipe")]
+    return _with_remarks([*columns, *(Column(name, True) for name in MEASURED), Column("test set")], rows)
+
+
+def by_translations(scores: Sequence[ScoreRecord]) -> dict[tuple[str, str, int], dict[str, ScoreRecord]]:
+    """Return scores by recipe, test set and beam, and then by metric."""
+    found: dict[tuple[str, str, int], dict[str, ScoreRecord]] = {}
+    for score in scores:
+        found.setdefault((score.recipe, score.test_digest, score.beam), {})[score.metric] = score
+    return found
 
 
 def parts_of(recipe: AnyRecipe) -> str:

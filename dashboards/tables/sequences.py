@@ -25,10 +25,14 @@ def matrix_table(matrix: Matrix, sequence: SequenceRecord) -> Table:
 
 
 def scored_on_table(summary: Summary) -> Table:
-    """Show the test set and beam of each pair."""
+    """Show the test set and beam of each pair, and the off-target rate of the references, if any was measured."""
     columns = [Column("pair"), Column("test set"), Column("text"), Column("beam", True)]
-    tests = sorted(summary.tests.items())
-    return Table(columns, [(str(pair), test.name, test.digest[:12], str(test.beam)) for pair, test in tests])
+    rows = [(str(pair), test.name, test.digest[:12], str(test.beam)) for pair, test in sorted(summary.tests.items())]
+    if not summary.of_references:
+        return Table(columns, rows)
+    rates = [points(summary.of_references.get(pair)) for pair in sorted(summary.tests)]
+    columns.append(Column(f"{METRIC_LABELS['offtarget']} of references", True))
+    return Table(columns, [(*row, rate) for row, rate in zip(rows, rates, strict=True)])
 
 
 def additions_table(summary: Summary) -> Table:

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
-from dashboards.tables.artifacts import KINDS, parts_of, percent, points, short_name, size, stored_size, time_of
+from dashboards.tables.artifacts import (
+    KINDS,
+    by_translations,
+    parts_of,
+    percent,
+    points,
+    remark,
+    short_name,
+    size,
+    stored_size,
+    time_of,
+)
 from dashboards.tables.table import NOTHING
 from registry import CellRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord, SequenceRecord
 from registry.records.artifacts import bytes_in
@@ -27,13 +38,18 @@ CURVES = 30
 
 @dataclass(frozen=True)
 class PairCell:
-    """One pair in the matrix; ``recipe`` and ``test`` are text to show; ``value`` is None without a score."""
+    """One pair in the matrix; ``recipe`` and ``test`` are text to show; ``value`` is None without a score.
+
+    ``of_references`` is the off-target rate of the references, and ``remark`` marks a pair in the wrong language.
+    """
 
     pair: Pair
     kind: RecipeKind
     recipe: str
     value: float | None
     test: str
+    of_references: float | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,15 +83,18 @@ def _languages(pair: Pair) -> tuple[str, str]:
 def pair_matrix(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord], metric: str) -> PairMatrix:
     """Return all pairs of one parent that can be run, with their best BLEU or another metric of the same translations.
 
-    ``entries`` and ``scores`` have to be of one parent.
+    ``entries`` and ``scores`` have to be of one parent. Pairs in the wrong language are marked in all metrics.
     """
-    values = {(score.recipe, score.test_digest, score.beam): score.value for score in scores if score.metric == metric}
+    measured = by_translations(scores)
     cells = []
     for entry in entries:
         best = entry.score
-        value = None if best is None else values.get((entry.recipe.digest, best.test_digest, best.beam))
+        found = {} if best is None else measured.get((entry.recipe.digest, best.test_digest, best.beam), {})
+        score = found.get(metric)
         test = "no score yet" if best is None else f"{best.test}, {best.sentences:,} sentences, beam {best.beam}"
-        cells.append(PairCell(entry.pair, entry.kind, parts_of(entry.recipe), value, test))
+        value, of_references = (None, None) if score is None else (score.value, score.reference_value)
+        about = entry.pair, entry.kind, parts_of(entry.recipe)
+        cells.append(PairCell(*about, value, test, of_references, remark(found)))
     return PairMatrix.of(metric, cells)
 
 
@@ -259,5 +278,7 @@ def spec_text(module: ModuleRecord) -> str:
 
 def hover(cell: PairCell, metric: str) -> str:
     """Return the hover text of a pair as HTML that plotly accepts; names are escaped."""
-    lines = (f"{cell.pair} {cell.kind}", cell.recipe, f"{METRIC_LABELS[metric]} {points(cell.value)}", cell.test)
-    return "<br>".join(map(html.escape, lines))
+    value = f"{METRIC_LABELS[metric]} {points(cell.value)}"
+    value += "" if cell.of_references is None else f" (of references {points(cell.of_references)})"
+    lines = (f"{cell.pair} {cell.kind}", cell.recipe, value, cell.remark, cell.test)
+    return "<br>".join(html.escape(line) for line in lines if line)

@@ -66,8 +66,7 @@ class TextSender:
                 self._channel.fail(TrainingError(f"a text cannot be sent to workers ({type(error).__name__}: {error})"))
 
     def _text(self, key: str) -> TrainingText | MixedText:
-        texts: list[TrainingText | MixedText] = [self._task.text, *(text for text, _ in self._task.earlier_pairs())]
-        return next(text for text in texts if text.key == key)
+        return next(text for text in self._task.texts() if text.key == key)
 
     def _upload(self, key: str) -> bool:
         """Whether it is there only now: an earlier driver of the same job may have sent it."""

@@ -14,7 +14,7 @@ from ray_jobs.execution import lease
 from ray_jobs.execution.backend import TrainingBackend
 from ray_jobs.tracking.lineage import Registered
 from ray_jobs.tracking.mlflow_tracker import Tracker
-from registry import JobRecord, Registry
+from registry import JobRecord, Registry, ScoreRecord
 from registry.carried_scores import carried_evaluations
 from registry.corpora import ResolvedTest, known_tests
 from registry.evaluation import Evaluation
@@ -73,7 +73,7 @@ class JobContext:
         found |= {(r.digest, t.digest): evaluation for (r, t), evaluation in zip(rest, translated, strict=True)}
         evaluations = [found[recipe.digest, test.digest] for recipe, test in work]
         for (_, test), evaluation in zip(work, evaluations, strict=True):
-            values = ", ".join(f"{score.metric} {score.value:.1f}" for score in evaluation.scores)
+            values = ", ".join(map(_described, evaluation.scores))
             carried = " (carried forward: its logits are bit-equal)" if evaluation.carried else ""
             self.display.say(f"{evaluation.title} on {test.name}: {values}{carried}")
         return evaluations
@@ -81,3 +81,11 @@ class JobContext:
     def _carried(self, work: Sequence[tuple[Recipe, ResolvedTest]], beam: int) -> dict[tuple[str, str], Evaluation]:
         with self.display.counting("comparing logits", len(work)) as progress:
             return carried_evaluations(self.registry, work, beam, progress)
+
+
+def _described(score: ScoreRecord) -> str:
+    """``bleu 23.1``, or ``offtarget 60.0 (of references 1.2; wrong language)``."""
+    value = f"{score.metric} {score.value:.1f}"
+    if score.reference_value is None:
+        return value
+    return f"{value} (of references {score.reference_value:.1f}{'; wrong language' * score.is_wrong_language})"

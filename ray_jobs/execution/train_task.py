@@ -10,18 +10,21 @@ import torch
 
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus
+from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.evaluation import metrics
 from continual_mt.inference.torch_model import PairModel
+from continual_mt.model.joint_model import JointModel
 from continual_mt.model.transformer import Transformer
 from continual_mt.threads import spin_briefly
 from continual_mt.training.checkpoint import Checkpoint
 from continual_mt.training.encoder_cache import EncodedSources, encode_sources, encoded_bytes
 from continual_mt.training.environment import Environment, environment
+from continual_mt.training.joint_task import JointPair, JointTask
 from continual_mt.training.progress import ProgressReport
 from continual_mt.training.replay import EarlierPair, Replay
 from continual_mt.training.trainer import Task, Trainer, computation_dtype, encoder_frozen, train
 from ray_jobs.planning.training_task import TrainingTask
-from ray_jobs.planning.training_text import DevelopmentText
+from ray_jobs.planning.training_text import DevelopmentText, MixedText, SeparateTexts, TrainingText
 
 
 class Worker(Protocol):
@@ -59,39 +62,60 @@ def train_task(task: TrainingTask, checkpoint: Checkpoint | None, worker: Worker
         f"worker {os.getpid()} on {device}: "
         + (f"continues from update {checkpoint.progress.update}" if checkpoint else "starts")
     )
-    model = Transformer.pointing_at(task.architecture, task.starting_tensors()).to(device)
-    corpus = _tokens(task, worker)
-    encoded = _encoded(task, model, corpus, worker)
+    training = _joint_task(task, task.text, worker) if isinstance(task.text, SeparateTexts) else _task(task, worker)
     progress = train(
-        Task(
-            model=model,
-            trainable=task.trained,
-            corpus=corpus,
-            source=task.source,
-            target=task.target,
-            settings=task.settings,
-            seed=task.seed,
-            encoded=encoded,
-            replay=_replay(task, worker),
-        ),
+        training,
         checkpoint=checkpoint,
         development=Development(task),
         save=worker.save,
         report=worker.report,
         stop=worker.stopping,
     )
-    if encoded is not None and progress.finished:  # each machine has a file of them
-        encoded.delete()
+    if isinstance(training, Task) and training.encoded is not None and progress.finished:
+        training.encoded.delete()  # each machine has a file of them
 
 
-def _encoded(task: TrainingTask, model: Transformer, corpus: TokenizedCorpus, worker: Worker) -> EncodedSources | None:
+def _task(task: TrainingTask, worker: Worker) -> Task:
+    """Training on one text, that of a pair or a mixture."""
+    assert not isinstance(task.text, SeparateTexts)
+    assert isinstance(task.source, Tokenizer)
+    assert isinstance(task.target, Tokenizer)
+    model = Transformer.pointing_at(task.architecture, task.starting_tensors()).to(worker.device)
+    corpus = _tokens(task.text, task, worker)
+    return Task(
+        model=model,
+        trainable=task.trained,
+        corpus=corpus,
+        source=task.source,
+        target=task.target,
+        settings=task.settings,
+        seed=task.seed,
+        encoded=_encoded(task, model, corpus, task.source, worker),
+        replay=_replay(task, worker),
+    )
+
+
+def _joint_task(task: TrainingTask, texts: SeparateTexts, worker: Worker) -> JointTask:
+    """Training on the texts of several pairs, whose languages have their own sides."""
+    tensors = {name: tensor.to(worker.device) for name, tensor in task.starting_tensors().items()}
+    pairs = [
+        JointPair(text.pair, _tokens(text, task, worker), text.source, text.target, sentences, drawn)
+        for text, (drawn, sentences) in zip(texts.texts, texts.drawn, strict=True)
+    ]
+    model = JointModel(task.architecture, tensors, (one.pair for one in pairs))
+    return JointTask(model, task.trained, tuple(pairs), task.settings, task.seed)
+
+
+def _encoded(
+    task: TrainingTask, model: Transformer, corpus: TokenizedCorpus, source: Tokenizer, worker: Worker
+) -> EncodedSources | None:
     """The states of a frozen encoder, if they fit into the memory that the settings allow."""
     dtype = computation_dtype(model.device, task.settings.precision)
-    size = encoded_bytes(corpus, task.source, model.architecture.width, dtype)
+    size = encoded_bytes(corpus, source, model.architecture.width, dtype)
     if not encoder_frozen(task.trained) or size > task.settings.encoder_cache_gb * 1e9:
         return None
     worker.note(f"the encoder is frozen: its states of {len(corpus):,} sentences are kept ({size / 1e6:,.0f} MB)")
-    return encode_sources(model.computing_in(dtype), corpus, task.source, task.cache)
+    return encode_sources(model.computing_in(dtype), corpus, source, task.cache)
 
 
 def _replay(task: TrainingTask, worker: Worker) -> Replay:
@@ -106,9 +130,9 @@ def _replay(task: TrainingTask, worker: Worker) -> Replay:
     return Replay(task.replay, tuple(pairs))
 
 
-def _tokens(task: TrainingTask, worker: Worker) -> TokenizedCorpus:
-    """The task's own training text."""
-    corpus = task.text.tokenize(task.cache, worker.fetch)
+def _tokens(text: TrainingText | MixedText, task: TrainingTask, worker: Worker) -> TokenizedCorpus:
+    """A training text of the task's own."""
+    corpus = text.tokenize(task.cache, worker.fetch)
     skipped = corpus.skipped
     if skipped.empty or skipped.too_long:
         worker.note(
@@ -124,12 +148,13 @@ class Development:
     def __init__(self, task: TrainingTask) -> None:
         self._texts = task.development
 
-    def __call__(self, model: Transformer) -> float:
+    def __call__(self, model: Transformer | JointModel) -> float:
         return fmean(_score(model, text) for text in self._texts)
 
 
-def _score(model: Transformer, text: DevelopmentText) -> float:
+def _score(model: Transformer | JointModel, text: DevelopmentText) -> float:
     sources, references = zip(*text.sentences, strict=True)
     sides = LanguageSide(text.pair.source, text.source), LanguageSide(text.pair.target, text.target)
-    hypotheses = PairModel(text.pair, model, *sides).translate(sources, beam=1)
+    of_pair = model.of(text.pair) if isinstance(model, JointModel) else model
+    hypotheses = PairModel(text.pair, of_pair, *sides).translate(sources, beam=1)
     return metrics.tokenized_bleu(hypotheses, references, text.tokenization)

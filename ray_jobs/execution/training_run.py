@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +11,12 @@ from typing import cast
 
 import torch
 
-from continual_mt.artifacts.joint_languages import JOINT_FORM
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.sentence_form import SentenceForm
+from continual_mt.artifacts.parent_languages import listed
+from continual_mt.artifacts.vocabulary import named_tokenizers
 from continual_mt.config.spec import AdditionSpec
-from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.initialisation.starting_values import StartSummary
-from continual_mt.languages import SideName
 from continual_mt.model.architecture import group_of
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.environment import Environment, environment
@@ -64,15 +62,16 @@ class TrainingRun:
         trains = job.spec.training.updates > 0
         share = backend.await_capacity(resources, display.say) if trains else Share(1, resources.cpus or 1, 0)
         self._source, self._target = tokenizers(job, parent, cache)
-        sides: dict[SideName, Tokenizer] = {"source": self._source, "target": self._target}
-        types = " and ".join(f"{one.size - len(one.byte_types):,} {side}" for side, one in sides.items())
+        tables = {**named_tokenizers("source", self._source), **named_tokenizers("target", self._target)}
+        sizes = [f"{one.size - len(one.byte_types):,} {part.replace('.', ' ')}" for part, one in tables.items()]
+        types = " and ".join(sizes) if len(sizes) == 2 else listed(sizes)
         display.say(f"{job.title}: {sum(one.sentences for one in job.pairs):,} sentence pairs, {types} types")
         if job.is_joint:
             shares = ", ".join(f"{one.drawn:,} of {one.sentences:,} {one.pair}" for one in job.pairs)
             display.say(f"{job.title}: an epoch draws {shares}")
-        for side, tokenizer in sides.items():
-            coverage = tokenizer.coverage(getattr(pair, side) for one in job.pairs for pair in one.dev.corpus.read())
-            display.say(f"{job.title}: development text, {side}: {coverage}")
+        for part, tokenizer in tables.items():
+            coverage = tokenizer.coverage(_development_sentences(job, part))
+            display.say(f"{job.title}: development text, {part.replace('.', ' ')}: {coverage}")
         task = TrainingTask.of(job, parent, self._source, self._target, share.cpus, cache)
         self._summary: StartSummary | None = None
         if parent is not None and job.initialisation != "random":
@@ -98,7 +97,7 @@ class TrainingRun:
         job = self._job
         side = parent.load().languages.new_side(job.pair)
         noise = {name: tensor for name, tensor in task.noise().items() if group_of(name) == side}
-        start = starting_side(job, parent, self._source, self._target, noise, cache, display)
+        start = starting_side(job, parent, *job.sides(job.pair, self._source, self._target), noise, cache, display)
         self._summary = start.summary
         for line in start.summary.lines():
             display.say(f"{job.title}: {line}")
@@ -114,19 +113,19 @@ class TrainingRun:
         best, computed_in = self.training.checkpoint().best, self.training.environment
         job, parent = self._job, self._parent
         if parent is None or not isinstance(job.spec, AdditionSpec):
-            form = JOINT_FORM if job.is_joint else SentenceForm()
             made = Parent(
                 job.architecture,
                 best,
                 self._source,
                 self._target,
                 job.languages,
-                form,
+                job.form,
                 precision=job.spec.stored_precision,
             )
             return TrainedArtifact(made, computed_in)
         loaded = parent.load()
-        new = self._source if loaded.languages.new_side(job.pair) == "source" else self._target
+        source, target = job.sides(job.pair, self._source, self._target)
+        new = source if loaded.languages.new_side(job.pair) == "source" else target
         module = Module.of(loaded, job.pair, job.spec.scope, best, new, job.spec.stored_precision)
         return TrainedArtifact(module, computed_in, self._initialisation())
 
@@ -138,6 +137,14 @@ class TrainingRun:
             "word_translations": self._job.word_translations,
         }
         return made_of | cast(JSONObject, self._summary.to_json())
+
+
+def _development_sentences(job: ResolvedJob, part: str) -> Iterator[str]:
+    """The development sentences that a tokenizer reads: those of an end (``source``) or a language (``source.es``)."""
+    end, _, language = part.partition(".")
+    for one in job.pairs:
+        if language in ("", getattr(one.pair, end)):
+            yield from (getattr(pair, end) for pair in one.dev.corpus.read())
 
 
 class Untrained:

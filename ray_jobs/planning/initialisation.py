@@ -89,6 +89,34 @@ def starts_directly(parent: ParentRecord, pair: Pair) -> bool:
     return parent.languages.side(side, pair.language("target" if side == "source" else "source")) is not None
 
 
+def language_to_start_from(parent: ParentRecord, pair: Pair, text: Pair | None) -> str | None:
+    """The language of the parent, on the end that is new, whose embeddings those of the new language start from.
+
+    It matters where each language has its own: it is the language of the ``text`` of a pair of the parent if there is
+    one, else the pair's other language, else the only one. None if nothing tells which.
+    """
+    side = parent.languages.new_side(pair)
+    if text is not None:
+        return text.language(side)
+    if starts_directly(parent, pair):
+        return pair.language("target" if side == "source" else "source")
+    tags = parent.languages.tags(side)
+    return tags[0] if len(tags) == 1 else None
+
+
+def check_lexicon_leads_to_a_language(parent: ParentRecord, pair: Pair, spec: AdditionSpec) -> None:
+    """Raise IncompatibleError unless it is clear which of the parent's own vocabularies has the words of a lexicon."""
+    if parent.vocabularies == "shared" or spec.lexicon is None or spec.init_text is not None:
+        return
+    if language_to_start_from(parent, pair, None) is None:
+        tags = parent.languages.tags(parent.languages.new_side(pair))
+        raise IncompatibleError(
+            f"--lexicon: each language of {parent.name} has its own embeddings, and nothing tells to which of "
+            f"{listed(tags)} the lexicon leads. Fix: give text of a pair of that language, too, with --init-text and "
+            "--init-pair"
+        )
+
+
 def pair_of_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair) -> Pair:
     """The parent's pair that text for the addition ``pair`` is of, by tags.
 
@@ -191,7 +219,8 @@ def count_word_translations(
     parent: Parent, name: str, text: ResolvedCorpus, cache: Path, display: Display
 ) -> WordTranslations:
     """Count word translations in text of a parent's pair, tokenized as the parent does."""
-    source, target = parent.source_tokenizer, parent.target_tokenizer
+    pair = text.corpus.pair
+    source, target = parent.tokenizer("source", pair.source), parent.tokenizer("target", pair.target)
     most = min(tokenizer.room(parent.architecture.maximum_positions) for tokenizer in (source, target))
     corpus = tokenize_corpus(text.corpus, text.summary.digest, source, target, cache, maximum_tokens=most)
     with display.counting(f"word translations of {name}", 2 * ROUNDS) as progress:

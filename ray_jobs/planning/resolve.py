@@ -12,17 +12,21 @@ from typing import Any
 
 from continual_mt.artifacts.joint_languages import JOINT_FORM, joint_languages
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
-from continual_mt.artifacts.parent_languages import ParentLanguages
-from continual_mt.artifacts.stored_precision import written
+from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, Vocabularies
+from continual_mt.artifacts.sentence_form import SentenceForm
+from continual_mt.artifacts.stored_precision import precision_entry
+from continual_mt.artifacts.vocabulary import Vocabulary, tokenizer_of
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
+from continual_mt.model.language_sides import stored_names
 from continual_mt.model.scopes import added_shapes, fitted, trainable_names
 from ray_jobs.planning.initialisation import (
     ResolvedText,
+    check_lexicon_leads_to_a_language,
     chosen_initialisation,
     parent_text,
     read_fitting_lexicon,
@@ -107,22 +111,37 @@ class ResolvedJob:
         return only
 
     @property
+    def vocabularies(self) -> Vocabularies:
+        """``own`` if it trains a parent whose languages have their own vocabularies."""
+        return self.spec.vocabularies if isinstance(self.spec, ParentSpec) else "shared"
+
+    @property
     def languages(self) -> ParentLanguages:
-        """The languages of the pairs, with tokens that name them if there are several."""
-        return joint_languages(one.pair for one in self.pairs) if self.is_joint else ParentLanguages.of_pair(self.pair)
+        """The languages of the pairs, with tokens that name them if several share a vocabulary."""
+        if not self.is_joint:
+            return ParentLanguages.of_pair(self.pair)
+        return joint_languages((one.pair for one in self.pairs), self.vocabularies)
+
+    @property
+    def form(self) -> SentenceForm:
+        """How sentences of the parent that is trained name their languages."""
+        return JOINT_FORM if self.is_joint and self.vocabularies == "shared" else SentenceForm()
 
     def tokenization(self, pair: Pair) -> str:
         """The tokenization of a pair's development score."""
         return development_tokenization(self.spec, pair)
 
-    def sides(self, pair: Pair, source: Tokenizer, target: Tokenizer) -> tuple[Tokenizer, Tokenizer]:
-        """The job's tokenizers as one of its pairs needs them: where there are several, with their language tokens."""
+    def sides(self, pair: Pair, source: Vocabulary, target: Vocabulary) -> tuple[Tokenizer, Tokenizer]:
+        """The job's tokenizers as one of its pairs needs them: with tokens of languages where several share one."""
+        out_of, into = tokenizer_of(source, pair.source), tokenizer_of(target, pair.target)
+        assert out_of is not None
+        assert into is not None
         if not self.is_joint:
-            return source, target
-        languages, form = self.languages, JOINT_FORM
+            return out_of, into
+        languages, form = self.languages, self.form
         return (
-            form.source_tokenizer(languages, pair, source, own=True),
-            form.target_tokenizer(languages, pair, target),
+            form.source_tokenizer(languages, pair, out_of, own=True),
+            form.target_tokenizer(languages, pair, into),
         )
 
     @property
@@ -148,6 +167,8 @@ class ResolvedJob:
         """
         if isinstance(self.spec, ParentSpec) or self.parent is None:
             names = parameter_names(self.architecture)
+            if self.vocabularies == "own":
+                names = stored_names(self.architecture, *(self.languages.tags(end) for end in ENDS))
             return names, names
         side, scope = self.parent.languages.new_side(self.pair), self.spec.scope
         trained = trainable_names(self.architecture, scope, side)
@@ -184,6 +205,8 @@ class ResolvedJob:
                 for one in self.pairs
             ]
             identity["sampling_temperature"] = self.spec.sampling_temperature
+            if self.vocabularies == "own":
+                identity["vocabularies"] = "own"
         else:
             identity |= {"train": self.train.summary.digest, "dev": self.dev.summary.digest}
         if self.start:
@@ -191,7 +214,7 @@ class ResolvedJob:
         # What came later is left out where it means what was meant before.
         if self.spec.tokenizer != "identity":
             identity["tokenizer"] = self.spec.tokenizer
-        identity |= written(self.spec.stored_precision)
+        identity |= precision_entry(self.spec.stored_precision)
         if self.initialisation != "random":
             identity["initialisation"] = [self.initialisation, INITIALISATION_VERSION, self.word_translations]
         if self.lexicon:
@@ -264,6 +287,8 @@ def resolve(
         if (path := spec.lexicon) and side is not None:
             new = side
             lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
+        if side is not None:
+            problems.attempt(lambda: check_lexicon_leads_to_a_language(owner, pair, addition))
         if (text_spec := spec.init_text) and side is not None:
             init_text = problems.attempt(lambda: read_init_text(text_spec, owner, pair, cache))
         if train is not None and side is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import listed
 from continual_mt.data.tokenized_corpus import tokenize_corpus
 from continual_mt.data.tokenizer import Tokenizer
@@ -24,8 +25,14 @@ from continual_mt.initialisation.starting_values import (
     summarize,
 )
 from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations, translation_probabilities
+from continual_mt.languages import SideName
 from ray_jobs.console import Display
-from ray_jobs.planning.initialisation import count_word_translations, read_word_list, starts_directly
+from ray_jobs.planning.initialisation import (
+    count_word_translations,
+    language_to_start_from,
+    read_word_list,
+    starts_directly,
+)
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.training_task import StoredParent
 
@@ -54,7 +61,9 @@ def starting_side(
     """
     parent = stored.load()
     side = parent.languages.new_side(job.pair)
-    new, own = (source, parent.source_tokenizer) if side == "source" else (target, parent.target_tokenizer)
+    new = source if side == "source" else target
+    language = _language_to_start_from(job, parent, side, new)
+    own, theirs = parent.tokenizer(side, language), parent.tensors_of_side(side, language)
     corpus = tokenize_corpus(
         job.train.corpus,
         job.train.summary.digest,
@@ -67,7 +76,7 @@ def starting_side(
     for table in _tables(job, stored, cache, display):
         with display.counting(f"{job.title}: word translations", ROUNDS) as progress:
             evidence.append(evidence_of_text(corpus, side, (source.size, target.size), table, progress))
-    if job.initialisation == "lexical" and job.parent is not None and starts_directly(job.parent, job.pair):
+    if job.initialisation == "lexical" and _starts_directly(job, parent):
         evidence.append(_direct_evidence(job, new, own, cache, display))
     if job.lexicon is not None:
         read, lexicon = read_word_list(job.lexicon.path)
@@ -79,14 +88,35 @@ def starting_side(
         evidence.append(from_words)
     weights = combined(new, own, SparseRows.sum(evidence) if evidence else None)
     if job.initialisation == "shared" and not _have_letters(new.pieces[number] for number, _ in equal_pieces(new, own)):
-        own_languages = listed(parent.languages.tags(side))
+        own_languages = listed(parent.languages.tags(side) if parent.vocabularies == "shared" else [language])
         raise IncompatibleError(
             f"{job.pair}: the vocabularies of {job.pair.language(side)} and {own_languages} have no piece "
             "in common from which embeddings could start. Fix: --init lexical or --init random"
         )
-    tensors = starting_tensors(weights, parent.tensors, noise)
-    tables = tensors[f"{side}.embedding"], parent.tensors[f"{side}.embedding"]
+    tensors = starting_tensors(weights, theirs, noise)
+    tables = tensors[f"{side}.embedding"], theirs[f"{side}.embedding"]
     return StartingSide(tensors, summarize(weights, new, own, corpus.counts(side, new.size), *tables))
+
+
+def _language_to_start_from(job: ResolvedJob, parent: Parent, side: SideName, new: Tokenizer) -> str:
+    """The language of the parent whose embeddings the new ones start from; any one where all share a table.
+
+    If nothing tells which, it is the one whose vocabulary has the most pieces in common with the new one.
+    """
+    assert job.parent is not None
+    tags = parent.languages.tags(side)
+    if parent.vocabularies == "shared":
+        return tags[0]
+    text = None if job.init_text is None else job.init_text.corpus.pair
+    known = language_to_start_from(job.parent, job.pair, text)
+    return known or max(tags, key=lambda tag: len(equal_pieces(new, parent.tokenizer(side, tag))))
+
+
+def _starts_directly(job: ResolvedJob, parent: Parent) -> bool:
+    """Whether the pair's other language has embeddings in the table that is started from."""
+    assert job.parent is not None
+    is_of_the_text = parent.vocabularies == "own" and job.init_text is not None
+    return starts_directly(job.parent, job.pair) and not is_of_the_text
 
 
 def _tables(job: ResolvedJob, stored: StoredParent, cache: Path, display: Display) -> Iterator[WordTranslations]:

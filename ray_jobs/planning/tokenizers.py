@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from continual_mt.artifacts.parent_languages import ENDS
+from continual_mt.artifacts.vocabulary import Vocabulary
 from continual_mt.config.spec import ParentSpec
 from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.sampling import repeated
@@ -22,24 +22,20 @@ from ray_jobs.planning.resolved_pairs import ResolvedPair
 from ray_jobs.planning.training_task import StoredParent
 
 
-def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tuple[Tokenizer, Tokenizer]:
+def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tuple[Vocabulary, Vocabulary]:
     """The tokenizers of source and target. Raises StorageError if the cache cannot be written to.
 
-    Those of a parent of several pairs have the text of all languages of their end, and a token for each.
+    Those that the languages of an end share have the text of all of them, and a token for each.
     """
     if isinstance(job.spec, ParentSpec):
-        sizes, languages = job.spec.vocabulary, job.languages
-        source, target = (
-            with_control_pieces(
-                _trained(job, end, size, cache), [side.token for side in languages.sides(end) if side.token is not None]
-            )
-            for end, size in zip(ENDS, (sizes.source, sizes.target), strict=True)
-        )
-        return source, target
+        sizes = job.spec.vocabulary
+        make: Callable[[ResolvedJob, SideName, int | None, Path], Vocabulary]
+        make = _shared if job.vocabularies == "shared" else _own
+        return make(job, "source", sizes.source, cache), make(job, "target", sizes.target, cache)
     assert parent is not None
     assert job.parent is not None
     loaded = parent.load()
-    new = _trained(job, side := job.parent.languages.new_side(job.pair), job.spec.vocabulary, cache)
+    new = _trained(job, side := job.parent.languages.new_side(job.pair), job.spec.vocabulary, cache, job.pairs)
     if side == "target":
         sides = loaded.sides(job.pair, target=new)
     else:
@@ -47,10 +43,32 @@ def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tu
     return sides[0].tokenizer, sides[1].tokenizer
 
 
-def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) -> Tokenizer:
-    texts: object = job.pairs[0].train.summary.digest
+def _shared(job: ResolvedJob, end: SideName, size: int | None, cache: Path) -> Tokenizer:
+    """The tokenizer of all languages of an end."""
+    tokens = [side.token for side in job.languages.sides(end) if side.token is not None]
+    return with_control_pieces(_trained(job, end, size, cache, job.pairs), tokens)
+
+
+def _own(job: ResolvedJob, end: SideName, size: int | None, cache: Path) -> dict[str, Tokenizer]:
+    """A tokenizer for each language of an end, with the text that this language has there."""
+    return {
+        tag: _trained(job, end, size, cache, [one for one in job.pairs if one.pair.language(end) == tag], tag)
+        for tag in job.languages.tags(end)
+    }
+
+
+def _trained(
+    job: ResolvedJob,
+    side: SideName,
+    size: int | None,
+    cache: Path,
+    pairs: Sequence[ResolvedPair],
+    language: str | None = None,
+) -> Tokenizer:
+    """The tokenizer of the text that ``pairs`` have on a side; ``language`` is that of the text, if it has one."""
+    texts: object = pairs[0].train.summary.digest
     if job.is_joint:
-        texts = [[one.train.summary.digest, one.sentences, one.drawn] for one in job.pairs]
+        texts = [[one.train.summary.digest, one.sentences, one.drawn] for one in pairs]
     known: list[object] = [texts, side, size, job.spec.seed]
     rule = tokens_to_learn if job.initialisation == "random" else tokens_to_start
     # What came later is left out where it means what was meant before, so that earlier tokenizers are found.
@@ -67,18 +85,20 @@ def _trained(job: ResolvedJob, side: SideName, size: int | None, cache: Path) ->
         pass  # not trained yet, or damaged: training it again gives the same
 
     def translated() -> Iterator[str]:
-        for one in job.pairs:
+        for one in pairs:
             yield from _sentences(one, side)
 
     def sentences() -> Iterator[str]:
-        for one in job.pairs:  # as often as they are trained on, so that small languages get pieces, too
+        for one in pairs:  # as often as they are trained on, so that small languages get pieces, too
             yield from repeated(_sentences(one, side), one.sentences, one.drawn)
         if job.monolingual:
             yield from monolingual_lines(job.monolingual)
 
     if job.monolingual:
         check_unchanged(job.monolingual)
-    origin = f"the {side} text of {job.label}" if job.is_joint else job.train.corpus.name
+    origin = pairs[0].train.corpus.name
+    if job.is_joint:
+        origin = f"the {side} text of {job.label}{f' in {language}' if language else ''}"
     tokenizer = train_tokenizer(
         sentences,
         size,

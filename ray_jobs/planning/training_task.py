@@ -15,14 +15,21 @@ from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ENDS
+from continual_mt.artifacts.vocabulary import Vocabulary, named_tokenizers
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, group_of, parameter_names
-from continual_mt.model.initial_values import initial_tensors
+from continual_mt.model.initial_values import initial_joint_tensors, initial_tensors
 from continual_mt.training.trainer import trainable_copy
-from ray_jobs.planning.training_text import DevelopmentText, MixedText, TrainingText, usable_sentences
+from ray_jobs.planning.training_text import (
+    DevelopmentText,
+    MixedText,
+    SeparateTexts,
+    TrainingText,
+    usable_sentences,
+)
 from registry.blobs import BlobStore
 
 if TYPE_CHECKING:  # a worker unpickles a task, and does not need what it was made from
@@ -74,7 +81,7 @@ class StoredPair:
     def sides(self, stored: StoredParent) -> tuple[Tokenizer, Tokenizer, dict[str, Tensor]]:
         """The pair's own two sides: source's and target's tokenizer, and the tensors of both."""
         parent = stored.load()
-        tensors, new = dict(parent.tensors), dict[SideName, Tokenizer]()
+        tensors, new = dict(parent.tensors_of(self.pair)), dict[SideName, Tokenizer]()
         if self.module is not None:
             module = stored.blobs.load(required(self.module), Module.from_pieces)
             new[module.side] = module.new_side.tokenizer
@@ -91,19 +98,20 @@ class TrainingTask:
     ``trained`` are the names of the parameters that train, ``fresh`` those that start from noise instead of the parent,
     and ``added`` the names and shapes of those that are not the model's own.
     ``start`` are the pieces of the module whose cross-attention and body replace the parent's as training starts.
-    ``source`` and ``target`` frame the sentences of ``text``; where it is of several pairs, it has their language
-    tokens. ``replay`` is the share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors
-    that a new side starts from instead of noise. ``development`` are the texts that choose the checkpoint, one a pair:
-    they travel with the task, as a worker may be on a machine without the text.
+    ``source`` and ``target`` frame the sentences of ``text``. A text of several pairs has the tokenizers of each pair:
+    with language tokens, or, if languages have their own vocabularies, those of its two languages. ``replay`` is the
+    share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a new side starts from
+    instead of noise. ``development`` are the texts that choose the checkpoint, one a pair: they travel with the task,
+    as a worker may be on a machine without the text.
     """
 
     architecture: Architecture
     parent: StoredParent | None
     trained: tuple[str, ...]
     fresh: tuple[str, ...]
-    source: Tokenizer
-    target: Tokenizer
-    text: TrainingText | MixedText
+    source: Vocabulary
+    target: Vocabulary
+    text: TrainingText | MixedText | SeparateTexts
     development: tuple[DevelopmentText, ...]
     settings: TrainingSettings
     seed: int
@@ -120,8 +128,8 @@ class TrainingTask:
         cls,
         job: ResolvedJob,
         parent: StoredParent | None,
-        source: Tokenizer,
-        target: Tokenizer,
+        source: Vocabulary,
+        target: Vocabulary,
         threads: int,
         cache: Path,
     ) -> TrainingTask:
@@ -138,6 +146,7 @@ class TrainingTask:
             for one, tokenizers in zip(job.pairs, sides, strict=True)
         )
         drawn = tuple((one.drawn, one.sentences) for one in job.pairs)
+        several = MixedText if job.vocabularies == "shared" else SeparateTexts
         development = (
             DevelopmentText(
                 one.pair, usable_sentences(one.dev.corpus, job.spec.training), *tokenizers, job.tokenization(one.pair)
@@ -151,7 +160,7 @@ class TrainingTask:
             fresh=fresh,
             source=source,
             target=target,
-            text=MixedText(texts, drawn, most) if job.is_joint else texts[0],
+            text=several(texts, drawn, most) if job.is_joint else texts[0],
             development=tuple(development) if job.spec.training.updates else (),
             settings=job.spec.training,
             seed=job.spec.seed,
@@ -178,6 +187,14 @@ class TrainingTask:
         parent = self.parent and replace(self.parent, blobs=self.parent.blobs.keeping_in(place))
         return replace(self, cache=place(self.cache), parent=parent)
 
+    def texts(self) -> Iterator[TrainingText | MixedText]:
+        """Every text that workers tokenize."""
+        if isinstance(self.text, SeparateTexts):
+            yield from self.text.texts
+        else:
+            yield self.text
+        yield from (text for text, _ in self.earlier_pairs())
+
     def earlier_pairs(self) -> Iterator[tuple[TrainingText, dict[str, Tensor]]]:
         """The text of each pair that is replayed, and the tensors of its two sides by full name."""
         for earlier in self.replayed:
@@ -193,13 +210,18 @@ class TrainingTask:
 
         The tokens by which a new source names its target start as the parent's: only one of them is trained.
         """
-        sizes = {"source": self.source.size, "target": self.target.size}
+        source, target = self.source, self.target
+        if not isinstance(source, Tokenizer) or not isinstance(target, Tokenizer):
+            tables = {**named_tokenizers("source", source), **named_tokenizers("target", target)}
+            sizes = {side: table.size for side, table in tables.items()}
+            return initial_joint_tensors(self.architecture, sizes, self._starting_seed())
+        sizes = {"source": source.size, "target": target.size}
         fresh = initial_tensors(self.architecture, self.fresh, sizes, self._starting_seed(), self.added)
         table = fresh.get("source.embedding")
         if table is not None and self.parent is not None and "target.embedding" not in fresh:
             parent = self.parent.load()
             for token in parent.tokens_of_new_sources:
-                new, own = self.source.number(token), parent.source_tokenizer.number(token)
+                new, own = source.number(token), parent.source_tokenizer.number(token)
                 table[new] = parent.tensors["source.embedding"][own]
         return fresh
 
@@ -208,7 +230,8 @@ class TrainingTask:
         fresh = self.noise() | dict(self.side)
         if self.parent is None:
             return fresh
-        given = dict(self.parent.load().tensors)
+        assert isinstance(self.text, TrainingText)
+        given = dict(self.parent.load().tensors_of(self.text.pair))
         if self.start is not None:
             module = self.parent.blobs.load(required(self.start), Module.from_pieces)
             given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}

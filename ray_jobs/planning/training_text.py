@@ -86,6 +86,22 @@ class MixedText:
 
 
 @dataclass(frozen=True)
+class SeparateTexts:
+    """The training texts of several pairs, whose batches stay apart. ``drawn`` is as of `MixedText`.
+
+    Each has the tokenizers of its two languages.
+    """
+
+    texts: tuple[TrainingText, ...]
+    drawn: tuple[tuple[int, int], ...]
+    maximum_tokens: int
+
+    @property
+    def title(self) -> str:
+        return listed(text.title for text in self.texts)
+
+
+@dataclass(frozen=True)
 class DevelopmentText:
     """The sentences of a pair, and their translations, that choose the checkpoint, with the pair's tokenizers."""
 

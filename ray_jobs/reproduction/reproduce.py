@@ -51,7 +51,10 @@ class EnvironmentDifference:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What differs. ``tokenizers`` is, by side, whether they are equal; there are scores only if the digests differ."""
+    """What differs. There are scores only if the digests differ.
+
+    ``tokenizers`` is, by side, whether they are equal; where languages have their own, also by language: ``source.es``.
+    """
 
     name: str
     recorded_digest: str
@@ -197,7 +200,7 @@ def _digest(content: Parent | Module) -> str:
 def _tokenizers(content: Parent | Module) -> dict[str, Tokenizer]:
     """The tokenizers that training made, by side."""
     if isinstance(content, Parent):
-        return {"source": content.source_tokenizer, "target": content.target_tokenizer}
+        return content.tokenizers
     return {content.side: content.new_side.tokenizer}
 
 

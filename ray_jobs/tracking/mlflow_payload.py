@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.languages import Pair
@@ -38,6 +38,7 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
     }
     if isinstance(job.spec, ParentSpec) and job.is_joint:
         values |= {"pairs": len(job.pairs), "sampling_temperature": job.spec.sampling_temperature}
+        values |= {"vocabularies": "own"} if job.vocabularies == "own" else {}
     if isinstance(job.spec, AdditionSpec):
         values |= {"scope": job.spec.scope, "initialisation": job.initialisation}
     if job.parent:
@@ -69,7 +70,10 @@ def metric_name(score: ScoreRecord) -> str:
 
 
 def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
-    """All scores as metrics; zero-shot BLEU also has a separate name. Several test sets of a pair have their names."""
+    """All scores as metrics; zero-shot BLEU also has a separate name. Several test sets of a pair have their names.
+
+    ``offtarget_of_references/PAIR`` is the off-target rate of the references.
+    """
     sets: dict[Pair, set[str]] = {}
     for score in scores:
         sets.setdefault(score.pair, set()).add(score.test_digest)
@@ -77,16 +81,23 @@ def metrics_of(scores: Sequence[ScoreRecord]) -> dict[str, float]:
     for score in scores:
         suffix = f"/{score.test}" if len(sets[score.pair]) > 1 else ""
         values[metric_name(score) + suffix] = score.value
+        if score.reference_value is not None:
+            values[f"offtarget_of_references/{score.pair}{suffix}"] = score.reference_value
         if score.kind == "zero-shot" and score.metric == "bleu":
             values[f"zero_shot/{score.pair}{suffix}"] = score.value
     return values
 
 
-def metrics_of_cells(cells: Sequence[CellRecord], before: Sequence[CellRecord] = ()) -> dict[str, float]:
+def metrics_of_cells(
+    cells: Sequence[CellRecord],
+    before: Sequence[CellRecord] = (),
+    of_references: Mapping[tuple[str, str, int], float] | None = None,
+) -> dict[str, float]:
     """One position of a sequence: ``bleu/PAIR`` and ``zero_shot/PAIR`` routed, ``through/bleu/PAIR``, ``shared/…``.
 
     ``retention/PAIR`` is the original pair's BLEU through the newest module, in percent of the parent's own BLEU;
     ``unchanged/PAIR`` is that by its own recipe, in percent of its BLEU at position 0, whose cells are ``before``.
+    ``offtarget_of_references/PAIR`` is from ``of_references``, by recipe, test set and beam.
     """
     sets: dict[Pair, set[str]] = {}
     for cell in cells:
@@ -102,6 +113,9 @@ def metrics_of_cells(cells: Sequence[CellRecord], before: Sequence[CellRecord] =
         suffix = f"/{cell.test}" if len(sets[cell.pair]) > 1 else ""
         prefix = "" if cell.view == "routed" else f"{cell.view}/"
         values[f"{prefix}{cell.metric}/{cell.pair}{suffix}"] = cell.value
+        key = cell.recipe, cell.test_digest, cell.beam
+        if cell.metric == "offtarget" and of_references and key in of_references:
+            values[f"offtarget_of_references/{cell.pair}{suffix}"] = of_references[key]
         if cell.metric == "bleu" and cell.kind == "zero-shot":
             values[f"{prefix}zero_shot/{cell.pair}{suffix}"] = cell.value
         if cell.metric == "bleu" and cell.view == "through" and own.get(cell.test_digest):
@@ -149,11 +163,14 @@ def track(tracker: Tracker, record: Registered, evaluations: Sequence[Evaluation
         tracker.module(f"{record.parent} {record.pair} v{record.version}".replace(".", "_"), about, metrics)
     else:
         tracker.metrics(metrics, 0)
-    columns = ("pair", "kind", "test", "metric", "value", "copy of the source", "recipe", "signature", "carried")
+    columns = (
+        *("pair", "kind", "test", "metric", "value", "copy of the source", "recipe", "signature", "carried"),
+        *("references", "wrong language"),
+    )
     rows = [
         (
             *(str(s.pair), s.kind, s.test, s.metric, s.value, s.copy_value),
-            *(str(evaluation.recipe), s.signature, evaluation.carried),
+            *(str(evaluation.recipe), s.signature, evaluation.carried, s.reference_value, s.is_wrong_language),
         )
         for evaluation in evaluations
         for s in evaluation.scores

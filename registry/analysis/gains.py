@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from continual_mt.evaluation.forgetting import metric_for
-from continual_mt.evaluation.metric_names import METRICS, MetricName
+from continual_mt.evaluation.metric_names import MetricName, QualityMetric
 from continual_mt.evaluation.transfer import Transfer, forward_transfer, order_transfer
 from continual_mt.languages import Pair
 from registry.analysis.history import History
 from registry.queries.catalog import Catalog
 from registry.records.artifacts import ModuleRecord
 from registry.records.sequences import View
+
+MEASURED: tuple[QualityMetric, ...] = ("bleu", "chrf")
+"""The metrics that `metric_for` chooses from, which every version computed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def against_scratch(catalog: Catalog, history: History, modules: Mapping[int, Mo
         if module.scope != "scratch" and module.pair in history.tests:
             for other in _scratched(catalog, module):
                 values = _scores_of(catalog, history, other)
-                if len(values) == len(METRICS):
+                if len(values) == len(MEASURED):
                     found[module.pair] = other.full_name, values
     if not found:
         return None
@@ -75,7 +78,7 @@ def _scores_of(catalog: Catalog, history: History, module: ModuleRecord) -> dict
     test = history.tests[module.pair]
     return {
         metric: score.value
-        for metric in METRICS
+        for metric in MEASURED
         for score in catalog.scores(module.pair, parent=module.parent, kind="supervised", metric=metric)
         if (score.cross_attention, score.test_digest, score.beam) == (module.full_name, test.digest, test.beam)
     }

@@ -105,8 +105,9 @@ class History:
         return Matrix(metric, pairs, rows, {pair: self.trained[pair] for pair in pairs if pair in self.trained})
 
     def matrices(self) -> list[tuple[View, Matrix]]:
-        """Every view in every metric."""
-        return [(view, self.matrix(view, metric)) for metric in METRICS for view in self.views]
+        """Every view in every metric that something was scored in; earlier versions computed fewer."""
+        scored = {cell.metric for cell in self.cells}
+        return [(view, self.matrix(view, metric)) for metric in METRICS if metric in scored for view in self.views]
 
     def _in_all_views(self, cell: CellRecord) -> bool:
         """Whether a cell's recipe is the same in every view."""

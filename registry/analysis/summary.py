@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from continual_mt.evaluation.forgetting import (
     Forgetting,
@@ -128,6 +128,7 @@ class Summary:
     """A sequence up to its ``last`` scored position, None before the first.
 
     ``coverage`` counts what can be run at positions 0 to ``last``; ``modules`` are those that were added, by position.
+    ``of_references`` are the off-target rates of the references of ``tests``, as far as they were measured.
     """
 
     sequence: SequenceRecord
@@ -139,11 +140,15 @@ class Summary:
     storage: Storage | None
     forward_transfer: TransferResult | None
     order_transfer: TransferResult | None
+    of_references: Mapping[Pair, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         return {
             "last": self.last,
-            "tests": {str(pair): test.to_json() for pair, test in sorted(self.tests.items())},
+            "tests": {
+                str(pair): {**test.to_json(), "offtarget_of_references": self.of_references.get(pair)}
+                for pair, test in sorted(self.tests.items())
+            },
             "views": [view.to_json() for view in self.views],
             "coverage": [count.to_json() for count in self.coverage],
             "modules": {str(position): module.full_name for position, module in sorted(self.modules.items())},
@@ -168,7 +173,18 @@ def summarize(catalog: Catalog, history: History) -> Summary:
         storage=_storage(catalog, history.sequence.parent, list(modules.values())),
         forward_transfer=against_scratch(catalog, history, modules),
         order_transfer=against_first(catalog, history, modules),
+        of_references=_of_references(catalog, history),
     )
+
+
+def _of_references(catalog: Catalog, history: History) -> dict[Pair, float]:
+    return {
+        score.pair: score.reference_value
+        for score in catalog.scores(parent=history.sequence.parent, metric="offtarget")
+        if score.reference_value is not None
+        and score.pair in history.tests
+        and history.tests[score.pair].digest == score.test_digest
+    }
 
 
 def _summarize_view(history: History, view: View) -> ViewSummary:

@@ -105,6 +105,7 @@ def score_record(row: schema.Score, parent: str) -> ScoreRecord:
         logits=row.logits,
         computed_on=row.computed_on,
         created=row.created,
+        reference_value=row.reference_value,
         legs=recipe_record(row.recipe).legs if row.kind == "pivot" else (),
     )
 

@@ -43,16 +43,16 @@ def check_comparable(first: EmbeddingRecord, second: EmbeddingRecord) -> None:
             "of one parent lie in one space"
         )
     Pair(first.language, second.language)  # refuses a language beside itself
-    if first.module is None and second.module is None:
+    if first.module is None and second.module is None and first.digest == second.digest:
         raise IncompatibleError(
             f"{first.language} and {second.language} share the table of the parent {first.parent}; expected two tables"
         )
 
 
 def _own(parent: ParentRecord) -> list[EmbeddingRecord]:
-    """The parent's tables, one for each of its languages: those of one end share a table."""
+    """The parent's tables, one for each of its languages: those of one end may share a table."""
     return [
-        EmbeddingRecord(parent.name, end, language, None, parent.pieces[f"{end}.safetensors"])
+        EmbeddingRecord(parent.name, end, language, None, parent.pieces[f"{parent.part(end, language)}.safetensors"])
         for end in ENDS
         for language in parent.languages.tags(end)
     ]

@@ -4,9 +4,9 @@ Words are separated by spaces, and all of them have to hold. A word is a field, 
 and days also ``<``, ``<=``, ``>``, ``>=``) and a value, in double quotes where it holds a space. Of what there may be
 several, such as tags, ``tag=x`` wants one that is x, and ``tag!=x`` none.
 
-A metric, ``bleu`` or ``chrf``, is what the module's own supervised recipe (a parent's original one) reached on some
-test set, or on that of ``test=NAME``; all conditions on one metric have to hold of the same score. What was deleted is
-found with ``deleted=true`` alone.
+A metric, ``bleu``, ``chrf``, ``chrfpp`` or ``offtarget``, is what the module's own supervised recipe (a parent's
+original one) reached on some test set, or on that of ``test=NAME``; all conditions on one metric have to hold of the
+same score. What was deleted is found with ``deleted=true`` alone.
 """
 
 from __future__ import annotations

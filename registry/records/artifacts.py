@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from continual_mt.artifacts.parent_languages import ParentLanguages, only_pair
+from continual_mt.artifacts.parent_languages import ParentLanguages, Vocabularies, only_pair
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.artifacts.stored_precision import VALUE_BYTES, StoredPrecision
 from continual_mt.languages import Pair, SideName
@@ -45,6 +45,15 @@ class ParentRecord(ParentOutline):
     created: datetime
     precision: StoredPrecision = "float32"
 
+    @property
+    def vocabularies(self) -> Vocabularies:
+        """Whether the languages of an end share its vocabulary and its embeddings, or each has its own."""
+        return "shared" if "source.model" in self.pieces else "own"
+
+    def part(self, end: SideName, language: str) -> str:
+        """The name, without ending, of the two pieces that hold a language's embeddings and its tokenizer."""
+        return end if self.vocabularies == "shared" else f"{end}.{language}"
+
     def to_json(self) -> JSONObject:
         return {
             "name": self.name,
@@ -57,6 +66,7 @@ class ParentRecord(ParentOutline):
             "parameters": self.parameters,
             "bytes": self.bytes,
             "precision": self.precision,
+            "vocabularies": self.vocabularies,
             "pieces": dict(self.pieces),
             "lineage": self.lineage.to_json(),
             "created": self.created.isoformat(),

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.artifacts.recipe import RecipeKind
+from continual_mt.evaluation.language_identification import is_wrong_language
 from continual_mt.languages import Pair
 from registry.records.recipes import RecipeRecord
 from registry.records.values import JSONObject, now
@@ -14,13 +15,14 @@ from registry.records.values import JSONObject, now
 
 @dataclass(frozen=True, slots=True)
 class ScoreRecord:
-    """Recipe × test set × metric. ``metric`` is in small letters: ``bleu``, ``chrf``.
+    """Recipe × test set × metric. ``metric`` is in small letters: ``bleu``, ``chrf``, ``chrfpp``, ``offtarget``.
 
     ``recipe`` is the recipe's digest; ``copy_value`` is the same metric when the source is copied unchanged;
     ``source``, ``cross_attention`` and ``target`` name the recipe's modules, None for the parent's own piece.
     ``hypotheses`` is the blob of the translations that were scored, one sentence per line. ``logits`` is the digest of
     the logits of up to 200 sentences of the test set, computed with the recipe, and ``computed_on`` the machine and the
-    versions that computed it; both are None if they were not recorded.
+    versions that computed it; both are None if they were not recorded. ``reference_value`` is the off-target rate of
+    the references, None in other metrics.
 
     ``legs`` are the two recipes that a pivot chains. Its own modules and ``logits`` are None, and its ``parent`` is
     that of the first leg.
@@ -45,7 +47,13 @@ class ScoreRecord:
     logits: str | None = None
     computed_on: str | None = None
     created: datetime = field(default_factory=now)
+    reference_value: float | None = None
     legs: tuple[RecipeRecord, ...] = ()
+
+    @property
+    def is_wrong_language(self) -> bool:
+        """Whether this is an off-target rate well above that of the references."""
+        return self.metric == "offtarget" and is_wrong_language(self.value, self.reference_value, self.sentences)
 
     @classmethod
     def of(
@@ -63,6 +71,7 @@ class ScoreRecord:
         hypotheses: str | None = None,
         logits: str | None = None,
         computed_on: str | None = None,
+        reference_value: float | None = None,
     ) -> ScoreRecord:
         """The score that a recipe reached on a test set."""
         record = RecipeRecord.of(recipe)
@@ -86,6 +95,7 @@ class ScoreRecord:
             hypotheses=hypotheses,
             logits=logits,
             computed_on=computed_on,
+            reference_value=reference_value,
         )
 
     @property
@@ -115,5 +125,6 @@ class ScoreRecord:
             "logits": self.logits,
             "computed_on": self.computed_on,
             "created": self.created.isoformat(),
+            "reference_value": self.reference_value,
             **({"models": len(self.legs), "legs": [leg.to_json() for leg in self.legs]} if self.legs else {}),
         }

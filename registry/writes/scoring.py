@@ -28,7 +28,7 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     Raises InputError for a value that is no number, for sentences or a beam that cannot be, and for a pivot without its
     two legs.
     """
-    _check_finite(score.test, score.metric, score.value, score.copy_value)
+    _check_finite(score.test, score.metric, score.value, score.copy_value, score.reference_value)
     for name, count, limit in (("sentences", score.sentences, 2**63), ("beam", score.beam, 2**31)):
         if not 1 <= count < limit:
             raise InputError(
@@ -53,7 +53,7 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     row.cross_attention_module = score.cross_attention
     row.target_module = score.target
     row.test, row.sentences = score.test, score.sentences
-    row.value, row.copy_value = score.value, score.copy_value
+    row.value, row.copy_value, row.reference_value = score.value, score.copy_value, score.reference_value
     row.created, row.hypotheses = score.created, score.hypotheses
     row.logits, row.computed_on = score.logits, score.computed_on
     session.flush()

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
+from continual_mt.artifacts.vocabulary import tensor_shapes
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.corpora.corpus import inspect
 from continual_mt.data.corpora.parallel_files import TextFiles
@@ -101,6 +103,26 @@ def parent(architecture: Architecture, make_parent: MakeParent) -> Parent:
 
 
 @pytest.fixture(scope="session")
+def make_own(django_tokenizers: dict[str, Tokenizer]) -> MakeParent:
+    """An untrained parent from Spanish and English into English and Portuguese, each with its own vocabulary."""
+
+    def make(architecture: Architecture) -> Parent:
+        source, target = ({tag: django_tokenizers[tag] for tag in tags} for tags in (("es", "en"), ("en", "pt")))
+        generator = torch.Generator().manual_seed(1)
+        shapes = tensor_shapes(architecture, source, target)
+        tensors = {name: torch.randn(shape, generator=generator) * 0.3 for name, shape in shapes.items()}
+        languages = ParentLanguages(*(tuple(ParentSide(tag, tag) for tag in tags) for tags in (source, target)))
+        return Parent(architecture, tensors, source, target, languages)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def own(architecture: Architecture, make_own: MakeParent) -> Parent:
+    return make_own(architecture)
+
+
+@pytest.fixture(scope="session")
 def make_module(parent: Parent, django_tokenizers: dict[str, Tokenizer]) -> MakeModule:
     """A module with random tensors, for ``parent`` or another: make_module("pt-en", scope="xattn")."""
     usual = parent
@@ -109,7 +131,9 @@ def make_module(parent: Parent, django_tokenizers: dict[str, Tokenizer]) -> Make
         pair = Pair.parse(pair_text)
         side = parent.languages.new_side(pair)
         tokenizer = django_tokenizers[pair.language(side)]
-        sizes = {"source": parent.source_tokenizer.size, "target": parent.target_tokenizer.size, side: tokenizer.size}
+        new = {side: tokenizer}
+        sides = parent.sides(pair, new.get("source"), new.get("target"))
+        sizes = {"source": sides[0].tokenizer.size, "target": sides[1].tokenizer.size}
         names = trainable_names(parent.architecture, scope, side)
         added = added_shapes(parent.architecture, scope, side)
         tensors = lively_tensors(parent.architecture, names, sizes, seed, added)

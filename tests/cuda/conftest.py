@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from continual_mt.model.scopes import Scope, trainable_names
 from continual_mt.model.transformer import Transformer
 from continual_mt.training.trainer import Task, Trainer
 from tests.cuda.text import sentences
+from tests.markers import deselect_unless_named
 
 DEVICE_VARIABLE = "CONTINUAL_MT_TEST_DEVICE"
 HELD_OUT = 40
@@ -45,11 +45,7 @@ MakeTask = Callable[..., Task]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without ``-m cuda``, whatever else is asked for, these tests are deselected."""
-    marked = [item for item in items if item.get_closest_marker("cuda")]
-    if marked and not re.search(r"\bcuda\b", config.option.markexpr):
-        config.hook.pytest_deselected(items=marked)
-        items[:] = [item for item in items if item not in marked]
+    deselect_unless_named("cuda", config, items)
 
 
 @pytest.fixture(scope="session")

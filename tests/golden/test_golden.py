@@ -76,13 +76,14 @@ def test_it_is_refused_until_it_is_upgraded(old_home: Path, capfd: pytest.Captur
 def test_records_are_the_same(golden: Registry, expected: dict[str, Any]) -> None:
     for kind, records in (("parents", golden.parents()), ("modules", golden.modules())):
         found = [record.to_json() for record in records]
-        later = {"precision": "float32"}
-        later |= {"sources": ["es"], "targets": ["en"], "denoising": False} if kind == "parents" else {}
+        later: dict[str, Any] = {"precision": "float32"}
+        if kind == "parents":
+            later |= {"sources": ["es"], "targets": ["en"], "denoising": False, "vocabularies": "shared"}
         assert [without_lineage(one) for one in found] == [without_lineage(one) | later for one in expected[kind]]
         for one, old in zip(found, expected[kind], strict=True):
             inputs = [[used["role"], used["module"]] for used in one["lineage"]["inputs"]]
             assert {**one["lineage"], "inputs": inputs} == typed(old["lineage"])
-    new = {"logits": None, "computed_on": None}
+    new = {"logits": None, "computed_on": None, "reference_value": None}
     assert [score.to_json() for score in golden.scores()] == [score | new for score in expected["scores"]]
     sequences = golden.catalog.sequences()
     assert [sequence.to_json() for sequence in sequences] == expected["sequences"]

@@ -168,6 +168,13 @@ def joint_spec(joint_values: ValuesOf) -> Callable[..., ParentSpec]:
 
 
 @pytest.fixture(scope="session")
+def own_spec(joint_spec: Callable[..., ParentSpec]) -> Callable[..., ParentSpec]:
+    """The parent of three pairs, each of whose languages has its own vocabulary."""
+    usual = {"name": "apart", "vocabularies": "own", "vocabulary": {"source": 140, "target": 150}}
+    return lambda *given, **more: joint_spec(*given, **{**usual, **more})
+
+
+@pytest.fixture(scope="session")
 def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of MLflow in a home, which takes seconds to make; tests copy it."""
     home = Home(tmp_path_factory.mktemp("template"))

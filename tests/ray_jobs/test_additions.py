@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from continual_mt.config.spec import AdditionSpec
+from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.home import Home
 from ray_jobs import Driver, Outcome, add, add_sequence
 from registry import Registry
@@ -66,8 +67,7 @@ def test_the_parent_is_registered_with_where_it_came_from(trained_home: tuple[Pa
         assert [corpus.sentences > 0 for _, corpus in parent.lineage.corpora] == [True, True, True]
         scores = registry.scores()
         assert {(str(score.pair), score.kind, score.metric) for score in scores} == {
-            ("es-en", "original", "bleu"),
-            ("es-en", "original", "chrf"),
+            ("es-en", "original", metric) for metric in METRICS
         }
     assert list(Home(home).jobs.iterdir()) == []
 
@@ -125,12 +125,19 @@ def test_one_experiment_a_parent_and_one_run_a_piece_of_work(done: TrainedSequen
         assert steps == [UPDATES // 2, UPDATES], metric
 
 
+def run_metrics(tracked: Tracked, run: str) -> dict[str, float]:
+    return dict(tracked.client.get_run(run).data.metrics)
+
+
 def test_spec_scores_and_samples_are_on_the_run(done: TrainedSequence, tracked: Tracked) -> None:
     run = done.outcomes[1].run
     assert run is not None
     spec = Path(tracked.client.download_artifacts(run, "spec.json"))
     assert AdditionSpec.model_validate_json(spec.read_text(encoding="utf-8")) == done.spec.additions[1]
     scores = tracked.table(run, "scores.json")
+    rate = next(row for row in scores if row["pair"] == "pt-de" and row["metric"] == "offtarget")
+    assert run_metrics(tracked, run)["offtarget/pt-de"] == pytest.approx(rate["value"])
+    assert run_metrics(tracked, run)["offtarget_of_references/pt-de"] == pytest.approx(rate["references"])
     zero = next(row for row in scores if row["pair"] == "pt-de" and row["metric"] == "bleu")
     assert (zero["kind"], zero["test"]) == ("zero-shot", "zero")
     assert zero["signature"].startswith("nrefs:1|")
@@ -162,6 +169,7 @@ def test_a_sequence_has_its_position_as_step(tracked: Tracked) -> None:
     assert steps("bleu/pt-en") == [1, 2]
     assert steps("through/bleu/es-en") == [0, 1, 2]
     assert steps("through/chrf/pt-en") == [1, 2]
+    assert steps("offtarget/es-en") == steps("offtarget_of_references/es-en") == [0, 1, 2]
     assert steps("chrf/es-de") == steps("zero_shot/pt-de") == steps("bleu/pt-de") == [2]
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair
-from registry import CorpusRecord, Registry
+from registry import CorpusRecord, Registry, ScoreRecord
 from registry.carried_scores import carried_evaluations
 from registry.corpora import ResolvedTest
 from registry.database import schema
@@ -53,6 +56,43 @@ def test_equal_logits_carry_the_scores(filled: Registry, recipe: Recipe, evaluat
     found = carried_evaluations(filled, [(recipe, TEST)], BEAM, done.append)
     assert found == {(recipe.digest, TEST.digest): dataclasses.replace(evaluation, carried=True)}
     assert done == [1]
+
+
+def remove_scores(registry: Registry, *metrics: str) -> None:
+    registry.database.write(
+        lambda session: session.execute(delete(schema.Score).filter(schema.Score.metric.in_(metrics)))
+    )
+
+
+def test_later_metrics_are_computed_from_the_kept_translations(
+    filled: Registry, recipe: Recipe, evaluation: Evaluation
+) -> None:
+    """Scores of an earlier version have BLEU and chrF only."""
+    remove_scores(filled, "chrfpp", "offtarget")
+    (found,) = carried(filled, recipe)
+    assert found.carried
+    assert [score.metric for score in found.scores] == list(METRICS)
+    assert without_times(found.scores) == without_times(evaluation.scores)
+    assert found.scores[:2] == evaluation.scores[:2]
+    assert without_times(filled.scores()) == without_times(evaluation.scores)
+    assert carried(filled, recipe) == [found]
+
+
+def without_times(scores: Iterable[ScoreRecord]) -> list[ScoreRecord]:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return sorted((dataclasses.replace(score, created=moment) for score in scores), key=lambda one: one.metric)
+
+
+@pytest.mark.usefixtures("evaluation")
+def test_languages_identified_by_another_version_are_identified_again(filled: Registry, recipe: Recipe) -> None:
+    earlier = "nrefs:1|library:py3langid|languages:de,en|version:0.1"
+    changed = update(schema.Score).values(signature=earlier).where(schema.Score.metric == "offtarget")
+    filled.database.write(lambda session: session.execute(changed))
+    (found,) = carried(filled, recipe)
+    assert found.scores[3].metric == "offtarget"
+    assert found.scores[3].signature != earlier
+    rates = filled.scores(metric="offtarget")
+    assert [score.signature for score in rates] == [earlier, found.scores[3].signature]
 
 
 def test_without_scores_nothing_is_carried(filled: Registry, recipe: Recipe) -> None:

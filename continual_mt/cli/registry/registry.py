@@ -168,6 +168,7 @@ def _print(
     else:
         languages = {"languages" if record.languages.several else "pair": languages_of(record)}
         facts = {"parent": record.name, **languages, **facts, "fingerprint": record.fingerprint}
+        facts |= {"vocabularies": record.vocabularies}
         facts |= {"architecture": ", ".join(f"{key} {value}" for key, value in record.architecture.items())}
     facts |= {"created": time_of(record), "code version": lineage.code_version}
     if lineage.imported:

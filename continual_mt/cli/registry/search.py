@@ -31,8 +31,9 @@ def search(
 ) -> None:
     """Find parents and modules by any of their fields.
 
-    Of text = and !=, of numbers and days also <, <=, > and >=. A metric, bleu or chrf, is what a module reached on its
-    own pair, on any test set or that of test=NAME. The fields: kind, name, parent, pair, source, target, language,
+    Of text = and !=, of numbers and days also <, <=, > and >=. A metric (bleu, chrf, chrfpp, or offtarget, the
+    percentage in another language) is what a module reached on its own pair, on any test set or that of test=NAME; a
+    module that was not measured in it is not found. The fields: kind, name, parent, pair, source, target, language,
     side, scope, shared, version, tag, alias, corpus, licence, run, job, digest, code, created, parameters, bytes,
     precision (that of the stored weights), deleted.
     """

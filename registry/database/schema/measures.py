@@ -90,6 +90,7 @@ class Score(Base):
     shown: Mapped[bool] = mapped_column(default=False, server_default=false())
     logits: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
     computed_on: Mapped[str | None]
+    reference_value: Mapped[float | None]
 
     parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
     recipe: Mapped[Recipe] = relationship(primaryjoin=foreign(recipe_digest) == Recipe.digest, viewonly=True)

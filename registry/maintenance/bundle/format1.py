@@ -1,4 +1,4 @@
-"""Format 1 of bundles: lineage as keys of the spec, and scores without logits.
+"""Format 1 of bundles: lineage as keys of the spec, and scores without logits and without rates of references.
 
 Its specs hold ``start`` and ``replayed`` (names), ``replay`` and ``environment``, and no digests of inputs: those of
 parents and modules in the same bundle are looked up there, others are not known.
@@ -12,7 +12,7 @@ from registry.maintenance.bundle.manifest import ArtifactEntry, InputEntry, Mani
 
 _Entry = TypeVar("_Entry", bound=ArtifactEntry)
 NEW_KEYS = {"inputs": True, "environment": True, "replay": True}
-NEW_IN_SCORES = {"logits": True, "computed_on": True}
+NEW_IN_SCORES = {"logits": True, "computed_on": True, "reference_value": True}
 
 
 def dumped(manifest: Manifest) -> bytes:
@@ -27,7 +27,12 @@ def dumped(manifest: Manifest) -> bytes:
     )
     several = [bool(entry.several) for entry in manifest.parents]
     if any(several) or typed(older) != manifest.model_copy(update={"format": 1}):
-        unsaid = {"parents": {place: {"several"} for place, said in enumerate(several) if not said}}
+        unsaid = {
+            "parents": {place: {"several"} for place, said in enumerate(several) if not said},
+            "scores": {
+                place: {"reference_value"} for place, one in enumerate(manifest.scores) if one.reference_value is None
+            },
+        }
         return manifest.model_copy(update={"format": 2}).model_dump_json(exclude=unsaid).encode()
     left_out = {
         "parents": {"__all__": NEW_KEYS | {"several": True}},

@@ -32,7 +32,9 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
 LongText = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00]*$")]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-PieceName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}\.(safetensors|model|json)$")]
+PieceName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z_]{1,40}(\.[A-Za-z0-9_]{1,35})?\.(safetensors|model|json)$")
+]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Attempt = Annotated[int, Field(ge=1, lt=2**31)]
 _Entry = TypeVar("_Entry", "ParentEntry", "ModuleEntry")
@@ -133,6 +135,7 @@ class ScoreEntry(Entry):
     created: Moment
     logits: Digest | None = None
     computed_on: Text | None = None
+    reference_value: float | None = None
 
     @classmethod
     def of(cls, record: ScoreRecord) -> ScoreEntry:

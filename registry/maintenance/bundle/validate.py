@@ -17,7 +17,6 @@ from continual_mt.artifacts.serialization import read_json
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError, StorageError
 from continual_mt.initialisation.word_translation import WordTranslations
 from continual_mt.languages import Pair
-from continual_mt.model.architecture import GROUPS
 from registry.blobs import BlobStore
 from registry.maintenance.bundle.archive import Bundle, open_bundle
 from registry.maintenance.bundle.ingest import (
@@ -97,9 +96,8 @@ def _parent(registry: Registry, bundle: Bundle, entry: ParentEntry) -> Parent:
         )
     folder = _folder(registry.blobs)
     parent = _loaded(bundle, entry.name, lambda: bundle.load(entry.pieces, folder, Parent.from_pieces))
-    names = {"parent.json", "source.model", "target.model", *(f"{group}.safetensors" for group in GROUPS)}
     own = entry.pieces.keys() - {WORD_TRANSLATIONS}
-    _require(bundle, entry.name, own == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
+    _require(bundle, entry.name, own == parent.new_pieces().keys(), f"its pieces are {', '.join(sorted(entry.pieces))}")
     if WORD_TRANSLATIONS in entry.pieces:
         table = bundle.read(entry.pieces[WORD_TRANSLATIONS])
         _loaded(bundle, entry.name, lambda: WordTranslations.of_parent(table, parent))

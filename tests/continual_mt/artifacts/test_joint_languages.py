@@ -17,6 +17,12 @@ def test_the_languages_are_those_of_the_pairs() -> None:
     assert tokens == {"en": "<language en>", "es": "<language es>", "pt_BR": "<language pt_BR>"}
 
 
+def test_languages_with_their_own_vocabularies_have_no_token() -> None:
+    languages = joint_languages([Pair("es", "en"), Pair("es", "pt_BR")], "own")
+    assert str(languages) == "es-{en, pt_BR}"
+    assert {side.token for end in ENDS for side in languages.sides(end)} == {None}
+
+
 def test_a_text_never_has_a_language_token() -> None:
     """Also where the text that the vocabulary was learned from spells it."""
     token = language_token("en")

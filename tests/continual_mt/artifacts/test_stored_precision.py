@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from continual_mt.artifacts.stored_precision import PRECISIONS, VALUE_BYTES, read_precision, written
+from continual_mt.artifacts.stored_precision import PRECISIONS, VALUE_BYTES, precision_entry, read_precision
 from continual_mt.errors import CorruptionError
 
 
 def test_descriptions_name_half_precision_and_no_float32() -> None:
-    assert written("float32") == {}
+    assert precision_entry("float32") == {}
     for precision in PRECISIONS[1:]:
-        assert written(precision) == {"precision": precision}
-        assert read_precision(written(precision), "parent.json") == precision
+        assert precision_entry(precision) == {"precision": precision}
+        assert read_precision(precision_entry(precision), "parent.json") == precision
     assert [VALUE_BYTES[precision] for precision in PRECISIONS] == [4, 2, 2]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from continual_mt.artifacts.module import Module
+from continual_mt.evaluation.metric_names import METRICS
 from registry import Registry
 from tests.continual_mt.cli.conftest import score
 
@@ -35,7 +36,7 @@ def test_a_difference_is_shown_with_its_p_value(run: Any, evaluate: Any, home: P
     assert "on 12 sentences of django, beam 1; paired bootstrap, 1,000 resamples" in result.err
     head, *rows = [re.split("  +", line) for line in result.out.splitlines()]
     assert head == ["metric", "first", "second", "difference", "p-value", "at p < 0.05"]
-    assert [row[0] for row in rows] == ["BLEU", "chrF"]
+    assert [row[0] for row in rows] == ["BLEU", "chrF", "chrF++", "off-target %"]
     assert all(len(row) == 6 and 0 < float(row[4]) <= 1 for row in rows)
 
 
@@ -50,7 +51,10 @@ def test_further_references_and_lower_case(
     assert "12 sentences of django, beam 1, 2 references, ignoring case; paired bootstrap" in result.err
     data = json.loads(run(*words, "--reference", second, "--lowercase", "--json").out)
     assert (data["references"], data["lowercase"]) == (2, True)
-    assert all(one["signature"].startswith("nrefs:2|") and "case:lc" in one["signature"] for one in data["comparisons"])
+    signatures = {one["metric"]: one["signature"] for one in data["comparisons"]}
+    assert list(signatures) == list(METRICS)
+    assert all(signature.startswith("nrefs:2|") for signature in signatures.values())
+    assert [metric for metric, signature in signatures.items() if "case:lc" not in signature] == ["offtarget"]
     plain = json.loads(run(*words, "--json").out)
     assert (plain["references"], plain["lowercase"]) == (1, False)
     second.write_text("one\n", encoding="utf-8")

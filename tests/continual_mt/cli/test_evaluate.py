@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair
 from registry import Registry
 
@@ -29,24 +30,50 @@ def test_scores_are_printed_and_registered(evaluate: Any, home: Path) -> None:
     result = evaluate("pt-de", "--name", "django")
     assert result.code == 0
     assert "zero-shot pt-de" in result.err
-    head, bleu, chrf = result.out.splitlines()
-    assert head.split() == ["metric", "value", "copy", "of", "the", "source", "signature"]
+    head, bleu, chrf, chrfpp, off_target = result.out.splitlines()
+    assert head.split()[:7] == ["metric", "value", "copy", "of", "the", "source", "references"]
     with Registry.open(home) as registry:
         scores = {score.metric: score for score in registry.scores() if score.test == "django"}
     assert bleu.split() == [
         "bleu",
         f"{scores['bleu'].value:.1f}",
         f"{scores['bleu'].copy_value:.1f}",
+        "-",
         scores["bleu"].signature,
     ]
+    rate = scores["offtarget"]
+    of_references = rate.reference_value
+    assert of_references is not None
+    assert off_target.split()[:4] == [
+        "offtarget",
+        *(f"{value:.1f}" for value in (rate.value, rate.copy_value, of_references)),
+    ]
+    assert "|library:py3langid|languages:139|version:" in off_target
+    assert "|languages:ace,af,am," in rate.signature
+    assert "|nc:6|nw:2|" in chrfpp
     assert chrf.startswith("chrf")
     assert (scores["chrf"].kind, scores["chrf"].sentences, scores["chrf"].beam) == ("zero-shot", 12, 1)
+
+
+def test_the_wrong_language_is_in_json(run: Any, home: Path, tmp_path: Path) -> None:
+    """The references are English here, and so long that each is identified."""
+    lines = [f"This is sentence number {number} of a test that was written in English." for number in range(8)]
+    for name in ("test.es", "test.de"):
+        (tmp_path / name).write_text("".join(f"{name} {line}\n" for line in lines), encoding="utf-8")
+    files = tmp_path / "test.es", tmp_path / "test.de"
+    data = json.loads(run("evaluate", "es-de", "--test", *files, "--beam", 1, "--home", home, "--json").out)
+    rate = data["scores"][3]
+    assert (rate["metric"], rate["copy_value"], rate["reference_value"]) == ("offtarget", 100, 100)
+    assert data["wrong_language"] is False
+    (found,) = [one for one in json.loads(run("pairs", "--home", home, "--json").out) if one["pair"] == "es-de"]
+    assert found["metrics"] == {score["metric"]: score["value"] for score in data["scores"]}
+    assert (found["offtarget_of_references"], found["wrong_language"]) == (100, False)
 
 
 def test_json(evaluate: Any) -> None:
     data = json.loads(evaluate("es-en", "--recipe", "retention:pt-en", "--json").out)
     assert data["recipe"]["kind"] == "retention"
-    assert [score["metric"] for score in data["scores"]] == ["bleu", "chrf"]
+    assert [score["metric"] for score in data["scores"]] == list(METRICS)
     assert data["sentences"] == 12
 
 
@@ -77,17 +104,21 @@ def test_a_variant_is_registered_beside_what_the_pair_is_shown_with(
 ) -> None:
     (tmp_path / "shouted.en").write_text(corpus_files["en"].read_text(encoding="utf-8").upper(), encoding="utf-8")
     data = json.loads(evaluate("pt-en", "--name", "django", "--json", *words).out)
-    assert [score["signature"].startswith(signature) for score in data["scores"]] == [True, True]
+    *quality, off_target = data["scores"]
+    assert [score["signature"].startswith(signature) for score in quality] == [True] * 3
+    assert off_target["signature"].startswith(signature.partition("|")[0] + "|library:")  # case does not count
     with Registry.open(home) as registry:
         plain = registry.scores(Pair("pt", "en"))
         variants = registry.scores(Pair("pt", "en"), variants=True)
         (shown,) = [entry.score for entry in registry.pairs() if entry.pair == Pair("pt", "en")]
-    assert [score.signature.split("|")[:2] for score in plain] == [["nrefs:1", "case:mixed"]] * 2
-    assert [score.to_json() for score in variants if score not in plain] == data["scores"]
+    assert [score.signature.split("|")[:2] for score in plain[:3]] == [["nrefs:1", "case:mixed"]] * 3
+    assert plain[3].signature.startswith("nrefs:1|library:")
+    written = [score.to_json() for score in variants if score not in plain]
+    assert written == (data["scores"] if "--reference" in words else quality)
     assert shown is not None
     assert (shown.value, shown.signature) == (plain[0].value, plain[0].signature)
     assert {score.test_digest for score in variants} == {plain[0].test_digest, data["scores"][0]["test_digest"]}
-    assert (variants[-1].test_digest == plain[0].test_digest) == ("--reference" not in words)
+    assert (data["scores"][0]["test_digest"] == plain[0].test_digest) == ("--reference" not in words)
 
 
 @pytest.mark.parametrize(

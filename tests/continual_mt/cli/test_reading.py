@@ -17,23 +17,24 @@ def test_pairs_as_lines(run: Any, shared_home: Path) -> None:
     tested = "test, 1,012 sentences, beam 5"
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert cells == [
-        ["pair", "kind", "recipe", "BLEU", "chrF", "test set"],
+        ["pair", "kind", "recipe", "BLEU", "chrF", "chrF++", "off-target %", "of references", "test set"],
         [
             "es-en",
             "original",
             "source parent, xattn parent, target parent",
             "30.0",
             "55.5",
+            *("-", "-", "-"),
             tested,
         ],
-        ["es-de", "supervised", "source parent, xattn es-de:1, target es-de:1", "-", "-", "-"],
-        ["pt-en", "supervised", "source pt-en:1, xattn pt-en:1, target parent", "-", "-", "-"],
+        ["es-de", "supervised", "source parent, xattn es-de:1, target es-de:1", *("-",) * 6],
+        ["pt-en", "supervised", "source pt-en:1, xattn pt-en:1, target parent", *("-",) * 6],
         [
             "pt-de",
             "zero-shot",
             "source pt-en:1, xattn es-de:1, target es-de:1",
             "7.0",
-            "-",
+            *("-", "-", "-", "-"),
             tested,
         ],
     ]
@@ -43,7 +44,15 @@ def test_pairs_as_json(run: Any, shared_home: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(HOME_VARIABLE, str(shared_home))
     result = run("pairs", "--parent", "es-en", "--json")
     with Registry.open(shared_home) as registry:
-        assert json.loads(result.out) == [entry.to_json() for entry in registry.pairs()]
+        entries = registry.pairs()
+    found = json.loads(result.out)
+    added = ("metrics", "offtarget_of_references", "wrong_language")
+    assert [{key: value for key, value in one.items() if key not in added} for one in found] == [
+        entry.to_json() for entry in entries
+    ]
+    original = {key: found[0][key] for key in added}
+    metrics = {"bleu": 30.04, "chrf": 55.5, "chrfpp": None, "offtarget": None}
+    assert original == {"metrics": metrics, "offtarget_of_references": None, "wrong_language": None}
     assert result.err == ""
 
 

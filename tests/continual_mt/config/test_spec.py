@@ -443,13 +443,28 @@ def test_a_parent_of_several_pairs(folder: Path) -> None:
     assert not {"pair", "train", "dev"} & set(written)
     assert validate(ParentSpec, written, origin="a record", base=None) == spec
     one = read_spec(ParentSpec, write(folder, "name: one\n" + "".join(ADDITION.splitlines(keepends=True)[2:5])))
-    assert not {"pairs", "sampling_temperature"} & set(one.model_dump())
+    assert not {"pairs", "sampling_temperature", "vocabularies"} & set(one.model_dump())
     assert [(pair.pair, pair.train, pair.dev) for pair in one.trained_pairs] == [(one.pair, one.train, one.dev)]
+
+
+def test_languages_may_have_their_own_vocabularies(folder: Path) -> None:
+    """Only then the key is written: a spec without it means what it meant before."""
+    own = read_spec(ParentSpec, write(folder, f"{PAIRS}vocabularies: own\n"))
+    assert own.model_dump(mode="json")["vocabularies"] == "own"
+    assert validate(ParentSpec, own.model_dump(mode="json"), origin="a record", base=None) == own
+    shared = read_spec(ParentSpec, write(folder, f"{PAIRS}vocabularies: shared\n"))
+    assert shared == read_spec(ParentSpec, write(folder, PAIRS))
+    assert "vocabularies" not in shared.model_dump(mode="json")
+    one = "name: one\n" + "".join(ADDITION.splitlines(keepends=True)[2:5])
+    assert problems(ParentSpec, folder, f"{one}vocabularies: own\n") == [
+        "vocabularies: own is used only with pairs: the languages of one pair share nothing. Fix: remove it"
+    ]
 
 
 @pytest.mark.parametrize(
     ("more", "found"),
     [
+        ("vocabularies: both", ["vocabularies: Input should be 'shared' or 'own', not 'both'"]),
         ("pair: de-en\ndev: {catalogs: dev}", ["pairs: expected no pair, dev beside it"]),
         ("sampling_temperature: 0.9", ["sampling_temperature: Input should be greater than or equal to 1, not 0.9"]),
         (

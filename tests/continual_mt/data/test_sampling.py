@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.data.sampling import drawn_sentences, repeated
+from continual_mt.data.sampling import drawn_sentences, repeated, repeated_indices
 
 
 def test_shares_follow_the_temperature() -> None:
@@ -32,3 +32,8 @@ def test_every_item_is_drawn_equally_often(size: int, more: int, cut: int) -> No
     assert max(counts.values()) - min(counts.values()) <= 1
     parts = [*repeated(items[:cut], size, drawn), *repeated(items[cut:], size, drawn, first=min(cut, size))]
     assert parts == found
+
+
+@given(st.integers(0, 50), st.integers(1, 20), st.integers(1, 60))
+def test_repeated_indices_are_the_repeated_numbers(count: int, size: int, drawn: int) -> None:
+    assert repeated_indices(count, size, drawn).tolist() == list(repeated(range(count), size, drawn))

@@ -156,6 +156,14 @@ def test_retention_leaves_out_unmeasured_positions() -> None:
 def test_retention_needs_bleu_and_the_parents_pair() -> None:
     with pytest.raises(InputError, match=r"^retention: the matrix has metric chrf; expected bleu"):
         retention(Matrix("chrf", (ES_EN,), ((1.0,),), {ES_EN: 0}))
+
+
+def test_forgetting_is_measured_only_where_higher_is_better() -> None:
+    matrix = Matrix("offtarget", (ES_EN,), ((1.0,), (2.0,)), {ES_EN: 0})
+    message = r"^forgetting: the matrix has metric offtarget; expected one in which higher is better$"
+    for measure in (lambda: forgetting(matrix, ES_EN), lambda: backward_transfer(matrix)):
+        with pytest.raises(InputError, match=message):
+            measure()
     with pytest.raises(InputError, match=r"^retention: the matrix has no column for the parent's own pair"):
         retention(Matrix("bleu", (PT_EN,), ((None,),), {PT_EN: 1}))
 

@@ -6,6 +6,7 @@ import pytest
 import sacrebleu
 
 from continual_mt.errors import InputError, MisuseError
+from continual_mt.evaluation.language_identification import signature
 from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.evaluation.metrics import bleu, score, tokenized_bleu
 
@@ -15,19 +16,40 @@ REFERENCES = ["Two men play football.", "A woman is reading a book."]
 
 def test_values_and_signatures() -> None:
     values = score(HYPOTHESES, REFERENCES, "en")
-    assert [value.metric for value in values] == list(METRICS) == ["bleu", "chrf"]
+    assert [value.metric for value in values] == list(METRICS) == ["bleu", "chrf", "chrfpp", "offtarget"]
     version = sacrebleu.__version__
     assert [value.signature for value in values] == [
         f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:{version}",
         f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{version}",
+        f"nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no|version:{version}",
+        "nrefs:1|" + "|".join(f"{name}:{value}" for name, value in signature().items()),
     ]
-    assert [value.value for value in values] == pytest.approx([25.0, 55.702], abs=0.001)
+    assert [value.value for value in values] == pytest.approx([25.0, 55.702, 57.407, 0.0], abs=0.001)
+    assert [value.reference_value for value in values] == [
+        None,
+        None,
+        None,
+        50.0,
+    ]  # short: "Two men play football." is taken for Pidgin
     assert values[0].value == bleu(HYPOTHESES, REFERENCES, "en")
 
 
 def test_perfect_and_empty_translations() -> None:
-    assert [value.value for value in score(REFERENCES, REFERENCES, "en")] == pytest.approx([100, 100])
-    assert [value.value for value in score(["", ""], REFERENCES, "en")] == [0, 0]
+    assert [value.value for value in score(HYPOTHESES, HYPOTHESES, "en")] == pytest.approx([100, 100, 100, 0])
+    assert [value.value for value in score(["", ""], REFERENCES, "en")] == [0, 0, 0, 0]
+
+
+def test_translations_into_another_language_are_off_target() -> None:
+    half = ["Zwei Männer spielen draußen Fußball.", "A woman is reading a book."]
+    (value,) = score(half, HYPOTHESES, "en", metrics=["offtarget"])
+    assert (value.value, value.reference_value) == (50, 0)
+    (reverse,) = score(HYPOTHESES, half, "de", metrics=["offtarget"])
+    assert (reverse.value, reverse.reference_value) == (100, 50)
+
+
+def test_a_language_that_cannot_be_identified_has_no_off_target_rate() -> None:
+    assert [value.metric for value in score(HYPOTHESES, REFERENCES, "wo")] == ["bleu", "chrf", "chrfpp"]
+    assert score(HYPOTHESES, REFERENCES, "wo", metrics=["offtarget"]) == []
 
 
 def test_case_counts() -> None:
@@ -56,8 +78,10 @@ def test_more_references_and_lower_case() -> None:
     both = score(hypotheses, first, "en", further=[second])
     lowered = score(hypotheses, first, "en", further=[second], lowercase=True)
     assert 0 < one[0].value < both[0].value < lowered[0].value
-    assert [value.signature.split("|")[:2] for value in both] == [["nrefs:2", "case:mixed"]] * 2
-    assert [value.signature.split("|")[:2] for value in lowered] == [["nrefs:2", "case:lc"]] * 2
+    assert [value.signature.split("|")[:2] for value in both[:3]] == [["nrefs:2", "case:mixed"]] * 3
+    assert [value.signature.split("|")[:2] for value in lowered[:3]] == [["nrefs:2", "case:lc"]] * 3
+    assert both[3] == lowered[3]
+    assert both[3].signature.startswith("nrefs:2|library:")
 
 
 def test_an_empty_line_is_no_further_reference() -> None:
@@ -80,7 +104,7 @@ CHINESE = (
 
 @pytest.mark.parametrize("language", ["zh", "cmn", "cmn_Hans", "yue_Hant", "wuu", "lzh", "zho_Hant", "nan"])
 def test_text_without_spaces_is_scored(language: str) -> None:
-    (value, _) = score(*CHINESE, language)
+    value = score(*CHINESE, language)[0]
     assert "tok:zh" in value.signature
     assert 40 < value.value < 100
     assert value.value == bleu(*CHINESE, language)

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from continual_mt.errors import InputError
-from continual_mt.evaluation.metric_names import METRICS
+from continual_mt.errors import InputError, LanguageError
+from continual_mt.evaluation.metric_names import QUALITY_METRICS
 from continual_mt.evaluation.metrics import score
 from continual_mt.evaluation.significance import RESAMPLES, SEED, compare
 
@@ -30,10 +30,10 @@ def bad(references: list[str]) -> list[str]:
 def test_values_equal_those_of_score_and_the_difference_is_second_minus_first(
     good: list[str], bad: list[str], references: list[str]
 ) -> None:
-    compared = compare(good, bad, references, "en")
-    assert [one.metric for one in compared] == list(METRICS)
-    assert [one.first for one in compared] == [value.value for value in score(good, references, "en")]
-    assert [one.second for one in compared] == [value.value for value in score(bad, references, "en")]
+    compared = compare(good, bad, references, "en", QUALITY_METRICS)
+    assert [one.metric for one in compared] == list(QUALITY_METRICS)
+    assert [one.first for one in compared] == [value.value for value in score(good, references, "en")][:3]
+    assert [one.second for one in compared] == [value.value for value in score(bad, references, "en")][:3]
     for one in compared:
         assert one.difference == one.second - one.first < 0
         assert one.p_value < 0.05
@@ -54,12 +54,32 @@ def test_a_small_difference_is_not_significant(good: list[str], references: list
 
 
 def test_equal_translations_are_not_significantly_different(good: list[str], references: list[str]) -> None:
-    assert [(one.difference, one.p_value) for one in compare(good, list(good), references, "en")] == [(0, 1), (0, 1)]
+    assert [(one.difference, one.p_value) for one in compare(good, list(good), references, "en")] == [(0, 1)] * 4
 
 
 def test_two_scores_of_zero_are_not_significantly_different(references: list[str]) -> None:
     empty, wrong = ["" for _ in references], ["π" for _ in references]
-    assert [(one.difference, one.p_value) for one in compare(empty, wrong, references, "en")] == [(0, 1), (0, 1)]
+    compared = compare(empty, wrong, references, "en", QUALITY_METRICS)
+    assert [(one.difference, one.p_value) for one in compared] == [(0, 1)] * 3
+
+
+def test_fewer_translations_in_another_language_are_better(
+    good: list[str], references: list[str], django_catalogs: dict[str, list[str]]
+) -> None:
+    german = django_catalogs["de"][: len(references)]
+    (one,) = compare(good, german, references, "en", ["offtarget"])
+    assert (one.metric, one.verdict) == ("offtarget", "the first is better")
+    assert one.difference > 50
+    assert one.p_value < 0.05
+    assert f"bs:{RESAMPLES}|seed:{SEED}|library:py3langid|languages:ace," in one.signature
+    (other,) = compare(german, good, references, "en", ["offtarget"])
+    assert (other.difference, other.verdict) == (-one.difference, "the second is better")
+
+
+def test_a_language_that_cannot_be_identified(good: list[str], references: list[str]) -> None:
+    assert [one.metric for one in compare(good, good, references, "wo")] == list(QUALITY_METRICS)
+    with pytest.raises(LanguageError, match=r"^off-target rate: py3langid .* does not identify wo; expected one of"):
+        compare(good, good, references, "wo", ["offtarget"])
 
 
 def test_the_seed_does_not_depend_on_the_environment(

@@ -18,6 +18,7 @@ from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.transformer import Transformer
 from tests.continual_mt.conftest import lively_tensors
 from tests.continual_mt.interchange.many_languages import Tokenizers, tokenizers_of_pairs
+from tests.markers import deselect_unless_named
 
 MakeModel = Callable[..., PairModel]
 
@@ -32,6 +33,10 @@ PROVENANCE = Provenance(
     (CorpusUse("base", "train", "one | two", "es-de", 1200, "CC-BY-4.0", "c" * 64),),
     (ScoreEntry("test", "bleu", 30.04, 5, 1012, "nrefs:1|case:mixed"),),
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    deselect_unless_named("every_export", config, items)
 
 
 @pytest.fixture(scope="session")

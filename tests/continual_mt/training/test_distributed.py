@@ -52,7 +52,7 @@ def trained(parent: Parent, django_text_files: dict[str, Path], tmp_path_factory
     return folder
 
 
-@pytest.mark.parametrize("kind", ["", "replayed-", "low-rank-"])
+@pytest.mark.parametrize("kind", ["", "replayed-", "low-rank-", "joint-"])
 def test_an_update_does_not_depend_on_the_number_of_workers(trained: Path, parent: Parent, kind: str) -> None:
     alone, together = (Checkpoint.load(trained / f"{kind}{name}") for name in ("alone", "together"))
     assert alone.progress.update == together.progress.update == 12

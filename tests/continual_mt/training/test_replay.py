@@ -150,7 +150,7 @@ def test_replayed_batches_have_dropout(
 ) -> None:
     """A new source side is no part of an earlier pair, so its encoder is frozen and has no dropout; the rest has."""
     trainer = Trainer(make_addition(pair, scope, Replay(0.5, earlier_pairs), dropout=0.5))
-    ((replayed, indices),) = next(trainer.replay_stream)
+    *_, (replayed, indices) = next(trainer.batches)
     assert replayed.encoder_frozen == frozen
     first, second = (float(replayed.loss(indices, 0.1).detach()) for _ in range(2))
     assert first != second

@@ -14,7 +14,14 @@ from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
 from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.languages import Pair
-from dashboards.tables.artifacts import alignment_table, metrics_table, pairs_table, results_table, size, storage_table
+from dashboards.tables.artifacts import (
+    alignment_table,
+    metrics_table,
+    pairs_table,
+    results_table,
+    size,
+    storage_table,
+)
 from dashboards.tables.table import Column, Table, for_terminal, plain
 from registry import BestScore, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 
@@ -48,6 +55,13 @@ def score(of: Recipe, metric: str, value: float, *, test: str = "test", beam: in
     )
 
 
+def off_target(of: Recipe, value: float, of_references: float = 1.2) -> ScoreRecord:
+    return replace(score(of, "offtarget", value), reference_value=of_references)
+
+
+MEASURED = ["BLEU", "chrF", "chrF++", "off-target %", "of references"]
+
+
 def names(table: Table) -> list[str]:
     return [column.name for column in table.columns]
 
@@ -59,12 +73,22 @@ def test_results_have_one_row_per_recipe_in_the_order_of_kinds() -> None:
         for metric in ("bleu", "chrf")
     ]
     table = results_table(scores)
-    assert names(table) == ["pair", "recipe", "BLEU", "chrF", "BLEU of a copy", "sentences"]
+    assert names(table) == ["pair", "recipe", *MEASURED, "BLEU of a copy", "sentences"]
     assert [list(row) for row in table.rows] == [
-        ["es-en", "original", "30.1", "30.1", "2.3", "1,012"],
-        ["pt-en", "supervised", "20.0", "20.0", "2.3", "1,012"],
-        ["pt-de", "zero-shot", "7.0", "7.0", "2.3", "1,012"],
-        ["es-en", "retention through pt-en:1", "9.0", "9.0", "2.3", "1,012"],
+        ["es-en", "original", "30.1", "30.1", "-", "-", "-", "2.3", "1,012"],
+        ["pt-en", "supervised", "20.0", "20.0", "-", "-", "-", "2.3", "1,012"],
+        ["pt-de", "zero-shot", "7.0", "7.0", "-", "-", "-", "2.3", "1,012"],
+        ["es-en", "retention through pt-en:1", "9.0", "9.0", "-", "-", "-", "2.3", "1,012"],
+    ]
+
+
+def test_only_the_excess_over_the_references_marks_a_pair() -> None:
+    table = results_table([off_target(ORIGINAL, 40.0, 38.0), off_target(ZERO_SHOT, 40.0), score(RETENTION, "bleu", 1)])
+    assert names(table)[-1] == "remark"
+    assert [(*row[5:7], row[-1]) for row in table.rows] == [
+        ("40.0", "38.0", ""),
+        ("40.0", "1.2", "wrong language"),
+        ("-", "-", ""),
     ]
 
 
@@ -83,7 +107,7 @@ def test_the_last_repetition_is_shown_and_a_missing_score_is_a_dash() -> None:
 )
 def test_equal_rows_get_a_column_that_distinguishes_them(other: ScoreRecord, column: str, values: list[str]) -> None:
     table = results_table([score(ORIGINAL, "bleu", 3.0), other])
-    assert names(table) == ["pair", "recipe", column, "BLEU", "chrF", "BLEU of a copy", "sentences"]
+    assert names(table) == ["pair", "recipe", column, *MEASURED, "BLEU of a copy", "sentences"]
     assert [row[2] for row in table.rows] == values
 
 
@@ -100,8 +124,16 @@ def test_no_scores_give_no_rows() -> None:
 
 
 def test_metrics() -> None:
-    table = metrics_table([score(ORIGINAL, "bleu", 30.06)])
-    assert plain(table) == "metric  value  copy of the source  signature\nbleu     30.1                 2.3  s|v\n"
+    signed = replace(off_target(ORIGINAL, 3.0), signature="nrefs:1|library:l|languages:de,en,fr|version:1")
+    table = metrics_table([score(ORIGINAL, "bleu", 30.06), signed])
+    assert plain(table) == (
+        "metric     value  copy of the source  references  signature\n"
+        "bleu        30.1                 2.3           -  s|v\n"
+        "chrf           -                   -           -  -\n"
+        "chrfpp         -                   -           -  -\n"
+        "offtarget    3.0                 2.3         1.2  nrefs:1|library:l|languages:3|version:1\n"
+    )
+    assert metrics_table([off_target(ORIGINAL, 90.0)]).rows[-1][-1] == "wrong language"
 
 
 def test_alignments_without_queries_have_a_dash() -> None:
@@ -123,11 +155,21 @@ def test_pairs_name_their_parent_if_there_are_several() -> None:
     entries = [PairEntry(ORIGINAL, best), PairEntry(ZERO_SHOT, None)]
     scores = [score(ORIGINAL, "chrf", 50.0), score(ORIGINAL, "chrf", 99.0, test="news")]
     table = pairs_table(entries, scores)
-    assert names(table) == ["pair", "kind", "recipe", "BLEU", "chrF", "test set"]
-    assert list(table.rows[0])[3:] == ["30.0", "50.0", "test, 1,012 sentences, beam 5"]
-    assert list(table.rows[1])[2:] == ["source pt-en:1, xattn es-de:2, target es-de:2", "-", "-", "-"]
+    assert names(table) == ["pair", "kind", "recipe", *MEASURED, "test set"]
+    assert list(table.rows[0])[3:] == ["30.0", "50.0", "-", "-", "-", "test, 1,012 sentences, beam 5"]
+    assert list(table.rows[1])[2:] == ["source pt-en:1, xattn es-de:2, target es-de:2", *("-",) * 6]
     several = pairs_table([*entries, PairEntry(recipe("original", "fr-en", parent="second"), None)], scores)
     assert [row[0] for row in several.rows] == ["base", "base", "second"]
+
+
+def test_pairs_in_the_wrong_language_are_marked() -> None:
+    best = BestScore("test", "test".ljust(64, "t"), 30.0, 2.345, "s|v", 1012, 5)
+    entries = [PairEntry(ORIGINAL, best), PairEntry(SUPERVISED, best), PairEntry(ZERO_SHOT, None)]
+    scores = [score(ORIGINAL, "bleu", 30.0), score(ORIGINAL, "chrfpp", 45.0), off_target(ORIGINAL, 60.0)]
+    table = pairs_table(entries, scores)
+    assert names(table)[-1] == "remark"
+    assert list(table.rows[0])[3:8] == ["30.0", "-", "45.0", "60.0", "1.2"]
+    assert [row[-1] for row in table.rows] == ["wrong language", "", ""]
 
 
 def parent(name: str, parameters: int) -> ParentRecord:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -75,6 +76,12 @@ def test_what_each_pair_was_scored_on() -> None:
         ["es-en", "test", "000000000000", "1"],
         ["pt-en", "news", "abcdef012345", "5"],
     ]
+
+
+def test_off_target_rates_of_references_are_beside_the_test_sets() -> None:
+    table = scored_on_table(replace(SUMMARY, of_references={PT_EN: 1.25}))
+    assert table.columns[-1].name == "off-target % of references"
+    assert [list(row)[-1] for row in table.rows] == ["-", "1.2"]
 
 
 def test_what_each_addition_stores_and_how_many_pairs_it_makes_possible() -> None:

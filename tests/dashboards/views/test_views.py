@@ -44,6 +44,17 @@ def test_hover_escapes_names() -> None:
     assert hover(cell, "chrf") == "de-en supervised<br>source a<br>chrF 1.2<br>&lt;b&gt;mine&lt;/b&gt;"
 
 
+def test_pairs_in_the_wrong_language_are_marked_in_every_metric(filled: Registry) -> None:
+    scores = filled.scores()
+    of = next(one for one in scores if str(one.pair) == "de-es" and one.metric == "bleu")
+    scores.append(replace(of, metric="offtarget", value=100.0, reference_value=25.0))
+    for metric, value in (("bleu", of.value), ("offtarget", 100.0)):
+        cells = pair_matrix(filled.pairs(), scores, metric).cells
+        assert cells["de", "es"].value == value
+        assert {pair: cell.remark for pair, cell in cells.items() if cell.remark} == {("de", "es"): "wrong language"}
+    assert "<br>off-target % 100.0 (of references 25.0)<br>wrong language<br>" in hover(cells["de", "es"], "offtarget")
+
+
 def test_zero_shot_pairs_after_the_last_addition(filled: Registry) -> None:
     matrix = zero_shot_matrix(filled.catalog.cells(SEPARATE.digest), "bleu")
     assert matrix is not None

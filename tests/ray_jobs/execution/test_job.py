@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -290,6 +291,8 @@ def test_unchanged_pairs_are_carried_forward_unless_rescored(
     assert first[0].scores == second[0].scores
     lines = log.getvalue().splitlines()
     assert [line.endswith("(carried forward: its logits are bit-equal)") for line in lines] == [False, True, False]
+    measured = re.compile(r": bleu [0-9.]+, chrf [0-9.]+, chrfpp [0-9.]+, offtarget [0-9.]+ \(of references [0-9.]+")
+    assert all(measured.search(line) for line in lines)
 
 
 def test_a_job_notes_what_it_works_on_and_reports_unfinished_work(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import pytest
 
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE
 from ray_jobs.cluster import connection
+from tests.markers import deselect_unless_named
 from tests.ray_jobs.machines.machine import Machine, missing_programs
 from tests.ray_jobs.programs import Program, Values
 from tests.registry.server import Server
@@ -28,11 +28,7 @@ START_SECONDS = 120
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without ``-m machines``, whatever else is asked for, these tests are deselected."""
-    marked = [item for item in items if item.get_closest_marker("machines")]
-    if marked and not re.search(r"\bmachines\b", config.option.markexpr):
-        config.hook.pytest_deselected(items=marked)
-        items[:] = [item for item in items if item not in marked]
+    deselect_unless_named("machines", config, items)
 
 
 class Cluster:

@@ -83,6 +83,22 @@ def test_languages_of_one_end_share_a_vocabulary_and_have_a_token_each(
     ]
 
 
+def test_languages_have_their_own_vocabulary_of_the_text_on_their_end(
+    own_spec: Callable[..., ParentSpec], tmp_path: Path
+) -> None:
+    job = resolve(own_spec(), None, tmp_path)
+    source, target = tokenizers(job, None, tmp_path)
+    assert isinstance(source, dict)
+    assert isinstance(target, dict)
+    assert {tag: table.size for tag, table in source.items()} == {"en": 140, "es": 140}
+    assert {tag: table.size for tag, table in target.items()} == {"en": 150, "es": 150, "pt": 150}
+    letters = {tag: set("".join(table.pieces)) for tag, table in (source | target).items()}
+    assert ["ñ" in letters[tag] for tag in ("en", "es", "pt")] == [False, True, False]
+    assert ["ã" in letters[tag] for tag in ("en", "es", "pt")] == [False, False, True]
+    assert len(list((tmp_path / "tokenizers").iterdir())) == 5
+    assert job.sides(Pair("es", "pt"), source, target) == (source["es"], target["pt"])
+
+
 def test_a_cache_that_cannot_be_written_to_is_named(parent: StoredParent, job: ResolvedJob, tmp_path: Path) -> None:
     (tmp_path / "tokenizers").write_text("a file where a folder should be")
     with pytest.raises(StorageError, match=str(tmp_path / "tokenizers")):

@@ -19,6 +19,7 @@ from continual_mt.languages import Pair
 from continual_mt.model.architecture import group_of, parameter_names
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
 from ray_jobs.planning.training_task import StoredParent, TrainingTask
+from ray_jobs.planning.training_text import SeparateTexts
 from registry import Lineage, Registry
 from registry.blobs import open_blobs
 
@@ -184,6 +185,30 @@ def test_no_two_languages_start_alike(
     for first, second in itertools.combinations(tables, 2):
         rows = min(len(first), len(second))
         assert torch.cosine_similarity(first[:rows], second[:rows]).abs().mean() < 0.3
+
+
+def test_the_texts_of_languages_with_their_own_vocabularies_stay_apart(
+    own_spec: Callable[..., ParentSpec], make_task: MakeTask, tmp_path: Path
+) -> None:
+    job = resolve(own_spec(), None, tmp_path)
+    made = pickle.loads(pickle.dumps(make_task(job)))  # noqa: S301
+    assert isinstance(made, TrainingTask)
+    assert isinstance(made.text, SeparateTexts)
+    assert [text.title for text in made.texts()] == ["en-es", "es-en", "es-pt"]
+    assert made.text.title == "en-es, es-en, es-pt"
+    assert made.text.drawn == tuple((one.drawn, one.sentences) for one in job.pairs)
+    assert len({text.tokenize(tmp_path).key for text in made.texts()}) == 3
+    assert all(text.source.before_source == () for text in made.development)
+    tensors = made.starting_tensors()
+    assert set(tensors) == set(made.trained)
+    assert {name for name in tensors if name.endswith(".embedding")} == {
+        *("source.en.embedding", "source.es.embedding"),
+        *("target.en.embedding", "target.es.embedding", "target.pt.embedding"),
+    }
+    # Rows of the same number do not start equal in two tables, as their words have nothing in common.
+    for end in ("source", "target"):
+        first, second = (tensors[f"{end}.{tag}.embedding"] for tag in ("en", "es"))
+        assert torch.cosine_similarity(first, second).abs().mean() < 0.3
 
 
 def test_the_text_of_several_pairs_is_one_and_names_its_languages(

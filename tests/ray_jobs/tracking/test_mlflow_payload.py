@@ -59,6 +59,11 @@ def test_zero_shot_scores_have_a_name_of_their_own_too() -> None:
     }
 
 
+def test_the_off_target_rate_is_beside_that_of_the_references() -> None:
+    rate = replace(score("zero-shot", "pt-de", metric="offtarget"), reference_value=0.5)
+    assert mlflow_payload.metrics_of([rate]) == {"offtarget/pt-de": 12.5, "offtarget_of_references/pt-de": 0.5}
+
+
 def test_an_addition_in_the_words_of_mlflow(
     registry: Registry, addition_spec: Callable[..., AdditionSpec], tmp_path: Path
 ) -> None:
@@ -109,9 +114,11 @@ def test_half_precision_is_a_tag_and_float32_is_none(
 
 
 def test_a_parent_of_several_pairs_in_the_words_of_mlflow(
-    joint_spec: Callable[..., ParentSpec], tmp_path: Path
+    joint_spec: Callable[..., ParentSpec], own_spec: Callable[..., ParentSpec], tmp_path: Path
 ) -> None:
     job = resolve(joint_spec(), None, tmp_path)
+    assert mlflow_payload.parameters(resolve(own_spec(), None, tmp_path))["vocabularies"] == "own"
+    assert "vocabularies" not in mlflow_payload.parameters(job)
     pair = "{en, es}-{en, es, pt}"
     assert mlflow_payload.tags(job, None) == {"kind": "parent", "pair": pair, "job": job.digest, "parent": "joint"}
     parameters = mlflow_payload.parameters(job)
@@ -155,6 +162,11 @@ def test_a_position_of_a_sequence_as_metrics() -> None:
         "retention/es-en": 75.0,
         "shared/bleu/pt-de": 6.0,
         "shared/zero_shot/pt-de": 6.0,
+    }
+    rates = {(zero.recipe, zero.test_digest, zero.beam): 0.5}
+    assert mlflow_payload.metrics_of_cells([replace(zero, metric="offtarget")], (), rates) == {
+        "offtarget/pt-de": 5.0,
+        "offtarget_of_references/pt-de": 0.5,
     }
     # Where a pair has several test sets, each has a metric of its own.
     second = mlflow_payload.metrics_of_cells([cell, replace(cell, test="news", test_digest="e" * 64)])

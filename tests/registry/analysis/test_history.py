@@ -40,13 +40,20 @@ def test_what_a_view_has_of_its_own_comes_first(filled: Registry) -> None:
     assert History.read(filled.catalog, LATIN).matrix("through", "bleu").rows == ((1.0,),)
 
 
-def test_every_metric_has_the_same_columns(filled: Registry) -> None:
+def test_every_scored_metric_has_the_same_columns(filled: Registry) -> None:
+    """Metrics that an earlier version did not compute have no matrix."""
     filled.register_sequence(LATIN)
-    filled.register_cells(LATIN.digest, 0, [cell(LATIN, 0, "routed", "fr-en", 50.0, metric="chrf")])
+    cells = [
+        cell(LATIN, 0, "routed", "fr-en", 50.0, metric="chrf"),
+        cell(LATIN, 1, "routed", "fr-en", 50.0, metric="chrf"),
+        cell(LATIN, 1, "routed", "de-en", 2.0, metric="offtarget"),
+    ]
+    for position in (0, 1):
+        filled.register_cells(LATIN.digest, position, [one for one in cells if one.position == position])
     history = History.read(filled.catalog, LATIN)
     assert [(view, matrix.metric, matrix.rows) for view, matrix in history.matrices()] == [
-        ("routed", "bleu", ((None,),)),
-        ("routed", "chrf", ((50.0,),)),
+        ("routed", "chrf", ((50.0, None), (50.0, None))),
+        ("routed", "offtarget", ((None, None), (None, 2.0))),
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from continual_mt.artifacts.parent import Parent
 from continual_mt.languages import Pair
-from registry import Lineage, Registry
+from registry import Lineage, Registry, ScoreRecord
 from registry.analysis.history import History
 from registry.analysis.summary import Summary, ViewSummary, summarize
 from tests.registry.analysis.histories import SCORES, cell, record, sequence
@@ -45,6 +45,30 @@ def test_routed_by_its_own_recipe_nothing_is_forgotten(summary: Summary) -> None
     assert routed.kept.pairs.pairs == (FR_EN, DE_EN)
     assert (routed.kept.backward_transfer, routed.kept.since_first, routed.kept.since_best) == (0, 0, 0)
     assert routed.retention is None
+
+
+def test_off_target_rates_of_references_are_those_of_the_test_sets(filled: Registry, summary: Summary) -> None:
+    assert summary.of_references == {}
+    recipe, test = filled.recipe_catalog.recipe("de", "en"), summary.tests[DE_EN]
+    rates = [
+        ScoreRecord.of(
+            recipe,
+            test=test.name,
+            test_digest=digest,
+            metric="offtarget",
+            value=50.0,
+            copy_value=100.0,
+            signature="s",
+            sentences=100,
+            beam=test.beam,
+            reference_value=rate,
+        )
+        for digest, rate in ((test.digest, 1.5), ("7" * 64, 9.0))
+    ]
+    filled.register_scores(rates)
+    again = summary_of(filled)
+    assert again.of_references == {DE_EN: 1.5}
+    assert "'offtarget_of_references': 1.5" in str(again.to_json()["tests"])
 
 
 def test_through_the_last_cross_attention_something_is(summary: Summary) -> None:

@@ -279,6 +279,23 @@ def test_a_metric_is_of_a_modules_own_pair(filled: Registry) -> None:
     assert filled.annotations.search("bleu>10 bleu<15").total == 0
 
 
+def test_modules_are_found_by_every_metric(filled: Registry) -> None:
+    filled.register_scores(
+        [
+            scored(filled, filled.module("fr-es"), "news", "offtarget", 4.5),
+            scored(filled, filled.module("de-en"), "news", "offtarget", 60.0),
+            scored(filled, filled.module("de-en"), "news", "chrfpp", 30.0),
+        ]
+    )
+    for words, names in (
+        ("offtarget<5", ["base/fr-es:1"]),
+        ("offtarget>=5", ["base/de-en:1"]),
+        ("offtarget<5 chrfpp>1", []),
+        ("chrfpp=30 test=news", ["base/de-en:1"]),
+    ):
+        assert [one.name for one in filled.annotations.search(words).found] == names
+
+
 def test_what_is_found_says_the_bleu_of_its_own_pair(filled: Registry) -> None:
     module = filled.module("fr-es")
     large = replace(scored(filled, module, "wiki", "bleu", 12.0), sentences=3000)

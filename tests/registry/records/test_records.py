@@ -47,7 +47,7 @@ def test_every_field_is_in_the_json(filled: Registry, corpus: CorpusRecord, line
         assert set(as_json) == {field.name for field in fields(record)}
     parent = filled.parent()
     others = {field.name for field in fields(parent)} - {"languages"}
-    assert set(parent.to_json()) == {"pair", "sources", "targets", "denoising", *others}
+    assert set(parent.to_json()) == {"pair", "sources", "targets", "denoising", "vocabularies", *others}
     module = filled.module("de-en")
     assert set(module.to_json()) == {"name", "shared", *(field.name for field in fields(module))}
     assert json.loads(json.dumps(module.to_json()))["lineage"]["corpora"] == [{"role": "train", **corpus.to_json()}]

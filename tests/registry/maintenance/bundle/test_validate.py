@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import tarfile
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -71,6 +73,22 @@ def test_all_of_it_arrives(rich: Registry, other: Registry, bundle: Path) -> Non
     score = next(score for score in other.scores() if score.hypotheses)
     assert score.hypotheses is not None
     assert other.texts.read(score.hypotheses) == ["A man plays.", "Two men play."]
+
+
+def test_off_target_rates_arrive_with_those_of_the_references(rich: Registry, other: Registry, bundle: Path) -> None:
+    known = rich.scores()[0]
+    rate = replace(known, metric="offtarget", value=60.0, reference_value=1.5)
+    rich.register_scores([rate])
+    export(rich, ["base"], bundle)
+    with tarfile.open(bundle) as archive:
+        content = archive.extractfile(archive.getmembers()[0])
+        assert content is not None
+        manifest = json.loads(content.read())
+    assert manifest["format"] == 2
+    assert [one.get("reference_value", "left out") for one in manifest["scores"]].count(1.5) == 1
+    assert {one.get("reference_value", "left out") for one in manifest["scores"]} == {1.5, "left out"}
+    import_bundle(other, bundle)
+    assert [score.reference_value for score in other.scores(metric="offtarget")] == [1.5]
 
 
 def test_imported_twice_nothing_changes(rich: Registry, other: Registry, bundle: Path) -> None:
