@@ -211,7 +211,7 @@ def test_pivots_are_shown_with_their_cost(
     """On the pages of both parents."""
     add_germanic(filled, make_parent, make_module, lineage)
     filled.register_scores([score_of(pivot(filled, "fr", "de", NAME))])
-    row = "\t".join(("fr-de", "pivot through en", "21.5", "-", "2", "1.0", "9"))
+    row = "\t".join(("fr-de", "pivot through en", "21.5", "-", "-", "-", "-", "2", "1.0", "9"))
     page = start_page(home)
     browser.open(page.address)
     browser.text("#pivots", row)
