@@ -36,7 +36,7 @@ from continual_mt.inference.assembly import assemble
 from continual_mt.inference.ctranslate2_model import CTranslate2Model, Precision, load_or_convert
 from continual_mt.inference.mixed_batches import translate_mixed
 from continual_mt.inference.torch_model import PairModel
-from continual_mt.inference.translator import Search, Translator
+from continual_mt.inference.translator import Search, TokenTranslator
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.transformer import Transformer
@@ -80,7 +80,7 @@ def fastest_batch_size(name: str, sizes: Sequence[int], run: Run) -> tuple[int, 
 
 
 def search_tokens(
-    model: Translator, sources: list[list[int]], beam: int, size: int, *, processes: int = 1
+    model: TokenTranslator, sources: list[list[int]], beam: int, size: int, *, processes: int = 1
 ) -> list[list[int]]:
     search = Search(beam, batch_tokens=size * beam, scored=False, processes=processes)
     return [best[0].tokens for best in model.search(sources, search)]

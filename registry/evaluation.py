@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.evaluation import metrics
@@ -17,6 +18,7 @@ from registry.records.samples import Sample
 from registry.records.scores import ScoreRecord
 
 if TYPE_CHECKING:
+    from continual_mt.inference.pivot_model import PivotModel
     from continual_mt.inference.torch_model import PairModel
     from registry.registry import Registry
 
@@ -32,7 +34,7 @@ class Evaluation:
     ``carried``: nothing was translated, since the logits are those that are noted with earlier scores.
     """
 
-    recipe: Recipe
+    recipe: AnyRecipe
     scores: tuple[ScoreRecord, ...]
     samples: tuple[Sample, ...]
     carried: bool = False
@@ -40,25 +42,33 @@ class Evaluation:
     @property
     def title(self) -> str:
         """The pair and the kind of recipe, and the module whose cross-attention a retention uses."""
-        through = self.recipe.cross_attention if self.recipe.kind == "retention" else None
-        return f"{self.recipe.pair} {self.recipe.kind}" + (f" through {through.name}" if through else "")
+        recipe = self.recipe
+        through = recipe.cross_attention if isinstance(recipe, Recipe) and recipe.kind == "retention" else None
+        return f"{recipe.pair} {recipe.kind}" + (f" through {through.name}" if through else "")
 
 
 @dataclass(frozen=True)
 class NotedLogits:
-    """The digest of a recipe's logits on a test set, and the machine and versions that computed them."""
+    """The digest of a recipe's logits on a test set, and the machine and versions that computed them.
 
-    digest: str
+    A pivot has none: its second model reads what the first one wrote.
+    """
+
+    digest: str | None
     computed_on: str
 
 
-def noted_logits(model: PairModel, test: ResolvedTest) -> NotedLogits:
+def noted_logits(model: PairModel | PivotModel[PairModel], test: ResolvedTest) -> NotedLogits:
     """Digest the logits of the first LOGITS_SENTENCES of a test set, in float32 and one thread.
 
     Sums in several threads are added in another order, so that their bits depend on the number of threads.
     """
     import torch
 
+    from continual_mt.inference.pivot_model import PivotModel
+
+    if isinstance(model, PivotModel):
+        return NotedLogits(None, computed_on())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -82,7 +92,7 @@ def computed_on() -> str:
 
 def evaluate(
     registry: Registry,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     test: ResolvedTest,
     beam: int,
     progress: Callable[[int], None] | None = None,
@@ -107,7 +117,7 @@ def evaluate(
 
 def register_evaluation(
     registry: Registry,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     test: ResolvedTest,
     beam: int,
     hypotheses: Sequence[str],

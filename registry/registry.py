@@ -6,11 +6,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start, required
+from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import FailureError, IncompatibleError
 from continual_mt.evaluation.lexicon import Lexicon
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from continual_mt.artifacts.parent import Parent
     from continual_mt.evaluation.alignment import EmbeddingTable
     from continual_mt.evaluation.alignment_result import Precision
+    from continual_mt.inference.pivot_model import PivotModel
     from continual_mt.inference.torch_model import PairModel
 
 _logger = logging.getLogger(__name__)
@@ -159,8 +161,9 @@ class Registry:
     ) -> list[ScoreRecord]:
         """Scores in the order in which they were measured; only those that match all that is given.
 
-        ``recipe`` is a recipe's digest, ``module`` the full name of a module that the scored recipe uses. With
-        ``variants`` also scores of several references and those that ignore case, as their signatures say.
+        ``recipe`` is a recipe's digest, ``module`` the full name of a module that the scored recipe uses. A pivot is
+        found by the parents and modules of both legs. With ``variants`` also scores of several references and those
+        that ignore case, as their signatures say.
         """
         return self.catalog.scores(
             pair, parent=parent, kind=kind, metric=metric, recipe=recipe, module=module, variants=variants
@@ -176,11 +179,12 @@ class Registry:
         xattn: str | None = None,
         modules: Sequence[str] = (),
         test: str | None = None,
-    ) -> PairModel:
+    ) -> PairModel | PivotModel[PairModel]:
         """Assemble the model of a pair, or of a recipe's digest: ``assemble("de", "es")``, ``assemble("3f5a0c…")``.
 
-        For a pair, ``recipe`` is the kind, and the rest as in `RecipeCatalog.recipe`. The result's ``.recipe.digest``
-        gives the same model at any later time. Models share the weights that they have in common.
+        For a pair, ``recipe`` is the kind, and the rest as in `RecipeCatalog.recipe`. A pivot gives a `PivotModel`, any
+        other recipe a `PairModel`. The result's ``.recipe.digest`` gives the same model at any later time. Models share
+        the weights that they have in common.
         """
         if target is None:
             if parent or recipe or xattn or modules or test:
@@ -194,10 +198,19 @@ class Registry:
         self._remember(chosen)
         return self.run(chosen)
 
-    def run(self, recipe: Recipe) -> PairModel:
+    @overload
+    def run(self, recipe: Recipe) -> PairModel: ...
+
+    @overload
+    def run(self, recipe: Pivot) -> PivotModel[PairModel]: ...
+
+    def run(self, recipe: AnyRecipe) -> PairModel | PivotModel[PairModel]:
         """Assemble the model of a recipe."""
         from continual_mt.inference.assembly import assemble
+        from continual_mt.inference.pivot_model import PivotModel
 
+        if isinstance(recipe, Pivot):
+            return PivotModel(recipe, self.run(recipe.first), self.run(recipe.second))
         modules = {key.name: self.load_module(key.name) for key in recipe.modules}
         return assemble(recipe, self.load_parent(recipe.parent), modules)
 
@@ -327,7 +340,7 @@ class Registry:
         )
         return self.database.write(lambda session: alignment_record(scoring.add_alignment(session, found)))
 
-    def _remember(self, recipe: Recipe) -> None:
+    def _remember(self, recipe: AnyRecipe) -> None:
         """Store the recipe by its digest. A registry that cannot be written to only logs a warning."""
         with self.database.read() as session:
             if session.get(schema.Recipe, recipe.digest) is not None:

@@ -12,7 +12,8 @@ from typing import Literal
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 
-RecipeKind = Literal["original", "supervised", "zero-shot", "retention"]
+RecipeKind = Literal["original", "supervised", "zero-shot", "retention", "pivot"]
+"""``pivot`` is the kind of `continual_mt.artifacts.pivot.Pivot`, which chains two recipes; a `Recipe` has another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Recipe:
 
     def _side(self, end: SideName, key: ModuleKey | None) -> str:
         return f'"parent:{self.pair.language(end)}"' if key is None and end in self.several else _content(key)
+
+    @property
+    def legs(self) -> tuple[Recipe, ...]:
+        """The recipes that a sentence runs through: this one alone."""
+        return (self,)
 
     @property
     def modules(self) -> tuple[ModuleKey, ...]:

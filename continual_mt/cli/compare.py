@@ -20,8 +20,11 @@ EPILOG = options.examples(
     "continual-mt compare fr-en original retention:de-en",
     "continual-mt compare de-en de-en:1 de-en:2 --test newstest --metric bleu",
     "continual-mt compare de-en de-en:1 de-en:2 --reference second.en --lowercase",
+    "continual-mt compare pt-de zero-shot pivot:pt-en+en-de",
 )
-RECIPE = "original, supervised, zero-shot, retention:MODULE, or a module such as de-en:1 or de-en@champion."
+RECIPE = (
+    "original, supervised, zero-shot, retention:MODULE, pivot:PAIR+PAIR, or a module such as de-en:1 or de-en@champion."
+)
 
 
 def compare(
@@ -80,7 +83,8 @@ def _print(found: Compared, results: list[Comparison], references: int, lowercas
             }
         )
         return
-    say(f"first:  {found.first}\nsecond: {found.second}")
+    for word, recipe in (("first: ", found.first), ("second:", found.second)):
+        say(f"{word} {recipe}" + (f" ({len(recipe.legs)} models per sentence)" if len(recipe.legs) > 1 else ""))
     variant = (f", {references} references" if references > 1 else "") + (", ignoring case" if lowercase else "")
     say(
         f"on {len(found.references):,} sentences of {found.test}, beam {found.beam}{variant}; "

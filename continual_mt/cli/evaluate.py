@@ -11,11 +11,11 @@ from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, print_json, print_table, print_text, say
 from continual_mt.cli.support.coverage_notes import CoverageNotes
 from continual_mt.cli.support.spec_options import ORIGIN, place, text
-from continual_mt.errors import SpecError
+from continual_mt.errors import IncompatibleError, SpecError
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from continual_mt.artifacts.recipe import Recipe
+    from continual_mt.artifacts.pivot import AnyRecipe
     from continual_mt.config.corpus_spec import TestSpec
     from continual_mt.data.corpora.text_url import TextPlace
     from continual_mt.languages import Pair
@@ -27,6 +27,7 @@ EPILOG = options.examples(
     "continual-mt evaluate fr-en --test test.fr test.en --recipe retention:de-en --beam 1",
     "continual-mt evaluate fr-en --test test.fr test.en --reference second.en --lowercase",
     "continual-mt evaluate fr-en --test test.fr test.en --logits",
+    "continual-mt evaluate pt-de --test test.pt test.de --recipe pivot:pt-en+en-de",
 )
 
 
@@ -106,7 +107,7 @@ def _describe(problem: Mapping[str, Any]) -> str:
 
 def _print_scores(
     registry: Registry,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     test: ResolvedTest,
     beam: int,
     references: Sequence[TextPlace],
@@ -116,7 +117,9 @@ def _print_scores(
     from dashboards.tables.artifacts import metrics_table
     from registry.evaluation import evaluate as score
 
-    say(f"{recipe}, on {len(test.sources):,} sentences")
+    cost = _cost(registry, recipe)
+    models = f"{cost['models']} models per sentence, " if cost["models"] > 1 else ""
+    say(f"{recipe}, on {len(test.sources):,} sentences ({models}{cost['parameters']:,} parameters)")
     with counting(str(recipe.pair), len(test.sources)) as progress:
         evaluation = score(registry, recipe, test, beam, progress, references=references, lowercase=lowercase)
     notes = CoverageNotes(registry.run(recipe))
@@ -131,6 +134,7 @@ def _print_scores(
                 "recipe": recipe.to_json(),
                 "test": test.name,
                 "sentences": len(test.sources),
+                "cost": cost,
                 "scores": [record.to_json() for record in evaluation.scores],
                 "wrong_language": rates[0] if rates else None,
             }
@@ -139,7 +143,23 @@ def _print_scores(
         print_table(metrics_table(evaluation.scores))
 
 
-def _print_logits(registry: Registry, recipe: Recipe, test: ResolvedTest, as_json: bool) -> None:
+def _cost(registry: Registry, recipe: AnyRecipe) -> dict[str, int]:
+    """Return how many models a sentence runs through, and how many parameters these have together."""
+    models = [registry.run(leg).transformer for leg in recipe.legs]
+    return {
+        "models": len(models),
+        "parameters": sum(parameter.numel() for model in models for parameter in model.parameters()),
+    }
+
+
+def _print_logits(registry: Registry, recipe: AnyRecipe, test: ResolvedTest, as_json: bool) -> None:
+    from continual_mt.artifacts.pivot import Pivot
+
+    if isinstance(recipe, Pivot):
+        raise IncompatibleError(
+            f"--logits: {recipe.kind} {recipe.pair} has two models, and the second reads what the first wrote. "
+            f"Fix: evaluate {' and '.join(str(leg.pair) for leg in recipe.legs)}"
+        )
     digest = registry.run(recipe).logits_digest(test.sources, test.references)
     if as_json:
         print_json({"recipe": recipe.to_json(), "test": test.name, "sentences": len(test.sources), "logits": digest})

@@ -17,7 +17,8 @@ from continual_mt.extras import require
 from continual_mt.home import Home, expanded
 
 if TYPE_CHECKING:
-    from continual_mt.artifacts.recipe import Recipe
+    from continual_mt.artifacts.pivot import AnyRecipe
+    from continual_mt.inference.pivot_model import PivotModel
     from continual_mt.inference.torch_model import PairModel
     from continual_mt.interchange.model_card import CorpusUse, ImportedPart, Part, Provenance
     from registry import ModuleRecord, ParentRecord, Registry
@@ -26,6 +27,7 @@ EPILOG = options.examples(
     "continual-mt export de-en de-en-hf --format hf",
     "continual-mt export de-es de-es-ct2 --format ctranslate2 --precision int8",
     "continual-mt export de-en de-en-mlflow --format mlflow --module de-en:2",
+    "continual-mt export pt-de pt-de-mlflow --format mlflow --recipe pivot:pt-en+en-de",
 )
 
 
@@ -102,9 +104,19 @@ def export(
     say(f"to {folder}, {size(sum(files.values()))}; {folder / 'README.md'} has the lines that load it")
 
 
-def _check(model: PairModel, kind: Format) -> None:
+def _check(model: PairModel | PivotModel[PairModel], kind: Format) -> None:
     """Refuse what a format cannot express, before anything is written."""
-    if kind is Format.hf:
+    from continual_mt.inference.pivot_model import PivotModel
+
+    if isinstance(model, PivotModel):
+        if kind is not Format.mlflow:
+            raise IncompatibleError(
+                f"--format {kind}: {model.recipe.kind} {model.pair} has two models; expected one. Fix: --format "
+                f"mlflow, or export {' and '.join(str(leg.pair) for leg in model.recipe.legs)}"
+            )
+        for leg in model.legs:
+            _check(leg, kind)
+    elif kind is Format.hf:
         from continual_mt.interchange.huggingface.export.folder import check_hugging_face
 
         check_hugging_face(model)
@@ -114,30 +126,39 @@ def _check(model: PairModel, kind: Format) -> None:
         check_computable(model)
 
 
-def _write(model: PairModel, kind: Format, content: Path, provenance: Provenance, precision: WeightPrecision) -> None:
+def _write(
+    model: PairModel | PivotModel[PairModel],
+    kind: Format,
+    content: Path,
+    provenance: Provenance,
+    precision: WeightPrecision,
+) -> None:
+    from continual_mt.inference.pivot_model import PivotModel
     from continual_mt.interchange.ctranslate2_export import export_ctranslate2
     from continual_mt.interchange.huggingface.export.folder import export_hugging_face
 
-    match kind:
-        case Format.hf:
-            export_hugging_face(model, content, provenance)
-        case Format.ctranslate2:
-            export_ctranslate2(model, content, provenance, precision=precision.value)
-        case Format.mlflow:
-            from continual_mt.interchange.mlflow_export import export_mlflow
+    if kind is Format.mlflow:
+        from continual_mt.interchange.mlflow_export import export_mlflow
 
-            export_mlflow(model, content, provenance, precision=precision.value)
+        export_mlflow(model, content, provenance, precision=precision.value)
+        return
+    assert not isinstance(model, PivotModel)  # see _check
+    if kind is Format.hf:
+        export_hugging_face(model, content, provenance)
+    else:
+        export_ctranslate2(model, content, provenance, precision=precision.value)
 
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def _provenance(registry: Registry, recipe: Recipe) -> Provenance:
+def _provenance(registry: Registry, recipe: AnyRecipe) -> Provenance:
     """Gather what the model card shows, also of what its parts were made from."""
+    from continual_mt.artifacts.pivot import Pivot
     from continual_mt.interchange.model_card import Provenance, ScoreEntry
 
-    waiting = [recipe.parent, *(key.name for key in recipe.modules)]
+    waiting = [*(leg.parent for leg in recipe.legs), *(key.name for key in recipe.modules)]
     parts: dict[str, Part] = {}
     corpora: list[CorpusUse] = []
     for name in waiting:  # grows while it is read
@@ -156,7 +177,8 @@ def _provenance(registry: Registry, recipe: Recipe) -> Provenance:
     ]
     version = importlib.metadata.version(options.PROGRAM)
     imports = tuple(_imports(registry, parts))
-    return Provenance(recipe, version, tuple(parts.values()), tuple(corpora), tuple(scores), imports)
+    legs = tuple(_provenance(registry, leg) for leg in recipe.legs) if isinstance(recipe, Pivot) else ()
+    return Provenance(recipe, version, tuple(parts.values()), tuple(corpora), tuple(scores), imports, legs)
 
 
 def _imports(registry: Registry, names: Iterable[str]) -> Iterator[ImportedPart]:

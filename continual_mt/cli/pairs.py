@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continual_mt.cli.support import options
-from continual_mt.cli.support.console import print_json, print_table, say
+from continual_mt.cli.support.console import print_json, print_table, print_text, say
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
@@ -35,16 +35,19 @@ def pairs(
 
     Shows the recipe of each pair, its best BLEU, and the other metrics on the same test set: chrF, chrF++, and how many
     translations are in another language, beside the references'. Of a parent of more than 100 pairs, those without a
-    score and without a module are listed with --language only.
+    score and without a module are listed with --language only. Pivots that were scored are listed after that, beside
+    the other recipes of their pairs.
     """
     from continual_mt.evaluation.metric_names import METRICS
-    from dashboards.tables.artifacts import pairs_table
+    from dashboards.tables.artifacts import pairs_table, results_table
+    from dashboards.views.pivots import beside_pivots
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
         entries = registry.pairs(parent, modules=module or (), test=by_test, language=language)
         parents = [one for one in registry.parents() if parent in (None, one.name)]
         scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
+        pivots = beside_pivots(registry, entries, parent, language)
     if as_json:
         print_json(_to_json(entries, scores))
     elif entries:
@@ -60,6 +63,9 @@ def pairs(
         say("no pairs yet; add a language with 'continual-mt add'")
     else:
         say("no pairs yet; train a parent with 'continual-mt parent train'")
+    if pivots and not as_json:
+        print_text("\n")
+        print_table(results_table(pivots, by_pair=True))
 
 
 def _to_json(entries: list[PairEntry], scores: list[ScoreRecord]) -> list[dict[str, object]]:

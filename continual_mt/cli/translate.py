@@ -15,10 +15,12 @@ from continual_mt.cli.support.console import counting, say
 from continual_mt.cli.support.coverage_notes import CoverageNotes
 from continual_mt.cli.support.spec_options import place
 from continual_mt.cli.support.text_io import Input, Output
+from continual_mt.errors import IncompatibleError
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
-    from continual_mt.inference.translator import Translation
+    from continual_mt.inference.torch_model import PairModel
+    from continual_mt.inference.translator import Translation, Translator
 
 STANDARD = "-"  # standard input or output
 MAX_DEFAULT_PROCESSES = 8  # each process needs memory for its batches
@@ -27,6 +29,8 @@ EPILOG = options.examples(
     "continual-mt translate de-es --input news.de.gz --output news.es --beam 1",
     "continual-mt translate fr-en --recipe retention:de-en < test.fr",
     "continual-mt translate de-es --module de-en:2 --module fr-es@candidate < test.de",
+    "continual-mt translate pt-de --recipe pivot:pt-en+en-de < test.pt",
+    "continual-mt translate pt-de --recipe pivot:iberia/pt-en+germanic/en-de --pivot-best 5 < test.pt",
     "continual-mt translate 3f5a0c12 < test.de",
     "tail -f messages.de | continual-mt translate de-en",
     "continual-mt translate de-en --best 5 --beam 5 --backend torch < letter.de   # line number, score, translation",
@@ -57,6 +61,10 @@ def translate(
     scores: Annotated[
         bool, typer.Option("--scores", help="Write the score and a tab before each translation.")
     ] = False,
+    pivot_best: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Of a pivot: how many hypotheses of its first leg the second leg translates."),
+    ] = 1,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Batch size in source tokens times beam.")] = 8192,
     backend: Annotated[
         str,
@@ -97,21 +105,27 @@ def translate(
     import torch
 
     from continual_mt.inference.backends import select_backend
+    from continual_mt.inference.pivot_model import PivotModel
     from continual_mt.inference.translator import Search
     from registry import Registry
 
     ends, text = options.ends(pair), Input(None if source in (None, STANDARD) else place(source))
-    search = Search(beam, length_penalty, best, batch_tokens, scored=scores or best > 1)
+    search = Search(beam, length_penalty, best, batch_tokens, scored=scores or best > 1, pivot_best=pivot_best)
     total = text.check()
     output = None if output == Path(STANDARD) else output
     destination = Output(output, text)
     folder = Home.resolve(home)
     with Registry.open(folder.path) as registry:
         assembled = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test)
+    if pivot_best > 1 and not isinstance(assembled, PivotModel):
+        raise IncompatibleError(
+            f"--pivot-best {pivot_best}: {assembled.recipe} is not a pivot; expected --recipe pivot:PAIR+PAIR. "
+            "Fix: leave it out, or name a pivot"
+        )
     if assembled.recipe:
         say(f"{assembled.recipe}; digest {assembled.recipe.digest}")
     model = select_backend(assembled, backend, folder.cache)
-    if model is assembled and assembled.transformer.device.type == "cpu":
+    if any(leg.transformer.device.type == "cpu" for leg in _in_torch(model)):
         search = replace(search, processes=processes or min(MAX_DEFAULT_PROCESSES, torch.get_num_threads()))
 
     notes = CoverageNotes(model)
@@ -124,6 +138,15 @@ def translate(
             chosen = [translation for several in found for translation in several]
             notes.add(chunk.lines, (one.text for one in chosen), sum(one.unknown for one in chosen))
     notes.say()
+
+
+def _in_torch(model: Translator) -> list[PairModel]:
+    """The models that run in PyTorch: this one, or the legs of a pivot."""
+    from continual_mt.inference.pivot_model import PivotModel
+    from continual_mt.inference.torch_model import PairModel
+
+    legs = model.legs if isinstance(model, PivotModel) else (model,)
+    return [leg for leg in legs if isinstance(leg, PairModel)]
 
 
 def _lines(first: int, found: list[list[Translation]], *, scores: bool, numbered: bool) -> Iterator[str]:

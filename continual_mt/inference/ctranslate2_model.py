@@ -24,7 +24,7 @@ from torch import Tensor
 
 from continual_mt.errors import IncompatibleError, ProcessError, StorageError
 from continual_mt.inference.torch_model import PairModel
-from continual_mt.inference.translator import Hypothesis, Search, Translator
+from continual_mt.inference.translator import Hypothesis, Search, TokenTranslator
 from continual_mt.languages import SideName
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.embeddings import sinusoidal_positions
@@ -48,7 +48,7 @@ def is_available() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
 
 
-class CTranslate2Model(Translator):
+class CTranslate2Model(TokenTranslator):
     """The model of a recipe, run by CTranslate2.
 
     The engine's threads do not exist in a forked process, which therefore opens a new engine with one thread.

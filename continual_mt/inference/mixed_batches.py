@@ -17,6 +17,7 @@ from torch.nn import functional
 from continual_mt.data.batching import pad
 from continual_mt.data.segmentation import length_batches, segment
 from continual_mt.inference.beam_search import EncodedBatch, search_batch
+from continual_mt.inference.pivot_model import PivotModel, one_line
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.inference.translator import BATCH_TOKENS, Hypothesis, Search, join_parts
 from continual_mt.model.layers import Attention
@@ -29,6 +30,13 @@ from continual_mt.threads import computing
 
 class Request(NamedTuple):
     """A sentence and the model that translates it."""
+
+    model: PairModel | PivotModel[PairModel]
+    sentence: str
+
+
+class _Step(NamedTuple):
+    """A sentence and the one model that it goes through next."""
 
     model: PairModel
     sentence: str
@@ -54,7 +62,7 @@ def _identity(group: nn.Module) -> int:
 
 
 class _Part(NamedTuple):
-    request: int
+    step: int
     model: PairModel
     weights: _Weights
     tokens: list[int]
@@ -74,29 +82,40 @@ def translate_mixed(
 ) -> list[str]:
     """Translate each request; returns one translation per request, in order.
 
-    Requests whose models share a decoder share batches; different decoders are used one after the other. Options, blank
-    and long sentences, and errors are as in `Translator.translate`.
+    Requests whose models share a decoder share batches; different decoders are used one after the other. The second
+    legs of pivots follow after all else. Options, blank and long sentences, and errors are as in
+    `Translator.translate`.
     """
     search = Search(beam, length_penalty, 1, batch_tokens, scored=False)
-    distinct = {id(model): model for model, _ in requests}
+    first = [_Step(model.first if isinstance(model, PivotModel) else model, sentence) for model, sentence in requests]
+    found = _translate(first, search)
+    pivots = [(i, request.model) for i, request in enumerate(requests) if isinstance(request.model, PivotModel)]
+    second = _translate([_Step(model.second, one_line(found[i])) for i, model in pivots], search)
+    for (i, _), translation in zip(pivots, second, strict=True):
+        found[i] = translation
+    return found
+
+
+def _translate(steps: Sequence[_Step], search: Search) -> list[str]:
+    distinct = {id(model): model for model, _ in steps}
     weights = {key: _Weights.of(model.transformer) for key, model in distinct.items()}
     parts = [
         _Part(number - 1, model, weights[id(model)], tokens)
-        for number, (model, sentence) in enumerate(requests, start=1)
+        for number, (model, sentence) in enumerate(steps, start=1)
         for tokens in segment(sentence, number, model.source.tokenizer, model.maximum_tokens)
     ]
-    found: list[list[list[Hypothesis]]] = [[] for _ in requests]
+    found: list[list[list[Hypothesis]]] = [[] for _ in steps]
     results: dict[int, list[Hypothesis]] = {}
     for members in _group_by(range(len(parts)), lambda i: _decoder_key(parts[i])):
-        with prepacked_weights(len(members) * beam):
+        with prepacked_weights(len(members) * search.beam):
             for chosen in length_batches([parts[i].tokens for i in members], search.batch_tokens // search.beam):
                 batch = sorted((members[i] for i in chosen), key=lambda i: _sort_key(parts[i]))
                 with computing():
                     best = search_batch(_encode([parts[i] for i in batch]), search)
                 results.update(zip(batch, best, strict=True))
     for i, part in enumerate(parts):
-        found[part.request].append(results[i])
-    return [join_parts(sentence, model.target)[0].text for sentence, (model, _) in zip(found, requests, strict=True)]
+        found[part.step].append(results[i])
+    return [join_parts(sentence, model.target)[0].text for sentence, (model, _) in zip(found, steps, strict=True)]
 
 
 def _group_by(items: Sequence[int], key: Callable[[int], tuple[int, ...]]) -> list[list[int]]:

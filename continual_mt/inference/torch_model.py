@@ -16,7 +16,7 @@ from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.batching import pad
 from continual_mt.data.segmentation import length_batches
 from continual_mt.inference.beam_search import encode, search_batch
-from continual_mt.inference.translator import Hypothesis, Search, Translator
+from continual_mt.inference.translator import Hypothesis, Search, TokenTranslator
 from continual_mt.inference.worker_processes import possible, shared_out
 from continual_mt.languages import Pair
 from continual_mt.model.operations.linear import prepacked_weights
@@ -30,7 +30,7 @@ LOGITS_BATCH = 20
 
 
 @dataclass(frozen=True)
-class PairModel(Translator):
+class PairModel(TokenTranslator):
     """A model of one pair in PyTorch. Its weights may be shared with other pairs, and are never written to."""
 
     pair: Pair

@@ -1,4 +1,4 @@
-"""The interface of all back ends: text in, text out. Each back end implements the search over token sequences."""
+"""The interface of everything that translates: text in, text out. Each back end searches over token sequences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from continual_mt.errors import InputError
 from continual_mt.languages import Pair
 
 if TYPE_CHECKING:
-    from continual_mt.artifacts.recipe import Recipe
+    from continual_mt.artifacts.pivot import AnyRecipe
 
 BATCH_TOKENS = 8192
 
@@ -52,6 +52,8 @@ class Search:
         scored: whether to compute scores; greedy search is faster without.
         processes: single-threaded processes that share the batches. Used by the PyTorch back end on CPUs under Linux,
             unless this process is a daemon, which may not start others; ignored elsewhere.
+        pivot_best: hypotheses of a pivot's first leg that its second leg translates, at most ``beam``; ignored by
+            other models. See `continual_mt.inference.pivot_model`.
     """
 
     beam: int = 5
@@ -60,27 +62,60 @@ class Search:
     batch_tokens: int = BATCH_TOKENS
     scored: bool = True
     processes: int = 1
+    pivot_best: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("beam", "best", "batch_tokens", "processes"):
+        for name in ("beam", "best", "batch_tokens", "processes", "pivot_best"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or not 1 <= int(value) < 2**31:
                 raise InputError(f"{name}: is {value}; expected a whole number of at least 1, below 2**31")
         if not 0 <= self.length_penalty <= 10:
             raise InputError(f"length_penalty: is {self.length_penalty}; expected a number from 0 to 10")
-        if self.best > self.beam:
-            raise InputError(
-                f"best: is {self.best}; expected at most the beam size, {self.beam}. Fix: lower best or raise beam"
-            )
+        for name in ("best", "pivot_best"):
+            if (value := getattr(self, name)) > self.beam:
+                raise InputError(
+                    f"{name}: is {value}; expected at most the beam size, {self.beam}. Fix: lower {name} or raise beam"
+                )
 
 
 class Translator(ABC):
-    """A model that translates text of one pair."""
+    """Translates text of one pair, with one model or with several in turn."""
 
     pair: Pair
     source: LanguageSide
     target: LanguageSide
-    recipe: Recipe | None
+    recipe: AnyRecipe | None
+
+    @abstractmethod
+    def translations(
+        self, sentences: Sequence[str], search: Search, progress: Callable[[int], None] | None = None
+    ) -> list[list[Translation]]:
+        """Translate as `translate` does; returns up to ``search.best`` translations per sentence, with scores."""
+
+    def translate(
+        self,
+        sentences: Sequence[str],
+        *,
+        beam: int = 5,
+        length_penalty: float = 1.0,
+        batch_tokens: int = BATCH_TOKENS,
+        processes: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[str]:
+        """Translate sentences; returns one translation per sentence, in order. A blank sentence gives an empty one.
+
+        A sentence that is too long for the model is translated in parts, divided at spaces if possible. The options are
+        those of `Search`; ``progress`` is called with the number of parts done.
+
+        Raises InputError for options out of range and for a sentence with a line break or a lone surrogate, and
+        ProcessError if a worker process cannot start or fails.
+        """
+        search = Search(beam, length_penalty, 1, batch_tokens, scored=False, processes=processes)
+        return [best[0].text for best in self.translations(sentences, search, progress)]
+
+
+class TokenTranslator(Translator):
+    """One model, which searches over token sequences."""
 
     @property
     @abstractmethod
@@ -97,39 +132,22 @@ class Translator(ABC):
         number of sources done.
         """
 
-    def translate(
-        self,
-        sentences: Sequence[str],
-        *,
-        beam: int = 5,
-        length_penalty: float = 1.0,
-        batch_tokens: int = BATCH_TOKENS,
-        processes: int = 1,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[str]:
-        """Translate sentences; returns one translation per sentence, in order. A blank sentence gives an empty one.
-
-        A sentence of more than ``maximum_tokens`` tokens is translated in parts, divided at spaces if possible. The
-        options are those of `Search`; ``progress`` is called with the number of parts done.
-
-        Raises InputError for options out of range and for a sentence with a line break or a lone surrogate, and
-        ProcessError if a worker process cannot start or fails.
-        """
-        search = Search(beam, length_penalty, 1, batch_tokens, scored=False, processes=processes)
-        return [best[0].text for best in self.translations(sentences, search, progress)]
-
     def translations(
         self, sentences: Sequence[str], search: Search, progress: Callable[[int], None] | None = None
     ) -> list[list[Translation]]:
-        """Translate as `translate` does; returns up to ``search.best`` translations per sentence, with scores."""
-        if isinstance(sentences, str):
-            raise InputError("sentences: got a string; expected a list of strings. Fix: translate([text])")
         parts = [
             segment(sentence, number, self.source.tokenizer, self.maximum_tokens)
-            for number, sentence in enumerate(sentences, start=1)
+            for number, sentence in enumerate(checked(sentences), start=1)
         ]
         found = iter(self.search([part for sentence in parts for part in sentence], search, progress))
         return [join_parts([next(found) for _ in sentence], self.target) for sentence in parts]
+
+
+def checked(sentences: Sequence[str]) -> Sequence[str]:
+    """Raise InputError for a single string, which is a sequence of strings, too."""
+    if isinstance(sentences, str):
+        raise InputError("sentences: got a string; expected a list of strings. Fix: translate([text])")
+    return sentences
 
 
 def join_parts(parts: Sequence[Sequence[Hypothesis]], target: LanguageSide) -> list[Translation]:

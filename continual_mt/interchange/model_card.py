@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.evaluation.language_identification import shortened
+from continual_mt.inference.pivot_model import PivotModel
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.interchange.export_folder import DESCRIPTION
 from continual_mt.interchange.licences import is_non_commercial
@@ -63,14 +64,18 @@ class ScoreEntry:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from. ``version`` is the version of this project that exports it."""
+    """Where a model comes from. ``version`` is the version of this project that exports it.
 
-    recipe: Recipe
+    A pivot has the provenance of each of its two ``legs``, too.
+    """
+
+    recipe: AnyRecipe
     version: str
     parts: tuple[Part, ...]
     corpora: tuple[CorpusUse, ...] = ()
     scores: tuple[ScoreEntry, ...] = ()
     imports: tuple[ImportedPart, ...] = ()
+    legs: tuple[Provenance, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class SentenceTokens:
 
 def write_card(
     folder: Path,
-    model: PairModel,
+    model: PairModel | PivotModel[PairModel],
     provenance: Provenance,
     *,
     usage: str,
@@ -109,8 +114,8 @@ def write_card(
     (folder / CARD).write_text("\n".join(sections) + "\n", encoding="utf-8")
     description = {
         "version": provenance.version,
-        "recipe": provenance.recipe.to_json() | {"fingerprint": provenance.recipe.fingerprint},
-        "maximum_tokens": model.maximum_tokens,
+        "recipe": _described(provenance.recipe),
+        "maximum_tokens": first_of(model).maximum_tokens,
         "source_end": model.source.tokenizer.pieces[model.source.tokenizer.end],
         **({} if tokens is None else {"tokens": asdict(tokens)}),
         "parts": [asdict(part) for part in provenance.parts],
@@ -122,7 +127,18 @@ def write_card(
     (folder / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
-def _languages(model: PairModel) -> list[str]:
+def first_of(model: PairModel | PivotModel[PairModel]) -> PairModel:
+    """Return the model that reads a sentence: this one, or the first leg of a pivot."""
+    return model.first if isinstance(model, PivotModel) else model
+
+
+def _described(recipe: AnyRecipe) -> dict[str, object]:
+    if isinstance(recipe, Pivot):
+        return recipe.to_json() | {"legs": [_described(leg) for leg in recipe.legs]}
+    return {**recipe.to_json(), "fingerprint": recipe.fingerprint}
+
+
+def _languages(model: PairModel | PivotModel[PairModel]) -> list[str]:
     return list(dict.fromkeys((model.source.language, model.target.language)))
 
 

@@ -13,6 +13,7 @@ from continual_mt.languages import Pair
 from dashboards.charts import figures
 from dashboards.page import components
 from dashboards.page.translate import MAX_CHARACTERS
+from dashboards.tables.artifacts import results_table
 from dashboards.views.alignment import (
     EXPLAINED,
     MAX_WORD_CHARACTERS,
@@ -23,11 +24,13 @@ from dashboards.views.alignment import (
     name_of,
     neighbours_table,
 )
+from dashboards.views.pivots import beside_pivots
 from dashboards.views.samples import samples_of
 from dashboards.views.views import pair_matrix, sequence_sheets, storage
 from registry import Annotations, EmbeddingRecord, ParentRecord, Registry
 from registry.queries.embeddings import check_comparable, embeddings_of
 
+PIVOTS = "Pivots that were scored, beside the other recipes of their pairs. A sentence runs through each of the models."
 MODULES_PER_PAGE = 20
 SAMPLES = 10
 
@@ -39,6 +42,8 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     scores = [score for one in {metric, "offtarget"} for score in registry.scores(parent=parent.name, metric=one)]
     matrix = pair_matrix(entries, scores, metric)
     title = f"{METRIC_LABELS[metric]} of the {len(entries):,} pairs that can be run"
+    pivots = beside_pivots(registry, entries, parent.name)
+    shown = [components.note(PIVOTS), components.table(results_table(pivots, by_pair=True))] if pivots else []
     return html.Div(
         [
             components.graph(figures.matrix_figure(matrix, title), "pairs"),
@@ -50,6 +55,7 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
                 className="controls",
             ),
             dcc.Loading(html.Div(id="samples")),
+            html.Div(shown, id="pivots"),
         ]
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.errors import ContinualMTError, InputError
 from registry import Registry
 
@@ -17,7 +17,7 @@ MAX_CACHED_MODULES = 16
 
 @dataclass(frozen=True)
 class Translation:
-    recipe: Recipe
+    recipe: AnyRecipe
     text: str
 
 
@@ -55,7 +55,7 @@ class SentenceTranslator:
             self._cached.close()
         self._cached, self._cached_modules = None, set()
 
-    def _run(self, recipe: Recipe, sentence: str) -> Translation:
+    def _run(self, recipe: AnyRecipe, sentence: str) -> Translation:
         self._cached_modules |= {key.name for key in recipe.modules}
         if len(self._cached_modules) > MAX_CACHED_MODULES:
             self.close()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.artifacts.pivot import AnyRecipe, Pivot
+from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.alignment_result import Method, Precision, Unit
 from continual_mt.evaluation.language_identification import shortened
 from continual_mt.evaluation.metric_names import METRIC_LABELS, METRICS
@@ -15,7 +16,7 @@ from dashboards.tables.table import NOTHING, Column, Table
 from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.records.artifacts import bytes_in
 
-KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "retention")
+KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "pivot", "retention")
 UNIT_NAMES: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
 METHOD_NAMES: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
 WRONG_LANGUAGE = "wrong language"
@@ -35,16 +36,21 @@ class _Measured:
         return points(self.metrics[metric].copy_value) if metric in self.metrics else NOTHING
 
 
-def results_table(scores: Sequence[ScoreRecord]) -> Table:
-    """Show how well each recipe translates each test set: original pairs first, then supervised, zero-shot, retention.
+def results_table(scores: Sequence[ScoreRecord], *, by_pair: bool = False) -> Table:
+    """Show how well each recipe translates each test set, in the order of KINDS, then by pair; or pairs first.
 
     If a measurement was repeated, the last one is shown. Parent, modules, test set and beam get a column only if two
-    rows would be equal without it.
+    rows would be equal without it; so does the number of models that a sentence runs through if there is a pivot.
     """
-    measured = sorted(_measured(scores), key=lambda row: (KINDS.index(row.about.kind), row.about.pair))
+
+    def place(row: _Measured) -> tuple[object, ...]:
+        names = KINDS.index(row.about.kind), row.about.pair
+        return names[::-1] if by_pair else names
+
+    measured = sorted(_measured(scores), key=place)
     row_names = [(str(row.about.pair), kind_of(row.about)) for row in measured]
     details = {
-        "parent": [row.about.parent for row in measured],
+        "parent": [_parents_of(row.about) for row in measured],
         "modules": [_modules_of(row.about) for row in measured],
         "test set": [row.about.test for row in measured],
         "beam": [str(row.about.beam) for row in measured],
@@ -54,12 +60,15 @@ def results_table(scores: Sequence[ScoreRecord]) -> Table:
         for name, values in details.items()
         if len(set(zip(row_names, values, strict=True))) > len(set(row_names))
     }
+    models = [str(len(row.about.legs) or 1) for row in measured]
+    has_pivots = any(count != "1" for count in models)
     columns = [Column("pair"), Column("recipe"), *map(Column, distinguishing)]
-    columns += [Column(name, number=True) for name in (*MEASURED, "BLEU of a copy", "sentences")]
+    counted = (*(["models"] if has_pivots else []), "BLEU of a copy", "sentences")
+    columns += [Column(name, number=True) for name in (*MEASURED, *counted)]
     rows = []
     for i, (head, row) in enumerate(zip(row_names, measured, strict=True)):
         names = (*head, *(values[i] for values in distinguishing.values()))
-        counts = row.copy("bleu"), f"{row.about.sentences:,}"
+        counts = (*([models[i]] if has_pivots else []), row.copy("bleu"), f"{row.about.sentences:,}")
         rows.append((*names, *_figures(row.metrics), *counts, remark(row.metrics)))
     return _with_remarks(columns, rows)
 
@@ -91,15 +100,21 @@ def remark(metrics: Mapping[str, ScoreRecord]) -> str:
 
 
 def kind_of(score: ScoreRecord) -> str:
-    """Return the kind of recipe that was scored; a retention includes the module whose cross-attention it uses."""
+    """Return the kind of recipe that was scored, and what it leads through.
+
+    That is the module whose cross-attention a retention uses, and the language in between of a pivot.
+    """
     if score.kind == "retention" and score.cross_attention is not None:
         return f"retention through {short_name(score.cross_attention)}"
-    return score.kind
+    return f"pivot through {score.legs[0].pair.target}" if score.legs else score.kind
+
+
+def _parents_of(score: ScoreRecord) -> str:
+    return " + ".join(dict.fromkeys(leg.parent for leg in score.legs)) or score.parent
 
 
 def _modules_of(score: ScoreRecord) -> str:
-    names = dict.fromkeys(name for name in (score.source, score.cross_attention, score.target) if name is not None)
-    return ", ".join(map(short_name, names)) or NOTHING
+    return ", ".join(map(short_name, score.scored.modules)) or NOTHING
 
 
 def metrics_table(scores: Sequence[ScoreRecord]) -> Table:
@@ -167,8 +182,10 @@ def by_translations(scores: Sequence[ScoreRecord]) -> dict[tuple[str, str, int],
     return found
 
 
-def parts_of(recipe: Recipe) -> str:
+def parts_of(recipe: AnyRecipe) -> str:
     """Return where the parts of a recipe come from: ``source de-en:1, xattn fr-es:1, target fr-es:1``."""
+    if isinstance(recipe, Pivot):
+        return "; then ".join(f"{leg.parent}/{leg.pair} ({parts_of(leg)})" for leg in recipe.legs)
     parts = (("source", recipe.source), ("xattn", recipe.cross_attention), ("target", recipe.target))
     return ", ".join(f"{part} {short_name(key.name) if key else 'parent'}" for part, key in parts)
 

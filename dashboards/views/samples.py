@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.tables.artifacts import parts_of, points, remark
 from dashboards.tables.table import Column, Table
@@ -20,7 +20,7 @@ class Samples:
     ``note`` names the test set and its scores, or the reason why there are no sentences.
     """
 
-    recipe: Recipe
+    recipe: AnyRecipe
     note: str
     sentences: tuple[Sample, ...] = ()
 
@@ -36,7 +36,7 @@ class Samples:
 
 def samples_of(
     registry: Registry,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     scores: Sequence[ScoreRecord],
     corpora: Mapping[str, CorpusRecord],
     count: int,

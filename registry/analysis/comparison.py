@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.languages import Pair
 from registry.queries.catalog import Catalog
+from registry.queries.pivot_recipes import HOW_WRITTEN, PREFIX
 from registry.queries.recipe_catalog import RecipeCatalog
 from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
 from registry.records.corpora import CorpusRecord
@@ -24,8 +25,8 @@ _Place = tuple[str, int]
 class Compared:
     """Two recipes' translations of one test set with one width of the beam, and the references."""
 
-    first: Recipe
-    second: Recipe
+    first: AnyRecipe
+    second: AnyRecipe
     test: str
     test_digest: str
     beam: int
@@ -34,18 +35,19 @@ class Compared:
     references: list[str]
 
 
-def recipe_of(recipes: RecipeCatalog, pair: Pair, word: str, *, parent: str | None = None) -> Recipe:
+def recipe_of(recipes: RecipeCatalog, pair: Pair, word: str, *, parent: str | None = None) -> AnyRecipe:
     """A pair's recipe in the words of ``evaluate --recipe``, or the supervised one of a module such as ``de-en:1``.
 
     Raises UnknownNameError for other words, and IncompatibleError for a module of another pair.
     """
-    if word in PREFERENCE or word.startswith(_RETENTION):
+    if word in PREFERENCE or word.startswith((_RETENTION, PREFIX)):
         return recipes.recipe(pair.source, pair.target, parent=parent, kind=word)
     try:
         ModuleName.parse(word)
     except (LanguageError, UnknownNameError):
         raise UnknownNameError(
-            f"unknown recipe {word[:80]!r}; write {', '.join(PREFERENCE)}, retention:MODULE, or a module such as "
+            f"unknown recipe {word[:80]!r}; write {', '.join(PREFERENCE)}, retention:MODULE, {HOW_WRITTEN}, or a "
+            "module such as "
             f"{pair}:1 for the supervised recipe of just this version"
         ) from None
     module = recipes.catalog.module(word, parent=parent)
@@ -56,7 +58,9 @@ def recipe_of(recipes: RecipeCatalog, pair: Pair, word: str, *, parent: str | No
     return RecipeResolver.of(owner, [module]).supervised(module)
 
 
-def compared(catalog: Catalog, texts: Texts, first: Recipe, second: Recipe, *, test: str | None = None) -> Compared:
+def compared(
+    catalog: Catalog, texts: Texts, first: AnyRecipe, second: AnyRecipe, *, test: str | None = None
+) -> Compared:
     """What two recipes translated on the largest test set, with the widest beam, that both were scored on.
 
     ``test`` takes the test set of a name. Raises IncompatibleError when the recipes are the same or have no score in
@@ -84,7 +88,7 @@ def compared(catalog: Catalog, texts: Texts, first: Recipe, second: Recipe, *, t
     raise InputError(f"{problems[0]}, as it was scored by an older version; {again} again")
 
 
-def _scores(catalog: Catalog, recipe: Recipe) -> Mapping[_Place, ScoreRecord]:
+def _scores(catalog: Catalog, recipe: AnyRecipe) -> Mapping[_Place, ScoreRecord]:
     """By test set and beam; the last score whose translations were kept, else the last."""
     found: dict[_Place, ScoreRecord] = {}
     for score in catalog.scores(recipe=recipe.digest):
@@ -108,7 +112,7 @@ def _missing(first: ScoreRecord, second: ScoreRecord, corpus: CorpusRecord | Non
 
 
 def _read(
-    texts: Texts, first: tuple[Recipe, ScoreRecord], second: tuple[Recipe, ScoreRecord], corpus: CorpusRecord
+    texts: Texts, first: tuple[AnyRecipe, ScoreRecord], second: tuple[AnyRecipe, ScoreRecord], corpus: CorpusRecord
 ) -> Compared:
     blobs = (first[1].hypotheses, second[1].hypotheses, corpus.references)
     ours, theirs, references = (texts.read(blob) if blob else [] for blob in blobs)

@@ -15,6 +15,7 @@ from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.corpora import CorpusRecord
 from registry.records.jobs import JobRecord
 from registry.records.lineage import Input, Lineage
+from registry.records.recipes import RecipeRecord
 from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 
@@ -70,6 +71,19 @@ def module_record(row: schema.Module) -> ModuleRecord:
     )
 
 
+def recipe_record(row: schema.Recipe) -> RecipeRecord:
+    return RecipeRecord(
+        parent=row.parent.name,
+        kind=row.kind,
+        pair=Pair(row.source, row.target),
+        digest=row.digest,
+        source=row.source_module,
+        cross_attention=row.cross_attention_module,
+        target=row.target_module,
+        legs=tuple(recipe_record(leg) for leg in (row.first, row.second) if leg is not None),
+    )
+
+
 def score_record(row: schema.Score, parent: str) -> ScoreRecord:
     return ScoreRecord(
         parent=parent,
@@ -92,6 +106,7 @@ def score_record(row: schema.Score, parent: str) -> ScoreRecord:
         computed_on=row.computed_on,
         created=row.created,
         reference_value=row.reference_value,
+        legs=recipe_record(row.recipe).legs if row.kind == "pivot" else (),
     )
 
 

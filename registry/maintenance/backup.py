@@ -119,7 +119,8 @@ def _first_with_rows(session: Session) -> Table | None:
 
 
 def _copy_rows(reading: Session, writing: Session, table: Table) -> int:
-    query = select(table)
+    own = (key.parent.is_not(None) for key in table.foreign_keys if key.column.table is table)
+    query = select(table).order_by(*own)  # rows that others of the same table refer to come first
     if table.name == schema.Blob.__tablename__:
         query = query.where(is_referenced())
     count = 0

@@ -24,6 +24,7 @@ from registry.database import schema
 from registry.maintenance.references import is_referenced, referenced
 from registry.maintenance.results import Collection, Progress
 from registry.queries.catalog import name_of
+from registry.queries.pivot_rows import pivots_with
 from registry.records.values import now
 from registry.registry import Registry
 
@@ -157,6 +158,10 @@ def _erase_of_parent(session: Session, identity: int) -> None:
     """Delete measurements and annotations of a parent without modules."""
     sequences = select(schema.Sequence.id).where(schema.Sequence.parent_id == identity)
     session.execute(delete(schema.Cell).where(schema.Cell.sequence_id.in_(sequences)))
+    # Pivots with a leg on it, of which the other leg may be on another parent.
+    pivots = list(session.scalars(pivots_with(lambda leg: leg.parent_id == identity)))
+    session.execute(delete(schema.Score).where(schema.Score.recipe_digest.in_(pivots)))
+    session.execute(delete(schema.Recipe).where(schema.Recipe.digest.in_(pivots)))
     for table in _tables_of_parents():
         session.execute(delete(table).where(table.c.parent_id == identity))
 

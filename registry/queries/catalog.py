@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from sqlalchemy import ScalarSelect, Select, or_, select
+from sqlalchemy import ScalarSelect, Select, select
 from sqlalchemy.orm import Session
 
 from continual_mt.errors import LanguageError, UnknownNameError
@@ -24,6 +24,7 @@ from registry.database.row_mapping import (
     score_record,
     sequence_record,
 )
+from registry.queries.pivot_rows import has_module, is_of_parent
 from registry.queries.score_conditions import is_plain
 from registry.queries.version_selection import CHAMPION
 from registry.records.alignments import AlignmentRecord
@@ -175,8 +176,9 @@ class Catalog:
     ) -> list[ScoreRecord]:
         """Scores in the order in which they were measured, those only that agree with what is given.
 
-        ``recipe`` is a recipe's digest, ``module`` the full name of one that has a part in what was scored. With
-        ``variants`` also those of several references and those that ignore case.
+        ``recipe`` is a recipe's digest, ``module`` the full name of one that has a part in what was scored. A pivot has
+        the parents and modules of both legs. With ``variants`` also those of several references and those that ignore
+        case.
         """
         query = select(schema.Score).order_by(schema.Score.created, schema.Score.id)
         if not variants:
@@ -184,7 +186,7 @@ class Catalog:
         if pair is not None:
             query = query.where(schema.Score.source == pair.source, schema.Score.target == pair.target)
         if parent is not None:
-            query = query.where(schema.Score.parent_id == parent_id(self.parent_outline(parent).name))
+            query = query.where(is_of_parent(parent_id(self.parent_outline(parent).name)))
         if kind is not None:
             query = query.where(schema.Score.kind == kind)
         if metric is not None:
@@ -192,8 +194,7 @@ class Catalog:
         if recipe is not None:
             query = query.where(schema.Score.recipe_digest == recipe)
         if module is not None:
-            parts = schema.Score.source_module, schema.Score.cross_attention_module, schema.Score.target_module
-            query = query.where(or_(*(part == module for part in parts)))
+            query = query.where(has_module(module))
         with self._database.read() as session:
             return [score_record(row, row.parent.name) for row in session.scalars(query)]
 

@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from registry.database import schema
+from registry.database.row_mapping import recipe_record
 from registry.queries.catalog import name_of, parent_id
 from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.lineage import INPUT_WORDS, Relation
@@ -144,10 +145,8 @@ def _recipes(session: Session, digests: Collection[str]) -> dict[str, set[str]]:
     if not digests:
         return {}
     rows = session.scalars(select(schema.Recipe).where(schema.Recipe.digest.in_(digests)))
-    return {
-        row.digest: {row.parent.name, *filter(None, (row.source_module, row.cross_attention_module, row.target_module))}
-        for row in rows
-    }
+    found = map(recipe_record, rows)
+    return {one.digest: {one.parent, *(leg.parent for leg in one.legs), *one.modules} for one in found}
 
 
 def naming_modules(session: Session, parent: str, modules: Collection[str]) -> _Found:
@@ -170,13 +169,19 @@ def naming_modules(session: Session, parent: str, modules: Collection[str]) -> _
     ):
         for name in filter(None, {first, second}):
             found[name].append(Relation("alignment", "-".join(languages), lexicon))
-    recipe = schema.Recipe
+    recipe, pivot = schema.Recipe, aliased(schema.Recipe)
     parts = recipe.source_module, recipe.cross_attention_module, recipe.target_module
-    run = select(*parts, recipe.kind, recipe.source, recipe.target, recipe.digest)
-    run = run.where(recipe.parent_id == parent_id(parent)).order_by(recipe.kind, recipe.source, recipe.target)
-    for *names, kind, source, target, digest in session.execute(
-        run if few is None else run.where(or_(*(part.in_(few) for part in parts)))
+    is_leg = recipe.digest.in_((pivot.first_leg, pivot.second_leg))
+    for run, row in (
+        (select(*parts, recipe.kind, recipe.source, recipe.target, recipe.digest), recipe),
+        (select(*parts, pivot.kind, pivot.source, pivot.target, pivot.digest).join(pivot, is_leg), pivot),
     ):
-        for name in filter(None, {*names}):
-            found[name].append(Relation("recipe", f"{kind} {source}-{target}", digest))
+        there = run.where(recipe.parent_id == parent_id(parent)).order_by(row.kind, row.source, row.target)
+        for *names, kind, source, target, digest in session.execute(
+            there if few is None else there.where(or_(*(part.in_(few) for part in parts)))
+        ):
+            relation = Relation("recipe", f"{kind} {source}-{target}", digest)
+            for name in filter(None, {*names}):
+                if row is recipe or relation not in found[name]:  # a module may be in both legs
+                    found[name].append(relation)
     return found

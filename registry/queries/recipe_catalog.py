@@ -10,17 +10,21 @@ from itertools import product
 
 from sqlalchemy import select
 
+from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
 from continual_mt.languages import Pair
 from registry.database import schema
 from registry.database.database import Database
+from registry.database.row_mapping import recipe_record
 from registry.queries.catalog import Catalog, parent_id
+from registry.queries.pivot_recipes import HOW_WRITTEN, PREFIX, PivotResolver
 from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
 from registry.queries.selectable_modules import candidates, champions_of, scores_on, versions_of
-from registry.queries.version_selection import SelectionPolicy
+from registry.queries.version_selection import SelectionPolicy, check_used
 from registry.records.artifacts import ModuleOutline, ModuleRecord, ParentOutline
 from registry.records.pairs import BestScore, PairEntry
+from registry.records.recipes import RecipeRecord
 
 LEAST_DIGITS = 8
 MOST_LISTED = 100
@@ -98,22 +102,33 @@ class RecipeCatalog:
         xattn: str | None = None,
         modules: Sequence[str] = (),
         test: str | None = None,
-    ) -> Recipe:
+    ) -> AnyRecipe:
         """The recipe of a pair: the best there is, or of one kind (``retention:MODULE`` for the original pair).
 
-        ``xattn`` takes another module's cross-attention, or the ``parent``'s: what was trained is then a retention.
-        Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts that do not fit or
-        have no part in the pair.
+        The kind ``pivot:PAIR+PAIR`` chains the recipes of two pairs, with ``PARENT/`` in front of a pair where there
+        are several parents. ``xattn`` takes another module's cross-attention, or the ``parent``'s: what was trained is
+        then a retention. Raises UnknownNameError, listing the pairs that can be run, and IncompatibleError for parts
+        that do not fit or have no part in the pair.
         """
+        if kind is not None and kind.startswith(PREFIX):
+            return self._pivot(kind, Pair(source, target), parent, xattn, modules, test)
         owner = self.catalog.parent_outline(parent)
         pair = owner.languages.pair_in_tags(Pair(source, target))
         recipe = self._chosen(pair, owner, kind, xattn, modules, test)
-        idle = [
-            record.full_name for record in self._pinned(owner, modules).values() if record.key not in recipe.modules
-        ]
-        if idle:
-            raise IncompatibleError(f"{', '.join(idle)} has no part in the recipe {recipe}; leave it out")
+        check_used(self._pinned(owner, modules).values(), recipe)
         return recipe
+
+    def _pivot(
+        self, name: str, pair: Pair, parent: str | None, xattn: str | None, modules: Sequence[str], test: str | None
+    ) -> Pivot:
+        if xattn is not None:
+            raise IncompatibleError(f"{name} has two cross-attentions; leave out xattn ({xattn})")
+        _check_list(modules)
+
+        def choose(owner: ParentOutline, leg: Pair, pinned: Sequence[str]) -> Recipe:
+            return self._chosen(leg, owner, None, None, pinned, test)
+
+        return PivotResolver(self.catalog, choose, self._resolver).pivot(name, pair, parent=parent, modules=modules)
 
     def _chosen(
         self,
@@ -137,7 +152,8 @@ class RecipeCatalog:
             return resolver.through(resolver.choose(pair, "original"), module)
         if kind is not None and kind not in PREFERENCE:
             raise UnknownNameError(
-                f"unknown kind of recipe {kind[:80]!r}; expected one of: {', '.join(PREFERENCE)}, retention:MODULE"
+                f"unknown kind of recipe {kind[:80]!r}; expected one of: {', '.join(PREFERENCE)}, retention:MODULE, "
+                f"{HOW_WRITTEN}"
             )
         resolver = self._resolver(owner, modules, test, pair)
         if not resolver.can_run(pair):
@@ -149,7 +165,7 @@ class RecipeCatalog:
             recipe, None if xattn == _PARENTS_OWN else self.catalog.module(xattn, parent=owner.name)
         )
 
-    def recipe_of(self, digest: str) -> Recipe:
+    def recipe_of(self, digest: str) -> AnyRecipe:
         """The recipe of a digest, or of its first digits, that was run or scored before.
 
         Raises UnknownNameError for a digest that is not known, or whose modules were deleted since.
@@ -170,20 +186,27 @@ class RecipeCatalog:
                 )
             if len(rows) > 1:
                 raise UnknownNameError(f"several recipes begin with {digest}; write more of its digits")
-            found = rows[0]
-            pair, owner = Pair(found.source, found.target), found.parent.name
-            names = found.source_module, found.cross_attention_module, found.target_module
-            kind, whole = found.kind, found.digest
-            contents = [candidates(session, owner, name) for name in names]
-        parent = self.catalog.parent_outline(owner)
+            found = recipe_record(rows[0])
+        if not found.legs:
+            return self._rebuilt(found)
+        first, second = map(self._rebuilt, found.legs)
+        return Pivot(first, second)
+
+    def _rebuilt(self, record: RecipeRecord) -> Recipe:
+        names = record.source, record.cross_attention, record.target
+        with self._database.read() as session:
+            contents = [candidates(session, record.parent, name) for name in names]
+        parent = self.catalog.parent_outline(record.parent)
         for keys in product(*contents):
-            recipe = Recipe(kind, pair, parent.name, parent.fingerprint, *keys, several=parent.languages.several)
-            if recipe.digest == whole:
+            recipe = Recipe(
+                record.kind, record.pair, parent.name, parent.fingerprint, *keys, several=parent.languages.several
+            )
+            if recipe.digest == record.digest:
                 return recipe
-        for name in filter(None, names):
+        for name in record.modules:
             self.catalog.module(name)  # raises UnknownNameError if it was deleted
         raise RegistryError(
-            f"no modules of {self.catalog.name} have the contents of the recipe {whole}; "
+            f"no modules of {self.catalog.name} have the contents of the recipe {record.digest}; "
             "its database was changed from outside"
         )
 
@@ -196,6 +219,7 @@ class RecipeCatalog:
             return resolver.pairs_with(language)
         score = schema.Score
         query = select(score.source, score.target).where(score.parent_id == parent_id(parent.name)).distinct()
+        query = query.where(score.kind != "pivot")
         with self._database.read() as session:
             return {Pair(*pair) for pair in session.execute(query)}
 
@@ -238,8 +262,7 @@ class RecipeCatalog:
         return RecipeResolver.of(parent, [*taken, *named], choice)
 
     def _pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
-        if isinstance(names, str):
-            raise InputError(f"modules is a string; expected a list of names; write modules=[{names[:80]!r}]")
+        _check_list(names)
         pinned: dict[Pair, ModuleRecord] = {}
         for name in names:
             record = self.catalog.module(name, parent=parent.name)
@@ -249,6 +272,11 @@ class RecipeCatalog:
             if other != record:
                 raise IncompatibleError(f"both {other.full_name} and {record.full_name} are given; say which one")
         return pinned
+
+
+def _check_list(names: Iterable[str]) -> None:
+    if isinstance(names, str):
+        raise InputError(f"modules is a string; expected a list of names; write modules=[{names[:80]!r}]")
 
 
 def _numbers(modules: Mapping[Pair, ModuleOutline]) -> dict[Pair, int]:

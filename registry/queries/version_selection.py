@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair
 from continual_mt.model.scopes import Scope
+from registry.records.artifacts import ModuleOutline
 
 CHAMPION = "champion"
 """The alias that selects a version without being named."""
@@ -68,3 +71,9 @@ def selected_modules(versions: Iterable[_Version], choice: SelectionPolicy = NEW
         if ranked[0].scope == "scratch":
             chosen += [version for version in ranked if version.scope != "scratch"][:1]
     return chosen
+
+
+def check_used(pinned: Iterable[ModuleOutline], recipe: AnyRecipe) -> None:
+    """Raise IncompatibleError, naming them, unless all pinned modules have a part in a recipe."""
+    if idle := [module.full_name for module in pinned if module.key not in recipe.modules]:
+        raise IncompatibleError(f"{', '.join(idle)} has no part in the recipe {recipe}; leave it out")

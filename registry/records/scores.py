@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.language_identification import is_wrong_language
 from continual_mt.languages import Pair
+from registry.records.recipes import RecipeRecord
 from registry.records.values import JSONObject, now
 
 
@@ -21,6 +23,9 @@ class ScoreRecord:
     the logits of up to 200 sentences of the test set, computed with the recipe, and ``computed_on`` the machine and the
     versions that computed it; both are None if they were not recorded. ``reference_value`` is the off-target rate of
     the references, None in other metrics.
+
+    ``legs`` are the two recipes that a pivot chains. Its own modules and ``logits`` are None, and its ``parent`` is
+    that of the first leg.
     """
 
     parent: str
@@ -43,6 +48,7 @@ class ScoreRecord:
     computed_on: str | None = None
     created: datetime = field(default_factory=now)
     reference_value: float | None = None
+    legs: tuple[RecipeRecord, ...] = ()
 
     @property
     def is_wrong_language(self) -> bool:
@@ -52,7 +58,7 @@ class ScoreRecord:
     @classmethod
     def of(
         cls,
-        recipe: Recipe,
+        recipe: AnyRecipe,
         *,
         test: str,
         test_digest: str,
@@ -68,14 +74,16 @@ class ScoreRecord:
         reference_value: float | None = None,
     ) -> ScoreRecord:
         """The score that a recipe reached on a test set."""
+        record = RecipeRecord.of(recipe)
         return cls(
-            parent=recipe.parent,
-            kind=recipe.kind,
-            pair=recipe.pair,
-            recipe=recipe.digest,
-            source=recipe.source.name if recipe.source else None,
-            cross_attention=recipe.cross_attention.name if recipe.cross_attention else None,
-            target=recipe.target.name if recipe.target else None,
+            parent=record.parent,
+            kind=record.kind,
+            pair=record.pair,
+            recipe=record.digest,
+            source=record.source,
+            cross_attention=record.cross_attention,
+            target=record.target,
+            legs=record.legs,
             test=test,
             test_digest=test_digest,
             metric=metric,
@@ -89,6 +97,12 @@ class ScoreRecord:
             computed_on=computed_on,
             reference_value=reference_value,
         )
+
+    @property
+    def scored(self) -> RecipeRecord:
+        """The recipe that was scored."""
+        parts = self.source, self.cross_attention, self.target
+        return RecipeRecord(self.parent, self.kind, self.pair, self.recipe, *parts, legs=self.legs)
 
     def to_json(self) -> JSONObject:
         return {
@@ -112,4 +126,5 @@ class ScoreRecord:
             "computed_on": self.computed_on,
             "created": self.created.isoformat(),
             "reference_value": self.reference_value,
+            **({"models": len(self.legs), "legs": [leg.to_json() for leg in self.legs]} if self.legs else {}),
         }

@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, not_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.errors import InputError
-from continual_mt.languages import Pair
 from registry.database import schema
 from registry.queries.score_conditions import is_plain, tokenization_rank
 from registry.records.alignments import AlignmentRecord
 from registry.records.names import unknown
 from registry.records.pairs import BEST_METRIC
+from registry.records.recipes import RecipeRecord
 from registry.records.scores import ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 from registry.writes.registration import parent_row
@@ -25,7 +25,8 @@ from registry.writes.registration import parent_row
 def add_score(session: Session, score: ScoreRecord) -> schema.Score:
     """The row of a score. The same measurement, made again, takes the place of the one before.
 
-    Raises InputError for a value that is no number, and for sentences or a beam that cannot be.
+    Raises InputError for a value that is no number, for sentences or a beam that cannot be, and for a pivot without its
+    two legs.
     """
     _check_finite(score.test, score.metric, score.value, score.copy_value, score.reference_value)
     for name, count, limit in (("sentences", score.sentences, 2**63), ("beam", score.beam, 2**31)):
@@ -34,8 +35,7 @@ def add_score(session: Session, score: ScoreRecord) -> schema.Score:
                 f"{name} of {score.metric} on {score.test} is {count}; it must be at least 1, and less than {limit:,}"
             )
     owner = parent_row(session, score.parent)
-    names = score.source, score.cross_attention, score.target
-    _add_recipe(session, owner, score.recipe, score.kind, score.pair, names)
+    _add_recipe(session, score.scored)
     measured = {
         "recipe_digest": score.recipe,
         "test_digest": score.test_digest,
@@ -93,26 +93,36 @@ def _check_finite(test: str, metric: str, *values: float | None) -> None:
         raise InputError(f"{metric} on {test} is {wrong[0]}, which is not a finite number")
 
 
-def add_recipe(session: Session, recipe: Recipe) -> None:
-    """Store the modules of a recipe by its digest, unless they are stored already."""
-    names = (key.name if key else None for key in (recipe.source, recipe.cross_attention, recipe.target))
-    owner = parent_row(session, recipe.parent)
-    _add_recipe(session, owner, recipe.digest, recipe.kind, recipe.pair, tuple(names))
+def add_recipe(session: Session, recipe: AnyRecipe) -> None:
+    """Store the modules of a recipe by its digest, or the legs of a pivot, unless they are stored already."""
+    _add_recipe(session, RecipeRecord.of(recipe))
 
 
-def _add_recipe(
-    session: Session,
-    owner: schema.Parent,
-    digest: str,
-    kind: RecipeKind,
-    pair: Pair,
-    modules: tuple[str | None, ...],
-) -> None:
-    if session.get(schema.Recipe, digest) is None:
-        row = schema.Recipe(digest=digest, parent=owner, kind=kind, source=pair.source, target=pair.target)
-        row.source_module, row.cross_attention_module, row.target_module = modules
-        session.add(row)
-        session.flush()
+def _add_recipe(session: Session, recipe: RecipeRecord) -> None:
+    if session.get(schema.Recipe, recipe.digest) is not None:
+        return
+    if len(recipe.legs) != (2 if recipe.kind == "pivot" else 0):
+        raise InputError(
+            f"recipe {recipe.kind} {recipe.pair}: has {len(recipe.legs)} legs; expected two of a pivot, and none of "
+            "another recipe"
+        )
+    for leg in recipe.legs:
+        _add_recipe(session, leg)
+    first_leg, second_leg = (leg.digest for leg in recipe.legs) if recipe.legs else (None, None)
+    row = schema.Recipe(
+        digest=recipe.digest,
+        parent=parent_row(session, recipe.parent),
+        kind=recipe.kind,
+        source=recipe.pair.source,
+        target=recipe.pair.target,
+        source_module=recipe.source,
+        cross_attention_module=recipe.cross_attention,
+        target_module=recipe.target,
+        first_leg=first_leg,
+        second_leg=second_leg,
+    )
+    session.add(row)
+    session.flush()
 
 
 def add_sequence(session: Session, sequence: SequenceRecord) -> schema.Sequence:

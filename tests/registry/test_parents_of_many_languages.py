@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide
-from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.tokenizer import SideTokens, Tokenizer
@@ -73,7 +73,7 @@ def filled(many: Parent, tokenizers: dict[str, Tokenizer], tmp_path: Path) -> It
         yield registry
 
 
-def score_of(recipe: Recipe, value: float) -> ScoreRecord:
+def score_of(recipe: AnyRecipe, value: float) -> ScoreRecord:
     return ScoreRecord.of(
         recipe,
         test="flickr",
@@ -178,6 +178,17 @@ def test_of_many_pairs_only_those_with_a_module_or_a_score_are_listed(
         "fr-pt": "zero-shot",
     }
     assert filled.assemble("de", "fr").pair == Pair("de", "fr")
+
+
+def test_pivots_take_the_parents_own_codes(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair that only a pivot was scored on is not listed among those of many that have a score."""
+    found = filled.recipe_catalog.recipe("deu_Latn", "fr", kind="pivot:deu_Latn-eng_Latn+en-fra_Latn")
+    assert [(leg.kind, str(leg.pair)) for leg in found.legs] == [("original", "de-en"), ("original", "en-fr")]
+    with pytest.raises(IncompatibleError, match=r"Pivots of es-fr that can be run: pivot:es-en\+en-fr$"):
+        filled.recipe_catalog.recipe("es", "fra_Latn", kind="pivot:es-en+de-fr")
+    filled.register_scores([score_of(found, 20.0)])
+    monkeypatch.setattr(recipe_catalog, "MOST_LISTED", 3)
+    assert "de-fr" not in pairs_of(filled)
 
 
 def test_a_pinned_module_brings_its_language(filled: Registry, many: Parent, tokenizers: dict[str, Tokenizer]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
 from continual_mt.artifacts.recipe import RecipeKind
@@ -21,7 +21,8 @@ _BLEU = text("metric = 'bleu'")
 class Recipe(Base):
     """A recipe that was run or scored, so that the same model can be assembled by its digest.
 
-    Modules are stored by name, without a foreign key: a recipe's row outlives them.
+    Modules are stored by name, without a foreign key: a recipe's row outlives them. A pivot has two legs, which are
+    rows, and no modules; its parent is that of the first leg.
     """
 
     __tablename__ = "recipes"
@@ -34,12 +35,18 @@ class Recipe(Base):
     source_module: Mapped[str | None]
     cross_attention_module: Mapped[str | None]
     target_module: Mapped[str | None]
+    first_leg: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH), ForeignKey("recipes.digest"), index=True)
+    second_leg: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH), ForeignKey("recipes.digest"), index=True)
 
     parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
+    first: Mapped[Recipe | None] = relationship(foreign_keys=first_leg, remote_side=digest)
+    second: Mapped[Recipe | None] = relationship(foreign_keys=second_leg, remote_side=digest)
 
 
 class Score(Base):
     """Recipe × test set × metric. Modules are stored by name, without a foreign key: a score outlives them.
+
+    The parts of a pivot are in its legs, the rows that ``recipe`` refers to.
 
     Of a recipe's BLEU scores one is ``shown``: the one on the most sentences, and of those the highest.
     """
@@ -86,6 +93,7 @@ class Score(Base):
     reference_value: Mapped[float | None]
 
     parent: Mapped[Parent] = relationship(lazy="joined", innerjoin=True)
+    recipe: Mapped[Recipe] = relationship(primaryjoin=foreign(recipe_digest) == Recipe.digest, viewonly=True)
 
 
 class Sequence(Base):

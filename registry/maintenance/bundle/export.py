@@ -57,9 +57,10 @@ def export(
 ) -> Exported:
     """Write a bundle of the named artifacts: a module with its parent, or a parent with all its modules.
 
-    A score is included if all its modules are, with its translations and its test set if they were kept. A bundle
-    without the parent is small, and can be imported only into a registry that has the parent. Raises UnknownNameError
-    for an unknown name, CorruptionError for a damaged blob, StorageError if the file cannot be written.
+    A score is included if all its modules are, with its translations and its test set if they were kept. Scores of
+    pivots are left out: their legs may be on different parents. A bundle without the parent is small, and can be
+    imported only into a registry that has the parent. Raises UnknownNameError for an unknown name, CorruptionError for
+    a damaged blob, StorageError if the file cannot be written.
     """
     parents, modules = _chosen(registry, names)
     with registry.database.read() as session:
@@ -98,7 +99,9 @@ def _manifest(session: Session, parents: Sequence[str], modules: Collection[str]
     )
     chosen = [row for row in standing if name_of(row) in wanted]
     rows = session.scalars(
-        select(schema.Score).where(schema.Score.parent_id.in_([row.id for row in owners])).order_by(schema.Score.id)
+        select(schema.Score)
+        .where(schema.Score.parent_id.in_([row.id for row in owners]), schema.Score.kind != "pivot")
+        .order_by(schema.Score.id)
     )
     scores = [row for row in rows if _modules_of(row) <= wanted]
     artifacts: list[schema.Artifact] = [*(owners if with_parent else []), *chosen]

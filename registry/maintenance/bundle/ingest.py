@@ -98,6 +98,7 @@ def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | Non
             and _brings(source, "source", pair, languages)
             and _brings(target, "target", pair, languages),
             "retention": pair in languages or any(module.pair == pair for module in used),
+            "pivot": False,  # bundles carry no scores of pivots
         }
         if not possible[score.kind]:
             return score

@@ -100,3 +100,11 @@ def corpus_files(django_catalogs: dict[str, list[str]], tmp_path: Path) -> dict[
     for language, path in paths.items():
         path.write_text("".join(f"{text}\n" for text in django_catalogs[language][:12]), encoding="utf-8")
     return paths
+
+
+@pytest.fixture
+def pivots(home: Path, make_module: Callable[..., Module]) -> Path:
+    """The home with de-en, too, so that es-de and pt-de lead on into en."""
+    with Registry.open(home) as registry:
+        registry.register_module("es-en", make_module("de-en"), lineage=Lineage((), {}, "0.1.0"))
+    return home

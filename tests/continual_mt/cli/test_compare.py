@@ -121,3 +121,14 @@ def test_what_cannot_be_compared(run: Any, shared_home: Path, words: tuple[str, 
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: ")
     assert message in result.err
+
+
+def test_a_pivot_is_compared_with_the_direct_recipe(run: Any, evaluate: Any, pivots: Path) -> None:
+    for recipe in ("original", "pivot:es-de+de-en"):
+        evaluate(recipe, "--name", "django")
+    result = run("compare", "es-en", "original", "pivot:es-de+de-en", "--home", pivots)
+    assert result.code == 0
+    assert "first:  original es-en: source es-en, xattn es-en, target es-en\n" in result.err
+    assert re.search(r"second: pivot es-en through de: .* \(2 models per sentence\)\n", result.err)
+    data = json.loads(run("compare", "es-en", "original", "pivot:es-de+de-en", "--home", pivots, "--json").out)
+    assert (data["second"]["kind"], data["second"]["models"]) == ("pivot", 2)

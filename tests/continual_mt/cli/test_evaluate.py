@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,37 @@ def test_pipes_are_read_once(run: Any, home: Path, corpus_files: Files, tmp_path
     words = ("--test", *pipes[:2], "--reference", pipes[2], "--beam", 1, "--home", home)
     result = run("evaluate", "es-en", *words)
     assert (result.code, "on 12 sentences" in result.err) == (0, True)
+
+
+def test_a_pivot_is_scored_beside_the_others(evaluate: Any, pivots: Path, corpus_files: Files) -> None:
+    result = evaluate("es-en", "--recipe", "pivot:es-de+de-en", "--name", "django")
+    assert result.code == 0
+    assert re.search(
+        r"pivot es-en through de: .*, on 12 sentences \(2 models per sentence, [0-9,]+ parameters\)", result.err
+    )
+    assert result.out.splitlines()[1].startswith("bleu")
+    data = json.loads(evaluate("es-en", "--recipe", "pivot:es-de+de-en", "--name", "django", "--json").out)
+    assert (data["recipe"]["kind"], data["recipe"]["models"]) == ("pivot", 2)
+    direct = [json.loads(evaluate(pair, "--json").out)["cost"] for pair in ("es-de", "de-en")]
+    assert [cost["models"] for cost in direct] == [1, 1]
+    assert data["cost"] == {"models": 2, "parameters": sum(cost["parameters"] for cost in direct)}
+    assert [leg["pair"] for leg in data["recipe"]["legs"]] == ["es-de", "de-en"]
+    with Registry.open(pivots) as registry:
+        scores = registry.scores(Pair("es", "en"), kind="pivot")
+        assert [(score.metric, score.sentences, score.beam) for score in scores] == [
+            (metric, 12, 1) for metric in METRICS
+        ]
+        assert {score.recipe for score in scores} == {data["recipe"]["digest"]}
+        assert all(score.logits is None and score.computed_on for score in scores)
+        sources = corpus_files["es"].read_text("utf-8").splitlines()
+        translated = registry.assemble(scores[0].recipe).translate(sources, beam=1)
+        assert registry.texts.read(scores[0].hypotheses or "") == translated
+
+
+def test_a_pivot_has_no_logits(evaluate: Any, pivots: Path) -> None:
+    result = evaluate("es-en", "--recipe", "pivot:es-de+de-en", "--logits")
+    assert result.code == 2
+    assert "--logits: pivot es-en has two models, and the second reads what the first wrote" in " ".join(
+        result.err.split()
+    )
+    assert "Fix: evaluate es-de and de-en" in " ".join(result.err.split())

@@ -180,3 +180,21 @@ def test_a_full_disk_leaves_nothing(kind: str, home: Path, tmp_path: Path) -> No
     assert "out: cannot be written (" in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_a_pivot_is_exported_to_mlflow_alone(run: Run, pivots: Path) -> None:
+    words = ("export", "es-en", "out", "--recipe", "pivot:es-de+de-en", "--home", pivots)
+    for kind in ("hf", "ctranslate2"):
+        refused = run(*words, "--format", kind)
+        assert refused.code == 2
+        printed = " ".join(refused.err.split())
+        assert f"--format {kind}: pivot es-en has two models; expected one. Fix: --format mlflow, or export" in printed
+        assert not Path("out").exists()
+    written = json.loads(run(*words, "--format", "mlflow", "--json").out)
+    assert (written["recipe"]["kind"], written["recipe"]["models"]) == ("pivot", 2)
+    assert {"artifacts/first/model.bin", "artifacts/second/model.bin"} <= written["files"].keys()
+    card = Path("out", "README.md").read_text("utf-8")
+    assert "| es-en/es-de:1 | target side de, scope xattn |" in card
+    assert "| es-en/de-en:1 | source side de, scope xattn |" in card
+    second = json.loads(Path("out", "artifacts", "second", "continual-mt.json").read_text("utf-8"))
+    assert [part["name"] for part in second["parts"]] == ["es-en", "es-en/de-en:1"]

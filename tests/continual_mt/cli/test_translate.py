@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -242,3 +243,40 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     assert Input(None).check() is None
     (tmp_path / "file").write_text("a\nb", encoding="utf-8")
     assert Input(tmp_path / "file").check() == 2
+
+
+def test_a_pivot(run: Any, pivots: Path, django_catalogs: dict[str, list[str]]) -> None:
+    """The same as its legs, one after the other; also by its digest."""
+    text = "".join(f"{line}\n" for line in [*django_catalogs["es"][:4], ""]).encode()
+    words = ("--home", pivots, "--beam", 2, "--backend", "torch")
+    first = run("translate", "es-de", *words, stdin=text)
+    second = run("translate", "de-en", *words, stdin=first.out.encode())
+    chained = run("translate", "es-en", "--recipe", "pivot:es-de+de-en", *words, stdin=text)
+    assert chained.code == 0
+    assert chained.out == second.out
+    assert chained.out.splitlines()[4] == ""
+    assert "pivot es-en through de: supervised es-de: source es-en, " in chained.err
+    digest = re.search(r"digest ([0-9a-f]{64})", chained.err)
+    assert digest is not None
+    assert run("translate", digest[1][:12], *words, stdin=text).out == chained.out
+
+
+def test_several_hypotheses_of_a_pivot(run: Any, pivots: Path, django_catalogs: dict[str, list[str]]) -> None:
+    text = f"{django_catalogs['es'][0]}\n".encode()
+    words = ("translate", "es-en", "--recipe", "pivot:es-de+de-en", "--home", pivots, "--scores", "--beam", 4)
+    one, several = (float(run(*words, "--pivot-best", count, stdin=text).out.partition("\t")[0]) for count in (1, 4))
+    assert several >= one
+    refused = run(*words, "--pivot-best", 5, stdin=text)
+    assert refused.code == 2
+    assert "pivot_best: is 5; expected at most the beam size, 4. Fix: lower pivot_best or raise beam" in refused.err
+    refused = run("translate", "es-en", "--home", pivots, "--pivot-best", 4, stdin=text)
+    assert refused.code == 2
+    assert "--pivot-best 4: original es-en: source es-en" in refused.err
+    assert "is not a pivot; expected --recipe pivot:PAIR+PAIR" in " ".join(refused.err.split())
+
+
+def test_a_pivot_that_cannot_be_run(run: Any, pivots: Path) -> None:
+    refused = run("translate", "es-en", "--recipe", "pivot:es-de+pt-en", "--home", pivots)
+    assert refused.code == 2
+    assert "the legs es-de and pt-en do not meet" in refused.err
+    assert "Pivots of es-en that can be run: pivot:es-de+de-en" in refused.err

@@ -11,16 +11,23 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
 
+from continual_mt.artifacts.parent_languages import ENDS
+from continual_mt.artifacts.pivot import Pivot
+from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.inference.ctranslate2_model import load_or_convert
+from continual_mt.inference.pivot_model import PivotModel
 from continual_mt.inference.torch_model import PairModel
 from continual_mt.interchange.mlflow_export import export_mlflow
-from tests.continual_mt.interchange.conftest import BASE, PROVENANCE, MakeModel
+from continual_mt.languages import Pair
+from tests.continual_mt.interchange.conftest import BASE, PROVENANCE, RECIPE, MakeModel
 from tests.continual_mt.interchange.many_languages import Tokenizers
 from tests.continual_mt.interchange.outside import run_outside
 
@@ -133,3 +140,42 @@ def answers(address: str) -> bool:
             return True
     except URLError:
         return False
+
+
+@pytest.fixture(scope="module")
+def pivot(make_model: MakeModel, django_tokenizers: dict[str, Tokenizer]) -> PivotModel[PairModel]:
+    """From es through de into pt."""
+    first, second = (
+        make_model(BASE, django_tokenizers["es"], django_tokenizers["de"]),
+        make_model(BASE, django_tokenizers["de"], django_tokenizers["pt"]),
+    )
+    out = replace(RECIPE, pair=Pair("de", "pt"), fingerprint="e" * 64)
+    sides = {side: LanguageSide(getattr(out.pair, side), getattr(second, side).tokenizer) for side in ENDS}
+    return PivotModel(Pivot(RECIPE, out), first, replace(second, pair=out.pair, recipe=out, **sides))
+
+
+def test_a_pivot_has_both_models(
+    pivot: PivotModel[PairModel], django_catalogs: dict[str, list[str]], tmp_path: Path
+) -> None:
+    legs = tuple(replace(PROVENANCE, recipe=leg) for leg in pivot.recipe.legs)
+    export_mlflow(pivot, tmp_path, replace(PROVENANCE, recipe=pivot.recipe, legs=legs), precision="float32")
+    texts = [text for text in django_catalogs["es"] if 14 <= len(pivot.source.tokenizer.encode(text)) <= 47][:8]
+    between = [len(pivot.second.source.tokenizer.encode(text)) for text in pivot.first.translate(texts)]
+    assert min(between) <= 47 < max(between)  # what is too long for the second model is divided
+    # One by one, and by the same engine: these translations have no end, and where they are cut depends on the batch.
+    first, second = (load_or_convert(leg, tmp_path / "cache", precision="float32") for leg in pivot.legs)
+    fast = PivotModel(pivot.recipe, first, second)
+    code = COMPUTE.replace("model.predict(given)", "[model.predict([text])[0] for text in given]")
+    found = run_outside(code, texts, tmp_path)
+    assert found["texts"] == [fast.translate([text])[0] for text in texts]
+    assert found["empty"] == ["", ""]
+    assert found["error"].endswith("tokens; expected at most 47. Fix: divide it")
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert "# Translation from es to pt" in card
+    assert "It is translated into de, and from there on, by two models in turn." in card
+    description = json.loads((tmp_path / "continual-mt.json").read_text("utf-8"))["recipe"]
+    assert [leg["fingerprint"] for leg in description["legs"]] == ["f" * 64, "e" * 64]
+    assert description["digest"] == pivot.recipe.digest
+    assert sorted(path.name for path in (tmp_path / "artifacts").iterdir()) == ["first", "second"]
+    leg = json.loads((tmp_path / "artifacts" / "second" / "continual-mt.json").read_text("utf-8"))
+    assert leg["recipe"]["pair"] == "de-pt"

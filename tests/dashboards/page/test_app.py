@@ -15,7 +15,8 @@ from dashboards.page.panels import MODULES_PER_PAGE
 from registry import Lineage, Registry
 from registry.queries.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_page
-from tests.registry.conftest import MakeModule
+from tests.registry.conftest import MakeModule, MakeParent
+from tests.registry.pivots import NAME, add_germanic, pivot, score_of
 
 MATRIX = "#pairs .draglayer .nsewdrag"
 
@@ -196,6 +197,30 @@ def test_an_internal_error_is_shown_as_text_and_other_tabs_still_work(
     log = page.log.read_text()
     assert log.count("Traceback") == 1
     assert "TypeError: '<' not supported between instances of 'str' and 'int'" in log
+
+
+def test_pivots_are_shown_with_their_cost(
+    filled: Registry,
+    home: Path,
+    make_parent: MakeParent,
+    make_module: MakeModule,
+    lineage: Lineage,
+    browser: Browser,
+    start_page: Callable[[Path], Page],
+) -> None:
+    """On the pages of both parents."""
+    add_germanic(filled, make_parent, make_module, lineage)
+    filled.register_scores([score_of(pivot(filled, "fr", "de", NAME))])
+    row = "\t".join(("fr-de", "pivot through en", "21.5", "-", "-", "-", "-", "2", "1.0", "9"))
+    page = start_page(home)
+    browser.open(page.address)
+    browser.text("#pivots", row)
+    browser.choose("parent", "germanic")
+    browser.text("#view", "BLEU of the 2 pairs that can be run")
+    browser.text("#pivots", row)
+    assert browser.console() == []
+    page.end()
+    assert "Traceback" not in page.log.read_text()
 
 
 def test_a_missing_empty_or_lost_registry_gives_a_message(

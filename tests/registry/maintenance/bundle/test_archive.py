@@ -208,6 +208,10 @@ def pair_of_others(manifest: dict[str, Any]) -> None:
     score["pair"] = "de-cs"
 
 
+def pivot_of_one_model(manifest: dict[str, Any]) -> None:
+    manifest["scores"][0]["kind"] = "pivot"
+
+
 def score_of_a_stranger(manifest: dict[str, Any]) -> None:
     manifest["scores"][0]["target"] = "base/de-en:7"
 
@@ -277,6 +281,7 @@ def endless_spec(manifest: dict[str, Any]) -> None:
         (other_module, f"it claims the digest {'0' * 64}"),
         (other_recipe, "is not of the recipe that it names"),
         (pair_of_others, "a score of de-cs is original, which its parts cannot be"),
+        (pivot_of_one_model, "is pivot, which its parts cannot be"),
         (score_of_a_stranger, "a score is of the module base/de-en:7, which is not in it"),
         (twice, "a module is listed twice"),
         (blob_of_nothing, "the blobs are not those that are referred to"),
