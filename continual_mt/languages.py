@@ -13,6 +13,21 @@ from langcodes.tag_parser import LanguageTagError
 from continual_mt.errors import LanguageError
 
 SideName = Literal["source", "target"]
+NewSide = Literal["source", "target", "both", "none"]
+"""Which sides of a pair are new to what an addition is trained against; a bridge between two known sides has none."""
+
+_ENDS: dict[NewSide, tuple[SideName, ...]] = {
+    "source": ("source",),
+    "target": ("target",),
+    "both": ("source", "target"),
+    "none": (),
+}
+
+
+def ends_of(side: NewSide) -> tuple[SideName, ...]:
+    """Return the sides of a pair that are new."""
+    return _ENDS[side]
+
 
 _CODES = {"ns": "nso"}
 """Codes that published models have for languages, and that BCP 47 does not."""

@@ -17,6 +17,7 @@ from ray_jobs.execution.backend import TrainingBackend
 from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
+from ray_jobs.planning.base import Base, find_base
 from ray_jobs.planning.initialisation import has_text, with_word_translations
 from ray_jobs.planning.notes import notes_on_start, notes_on_text
 from ray_jobs.planning.piped_text import with_kept_texts
@@ -114,7 +115,7 @@ class Driver:
         """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
         spec = with_kept_texts(spec, self._kept)
-        job = resolve(spec, parent, self.home.cache, self._with_table)
+        job = resolve(spec, parent, self.home.cache, self._with_table, self._find_base)
         for note in [*notes_on_text(job), *notes_on_start(spec, job)]:
             self.display.say(f"{job.title}: {note}")
         return job
@@ -128,6 +129,9 @@ class Driver:
 
     def _with_table(self, parent: ParentRecord, has_lexicon: bool) -> ParentRecord:
         return with_word_translations(self.registry, parent, self.home.cache, self.display, has_lexicon=has_lexicon)
+
+    def _find_base(self, parent: ParentRecord, spec: AdditionSpec) -> Base:
+        return find_base(self.registry, parent, spec)
 
     def run(self, job: ResolvedJob) -> Outcome:
         """Train, register and score a resolved job."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.recipe import Recipe, two_encoders
 from continual_mt.config.spec import AdditionSpec, SequenceSpec, check_shared
 from continual_mt.errors import AdditionsError, ContinualMTError, JobHeldError, SpecError
@@ -42,6 +43,7 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
     parent = driver.registry.parent(spec.parent)
     # Everything is read before anything is trained, so that a mistake in the last addition is found now.
     jobs = [driver.resolve(addition) for addition in spec.additions]
+    _check_bases(spec, jobs)
     _check_scopes(spec, jobs)
     pairs_of_jobs = [job.pair for job in jobs]
     if len(set(pairs_of_jobs)) < len(jobs):  # a language may be named by its tag and by the parent's code
@@ -86,15 +88,27 @@ def _check_scopes(spec: SequenceSpec, jobs: Sequence[ResolvedJob]) -> None:
             raise SpecError(f"the sequence {spec.name}", [str(error)]) from error
 
 
+def _check_bases(spec: SequenceSpec, jobs: Sequence[ResolvedJob]) -> None:
+    """Refuse additions that are not of one language against the parent. Raises SpecError."""
+    others = [job for job in jobs if job.base.rests_on.modules or job.base.side not in ENDS]
+    problems = [
+        f"{job.pair}: expected a new language and one of the parent, whose sides a sequence measures. "
+        "Fix: add this pair with continual-mt add"
+        for job in others
+    ]
+    if problems:
+        raise SpecError(f"the sequence {spec.name}", problems)
+
+
 def _check_encoders(jobs: Sequence[ResolvedJob], parent: ParentRecord) -> None:
     """Refuse a sequence with a pair that would need two encoders. Raises IncompatibleError."""
     modules = [
-        ModuleOutline(parent.name, job.pair, 1, parent.languages.new_side(job.pair), job.spec.scope, job.digest)
+        ModuleOutline(parent.name, job.pair, 1, job.base.side, job.spec.scope, job.digest)
         for job in jobs
         if isinstance(job.spec, AdditionSpec)
     ]
     for source, target in RecipeResolver.of(parent, modules).two_encoders():
-        raise two_encoders(Pair(source.language, target.language), str(source.pair), str(target.pair))
+        raise two_encoders(Pair(source.pair.source, target.pair.target), str(source.pair), str(target.pair))
 
 
 def _check_size(driver: Driver, jobs: Sequence[ResolvedJob]) -> None:

@@ -211,8 +211,20 @@ class Registry:
 
         if isinstance(recipe, Pivot):
             return PivotModel(recipe, self.run(recipe.first), self.run(recipe.second))
-        modules = {key.name: self.load_module(key.name) for key in recipe.modules}
+        modules = {record.full_name: self.load_module(record.full_name) for record in self.modules_of(recipe)}
         return assemble(recipe, self.load_parent(recipe.parent), modules)
+
+    def modules_of(self, recipe: Recipe) -> list[ModuleRecord]:
+        """The modules that a recipe is assembled from: its own, and those whose cross-attention these rest on."""
+        found: dict[str, ModuleRecord] = {}
+        waiting = list(recipe.modules)
+        while waiting:
+            record = self.module(waiting.pop().name)
+            found[record.full_name] = record
+            below = record.rests_on.cross_attention
+            if below is not None and below.name not in found:
+                waiting.append(below)
+        return list(found.values())
 
     def load_parent(self, name: str | None = None) -> Parent:
         """Load a parent, once; later calls share it. Its weights are mapped into memory, and read as they are used.
@@ -297,7 +309,7 @@ class Registry:
         ``initialisation`` is a JSON object that tells how its embeddings started. Raises IncompatibleError when the
         module was trained on another parent or shares no side with this one.
         """
-        registration.check_module(self.parent(parent), module)
+        registration.check_module(self.parent(parent), module, lineage.rests_on)
         optional = {} if initialisation is None else {INITIALISATION: initialisation}
         return self.storage.store(
             {**module.new_pieces(), **optional},

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from continual_mt.artifacts import serialization
 from continual_mt.artifacts.half_precision import rounded
-from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide, Vocabularies, only_pair
+from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide, Vocabularies, listed, only_pair
 from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
@@ -151,7 +151,10 @@ class Parent:
             )
         found = tokenizer_of(vocabulary, language or "")
         if found is None:
-            raise IncompatibleError(f"the parent {self.languages} has no {end} vocabulary of {language}")
+            known = listed(self.languages.tags(end))
+            raise IncompatibleError(
+                f"the parent {self.languages} has no {end} vocabulary of {language}; expected {known}"
+            )
         return found
 
     def _vocabulary(self, end: SideName) -> Vocabulary:

@@ -115,7 +115,10 @@ class ParentLanguages:
         """
         from_known, into_known = self._has("source", pair), self._has("target", pair)
         if from_known and into_known:
-            raise IncompatibleError(f"{pair} is {self._a_pair()}; expected a pair with one new language")
+            raise IncompatibleError(
+                f"{pair} is {self._a_pair()}; expected a pair with one new language, or --bridge, which trains another "
+                "cross-attention for it"
+            )
         if into_known:
             return "source"
         if from_known:

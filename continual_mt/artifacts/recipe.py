@@ -12,7 +12,7 @@ from typing import Literal
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 
-RecipeKind = Literal["original", "supervised", "zero-shot", "retention", "pivot"]
+RecipeKind = Literal["original", "supervised", "bridge", "zero-shot", "retention", "pivot"]
 """``pivot`` is the kind of `continual_mt.artifacts.pivot.Pivot`, which chains two recipes; a `Recipe` has another."""
 
 

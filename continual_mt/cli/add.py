@@ -14,6 +14,8 @@ EPILOG = options.examples(
     "continual-mt add de-en --parent fr-en --train train.de train.en --dev val.de val.en --test test.de test.en",
     "continual-mt add pt-en --train train.pt train.en --dev val.pt val.en --test test.pt test.en --updates 0",
     "continual-mt add fr-cs --train-tsv train.tsv.gz --dev-tsv val.tsv --set vocabulary=4000",
+    "continual-mt add en-es --train train.en train.es --dev val.en val.es",
+    "continual-mt add de-es --bridge --train train.de train.es --dev val.de val.es",
     "continual-mt add --spec de-en.yaml --in-process",
     "continual-mt add --spec de-en.yaml --address http://cluster:8265 --home /data/home",
 )
@@ -22,7 +24,10 @@ EPILOG = options.examples(
 def add(
     pair: Annotated[
         str | None,
-        typer.Argument(metavar="PAIR", help="A language of the parent and one new language, such as de-en."),
+        typer.Argument(
+            metavar="PAIR",
+            help="A new language and one of the parent or of a module, such as de-en; or two that exist, for a bridge.",
+        ),
     ] = None,
     parent: options.OfParent = None,
     train: options.Train = None,
@@ -71,6 +76,20 @@ def add(
         str | None,
         typer.Option(metavar="PAIR", help="The parent's pair that --init-text is of, where the parent has several."),
     ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE", help="A module to train against, where several bring a language. Repeatable."),
+    ] = None,
+    bridge: Annotated[
+        bool, typer.Option("--bridge", help="Train only the cross-attention between two sides that exist already.")
+    ] = False,
+    both_new: Annotated[
+        bool,
+        typer.Option(
+            "--both-new",
+            help="Train the sides of two new languages at once. Neither learns from a side that was trained before.",
+        ),
+    ] = False,
     precision: options.Precision = None,
     settings: options.Settings = None,
     spec: options.SpecFile = None,
@@ -100,6 +119,9 @@ def add(
         "lexicon": lexicon and spec_options.text(lexicon),
         "init_text": spec_options.corpus(init_text, None, pair=init_pair),
         "stored_precision": precision,
+        "on": on or None,
+        "bridge": bridge or None,
+        "both_new": both_new or None,
         "monolingual": monolingual and spec_options.text(monolingual),
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),

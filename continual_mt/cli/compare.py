@@ -23,7 +23,8 @@ EPILOG = options.examples(
     "continual-mt compare pt-de zero-shot pivot:pt-en+en-de",
 )
 RECIPE = (
-    "original, supervised, zero-shot, retention:MODULE, pivot:PAIR+PAIR, or a module such as de-en:1 or de-en@champion."
+    "original, supervised, bridge, zero-shot, retention:MODULE, pivot:PAIR+PAIR, or a module such as de-en:1 or "
+    "de-en@champion."
 )
 
 

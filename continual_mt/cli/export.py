@@ -197,7 +197,14 @@ def _part(name: str, record: ParentRecord | ModuleRecord) -> Part:
     inputs = tuple(f"{INPUT_WORDS[one.role]}: {one.module or one.recipe or 'unknown'}" for one in record.lineage.inputs)
     if isinstance(record, ParentRecord):
         return Part(name, record.fingerprint, f"parent {record.languages}", inputs)
-    return Part(name, record.digest, f"{record.side} side {record.language}, scope {record.scope}", inputs)
+    return Part(name, record.digest, f"{_sides(record)}, scope {record.scope}", inputs)
+
+
+def _sides(record: ModuleRecord) -> str:
+    from continual_mt.languages import ends_of
+
+    sides = [f"{end} side {record.pair.language(end)}" for end in ends_of(record.side)]
+    return " and ".join(sides) or "a bridge between two sides"
 
 
 def _corpora(name: str, record: ParentRecord | ModuleRecord) -> list[CorpusUse]:

@@ -49,7 +49,7 @@ def pairs(
         scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
         pivots = beside_pivots(registry, entries, parent, language)
     if as_json:
-        print_json(_to_json(entries, scores))
+        print_json([*_to_json(entries, scores), *_pivots_to_json(pivots)])
     elif entries:
         print_table(pairs_table(entries, scores))
         for note in _not_listed(parents, entries) if language is None else ():
@@ -88,6 +88,17 @@ def _to_json(entries: list[PairEntry], scores: list[ScoreRecord]) -> list[dict[s
             }
         )
     return rows
+
+
+def _pivots_to_json(beside: list[ScoreRecord]) -> list[dict[str, object]]:
+    """Each pivot with its score, as entries have it: BLEU on the test set with the most sentences."""
+    best: dict[str, ScoreRecord] = {}
+    for score in beside:
+        if score.kind == "pivot" and score.metric == "bleu":
+            before = best.get(score.recipe)
+            if before is None or (score.sentences, score.value) > (before.sentences, before.value):
+                best[score.recipe] = score
+    return [dict(score.to_json()) for score in best.values()]
 
 
 def _not_listed(parents: list[ParentRecord], entries: list[PairEntry]) -> list[str]:

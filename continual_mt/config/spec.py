@@ -221,6 +221,9 @@ class ParentSpec(_TrainingSpec):
         return tuple(sorted(self.pairs, key=lambda one: one.pair)) or super().trained_pairs
 
 
+DEFAULT_SCOPE: Scope = "half"
+
+
 class AdditionSpec(_TrainingSpec):
     """The spec of ``continual-mt add``: a language to add to a parent."""
 
@@ -232,7 +235,7 @@ class AdditionSpec(_TrainingSpec):
         Scope,
         AfterValidator(canonical),
         Field(description=f"which parameters are trained: {', '.join(SCOPES)}; by default embeddings without updates"),
-    ] = "half"
+    ] = DEFAULT_SCOPE
     initialisation: Annotated[
         Initialisation | None,
         Field(
@@ -257,6 +260,11 @@ class AdditionSpec(_TrainingSpec):
     monolingual: Annotated[
         Text | None, Field(description="text of the new language without translation, for its tokenizer")
     ] = None
+    bridge: Annotated[
+        bool, Field(description="train only the cross-attention between two sides that exist already")
+    ] = False
+    both_new: Annotated[bool, Field(description="train the sides of two new languages at once")] = False
+    on: Annotated[tuple[str, ...], Field(description="modules to train against, where several bring one language")] = ()
     vocabulary: Annotated[
         Vocabulary | None,
         Field(description="types of the new side; by default what the corpus and the initialisation make possible"),
@@ -276,6 +284,8 @@ class AdditionSpec(_TrainingSpec):
             training = training.model_dump(include=training.model_fields_set)
         if not isinstance(training, dict):
             return values
+        if values.get("bridge") or values.get("both_new"):  # neither trains a half of the model
+            values = {"scope": "xattn", **values}
         if training.get("updates") == 0:  # the embeddings are all that differs from the parent
             values = {"scope": "embeddings", **values}
         if "random" in (values.get("initialisation"), _start(values.get("scope"))) or "learning_rate" in training:
@@ -285,6 +295,19 @@ class AdditionSpec(_TrainingSpec):
             return values
         rates = {**RATES_OF_A_START, **(RATES_OF_ADDED_TENSORS if adds_tensors(values.get("scope")) else {})}
         return {**values, "training": {**training, "learning_rates": {**rates, **given}}}
+
+    @model_serializer(mode="wrap")
+    def _leave_out_the_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An addition against the parent is written as before there were others, so that earlier versions read it."""
+        unused = [key for key in ("bridge", "both_new", "on") if not getattr(self, key)]
+        return {key: value for key, value in write(self).items() if key not in unused}
+
+    @field_validator("both_new")
+    @classmethod
+    def _no_bridge(cls, both_new: bool, info: ValidationInfo) -> bool:
+        if both_new and info.data.get("bridge"):
+            raise ValueError("a bridge connects two sides that exist; expected bridge or both_new, not both")
+        return both_new
 
     @field_validator("initialisation")
     @classmethod

@@ -47,7 +47,8 @@ def check_known(language: str) -> None:
     if not is_known(language):
         raise LanguageError(
             f"off-target rate: {LIBRARY} {version(LIBRARY)} does not identify {language}; "
-            f"expected one of its {len(known_languages())} languages: {', '.join(known_languages())}"
+            f"expected one of its {len(known_languages())} languages: {', '.join(known_languages())}. "
+            "Fix: choose other metrics"
         )
 
 

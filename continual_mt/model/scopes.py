@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Literal, get_args
 
-from continual_mt.languages import SideName
+from continual_mt.languages import NewSide, ends_of
 from continual_mt.model.architecture import (
     ADAPTER,
     ATTENTION_PARTS,
@@ -188,36 +188,56 @@ def _as_ranges(numbers: Iterable[int]) -> str:
     return "+".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in ranges)
 
 
+def check_side(scope: Scope, side: NewSide) -> None:
+    """Check that an addition of this scope can have these new sides.
+
+    An addition with two new sides keeps the body frozen, and one with none trains θ_xattn or a low-rank change of it.
+    Raises ValueError.
+    """
+    name = parse(scope).name
+    if side in ("source", "target") or name in _SCOPES_OF[side]:
+        return
+    what = "with two new sides" if side == "both" else "between two sides that exist (a bridge)"
+    raise ValueError(f"{scope}: cannot be the scope of an addition {what}; expected {' or '.join(_SCOPES_OF[side])}")
+
+
+_SCOPES_OF: Mapping[NewSide, tuple[ScopeName, ...]] = {
+    "both": ("embeddings", "xattn", "xattn-random"),
+    "none": ("xattn", "lora"),
+}
+
+
 @cache
-def trained_groups(scope: Scope, side: SideName) -> tuple[Group, ...]:
+def trained_groups(scope: Scope, side: NewSide) -> tuple[Group, ...]:
     """Return the groups of which an addition trains and stores parameters, if the new language is on ``side``."""
+    chosen: set[Group] = set(ends_of(side))
     match parse(scope).name:
-        case "embeddings":
-            chosen: set[Group] = {side}
         case "xattn" | "xattn-random":
-            chosen = {side, "cross_attention"}
+            chosen |= {"cross_attention"}
         case "half" | "half-lora":
-            chosen = {"source", "encoder"} if side == "source" else {"cross_attention", "decoder", "target"}
+            chosen |= {"encoder"} if side == "source" else {"cross_attention", "decoder"}
+        case "lora" if side == "none":
+            chosen = {"cross_attention"}
         case "body" | "lora":
-            chosen = {side, "encoder", "decoder", "cross_attention"}
+            chosen |= {"encoder", "decoder", "cross_attention"}
         case "adapter":
-            chosen = {side, "encoder", "decoder"}
+            chosen |= {"encoder", "decoder"}
         case "scratch":
             chosen = set(GROUPS)
     return tuple(group for group in GROUPS if group in chosen)
 
 
-def brings_encoder(scope: Scope, side: SideName) -> bool:
+def brings_encoder(scope: Scope, side: NewSide) -> bool:
     """Tell whether a module is a source whose encoder travels with its side into every pair."""
     return side == "source" and parse(scope).name in ("half", "half-lora", "lora", "adapter")
 
 
-def reads_encoder(scope: Scope, side: SideName) -> bool:
+def reads_encoder(scope: Scope, side: NewSide) -> bool:
     """Tell whether a module has something that reads the encoder's output: cross-attention or decoder."""
     return not {"cross_attention", "decoder"}.isdisjoint(trained_groups(scope, side))
 
 
-def trainable_names(architecture: Architecture, scope: Scope, side: SideName) -> tuple[str, ...]:
+def trainable_names(architecture: Architecture, scope: Scope, side: NewSide) -> tuple[str, ...]:
     """Return the full names of the tensors that an addition with this scope trains and stores.
 
     ``embeddings`` trains the new language's side, ``xattn`` and ``xattn-random`` also θ_xattn, ``body`` also the body,
@@ -230,10 +250,12 @@ def trainable_names(architecture: Architecture, scope: Scope, side: SideName) ->
     ``half-lora`` trains the new side, and low-rank updates of all matrices that ``half`` trains; ``lora`` the new side,
     and low-rank updates of all matrices of θ_enc, θ_xattn and θ_dec. ``adapter`` trains the new side, and a bottleneck
     adapter after each layer of encoder and decoder.
+    With ``side`` both, the two new sides train with θ_xattn; with none (a bridge), only θ_xattn or, for ``lora``, a
+    low-rank update of its matrices.
     """
     parsed = parse(scope)
     if added := added_shapes(architecture, scope, side):
-        return (*group_names(architecture, side), *added)
+        return (*(name for end in ends_of(side) for name in group_names(architecture, end)), *added)
 
     def is_chosen(name: str) -> bool:
         if not name.startswith("cross_attention."):
@@ -245,12 +267,12 @@ def trainable_names(architecture: Architecture, scope: Scope, side: SideName) ->
     return tuple(filter(is_chosen, names))
 
 
-def added_shapes(architecture: Architecture, scope: Scope, side: SideName) -> dict[str, tuple[int, ...]]:
+def added_shapes(architecture: Architecture, scope: Scope, side: NewSide) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of the tensors that a scope adds to the model, in a fixed order."""
     parsed, width = parse(scope), architecture.width
     shapes: dict[str, tuple[int, ...]] = {}
     for group in trained_groups(scope, side):
-        for name in group_names(architecture, group) if parsed.rank and group != side else ():
+        for name in group_names(architecture, group) if parsed.rank and group not in ends_of(side) else ():
             if shape := matrix_shape(architecture, name):
                 layer = name.removesuffix(".weight")
                 shapes |= {f"{layer}.lora_a": (parsed.rank, shape[1]), f"{layer}.lora_b": (shape[0], parsed.rank)}

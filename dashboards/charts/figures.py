@@ -15,7 +15,7 @@ from dashboards.tables.artifacts import percent, points, size
 from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
 MAX_LABELLED_CELLS = 400  # text in the cells of a larger heatmap would be too small to read
-MARKERS = {"original": "star", "supervised": "square-open"}
+MARKERS = {"original": "star", "supervised": "square-open", "bridge": "diamond-open"}
 CARRIED = " ="
 CARRIED_NOTE = "carried forward: the logits are bit-equal"
 _LANGUAGE_COLOURS = ("#1f77b4", "#c0392b")

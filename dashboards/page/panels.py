@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.errors import InputError
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
@@ -239,8 +240,10 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
 def _languages(registry: Registry, parent: ParentRecord) -> tuple[list[str], list[str]]:
     """Return the source and the target languages of a parent and its modules."""
     modules = registry.modules(parent.name)
-    sources = {*parent.languages.tags("source"), *(module.language for module in modules if module.side == "source")}
-    targets = {*parent.languages.tags("target"), *(module.language for module in modules if module.side == "target")}
+    sources, targets = (
+        {*parent.languages.tags(end), *(module.pair.language(end) for module in modules if module.brings(end))}
+        for end in ENDS
+    )
     return sorted(sources), sorted(targets)
 
 

@@ -16,7 +16,7 @@ from dashboards.tables.table import NOTHING, Column, Table
 from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.records.artifacts import bytes_in
 
-KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot", "pivot", "retention")
+KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "bridge", "zero-shot", "pivot", "retention")
 UNIT_NAMES: dict[Unit, str] = {"piece": "words of one piece", "word": "words of any length"}
 METHOD_NAMES: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"}
 WRONG_LANGUAGE = "wrong language"
@@ -251,7 +251,7 @@ def what_is(record: ParentRecord | ModuleRecord) -> str:
     if isinstance(record, ParentRecord):
         imported = record.lineage.imported
         return f"parent {languages_of(record)}" + (f", imported from {imported.brief}" if imported else "")
-    words = [f"new {record.side} {record.language}", record.scope]
+    words = ["a bridge" if record.is_bridge else f"new {record.new_sides}", record.scope]
     words += [] if record.initialisation == "random" else [record.initialisation]
     words += ["untrained"] if record.untrained else []
     words += ["in a shared sequence"] if record.shared else []

@@ -16,7 +16,9 @@ def beside_pivots(
     With ``parent`` only of pivots with a leg on it, with ``language`` only of pairs from it and into it.
     """
     scored = registry.scores(parent=parent, kind="pivot")
-    meant = {score.recipe for score in scored if language in (None, score.pair.source, score.pair.target)}
+    # A language may have the code of a parent.
+    tags = {one.languages.written_in_tags(language) for one in registry.parents()} if language is not None else set()
+    meant = {score.recipe for score in scored if language is None or tags & {score.pair.source, score.pair.target}}
     pivots = {digest for digest in meant if _can_be_run(registry, digest)}
     pairs = {score.pair for score in scored if score.recipe in pivots}
     shown = pivots | {entry.recipe.digest for entry in entries if entry.pair in pairs}

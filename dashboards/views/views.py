@@ -260,7 +260,7 @@ def module_facts(module: ModuleRecord, whole: int) -> list[tuple[str, str]]:
     lineage = module.lineage
     return [
         ("parent", f"{module.parent} ({module.parent_fingerprint})"),
-        ("new side", f"{module.side} {module.language}"),
+        ("new side", module.new_sides),
         ("scope", f"{module.scope}, in a sequence that shares one cross-attention" if module.shared else module.scope),
         ("initialisation", f"{module.initialisation}{', untrained' if module.untrained else ''}"),
         ("parameters", f"{module.parameters:,} ({percent(module.parameters / whole)} of a full copy)"),

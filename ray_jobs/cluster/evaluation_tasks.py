@@ -26,19 +26,22 @@ from registry.evaluation import Evaluation, NotedLogits, noted_logits, register_
 
 @dataclass(frozen=True)
 class TranslationTask:
-    """What a Ray task needs: like a training worker it reads weights by digest and never opens the database."""
+    """What a Ray task needs: like a training worker it reads weights by digest and never opens the database.
+
+    ``modules`` has the digest and the pieces of each module, by full name.
+    """
 
     recipe: Recipe
     blobs: BlobStore
     parent: Mapping[str, str]
-    modules: Mapping[str, Mapping[str, str]]
+    modules: Mapping[str, tuple[str, Mapping[str, str]]]
     test: ResolvedTest
     beam: int
     threads: int
 
     @classmethod
     def of(cls, registry: Registry, recipe: Recipe, test: ResolvedTest, beam: int, threads: int) -> TranslationTask:
-        modules = {key.name: required(registry.module(key.name).pieces) for key in recipe.modules}
+        modules = {one.full_name: (one.digest, required(one.pieces)) for one in registry.modules_of(recipe)}
         pieces = required(registry.parent(recipe.parent).pieces)
         return cls(recipe, registry.blobs, pieces, modules, test, beam, threads)
 
@@ -47,10 +50,9 @@ def translate(task: TranslationTask) -> tuple[list[str], NotedLogits]:
     """Return one hypothesis per source, and the logits to note with the scores."""
     torch.set_num_threads(task.threads)
     blobs = task.blobs.keeping_in(usable_folder)
-    digests = {key.name: key.digest for key in task.recipe.modules}
     modules = {
-        name: blobs.load(pieces, partial(Module.from_pieces, digest=digests[name]))
-        for name, pieces in task.modules.items()
+        name: blobs.load(pieces, partial(Module.from_pieces, digest=digest))
+        for name, (digest, pieces) in task.modules.items()
     }
     parent = blobs.load(task.parent, partial(Parent.from_pieces, fingerprint=task.recipe.fingerprint))
     model = assemble(task.recipe, parent, modules)

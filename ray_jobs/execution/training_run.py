@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.parent_languages import listed
+from continual_mt.artifacts.parent_languages import ENDS, listed
 from continual_mt.artifacts.vocabulary import named_tokenizers
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.initialisation.starting_values import StartSummary
+from continual_mt.languages import ends_of
 from continual_mt.model.architecture import group_of
 from continual_mt.training.checkpoint import Checkpoint, Progress
 from continual_mt.training.environment import Environment, environment
@@ -95,13 +97,17 @@ class TrainingRun:
 
     def _with_start(self, task: TrainingTask, parent: StoredParent, cache: Path, display: Display) -> TrainingTask:
         job = self._job
-        side = parent.load().languages.new_side(job.pair)
-        noise = {name: tensor for name, tensor in task.noise().items() if group_of(name) == side}
-        start = starting_side(job, parent, *job.sides(job.pair, self._source, self._target), noise, cache, display)
-        self._summary = start.summary
-        for line in start.summary.lines():
-            display.say(f"{job.title}: {line}")
-        return replace(task, side=start.tensors)
+        tokenizers = job.sides(job.pair, self._source, self._target)
+        tensors: dict[str, Tensor] = {}
+        for side in ends_of(job.base.side):
+            noise = {name: tensor for name, tensor in task.noise().items() if group_of(name) == side}
+            start = starting_side(job, side, parent, *tokenizers, noise, cache, display)
+            tensors |= start.tensors
+            for line in start.summary.lines():
+                display.say(f"{job.title}: {line}")
+            # The record describes the start of one new side.
+            self._summary = start.summary if job.base.side == side else None
+        return replace(task, side=tensors)
 
     def close(self) -> None:
         """Remove the progress bar."""
@@ -124,9 +130,10 @@ class TrainingRun:
             )
             return TrainedArtifact(made, computed_in)
         loaded = parent.load()
-        source, target = job.sides(job.pair, self._source, self._target)
-        new = source if loaded.languages.new_side(job.pair) == "source" else target
-        module = Module.of(loaded, job.pair, job.spec.scope, best, new, job.spec.stored_precision)
+        tables = dict(zip(ENDS, job.sides(job.pair, self._source, self._target), strict=True))
+        new = {end: tables[end] for end in ends_of(job.base.side)}
+        rests_on = job.base.keys.mapped(lambda key: key.digest)
+        module = Module.of(loaded, job.pair, job.spec.scope, best, new, job.spec.stored_precision, rests_on)
         return TrainedArtifact(module, computed_in, self._initialisation())
 
     def _initialisation(self) -> JSONObject | None:

@@ -6,28 +6,31 @@ The table is made once, from the text that the parent was trained on, and stored
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.parent_languages import listed
+from continual_mt.artifacts.parent_languages import ENDS, listed
 from continual_mt.config.corpus_spec import CorpusSpec, InitTextSpec
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.data.corpora.line_reader import read_lines
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenized_corpus import tokenize_corpus
+from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorpusError, IncompatibleError, MisuseError
 from continual_mt.evaluation.lexicon import Lexicon, read_lexicon
 from continual_mt.initialisation.lexicon_weights import check_words_occur
 from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations
-from continual_mt.languages import Pair, SideName
+from continual_mt.languages import NewSide, Pair, SideName
 from ray_jobs.console import Display
+from ray_jobs.planning.base import Base
 from registry import CorpusRecord, ParentRecord, Registry
 from registry.corpora import ResolvedCorpus, read_corpus, read_recorded
+from registry.records.values import JSONObject
 
 LEAST_PAIRS = 100
 """Sentence pairs below which a text is too small to find word translations in."""
@@ -78,38 +81,35 @@ def read_fitting_lexicon(
     return found
 
 
-def starts_directly(parent: ParentRecord, pair: Pair) -> bool:
+def starts_directly(parent: ParentRecord, pair: Pair, side: SideName) -> bool:
     """Whether the parent has the other language of an addition's pair on the end that is new, too.
 
     New embeddings then start from those of that language, by the word translations in the addition's own text: a parent
-    of many languages that has Spanish as a target mostly has it as a source. Raises IncompatibleError as
-    `ParentLanguages.new_side` does.
+    of many languages that has Spanish as a target mostly has it as a source.
     """
-    side = parent.languages.new_side(pair)
     return parent.languages.side(side, pair.language("target" if side == "source" else "source")) is not None
 
 
-def language_to_start_from(parent: ParentRecord, pair: Pair, text: Pair | None) -> str | None:
+def language_to_start_from(parent: ParentRecord, pair: Pair, side: SideName, text: Pair | None) -> str | None:
     """The language of the parent, on the end that is new, whose embeddings those of the new language start from.
 
     It matters where each language has its own: it is the language of the ``text`` of a pair of the parent if there is
     one, else the pair's other language, else the only one. None if nothing tells which.
     """
-    side = parent.languages.new_side(pair)
     if text is not None:
         return text.language(side)
-    if starts_directly(parent, pair):
+    if starts_directly(parent, pair, side):
         return pair.language("target" if side == "source" else "source")
     tags = parent.languages.tags(side)
     return tags[0] if len(tags) == 1 else None
 
 
-def check_lexicon_leads_to_a_language(parent: ParentRecord, pair: Pair, spec: AdditionSpec) -> None:
+def check_lexicon_leads_to_a_language(parent: ParentRecord, pair: Pair, side: SideName, spec: AdditionSpec) -> None:
     """Raise IncompatibleError unless it is clear which of the parent's own vocabularies has the words of a lexicon."""
     if parent.vocabularies == "shared" or spec.lexicon is None or spec.init_text is not None:
         return
-    if language_to_start_from(parent, pair, None) is None:
-        tags = parent.languages.tags(parent.languages.new_side(pair))
+    if language_to_start_from(parent, pair, side, None) is None:
+        tags = parent.languages.tags(side)
         raise IncompatibleError(
             f"--lexicon: each language of {parent.name} has its own embeddings, and nothing tells to which of "
             f"{listed(tags)} the lexicon leads. Fix: give text of a pair of that language, too, with --init-text and "
@@ -117,14 +117,14 @@ def check_lexicon_leads_to_a_language(parent: ParentRecord, pair: Pair, spec: Ad
         )
 
 
-def pair_of_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair) -> Pair:
+def pair_of_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair, new: SideName) -> Pair:
     """The parent's pair that text for the addition ``pair`` is of, by tags.
 
     It leads from the language that the addition shares with the parent to one whose embeddings the parent has on the
     end that is new: for es-fr, added to a parent from {en, de} into {fr, pt}, it is en-fr or de-fr. It need not be
     named if there is only one. Raises IncompatibleError if it is not named, or is another.
     """
-    languages, new = parent.languages, parent.languages.new_side(pair)
+    languages = parent.languages
     shared = pair.language("target" if new == "source" else "source")
     starts = [tag for tag in languages.tags(new) if tag != shared]
     expected = [Pair(tag, shared) if new == "source" else Pair(shared, tag) for tag in starts]
@@ -146,26 +146,41 @@ def pair_of_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair) -> P
     )
 
 
-def read_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair, cache: Path) -> ResolvedCorpus:
+def read_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair, side: SideName, cache: Path) -> ResolvedCorpus:
     """Read text of a parent's own pair for the addition ``pair``. Raises CorpusError, and as `pair_of_init_text`."""
-    return read_corpus(spec, pair_of_init_text(spec, parent, pair), cache)
+    return read_corpus(spec, pair_of_init_text(spec, parent, pair, side), cache)
 
 
 def chosen_initialisation(
-    spec: AdditionSpec, parent: ParentRecord, train: ResolvedCorpus, *, direct: bool = False
+    spec: AdditionSpec,
+    parent: ParentRecord,
+    train: ResolvedCorpus,
+    *,
+    direct: bool = False,
+    text: ResolvedCorpus | None = None,
+    base: Base | None = None,
 ) -> Initialisation:
     """What a spec asks for. By default ``lexical`` if that can be had, else ``shared``; ``random`` for ``scratch``.
 
-    ``direct`` is whether the addition's own text is enough for ``lexical``. Raises CorpusError if the text is too
-    small for the ``lexical`` start that was asked for.
+    ``direct`` is whether the addition's own text is enough for ``lexical``; ``text`` is that which it starts from, and
+    ``base`` what it is trained against. Raises CorpusError if there is no text, or too little, for the ``lexical``
+    start that was asked for.
     """
     if spec.scope == "scratch":
         return "random"
     pairs = train.summary.sentences - train.summary.empty
-    has_translations = direct or spec.init_text or has_text(parent) or WORD_TRANSLATIONS in parent.pieces
+    rests_on = base.rests_on.modules if base is not None else ()
+    of_parent = not rests_on and (has_text(parent) or WORD_TRANSLATIONS in parent.pieces)
+    has_translations = direct or bool(spec.init_text) or text is not None or of_parent
     can_count = pairs >= LEAST_PAIRS and has_translations
     if spec.initialisation is None:
         return "lexical" if spec.lexicon or can_count else "shared"
+    if spec.initialisation == "lexical" and rests_on and not (spec.lexicon or has_translations):
+        raise CorpusError(
+            f"the module {rests_on[0].full_name}",
+            "no text between its language and one of the parent's is on record, in which word translations could be "
+            f"counted. Fix: give such text with --init-text; or {WAYS_OUT}, or give a lexicon with --lexicon",
+        )
     if spec.initialisation == "lexical" and spec.lexicon is None and pairs < LEAST_PAIRS:
         raise CorpusError(
             train.corpus.name,
@@ -173,6 +188,46 @@ def chosen_initialisation(
             f"Fix: {WAYS_OUT}, or give a lexicon with --lexicon",
         )
     return spec.initialisation
+
+
+def spec_of_text(text: ResolvedCorpus) -> InitTextSpec:
+    """The key of a spec for text that embeddings start from, with its pair."""
+    return InitTextSpec.model_validate(
+        text.spec.model_dump(mode="json", exclude_none=True) | {"pair": str(text.corpus.pair)}
+    )
+
+
+def check_start_of(spec: AdditionSpec, side: NewSide) -> None:
+    """Check that an addition with two new sides, or none, asks for nothing that only one new side can start from.
+
+    Raises IncompatibleError.
+    """
+    asked = {
+        "--lexicon": spec.lexicon,
+        "--init-text": spec.init_text,
+        "--monolingual": spec.monolingual,
+        "--init lexical": spec.initialisation == "lexical",
+        "--init shared": side == "none" and spec.initialisation == "shared",
+    }
+    for option in (name for name, given in asked.items() if given):
+        what = "a bridge has no new embeddings" if side == "none" else "of two new languages, it would be for one"
+        raise IncompatibleError(f"{option}: {what}. Fix: leave it out")
+
+
+def text_of_base(base: Base, cache: Path) -> ResolvedCorpus | None:
+    """The text of the module whose side an addition is trained against, if it leads to a language of the parent's own.
+
+    None if it is not on record. Raises CorpusError, with the ways out, if it cannot be read or has changed.
+    """
+    for end, record in (("target", base.rests_on.target), ("source", base.rests_on.source)):
+        if record is None or record.rests_on.modules or record.side != end:
+            continue
+        trained_on = [corpus for role, corpus in record.lineage.corpora if role == "train"]
+        if not trained_on or not isinstance(record.lineage.spec.get("train"), dict):
+            return None
+        way_out = f"put it back as it was; or {WAYS_OUT}, or give a lexicon with --lexicon"
+        return _as_trained_on(record.full_name, record.lineage.spec, record.pair, trained_on[0], cache, way_out)
+    return None
 
 
 def has_text(parent: ParentRecord) -> bool:
@@ -216,11 +271,20 @@ def _word_translations(registry: Registry, parent: ParentRecord, cache: Path, di
 
 
 def count_word_translations(
-    parent: Parent, name: str, text: ResolvedCorpus, cache: Path, display: Display
+    parent: Parent,
+    name: str,
+    text: ResolvedCorpus,
+    cache: Path,
+    display: Display,
+    known: Mapping[SideName, Tokenizer] | None = None,
 ) -> WordTranslations:
-    """Count word translations in text of a parent's pair, tokenized as the parent does."""
+    """Count word translations in text of a parent's pair, tokenized as the parent does.
+
+    ``known`` has the tokenizer of a side that is a module's.
+    """
     pair = text.corpus.pair
-    source, target = parent.tokenizer("source", pair.source), parent.tokenizer("target", pair.target)
+    tokenizers = {end: (known or {}).get(end) or parent.tokenizer(end, pair.language(end)) for end in ENDS}
+    source, target = tokenizers["source"], tokenizers["target"]
     most = min(tokenizer.room(parent.architecture.maximum_positions) for tokenizer in (source, target))
     corpus = tokenize_corpus(text.corpus, text.summary.digest, source, target, cache, maximum_tokens=most)
     with display.counting(f"word translations of {name}", 2 * ROUNDS) as progress:
@@ -238,18 +302,22 @@ def parent_text(parent: ParentRecord, cache: Path, way_out: str) -> ResolvedCorp
     pair = parent.languages.only_pair
     if not trained_on or pair is None:
         return None
+    return _as_trained_on(f"the parent {parent.name}", parent.lineage.spec, pair, trained_on[0], cache, way_out)
+
+
+def _as_trained_on(
+    name: str, spec: JSONObject, pair: Pair, recorded: CorpusRecord, cache: Path, way_out: str
+) -> ResolvedCorpus:
+    """Read the text that the parent or module ``name`` was trained on. Raises CorpusError as `parent_text` does."""
     try:
-        spec = CorpusSpec.model_validate(parent.lineage.spec.get("train"))
-        resolved = read_recorded(spec, pair, trained_on[0].digest, cache)
+        place = CorpusSpec.model_validate(spec.get("train"))
+        resolved = read_recorded(place, pair, recorded.digest, cache)
     except (MisuseError, ValueError) as error:
         raise CorpusError(
-            trained_on[0].name,
-            f"the parent {parent.name} was trained on it, and it cannot be read ({error}). Fix: {way_out}",
+            recorded.name, f"{name} was trained on it, and it cannot be read ({error}). Fix: {way_out}"
         ) from error
-    if resolved.summary.digest != trained_on[0].digest:
-        raise CorpusError(
-            trained_on[0].name, f"its text has changed since the parent {parent.name} was trained on it. Fix: {way_out}"
-        )
+    if resolved.summary.digest != recorded.digest:
+        raise CorpusError(recorded.name, f"its text has changed since {name} was trained on it. Fix: {way_out}")
     return resolved
 
 

@@ -10,12 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.config.corpus_spec import CorpusSpec, TrainedPair
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, merge
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
+from ray_jobs.planning.base import NO_BASE, Base, recorded_base
 from ray_jobs.planning.initialisation import ResolvedText, pair_of_init_text, read_monolingual, read_word_list
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
 from ray_jobs.planning.resolved_pairs import resolved_pairs
@@ -98,6 +100,7 @@ class _Search:
         earlier = lineage.named("replayed")
         replayed = [self._replayed(one, text) for one, text in zip(earlier, trained_on[len(pairs) :], strict=True)]
         start = next((self._module(one, "it continued from") for one in lineage.named("start")), None)
+        base = self._base(record)
         lexicon, monolingual = self._beside(record, spec)
         table = self._table(record, parent)
         init_text = self._init_text(record, spec, parent)
@@ -118,7 +121,15 @@ class _Search:
             monolingual=monolingual,
             init_text=init_text,
             word_translations=table,
+            base=base,
         )
+
+    def _base(self, record: Registered) -> Base:
+        """What an addition was trained against."""
+        if not isinstance(record, ModuleRecord):
+            return NO_BASE
+        found = [self._module(used, "rests on") for used in record.lineage.named("rests-on")]
+        return NO_BASE if None in found else recorded_base(self._registry, record)
 
     def _pair(
         self, one: TrainedPair, trained_on: CorpusRecord, chosen_on: CorpusRecord
@@ -135,7 +146,9 @@ class _Search:
         recorded = self._on_record(record, "initialisation")
         if parent is None or not isinstance(spec, AdditionSpec) or spec.init_text is None or not recorded:
             return None
-        pair = pair_of_init_text(spec.init_text, parent, Pair.parse(spec.pair))
+        if not isinstance(record, ModuleRecord) or record.side not in ENDS:
+            return None
+        pair = pair_of_init_text(spec.init_text, parent, Pair.parse(spec.pair), record.side)
         return self._text("text that its embeddings started from", spec.init_text, pair, recorded[0])
 
     def _table(self, record: Registered, parent: ParentRecord | None) -> str | None:

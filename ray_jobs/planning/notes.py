@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.data.corpora.tsv import named_lines
+from continual_mt.languages import ends_of
 from ray_jobs.planning.initialisation import LEAST_PAIRS
 from ray_jobs.planning.resolve import ResolvedJob
 
@@ -30,11 +31,11 @@ def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[st
             f"{pairs} sentence pairs are fewer than {LEAST_PAIRS}"
             if pairs < LEAST_PAIRS
             else "no word translations lead to the parent's languages"
-            if job.parent.languages.several
+            if job.parent.languages.several or job.base.rests_on.modules or job.base.side == "both"
             else "its text is not on record"
         )
         notes.append(f"embeddings start from the pieces that are equal to the parent's (shared), because {why}")
-    if spec.training.updates == 0 and job.parent.languages.new_side(job.pair) == "target":
+    if spec.training.updates == 0 and "target" in ends_of(job.base.side):
         notes.append(
             "a new target language that is not trained translates badly: its decoder has to learn to generate it"
         )

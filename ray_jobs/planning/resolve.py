@@ -20,19 +20,23 @@ from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import IncompatibleError
-from continual_mt.languages import Pair, SideName
+from continual_mt.languages import Pair, ends_of
 from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
 from continual_mt.model.language_sides import stored_names
 from continual_mt.model.scopes import added_shapes, fitted, trainable_names
+from ray_jobs.planning.base import NO_BASE, Base, scope_on
 from ray_jobs.planning.initialisation import (
     ResolvedText,
     check_lexicon_leads_to_a_language,
+    check_start_of,
     chosen_initialisation,
     parent_text,
     read_fitting_lexicon,
     read_init_text,
     read_monolingual,
+    spec_of_text,
     starts_directly,
+    text_of_base,
 )
 from ray_jobs.planning.resolved_pairs import (
     Problems,
@@ -68,6 +72,7 @@ class ResolvedJob:
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     ``initialisation`` is how an addition's embeddings start, ``word_translations`` the digest of the parent's table if
     they start from it; ``lexicon``, ``monolingual`` and ``init_text`` are what the addition reads beside its corpora.
+    ``base`` is what an addition is trained against.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -83,6 +88,7 @@ class ResolvedJob:
     monolingual: ResolvedText | None = None
     init_text: ResolvedCorpus | None = None
     word_translations: str | None = None
+    base: Base = NO_BASE
 
     @property
     def kind(self) -> str:
@@ -170,11 +176,13 @@ class ResolvedJob:
             if self.vocabularies == "own":
                 names = stored_names(self.architecture, *(self.languages.tags(end) for end in ENDS))
             return names, names
-        side, scope = self.parent.languages.new_side(self.pair), self.spec.scope
+        side, scope = self.base.side, self.spec.scope
         trained = trainable_names(self.architecture, scope, side)
         if scope == "scratch":
             return trained, trained
-        fresh: tuple[Group, ...] = (side, "cross_attention") if scope == "xattn-random" else (side,)
+        fresh: list[Group] = [*ends_of(side)]
+        if scope == "xattn-random":
+            fresh.append("cross_attention")
         noise = tuple(name for group in fresh for name in group_names(self.architecture, group))
         return trained, (*noise, *self.added())
 
@@ -182,7 +190,7 @@ class ResolvedJob:
         """Return the names and shapes of the tensors that the scope adds to the model."""
         if isinstance(self.spec, ParentSpec) or self.parent is None:
             return {}
-        return added_shapes(self.architecture, self.spec.scope, self.parent.languages.new_side(self.pair))
+        return added_shapes(self.architecture, self.spec.scope, self.base.side)
 
     @property
     def digest(self) -> str:
@@ -211,6 +219,9 @@ class ResolvedJob:
             identity |= {"train": self.train.summary.digest, "dev": self.dev.summary.digest}
         if self.start:
             identity["start"] = self.start.digest
+        if self.parent and (self.base.side not in ENDS or self.base.rests_on.modules):
+            digests = {part: key.digest for part, key in self.base.keys.items()}
+            identity |= {"side": self.base.side, "rests_on": digests}
         # What came later is left out where it means what was meant before.
         if self.spec.tokenizer != "identity":
             identity["tokenizer"] = self.spec.tokenizer
@@ -223,6 +234,8 @@ class ResolvedJob:
             identity["monolingual"] = self.monolingual.digest
         if self.init_text:
             identity["init_text"] = self.init_text.summary.digest
+            if self.parent and self.parent.vocabularies == "own":  # its pair decides whose embeddings are started from
+                identity["init_pair"] = str(self.init_text.corpus.pair)
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
@@ -251,6 +264,9 @@ def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: R
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
+FindBase = Callable[[ParentRecord, AdditionSpec], Base]
+"""Finds what an addition is trained against."""
+
 WithTable = Callable[[ParentRecord, bool], ParentRecord]
 """Makes a parent's word translation table, unless it has one, and returns the record that names it.
 
@@ -259,21 +275,28 @@ The second argument is whether the addition can do without, because it has a lex
 
 
 def resolve(
-    spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, cache: Path, with_table: WithTable | None = None
+    spec: ParentSpec | AdditionSpec,
+    parent: ParentRecord | None,
+    cache: Path,
+    with_table: WithTable | None = None,
+    find: FindBase | None = None,
 ) -> ResolvedJob:
     """Read every corpus of a spec. Raises all misuse found at once, before anything is trained or written.
 
     ``parent`` is the record of an addition's parent, None for a parent's own training; ``with_table`` is needed for
-    additions.
+    additions, and ``find`` for those that rest on other modules.
     """
     problems = Problems()
-    side: SideName | None = None
+    base: Base | None = None
     if isinstance(spec, AdditionSpec) and parent is not None:
         languages, pair = parent.languages, parent.languages.pair_in_tags(Pair.parse(spec.pair))
         written = [{"pair": str(languages.pair_in_tags(Pair.parse(test.pair)))} for test in spec.tests]
         tests_in_tags = tuple(test.model_copy(update=tags) for test, tags in zip(spec.tests, written, strict=True))
         spec = spec.model_copy(update={"pair": str(pair), "tests": tests_in_tags})
-        side = problems.attempt(lambda: languages.new_side(pair))
+        base = problems.attempt(partial(find or _against_parent, parent, spec))
+        if base is not None:
+            names = tuple(module.full_name for module in base.rests_on.modules)
+            spec = spec.model_copy(update={"scope": scope_on(spec, base), "on": names})
         spec = problems.attempt(partial(_with_fitted_scope, spec, parent)) or spec
     spec = with_tokenization(spec)
     pairs = [read_pair(one, spec, cache, problems) for one in spec.trained_pairs]
@@ -284,22 +307,35 @@ def resolve(
         owner, addition, train = parent, spec, pairs[0].train
         if text := spec.monolingual:
             monolingual = problems.attempt(lambda: read_monolingual(text))
-        if (path := spec.lexicon) and side is not None:
+        side = base.side if base is not None else "none"
+        if side in ENDS:
             new = side
-            lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
-        if side is not None:
-            problems.attempt(lambda: check_lexicon_leads_to_a_language(owner, pair, addition))
-        if (text_spec := spec.init_text) and side is not None:
-            init_text = problems.attempt(lambda: read_init_text(text_spec, owner, pair, cache))
-        if train is not None and side is not None:
-            read, direct = train, starts_directly(owner, pair)
-            initialisation = problems.attempt(lambda: chosen_initialisation(addition, owner, read, direct=direct))
+            if path := spec.lexicon:
+                lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
+            problems.attempt(lambda: check_lexicon_leads_to_a_language(owner, pair, new, addition))
+            if text_spec := spec.init_text:
+                init_text = problems.attempt(lambda: read_init_text(text_spec, owner, pair, new, cache))
+            elif base is not None and base.rests_on.modules and spec.initialisation in (None, "lexical"):
+                rested = base
+                init_text = None if spec.lexicon else problems.attempt(lambda: text_of_base(rested, cache))
+            if train is not None:
+                read, direct = train, starts_directly(owner, pair, new)
+                initialisation = problems.attempt(
+                    lambda: chosen_initialisation(addition, owner, read, direct=direct, text=init_text, base=base)
+                )
+        elif base is not None:
+            problems.attempt(lambda: check_start_of(addition, side))
+            initialisation = "shared" if side == "both" and spec.initialisation != "random" else "random"
     problems.raise_any(f"the spec of {_name(spec)}")
     assert initialisation is not None
     kept = tuple(test for test in tests if test is not None)
     if isinstance(spec, AdditionSpec) and parent is not None:
+        assert base is not None
         spec = spec.model_copy(update={"initialisation": initialisation})
-        if initialisation == "lexical" and init_text is None and not starts_directly(parent, pair):
+        if initialisation == "lexical" and init_text is not None:
+            spec = spec.model_copy(update={"init_text": spec_of_text(init_text)})
+        has_evidence = init_text is not None or base.side not in ENDS or starts_directly(parent, pair, base.side)
+        if initialisation == "lexical" and not has_evidence and not base.rests_on.modules:
             assert with_table is not None
             parent = with_table(parent, lexicon is not None)
             table = parent.pieces.get(WORD_TRANSLATIONS)
@@ -313,9 +349,14 @@ def resolve(
         initialisation=initialisation,
         lexicon=lexicon,
         monolingual=monolingual,
-        init_text=init_text,
+        init_text=init_text if initialisation == "lexical" else None,
         word_translations=table,
+        base=base or NO_BASE,
     )
+
+
+def _against_parent(parent: ParentRecord, spec: AdditionSpec) -> Base:
+    return Base(parent.languages.new_side(Pair.parse(spec.pair)))
 
 
 def _name(spec: ParentSpec | AdditionSpec) -> str:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.vocabulary import Vocabulary
 from continual_mt.config.spec import ParentSpec
 from continual_mt.data.control_pieces import with_control_pieces
@@ -15,7 +16,7 @@ from continual_mt.data.sampling import repeated
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import tokens_to_learn, tokens_to_start, train_tokenizer
 from continual_mt.errors import CorruptionError, StorageError
-from continual_mt.languages import SideName
+from continual_mt.languages import SideName, ends_of
 from ray_jobs.planning.initialisation import check_unchanged, monolingual_lines
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.resolved_pairs import ResolvedPair
@@ -35,12 +36,17 @@ def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tu
     assert parent is not None
     assert job.parent is not None
     loaded = parent.load()
-    new = _trained(job, side := job.parent.languages.new_side(job.pair), job.spec.vocabulary, cache, job.pairs)
-    if side == "target":
-        sides = loaded.sides(job.pair, target=new)
-    else:
-        sides = loaded.sides(job.pair, source=with_control_pieces(new, loaded.tokens_of_new_sources))
-    return sides[0].tokenizer, sides[1].tokenizer
+    tables: dict[SideName, Tokenizer] = {}
+    for end in ENDS:
+        record = job.base.rests_on.part(end)
+        if end in ends_of(job.base.side):
+            tables[end] = _trained(job, end, job.spec.vocabulary, cache, job.pairs)
+        elif record is not None:
+            tables[end] = parent.load_module(record.pieces).new_sides[end].tokenizer
+    if "source" in ends_of(job.base.side):
+        tables["source"] = with_control_pieces(tables["source"], loaded.tokens_of_new_sources)
+    source, target = loaded.sides(job.pair, tables.get("source"), tables.get("target"))
+    return source.tokenizer, target.tokenizer
 
 
 def _shared(job: ResolvedJob, end: SideName, size: int | None, cache: Path) -> Tokenizer:

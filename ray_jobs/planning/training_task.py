@@ -19,6 +19,7 @@ from continual_mt.artifacts.vocabulary import Vocabulary, named_tokenizers
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.data.tokenizer import Tokenizer
+from continual_mt.inference.assembly import weights_of_pair
 from continual_mt.languages import Pair, SideName
 from continual_mt.model.architecture import Architecture, group_of, parameter_names
 from continual_mt.model.initial_values import initial_joint_tensors, initial_tensors
@@ -33,6 +34,7 @@ from ray_jobs.planning.training_text import (
 from registry.blobs import BlobStore
 
 if TYPE_CHECKING:  # a worker unpickles a task, and does not need what it was made from
+    from ray_jobs.planning.base import Base
     from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob
     from registry import ParentRecord, Registry
 
@@ -60,6 +62,10 @@ class StoredParent:
     def _loaded(self) -> Parent:
         return self.blobs.load(required(self.pieces), lambda pieces: Parent.from_pieces(pieces, self.fingerprint))
 
+    def load_module(self, pieces: Mapping[str, str]) -> Module:
+        """A module of the parent. Raises CorruptionError for damaged or missing pieces."""
+        return self.blobs.load(required(pieces), Module.from_pieces)
+
     def __reduce__(self) -> tuple[type[StoredParent], tuple[BlobStore, Mapping[str, str], str | None]]:
         return StoredParent, (self.blobs, self.pieces, self.fingerprint)  # other processes load it themselves
 
@@ -83,12 +89,34 @@ class StoredPair:
         parent = stored.load()
         tensors, new = dict(parent.tensors_of(self.pair)), dict[SideName, Tokenizer]()
         if self.module is not None:
-            module = stored.blobs.load(required(self.module), Module.from_pieces)
-            new[module.side] = module.new_side.tokenizer
+            module = stored.load_module(self.module)
+            new |= {end: side.tokenizer for end, side in module.new_sides.items()}
             tensors.update(module.tensors)
         source, target = parent.sides(self.pair, new.get("source"), new.get("target"))
         of_sides = {name: tensor for name, tensor in tensors.items() if group_of(name) in ENDS}
         return source.tokenizer, target.tokenizer, of_sides
+
+
+@dataclass(frozen=True)
+class StoredBase:
+    """The pieces of the modules that an addition rests on: those of its sides, and of its cross-attention in layers."""
+
+    source: Mapping[str, str] | None = None
+    layers: tuple[Mapping[str, str], ...] = ()
+    target: Mapping[str, str] | None = None
+
+    @classmethod
+    def of(cls, base: Base) -> StoredBase:
+        source, target = base.rests_on.source, base.rests_on.target
+        sides = (None if module is None else module.pieces for module in (source, target))
+        return cls(next(sides), tuple(module.pieces for module in base.layers), next(sides))
+
+    def tensors(self, stored: StoredParent, pair: Pair) -> dict[str, Tensor]:
+        """The parameters of a pair's model as the addition finds it: the parent's, and those that it rests on."""
+        source, target = (
+            None if pieces is None else stored.load_module(pieces) for pieces in (self.source, self.target)
+        )
+        return weights_of_pair(stored.load(), pair, source, [stored.load_module(one) for one in self.layers], target)
 
 
 @dataclass(frozen=True)
@@ -102,7 +130,7 @@ class TrainingTask:
     with language tokens, or, if languages have their own vocabularies, those of its two languages. ``replay`` is the
     share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a new side starts from
     instead of noise. ``development`` are the texts that choose the checkpoint, one a pair: they travel with the task,
-    as a worker may be on a machine without the text.
+    as a worker may be on a machine without the text. ``base`` are the modules that an addition is trained against.
     """
 
     architecture: Architecture
@@ -122,6 +150,7 @@ class TrainingTask:
     replayed: tuple[StoredPair, ...] = ()
     side: Mapping[str, Tensor] = field(default_factory=dict)
     added: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    base: StoredBase = StoredBase()
 
     @classmethod
     def of(
@@ -170,6 +199,7 @@ class TrainingTask:
             replay=job.replay,
             replayed=tuple(map(StoredPair.of, job.replayed)),
             added=job.added(),
+            base=StoredBase.of(job.base),
         )
 
     def _starting_seed(self) -> int:
@@ -218,7 +248,7 @@ class TrainingTask:
         sizes = {"source": source.size, "target": target.size}
         fresh = initial_tensors(self.architecture, self.fresh, sizes, self._starting_seed(), self.added)
         table = fresh.get("source.embedding")
-        if table is not None and self.parent is not None and "target.embedding" not in fresh:
+        if table is not None and self.parent is not None and "encoder.0.attention.query.weight" not in fresh:
             parent = self.parent.load()
             for token in parent.tokens_of_new_sources:
                 new, own = source.number(token), parent.source_tokenizer.number(token)
@@ -231,10 +261,10 @@ class TrainingTask:
         if self.parent is None:
             return fresh
         assert isinstance(self.text, TrainingText)
-        given = dict(self.parent.load().tensors_of(self.text.pair))
+        given = self.base.tensors(self.parent, self.text.pair)
         if self.start is not None:
-            module = self.parent.blobs.load(required(self.start), Module.from_pieces)
-            given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) != module.side}
+            module = self.parent.load_module(self.start)
+            given |= {name: tensor for name, tensor in module.tensors.items() if group_of(name) not in ENDS}
         inherited = trainable_copy(given, self.trained)
         names = (*parameter_names(self.architecture), *self.added)
         # Copies, since training changes its tensors in place.

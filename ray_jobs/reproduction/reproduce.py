@@ -201,7 +201,7 @@ def _tokenizers(content: Parent | Module) -> dict[str, Tokenizer]:
     """The tokenizers that training made, by side."""
     if isinstance(content, Parent):
         return content.tokenizers
-    return {content.side: content.new_side.tokenizer}
+    return {end: side.tokenizer for end, side in content.new_sides.items()}
 
 
 def _surroundings(record: Registered, job: ResolvedJob, trained: TrainedArtifact) -> list[EnvironmentDifference]:

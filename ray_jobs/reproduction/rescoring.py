@@ -121,10 +121,15 @@ def _models(registry: Registry, record: Registered, now: Parent | Module) -> dic
     """The retrained model of each pair."""
     if isinstance(record, ModuleRecord):
         assert isinstance(now, Module)
-        parent, modules = registry.load_parent(record.parent), {record.full_name: now}
+        parent, retrained = registry.load_parent(record.parent), {record.full_name: now}
         recipes = _recipes(registry, replace(record, digest=now.digest))
     else:
         assert isinstance(now, Parent)
-        parent, modules = now, {}
+        parent, retrained = now, {}
         recipes = _recipes(registry, replace(record, fingerprint=now.fingerprint))
-    return {recipe.pair: assemble(recipe, parent, modules) for recipe in recipes}
+
+    def assembled(recipe: Recipe) -> PairModel:
+        names = {one.full_name for one in registry.modules_of(recipe)} - retrained.keys()
+        return assemble(recipe, parent, {name: registry.load_module(name) for name in names} | retrained)
+
+    return {recipe.pair: assembled(recipe) for recipe in recipes}

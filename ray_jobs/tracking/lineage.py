@@ -13,6 +13,7 @@ from typing import cast
 from continual_mt.training.environment import Environment
 from ray_jobs.planning.resolve import ResolvedJob
 from registry import CorpusRecord, Input, JobRecord, Lineage, ModuleRecord, ParentRecord
+from registry.records.lineage import inputs_resting_on
 from registry.records.values import JSONObject
 
 Registered = ParentRecord | ModuleRecord
@@ -42,6 +43,7 @@ def lineage(
             inputs.append(Input("replayed", pair.module.full_name, pair.module.digest))
         else:
             inputs.append(Input("replayed", job.experiment, job.parent.fingerprint if job.parent else None))
+    inputs += inputs_resting_on(job.base.keys)
     if job.word_translations and job.parent:
         inputs.append(Input("initialised-from", job.parent.name, job.parent.fingerprint))
     texts = [*(one.train for one in job.pairs), *(pair.train for pair in job.replayed)]

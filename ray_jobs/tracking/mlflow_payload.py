@@ -22,8 +22,9 @@ def tags(job: ResolvedJob, sequence: str | None) -> dict[str, str]:
         common["stored_precision"] = job.spec.stored_precision
     if isinstance(job.spec, ParentSpec) or job.parent is None:
         return common | {"parent": job.experiment}
-    side = job.parent.languages.new_side(job.pair)
-    common |= {"parent": job.experiment, "scope": job.spec.scope, "side": side}
+    common |= {"parent": job.experiment, "scope": job.spec.scope, "side": job.base.side}
+    if modules := job.base.keys.modules:
+        common["rests_on"] = ", ".join(key.name for key in modules)
     return common | ({"sequence": sequence} if sequence else {})
 
 

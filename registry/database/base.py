@@ -11,9 +11,10 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
 from continual_mt.artifacts.recipe import RecipeKind
+from continual_mt.artifacts.rests_on import Part
 from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.errors import InputError
-from continual_mt.languages import SideName
+from continual_mt.languages import NewSide, SideName
 from registry.records.corpora import Role
 from registry.records.jobs import JobState
 from registry.records.lineage import InputRole
@@ -67,6 +68,8 @@ class Base(DeclarativeBase):
         datetime: UTCDateTime(),
         JSONObject: JSON(),
         SideName: Text(),
+        NewSide: Text(),
+        Part: Text(),
         RecipeKind: Text(),
         JobState: Text(),
         Role: Text(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -31,6 +31,7 @@ class _Backend(Protocol):
 
     def engines(self, url: URL) -> tuple[Engine, Engine]: ...
     def prepare(self, writer: Engine) -> None: ...
+    def migrating(self, writer: Engine) -> AbstractContextManager[Connection]: ...
     def passes(self, error: DBAPIError) -> bool: ...
     def listed(self, digests: Sequence[str]) -> FromClause: ...
     def explain(self, name: str, error: DBAPIError, reason: str) -> ContinualMTError | None: ...
@@ -169,13 +170,13 @@ class Database:
                 pass
             if create:
                 self._backend.prepare(self._writer)
-                with self._writer.begin() as connection:
+                with self._backend.migrating(self._writer) as connection:
                     if migration.revision(connection) is None:
                         migration.upgrade(connection)
                         row = {"key": schema.BLOBS_SETTING, "value": self._location.blobs_setting()}
                         connection.execute(insert(schema.Setting).values(row))
             if upgrade:
-                with self._writer.begin() as connection:
+                with self._backend.migrating(self._writer) as connection:
                     before = migration.revision(connection)
                     if before in migration.revisions()[:-1]:
                         migration.upgrade(connection)
@@ -244,6 +245,11 @@ def _backend(url: URL) -> _Backend:
             "sqlite:////absolute/path/registry.db or postgresql+psycopg://USER@HOST/DATABASE"
         )
     return _BACKENDS[url.drivername]
+
+
+def migrating(location: Location, writer: Engine) -> AbstractContextManager[Connection]:
+    """A transaction on a database in which its tables may be changed."""
+    return _backend(location.database).migrating(writer)
 
 
 def connect(location: Location) -> tuple[Engine, Engine]:

@@ -7,6 +7,7 @@ Only one transaction writes at a time, as in SQLite, so that the same code is co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from sqlalchemy import (
     URL,
@@ -62,6 +63,11 @@ def engines(url: URL) -> tuple[Engine, Engine]:
     reader = engine.execution_options(isolation_level="REPEATABLE READ")
     # Each statement sees what writers before this one wrote, so that taking turns is enough.
     return reader, engine.execution_options(isolation_level="READ COMMITTED", writes=True)
+
+
+def migrating(writer: Engine) -> AbstractContextManager[Connection]:
+    """A transaction that changes tables."""
+    return writer.begin()
 
 
 def prepare(writer: Engine) -> None:

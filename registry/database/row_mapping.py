@@ -54,6 +54,7 @@ def parent_languages(rows: Iterable[schema.ParentSide], *, denoising: bool) -> P
 
 
 def module_record(row: schema.Module) -> ModuleRecord:
+    lineage = _lineage(row)
     return ModuleRecord(
         parent=row.parent.name,
         parent_fingerprint=row.parent.fingerprint,
@@ -65,9 +66,11 @@ def module_record(row: schema.Module) -> ModuleRecord:
         parameters=row.parameters,
         bytes=row.bytes,
         pieces=_pieces(row),
-        lineage=_lineage(row),
+        lineage=lineage,
         created=row.created,
         precision=row.precision,
+        rests_on=lineage.rests_on,
+        place=row.id,
     )
 
 
@@ -200,7 +203,7 @@ def _lineage(row: schema.Artifact) -> Lineage:
         job=row.job,
         attempt=row.attempt,
         run=row.run,
-        inputs=tuple(Input(one.role, one.module, one.digest, one.recipe) for one in row.inputs),
+        inputs=tuple(Input(one.role, one.module, one.digest, one.recipe, one.part) for one in row.inputs),
         environment=row.environment,
         replay=row.replay,
     )

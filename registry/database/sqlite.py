@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +60,29 @@ def prepare(writer: Engine) -> None:
     """Readers then never wait for a writer. The setting is kept in the file, and cannot be changed in a transaction."""
     with writer.execution_options(begin=None).connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+@contextmanager
+def migrating(writer: Engine) -> Iterator[Connection]:
+    """A transaction in which tables may be made again, as SQLite needs for most changes of one.
+
+    Foreign keys are checked at its end: a table that others refer to could not be replaced otherwise. Raises
+    RegistryError, and changes nothing, for a row that refers to a missing one.
+    """
+    with writer.execution_options(begin=None).connect() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # has no effect in a transaction
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                raise RegistryError(
+                    f"a row of {broken[0]} names one of {broken[2]} that does not exist, so the tables cannot be "
+                    "upgraded; nothing was changed. Fix: restore a backup of the registry"
+                )
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
 
 
 def passes(error: DBAPIError) -> bool:

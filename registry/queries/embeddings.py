@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.errors import IncompatibleError, UnknownNameError
-from continual_mt.languages import Pair, SideName
+from continual_mt.languages import Pair, SideName, ends_of
 from registry.queries.catalog import Catalog
 from registry.queries.recipe_catalog import RecipeCatalog
 from registry.records.alignments import EmbeddingRecord
@@ -16,7 +16,7 @@ from registry.records.names import unknown
 
 def embeddings_of(catalog: Catalog, parent: ParentRecord) -> list[EmbeddingRecord]:
     """Every embedding table on a parent: its own, then those of its modules, by pair and version."""
-    return [*_own(parent), *map(_of_module, catalog.modules(parent.name))]
+    return [*_own(parent), *(table for module in catalog.modules(parent.name) for table in _of_module(module))]
 
 
 def two_embeddings(
@@ -58,9 +58,14 @@ def _own(parent: ParentRecord) -> list[EmbeddingRecord]:
     ]
 
 
-def _of_module(module: ModuleRecord) -> EmbeddingRecord:
-    digest = module.pieces[f"{module.side}.safetensors"]
-    return EmbeddingRecord(module.parent, module.side, module.language, module.full_name, digest)
+def _of_module(module: ModuleRecord) -> list[EmbeddingRecord]:
+    """The tables of a module, one for each side that it brings."""
+    return [
+        EmbeddingRecord(
+            module.parent, end, module.pair.language(end), module.full_name, module.pieces[f"{end}.safetensors"]
+        )
+        for end in ends_of(module.side)
+    ]
 
 
 def _places(recipes: RecipeCatalog, parent: ParentRecord, name: str) -> dict[SideName, EmbeddingRecord]:
@@ -69,16 +74,20 @@ def _places(recipes: RecipeCatalog, parent: ParentRecord, name: str) -> dict[Sid
         module = recipes.catalog.module(name, parent=parent.name)
         if module.parent != parent.name:
             raise IncompatibleError(f"{name} belongs to the parent {module.parent}, not to {parent.name}")
-        return {module.side: _of_module(module)}
+        if module.is_bridge:
+            raise IncompatibleError(f"{name} is a bridge, which has no embeddings. Fix: name one of its two sides")
+        return {table.side: table for table in _of_module(module)}
     language = parent.languages.written_in_tags(name)
-    modules, own = recipes.selected_modules(parent.name), _own(parent)
-    tables = [_of_module(recipes.catalog.module(m.full_name)) for m in modules if m.language == language]
+    resolver, own = recipes.resolver(parent.name), _own(parent)
+    bringing = [one for end in ENDS if (one := resolver.bringing(end, language)) is not None]
+    tables = [table for one in bringing for table in _of_module(recipes.catalog.module(one.full_name))]
     places: dict[SideName, EmbeddingRecord] = {}
     for table in [*own, *tables]:  # the parent's own first, then as recipes choose
         if table.language == language:
             places.setdefault(table.side, table)
     if not places:
-        languages = [*(module.language for module in modules), *(table.language for table in own)]
+        new = [module.pair.language(end) for module in resolver.modules for end in ends_of(module.side)]
+        languages = [*new, *(table.language for table in own)]
         raise unknown("language", language, languages)
     return places
 

@@ -118,7 +118,10 @@ class PivotResolver:
         """What would work instead."""
         names = list(self.pivots_of(pair))
         if not names:
-            return f"No pivot of {pair} can be run now"
+            return (
+                f"No pivot of {pair} can be run now. Fix: add {pair.source} as a source and {pair.target} as a target, "
+                "so that they have a language in common; continual-mt pairs lists what can be run"
+            )
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         return f"Pivots of {pair} that can be run: {', '.join(names[:_LISTED])}{more}"
 

@@ -10,6 +10,7 @@ from itertools import product
 
 from sqlalchemy import select
 
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.errors import IncompatibleError, InputError, RegistryError, UnknownNameError
@@ -122,7 +123,9 @@ class RecipeCatalog:
         self, name: str, pair: Pair, parent: str | None, xattn: str | None, modules: Sequence[str], test: str | None
     ) -> Pivot:
         if xattn is not None:
-            raise IncompatibleError(f"{name} has two cross-attentions; leave out xattn ({xattn})")
+            raise IncompatibleError(
+                f"xattn {xattn}: {name} has two cross-attentions; expected none. Fix: leave out xattn"
+            )
         _check_list(modules)
 
         def choose(owner: ParentOutline, leg: Pair, pinned: Sequence[str]) -> Recipe:
@@ -242,6 +245,10 @@ class RecipeCatalog:
             )
         return [self._resolver(parent, modules, test) for parent in parents]
 
+    def resolver(self, parent: str, modules: Sequence[str] = ()) -> RecipeResolver:
+        """The recipes of a parent; ``modules`` pins versions."""
+        return self._resolver(self.catalog.parent_outline(parent), modules)
+
     def _resolver(
         self,
         parent: ParentOutline,
@@ -258,7 +265,7 @@ class RecipeCatalog:
         choice = SelectionPolicy(_numbers(pinned), _numbers(champions), scores)
         # A champion that is also the newest version is listed twice.
         taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
-        named = [record for record in pinned.values() if pair is None or record.language == pair.language(record.side)]
+        named = [record for record in pinned.values() if pair is None or _has_part_in(record, pair)]
         return RecipeResolver.of(parent, [*taken, *named], choice)
 
     def _pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
@@ -272,6 +279,10 @@ class RecipeCatalog:
             if other != record:
                 raise IncompatibleError(f"both {other.full_name} and {record.full_name} are given; say which one")
         return pinned
+
+
+def _has_part_in(module: ModuleOutline, pair: Pair) -> bool:
+    return module.pair == pair or any(module.brings(end) == pair.language(end) for end in ENDS)
 
 
 def _check_list(names: Iterable[str]) -> None:

@@ -1,22 +1,23 @@
 """Resolve the recipes of a parent and its modules, and the recipe of a pair: pure functions over records.
 
-A pair runs with the first of these that exists: the original, the supervised recipe, the zero-shot one; the module
-of a trained pair is selected by `registry.queries.version_selection`. Nothing is selected on data of a zero-shot pair:
-its source side and its target side are those of the modules selected for the two trained pairs, and its cross-attention
-is the target module's unless the caller names another.
+A pair runs with the first of these that exists: the original, the supervised recipe, the bridge, the zero-shot one; the
+module of a trained pair is selected by `registry.queries.version_selection`. Nothing is selected on data of a zero-shot
+pair: its source side and its target side are those of the modules selected for the two trained pairs, and its
+cross-attention is the target module's unless the caller names another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
 
 from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind, two_encoders
+from continual_mt.artifacts.rests_on import PARENT_ALONE, RestsOn
 from continual_mt.errors import IncompatibleError, UnknownNameError
-from continual_mt.languages import Pair, SideName
+from continual_mt.languages import NewSide, Pair, SideName, ends_of
 from continual_mt.model import scopes
 from continual_mt.model.architecture import Group
 from continual_mt.model.scopes import Scope, reads_encoder, trained_groups
@@ -24,15 +25,17 @@ from registry.queries.version_selection import NEWEST, SelectionPolicy, selected
 from registry.records.artifacts import ModuleOutline, ParentOutline
 from registry.records.names import unknown
 
-PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "zero-shot")
+PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "bridge", "zero-shot")
 
 
 @dataclass(frozen=True)
 class RecipeResolver:
     """A parent and the selected modules of its pairs. Of two modules of a pair the first is preferred.
 
-    Of several modules that bring one language, to be used in a pair that none was trained on, one that is ``pinned``
-    comes first, then the order of their pairs decides.
+    ``modules`` are in the order of their pairs, as `selected_modules` ranks them. Of several modules that bring one
+    language on one side, the first of ``by_rank`` is used in pairs that none was trained on: `of` puts those ``pinned``
+    first, then those that are champions, then what scored best, then the newest. A bridge of the parent's own pair is
+    used only where it is named.
 
     The argument ``among`` of its methods limits what is listed of pairs in which the parent's own languages take part
     and that no module was trained on: a parent of 200 languages has 40,000 of them. None lists all.
@@ -40,6 +43,7 @@ class RecipeResolver:
 
     parent: ParentOutline
     modules: tuple[ModuleOutline, ...]
+    by_rank: tuple[ModuleOutline, ...]
     pinned: frozenset[Pair] = frozenset()
 
     @classmethod
@@ -47,7 +51,13 @@ class RecipeResolver:
         cls, parent: ParentOutline, modules: Iterable[ModuleOutline], choice: SelectionPolicy = NEWEST
     ) -> RecipeResolver:
         """Return the resolver of the selected modules among ``modules``."""
-        return cls(parent, tuple(selected_modules(modules, choice)), frozenset(choice.pinned))
+
+        def rank(module: ModuleOutline) -> tuple[bool, bool, float, int]:
+            score, _ = choice.rank(module)
+            return module.pair not in choice.pinned, choice.fixed(module.pair) is None, -score, -module.place
+
+        chosen = tuple(selected_modules(modules, choice))
+        return cls(parent, chosen, tuple(sorted(chosen, key=rank)), frozenset(choice.pinned))
 
     @cached_property
     def preferred(self) -> tuple[ModuleOutline, ...]:
@@ -59,25 +69,53 @@ class RecipeResolver:
         return frozenset(module.pair for module in self.preferred)
 
     @cached_property
+    def _known(self) -> Container[Pair]:
+        """The pairs that run without being put together: the parent's own, and those that were trained."""
+        own = self.parent.languages.only_pair
+        return self._trained if own is None else self._trained | {own}
+
+    @cached_property
     def combinable(self) -> tuple[ModuleOutline, ...]:
         """The module of each pair that works with the parent's other pieces: ``scratch`` shares nothing."""
-        return _first_of_each_pair(module for module in self.modules if module.scope != "scratch")
+        return _first_of_each_pair(module for module in self.modules if shares_pieces(module))
 
     @cached_property
     def _bringing(self) -> dict[SideName, dict[str, ModuleOutline]]:
         """The module that brings each new language into pairs that it was not trained on, by side."""
         found: dict[SideName, dict[str, ModuleOutline]] = {"source": {}, "target": {}}
-        for module in sorted(self.combinable, key=lambda module: (module.pair not in self.pinned, module.pair)):
-            found[module.side].setdefault(module.language, module)
+        for module in filter(shares_pieces, self.by_rank):
+            for end in ends_of(module.side):
+                found[end].setdefault(module.pair.language(end), module)
         return found
 
+    def bringing(self, end: SideName, language: str, but_for: Pair | None = None) -> ModuleOutline | None:
+        """The module that brings a new language on a side into pairs that it was not trained on.
+
+        A module of the pair ``but_for`` is passed over.
+        """
+        modules = (module for module in self.by_rank if shares_pieces(module) and module.pair != but_for)
+        return next((module for module in modules if module.brings(end) == language), None)
+
     def recipes(self, among: Collection[Pair] | None = None) -> list[Recipe]:
-        """Every recipe that can be run: the original, then supervised, zero-shot and retention, each by pair."""
-        return [*self.pairs(among), *self.retentions(among)]
+        """Every recipe that can be run: the original, then what was trained, zero-shot and retention, each by pair."""
+        bridges = [bridge for pair in self._own_pairs(among) if (bridge := self._named_bridge(pair)) is not None]
+        return [
+            *self.originals(among),
+            *self._trained_recipes(),
+            *bridges,
+            *self.zero_shots(among),
+            *self.retentions(among),
+        ]
 
     def pairs(self, among: Collection[Pair] | None = None) -> list[Recipe]:
-        """The best recipe of every pair that can be run: original before supervised before zero-shot."""
-        return [*self.originals(among), *map(self.supervised, self.preferred), *self.zero_shots(among)]
+        """The best recipe of every pair that can be run: originals, then what was trained, then zero-shot."""
+        own = {pair: recipe for pair in self._own_pairs(among) if (recipe := self._named_bridge(pair)) is not None}
+        originals = [own.get(recipe.pair, recipe) for recipe in self.originals(among)]
+        return [*originals, *self._trained_recipes(), *self.zero_shots(among)]
+
+    def _trained_recipes(self) -> list[Recipe]:
+        """The pairs that a module was trained on, but for those of the parent."""
+        return [self.supervised(module) for module in self.preferred if module.pair not in self.parent.languages]
 
     def originals(self, among: Collection[Pair] | None = None) -> list[Recipe]:
         """The pairs of the parent."""
@@ -91,7 +129,13 @@ class RecipeResolver:
 
     def supervised(self, module: ModuleOutline) -> Recipe:
         """The pair that the module was trained on, with all the pieces that the module has."""
-        return supervised(self.parent, module.key, module.pair, module.side, module.scope)
+        return supervised(self.parent, module.key, module.pair, module.side, module.scope, module.rests_on)
+
+    def _named_bridge(self, pair: Pair) -> Recipe | None:
+        """The recipe of the parent's own pair with a bridge that the caller names."""
+        if pair not in self.pinned:
+            return None
+        return next((self.supervised(module) for module in self.preferred if module.pair == pair), None)
 
     def zero_shots(self, among: Collection[Pair] | None = None) -> list[Recipe]:
         """Pairs that no module was trained on, by pair as the modules are, then those with the parent's own languages.
@@ -99,27 +143,26 @@ class RecipeResolver:
         They are each new source language into each new target language, and, where the parent has several languages on
         an end, each new language with every one of these. A pair whose two modules both bring an encoder is left out.
         """
-        sources = [(m.language, m.key, brings_encoder(m)) for m in self._bringing["source"].values()]
+        sources = [(language, m.key, brings_encoder(m)) for language, m in sorted(self._bringing["source"].items())]
         targets = [
-            (m.language, m.key, cross_attention_of(m), has(m, "encoder")) for m in self._bringing["target"].values()
+            (language, m.key, cross_attention_of(m), has(m, "encoder"))
+            for language, m in sorted(self._bringing["target"].items())
         ]
         # Looked up once: there are ten thousand.
         name, fingerprint, several = self.parent.name, self.parent.fingerprint, self.parent.languages.several
         return [
-            Recipe(
-                "zero-shot", _pair(source, target), name, fingerprint, out_of, cross_attention, into, several=several
-            )
+            Recipe("zero-shot", pair, name, fingerprint, out_of, cross_attention, into, several=several)
             for source, out_of, with_encoder in sources
             for target, into, cross_attention, has_encoder in targets
-            if source != target and not (with_encoder and has_encoder)
+            if source != target
+            and not (with_encoder and has_encoder)
+            and (pair := _pair(source, target)) not in self._known
         ] + [recipe for pair in self._half_own(among) if (recipe := self._half_own_recipe(pair)) is not None]
 
     def _half_own(self, among: Collection[Pair] | None) -> Iterable[Pair]:
-        """Pairs of a new language and one of the parent's own, where it has several."""
+        """Pairs of a new language and one of the parent's own that it was not trained with."""
         languages = self.parent.languages
-        if not languages.several:
-            return ()
-        if among is not None:
+        if among is not None and languages.several:
             return sorted(among)
         into = {Pair(new, own) for new in self._bringing["source"] for own in languages.tags("target") if new != own}
         out_of = {Pair(own, new) for new in self._bringing["target"] for own in languages.tags("source") if new != own}
@@ -134,14 +177,15 @@ class RecipeResolver:
     def _half_own_recipe(self, pair: Pair) -> Recipe | None:
         """A new language and one of the parent's own that it was not trained with; None for another pair.
 
-        The new language brings all that its module has: its cross-attention was trained beside its embeddings.
+        The new language brings all that its module has: its cross-attention was trained beside its embeddings. A source
+        that was trained with another new language reads into that one: it goes through the parent's cross-attention.
         """
-        if pair in self._trained:
-            return None
         languages = self.parent.languages
+        if pair in self._trained or pair in languages:
+            return None
         source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
         if source is not None and languages.side("target", pair.target) is not None:
-            return self._recipe("zero-shot", pair, source.key, cross_attention_of(source), None)
+            return self._recipe("zero-shot", pair, source.key, into_parents_target(source), None)
         if target is not None and languages.side("source", pair.source) is not None:
             return self._recipe("zero-shot", pair, None, cross_attention_of(target), target.key)
         return None
@@ -160,18 +204,21 @@ class RecipeResolver:
 
     def of_pair(self, pair: Pair) -> list[Recipe]:
         """The recipes of a pair but for retentions, the preferred one first."""
-        languages = self.parent.languages
-        if pair in languages:
-            return [self._recipe("original", pair)]
-        if trained := [self.supervised(module) for module in self.preferred if module.pair == pair]:
-            return trained
+        trained = [self.supervised(module) for module in self.modules if module.pair == pair]
+        if pair in self.parent.languages:
+            named, original = self._named_bridge(pair), self._recipe("original", pair)
+            return [named, original] if named else [original, *trained]
+        zero_shot = self._zero_shot(pair)
+        return [*trained, *([zero_shot] if zero_shot else [])]
+
+    def _zero_shot(self, pair: Pair) -> Recipe | None:
+        """The recipe of two sides, neither of which was trained on the pair."""
         source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
-        if source is not None and target is not None:
-            if brings_encoder(source) and has(target, "encoder"):
-                return []
-            return [self._recipe("zero-shot", pair, source.key, cross_attention_of(target), target.key)]
-        half_own = self._half_own_recipe(pair)
-        return [] if half_own is None else [half_own]
+        if source is None or target is None:
+            return self._half_own_recipe(pair)
+        if pair in (source.pair, target.pair) or (brings_encoder(source) and has(target, "encoder")):
+            return None
+        return self._recipe("zero-shot", pair, source.key, cross_attention_of(target), target.key)
 
     def choose(self, pair: Pair, kind: RecipeKind | None = None) -> Recipe:
         """The recipe of a pair; without ``kind`` the best there is. Raises UnknownNameError, listing the pairs."""
@@ -203,9 +250,8 @@ class RecipeResolver:
     def two_encoders(self) -> Iterator[tuple[ModuleOutline, ModuleOutline]]:
         """Source and target modules that would make a new pair, but for their two encoders."""
         for source, target in product(self._bringing["source"].values(), self._bringing["target"].values()):
-            is_a_pair = (
-                source.language != target.language and Pair(source.language, target.language) not in self._trained
-            )
+            from_language, into = source.pair.source, target.pair.target
+            is_a_pair = from_language != into and Pair(from_language, into) not in self._trained
             if is_a_pair and brings_encoder(source) and has(target, "encoder"):
                 yield source, target
 
@@ -234,7 +280,7 @@ class RecipeResolver:
             return recipe  # its encoder runs already
         if module is not None and has(module, "encoder") and self.source_encoder(recipe) not in (None, module.key):
             raise two_encoders(recipe.pair, str(recipe.source and recipe.source.name), module.full_name)
-        kind: RecipeKind = "zero-shot" if recipe.kind == "zero-shot" else "retention"
+        kind: RecipeKind = "zero-shot" if recipe.kind in ("zero-shot", "bridge") else "retention"
         return self._recipe(kind, recipe.pair, recipe.source, cross_attention, recipe.target)
 
     def source_encoder(self, recipe: Recipe) -> ModuleKey | None:
@@ -253,13 +299,27 @@ class RecipeResolver:
         return Recipe(kind, pair, name, fingerprint, source, cross_attention, target, several=several)
 
 
-def supervised(parent: ParentOutline, key: ModuleKey, pair: Pair, side: SideName, scope: Scope) -> Recipe:
-    """The pair that a module was trained on, with all the pieces that a module of this side and scope has."""
+def supervised(
+    parent: ParentOutline,
+    key: ModuleKey,
+    pair: Pair,
+    side: NewSide,
+    scope: Scope,
+    rests_on: RestsOn[ModuleKey] = PARENT_ALONE,
+) -> Recipe:
+    """The pair that a module was trained on, with all the pieces that it has, and else those that it rests on."""
     groups = trained_groups(scope, side)
-    source, target = (key if group in groups else None for group in ("source", "target"))
-    between = key if reads_encoder(scope, side) else None
+    source = key if "source" in groups else rests_on.source
+    target = key if "target" in groups else rests_on.target
+    between = key if reads_encoder(scope, side) else rests_on.cross_attention
+    kind: RecipeKind = "bridge" if side == "none" else "supervised"
     several = parent.languages.several
-    return Recipe("supervised", pair, parent.name, parent.fingerprint, source, between, target, several=several)
+    return Recipe(kind, pair, parent.name, parent.fingerprint, source, between, target, several=several)
+
+
+def shares_pieces(module: ModuleOutline) -> bool:
+    """Whether a module brings a language that works with the parent's other pieces."""
+    return module.scope != "scratch" and not module.is_bridge
 
 
 def has(module: ModuleOutline, group: Group) -> bool:
@@ -268,7 +328,17 @@ def has(module: ModuleOutline, group: Group) -> bool:
 
 
 def cross_attention_of(module: ModuleOutline) -> ModuleKey | None:
-    return module.key if reads_encoder(module.scope, module.side) else None
+    """The module whose cross-attention a module's language goes through; None for the parent's."""
+    return module.key if reads_encoder(module.scope, module.side) else module.rests_on.cross_attention
+
+
+def into_parents_target(source: ModuleOutline) -> ModuleKey | None:
+    """The module whose cross-attention leads from a source into a target of the parent; None for the parent's.
+
+    A source that was trained with another module's target reads into that one.
+    """
+    own = source.side == "source" and source.rests_on.target is None
+    return cross_attention_of(source) if own else None
 
 
 def brings_encoder(module: ModuleOutline) -> bool:
@@ -278,7 +348,7 @@ def brings_encoder(module: ModuleOutline) -> bool:
 
 def lends(module: ModuleOutline) -> bool:
     """Whether a module stores anything that another pair can run through."""
-    return module.scope != "scratch" and set(trained_groups(module.scope, module.side)) > {module.side}
+    return shares_pieces(module) and set(trained_groups(module.scope, module.side)) > set(ends_of(module.side))
 
 
 def lent_by(module: ModuleOutline) -> ModuleKey:
@@ -290,7 +360,7 @@ def lent_by(module: ModuleOutline) -> ModuleKey:
         raise IncompatibleError(
             f"{module.full_name} was trained from scratch: its cross-attention fits no pair but {module.pair}"
         )
-    if not lends(module):
+    if not (lends(module) or module.is_bridge):
         raise IncompatibleError(
             f"{module.full_name} has no separate cross-attention (scope {module.scope}): it uses its parent's"
         )

@@ -14,7 +14,6 @@ from sqlalchemy import (
     FromClause,
     Select,
     and_,
-    case,
     cast,
     exists,
     false,
@@ -84,13 +83,11 @@ def _columns() -> dict[str, _Column]:
 def _of_modules() -> _Kind:
     columns = _columns() | {field: _module.c[field] for field in ("side", "scope", "shared", "version")}
     pair = _module.c.source + "-" + _module.c.target
-    new = case((_module.c.side == "source", _module.c.source), else_=_module.c.target)
-    languages: dict[str, _Column] = {
-        "pair": pair,
-        "source": _module.c.source,
-        "target": _module.c.target,
-        "language": new,
-    }
+    languages: dict[str, _Column] = {"pair": pair, "source": _module.c.source, "target": _module.c.target}
+
+    def has_language(field: str, value: str) -> ColumnElement[bool]:
+        return languages[field] == value if field in languages else _brings(value)
+
     name = pair + ":" + cast(_module.c.version, Text)
     return _Kind(
         rows=_module.join(_artifact, _artifact.c.id == _module.c.id).join(_parent, _parent.c.id == _module.c.parent_id),
@@ -99,9 +96,17 @@ def _of_modules() -> _Kind:
         digest=_module.c.digest,
         is_own=lambda digest: digest == _module.c.recipe_digest,
         names=(name, _parent.c.name + "/" + name),
-        has_language=lambda field, value: languages[field] == value,
+        has_language=has_language,
         # As the index of versions is, so that nothing has to be sorted.
         order=(_module.c.parent_id, _module.c.source, _module.c.target, _module.c.version),
+    )
+
+
+def _brings(language: str) -> ColumnElement[bool]:
+    """Whether a language is new with a module; a bridge brings none."""
+    return or_(
+        and_(_module.c.side.in_(("source", "both")), _module.c.source == language),
+        and_(_module.c.side.in_(("target", "both")), _module.c.target == language),
     )
 
 

@@ -168,7 +168,7 @@ FIELDS: Mapping[str, Field] = {
     "source": Field(_language),
     "target": Field(_language),
     "language": Field(_language),
-    "side": Field(_one_of("source", "target")),
+    "side": Field(_one_of("source", "target", "both", "none")),
     "scope": Field(canonical),
     "shared": Field(_one_of("true", "false"), ("=",)),
     "version": Field(_whole, _ALL),

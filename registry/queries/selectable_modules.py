@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.recipe import ModuleKey
+from continual_mt.artifacts.rests_on import PARENT_ALONE, RestsOn
 from continual_mt.languages import Pair
 from registry.database import schema
 from registry.queries.catalog import parent_id
 from registry.queries.score_conditions import is_metric, is_plain
 from registry.queries.version_selection import CHAMPION
 from registry.records.artifacts import ModuleOutline
+from registry.records.lineage import Input, rests_on
 from registry.records.names import ModuleName, full_name, unknown
 from registry.records.pairs import BEST_METRIC
 
@@ -43,7 +46,7 @@ def versions_of(session: Session, parent: str, pair: Pair | None, *, newest: boo
     """
     module, there = schema.Module, [*_there(parent, pair), schema.Module.shared.is_(False)]
     if newest:
-        kind = module.source, module.target, module.scope == "scratch"
+        kind = module.source, module.target, module.scope == "scratch", module.side == "none"
         last = select(*kind, func.max(module.version)).where(*there).group_by(*kind).correlate(None)
         there.append(tuple_(*kind, module.version).in_(last))
     return _outlines(session, parent, there)
@@ -62,18 +65,46 @@ def _there(parent: str, pair: Pair | None) -> list[ColumnElement[bool]]:
 
 
 def _brings_one_of(pair: Pair) -> ColumnElement[bool]:
+    """That a module brings a language of the pair, or connects both."""
     module = schema.Module
-    as_source = and_(module.side == "source", module.source == pair.source)
-    return or_(as_source, and_(module.side == "target", module.target == pair.target))
+    as_source, as_target = module.source == pair.source, module.target == pair.target
+    return or_(
+        and_(module.side.in_(("source", "both")), as_source),
+        and_(module.side.in_(("target", "both")), as_target),
+        and_(as_source, as_target),
+    )
 
 
 def _outlines(session: Session, parent: str, conditions: Iterable[ColumnElement[bool]]) -> list[ModuleOutline]:
     module = schema.Module
-    columns = module.source, module.target, module.version, module.side, module.scope, module.digest
+    columns = module.id, module.source, module.target, module.version, module.side, module.scope, module.digest
+    conditions = list(conditions)
+    rows = session.execute(select(*columns).where(*conditions)).all()
+    rests_on = _rests_on(session, conditions) if rows else {}
     return [
-        ModuleOutline(parent, Pair(source, target), version, side, scope, digest)
-        for source, target, version, side, scope, digest in session.execute(select(*columns).where(*conditions))
+        ModuleOutline(
+            parent,
+            Pair(source, target),
+            version,
+            side,
+            scope,
+            digest,
+            rests_on=rests_on.get(place, PARENT_ALONE),
+            place=place,
+        )
+        for place, source, target, version, side, scope, digest in rows
     ]
+
+
+def _rests_on(session: Session, conditions: Iterable[ColumnElement[bool]]) -> dict[int, RestsOn[ModuleKey]]:
+    """What the modules rest on that meet the conditions, by key; without those that rest on the parent alone."""
+    used, module = schema.ArtifactInput, schema.Module
+    query = select(used.artifact_id, used.role, used.module, used.digest, used.part)
+    query = query.join(module, module.id == used.artifact_id).where(*conditions, used.part.is_not(None))
+    found: dict[int, list[Input]] = defaultdict(list)
+    for key, role, name, digest, part in session.execute(query):
+        found[key].append(Input(role, name, digest, part=part))
+    return {key: rests_on(inputs) for key, inputs in found.items()}
 
 
 def scores_on(session: Session, parent: str, test: str, pair: Pair | None) -> dict[tuple[Pair, int], float]:

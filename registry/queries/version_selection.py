@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -28,6 +28,9 @@ class Version(Protocol):
     @property
     def scope(self) -> Scope: ...
 
+    @property
+    def is_bridge(self) -> bool: ...
+
 
 @dataclass(frozen=True)
 class SelectionPolicy:
@@ -39,7 +42,8 @@ class SelectionPolicy:
     4. The newest version.
 
     A pair that is pinned or has a champion is run with just this version. Otherwise, where ``scratch`` comes first,
-    which shares nothing, the first of the others still takes part in other pairs.
+    which shares nothing, the first of the others still takes part in other pairs; and so does the first that brings a
+    language where a bridge comes first, which brings none.
     """
 
     pinned: Mapping[Pair, int] = field(default_factory=dict)
@@ -58,19 +62,31 @@ _Version = TypeVar("_Version", bound=Version)
 
 
 def selected_modules(versions: Iterable[_Version], choice: SelectionPolicy = NEWEST) -> list[_Version]:
-    """Select the module of each pair, by pair; after a ``scratch`` module comes the one that is used in other pairs."""
+    """Select the module of each pair, by pair; after it come the first of each kind that it cannot take the place of.
+
+    These are modules that share pieces with the parent, after a ``scratch`` module, and modules that bring a language,
+    after a bridge. What is fixed comes first; otherwise a bridge comes last.
+    """
     of_pair: dict[Pair, list[_Version]] = {}
     for version in versions:
-        fixed = choice.fixed(version.pair)
-        if fixed is None or version.version == fixed:
-            of_pair.setdefault(version.pair, []).append(version)
-    chosen: list[_Version] = []
-    for pair in sorted(of_pair):
-        ranked = sorted(of_pair[pair], key=choice.rank, reverse=True)
-        chosen.append(ranked[0])
-        if ranked[0].scope == "scratch":
-            chosen += [version for version in ranked if version.scope != "scratch"][:1]
-    return chosen
+        of_pair.setdefault(version.pair, []).append(version)
+    return [version for pair in sorted(of_pair) for version in _ranked(of_pair[pair], choice)]
+
+
+def _ranked(versions: Sequence[_Version], choice: SelectionPolicy) -> list[_Version]:
+    number = choice.fixed(versions[0].pair)
+    fixed = [version for version in versions if version.version == number]
+    if number is not None and not any(version.is_bridge for version in fixed):
+        return fixed[:1]
+    first: dict[tuple[bool, bool], _Version] = {}
+    for version in [*fixed, *sorted(versions, key=choice.rank, reverse=True)]:
+        shares_nothing = version.scope == "scratch" and not version.is_bridge
+        first.setdefault((version.is_bridge, shares_nothing), version)
+    bridges = [version for version in first.values() if version.is_bridge]
+    others = [version for version in first.values() if not version.is_bridge]
+    if others and others[0].scope != "scratch":
+        del others[1:]
+    return [*bridges, *others] if fixed else [*others, *bridges]
 
 
 def check_used(pinned: Iterable[ModuleOutline], recipe: AnyRecipe) -> None:

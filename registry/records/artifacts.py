@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from continual_mt.artifacts.parent_languages import ParentLanguages, Vocabularies, only_pair
 from continual_mt.artifacts.recipe import ModuleKey
+from continual_mt.artifacts.rests_on import PARENT_ALONE, RestsOn
 from continual_mt.artifacts.stored_precision import VALUE_BYTES, StoredPrecision
-from continual_mt.languages import Pair, SideName
+from continual_mt.errors import IncompatibleError
+from continual_mt.languages import NewSide, Pair, SideName, ends_of
 from continual_mt.model.scopes import Scope
 from registry.records.lineage import Lineage
 from registry.records.names import full_name
@@ -75,23 +77,46 @@ class ParentRecord(ParentOutline):
 
 @dataclass(frozen=True)
 class ModuleOutline:
-    """As much of a module as recipes are made from. ``digest`` is its content's; ``side`` is the side that is new."""
+    """As much of a module as recipes are made from. ``digest`` is its content's; ``side`` is the side that is new.
+
+    ``rests_on`` are the modules that it was trained against; modules of a parent are numbered by ``place`` as they were
+    registered.
+    """
 
     parent: str
     pair: Pair
     version: int
-    side: SideName
+    side: NewSide
     scope: Scope
     digest: str
+    rests_on: RestsOn[ModuleKey] = field(default=PARENT_ALONE, kw_only=True)
+    place: int = field(default=0, kw_only=True, compare=False)
 
     @property
     def full_name(self) -> str:
         return full_name(self.parent, self.pair.source, self.pair.target, self.version)
 
     @property
+    def is_bridge(self) -> bool:
+        """Whether it brings no language, but connects two that exist."""
+        return self.side == "none"
+
+    @property
+    def new_sides(self) -> str:
+        """What the module brings, as text: ``source de``, ``source de and target fr``, or ``no side (a bridge)``."""
+        sides = [f"{end} {self.pair.language(end)}" for end in ends_of(self.side)]
+        return " and ".join(sides) or "no side (a bridge)"
+
+    @property
     def language(self) -> str:
-        """The language that the module brings."""
-        return self.pair.language(self.side)
+        """The new language; of two, that of the source. Raises IncompatibleError for a bridge, which brings none."""
+        if self.is_bridge:
+            raise IncompatibleError(f"{self.full_name} is a bridge, which brings no language")
+        return self.pair.language(ends_of(self.side)[0])
+
+    def brings(self, end: SideName) -> str | None:
+        """The language that the module brings on a side, if any."""
+        return self.pair.language(end) if end in ends_of(self.side) else None
 
     @property
     def key(self) -> ModuleKey:
@@ -138,6 +163,7 @@ class ModuleRecord(ModuleOutline):
             "version": self.version,
             "side": self.side,
             "scope": self.scope,
+            "rests_on": {part: key.name for part, key in self.rests_on.items()},
             "shared": self.shared,
             "digest": self.digest,
             "parameters": self.parameters,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from continual_mt.artifacts.recipe import ModuleKey
+from continual_mt.artifacts.rests_on import Part, RestsOn
 from continual_mt.config.import_spec import ImportSpec
 from registry.records.corpora import CorpusRecord, Role
 from registry.records.values import JSONObject
@@ -28,16 +31,18 @@ class Input:
     ``start`` is the module whose cross-attention training went on with, ``replayed`` a module (or the parent) whose
     pair was replayed while it trained. ``module`` is a module's full name or a parent's name, None where only
     ``recipe`` is given. ``digest`` is the content's (a module's digest, a parent's fingerprint), None where it is not
-    known, and ``recipe`` a recipe's digest.
+    known, and ``recipe`` a recipe's digest. ``part`` is what of a module it ``rests-on``, None for other roles.
     """
 
     role: InputRole
     module: str | None
     digest: str | None = None
     recipe: str | None = None
+    part: Part | None = None
 
     def to_json(self) -> JSONObject:
-        return {"role": self.role, "module": self.module, "digest": self.digest, "recipe": self.recipe}
+        part: JSONObject = {"part": self.part} if self.part else {}
+        return {"role": self.role, "module": self.module, "digest": self.digest, "recipe": self.recipe, **part}
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ class Lineage:
         """What was imported from another project, None for what was trained here."""
         return ImportSpec.of(self.spec)
 
+    @property
+    def rests_on(self) -> RestsOn[ModuleKey]:
+        """The modules that an addition was trained against in place of its parent's parts."""
+        return rests_on(self.inputs)
+
     def named(self, role: InputRole) -> tuple[Input, ...]:
         """The inputs of one role, in order."""
         return tuple(one for one in self.inputs if one.role == role)
@@ -84,6 +94,21 @@ class Lineage:
             "attempt": self.attempt,
             "run": self.run,
         }
+
+
+def rests_on(inputs: Iterable[Input]) -> RestsOn[ModuleKey]:
+    """Return what an addition with these inputs rests on."""
+    parts = {
+        one.part: ModuleKey(one.module, one.digest)
+        for one in inputs
+        if one.part is not None and one.module is not None and one.digest is not None
+    }
+    return RestsOn(**parts)
+
+
+def inputs_resting_on(parts: RestsOn[ModuleKey]) -> tuple[Input, ...]:
+    """Return the inputs of an addition that rests on these modules."""
+    return tuple(Input("rests-on", key.name, key.digest, part=part) for part, key in parts.items())
 
 
 @dataclass(frozen=True)

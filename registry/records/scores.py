@@ -21,8 +21,8 @@ class ScoreRecord:
     ``source``, ``cross_attention`` and ``target`` name the recipe's modules, None for the parent's own piece.
     ``hypotheses`` is the blob of the translations that were scored, one sentence per line. ``logits`` is the digest of
     the logits of up to 200 sentences of the test set, computed with the recipe, and ``computed_on`` the machine and the
-    versions that computed it; both are None if they were not recorded. ``reference_value`` is the off-target rate of
-    the references, None in other metrics.
+    versions that computed it, or the translations of a pivot; both are None if they were not recorded.
+    ``reference_value`` is the off-target rate of the references, None in other metrics.
 
     ``legs`` are the two recipes that a pivot chains. Its own modules and ``logits`` are None, and its ``parent`` is
     that of the first leg.

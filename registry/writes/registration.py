@@ -12,18 +12,19 @@ from sqlalchemy.orm import Session
 from continual_mt.artifacts.optional_pieces import OPTIONAL_PIECES
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey
+from continual_mt.artifacts.rests_on import PARENT_ALONE, RestsOn, check_sides
 from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.errors import IncompatibleError, StorageError
-from continual_mt.languages import Pair, SideName
+from continual_mt.languages import NewSide, Pair
 from continual_mt.model.scopes import Scope
 from registry.database import schema
 from registry.database.row_mapping import parent_record
-from registry.queries.catalog import find_parent, raise_if_deleted
+from registry.queries.catalog import find_module, find_parent, name_of, raise_if_deleted
 from registry.queries.recipe_resolver import supervised
 from registry.records.artifacts import ParentRecord
 from registry.records.corpora import CorpusRecord
 from registry.records.lineage import Lineage
-from registry.records.names import unknown
+from registry.records.names import ModuleName, unknown
 from registry.records.values import now
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def add_module(
         return row
     owner = parent_row(session, parent)
     raise_if_deleted(owner)
-    check_module(parent_record(owner), module)
+    check_module(parent_record(owner), module, lineage.rests_on)
     row = new_module(
         session,
         owner,
@@ -106,8 +107,10 @@ def add_module(
         parameters=module.parameters(),
         precision=module.precision,
         shared=lineage.shared,
+        rests_on=lineage.rests_on,
     )
     fill(session, row, pieces, lineage)
+    check_rests_on(session, row)
     return row
 
 
@@ -116,15 +119,16 @@ def new_module(
     owner: schema.Parent,
     *,
     pair: Pair,
-    side: SideName,
+    side: NewSide,
     scope: Scope,
     digest: str,
     parameters: int,
     precision: StoredPrecision,
     shared: bool,
+    rests_on: RestsOn[ModuleKey],
 ) -> schema.Module:
     """A row with the next version of its pair, not added yet."""
-    recipe = supervised(parent_record(owner), ModuleKey("", digest), pair, side, scope)
+    recipe = supervised(parent_record(owner), ModuleKey("", digest), pair, side, scope, rests_on)
     return schema.Module(
         parent=owner,
         source=pair.source,
@@ -140,19 +144,45 @@ def new_module(
     )
 
 
-def check_module(parent: ParentRecord, module: Module) -> None:
-    """Raises IncompatibleError unless the module was trained on this parent and brings one new language."""
+def check_module(parent: ParentRecord, module: Module, rests_on: RestsOn[ModuleKey] = PARENT_ALONE) -> None:
+    """Raises IncompatibleError unless the module was trained on this parent, and on the modules ``rests_on``."""
     if module.parent_fingerprint != parent.fingerprint:
         raise IncompatibleError(
             f"the module {module.pair} was trained on the parent {module.parent_fingerprint[:12]}, not on "
             f"{parent.name} ({parent.fingerprint[:12]}): a module fits no parent but its own"
         )
-    side = parent.languages.new_side(module.pair)
-    if side != module.side:
+    if rests_on.mapped(lambda key: key.digest) != module.rests_on:
         raise IncompatibleError(
-            f"the module {module.pair} brings a new {module.side} language, but to the parent {parent.name} "
-            f"({parent.languages}) it is the {side} that is new"
+            f"the module {module.pair} rests on {listed_digests(module.rests_on.modules)}; its lineage has "
+            f"{listed_digests([key.digest for key in rests_on.modules])}"
         )
+    if not module.rests_on.modules and module.side in ENDS:
+        side = parent.languages.new_side(module.pair)
+        if side != module.side:
+            raise IncompatibleError(
+                f"the module {module.pair} brings a new {module.side} language, but to the parent {parent.name} "
+                f"({parent.languages}) it is the {side} that is new"
+            )
+    check_sides(module.pair, module.side, module.rests_on, parent.languages)
+
+
+def listed_digests(digests: Sequence[str]) -> str:
+    return " and ".join(f"the module {digest[:12]}" for digest in digests) or "no module"
+
+
+def check_rests_on(session: Session, row: schema.Module) -> None:
+    """Raises IncompatibleError unless all modules that a module rests on are there, with the digests on record."""
+    for used in row.inputs:
+        if used.part is None:
+            continue
+        found = find_module(session, ModuleName.parse(str(used.module)), row.parent.name)
+        if found is None or found.digest != used.digest or found.deleted:
+            why = "was deleted" if found is not None and found.deleted else "is not in this registry"
+            restore = f"continual-mt registry restore {used.module}"
+            raise IncompatibleError(
+                f"{name_of(row)} rests on {used.module}, which {why}. Fix: "
+                f"{restore if why == 'was deleted' else 'import it first'}, then run the same command again"
+            )
 
 
 def add_corpus(session: Session, corpus: CorpusRecord) -> schema.Corpus:
@@ -218,7 +248,9 @@ def fill(session: Session, row: schema.Artifact, pieces: Sequence[StoredPiece], 
     row.code_version, row.spec = lineage.code_version, lineage.spec
     row.environment, row.replay = lineage.environment, lineage.replay
     row.inputs = [
-        schema.ArtifactInput(position=position, role=one.role, module=one.module, digest=one.digest, recipe=one.recipe)
+        schema.ArtifactInput(
+            position=position, role=one.role, module=one.module, digest=one.digest, recipe=one.recipe, part=one.part
+        )
         for position, one in enumerate(lineage.inputs)
     ]
     row.created = now()

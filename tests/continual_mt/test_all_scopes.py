@@ -251,7 +251,7 @@ def test_encoders_and_decoders_of_low_rank_modules_meet(two_layers: Parent, modu
         source, target = f"pt-en {source}", f"es-de {target}"
         tensors = put_together(two_layers, modules, "pt-de", source, target, target).transformer.state_dict()
         for group, name in (("encoder", source), ("decoder", target), ("cross_attention", target)):
-            for full_name, tensor in modules[name].weights(group, two_layers).items():
+            for full_name, tensor in modules[name].weights(group, two_layers.tensors).items():
                 assert tensors[full_name].data_ptr() == tensor.data_ptr()
     message = "^pt-de: would need two encoders, that of pt-en half-lora:rank=4 and that of es-de lora:rank=3. Fix: "
     with pytest.raises(IncompatibleError, match=message):

@@ -157,7 +157,7 @@ def _print(
             "module": record.full_name,
             "pair": str(record.pair),
             **facts,
-            "new side": f"{record.side} {record.language}",
+            "new side": record.new_sides,
         }
         facts |= {
             "scope": f"{record.scope}{', shared' if record.shared else ''}",

@@ -28,9 +28,9 @@ RecipeText = Annotated[
     typer.Option(
         "--recipe",
         metavar="RECIPE",
-        help="original, supervised, zero-shot, retention:MODULE, or pivot:PAIR+PAIR, which translates through a third "
-        "language (PARENT/ in front of a pair where there are several).  [default: the first of these that the pair "
-        "has; never a pivot]",
+        help="original, supervised, bridge, zero-shot, retention:MODULE, or pivot:PAIR+PAIR, which translates through "
+        "a third language (PARENT/ in front of a pair where there are several).  [default: the first of these that the "
+        "pair has; never a pivot]",
     ),
 ]
 Modules = Annotated[

@@ -11,8 +11,9 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, Un
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
+from continual_mt.artifacts.rests_on import Part
 from continual_mt.artifacts.stored_precision import StoredPrecision
-from continual_mt.languages import SideName
+from continual_mt.languages import NewSide, SideName
 from continual_mt.model.scopes import Scope
 from registry.database.base import DIGEST_LENGTH, Base
 from registry.records.corpora import Role
@@ -75,6 +76,7 @@ class ArtifactInput(Base):
             "role IN ('start', 'replayed', 'rests-on', 'initialised-from', 'translated-by', 'quantised-from')",
             name="role",
         ),
+        CheckConstraint("part IN ('source', 'cross_attention', 'target')", name="part"),
     )
 
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)
@@ -83,6 +85,7 @@ class ArtifactInput(Base):
     module: Mapped[str | None] = mapped_column(index=True)
     digest: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
     recipe: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
+    part: Mapped[Part | None]
 
 
 class Piece(Base):
@@ -130,7 +133,7 @@ class Module(Artifact):
     __tablename__ = "modules"
     __table_args__: tuple[SchemaItem, ...] = (
         UniqueConstraint("parent_id", "source", "target", "version"),
-        CheckConstraint("side IN ('source', 'target')", name="side"),
+        CheckConstraint("side IN ('none', 'source', 'target', 'both')", name="side"),
         CheckConstraint("version >= 1", name="version"),
     )
     __mapper_args__: Mapping[str, str] = {"polymorphic_identity": "module"}
@@ -140,7 +143,7 @@ class Module(Artifact):
     source: Mapped[str]
     target: Mapped[str]
     version: Mapped[int]
-    side: Mapped[SideName]
+    side: Mapped[NewSide]
     scope: Mapped[Scope]
     shared: Mapped[bool]
     digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH), index=True)

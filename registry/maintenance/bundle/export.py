@@ -57,10 +57,10 @@ def export(
 ) -> Exported:
     """Write a bundle of the named artifacts: a module with its parent, or a parent with all its modules.
 
-    A score is included if all its modules are, with its translations and its test set if they were kept. Scores of
-    pivots are left out: their legs may be on different parents. A bundle without the parent is small, and can be
-    imported only into a registry that has the parent. Raises UnknownNameError for an unknown name, CorruptionError for
-    a damaged blob, StorageError if the file cannot be written.
+    What a module rests on goes with it. A score is included if all its modules are, with its translations and its test
+    set if they were kept. Scores of pivots are left out: their legs may be on different parents. A bundle without the
+    parent is small, and can be imported only into a registry that has the parent. Raises UnknownNameError for an
+    unknown name, CorruptionError for a damaged blob, StorageError if the file cannot be written.
     """
     parents, modules = _chosen(registry, names)
     with registry.database.read() as session:
@@ -85,9 +85,12 @@ def _chosen(registry: Registry, names: Sequence[str]) -> tuple[list[str], list[s
             parents.add(name)
             modules.update(module.full_name for module in registry.modules(name))
         else:
-            module = registry.module(name)
-            parents.add(module.parent)
-            modules.add(module.full_name)
+            waiting = [name]
+            while waiting:  # with what it rests on, which it cannot run without
+                module = registry.module(waiting.pop())
+                parents.add(module.parent)
+                modules.add(module.full_name)
+                waiting += [key.name for key in module.rests_on.modules if key.name not in modules]
     return sorted(parents), sorted(modules)
 
 
@@ -153,7 +156,9 @@ def _facts(session: Session, row: schema.Artifact) -> dict[str, object]:
         "run": row.run,
         "created": row.created,
         "tags": sorted(session.scalars(select(schema.Tag.tag).filter_by(artifact_id=row.id))),
-        "inputs": [InputEntry(role=i.role, module=i.module, digest=i.digest, recipe=i.recipe) for i in row.inputs],
+        "inputs": [
+            InputEntry(role=i.role, module=i.module, digest=i.digest, recipe=i.recipe, part=i.part) for i in row.inputs
+        ],
         "environment": row.environment,
         "replay": row.replay,
         "notes": [NoteEntry(text=note.text, who=note.who, moment=note.moment) for note in notes],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent_languages import ParentLanguages
+from continual_mt.artifacts.rests_on import RestsOn
 from continual_mt.artifacts.stored_precision import StoredPrecision
 from continual_mt.errors import IncompatibleError
-from continual_mt.languages import Pair, SideName
+from continual_mt.languages import NewSide, Pair, SideName, ends_of
 from continual_mt.model.scopes import Scope
 from registry.database import schema
 from registry.maintenance.bundle.manifest import (
@@ -51,8 +52,10 @@ class ModuleContent:
     """What a module's pieces say of it."""
 
     pair: Pair
-    side: SideName
+    side: NewSide
     scope: Scope
+    digest: str
+    rests_on: RestsOn[str]
     parameters: int
     precision: StoredPrecision
 
@@ -93,7 +96,8 @@ def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | Non
         pair, languages = Pair.parse(score.pair), contents.parents[score.parent].languages
         possible = {
             "original": pair in languages and not used,
-            "supervised": len({id(module) for module in used}) == 1 and used[0].pair == pair,
+            "supervised": _is_trained_on(used, pair),
+            "bridge": cross_attention is not None and cross_attention.pair == pair and cross_attention.side == "none",
             "zero-shot": bool(used)
             and _brings(source, "source", pair, languages)
             and _brings(target, "target", pair, languages),
@@ -105,9 +109,15 @@ def impossible_score(manifest: Manifest, contents: Contents) -> ScoreEntry | Non
     return None
 
 
+def _is_trained_on(used: Sequence[ModuleContent], pair: Pair) -> bool:
+    """Whether a recipe consists of a module that was trained on the pair, and of those that it rests on."""
+    own = next((module for module in used if module.pair == pair and module.side != "none"), None)
+    return own is not None and all(module is own or module.digest in own.rests_on.modules for module in used)
+
+
 def _brings(module: ModuleContent | None, end: SideName, pair: Pair, languages: ParentLanguages) -> bool:
     """Whether the language of an end is new with this module, or the parent's own and no module is named."""
-    if module is None or module.side != end:
+    if module is None or end not in ends_of(module.side):
         return languages.side(end, pair.language(end)) is not None
     return module.pair.language(end) == pair.language(end)
 
@@ -193,7 +203,8 @@ class _Receiver:
                 digest=entry.digest,
                 parameters=content.parameters,
                 precision=content.precision,
-                shared=self._lineage(entry).shared,
+                shared=(lineage := self._lineage(entry)).shared,
+                rests_on=lineage.rests_on,
             )
             self._write(row, entry)
             self._alias(row, entry.aliases)
@@ -206,6 +217,9 @@ class _Receiver:
             for stored, used in zip(row.inputs, entry.inputs, strict=True):
                 stored.module = self._input_name(used)
         self._session.flush()
+        for row, _ in self._written:
+            if isinstance(row, schema.Module):
+                registration.check_rests_on(self._session, row)
 
     def score(self, entry: ScoreEntry) -> bool:
         """Whether the score is new. What was measured here stays as it is."""
@@ -267,7 +281,7 @@ class _Receiver:
             attempt=entry.attempt,
             run=entry.run,
             inputs=tuple(
-                Input(one.role, one.module, one.digest, one.recipe) for one in entry.inputs
+                Input(one.role, one.module, one.digest, one.recipe, one.part) for one in entry.inputs
             ),  # see name_inputs
             environment=entry.environment,
             replay=entry.replay,

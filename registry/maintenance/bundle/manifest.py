@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+)
 from pydantic.types import AwareDatetime
 
 from continual_mt.artifacts.recipe import ModuleKey, Recipe, RecipeKind
+from continual_mt.artifacts.rests_on import Part
 from continual_mt.errors import ContinualMTError, CorruptionError
 from continual_mt.languages import Pair, SideName
 from registry.records.corpora import Role
@@ -70,6 +81,12 @@ class InputEntry(Entry):
     module: Text | None
     digest: Digest | None
     recipe: Digest | None
+    part: Part | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_no_part(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Older versions read a bundle in which nothing rests on another module."""
+        return {key: value for key, value in write(self).items() if key != "part" or value is not None}
 
 
 class ArtifactEntry(Entry):

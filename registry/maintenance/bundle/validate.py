@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.rests_on import RestsOn
 from continual_mt.artifacts.serialization import read_json
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError, StorageError
 from continual_mt.initialisation.word_translation import WordTranslations
@@ -114,7 +115,11 @@ def _module(registry: Registry, bundle: Bundle, entry: ModuleEntry, parent: Pare
         return module
 
     module = _loaded(bundle, entry.name, load)
-    names = {"module.json", f"{module.side}.model", *(f"{group}.safetensors" for group in module.groups)}
+    names = {
+        "module.json",
+        *(f"{end}.model" for end in module.new_sides),
+        *(f"{group}.safetensors" for group in module.groups),
+    }
     own = entry.pieces.keys() - {INITIALISATION}
     _require(bundle, entry.name, own == names, f"its pieces are {', '.join(sorted(entry.pieces))}")
     if INITIALISATION in entry.pieces:
@@ -124,7 +129,18 @@ def _module(registry: Registry, bundle: Bundle, entry: ModuleEntry, parent: Pare
     _require(bundle, entry.name, module.digest == entry.digest, claim)
     name = entry.name.partition("/")[2].partition(":")[0]
     _require(bundle, entry.name, module.pair == Pair.parse(name), f"its pieces are of the pair {module.pair}")
-    return ModuleContent(module.pair, module.side, module.scope, module.parameters(), module.precision)
+    rests_on = RestsOn(**{used.part: used.digest for used in entry.inputs if used.part is not None})
+    claim = f"its lineage has that it rests on {rests_on.modules}, but its pieces on {module.rests_on.modules}"
+    _require(bundle, entry.name, rests_on == module.rests_on, claim)
+    return ModuleContent(
+        module.pair,
+        module.side,
+        module.scope,
+        module.digest,
+        module.rests_on,
+        module.parameters(),
+        module.precision,
+    )
 
 
 def _loaded(bundle: Bundle, name: str, load: Callable[[], _Result]) -> _Result:

@@ -71,7 +71,7 @@ def test_a_tag_that_is_none(add: Any) -> None:
 
 
 def test_a_pair_that_shares_no_side_with_the_parent(add: Any) -> None:
-    refused(add("pt-de"), "pt-de shares no side with the parent es-en")
+    refused(add("de-pt"), "de-pt shares no side with the parent es-en", "Fix: add de-en or es-pt first")
 
 
 def test_an_unknown_parent(add: Any) -> None:

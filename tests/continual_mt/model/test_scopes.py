@@ -13,6 +13,7 @@ from continual_mt.model.scopes import (
     added_shapes,
     brings_encoder,
     canonical,
+    check_side,
     fitted,
     is_canonical,
     parse,
@@ -168,6 +169,22 @@ def test_layers_are_counted_from_one(side: SideName) -> None:
 )
 def test_what_a_module_has_beside_its_side(scope: Scope, side: SideName, brings: bool, reads: bool) -> None:
     assert (brings_encoder(scope, side), reads_encoder(scope, side)) == (brings, reads)
+
+
+def test_two_new_sides_and_none() -> None:
+    assert trained_groups("xattn", "both") == ("source", "cross_attention", "target")
+    assert trained_groups("embeddings", "both") == ("source", "target")
+    assert trained_groups("xattn", "none") == trained_groups("lora:rank=2", "none") == ("cross_attention",)
+    assert not brings_encoder("xattn", "both")
+    added = added_shapes(ONE_LAYER, "lora:rank=2", "none")
+    assert trainable_names(ONE_LAYER, "lora:rank=2", "none") == tuple(added)
+    assert {name.partition(".")[0] for name in added} == {"cross_attention"}
+    for scope in ("xattn", "xattn:parts=query", "embeddings", "xattn-random"):
+        check_side(scope, "both")
+    with pytest.raises(ValueError, match=r"^half: cannot be the scope of an addition with two new sides; expected"):
+        check_side("half", "both")
+    with pytest.raises(ValueError, match=r"between two sides that exist \(a bridge\); expected xattn or lora"):
+        check_side("xattn-random", "none")
 
 
 LAYER = ("query", "key", "value", "output")

@@ -60,11 +60,11 @@ def test_a_large_matrix_has_markers_instead_of_text() -> None:
         for s in languages[:20]
         for t in ("en", *languages[20:])
     ]
-    _, heatmap, original, supervised = matrix_figure(PairMatrix.of("bleu", cells), "title").data
+    _, heatmap, original, supervised, bridges = matrix_figure(PairMatrix.of("bleu", cells), "title").data
     assert heatmap.text is None
     assert (list(original.x), list(original.y)) == (["en"], ["fr"])
-    assert len(supervised.x) == 20
-    assert {original.hoverinfo, supervised.hoverinfo} == {"skip"}
+    assert (len(supervised.x), len(bridges.x)) == (20, 0)
+    assert {original.hoverinfo, supervised.hoverinfo, bridges.hoverinfo} == {"skip"}
 
 
 def test_a_sheet_and_curves(filled: Registry) -> None:

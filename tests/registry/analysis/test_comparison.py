@@ -81,7 +81,9 @@ def test_a_module_stands_for_the_supervised_recipe_of_its_version(
 
 
 def test_words_that_are_no_recipe(filled: Registry) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown recipe 'best'; write original, supervised, zero-shot, ret"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown recipe 'best'; write original, supervised, bridge, zero-shot, ret"
+    ):
         recipe_of(filled.recipe_catalog, FR_EN, "best")
     with pytest.raises(IncompatibleError, match="base/fr-es:1 was trained on fr-es, so it is no recipe of de-en"):
         recipe_of(filled.recipe_catalog, DE_EN, "fr-es:1")

@@ -13,16 +13,17 @@ from alembic import command
 from sqlalchemy import Column, Connection, MetaData, insert, inspect
 
 from registry.database import migration
-from registry.database.database import connect
+from registry.database.database import connect, migrating
 from registry.database.location import Location
 
 
 @contextmanager
 def changing(home: Path) -> Iterator[Connection]:
     """A transaction on a registry's database, past the registry."""
-    _, writer = connect(Location.resolve(home))
+    location = Location.resolve(home)
+    _, writer = connect(location)
     try:
-        with writer.begin() as connection:
+        with migrating(location, writer) as connection:
             yield connection
     finally:
         writer.dispose()

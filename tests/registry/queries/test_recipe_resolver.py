@@ -8,11 +8,13 @@ import pytest
 
 from continual_mt.artifacts.parent_languages import ParentLanguages, ParentSide
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.rests_on import RestsOn
 from continual_mt.errors import IncompatibleError, UnknownNameError
-from continual_mt.languages import Pair
+from continual_mt.languages import NewSide, Pair
 from continual_mt.model.scopes import PLAIN_SCOPES, Scope
 from registry import Lineage, ModuleRecord, ParentRecord
 from registry.queries.recipe_resolver import RecipeResolver
+from registry.queries.version_selection import NEWEST, SelectionPolicy
 from registry.records.values import now
 
 LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
@@ -236,3 +238,99 @@ def test_a_cross_attention_that_cannot_be_lent() -> None:
         resolver.through(zero_shot, replace(es, scope="scratch"))
     with pytest.raises(IncompatibleError, match=r"base/fr-es:1 has no separate cross-attention \(scope embeddings\)"):
         resolver.through(zero_shot, replace(es, scope="embeddings"))
+
+
+def resting(name: str, side: NewSide, scope: Scope = "xattn", **parts: ModuleRecord) -> ModuleRecord:
+    """A module that rests on others."""
+    rests_on = RestsOn(**{part: record.key for part, record in parts.items()})
+    return replace(module(name, scope=scope), side=side, rests_on=rests_on)
+
+
+def test_additions_against_other_modules() -> None:
+    """The parent's en as a source of es, it as a target of de, and a bridge."""
+    es, de = module("fr-es", scope="half"), module("de-en", scope="half")
+    en = resting("en-es", "source", "half", cross_attention=es, target=es)
+    it = resting("de-it", "target", source=de)
+    bridge = resting("de-es", "none", source=de, cross_attention=es, target=es)
+    assert rows(es, de, en, it, bridge)[:9] == [
+        ("original", "fr-en", None, None, None),
+        ("supervised", "de-en", "de-en:1", None, None),
+        ("bridge", "de-es", "de-en:1", "de-es:1", "fr-es:1"),
+        ("supervised", "de-it", "de-en:1", "de-it:1", "de-it:1"),
+        ("supervised", "en-es", "en-es:1", "fr-es:1", "fr-es:1"),
+        ("supervised", "fr-es", None, "fr-es:1", "fr-es:1"),
+        ("zero-shot", "en-it", "en-es:1", "de-it:1", "de-it:1"),
+        ("zero-shot", "fr-it", None, "de-it:1", "de-it:1"),
+        ("retention", "fr-en", None, "de-en:1", None),
+    ]
+    resolver = RecipeResolver.of(PARENT, [es, de, en, it, bridge])
+    assert row(resolver.choose(Pair("de", "es"), "zero-shot")) == (
+        "zero-shot",
+        "de-es",
+        "de-en:1",
+        "fr-es:1",
+        "fr-es:1",
+    )
+
+
+def test_a_new_source_reads_through_the_parents_cross_attention_where_it_was_trained_with_another_target() -> None:
+    es = module("fr-es")
+    pt = resting("pt-es", "source", cross_attention=es, target=es)
+    recipe = RecipeResolver.of(PARENT, [es, pt]).choose(Pair("pt", "en"))
+    assert row(recipe) == ("zero-shot", "pt-en", "pt-es:1", None, None)
+
+
+def test_of_two_modules_with_one_language_the_newest_then_the_best_on_a_named_test_set() -> None:
+    es, it = module("fr-es"), module("fr-it")
+    first = replace(module("de-en"), place=1)
+    second = replace(resting("de-es", "source", cross_attention=es, target=es), place=2)
+    modules = [es, it, first, second]
+
+    def chosen(choice: SelectionPolicy = NEWEST) -> str | None:
+        return row(RecipeResolver.of(PARENT, modules, choice).choose(Pair("de", "it")))[2]
+
+    assert chosen() == "de-es:1"
+    assert chosen(SelectionPolicy(scores={(Pair("de", "en"), 1): 20.0, (Pair("de", "es"), 1): 10.0})) == "de-en:1"
+    assert chosen(SelectionPolicy(pinned={Pair("de", "en"): 1})) == "de-en:1"
+
+
+def test_a_bridge_of_the_parents_own_pair_is_used_only_where_it_is_named() -> None:
+    bridge = resting("fr-en", "none")
+    assert rows(bridge) == [("original", "fr-en", None, None, None)]
+    alone = RecipeResolver.of(PARENT, [bridge])
+    assert alone.choose(Pair("fr", "en")).kind == "original"
+    assert row(alone.choose(Pair("fr", "en"), "bridge")) == ("bridge", "fr-en", None, "fr-en:1", None)
+    named = RecipeResolver.of(PARENT, [bridge], SelectionPolicy(pinned={Pair("fr", "en"): 1}))
+    assert [row(recipe) for recipe in named.pairs()] == [("bridge", "fr-en", None, "fr-en:1", None)]
+    assert row(named.choose(Pair("fr", "en"))) == ("bridge", "fr-en", None, "fr-en:1", None)
+    assert row(named.choose(Pair("fr", "en"), "original")) == ("original", "fr-en", None, None, None)
+
+
+def test_two_new_languages_take_part_on_both_sides() -> None:
+    both = resting("pl-uk", "both")
+    assert rows(both) == [
+        ("original", "fr-en", None, None, None),
+        ("supervised", "pl-uk", "pl-uk:1", "pl-uk:1", "pl-uk:1"),
+        ("zero-shot", "fr-uk", None, "pl-uk:1", "pl-uk:1"),
+        ("zero-shot", "pl-en", "pl-uk:1", None, None),
+        ("retention", "fr-en", None, "pl-uk:1", None),
+    ]
+
+
+def test_a_trained_language_comes_before_a_bridge_whichever_is_newer_but_for_the_champion() -> None:
+    es, de = module("fr-es"), module("de-en")
+    trained = replace(resting("de-es", "source", cross_attention=es, target=es), place=1)
+    bridge = replace(resting("de-es", "none", source=de, cross_attention=es, target=es), version=2, place=2)
+    resolver = RecipeResolver.of(PARENT, [es, de, trained, bridge])
+    assert resolver.choose(Pair("de", "es")).kind == "supervised"
+    assert resolver.choose(Pair("de", "es"), "bridge").kind == "bridge"
+    champion = SelectionPolicy(champions={Pair("de", "es"): 2})
+    assert RecipeResolver.of(PARENT, [es, de, trained, bridge], champion).choose(Pair("de", "es")).kind == "bridge"
+
+
+def test_a_champion_brings_its_language_before_a_newer_module() -> None:
+    es, it = module("fr-es"), module("fr-it")
+    first, second = module("de-en"), resting("de-es", "source", cross_attention=es, target=es)
+    modules = [es, it, replace(first, place=1), replace(second, place=2)]
+    resolver = RecipeResolver.of(PARENT, modules, SelectionPolicy(champions={Pair("de", "en"): 1}))
+    assert row(resolver.choose(Pair("de", "it")))[2] == "de-en:1"

@@ -16,7 +16,7 @@ from sqlalchemy import update
 from continual_mt.artifacts.stored_precision import PRECISIONS
 from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import SpecError
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, ends_of
 from registry import CorpusRecord, Lineage, ModuleRecord, ParentRecord, Registry, ScoreRecord
 from registry.database import schema
 from registry.queries.recipe_resolver import RecipeResolver
@@ -109,7 +109,9 @@ def fields_of(registry: Registry, record: Record) -> dict[str, Any]:
         "pair": str(pair),
         "source": pair.source,
         "target": pair.target,
-        "language": {module.language} if module else {pair.source, pair.target},
+        "language": {module.pair.language(end) for end in ends_of(module.side)}
+        if module
+        else {pair.source, pair.target},
         "side": module.side if module else None,
         "scope": module.scope if module else None,
         "shared": str(module.shared).lower() if module else None,

@@ -20,6 +20,7 @@ class Version(NamedTuple):
     pair: Pair
     version: int
     scope: Scope = "xattn"
+    is_bridge: bool = False
 
 
 def chosen(versions: list[Version], choice: SelectionPolicy = NEWEST) -> list[int]:
@@ -81,4 +82,13 @@ def test_every_trained_pair_is_stood_for(versions: list[Version]) -> None:
     assert {version.pair for version in found} == {version.pair for version in versions}
     for pair in (DE, CS):
         of_pair = [version for version in found if version.pair == pair]
-        assert [version.scope == "scratch" for version in of_pair] in ([], [True], [False], [True, False])
+        scopes = [version.scope == "scratch" for version in of_pair if not version.is_bridge]
+        assert scopes in ([], [True], [False], [True, False])
+        assert [version.is_bridge for version in of_pair[len(scopes) :]] in ([], [True])
+
+
+def test_a_bridge_comes_last_and_first_where_it_is_fixed() -> None:
+    versions = [Version(DE, 1), Version(DE, 2), Version(DE, 3, is_bridge=True)]
+    assert chosen(versions) == [2, 3]
+    assert chosen(versions, SelectionPolicy(champions={DE: 3})) == [3, 2]
+    assert chosen(versions, SelectionPolicy(pinned={DE: 1})) == [1]
