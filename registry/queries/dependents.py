@@ -39,7 +39,8 @@ def _made_from(record: ParentRecord | ModuleRecord) -> Iterator[Relation]:
         yield Relation("imported from", imported.origin, imported.described.removeprefix(f"{imported.origin}, "))
     for used in lineage.inputs:
         if not (isinstance(record, ModuleRecord) and used.module == record.parent):
-            yield Relation(used.role, used.module or f"recipe {used.recipe}")
+            part = "" if used.part is None else f"its {used.part.replace('_', '-')}"
+            yield Relation(used.role, used.module or f"recipe {used.recipe}", part)
     for role, corpus in lineage.corpora:
         yield Relation(role, corpus.name, f"{corpus.pair}, {corpus.sentences:,} sentences, licence {corpus.licence}")
     if lineage.job is not None:

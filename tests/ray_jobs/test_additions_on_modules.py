@@ -179,6 +179,18 @@ def test_a_module_is_not_registered_on_one_that_was_deleted(home: Home, tmp_path
         assert other.modules() == []
 
 
+def test_its_lineage_names_the_parts(web: Path) -> None:
+    with Registry.open(web) as registry:
+        found = registry.annotations.lineage("pt-de:1")
+        dependents = registry.annotations.lineage("es-de:1").dependents
+    assert [(one.name, one.detail) for one in found.made_from if one.role == "rests-on"] == [
+        ("es-en/pt-en:1", "its source"),
+        ("es-en/es-de:1", "its cross-attention"),
+        ("es-en/es-de:1", "its target"),
+    ]
+    assert {one.name for one in dependents if one.holds} == {"es-en/en-de:1", "es-en/fr-de:1", "es-en/pt-de:1"}
+
+
 def test_what_others_rest_on_cannot_be_deleted(home: Home) -> None:
     with Registry.open(home.path) as registry, pytest.raises(IncompatibleError, match="rests on it"):
         registry.annotations.delete("es-de:1")
