@@ -194,7 +194,8 @@ def _part(name: str, record: ParentRecord | ModuleRecord) -> Part:
     from registry import ParentRecord
     from registry.records.lineage import INPUT_WORDS
 
-    inputs = tuple(f"{INPUT_WORDS[one.role]}: {one.module or one.recipe or 'unknown'}" for one in record.lineage.inputs)
+    uses = (f"{INPUT_WORDS[one.role]}: {one.module or one.recipe or 'unknown'}" for one in record.lineage.inputs)
+    inputs = tuple(dict.fromkeys(uses))  # a module may be rested on with several parts
     if isinstance(record, ParentRecord):
         return Part(name, record.fingerprint, f"parent {record.languages}", inputs)
     return Part(name, record.digest, f"{_sides(record)}, scope {record.scope}", inputs)
