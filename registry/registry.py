@@ -216,15 +216,8 @@ class Registry:
 
     def modules_of(self, recipe: Recipe) -> list[ModuleRecord]:
         """The modules that a recipe is assembled from: its own, and those whose cross-attention these rest on."""
-        found: dict[str, ModuleRecord] = {}
-        waiting = list(recipe.modules)
-        while waiting:
-            record = self.module(waiting.pop().name)
-            found[record.full_name] = record
-            below = record.rests_on.cross_attention
-            if below is not None and below.name not in found:
-                waiting.append(below)
-        return list(found.values())
+        layers = (layer for key in recipe.modules for layer in self.catalog.layers(self.module(key.name)))
+        return list({layer.full_name: layer for layer in layers}.values())
 
     def load_parent(self, name: str | None = None) -> Parent:
         """Load a parent, once; later calls share it. Its weights are mapped into memory, and read as they are used.

@@ -239,9 +239,9 @@ class Parent:
         shape = Architecture.from_json(cast(dict[str, object], architecture))
         tags = {end: languages.tags(end) for end in ENDS} if _has_own_vocabularies(description) else None
         source, target = read_vocabularies(pieces, tags)
-        parts: Iterable[str] = (
-            GROUPS if tags is None else dict.fromkeys(map(part_of, stored_names(shape, *tags.values())))
-        )
+        parts: Iterable[str] = GROUPS
+        if tags is not None:
+            parts = dict.fromkeys(part_of(name) for name in stored_names(shape, *tags.values()))
         return cls(
             architecture=shape,
             tensors=serialization.read_tensors(pieces, parts, precision),

@@ -92,12 +92,8 @@ def _to_json(entries: list[PairEntry], scores: list[ScoreRecord]) -> list[dict[s
 
 def _pivots_to_json(beside: list[ScoreRecord]) -> list[dict[str, object]]:
     """Each pivot with its score, as entries have it: BLEU on the test set with the most sentences."""
-    best: dict[str, ScoreRecord] = {}
-    for score in beside:
-        if score.kind == "pivot" and score.metric == "bleu":
-            before = best.get(score.recipe)
-            if before is None or (score.sentences, score.value) > (before.sentences, before.value):
-                best[score.recipe] = score
+    scores = [score for score in beside if score.kind == "pivot" and score.metric == "bleu"]
+    best = {score.recipe: score for score in sorted(scores, key=lambda score: (score.sentences, score.value))}
     return [dict(score.to_json()) for score in best.values()]
 
 

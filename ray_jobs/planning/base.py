@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from continual_mt.artifacts.parent_languages import ENDS, listed
@@ -71,7 +71,7 @@ def scope_on(spec: AdditionSpec, base: Base) -> Scope:
 def recorded_base(registry: Registry, record: ModuleRecord) -> Base:
     """What a registered module was trained against."""
     rests_on = record.rests_on.mapped(lambda key: registry.module(key.name))
-    return Base(record.side, rests_on, _layers(registry, rests_on.cross_attention))
+    return _resting(registry, record.side, rests_on)
 
 
 @dataclass(frozen=True)
@@ -84,48 +84,58 @@ class _Sides:
     is_bridge: bool
 
     def base(self, spec: AdditionSpec) -> Base:
-        pair, languages = self.pair, self.parent.languages
         if spec.both_new:
-            for end in ENDS:
-                if languages.side(end, pair.language(end)) is not None:
-                    raise IncompatibleError(
-                        f"--both-new: {pair.language(end)} is a {end} language of the parent already; expected two new "
-                        "languages. Fix: leave out --both-new"
-                    )
-            self._refuse_on("--both-new rests on the parent alone")
-            return Base("both")
-        own = {end: languages.side(end, pair.language(end)) is not None for end in ENDS}
-        if not spec.bridge and any(own.values()):
-            if all(own.values()):
-                languages.new_side(pair)  # raises the error for a pair of the parent
-            self._refuse_on(f"{pair} shares a side with the parent, which it is trained against")
-            return Base(languages.new_side(pair))
+            return self._of_two_new_languages()
+        languages = self.parent.languages
+        own = {end: languages.side(end, self.pair.language(end)) is not None for end in ENDS}
+        if any(own.values()) and not spec.bridge:
+            side = languages.new_side(self.pair)  # raises the error for a pair of the parent
+            self._refuse_on(f"{self.pair} shares a side with the parent, which it is trained against")
+            return Base(side)
         modules = {end: self._module(end, own=own[end]) for end in ENDS}
         missing = [end for end in ENDS if not own[end] and modules[end] is None]
-        if spec.bridge and missing:
-            lacked = " and ".join(f"{pair.language(end)} as a {end}" for end in missing)
-            raise IncompatibleError(
-                f"{pair}: a bridge connects two sides that exist, and neither {self.parent.name} nor its modules have "
-                f"{lacked}. Fix: leave out --bridge"
-            )
-        if len(missing) == 2:
-            raise IncompatibleError(
-                f"{pair} shares no side with the parent {languages}, and no module has {pair.source} as a source or "
-                f"{pair.target} as a target. Fix: add {self._first_pairs()} first, or train both at once with "
-                "--both-new"
-            )
-        source, target = modules["source"], modules["target"]
-        rests = None
+        self._check_missing(missing)
+        return self._against(modules["source"], modules["target"], missing[0] if missing else "none")
+
+    def _of_two_new_languages(self) -> Base:
+        for end in ENDS:
+            if self.parent.languages.side(end, language := self.pair.language(end)) is not None:
+                raise IncompatibleError(
+                    f"--both-new: {language} is a {end} language of the parent already; expected two new languages. "
+                    "Fix: leave out --both-new"
+                )
+        self._refuse_on("--both-new rests on the parent alone")
+        return Base("both")
+
+    def _against(self, source: ModuleRecord | None, target: ModuleRecord | None, new: NewSide) -> Base:
+        """What is trained between these sides; None is the parent's side, or the new one."""
+        between = None
         if target is not None:
-            rests = cross_attention_of(target)
+            between = cross_attention_of(target)
         elif source is not None:
-            rests = into_parents_target(source)
-        cross_attention = None if rests is None else self.registry.module(rests.name)
+            between = into_parents_target(source)
+        cross_attention = None if between is None else self.registry.module(between.name)
         rests_on = RestsOn(source, cross_attention, target)
         for module in rests_on.modules:
             _check_restable(module)
         self._check_used(rests_on.modules)
-        return Base(missing[0] if missing else "none", rests_on, _layers(self.registry, cross_attention))
+        return _resting(self.registry, new, rests_on)
+
+    def _check_missing(self, missing: Sequence[SideName]) -> None:
+        """Raise IncompatibleError if too many sides of the pair are neither the parent's nor a module's."""
+        pair, parent = self.pair, self.parent
+        if missing and self.is_bridge:
+            lacked = " and ".join(f"{pair.language(end)} as a {end}" for end in missing)
+            raise IncompatibleError(
+                f"{pair}: a bridge connects two sides that exist, and neither {parent.name} nor its modules have "
+                f"{lacked}. Fix: leave out --bridge"
+            )
+        if len(missing) == 2:
+            raise IncompatibleError(
+                f"{pair} shares no side with the parent {parent.languages}, and no module has {pair.source} as a "
+                f"source or {pair.target} as a target. Fix: add {self._first_pairs()} first, or train both at once "
+                "with --both-new"
+            )
 
     def _module(self, end: SideName, *, own: bool) -> ModuleRecord | None:
         """The module that brings the pair's language on a side: the one that is named, else as recipes choose."""
@@ -154,14 +164,9 @@ class _Sides:
                 )
 
 
-def _layers(registry: Registry, top: ModuleRecord | None) -> tuple[ModuleRecord, ...]:
-    """The modules whose cross-attention a module rests on, the lowest first, then itself."""
-    layers: list[ModuleRecord] = []
-    while top is not None:
-        layers.insert(0, top)
-        below = top.rests_on.cross_attention
-        top = None if below is None else registry.module(below.name)
-    return tuple(layers)
+def _resting(registry: Registry, side: NewSide, rests_on: RestsOn[ModuleRecord]) -> Base:
+    top = rests_on.cross_attention
+    return Base(side, rests_on, () if top is None else registry.catalog.layers(top))
 
 
 def _check_restable(module: ModuleRecord) -> None:

@@ -123,6 +123,11 @@ class Catalog:
                 raise unknown("module", name, _names(session, owner, wanted.pair) or _names(session, owner))
             return module_record(row)
 
+    def layers(self, module: ModuleRecord) -> tuple[ModuleRecord, ...]:
+        """The modules whose cross-attention a module rests on, the lowest first, then itself."""
+        below = module.rests_on.cross_attention
+        return (module,) if below is None else (*self.layers(self.module(below.name)), module)
+
     def in_tags(self, name: _Name, parent: str | None = None) -> _Name:
         """Return a name with its parent's in it, and with tags in place of the parent's own codes.
 
