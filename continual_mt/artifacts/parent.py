@@ -141,8 +141,8 @@ class Parent:
     def tokenizer(self, end: SideName, language: str | None = None) -> Tokenizer:
         """The tokenizer of a language of the parent, without tokens of languages: the types of its embeddings.
 
-        Without ``language`` it is the one that all languages of an end share. Raises IncompatibleError if each has its
-        own, or if the parent lacks the language.
+        Where all languages of an end share one, ``language`` does not matter. Where each has its own, raises
+        IncompatibleError if it is not given, or if the parent lacks it.
         """
         vocabulary = self._vocabulary(end)
         if language is None and not isinstance(vocabulary, Tokenizer):

@@ -144,7 +144,7 @@ def _print_scores(
 
 
 def _cost(registry: Registry, recipe: AnyRecipe) -> dict[str, int]:
-    """Return how many models a sentence runs through, and how many parameters these have together."""
+    """Return how many models a sentence runs through, and with how many parameters: those of each, also shared ones."""
     models = [registry.run(leg).transformer for leg in recipe.legs]
     return {
         "models": len(models),
