@@ -23,8 +23,8 @@ EPILOG = options.examples(
     "continual-mt compare pt-de zero-shot pivot:pt-en+en-de",
 )
 RECIPE = (
-    "original, supervised, bridge, pivot, zero-shot, retention:MODULE, bridge:MODULE, pivot:PAIR+PAIR, or a module such "
-    "as de-en:1 or de-en@champion."
+    "original, supervised, bridge, pivot, zero-shot, retention:MODULE, bridge:MODULE, pivot:PAIR+PAIR, or a module "
+    "such as de-en:1 or de-en@champion."
 )
 
 

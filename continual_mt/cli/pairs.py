@@ -101,7 +101,7 @@ def _not_listed(parents: list[ParentRecord], entries: list[PairEntry]) -> list[s
     """How many pairs of each parent are not listed, and how to list them."""
     notes = []
     for parent in parents:
-        listed = sum(entry.recipe.parent == parent.name and entry.kind == "original" for entry in entries)
+        listed = sum(entry.parent == parent.name and entry.kind == "original" for entry in entries)
         if more := parent.languages.count - listed:
             notes.append(
                 f"{parent.name}: {more:,} more pairs of the parent have no score; "

@@ -30,9 +30,9 @@ class RecipeResolver:
     """A parent and the selected modules of its pairs. Of two modules of a pair the first is preferred.
 
     ``modules`` are in the order of their pairs, as `selected_modules` ranks them. Of several modules that bring one
-    language on one side, the first of ``by_rank`` is used in pairs that none was trained on: `of` puts those that are pinned
-    first, then those that are champions, then what scored best, then the newest. A bridge of the parent's own pair is
-    used only where it is named.
+    language on one side, the first of ``by_rank`` is used in pairs that none was trained on: `of` puts those first that
+    ``policy`` pins, then those that are champions, then what scored best, then the newest. A bridge of the parent's own
+    pair is used only where it is named.
 
     The argument ``among`` of its methods limits what is listed of pairs in which the parent's own languages take part
     and that no module was trained on: a parent of 200 languages has 40,000 of them. None lists all.

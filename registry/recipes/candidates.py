@@ -63,13 +63,11 @@ class Candidates:
 
     def _trained(self, pair: Pair) -> list[AnyRecipe]:
         number = self.resolver.policy.fixed(pair)
-        modules = dict.fromkeys([*(one for one in self.resolver.modules if one.pair == pair), *self._versions(pair)])
-        ordered = sorted(modules, key=lambda one: (one.version != number, one.is_bridge, -one.version))
+        selected = [module for module in self.resolver.modules if module.pair == pair]
+        modules = {module.version: module for module in (*self.versions.get(pair, ()), *selected)}
+        ordered = sorted(modules.values(), key=lambda one: (one.version != number, one.is_bridge, -one.version))
         recipes = {recipe.digest: recipe for recipe in map(self.resolver.supervised, ordered)}
         return list(recipes.values())
-
-    def _versions(self, pair: Pair) -> Sequence[ModuleOutline]:
-        return self.versions.get(pair, ())
 
 
 class CandidatesReader:

@@ -84,7 +84,8 @@ class Evidence:
             return None
         best = max(common, key=lambda score: (score.sentences, score.beam, score.test_digest))
         blobs = best.hypotheses, theirs[best.test_digest, best.beam].hypotheses, best.references
-        return TwoTranslations(*(self._texts.read(str(blob)) for blob in blobs), first.pair.target)
+        ours_lines, theirs_lines, references = (self._texts.read(str(blob)) for blob in blobs)
+        return TwoTranslations(ours_lines, theirs_lines, references, first.pair.target)
 
     def _scores_of(self, recipe: AnyRecipe) -> tuple[ScoreOnTest, ...]:
         self.read([recipe])

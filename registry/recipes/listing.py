@@ -57,9 +57,9 @@ class Listing:
             for pair in pairs:
                 yield candidates.pivots.of_pair(pair)[0] if pair in pivots else preferred[pair]
             return
-        found = {pair: candidates.of_pair(pair) for pair in pairs}
-        evidence.read(recipe for recipes in found.values() for recipe in recipes)
-        for pair, recipes in found.items():
+        found = [candidates.of_pair(pair) for pair in pairs]
+        evidence.read(recipe for recipes in found for recipe in recipes)
+        for recipes in found:
             yield decide(recipes, evidence, candidates.fixed(recipes[0])).chosen
 
     def entries(self, chosen: Sequence[AnyRecipe]) -> list[PairEntry]:

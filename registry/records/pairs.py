@@ -65,9 +65,6 @@ class PairEntry:
     def kind(self) -> RecipeKind:
         return self.recipe.kind
 
-    def to_json(self) -> JSONObject:
-        return {
-            **self.recipe.to_json(),
-            "models": self.models,
-            "score": self.score.to_json() if self.score else None,
-        }
+    def to_json(self) -> dict[str, object]:
+        score = self.score.to_json() if self.score else None
+        return {**self.recipe.to_json(), "models": self.models, "score": score}
