@@ -9,28 +9,18 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.embedding_map import JointMap
-from continual_mt.evaluation.metric_names import METRIC_LABELS, is_higher_better
+from continual_mt.evaluation.metric_names import METRIC_LABELS
+from dashboards.charts.drawing import colour_scale, titled
 from dashboards.tables.artifacts import percent, points, size
+from dashboards.theme.palette import KIND_COLOURS, SERIES, role
 from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
 MAX_LABELLED_CELLS = 400  # text in the cells of a larger heatmap would be too small to read
-MARKERS = {"original": "star", "supervised": "square-open", "bridge": "diamond-open"}
+MARKERS: dict[RecipeKind, str] = {"original": "star", "supervised": "square", "bridge": "diamond", "pivot": "x"}
 CARRIED = " ="
 CARRIED_NOTE = "carried forward: the logits are bit-equal"
-_LANGUAGE_COLOURS = ("#1f77b4", "#c0392b")
-_CANNOT_RUN_COLOUR, _NO_SCORE_COLOUR = "#f1f1f1", "#c9c9c9"
-# Without the buttons that upload a chart to plotly's site: the data must stay on this machine.
-CONFIG: Any = {
-    "displaylogo": False,
-    "responsive": True,
-    "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d"],
-}
-
-
-def _colour_scale(metric: str) -> str:
-    """Bright is good: where lower is better the scale is reversed."""
-    return "Viridis" if is_higher_better(metric) else "Viridis_r"
 
 
 def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
@@ -51,7 +41,7 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         hovertext=[["cannot be run" if cell is None else hover(cell, matrix.metric) for cell in row] for row in rows],
         hoverinfo="text",
         hoverongaps=True,
-        colorscale=_colour_scale(matrix.metric),
+        colorscale=colour_scale(matrix.metric),
         colorbar={"title": name},
         xgap=1,
         ygap=1,
@@ -61,11 +51,11 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         figure.add_traces([_marks(matrix, kind) for kind in MARKERS])
         title += "; a cell without a mark is zero-shot"
     height = 170 + max(3, len(matrix.sources)) * (44 if labelled else 8)
-    figure.update_layout(plot_bgcolor=_CANNOT_RUN_COLOUR)
+    figure.update_layout(plot_bgcolor=role("absent"))
     # Fixed ranges: with markers, plotly would add a margin around the cells.
     figure.update_xaxes(type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5])
     figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5])
-    return _with_title(figure, title, min(height, 1100))
+    return titled(figure, title, min(height, 1100))
 
 
 def _labels(rows: Sequence[Sequence[PairCell | None]], *, scored: bool) -> dict[str, Any]:
@@ -93,7 +83,7 @@ def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]], *
         y=matrix.sources,
         z=[[None if cell is None else 0 for cell in row] for row in rows],
         **(_labels(rows, scored=False) if labelled else {}),
-        colorscale=[[0, _NO_SCORE_COLOUR], [1, _NO_SCORE_COLOUR]],
+        colorscale=[[0, role("unscored")], [1, role("unscored")]],
         showscale=False,
         hoverinfo="skip",
         xgap=1,
@@ -101,13 +91,18 @@ def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]], *
     )
 
 
-def _marks(matrix: PairMatrix, kind: str) -> go.Scatter:
+def _marks(matrix: PairMatrix, kind: RecipeKind) -> go.Scatter:
     chosen = [cell.pair for cell in matrix.cells.values() if cell.kind == kind]
     return go.Scatter(
         x=[pair.target for pair in chosen],
         y=[pair.source for pair in chosen],
         mode="markers",
-        marker={"symbol": MARKERS[kind], "size": 7, "color": "#d62728"},
+        marker={
+            "symbol": MARKERS[kind],
+            "size": 7,
+            "color": KIND_COLOURS[kind].light,
+            "line": {"width": 1, "color": role("surface")},
+        },
         name=kind,
         hoverinfo="skip",
         showlegend=True,
@@ -134,16 +129,16 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
                 for row in sheet.rows
             ],
             hoverinfo="text",
-            colorscale=_colour_scale(sheet.metric),
+            colorscale=colour_scale(sheet.metric),
             colorbar={"title": METRIC_LABELS[sheet.metric]},
             xgap=1,
             ygap=1,
         )
     )
-    figure.update_layout(plot_bgcolor=_CANNOT_RUN_COLOUR)
+    figure.update_layout(plot_bgcolor=role("absent"))
     figure.update_xaxes(type="category", title="position in the sequence and last addition", side="top")
     figure.update_yaxes(type="category", autorange="reversed")
-    return _with_title(figure, sheet.title + _row_count(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
+    return titled(figure, sheet.title + _row_count(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
 
 
 def _cells(row: Measurement) -> list[tuple[float | None, str, bool]]:
@@ -174,7 +169,7 @@ def curves_figure(sheets: Sequence[SequenceSheet]) -> go.Figure:
     shown = len(most.shown(CURVES))
     hidden = len(most.rows) + most.left_out - shown
     title = f"{METRIC_LABELS[sheets[0].metric]} of each pair by position{_row_count(shown, hidden)}"
-    return _with_title(figure, title, 480)
+    return titled(figure, title, 480)
 
 
 def _colour(number: int) -> str:
@@ -198,7 +193,12 @@ def storage_figure(storage: Storage) -> go.Figure:
     each = [storage.parent_bytes, *(stored for _, stored in storage.modules)]
     figure.add_trace(
         go.Bar(
-            x=names, y=each, hovertext=list(map(size, each)), hoverinfo="x+text", showlegend=False, marker_color="#777"
+            x=names,
+            y=each,
+            hovertext=list(map(size, each)),
+            hoverinfo="x+text",
+            showlegend=False,
+            marker_color=role("muted"),
         ),
         row=1,
         col=2,
@@ -206,14 +206,14 @@ def storage_figure(storage: Storage) -> go.Figure:
     figure.update_layout(barmode="stack")
     figure.update_xaxes(type="category")
     figure.update_yaxes(title="bytes", rangemode="tozero")
-    return _with_title(figure, storage.summary, 480)
+    return titled(figure, storage.summary, 480)
 
 
 def joint_map_figure(joint_map: JointMap, title: str) -> go.Figure:
     """Draw one point per word, one colour per language, and a line from each word to its translation."""
     figure = go.Figure(_links(joint_map))
     for number, language in enumerate(dict.fromkeys(joint_map.languages)):
-        colour = _LANGUAGE_COLOURS[number % len(_LANGUAGE_COLOURS)]
+        colour = SERIES[2 * number % len(SERIES)].light
         rows = [row for row, its_language in enumerate(joint_map.languages) if its_language == language]
         words = [html.escape(joint_map.labels[row]) for row in rows]
         figure.add_scatter(
@@ -230,7 +230,7 @@ def joint_map_figure(joint_map: JointMap, title: str) -> go.Figure:
         )
     for axis, share in zip((figure.update_xaxes, figure.update_yaxes), joint_map.explained, strict=True):
         axis(title=f"{percent(share)} of the variance", zeroline=False)
-    return _with_title(figure, title, 700).update_layout(margin={"t": 50})
+    return titled(figure, title, 700).update_layout(margin={"t": 50})
 
 
 def _links(joint_map: JointMap) -> go.Scatter:
@@ -242,7 +242,7 @@ def _links(joint_map: JointMap) -> go.Scatter:
         x=[x for x, _ in places],
         y=[y for _, y in places],
         mode="lines",
-        line={"color": "#ccc", "width": 1},
+        line={"color": role("line"), "width": 1},
         hoverinfo="skip",
         showlegend=False,
     )
@@ -250,19 +250,3 @@ def _links(joint_map: JointMap) -> go.Scatter:
 
 def _row_count(shown: int, left_out: int) -> str:
     return f" ({shown:,} of {shown + left_out:,} rows)" if left_out else ""
-
-
-def _with_title(figure: go.Figure, title: str, height: int) -> go.Figure:
-    figure.update_layout(
-        title={"text": html.escape(title), "font": {"size": 15}, "yref": "container", "y": 0.98, "yanchor": "top"},
-        height=height,
-        template="plotly_white",
-        margin={"l": 60, "r": 20, "t": 100, "b": 60},
-        legend={"orientation": "h", "y": -0.15},
-    )
-    return figure
-
-
-def fragment(figure: go.Figure) -> str:
-    """Return an HTML fragment that draws the figure; the page has to load plotly.js."""
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG))

@@ -8,12 +8,23 @@ import plotly.graph_objects as go
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboards.charts import figures
+from dashboards.charts import drawing
 from dashboards.tables.annotations import annotation_facts, module_tables, module_title
 from dashboards.tables.table import Table
+from dashboards.views.overview import Card
 from dashboards.views.samples import Samples
 from dashboards.views.views import module_facts, spec_text
 from registry import Annotations, ModuleRecord, Relations
+
+_NOT_DRAWN = {
+    "data": [],
+    "layout": {
+        "xaxis": {"visible": False},
+        "yaxis": {"visible": False},
+        "paper_bgcolor": drawing.TRANSPARENT,
+        "plot_bgcolor": drawing.TRANSPARENT,
+    },
+}
 
 
 def note(text: str) -> Component:
@@ -25,8 +36,50 @@ def problem(text: str) -> Component:
     return html.P(text, className="problem", role="alert")
 
 
-def graph(figure: go.Figure, name: str) -> Component:
-    return dcc.Graph(figure=figure, id=name, config=figures.CONFIG)
+def graph(name: str, about: str, figure: go.Figure | None = None, height: int | None = None) -> Component:
+    """Return an element with a chart; ``about`` describes it to screen readers.
+
+    The figure is in a store, from which a callback in the browser draws it in the colours of the theme. Without a
+    figure another callback has to fill the store; ``height``, in pixels, then reserves the space.
+    """
+    height = height if figure is None else figure.layout.height
+    chart = dcc.Graph(
+        id=chart_id(name), figure=_NOT_DRAWN, config=drawing.CONFIG, responsive=True, style={"height": height}
+    )
+    store = dcc.Store(id=drawing_id(name), data=figure)
+    return html.Div([store, chart], id=name, className="chart", role="figure", **{"aria-label": about})
+
+
+def chart_id(name: str) -> dict[str, str]:
+    """Return the id of the chart in the element ``name``."""
+    return {"type": "chart", "name": name}
+
+
+def drawing_id(name: str) -> dict[str, str]:
+    """Return the id of the store that holds the figure of the element ``name``."""
+    return {"type": "drawing", "name": name}
+
+
+def kind_chip(kind: str, text: str) -> Component:
+    """Return a label in the colour of a kind of recipe."""
+    return html.Span([html.Span(className=f"dot {kind}"), text], className="chip")
+
+
+def cards(shown: Sequence[Card]) -> list[Component]:
+    return [
+        html.Div(
+            [
+                html.Dt(card.name),
+                html.Dd(card.value, className="value"),
+                html.Dd(
+                    [kind_chip(kind, f"{count:,} {kind}") for kind, count in card.kinds] or card.detail,
+                    className="detail",
+                ),
+            ],
+            className="card",
+        )
+        for card in shown
+    ]
 
 
 def dropdown(name: str, label: str, options: Sequence[str] | Mapping[str, str], value: str | None = None) -> Component:
@@ -59,13 +112,12 @@ def table(content: Table) -> Component:
     rows = [
         html.Tr([html.Td(text, className=kind) for text, kind in zip(row, kinds, strict=True)]) for row in content.rows
     ]
-    return html.Table([html.Thead(head), html.Tbody(rows)])
+    return html.Div(html.Table([html.Thead(head), html.Tbody(rows)]), className="scrolled")
 
 
 def sample_sentences(samples: Samples) -> Component:
-    """Return the recipe and its sample translations."""
-    parts = [html.H4(samples.title), note(samples.note)]
-    return html.Div([*parts, table(samples.table)] if samples.sentences else parts)
+    """Return the scores of a recipe and its sample translations."""
+    return html.Div([note(samples.note), table(samples.table)] if samples.sentences else [note(samples.note)])
 
 
 def module(record: ModuleRecord, whole: int, annotations: Annotations, relations: Relations) -> Component:

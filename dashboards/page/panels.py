@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.errors import InputError
 from continual_mt.evaluation.metric_names import METRIC_LABELS
-from continual_mt.languages import Pair
 from dashboards.charts import figures
 from dashboards.page import components
+from dashboards.page.web import languages_of, web_panel
 from dashboards.page.translate import MAX_CHARACTERS
 from dashboards.tables.artifacts import results_table
 from dashboards.views.alignment import (
@@ -26,18 +25,16 @@ from dashboards.views.alignment import (
     neighbours_table,
 )
 from dashboards.views.pivots import beside_pivots
-from dashboards.views.samples import samples_of
 from dashboards.views.views import pair_matrix, sequence_sheets, storage
 from registry import Annotations, EmbeddingRecord, ParentRecord, Registry
 from registry.recipes.embeddings import check_comparable, embeddings_of
 
 PIVOTS = "Pivots that were scored, beside the other recipes of their pairs. A sentence runs through each of the models."
 MODULES_PER_PAGE = 20
-SAMPLES = 10
 
 
 def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
-    """Return the matrix of pairs; the element ``samples`` below it shows the selected pair."""
+    """Return the matrix of pairs; the element ``pair`` below it shows the selected pair."""
     entries = registry.pairs(parent.name)
     # The off-target rate marks pairs whatever the metric.
     scores = [score for one in {metric, "offtarget"} for score in registry.scores(parent=parent.name, metric=one)]
@@ -47,7 +44,7 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     shown = [components.note(PIVOTS), components.table(results_table(pivots, by_pair=True))] if pivots else []
     return html.Div(
         [
-            components.graph(figures.matrix_figure(matrix, title), "pairs"),
+            components.graph("pairs", title, figures.matrix_figure(matrix, title)),
             html.Div(
                 [
                     components.dropdown("source", "source", matrix.sources),
@@ -55,18 +52,10 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
                 ],
                 className="controls",
             ),
-            dcc.Loading(html.Div(id="samples")),
+            dcc.Loading(html.Div(id="pair")),
             html.Div(shown, id="pivots"),
         ]
     )
-
-
-def samples(registry: Registry, parent: ParentRecord, source: str, target: str) -> Component:
-    """Return sample translations of a pair. Raises UnknownNameError for a pair that cannot be run."""
-    recipe = registry.recipe_catalog.recipe(source, target, parent=parent.name)
-    scores = registry.scores(Pair(source, target), parent=parent.name)
-    corpora = {corpus.digest: corpus for corpus in registry.catalog.corpora()}
-    return components.sample_sentences(samples_of(registry, recipe, scores, corpora, SAMPLES))
 
 
 def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Component:
@@ -74,7 +63,7 @@ def sequences(registry: Registry, parent: ParentRecord, metric: str) -> Componen
     found = {record.digest: f"{record.name} ({record.mode})" for record in registry.catalog.sequences(parent.name)}
     if not found:
         return components.note("This parent has no sequence yet; 'continual-mt sequence run' trains one.")
-    sources, targets = _languages(registry, parent)
+    sources, targets = languages_of(registry, parent)
     return html.Div(
         [
             html.Div(
@@ -96,9 +85,12 @@ def sequence(registry: Registry, digest: str | None, language: str | None, metri
             sheets = sequence_sheets(
                 record, registry.catalog.cells(record.digest, metric=metric), metric, language=language
             )
-            drawn = [components.graph(figures.sheet_figure(sheet), f"sheet-{sheet.view}") for sheet in sheets]
+            drawn = [
+                components.graph(f"sheet-{sheet.view}", sheet.title, figures.sheet_figure(sheet)) for sheet in sheets
+            ]
             if sheets:
-                return html.Div([*drawn, components.graph(figures.curves_figure(sheets), "curves")])
+                about = f"{METRIC_LABELS[metric]} of each pair by position"
+                return html.Div([*drawn, components.graph("curves", about, figures.curves_figure(sheets))])
             return components.note(f"This sequence has no {METRIC_LABELS[metric]} scores yet.")
     return components.note("Choose a sequence.")
 
@@ -137,7 +129,10 @@ def joint_map(registry: Registry, parent: ParentRecord, first: str | None, secon
         return components.note("Choose two embedding tables of the same side to see a map of their shared space.")
     shown = map_of(registry, *_selected_tables(registry, parent, first, second))
     return html.Div(
-        [components.graph(figures.joint_map_figure(shown.drawn, shown.title), "map"), components.note(shown.note)]
+        [
+            components.graph("map", shown.title, figures.joint_map_figure(shown.drawn, shown.title)),
+            components.note(shown.note),
+        ]
     )
 
 
@@ -186,7 +181,7 @@ def _embeddings(registry: Registry, parent: ParentRecord) -> dict[str, Embedding
 def storage_panel(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Return the chart of the bytes of the parent and its modules, compared with full copies."""
     kept = storage(parent, registry.modules(parent.name))
-    return components.graph(figures.storage_figure(kept), "storage")
+    return components.graph("storage", kept.summary, figures.storage_figure(kept))
 
 
 def modules(registry: Registry, parent: ParentRecord, metric: str) -> Component:
@@ -218,7 +213,7 @@ def modules_page(registry: Registry, parent: ParentRecord, first: int) -> Compon
 
 def translate(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Return the form to translate a sentence."""
-    sources, targets = _languages(registry, parent)
+    sources, targets = languages_of(registry, parent)
     first = next(parent.languages.pairs(), None)
     source, target = (first.source, first.target) if first else (sources[0], targets[-1])
     return html.Div(
@@ -237,17 +232,8 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
     )
 
 
-def _languages(registry: Registry, parent: ParentRecord) -> tuple[list[str], list[str]]:
-    """Return the source and the target languages of a parent and its modules."""
-    modules = registry.modules(parent.name)
-    sources, targets = (
-        {*parent.languages.tags(end), *(module.pair.language(end) for module in modules if module.brings(end))}
-        for end in ENDS
-    )
-    return sorted(sources), sorted(targets)
-
-
 PANELS: dict[str, Callable[[Registry, ParentRecord, str], Component]] = {
+    "web": web_panel,
     "pairs": pairs,
     "sequences": sequences,
     "alignment": alignment,

@@ -1,0 +1,73 @@
+"""What all interactive charts share: their look, made of the palette, their title, and their buttons."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import plotly.graph_objects as go
+
+from continual_mt.evaluation.metric_names import is_higher_better
+from dashboards.theme.palette import SERIES, role
+
+# Without the buttons that upload a chart to plotly's site: the data must stay on this machine.
+CONFIG: Any = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d"],
+}
+TRANSPARENT = "rgba(0,0,0,0)"
+_AXIS = {
+    "gridcolor": role("line"),
+    "linecolor": role("line"),
+    "zerolinecolor": role("line"),
+    "tickcolor": role("line"),
+    "automargin": True,
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": role("text")},
+        "paper_bgcolor": TRANSPARENT,  # the card in which the chart lies
+        "plot_bgcolor": TRANSPARENT,
+        "colorway": [colour.light for colour in SERIES],
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "hoverlabel": {
+            "bgcolor": role("raised"),
+            "bordercolor": role("line"),
+            "font": {"color": role("text"), "size": 13},
+            "align": "left",
+        },
+        "modebar": {"bgcolor": TRANSPARENT, "color": role("muted"), "activecolor": role("accent")},
+        "legend": {"font": {"color": role("text")}},
+    }
+)
+
+
+def titled(figure: go.Figure, title: str, height: int) -> go.Figure:
+    """Give a figure its title, its height in pixels, and the look of all charts."""
+    figure.update_layout(
+        title={
+            "text": html.escape(title),
+            "font": {"size": 15},
+            "x": 0.01,
+            "yref": "container",
+            "y": 0.98,
+            "yanchor": "top",
+        },
+        height=height,
+        template=TEMPLATE,
+        margin={"l": 60, "r": 20, "t": 100, "b": 60},
+        legend={"orientation": "h", "y": -0.15},
+    )
+    return figure
+
+
+def colour_scale(metric: str) -> str:
+    """Bright is good: where lower is better the scale is reversed."""
+    return "Viridis" if is_higher_better(metric) else "Viridis_r"
+
+
+def fragment(figure: go.Figure) -> str:
+    """Return an HTML fragment that draws the figure; the page has to load plotly.js."""
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG))
