@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from continual_mt.artifacts.choice import Candidate, Choice
 from continual_mt.artifacts.pivot import AnyRecipe
@@ -21,9 +22,19 @@ def named_by_caller(recipe: AnyRecipe, name: str) -> Choice:
 
 def explained(decision: Decision, ordered: Sequence[AnyRecipe], scores: Scores | None) -> Choice:
     """The choice of a decision: the chosen recipe first, then the others in the order in which they come."""
-    others = [recipe for recipe in ordered if recipe.digest != decision.chosen.digest]
-    candidates = [_candidate(recipe, scores) for recipe in (decision.chosen, *others)]
-    return Choice(tuple(candidates), decision.reason)
+    chosen = _candidate(decision.chosen, scores)
+    others = [_candidate(recipe, scores) for recipe in ordered if recipe.digest != decision.chosen.digest]
+    noted = [replace(candidate, note=_note(candidate, chosen)) for candidate in others]
+    return Choice((replace(chosen, note="chosen"), *noted), decision.reason)
+
+
+def _note(candidate: Candidate, chosen: Candidate) -> str:
+    """What spoke against a candidate, beside the chosen one."""
+    if candidate.test == chosen.test and candidate.score is not None and chosen.score is not None:
+        return f"{candidate.score - chosen.score:+.1f} BLEU"
+    if candidate.test is None and chosen.test is not None:
+        return "no score"
+    return "another version" if candidate.recipe.kind == chosen.recipe.kind else "comes later"
 
 
 def _candidate(recipe: AnyRecipe, scores: Scores | None) -> Candidate:
