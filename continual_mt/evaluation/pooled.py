@@ -67,7 +67,7 @@ def compare_pooled(found: Sequence[TwoTranslations]) -> PooledComparison:
 
 
 def _statistics(hypotheses: Sequence[str], references: Sequence[str], language: str) -> _Statistics:
-    """What BLEU is computed from, a row a sentence: two lengths, then the matches and the n-grams of each order."""
+    """What BLEU is computed from, one row per sentence: two lengths, then the matches and the n-grams of each order."""
     scorer = BLEU(tokenize=bleu_tokenization(language), effective_order=True)  # counts do not depend on it
     scores = [scorer.sentence_score(line, [reference]) for line, reference in zip(hypotheses, references, strict=True)]
     return np.array([[one.sys_len, one.ref_len, *one.counts, *one.totals] for one in scores], dtype=np.float64)

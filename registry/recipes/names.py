@@ -25,7 +25,7 @@ def kind_of(name: str) -> RecipeKind | None:
 def recipe_of_name(catalog: Catalog, owner: ParentOutline, pair: Pair, name: str) -> Recipe:
     """The recipe of a pair, in tags, that a name means which is neither a kind nor a pivot.
 
-    A module stands for the recipe that it was trained for. Raises UnknownNameError for other names, and
+    A module means the recipe that it was trained for. Raises UnknownNameError for other names, and
     IncompatibleError for a module of another pair or one that does not fit.
     """
     if name.startswith(_RETENTION):

@@ -53,7 +53,7 @@ ByTest = Annotated[
 NoPivot = Annotated[
     bool,
     typer.Option(
-        "--no-pivot", help="Do not translate through a third language, which takes two models, unless --recipe says so."
+        "--no-pivot", help="Do not translate through a third language, which takes two models, unless --recipe names it."
     ),
 ]
 PAIR_OR_DIGEST = "A pair such as de-en, or at least 8 digits of the digest of a recipe that was run or scored."
