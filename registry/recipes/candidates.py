@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.errors import IncompatibleError, InputError
@@ -18,6 +18,7 @@ from registry.recipes.evidence import Evidence
 from registry.recipes.pivots import PivotFinder
 from registry.recipes.rule import by_score
 from registry.records.artifacts import ModuleOutline, ModuleRecord, ParentOutline
+from registry.records.names import full_name
 from registry.writes.texts import Texts
 
 
@@ -39,8 +40,21 @@ class Candidates:
     def of_pair(self, pair: Pair) -> list[AnyRecipe]:
         """The recipes that may be chosen for a pair, by kind, and those of trained pairs the newest first.
 
-        What is fixed, by name or by alias, comes first. The parent's own pair has a bridge only where that is named.
+        What is fixed, by name or by alias, comes first. Recipes without a pinned module that others have are left out.
+        The parent's own pair has a bridge only where that is named.
         """
+        return self._with_pinned(self._all_of_pair(pair))
+
+    def _with_pinned(self, recipes: list[AnyRecipe]) -> list[AnyRecipe]:
+        parent, pinned = self.resolver.parent.name, self.resolver.policy.pinned
+        names = {full_name(parent, pair.source, pair.target, version) for pair, version in pinned.items()}
+        if not names:
+            return recipes
+        parts = [names & {key.name for key in recipe.modules} for recipe in recipes]
+        wanted = set().union(*parts)
+        return [recipe for recipe, part in zip(recipes, parts, strict=True) if part == wanted] or recipes
+
+    def _all_of_pair(self, pair: Pair) -> list[AnyRecipe]:
         found = self.resolver.of_pair(pair)
         if pair in self.resolver.parent.languages:
             return [one for one in found if one.kind == "original" or pair in self.resolver.policy.pinned]
@@ -83,15 +97,12 @@ class CandidatesReader:
         """What a named test set tells of a parent's recipes; None without a name. Raises UnknownNameError."""
         if test is None:
             return None
-        found = Evidence(self._database, self._texts, parent.name, test)
-        everything: list[Candidates] = []
 
-        def candidates_of(pair: Pair) -> Sequence[AnyRecipe]:
-            if not everything:
-                everything.append(self.read(parent, modules, found, pivot=pivot))
-            return everything[0].of_pair(pair)
+        @cache
+        def everything() -> Candidates:
+            return self.read(parent, modules, found, pivot=pivot)
 
-        found.candidates_of = candidates_of
+        found = Evidence(self._database, self._texts, parent.name, test, lambda pair: everything().of_pair(pair))
         return found
 
     def read(

@@ -24,12 +24,9 @@ class Evidence:
     the recipes of one of its pairs. Raises UnknownNameError if nothing of the parent was scored on this test set.
     """
 
-    def __init__(
-        self, database: Database, texts: Texts, parent: str, test: str, candidates_of: CandidatesOf = lambda pair: ()
-    ) -> None:
+    def __init__(self, database: Database, texts: Texts, parent: str, test: str, candidates_of: CandidatesOf) -> None:
         self.test = test
-        self.candidates_of = candidates_of
-        self._database, self._texts, self._parent = database, texts, parent
+        self._database, self._texts, self._parent, self._candidates_of = database, texts, parent, candidates_of
         self._scores: dict[str, tuple[ScoreOnTest, ...]] = {}
         self._kinds: dict[tuple[RecipeKind, RecipeKind], PooledComparison | None] = {}
         with database.read() as session:
@@ -65,7 +62,7 @@ class Evidence:
     def _of_both(self, first: RecipeKind, second: RecipeKind) -> Iterator[TwoTranslations]:
         with self._database.read() as session:
             kinds = scores_on_test.kinds_scored(session, self._parent, self.test)
-        candidates = {pair: self.candidates_of(pair) for pair in sorted(kinds) if kinds[pair] >= {first, second}}
+        candidates = {pair: self._candidates_of(pair) for pair in sorted(kinds) if kinds[pair] >= {first, second}}
         self.read(recipe for recipes in candidates.values() for recipe in recipes)
         for recipes in candidates.values():
             scored = [recipe for recipe in recipes if self.score(recipe) is not None]

@@ -53,12 +53,13 @@ class Listing:
         pivots = candidates.pivots.pairs(among) if candidates.pivot else set()
         preferred = {recipe.pair: recipe for recipe in resolver.pairs(among)}
         pairs = _in_order(preferred, pivots) if pivots else list(preferred)
-        if evidence is None:
+        if evidence is None and not resolver.policy.pinned:
             for pair in pairs:
                 yield candidates.pivots.of_pair(pair)[0] if pair in pivots else preferred[pair]
             return
         found = [candidates.of_pair(pair) for pair in pairs]
-        evidence.read(recipe for recipes in found for recipe in recipes)
+        if evidence is not None:
+            evidence.read(recipe for recipes in found for recipe in recipes)
         for recipes in found:
             yield decide(recipes, evidence, candidates.fixed(recipes[0])).chosen
 

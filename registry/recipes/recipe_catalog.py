@@ -16,7 +16,7 @@ from registry.queries.version_selection import check_used
 from registry.recipes.candidates import Candidates, CandidatesReader, check_list
 from registry.recipes.explanation import explained, named_by_caller
 from registry.recipes.listing import Listing, not_collecting
-from registry.recipes.named_pivots import PREFIX, PivotResolver
+from registry.recipes.named_pivots import PREFIX, PivotResolver, name_of_pivot
 from registry.recipes.names import kind_of, recipe_of_name
 from registry.recipes.recorded import recorded_recipe
 from registry.recipes.rule import decide
@@ -163,27 +163,30 @@ class RecipeCatalog:
         pivot: bool,
         uses_pinned: bool,
     ) -> Choice:
-        """Choose by rule, from the recipes of one kind or from all; those that have a part for all pinned modules."""
+        """Choose by rule, from the recipes of one kind or from all. With ``uses_pinned`` all modules have a part."""
         evidence = self._reader.evidence(owner, test, modules, pivot=pivot)
         candidates = self._reader.read(owner, modules, evidence, pair, pivot=pivot)
         ordered = candidates.of_pair(pair) if kind is None else candidates.of_kind(pair, kind)
         if not ordered:
-            raise self._cannot_run(owner, pair, kind, modules, test)
+            raise self._cannot_run(candidates, pair, kind, modules, test)
         if uses_pinned:
-            pinned = self._reader.pinned(owner, modules).values()
-            with_all = [one for one in ordered if all(module.key in one.modules for module in pinned)]
-            check_used(pinned, (with_all or ordered)[0])
-            ordered = with_all
+            check_used(self._reader.pinned(owner, modules).values(), ordered[0])
         fixed = f"you named {kind}" if kind is not None and len(ordered) == 1 else candidates.fixed(ordered[0])
         decision = decide(ordered, evidence, fixed)
         return explained(decision, ordered, evidence or self._listing.best_scores(recipe.digest for recipe in ordered))
 
     def _cannot_run(
-        self, owner: ParentOutline, pair: Pair, kind: str | None, modules: Sequence[str], test: str | None
+        self, candidates: Candidates, pair: Pair, kind: str | None, modules: Sequence[str], test: str | None
     ) -> Exception:
         """The error for a pair that has no recipe, or none of a kind: it lists what can be run."""
+        owner = candidates.resolver.parent
         if kind == "pivot":
             return self._pivots().none_of(pair)
+        if kind is None and (left_out := candidates.pivots.of_pair(pair)):
+            return UnknownNameError(
+                f"{pair} runs on {owner.name} only as a pivot, {name_of_pivot(left_out[0])}, and pivots are left out "
+                "here. Fix: name it as the recipe, or allow pivots"
+            )
         return self._candidates(owner, modules, test).resolver.why_not(pair, None if kind is None else kind_of(kind))
 
     def _through(

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from continual_mt.artifacts.module import Module
 from continual_mt.cli.support.text_io import CHUNK_CHARACTERS, CHUNK_LINES, Input, Output, _chunks
 from continual_mt.errors import CorpusError, StorageError
-from registry import Registry
+from registry import Lineage, Registry
 
 TOO_LONG = "xyzwvutsrqponm" * 30
 
@@ -280,3 +282,26 @@ def test_a_pivot_that_cannot_be_run(run: Any, pivots: Path) -> None:
     assert refused.code == 2
     assert "the legs es-de and pt-en do not meet" in refused.err
     assert "Pivots of es-en that can be run: pivot:es-de+de-en" in refused.err
+
+
+def test_the_candidates_and_the_reason(run: Any, home: Path, make_module: Callable[..., Module]) -> None:
+    """Without translating: standard input is not read."""
+    with Registry.open(home) as registry:
+        registry.register_module("es-en", make_module("pt-en"), lineage=Lineage((), {}, "0.1.0"))
+    explained = run("translate", "pt-en", "--explain", "--no-pivot", "--home", home)
+    assert explained.code == 0
+    lines = explained.out.splitlines()
+    assert lines[-1] == "pt-en runs with supervised: it is the newest version."
+    assert [line for line in lines if "another version" in line]
+    data = json.loads(run("translate", "pt-de", "--explain", "--json", "--home", home).out)
+    assert data["reason"] == "nothing else can be run"
+    assert [one["recipe"]["kind"] for one in data["candidates"]] == ["zero-shot"]
+
+
+def test_an_explanation_that_cannot_be_given(run: Any, home: Path) -> None:
+    refused = run("translate", "pt-de", "--json", "--home", home)
+    assert refused.code == 2
+    assert "--json: translations are plain lines; expected it with --explain" in " ".join(refused.err.split())
+    refused = run("translate", "3f5a0c12", "--explain", "--home", home)
+    assert refused.code == 2
+    assert "--explain: 3f5a0c12 is the digest of one recipe; expected a pair" in " ".join(refused.err.split())

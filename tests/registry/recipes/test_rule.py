@@ -168,6 +168,8 @@ def test_pinned_modules_have_a_part_in_what_is_chosen(web: Registry) -> None:
     """The pivot of ``de-pt`` goes through es and has no part for the bridge of nl."""
     assert kind(web, "de-pt", modules=["fr-pt:1"]) == "pivot"
     assert kind(web, "de-pt", modules=["es-pt:1"]) == "pivot"
+    assert kind(web, "de-pt", modules=["de-en:2"]) == "zero-shot"  # the bridge rests on de-en:1
+    assert {str(entry.pair): entry.kind for entry in web.pairs(modules=["de-en:2"])}["de-pt"] == "zero-shot"
     with pytest.raises(IncompatibleError, match=r"^base/nl-en:1 has no part in the recipe pivot de-pt through es"):
         web.recipe_catalog.recipe("de", "pt", modules=["nl-en:1"])
 
