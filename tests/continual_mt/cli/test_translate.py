@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continual_mt.artifacts.module import Module
 from continual_mt.cli.support.text_io import CHUNK_CHARACTERS, CHUNK_LINES, Input, Output, _chunks
 from continual_mt.errors import CorpusError, StorageError
-from registry import Lineage, Registry
+from registry import Registry
 
 TOO_LONG = "xyzwvutsrqponm" * 30
 
@@ -148,7 +147,7 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "pair", "message"),
     [
-        (["--recipe", "magic"], "es-en", "unknown kind of recipe 'magic'"),
+        (["--recipe", "magic"], "es-en", "unknown recipe 'magic'; expected original"),
         (["--recipe", "zero-shot"], "es-en", "unknown zero-shot pair 'es-en'"),
         (["--recipe", "retention:fr-en"], "es-en", "unknown module 'fr-en'"),
         (["--parent", "base"], "es-en", "unknown parent 'base'"),
@@ -284,16 +283,15 @@ def test_a_pivot_that_cannot_be_run(run: Any, pivots: Path) -> None:
     assert "Pivots of es-en that can be run: pivot:es-de+de-en" in refused.err
 
 
-def test_the_candidates_and_the_reason(run: Any, home: Path, make_module: Callable[..., Module]) -> None:
+def test_the_candidates_and_the_reason(run: Any, home: Path) -> None:
     """Without translating: standard input is not read."""
     with Registry.open(home) as registry:
-        registry.register_module("es-en", make_module("pt-en"), lineage=Lineage((), {}, "0.1.0"))
-    explained = run("translate", "pt-en", "--explain", "--no-pivot", "--home", home)
+        registry.annotations.set_alias("pt-en@champion", 1)
+    explained = run("translate", "pt-en", "--explain", "--home", home)
     assert explained.code == 0
-    lines = explained.out.splitlines()
-    assert lines[-1] == "pt-en runs with supervised: it is the newest version."
-    assert [line for line in lines if "another version" in line]
-    data = json.loads(run("translate", "pt-de", "--explain", "--json", "--home", home).out)
+    assert explained.out.splitlines()[-1] == ("pt-en runs with supervised: the alias pt-en@champion is set to pt-en:1.")
+    assert re.search(r"^supervised +source pt-en:1, xattn pt-en:1, target parent +1 ", explained.out, re.MULTILINE)
+    data = json.loads(run("translate", "pt-de", "--explain", "--json", "--no-pivot", "--home", home).out)
     assert data["reason"] == "nothing else can be run"
     assert [one["recipe"]["kind"] for one in data["candidates"]] == ["zero-shot"]
 
