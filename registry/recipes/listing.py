@@ -51,9 +51,13 @@ class Listing:
         resolver = candidates.resolver
         among = self.listed(resolver.parent) if language is None else _with(candidates, language)
         pivots = candidates.pivots.pairs(among) if candidates.pivot else set()
-        preferred = {recipe.pair: recipe for recipe in resolver.pairs(among)}
-        pairs = _in_order(preferred, pivots) if pivots else list(preferred)
-        if evidence is None and not resolver.policy.pinned:
+        one_model, by_order = resolver.pairs(among), evidence is None and not resolver.policy.pinned
+        if by_order and not pivots:
+            yield from one_model  # mostly so, and ten thousand pairs are slow to look up
+            return
+        preferred = {recipe.pair: recipe for recipe in one_model}
+        pairs = _in_order(preferred, pivots)
+        if by_order:
             for pair in pairs:
                 yield candidates.pivots.of_pair(pair)[0] if pair in pivots else preferred[pair]
             return
