@@ -39,10 +39,11 @@ class Listing:
         if _has_few_pairs(parent):
             return None
         score = schema.Score
-        query = select(score.source, score.target).where(score.parent_id == parent_id(parent.name)).distinct()
-        query = query.where(score.kind != "pivot")
+        query = select(score.source, score.target, score.kind).where(score.parent_id == parent_id(parent.name))
         with self._database.read() as session:
-            return {Pair(*pair) for pair in session.execute(query)}
+            found = [(Pair(source, target), kind) for source, target, kind in session.execute(query.distinct())]
+        # A pair of the parent does not run as a pivot.
+        return {pair for pair, kind in found if kind != "pivot" or pair not in parent.languages}
 
     def chosen(
         self, candidates: Candidates, evidence: Evidence | None, language: str | None = None

@@ -17,7 +17,7 @@ from registry.recipes.candidates import Candidates, CandidatesReader, check_list
 from registry.recipes.explanation import explained, named_by_caller
 from registry.recipes.listing import Listing, not_collecting
 from registry.recipes.named_pivots import PREFIX, PivotResolver, name_of_pivot
-from registry.recipes.names import kind_of, recipe_of_name
+from registry.recipes.names import kind_of, parent_in, recipe_of_name
 from registry.recipes.recorded import recorded_recipe
 from registry.recipes.rule import decide
 from registry.records.artifacts import ModuleOutline, ParentOutline
@@ -86,12 +86,16 @@ class RecipeCatalog:
         """
         with not_collecting():
             chosen: list[AnyRecipe] = []
+            found_any = False
             for owner in self._owners(parent, modules):
                 asked = None if language is None else owner.languages.written_in_tags(language)
                 evidence = self._reader.evidence(owner, test, modules, pivot=pivot)
                 candidates = self._reader.read(owner, modules, evidence, pivot=pivot)
                 found = self._listing.chosen(candidates, evidence, asked)
                 chosen += [one for one in found if asked in (None, one.pair.source, one.pair.target)]
+                found_any |= evidence is not None and evidence.found_any
+            if test is not None and not found_any:
+                self._reader.check_test(test)
             return self._listing.entries(chosen)
 
     def recipe(
@@ -136,7 +140,7 @@ class RecipeCatalog:
         """
         if kind is not None and kind.startswith(PREFIX):
             return named_by_caller(self._pivot(kind, Pair(source, target), parent, xattn, modules, test), kind)
-        owner = self.catalog.parent_outline(parent)
+        owner = self.catalog.parent_outline(parent or parent_in(kind))
         pair = owner.languages.pair_in_tags(Pair(source, target))
         if kind is not None and kind_of(kind) is None:
             if xattn is not None:
@@ -144,7 +148,7 @@ class RecipeCatalog:
             found = recipe_of_name(self.catalog, owner, pair, kind)
             check_used(self._reader.pinned(owner, modules).values(), found)
             return named_by_caller(found, kind)
-        pivot = pivot or kind == "pivot"
+        pivot = (pivot and xattn is None) or kind == "pivot"
         choice = self._chosen(owner, pair, kind, modules, test, pivot=pivot, uses_pinned=xattn is None)
         if xattn is None:
             return choice
@@ -173,6 +177,8 @@ class RecipeCatalog:
             check_used(self._reader.pinned(owner, modules).values(), ordered[0])
         fixed = f"you named {kind}" if kind is not None and len(ordered) == 1 else candidates.fixed(ordered[0])
         decision = decide(ordered, evidence, fixed)
+        if evidence is not None and not evidence.found_any:
+            self._reader.check_test(evidence.test, owner)
         return explained(decision, ordered, evidence or self._listing.best_scores(recipe.digest for recipe in ordered))
 
     def _cannot_run(
@@ -187,7 +193,9 @@ class RecipeCatalog:
                 f"{pair} runs on {owner.name} only as a pivot, {name_of_pivot(left_out[0])}, and pivots are left out "
                 "here. Fix: name it as the recipe, or allow pivots"
             )
-        return self._candidates(owner, modules, test).resolver.why_not(pair, None if kind is None else kind_of(kind))
+        everything = self._candidates(owner, modules, test)
+        others = everything.pivots.pairs() if candidates.pivot else ()
+        return everything.resolver.why_not(pair, None if kind is None else kind_of(kind), others)
 
     def _through(
         self, owner: ParentOutline, recipe: AnyRecipe, xattn: str, modules: Sequence[str], test: str | None
