@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 from dashboards.charts.drawing import fragment
 from dashboards.theme.assets import script, style
 
+
 def render(template: str, title: str, **values: object) -> str:
     """The text of a template in ``templates/``. All values are escaped; the filter ``drawn`` draws a figure."""
     return _ENVIRONMENT.get_template(template).render(
