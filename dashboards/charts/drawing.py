@@ -46,15 +46,14 @@ TEMPLATE = go.layout.Template(
 
 def titled(figure: go.Figure, title: str, height: int) -> go.Figure:
     """Give a figure its title, its height in pixels, and the look of all charts."""
-    return figure.update_layout(layout(title, height))
+    return figure.update_layout(layout(title), height=height)
 
 
-def layout(title: str, height: int) -> dict[str, Any]:
+def layout(title: str) -> dict[str, Any]:
     """Return what the layouts of all charts have in common."""
     font = {"text": html.escape(title), "font": {"size": 15}}
     return {
         "title": {**font, "x": 0.01, "yref": "container", "y": 0.98, "yanchor": "top"},
-        "height": height,
         "template": TEMPLATE,
         "margin": {"l": 60, "r": 20, "t": 100, "b": 60},
         "legend": {"orientation": "h", "y": -0.15},

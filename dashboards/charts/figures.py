@@ -53,8 +53,10 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
     height = 170 + max(3, len(matrix.sources)) * (44 if labelled else 8)
     figure.update_layout(plot_bgcolor=role("absent"))
     # Fixed ranges: with markers, plotly would add a margin around the cells.
-    figure.update_xaxes(type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5])
-    figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5])
+    figure.update_xaxes(
+        type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5], showgrid=False
+    )
+    figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5], showgrid=False)
     return titled(figure, title, min(height, 1100))
 
 

@@ -19,7 +19,6 @@ from dashboards.views.views import PairCell, hover
 from dashboards.views.web import Node, Role, Web, curve
 
 Trace = dict[str, Any]
-HEIGHT = 720
 STEPS = 11
 """Points of an arc; the pointer finds an edge at each of them."""
 MOST_LEVEL_LABELS = 44  # on the outer circle; of more languages the labels are turned, so that they do not overlap
@@ -79,10 +78,10 @@ def _layout(web: Web, title: str) -> Trace:
     outer = [node for node in web.nodes.values() if node.role != "parent"]
     is_turned = len(outer) > MOST_LEVEL_LABELS
     labels = outer if is_turned and len(outer) <= MOST_TURNED_LABELS else ()
-    edge = 1.2 if is_turned else 1.12
+    edge = 1.18 if is_turned else 1.1
     axis = {"visible": False, "range": [-edge, edge], "constrain": "domain"}
     return {
-        **layout(title, HEIGHT),
+        **layout(title),
         "hovermode": "closest",
         "hoverdistance": 12,
         "dragmode": "pan",
@@ -90,7 +89,8 @@ def _layout(web: Web, title: str) -> Trace:
         "annotations": [_turned_label(node) for node in labels],
         "xaxis": axis,
         "yaxis": {**axis, "scaleanchor": "x"},
-        "margin": {"l": 8, "r": 8, "t": 44, "b": 8},
+        "margin": {"l": 20, "r": 20, "t": 44, "b": 8},
+        "modebar": {"orientation": "v"},
         "legend": {"orientation": "h", "x": 0.01, "y": -0.02},
     }
 
@@ -153,7 +153,7 @@ def _edges(web: Web, style: _Style, cells: Sequence[PairCell], thin: float) -> I
         "customdata": pairs,
         "marker": {
             "symbol": "triangle-up",
-            "size": 7 + 1.2 * line["width"],
+            "size": 8 * thin + 1.2 * line["width"],
             "color": line["color"],
             "angle": [_direction(arc[_MIDDLE - 1], arc[_MIDDLE + 1]) for arc in arcs],
         },
@@ -186,16 +186,17 @@ def _nodes(web: Web, language: str | None, pairs: Sequence[Pair]) -> Trace:
         "mode": "markers+text",
         "name": "languages",
         "showlegend": False,
+        "cliponaxis": False,  # in a narrow window, labels reach into the margin
         "x": [node.x for node in nodes],
         "y": [node.y for node in nodes],
         "text": [f"<b>{node.language}</b>" if node.role == "parent" else node.language * is_level for node in nodes],
         "textposition": [_beside(node) for node in nodes],
-        "textfont": {"size": 13, "color": role("text")},
+        "textfont": {"size": 13, "color": [role("on-accent" if _is_inside(node) else "text") for node in nodes]},
         "hovertext": _descriptions(web, nodes),
         "hoverinfo": "text",
         "customdata": [[node.language] for node in nodes],
         "marker": {
-            "size": [20 if node.role == "parent" else 13 if is_level else 7 for node in nodes],
+            "size": [30 if node.role == "parent" else 13 if is_level else 7 for node in nodes],
             "color": [role("accent" if node.role == "parent" else "muted") for node in nodes],
             "opacity": [1.0 if not in_focus or node.language in in_focus else 0.3 for node in nodes],
             "line": {
@@ -206,10 +207,15 @@ def _nodes(web: Web, language: str | None, pairs: Sequence[Pair]) -> Trace:
     }
 
 
+def _is_inside(node: Node) -> bool:
+    """Whether a label fits into its node, as most tags fit into the larger nodes of the parent."""
+    return node.role == "parent" and len(node.language) <= 3
+
+
 def _beside(node: Node) -> str:
     """Return where the label of a node is: away from the centre, where the edges are."""
     if node.role == "parent":
-        return "top center"
+        return "middle center" if _is_inside(node) else "top center"
     if abs(node.x) > 0.35:
         return "middle right" if node.x > 0 else "middle left"
     return "top center" if node.y > 0 else "bottom center"

@@ -73,10 +73,14 @@ def _layout(open_registry: OpenRegistry) -> Component:
 
 
 def _tabs() -> Component:
-    tabs = dcc.Tabs(
+    # Dash's own tabs cannot be reached with the keyboard.
+    tabs = dcc.RadioItems(
         id="view-chosen",
         value="web",
-        children=[dcc.Tab(label=name.capitalize(), value=name, id=f"tab-{name}") for name in panels.PANELS],
+        options=[
+            {"label": html.Span(name.capitalize(), id=f"tab-{name}"), "value": name}  # type: ignore[dict-item]
+            for name in panels.PANELS
+        ],
         persistence=True,
         persistence_type="session",
     )
@@ -85,4 +89,4 @@ def _tabs() -> Component:
         html.Div(id="view"),
         target_components={"view": "children"},  # type: ignore[arg-type]  # declared as a mapping without keys
     )
-    return html.Div([tabs, whole])
+    return html.Div([html.Div(tabs, role="group", className="tabs", **components.aria(label="view")), whole])

@@ -36,13 +36,13 @@ def problem(text: str) -> Component:
     return html.P(text, className="problem", role="alert")
 
 
-def graph(name: str, about: str, figure: go.Figure | None = None, height: int | None = None) -> Component:
+def graph(name: str, about: str, figure: go.Figure | None = None, height: str | None = None) -> Component:
     """Return an element with a chart; ``about`` describes it to screen readers.
 
     The figure is in a store, from which a callback in the browser draws it in the colours of the theme. Without a
-    figure another callback has to fill the store; ``height``, in pixels, then reserves the space.
+    figure another callback has to fill the store; ``height``, as in CSS, is then that of the chart.
     """
-    height = height if figure is None else figure.layout.height
+    height = height if figure is None else f"{figure.layout.height}px"
     chart = dcc.Graph(
         id=chart_id(name), figure=_NOT_DRAWN, config=drawing.CONFIG, responsive=True, style={"height": height}
     )

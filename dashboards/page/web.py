@@ -12,7 +12,7 @@ from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
-from dashboards.charts.web import HEIGHT, web_figure, web_title
+from dashboards.charts.web import web_figure, web_title
 from dashboards.page import components
 from dashboards.tables.artifacts import points
 from dashboards.tables.choices import candidates_table, named
@@ -22,6 +22,7 @@ from dashboards.views.web import Web, made_of
 from registry import Annotations, ParentRecord, Registry
 
 SAMPLES = 6
+HEIGHT = "min(46rem, 110vw)"
 SPINNER_DELAY = 700  # milliseconds, so that a click into a small web does not blink
 EXPLAINED = (
     "An arc runs from the source to the target. The wider it is, the better the pair; a dotted one has no score. "
