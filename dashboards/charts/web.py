@@ -152,8 +152,8 @@ def _edges(web: Web, style: _Style, cells: Sequence[PairCell], thin: float) -> I
         "text": texts,
         "customdata": pairs,
         "marker": {
-            "symbol": "triangle-up",
-            "size": 8 * thin + 1.2 * line["width"],
+            "symbol": "arrow",
+            "size": 9 * thin + 1.5 * line["width"],
             "color": line["color"],
             "angle": [_direction(arc[_MIDDLE - 1], arc[_MIDDLE + 1]) for arc in arcs],
         },
@@ -258,7 +258,7 @@ def _descriptions(web: Web, nodes: Iterable[Node]) -> list[str]:
     ]
 
 
-def web_title(web: Web, language: str | None) -> str:
+def web_title(web: Web, language: str | None = None) -> str:
     """Return the title: what is drawn, and of how many pairs."""
     drawn = f"the pairs of {language}" if language else "trained pairs"
     return f"{METRIC_LABELS[web.metric]}: {drawn}, of {len(web.cells):,} that can be run"

@@ -18,14 +18,13 @@ from dashboards.tables.artifacts import points
 from dashboards.tables.choices import candidates_table, named
 from dashboards.views.samples import samples_of
 from dashboards.views.views import PairMatrix, pair_matrix
-from dashboards.views.web import Web, made_of
+from dashboards.views.web import EXPLAINED, Web, made_of
 from registry import Annotations, ParentRecord, Registry
 
 SAMPLES = 6
 HEIGHT = "min(46rem, 110vw)"
 SPINNER_DELAY = 700  # milliseconds, so that a click into a small web does not blink
-EXPLAINED = (
-    "An arc runs from the source to the target. The wider it is, the better the pair; a dotted one has no score. "
+HOW_TO_CHOOSE = (
     "Zero-shot and pivot pairs are drawn for a chosen language. Click a language or an arc, or choose from the lists."
 )
 CHOOSE_A_PAIR = "Click a pair, or choose its languages, to see its candidates, sample translations and lineage."
@@ -46,7 +45,7 @@ def web_panel(registry: Registry, parent: ParentRecord, metric: str) -> Componen
                 [
                     html.Div(chosen, className="controls"),
                     dcc.Loading(components.graph("web", about, height=HEIGHT), delay_show=SPINNER_DELAY),
-                    components.note(EXPLAINED),
+                    components.note(f"{EXPLAINED} {HOW_TO_CHOOSE}"),
                 ],
                 className="panel",
             ),

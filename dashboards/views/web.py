@@ -16,6 +16,9 @@ from registry.records.names import ModuleName
 
 TRAINED: tuple[RecipeKind, ...] = ("original", "supervised", "bridge")
 Role = Literal["parent", "source", "target", "both"]
+EXPLAINED = (
+    "An arc runs from the source to the target. The wider it is, the better the pair; a dotted one has no score."
+)
 _TURN = 2 * pi
 _PARENT_RADIUS = 0.3
 _MOST_PARENT_RADIUS = 0.62
