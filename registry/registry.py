@@ -29,7 +29,7 @@ from registry.database.row_mapping import (
     sequence_record,
 )
 from registry.queries.catalog import Catalog
-from registry.queries.recipe_catalog import RecipeCatalog
+from registry.recipes.recipe_catalog import RecipeCatalog
 from registry.records.alignments import AlignmentRecord, EmbeddingRecord
 from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.corpora import CorpusRecord
@@ -73,10 +73,10 @@ class Registry:
         self.database, self.blobs = database, blobs
         self.storage = Storage(database, blobs)
         self.catalog = Catalog(database)
-        self.recipe_catalog = RecipeCatalog(database, self.catalog)
+        self.texts = Texts(self.storage)
+        self.recipe_catalog = RecipeCatalog(database, self.catalog, self.texts)
         self.annotations = Curation(database, self.catalog)
         self.jobs = Jobs(database)
-        self.texts = Texts(self.storage)
         self._parents: dict[str, Parent] = {}
         self._modules: dict[tuple[str, str], Module] = {}
 
@@ -121,16 +121,18 @@ class Registry:
         modules: Sequence[str] = (),
         test: str | None = None,
         language: str | None = None,
+        pivot: bool = True,
     ) -> list[PairEntry]:
-        """Every pair that can be run now, one entry a parent: its best recipe and that recipe's best BLEU.
+        """Every pair that can be run now, one entry a parent: the recipe that it runs with, and that one's best BLEU.
 
         With ``language`` only the pairs from it and into it are listed. Without, of the pairs of a parent of hundreds
         of languages only those with a module or a score are.
 
-        ``modules`` pins versions, and ``test`` names the test set whose BLEU decides: see `SelectionPolicy`. The score
-        shown is the one on the test set with the most sentences, and the highest of those with different beams.
+        ``modules`` pins versions, ``test`` names the test set whose BLEU decides, and ``pivot`` tells whether pairs may
+        be translated through a third language, by two models: see `registry.recipes.rule`. The score shown is the one
+        on the test set with the most sentences, and the highest of those with different beams.
         """
-        return self.recipe_catalog.pairs(parent, modules=modules, test=test, language=language)
+        return self.recipe_catalog.pairs(parent, modules=modules, test=test, language=language, pivot=pivot)
 
     def parents(self) -> list[ParentRecord]:
         """All parents, by name."""
@@ -179,12 +181,14 @@ class Registry:
         xattn: str | None = None,
         modules: Sequence[str] = (),
         test: str | None = None,
+        pivot: bool = True,
     ) -> PairModel | PivotModel[PairModel]:
         """Assemble the model of a pair, or of a recipe's digest: ``assemble("de", "es")``, ``assemble("3f5a0c…")``.
 
-        For a pair, ``recipe`` is the kind, and the rest as in `RecipeCatalog.recipe`. A pivot gives a `PivotModel`, any
-        other recipe a `PairModel`. The result's ``.recipe.digest`` gives the same model at any later time. Models share
-        the weights that they have in common.
+        For a pair, ``recipe`` names it, and the rest as in `RecipeCatalog.choice`. A pivot gives a `PivotModel`, which
+        takes twice as long as a `PairModel`, and is chosen only with ``pivot``. The result's ``.why`` is the `Choice`:
+        the candidates and the reason; its ``.recipe.digest`` gives the same model at any later time. Models share the
+        weights that they have in common.
         """
         if target is None:
             if parent or recipe or xattn or modules or test:
@@ -192,11 +196,11 @@ class Registry:
                     "a recipe's digest identifies the model; leave out parent, recipe, xattn, modules and test"
                 )
             return self.run(self.recipe_catalog.recipe_of(source))
-        chosen = self.recipe_catalog.recipe(
-            source, target, parent=parent, kind=recipe, xattn=xattn, modules=modules, test=test
+        why = self.recipe_catalog.choice(
+            source, target, parent=parent, kind=recipe, xattn=xattn, modules=modules, test=test, pivot=pivot
         )
-        self._remember(chosen)
-        return self.run(chosen)
+        self._remember(why.chosen)
+        return self.run(why.chosen).because(why)
 
     @overload
     def run(self, recipe: Recipe) -> PairModel: ...

@@ -61,7 +61,7 @@ def align(
     from continual_mt.evaluation.lexicon import read_lexicon
     from dashboards.tables.artifacts import alignment_table
     from registry import Registry
-    from registry.queries.embeddings import two_embeddings
+    from registry.recipes.embeddings import two_embeddings
 
     _check_map(map_file)
     with Registry.open(Home.resolve(home).path) as registry:

@@ -23,8 +23,8 @@ EPILOG = options.examples(
     "continual-mt compare pt-de zero-shot pivot:pt-en+en-de",
 )
 RECIPE = (
-    "original, supervised, bridge, zero-shot, retention:MODULE, pivot:PAIR+PAIR, or a module such as de-en:1 or "
-    "de-en@champion."
+    "original, supervised, bridge, pivot, zero-shot, retention:MODULE, bridge:MODULE, pivot:PAIR+PAIR, or a module "
+    "such as de-en:1 or de-en@champion."
 )
 
 
@@ -52,12 +52,13 @@ def compare(
     from continual_mt.evaluation.significance import compare as bootstrap
     from continual_mt.languages import Pair
     from registry import Registry
-    from registry.analysis.comparison import compared, recipe_of
+    from registry.analysis.comparison import compared
     from registry.corpora import read_reference
 
     translated = Pair.parse(pair)
     with Registry.open(Home.resolve(home).path) as registry:
-        recipes = [recipe_of(registry.recipe_catalog, translated, word, parent=parent) for word in (first, second)]
+        ends = translated.source, translated.target
+        recipes = [registry.recipe_catalog.recipe(*ends, parent=parent, kind=word) for word in (first, second)]
         found = compared(registry.catalog, registry.texts, *recipes, test=test)
     metrics = METRICS if metric is None else (metric,)
     further = [read_reference(place(text), len(found.references)) for text in reference or ()]

@@ -46,6 +46,7 @@ def evaluate(
     recipe: options.RecipeText = None,
     module: options.Modules = None,
     by_test: options.ByTest = None,
+    no_pivot: options.NoPivot = False,
     parent: options.OfParent = None,
     beam: options.Beam = 5,
     name: Annotated[str, typer.Option(help="Name of the test set.")] = options.TEST,
@@ -77,7 +78,9 @@ def evaluate(
     spec = _test_spec(translated, test, name)
     folder = Home.resolve(home)
     with Registry.open(folder.path) as registry:
-        chosen = registry.recipe_catalog.recipe(*ends, parent=parent, kind=recipe, modules=module or (), test=by_test)
+        chosen = registry.recipe_catalog.recipe(
+            *ends, parent=parent, kind=recipe, modules=module or (), test=by_test, pivot=not no_pivot
+        )
         from registry.corpora import read_test
 
         read = read_test(spec.model_copy(update={"pair": str(chosen.pair)}), folder.cache)

@@ -82,7 +82,8 @@ def export(
         require("fast", f"--format {kind}")
     with Registry.open(Home.resolve(home).path) as registry:
         ends = options.ends(pair)
-        model = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test)
+        # Of one model, unless a pivot is named: not every format can chain two.
+        model = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test, pivot=False)
         assert model.recipe is not None
         _check(model, kind)
         provenance = _provenance(registry, model.recipe)

@@ -17,6 +17,7 @@ EPILOG = options.examples(
     "continual-mt pairs",
     "continual-mt pairs --parent fr-en --json",
     "continual-mt pairs --module de-en:2 --by-test newstest",
+    "continual-mt pairs --no-pivot",
     "continual-mt pairs --parent nllb --language quy",
 )
 
@@ -25,6 +26,7 @@ def pairs(
     parent: options.OfParent = None,
     module: options.Modules = None,
     by_test: options.ByTest = None,
+    no_pivot: options.NoPivot = False,
     language: Annotated[
         str | None, typer.Option(help="Only pairs from or into this language, a tag or the parent's own code.")
     ] = None,
@@ -33,10 +35,10 @@ def pairs(
 ) -> None:
     """List every pair that can be translated.
 
-    Shows the recipe of each pair, its best BLEU, and the other metrics on the same test set: chrF, chrF++, and how many
-    translations are in another language, beside the references'. Of a parent of more than 100 pairs, those without a
-    score and without a module are listed with --language only. Pivots that were scored are listed after that, beside
-    the other recipes of their pairs.
+    Shows the recipe that each pair runs with, how many models that takes where it is more than one, its best BLEU, and
+    the other metrics on the same test set: chrF, chrF++, and how many translations are in another language, beside the
+    references'. Of a parent of more than 100 pairs, those without a score and without a module are listed with
+    --language only. Pivots that were scored are listed after that, beside the other recipes of their pairs.
     """
     from continual_mt.evaluation.metric_names import METRICS
     from dashboards.tables.artifacts import pairs_table, results_table
@@ -44,7 +46,7 @@ def pairs(
     from registry import Registry
 
     with Registry.open(Home.resolve(home).path) as registry:
-        entries = registry.pairs(parent, modules=module or (), test=by_test, language=language)
+        entries = registry.pairs(parent, modules=module or (), test=by_test, language=language, pivot=not no_pivot)
         parents = [one for one in registry.parents() if parent in (None, one.name)]
         scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
         pivots = beside_pivots(registry, entries, parent, language)
@@ -101,7 +103,7 @@ def _not_listed(parents: list[ParentRecord], entries: list[PairEntry]) -> list[s
     """How many pairs of each parent are not listed, and how to list them."""
     notes = []
     for parent in parents:
-        listed = sum(entry.recipe.parent == parent.name and entry.kind == "original" for entry in entries)
+        listed = sum(entry.parent == parent.name and entry.kind == "original" for entry in entries)
         if more := parent.languages.count - listed:
             notes.append(
                 f"{parent.name}: {more:,} more pairs of the parent have no score; "

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from continual_mt.cli.support import options
 from continual_mt.cli.support.console import counting, say
 from continual_mt.cli.support.coverage_notes import CoverageNotes
+from continual_mt.cli.support.explain import print_choice
 from continual_mt.cli.support.spec_options import place
 from continual_mt.cli.support.text_io import Input, Output
-from continual_mt.errors import IncompatibleError
+from continual_mt.errors import IncompatibleError, MisuseError
 from continual_mt.home import Home
 
 if TYPE_CHECKING:
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 
 STANDARD = "-"  # standard input or output
 MAX_DEFAULT_PROCESSES = 8  # each process needs memory for its batches
+
+
+class _Choose(TypedDict):
+    """What decides which recipe is taken, where none is named."""
+
+    parent: str | None
+    modules: Sequence[str]
+    test: str | None
+    pivot: bool
+
+
 EPILOG = options.examples(
     "continual-mt translate de-en < letter.de > letter.en",
     "continual-mt translate de-es --input news.de.gz --output news.es --beam 1",
@@ -31,6 +43,7 @@ EPILOG = options.examples(
     "continual-mt translate de-es --module de-en:2 --module fr-es@candidate < test.de",
     "continual-mt translate pt-de --recipe pivot:pt-en+en-de < test.pt",
     "continual-mt translate pt-de --recipe pivot:iberia/pt-en+germanic/en-de --pivot-best 5 < test.pt",
+    "continual-mt translate pt-de --explain --by-test newstest   # the candidates, and why one was chosen",
     "continual-mt translate 3f5a0c12 < test.de",
     "tail -f messages.de | continual-mt translate de-en",
     "continual-mt translate de-en --best 5 --beam 5 --backend torch < letter.de   # line number, score, translation",
@@ -92,8 +105,17 @@ def translate(
     recipe: options.RecipeText = None,
     module: options.Modules = None,
     by_test: options.ByTest = None,
+    no_pivot: options.NoPivot = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Translate nothing: list the recipes that the pair could run with, and say why one is chosen.",
+        ),
+    ] = False,
     parent: options.OfParent = None,
     home: options.Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Of --explain: write JSON.")] = False,
 ) -> None:
     """Translate text, one sentence per line.
 
@@ -109,14 +131,18 @@ def translate(
     from continual_mt.inference.translator import Search
     from registry import Registry
 
-    ends, text = options.ends(pair), Input(None if source in (None, STANDARD) else place(source))
+    ends, folder = options.ends(pair), Home.resolve(home)
+    choose: _Choose = {"parent": parent, "modules": tuple(module or ()), "test": by_test, "pivot": not no_pivot}
+    if explain or as_json:
+        _explain(folder, ends, recipe, choose, only_json=as_json and not explain, as_json=as_json)
+        return
+    text = Input(None if source in (None, STANDARD) else place(source))
     search = Search(beam, length_penalty, best, batch_tokens, scored=scores or best > 1, pivot_best=pivot_best)
     total = text.check()
     output = None if output == Path(STANDARD) else output
     destination = Output(output, text)
-    folder = Home.resolve(home)
     with Registry.open(folder.path) as registry:
-        assembled = registry.assemble(*ends, parent=parent, recipe=recipe, modules=module or (), test=by_test)
+        assembled = registry.assemble(*ends, recipe=recipe, **choose)
     if pivot_best > 1 and not isinstance(assembled, PivotModel):
         raise IncompatibleError(
             f"--pivot-best {pivot_best}: {assembled.recipe} is not a pivot; expected --recipe pivot:PAIR+PAIR. "
@@ -138,6 +164,20 @@ def translate(
             chosen = [translation for several in found for translation in several]
             notes.add(chunk.lines, (one.text for one in chosen), sum(one.unknown for one in chosen))
     notes.say()
+
+
+def _explain(
+    home: Home, ends: tuple[str, str | None], recipe: str | None, choose: _Choose, *, only_json: bool, as_json: bool
+) -> None:
+    from registry import Registry
+
+    source, target = ends
+    if only_json:
+        raise MisuseError("--json: translations are plain lines; expected it with --explain. Fix: leave out --json")
+    if target is None:
+        raise MisuseError(f"--explain: {source} is the digest of one recipe; expected a pair. Fix: leave out --explain")
+    with Registry.open(home.path) as registry:
+        print_choice(registry.recipe_catalog.choice(source, target, kind=recipe, **choose), as_json=as_json)
 
 
 def _in_torch(model: Translator) -> list[PairModel]:

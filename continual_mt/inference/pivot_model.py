@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from continual_mt.artifacts.choice import Choice
 from continual_mt.artifacts.pivot import Pivot
 from continual_mt.inference.translator import Search, Translation, Translator, checked
 
@@ -26,9 +27,13 @@ class PivotModel(Translator, Generic[Leg]):
 
     recipe: Pivot
 
-    def __init__(self, recipe: Pivot, first: Leg, second: Leg) -> None:
-        self.recipe, self.first, self.second = recipe, first, second
+    def __init__(self, recipe: Pivot, first: Leg, second: Leg, why: Choice | None = None) -> None:
+        self.recipe, self.first, self.second, self.why = recipe, first, second, why
         self.pair, self.source, self.target = recipe.pair, first.source, second.target
+
+    def because(self, why: Choice) -> PivotModel[Leg]:
+        """The same model with the choice that its recipe is the result of."""
+        return PivotModel(self.recipe, self.first, self.second, why)
 
     @property
     def legs(self) -> tuple[Leg, Leg]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from continual_mt.model.transformer import Transformer
 from continual_mt.threads import computing
 
 if TYPE_CHECKING:
+    from continual_mt.artifacts.choice import Choice
     from continual_mt.artifacts.recipe import Recipe
 
 LOGITS_BATCH = 20
@@ -31,13 +32,21 @@ LOGITS_BATCH = 20
 
 @dataclass(frozen=True)
 class PairModel(TokenTranslator):
-    """A model of one pair in PyTorch. Its weights may be shared with other pairs, and are never written to."""
+    """A model of one pair in PyTorch. Its weights may be shared with other pairs, and are never written to.
+
+    ``why`` tells between which recipes the registry chose, if it did.
+    """
 
     pair: Pair
     transformer: Transformer
     source: LanguageSide
     target: LanguageSide
     recipe: Recipe | None = None
+    why: Choice | None = None
+
+    def because(self, why: Choice) -> PairModel:
+        """The same model with the choice that its recipe is the result of."""
+        return replace(self, why=why)
 
     @property
     def maximum_tokens(self) -> int:

@@ -27,7 +27,7 @@ from dashboards.views.alignment import (
 from dashboards.views.pivots import beside_pivots
 from dashboards.views.views import pair_matrix, sequence_sheets, storage
 from registry import Annotations, EmbeddingRecord, ParentRecord, Registry
-from registry.queries.embeddings import check_comparable, embeddings_of
+from registry.recipes.embeddings import check_comparable, embeddings_of
 
 PIVOTS = "Pivots that were scored, beside the other recipes of their pairs. A sentence runs through each of the models."
 MODULES_PER_PAGE = 20

@@ -156,22 +156,27 @@ def alignment_table(alignments: Sequence[Precision]) -> Table:
 def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> Table:
     """Show each pair with its recipe and scores: BLEU on its largest test set, and the other metrics on the same one.
 
+    How many models a sentence runs through is shown where that is more than one of any pair.
+
     The other metrics are taken from ``scores``.
     """
-    several = len({entry.recipe.parent for entry in entries}) > 1
+    several = len({entry.parent for entry in entries}) > 1
+    is_costly = any(entry.models > 1 for entry in entries)
     others = by_translations(scores)
     rows: list[tuple[str, ...]] = []
     for entry in entries:
         best = entry.score
-        head = (entry.recipe.parent,) if several else ()
-        names = (*head, str(entry.pair), entry.kind, parts_of(entry.recipe))
+        head = (entry.parent,) if several else ()
+        cost = (str(entry.models),) if is_costly else ()
+        names = (*head, str(entry.pair), entry.kind, *cost, parts_of(entry.recipe))
         if best is None:
             rows.append((*names, *(NOTHING,) * len(MEASURED), NOTHING, ""))
         else:
             found = others.get((entry.recipe.digest, best.test_digest, best.beam), {})
             test = f"{best.test}, {best.sentences:,} sentences, beam {best.beam}"
             rows.append((*names, points(best.value), *_figures(found)[1:], test, remark(found)))
-    columns = [*([Column("parent")] if several else []), Column("pair"), Column("kind"), Column("recipe")]
+    columns = [*([Column("parent")] if several else []), Column("pair"), Column("kind")]
+    columns += [*([Column("models", number=True)] if is_costly else []), Column("recipe")]
     return _with_remarks([*columns, *(Column(name, True) for name in MEASURED), Column("test set")], rows)
 
 

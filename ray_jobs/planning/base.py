@@ -140,7 +140,7 @@ class _Sides:
     def _module(self, end: SideName, *, own: bool) -> ModuleRecord | None:
         """The module that brings the pair's language on a side: the one that is named, else as recipes choose."""
         chosen = self.resolver.bringing(end, self.pair.language(end), but_for=None if self.is_bridge else self.pair)
-        if chosen is None or (own and chosen.pair not in self.resolver.pinned):
+        if chosen is None or (own and chosen.pair not in self.resolver.policy.pinned):
             return None
         return self.registry.module(chosen.full_name)
 

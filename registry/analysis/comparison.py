@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from continual_mt.artifacts.pivot import AnyRecipe
-from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
-from continual_mt.languages import Pair
+from continual_mt.errors import IncompatibleError, InputError
 from registry.queries.catalog import Catalog
-from registry.queries.pivot_recipes import HOW_WRITTEN, PREFIX
-from registry.queries.recipe_catalog import RecipeCatalog
-from registry.queries.recipe_resolver import PREFERENCE, RecipeResolver
 from registry.records.corpora import CorpusRecord
-from registry.records.names import ModuleName, unknown
+from registry.records.names import unknown
 from registry.records.scores import ScoreRecord
 from registry.writes.texts import Texts
 
-_RETENTION = "retention:"
 _Place = tuple[str, int]
 
 
@@ -33,29 +28,6 @@ class Compared:
     first_lines: list[str]
     second_lines: list[str]
     references: list[str]
-
-
-def recipe_of(recipes: RecipeCatalog, pair: Pair, word: str, *, parent: str | None = None) -> AnyRecipe:
-    """A pair's recipe in the words of ``evaluate --recipe``, or the supervised one of a module such as ``de-en:1``.
-
-    Raises UnknownNameError for other words, and IncompatibleError for a module of another pair.
-    """
-    if word in PREFERENCE or word.startswith((_RETENTION, PREFIX)):
-        return recipes.recipe(pair.source, pair.target, parent=parent, kind=word)
-    try:
-        ModuleName.parse(word)
-    except (LanguageError, UnknownNameError):
-        raise UnknownNameError(
-            f"unknown recipe {word[:80]!r}; write {', '.join(PREFERENCE)}, retention:MODULE, {HOW_WRITTEN}, or a "
-            "module such as "
-            f"{pair}:1 for the supervised recipe of just this version"
-        ) from None
-    module = recipes.catalog.module(word, parent=parent)
-    owner = recipes.catalog.parent_outline(module.parent)
-    pair = owner.languages.pair_in_tags(pair)
-    if module.pair != pair:
-        raise IncompatibleError(f"{module.full_name} was trained on {module.pair}, so it is no recipe of {pair}")
-    return RecipeResolver.of(owner, [module]).supervised(module)
 
 
 def compared(

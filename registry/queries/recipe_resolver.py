@@ -1,9 +1,8 @@
 """Resolve the recipes of a parent and its modules, and the recipe of a pair: pure functions over records.
 
-A pair runs with the first of these that exists: the original, the supervised recipe, the bridge, the zero-shot one; the
-module of a trained pair is selected by `registry.queries.version_selection`. Nothing is selected on data of a zero-shot
-pair: its source side and its target side are those of the modules selected for the two trained pairs, and its
-cross-attention is the target module's unless the caller names another.
+The module of a trained pair is selected by `registry.queries.version_selection`. A zero-shot pair's source side and
+target side are those of the modules selected for the two trained pairs, and its cross-attention is the target module's
+unless the caller names another. `registry.recipes.rule` chooses between the recipes of a pair.
 """
 
 from __future__ import annotations
@@ -25,17 +24,15 @@ from registry.queries.version_selection import NEWEST, SelectionPolicy, selected
 from registry.records.artifacts import ModuleOutline, ParentOutline
 from registry.records.names import unknown
 
-PREFERENCE: tuple[RecipeKind, ...] = ("original", "supervised", "bridge", "zero-shot")
-
 
 @dataclass(frozen=True)
 class RecipeResolver:
     """A parent and the selected modules of its pairs. Of two modules of a pair the first is preferred.
 
     ``modules`` are in the order of their pairs, as `selected_modules` ranks them. Of several modules that bring one
-    language on one side, the first of ``by_rank`` is used in pairs that none was trained on: `of` puts those ``pinned``
-    first, then those that are champions, then what scored best, then the newest. A bridge of the parent's own pair is
-    used only where it is named.
+    language on one side, the first of ``by_rank`` is used in pairs that none was trained on: `of` puts those first that
+    ``policy`` pins, then those that are champions, then what scored best, then the newest. A bridge of the parent's own
+    pair is used only where it is named.
 
     The argument ``among`` of its methods limits what is listed of pairs in which the parent's own languages take part
     and that no module was trained on: a parent of 200 languages has 40,000 of them. None lists all.
@@ -44,7 +41,7 @@ class RecipeResolver:
     parent: ParentOutline
     modules: tuple[ModuleOutline, ...]
     by_rank: tuple[ModuleOutline, ...]
-    pinned: frozenset[Pair] = frozenset()
+    policy: SelectionPolicy = NEWEST
 
     @classmethod
     def of(
@@ -53,11 +50,11 @@ class RecipeResolver:
         """Return the resolver of the selected modules among ``modules``."""
 
         def rank(module: ModuleOutline) -> tuple[bool, bool, float, int]:
-            score, _ = choice.rank(module)
-            return module.pair not in choice.pinned, choice.fixed(module.pair) is None, -score, -module.place
+            unfixed = module.pair not in choice.pinned, choice.fixed(module.pair) is None
+            return *unfixed, -choice.score(module), -module.place
 
         chosen = tuple(selected_modules(modules, choice))
-        return cls(parent, chosen, tuple(sorted(chosen, key=rank)), frozenset(choice.pinned))
+        return cls(parent, chosen, tuple(sorted(chosen, key=rank)), choice)
 
     @cached_property
     def preferred(self) -> tuple[ModuleOutline, ...]:
@@ -65,14 +62,15 @@ class RecipeResolver:
         return _first_of_each_pair(self.modules)
 
     @cached_property
-    def _trained(self) -> frozenset[Pair]:
-        return frozenset(module.pair for module in self.preferred)
+    def _trained(self) -> dict[Pair, ModuleOutline]:
+        """The module of each trained pair."""
+        return {module.pair: module for module in self.preferred}
 
     @cached_property
     def _known(self) -> Container[Pair]:
         """The pairs that run without being put together: the parent's own, and those that were trained."""
         own = self.parent.languages.only_pair
-        return self._trained if own is None else self._trained | {own}
+        return self._trained if own is None else {*self._trained, own}
 
     @cached_property
     def combinable(self) -> tuple[ModuleOutline, ...]:
@@ -133,9 +131,15 @@ class RecipeResolver:
 
     def _named_bridge(self, pair: Pair) -> Recipe | None:
         """The recipe of the parent's own pair with a bridge that the caller names."""
-        if pair not in self.pinned:
+        if pair not in self.policy.pinned or pair not in self._trained:
             return None
-        return next((self.supervised(module) for module in self.preferred if module.pair == pair), None)
+        return self.supervised(self._trained[pair])
+
+    def direct(self, pair: Pair) -> Recipe | None:
+        """The recipe of a pair of the parent, or of one that a module was trained on; None for another pair."""
+        if pair in self.parent.languages:
+            return self._named_bridge(pair) or self._recipe("original", pair)
+        return self.supervised(self._trained[pair]) if pair in self._trained else None
 
     def zero_shots(self, among: Collection[Pair] | None = None) -> list[Recipe]:
         """Pairs that no module was trained on, by pair as the modules are, then those with the parent's own languages.
@@ -225,13 +229,19 @@ class RecipeResolver:
         for recipe in self.of_pair(pair):
             if kind in (None, recipe.kind):
                 return recipe
-        self._raise_if_two_encoders(pair)
+        raise self.why_not(pair, kind)
+
+    def why_not(self, pair: Pair, kind: RecipeKind | None = None) -> IncompatibleError | UnknownNameError:
+        """The error for a pair without a recipe, or without one of a kind."""
+        source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
+        if source is not None and target is not None and brings_encoder(source) and has(target, "encoder"):
+            return two_encoders(pair, source.full_name, target.full_name)
         if self.parent.languages.several and (others := self.of_pair(pair)):
-            raise UnknownNameError(f"{pair} has no {kind} recipe; it runs as {others[0].kind}")
+            return UnknownNameError(f"{pair} has no {kind} recipe; it runs as {others[0].kind}")
         if self.parent.languages.several:
-            raise self._unknown_language(pair)
+            return self._unknown_language(pair)
         names = (str(recipe.pair) for recipe in self.pairs() if kind in (None, recipe.kind))
-        raise unknown(f"{kind} pair" if kind else "pair", str(pair), names)
+        return unknown(f"{kind} pair" if kind else "pair", str(pair), names)
 
     def _unknown_language(self, pair: Pair) -> UnknownNameError:
         """The error for a pair that cannot be run: it names the languages of the end that lacks one."""
@@ -241,11 +251,6 @@ class RecipeResolver:
                 return unknown(f"{end} language", language, there)
         why = ": it restores text and does not translate" if self.parent.languages.denoising else ""
         return UnknownNameError(f"{pair}: {self.parent.name} has both languages, but no recipe puts them together{why}")
-
-    def _raise_if_two_encoders(self, pair: Pair) -> None:
-        source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
-        if source is not None and target is not None and brings_encoder(source) and has(target, "encoder"):
-            raise two_encoders(pair, source.full_name, target.full_name)
 
     def two_encoders(self) -> Iterator[tuple[ModuleOutline, ModuleOutline]]:
         """Source and target modules that would make a new pair, but for their two encoders."""

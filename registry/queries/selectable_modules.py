@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
@@ -13,15 +13,13 @@ from continual_mt.artifacts.rests_on import PARENT_ALONE, RestsOn
 from continual_mt.languages import Pair
 from registry.database import schema
 from registry.queries.catalog import parent_id
-from registry.queries.score_conditions import is_metric, is_plain
 from registry.queries.version_selection import CHAMPION
-from registry.records.artifacts import ModuleOutline
+from registry.records.artifacts import ModuleOutline, ParentOutline
 from registry.records.lineage import Input, rests_on
-from registry.records.names import ModuleName, full_name, unknown
-from registry.records.pairs import BEST_METRIC
+from registry.records.names import ModuleName, full_name
 
 
-def candidates(session: Session, parent: str, name: str | None) -> list[ModuleKey | None]:
+def same_content(session: Session, parent: str, name: str | None) -> list[ModuleKey | None]:
     """Return the module of this name, then others of its pair: the same content may exist under several versions."""
     if name is None:
         return [None]
@@ -38,30 +36,49 @@ def candidates(session: Session, parent: str, name: str | None) -> list[ModuleKe
     return [*sorted(keys, key=lambda key: key.name != name)]  # mostly the first is the one
 
 
-def versions_of(session: Session, parent: str, pair: Pair | None, *, newest: bool) -> list[ModuleOutline]:
+def versions_of(session: Session, parent: ParentOutline, pair: Pair | None, *, newest: bool) -> list[ModuleOutline]:
     """Read the modules that may be selected without being named: all but those of shared sequences.
 
-    With ``newest``, which is enough where nothing else decides, only the newest version of each pair is read, and the
-    newest of those that share pieces with the parent.
+    With ``pair`` only those that recipes of the pair may have: modules that bring a language of it, or connect both, or
+    are of a leg of its pivots. With ``newest``, which is enough where nothing else decides, only the newest version of
+    each pair is read, and the newest of those that share pieces with the parent.
     """
     module, there = schema.Module, [*_there(parent, pair), schema.Module.shared.is_(False)]
     if newest:
         kind = module.source, module.target, module.scope == "scratch", module.side == "none"
         last = select(*kind, func.max(module.version)).where(*there).group_by(*kind).correlate(None)
         there.append(tuple_(*kind, module.version).in_(last))
-    return _outlines(session, parent, there)
+    return _outlines(session, parent.name, there)
 
 
-def champions_of(session: Session, parent: str, pair: Pair | None) -> dict[Pair, ModuleOutline]:
+def champions_of(session: Session, parent: ParentOutline, pair: Pair | None) -> dict[Pair, ModuleOutline]:
     champion = schema.Module.id.in_(select(schema.Alias.module_id).where(schema.Alias.name == CHAMPION))
-    return {module.pair: module for module in _outlines(session, parent, [*_there(parent, pair), champion])}
+    return {module.pair: module for module in _outlines(session, parent.name, [*_there(parent, pair), champion])}
 
 
-def _there(parent: str, pair: Pair | None) -> list[ColumnElement[bool]]:
-    """That a module is the parent's, not deleted, and brings a language of the pair where one is given."""
+def _there(parent: ParentOutline, pair: Pair | None) -> list[ColumnElement[bool]]:
+    """That a module is the parent's, not deleted, and may have a part in the pair where one is given."""
     module = schema.Module
-    there = [module.parent_id == parent_id(parent), module.deleted.is_(None)]
-    return there if pair is None else [*there, _brings_one_of(pair)]
+    there = [module.parent_id == parent_id(parent.name), module.deleted.is_(None)]
+    if pair is None:
+        return there
+    return [*there, or_(_brings_one_of(pair), *_is_leg_of(pair, parent, there))]
+
+
+def _is_leg_of(
+    pair: Pair, parent: ParentOutline, there: Sequence[ColumnElement[bool]]
+) -> Iterator[ColumnElement[bool]]:
+    """That a module is of a leg of the pair's pivots: one that meets another module, or a pair of the parent."""
+    module = schema.Module
+    into, out = select(module.target).where(*there), select(module.source).where(*there)
+    as_source, as_target = module.source == pair.source, module.target == pair.target
+    yield and_(as_source, module.target.in_(out.where(as_target).correlate(None)))
+    yield and_(as_target, module.source.in_(into.where(as_source).correlate(None)))
+    own = parent.languages
+    if own.side("target", pair.target) is not None:
+        yield and_(as_source, module.target.in_(own.tags("source")))
+    if own.side("source", pair.source) is not None:
+        yield and_(as_target, module.source.in_(own.tags("target")))
 
 
 def _brings_one_of(pair: Pair) -> ColumnElement[bool]:
@@ -105,22 +122,3 @@ def _rests_on(session: Session, conditions: Iterable[ColumnElement[bool]]) -> di
     for key, role, name, digest, part in session.execute(query):
         found[key].append(Input(role, name, digest, part=part))
     return {key: rests_on(inputs) for key, inputs in found.items()}
-
-
-def scores_on(session: Session, parent: str, test: str, pair: Pair | None) -> dict[tuple[Pair, int], float]:
-    """What each version reached on its own pair's test set of this name. Raises UnknownNameError where none has."""
-    module, score = schema.Module, schema.Score
-    of_parent = (
-        select(module.source, module.target, module.version, func.max(score.value))
-        .join(score, score.recipe_digest == module.recipe_digest)
-        .where(module.parent_id == parent_id(parent), is_metric(score.metric, BEST_METRIC), is_plain(score.signature))
-    )
-    query = of_parent.where(score.test == test).group_by(module.source, module.target, module.version)
-    if pair is not None:
-        query = query.where(_brings_one_of(pair))
-    found = {(Pair(source, target), version): value for source, target, version, value in session.execute(query)}
-    if not found:
-        tests = select(score.test).where(score.parent_id == parent_id(parent)).distinct()
-        if test not in (known := set(session.scalars(tests))):
-            raise unknown("test set", test, known)
-    return found

@@ -34,27 +34,38 @@ class Version(Protocol):
 
 @dataclass(frozen=True)
 class SelectionPolicy:
-    """The selection rules. The first rule that applies to a pair decides:
+    """The rule that selects the module of each pair. The first part that applies to a pair decides:
 
     1. ``pinned``: the version that the caller names, by number or by alias.
     2. ``champions``: the version that the pair's alias ``champion`` is set to, until the alias is moved.
-    3. ``scores``, by pair and version: the highest on the test set that the caller names. What has no score comes last.
+    3. ``by_test``: the versions that have a score on the test set that the caller names, the best first, as
+       `registry.recipes.rule` finds it. What has no score comes last.
     4. The newest version.
 
     A pair that is pinned or has a champion is run with just this version. Otherwise, where ``scratch`` comes first,
     which shares nothing, the first of the others still takes part in other pairs; and so does the first that brings a
     language where a bridge comes first, which brings none.
+
+    ``scores`` are the BLEU scores on the named test set, by pair and version. They decide only between modules of
+    several pairs that bring one language on one side.
     """
 
     pinned: Mapping[Pair, int] = field(default_factory=dict)
     champions: Mapping[Pair, int] = field(default_factory=dict)
+    by_test: Mapping[Pair, Sequence[int]] = field(default_factory=dict)
     scores: Mapping[tuple[Pair, int], float] = field(default_factory=dict)
 
     def fixed(self, pair: Pair) -> int | None:
         return self.pinned.get(pair, self.champions.get(pair))
 
-    def rank(self, version: Version) -> tuple[float, int]:
-        return self.scores.get((version.pair, version.version), float("-inf")), version.version
+    def rank(self, version: Version) -> tuple[int, int]:
+        """Higher is better, among the versions of a pair."""
+        order = self.by_test.get(version.pair, ())
+        place = order.index(version.version) if version.version in order else len(order)
+        return -place, version.version
+
+    def score(self, version: Version) -> float:
+        return self.scores.get((version.pair, version.version), float("-inf"))
 
 
 NEWEST = SelectionPolicy()

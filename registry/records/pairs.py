@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.languages import Pair
 from registry.records.values import JSONObject
 
@@ -41,10 +42,20 @@ class BestScore(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PairEntry:
-    """A pair that can be run, its selected recipe, and that recipe's best BLEU so far."""
+    """A pair that can be run, the recipe that it runs with, and that recipe's best BLEU so far."""
 
-    recipe: Recipe
+    recipe: AnyRecipe
     score: BestScore | None
+
+    @property
+    def parent(self) -> str:
+        """The parent's name; of a pivot that of its first leg."""
+        return self.recipe.legs[0].parent
+
+    @property
+    def models(self) -> int:
+        """How many models a sentence runs through, which is what a translation costs."""
+        return len(self.recipe.legs)
 
     @property
     def pair(self) -> Pair:
@@ -54,8 +65,6 @@ class PairEntry:
     def kind(self) -> RecipeKind:
         return self.recipe.kind
 
-    def to_json(self) -> JSONObject:
-        return {
-            **self.recipe.to_json(),
-            "score": self.score.to_json() if self.score else None,
-        }
+    def to_json(self) -> dict[str, object]:
+        score = self.score.to_json() if self.score else None
+        return {**self.recipe.to_json(), "models": self.models, "score": score}

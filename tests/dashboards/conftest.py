@@ -14,7 +14,7 @@ from continual_mt.evaluation.alignment import align
 from continual_mt.evaluation.lexicon import Lexicon
 from continual_mt.languages import Pair
 from registry import AlignmentRecord, CellRecord, CorpusRecord, Lineage, Registry, ScoreRecord, SequenceRecord
-from registry.queries.embeddings import two_embeddings
+from registry.recipes.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_browser, started_page
 from tests.registry.backends import Backend, InSQLite
 from tests.registry.conftest import (  # noqa: F401  # fixtures

@@ -19,17 +19,17 @@ from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.tokenizer import SideTokens, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, UnknownNameError
+from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import parameter_names
 from continual_mt.model.scopes import Scope, trainable_names
 from registry import Lineage, Registry, ScoreRecord
-from registry.analysis.comparison import recipe_of
 from registry.database import schema
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
 from registry.maintenance.verify import verify
-from registry.queries import recipe_catalog
-from registry.queries.embeddings import two_embeddings
+from registry.recipes import listing
+from registry.recipes.embeddings import two_embeddings
 from tests.registry.conftest import ARCHITECTURE, random_tensors
 
 LINEAGE = Lineage(corpora=(), spec={}, code_version="0.1.0")
@@ -87,8 +87,8 @@ def score_of(recipe: AnyRecipe, value: float) -> ScoreRecord:
     )
 
 
-def pairs_of(registry: Registry, **options: str) -> dict[str, str]:
-    return {str(entry.pair): entry.kind for entry in registry.pairs(**options)}
+def pairs_of(registry: Registry, *, pivot: bool = False, **options: str) -> dict[str, str]:
+    return {str(entry.pair): entry.kind for entry in registry.pairs(pivot=pivot, **options)}
 
 
 def test_it_is_stored_bit_by_bit(many: Parent) -> None:
@@ -115,13 +115,14 @@ def test_a_new_language_goes_into_every_language_of_the_parent(filled: Registry)
     trained = dict.fromkeys(("es-en", "de-pt"), "supervised")
     unseen = dict.fromkeys(("es-fr", "en-pt", "fr-pt", "es-pt"), "zero-shot")
     assert pairs_of(filled) == own | trained | unseen
+    assert pairs_of(filled, pivot=True) == own | trained | unseen | {"es-fr": "pivot"}
     assert pairs_of(filled, language="it") == {}
     assert pairs_of(filled, language="deu_Latn") == {"de-en": "original", "de-fr": "original", "de-pt": "supervised"}
 
 
 def test_each_pair_runs_with_the_tokens_of_its_languages(filled: Registry, many: Parent) -> None:
     def tokens(pair: str) -> tuple[SideTokens, SideTokens]:
-        model = filled.assemble(*pair.split("-"))
+        model = filled.assemble(*pair.split("-"), pivot=False)
         return model.source.tokenizer.side_tokens, model.target.tokenizer.side_tokens
 
     number = {tag: many.source_tokenizer.number(code) or 0 for tag, code in CODES.items()}
@@ -137,17 +138,18 @@ def test_a_new_language_brings_the_cross_attention_that_was_trained_with_it(fill
     es, pt = filled.load_module("es-en"), filled.load_module("de-pt")
     name = "cross_attention.0.query.weight"
     for pair, owner in (("es-fr", es.tensors), ("fr-pt", pt.tensors), ("es-pt", pt.tensors), ("de-fr", many.tensors)):
-        model = filled.assemble(*pair.split("-"))
+        model = filled.assemble(*pair.split("-"), pivot=False)
+        assert isinstance(model, PairModel)
         assert torch.equal(model.transformer.state_dict()[name], owner[name]), pair
 
 
 def test_recipes_name_the_parents_languages(filled: Registry) -> None:
     digests = {filled.recipe_catalog.recipe(*pair).digest for pair in (("de", "fr"), ("en", "fr"), ("de", "en"))}
     assert len(digests) == 3
-    assert str(filled.recipe_catalog.recipe("es", "fr")) == (
+    assert str(filled.recipe_catalog.recipe("es", "fr", pivot=False)) == (
         "zero-shot es-fr: source many/es-en:1, xattn many/es-en:1, target many:fr"
     )
-    model = filled.assemble("es", "fr")
+    model = filled.assemble("es", "fr", pivot=False)
     assert model.recipe is not None
     again = filled.assemble(model.recipe.digest)
     assert again.recipe == model.recipe
@@ -167,7 +169,7 @@ def test_what_cannot_be_run_is_named(filled: Registry) -> None:
 def test_of_many_pairs_only_those_with_a_module_or_a_score_are_listed(
     filled: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recipe_catalog, "MOST_LISTED", 3)
+    monkeypatch.setattr(listing, "MOST_LISTED", 3)
     trained = {"es-en": "supervised", "de-pt": "supervised", "es-pt": "zero-shot"}
     assert pairs_of(filled) == trained
     assert pairs_of(filled, language="fr") == {
@@ -187,7 +189,7 @@ def test_pivots_take_the_parents_own_codes(filled: Registry, monkeypatch: pytest
     with pytest.raises(IncompatibleError, match=r"Pivots of es-fr that can be run: pivot:es-en\+en-fr$"):
         filled.recipe_catalog.recipe("es", "fra_Latn", kind="pivot:es-en+de-fr")
     filled.register_scores([score_of(found, 20.0)])
-    monkeypatch.setattr(recipe_catalog, "MOST_LISTED", 3)
+    monkeypatch.setattr(listing, "MOST_LISTED", 3)
     assert "de-fr" not in pairs_of(filled)
 
 
@@ -231,7 +233,7 @@ def test_it_is_found_by_the_score_of_any_of_its_pairs(filled: Registry) -> None:
 
 def test_the_parents_own_codes_are_accepted_by_comparisons_and_alignments(filled: Registry) -> None:
     catalog = filled.recipe_catalog
-    assert recipe_of(catalog, Pair("es", "en"), "es-en:1") == catalog.recipe("es", "en")
+    assert catalog.recipe("es", "en", kind="es-en:1") == catalog.recipe("es", "en")
     first, second = two_embeddings(catalog, filled.parent(), ("deu_Latn", "es"))
     assert (first.language, second.language, first.module) == ("de", "es", None)
     with pytest.raises(IncompatibleError, match="de and fr share the table of the parent many; expected two tables"):
@@ -256,7 +258,7 @@ def test_modules_are_named_by_the_parents_own_codes(filled: Registry) -> None:
     assert catalog.recipe("de", "en", kind="retention:es-eng_Latn") == catalog.recipe(
         "de", "en", kind="retention:es-en"
     )
-    assert recipe_of(catalog, Pair("es", "eng_Latn"), "es-eng_Latn:1") == catalog.recipe("es", "en")
+    assert catalog.recipe("es", "eng_Latn", kind="es-eng_Latn:1") == catalog.recipe("es", "en")
     with pytest.raises(
         UnknownNameError, match=r"^'eng_Latn-en:1' is the name of no module: en-en: a language is never"
     ):
@@ -315,7 +317,7 @@ def test_a_new_source_names_its_target_where_the_parents_sources_do(
     with Registry.open(tmp_path, create=True) as registry:
         registry.register_parent("romance", parent, lineage=LINEAGE)
         registry.register_module("romance", module, lineage=LINEAGE)
-        table = registry.assemble("es", "fr").source.tokenizer
+        table = registry.assemble("es", "fr", pivot=False).source.tokenizer
         assert [table.pieces[number] for number in table.side_tokens.before] == ["fra_Latn"]
     sizes = {"source": tokenizers["es"].size, "target": parent.target_tokenizer.size}
     tensors = random_tensors(trainable_names(ARCHITECTURE, "xattn", "source"), sizes, 1)

@@ -28,9 +28,9 @@ RecipeText = Annotated[
     typer.Option(
         "--recipe",
         metavar="RECIPE",
-        help="original, supervised, bridge, zero-shot, retention:MODULE, or pivot:PAIR+PAIR, which translates through "
-        "a third language (PARENT/ in front of a pair where there are several).  [default: the first of these that the "
-        "pair has; never a pivot]",
+        help="original, supervised, bridge, pivot or zero-shot: the best of this kind; a module such as de-en:2, "
+        "bridge:MODULE, retention:MODULE; or pivot:PAIR+PAIR, which translates through a third language (PARENT/ in "
+        "front of a pair where there are several).  [default: as --by-test shows, else the first of these kinds]",
     ),
 ]
 Modules = Annotated[
@@ -44,7 +44,17 @@ Modules = Annotated[
 ]
 ByTest = Annotated[
     str | None,
-    typer.Option("--by-test", metavar="NAME", help="Use the module versions with the best BLEU on this test set."),
+    typer.Option(
+        "--by-test",
+        metavar="NAME",
+        help="Choose recipes and module versions by their BLEU on this test set, where a difference is significant.",
+    ),
+]
+NoPivot = Annotated[
+    bool,
+    typer.Option(
+        "--no-pivot", help="Do not translate through a third language, which takes two models, unless --recipe names it."
+    ),
 ]
 PAIR_OR_DIGEST = "A pair such as de-en, or at least 8 digits of the digest of a recipe that was run or scored."
 Beam = Annotated[int, typer.Option(min=1, max=64, help="Beam size; 1 is greedy search.")]

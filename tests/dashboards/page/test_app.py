@@ -13,7 +13,7 @@ import pytest
 from continual_mt.evaluation.nearest_neighbours import Neighbourhood
 from dashboards.page.panels import MODULES_PER_PAGE
 from registry import Lineage, Registry
-from registry.queries.embeddings import two_embeddings
+from registry.recipes.embeddings import two_embeddings
 from tests.dashboards.programs import Browser, Page, started_page
 from tests.registry.conftest import MakeModule, MakeParent
 from tests.registry.pivots import NAME, add_germanic, pivot, score_of

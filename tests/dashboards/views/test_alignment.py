@@ -14,7 +14,7 @@ from dashboards.views.alignment import (
     neighbours_table,
 )
 from registry import AlignmentRecord, EmbeddingRecord, Registry
-from registry.queries.embeddings import two_embeddings
+from registry.recipes.embeddings import two_embeddings
 
 GERMAN = EmbeddingRecord("base", "source", "de", "base/de-en:1", "d" * 64)
 FRENCH = EmbeddingRecord("base", "source", "fr", None, "f" * 64)

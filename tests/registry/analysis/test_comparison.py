@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.errors import IncompatibleError, InputError, UnknownNameError
 from continual_mt.languages import Pair
-from registry import CorpusRecord, Lineage, Registry, ScoreRecord
-from registry.analysis.comparison import compared, recipe_of
-from tests.registry.conftest import MakeModule
+from registry import CorpusRecord, Registry, ScoreRecord
+from registry.analysis.comparison import compared
 
 FR_EN = Pair("fr", "en")
 DE_EN = Pair("de", "en")
@@ -19,7 +17,7 @@ REFERENCES = ["a b", "c d"]
 
 def note(
     registry: Registry,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     lines: list[str] | None,
     *,
     test: str = "test",
@@ -51,47 +49,16 @@ def note(
 
 
 @pytest.fixture
-def original(filled: Registry) -> Recipe:
-    return recipe_of(filled.recipe_catalog, FR_EN, "original")
+def original(filled: Registry) -> AnyRecipe:
+    return filled.recipe_catalog.recipe("fr", "en", kind="original")
 
 
 @pytest.fixture
-def kept(filled: Registry) -> Recipe:
-    return recipe_of(filled.recipe_catalog, FR_EN, "retention:de-en")
+def kept(filled: Registry) -> AnyRecipe:
+    return filled.recipe_catalog.recipe("fr", "en", kind="retention:de-en")
 
 
-def test_recipes_in_the_words_of_evaluate(filled: Registry) -> None:
-    assert recipe_of(filled.recipe_catalog, FR_EN, "original").kind == "original"
-    assert recipe_of(filled.recipe_catalog, FR_EN, "retention:de-en:1", parent="base").kind == "retention"
-    assert recipe_of(filled.recipe_catalog, DE_EN, "supervised") == recipe_of(
-        filled.recipe_catalog, DE_EN, "base/de-en:1"
-    )
-    assert recipe_of(filled.recipe_catalog, Pair("de", "es"), "zero-shot").kind == "zero-shot"
-
-
-def test_a_module_stands_for_the_supervised_recipe_of_its_version(
-    filled: Registry, make_module: MakeModule, parent: Parent, lineage: Lineage
-) -> None:
-    filled.register_module("base", make_module(parent, "de-en", seed=4), lineage=lineage)
-    recipes = [recipe_of(filled.recipe_catalog, DE_EN, word) for word in ("de-en:1", "de-en:2")]
-    assert [str(recipe) for recipe in recipes] == [
-        f"supervised de-en: source base/de-en:{version}, xattn base/de-en:{version}, target base" for version in (1, 2)
-    ]
-    assert recipe_of(filled.recipe_catalog, DE_EN, "supervised") == recipes[1]
-
-
-def test_words_that_are_no_recipe(filled: Registry) -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"unknown recipe 'best'; write original, supervised, bridge, zero-shot, ret"
-    ):
-        recipe_of(filled.recipe_catalog, FR_EN, "best")
-    with pytest.raises(IncompatibleError, match="base/fr-es:1 was trained on fr-es, so it is no recipe of de-en"):
-        recipe_of(filled.recipe_catalog, DE_EN, "fr-es:1")
-    with pytest.raises(UnknownNameError, match=r"unknown module 'de-en:7'"):
-        recipe_of(filled.recipe_catalog, DE_EN, "de-en:7")
-
-
-def test_what_both_translated_and_the_references(filled: Registry, original: Recipe, kept: Recipe) -> None:
+def test_what_both_translated_and_the_references(filled: Registry, original: AnyRecipe, kept: AnyRecipe) -> None:
     note(filled, original, ["a b", "c"])
     note(filled, kept, ["a", "c"])
     found = compared(filled.catalog, filled.texts, original, kept)
@@ -101,7 +68,7 @@ def test_what_both_translated_and_the_references(filled: Registry, original: Rec
 
 
 def test_the_largest_test_set_and_the_widest_beam_unless_one_is_named(
-    filled: Registry, original: Recipe, kept: Recipe
+    filled: Registry, original: AnyRecipe, kept: AnyRecipe
 ) -> None:
     for recipe in (original, kept):
         note(filled, recipe, ["", ""], test="small", sentences=1)
@@ -118,7 +85,7 @@ def test_the_largest_test_set_and_the_widest_beam_unless_one_is_named(
 
 
 def test_a_test_set_that_was_kept_comes_before_a_larger_one_that_was_not(
-    filled: Registry, original: Recipe, kept: Recipe
+    filled: Registry, original: AnyRecipe, kept: AnyRecipe
 ) -> None:
     for recipe in (original, kept):
         note(filled, recipe, None, test="large", sentences=9)
@@ -130,7 +97,7 @@ def test_a_test_set_that_was_kept_comes_before_a_larger_one_that_was_not(
         compared(filled.catalog, filled.texts, original, kept, test="large")
 
 
-def test_scores_of_an_older_version_have_to_be_made_again(filled: Registry, original: Recipe, kept: Recipe) -> None:
+def test_scores_of_an_older_version_are_made_again(filled: Registry, original: AnyRecipe, kept: AnyRecipe) -> None:
     note(filled, original, ["a", "b"])
     note(filled, kept, None)
     with pytest.raises(
@@ -141,14 +108,14 @@ def test_scores_of_an_older_version_have_to_be_made_again(filled: Registry, orig
     assert compared(filled.catalog, filled.texts, original, kept).second_lines == ["a", "b"]
 
 
-def test_references_have_to_be_there(filled: Registry, original: Recipe, kept: Recipe) -> None:
+def test_references_have_to_be_there(filled: Registry, original: AnyRecipe, kept: AnyRecipe) -> None:
     for recipe in (original, kept):
         note(filled, recipe, ["a", "b"], keep=False)
     with pytest.raises(InputError, match="the references of 'test' were not kept"):
         compared(filled.catalog, filled.texts, original, kept)
 
 
-def test_recipes_have_to_have_a_score_in_common(filled: Registry, original: Recipe, kept: Recipe) -> None:
+def test_recipes_have_to_have_a_score_in_common(filled: Registry, original: AnyRecipe, kept: AnyRecipe) -> None:
     note(filled, original, ["a", "b"])
     note(filled, kept, ["a", "b"], beam=1)
     with pytest.raises(
@@ -157,7 +124,7 @@ def test_recipes_have_to_have_a_score_in_common(filled: Registry, original: Reci
         compared(filled.catalog, filled.texts, original, kept)
 
 
-def test_a_recipe_is_not_compared_with_itself(filled: Registry, original: Recipe) -> None:
+def test_a_recipe_is_not_compared_with_itself(filled: Registry, original: AnyRecipe) -> None:
     with pytest.raises(
         IncompatibleError, match="both are the same model, so there is nothing to compare: original fr-en"
     ):

@@ -21,7 +21,7 @@ from continual_mt.languages import Pair
 from registry import CellRecord, CorpusRecord, Lineage, Registry, ScoreRecord, SequenceRecord
 from registry.database import schema
 from registry.maintenance.backup import open_folder
-from registry.queries.embeddings import two_embeddings
+from registry.recipes.embeddings import two_embeddings
 from registry.records.values import now
 
 ANSWERS = ["A man plays.", "Two men play."]

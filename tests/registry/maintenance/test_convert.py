@@ -24,7 +24,7 @@ from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
 from registry.maintenance.convert import convert
 from registry.maintenance.verify import verify
-from registry.queries.embeddings import two_embeddings
+from registry.recipes.embeddings import two_embeddings
 from registry.records.artifacts import bytes_in
 from registry.records.lineage import Input
 from tests.continual_mt.interchange.conftest import PROVENANCE

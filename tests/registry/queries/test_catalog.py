@@ -134,7 +134,7 @@ def test_what_is_no_recipe(two_parents: Registry) -> None:
     for kind in ("retention", "best"):
         with pytest.raises(
             UnknownNameError,
-            match=f"unknown kind of recipe '{kind}'; expected one of: original, supervised, bridge, zero-shot, ret",
+            match=f"unknown recipe '{kind}'; expected original, supervised, bridge, pivot, zero-shot, ret",
         ):
             two_parents.recipe_catalog.recipe("fr", "en", parent="base", kind=kind)
     with pytest.raises(IncompatibleError, match="base/de-en:1 belongs to the parent base, not to other"):

@@ -9,7 +9,7 @@ from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.evaluation.lexicon import Lexicon
 from continual_mt.languages import Pair
 from registry import CellRecord, Input, Lineage, Registry, Relation, SequenceRecord
-from registry.queries.embeddings import two_embeddings
+from registry.recipes.embeddings import two_embeddings
 from tests.registry.conftest import MakeModule
 from tests.registry.queries.test_search_query import scored
 

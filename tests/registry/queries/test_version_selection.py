@@ -34,23 +34,23 @@ THREE = [Version(DE, 1), Version(DE, 2), Version(DE, 3)]
     ("choice", "expected"),
     [
         (NEWEST, 3),
-        (SelectionPolicy(scores={(DE, 1): 30.0, (DE, 2): 20.0}), 1),
-        (SelectionPolicy(scores={(DE, 1): 30.0, (DE, 2): 30.0}), 2),
-        (SelectionPolicy(scores={(CS, 1): 30.0}), 3),
-        (SelectionPolicy(champions={DE: 2}, scores={(DE, 1): 30.0}), 2),
-        (SelectionPolicy(pinned={DE: 1}, champions={DE: 2}, scores={(DE, 3): 30.0}), 1),
+        (SelectionPolicy(by_test={DE: [1, 2]}), 1),
+        (SelectionPolicy(by_test={DE: [2]}), 2),
+        (SelectionPolicy(by_test={CS: [1]}), 3),
+        (SelectionPolicy(champions={DE: 2}, by_test={DE: [1]}), 2),
+        (SelectionPolicy(pinned={DE: 1}, champions={DE: 2}, by_test={DE: [3]}), 1),
         (SelectionPolicy(pinned={CS: 1}, champions={CS: 1}), 3),
     ],
 )
-def test_pin_before_champion_before_score_before_newest(choice: SelectionPolicy, expected: int) -> None:
+def test_pin_before_champion_before_test_before_newest(choice: SelectionPolicy, expected: int) -> None:
     assert chosen(THREE, choice) == [expected]
 
 
 def test_scratch_lets_the_first_of_the_others_take_part() -> None:
     versions = [Version(DE, 1), Version(DE, 2), Version(DE, 3, "scratch")]
     assert chosen(versions) == [3, 2]
-    assert chosen(versions, SelectionPolicy(scores={(DE, 1): 30.0, (DE, 3): 40.0})) == [3, 1]
-    assert chosen(versions, SelectionPolicy(scores={(DE, 1): 30.0})) == [1]
+    assert chosen(versions, SelectionPolicy(by_test={DE: [3, 1]})) == [3, 1]
+    assert chosen(versions, SelectionPolicy(by_test={DE: [1]})) == [1]
 
 
 def test_a_version_that_was_fixed_stands_alone() -> None:

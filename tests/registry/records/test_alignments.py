@@ -13,7 +13,7 @@ from continual_mt.errors import RegistryError, UnknownNameError
 from continual_mt.evaluation.alignment_result import Precision
 from continual_mt.evaluation.lexicon import Lexicon
 from registry import AlignmentRecord, EmbeddingRecord, Registry
-from registry.queries.embeddings import two_embeddings
+from registry.recipes.embeddings import two_embeddings
 from tests.registry.database.revisions import changing, migrate
 
 LEXICON = Lexicon(Path("lexica/de-fr.tsv"), {"Haus": ("maison", "foyer"), "zum Beispiel": ("par exemple",)})

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from registry.queries.recipe_catalog import not_collecting
+from registry.recipes.listing import not_collecting
 
 
 def test_nothing_is_collected_until_it_ends() -> None:

@@ -150,7 +150,7 @@ def test_what_else_is_refused(two: Registry) -> None:
         two.assemble("fr", "de", recipe=NAME, xattn="parent")
     with pytest.raises(IncompatibleError, match=r"No pivot of es-fr can be run now\. Fix: add es as a source"):
         two.assemble("es", "fr", recipe="pivot:base/es-en+germanic/de-fr")
-    with pytest.raises(UnknownNameError, match=r"expected one of: original, .*, retention:MODULE, pivot:PAIR\+PAIR"):
+    with pytest.raises(UnknownNameError, match=r"expected original, .*MODULE, bridge:MODULE, pivot:PAIR\+PAIR"):
         two.assemble("fr", "en", parent="base", recipe="pivots")
 
 

@@ -8,7 +8,7 @@ from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair, SideName, ends_of
 from registry.queries.catalog import Catalog
-from registry.queries.recipe_catalog import RecipeCatalog
+from registry.recipes.recipe_catalog import RecipeCatalog
 from registry.records.alignments import EmbeddingRecord
 from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.names import unknown

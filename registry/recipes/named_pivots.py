@@ -114,6 +114,10 @@ class PivotResolver:
             pins[record.parent].append(record)
         return pins
 
+    def none_of(self, pair: Pair) -> UnknownNameError:
+        """The error for a pair without a pivot that may be chosen unasked."""
+        return UnknownNameError(f"{pair} has no pivot through trained pairs of one parent. {self._others(pair)}")
+
     def _others(self, pair: Pair) -> str:
         """What would work instead."""
         names = list(self.pivots_of(pair))

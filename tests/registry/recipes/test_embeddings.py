@@ -10,7 +10,7 @@ from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError, UnknownNameError
 from registry import Input, Lineage, Registry
-from registry.queries.embeddings import check_comparable, embeddings_of, two_embeddings
+from registry.recipes.embeddings import check_comparable, embeddings_of, two_embeddings
 
 MakeParent = Callable[..., Parent]
 MakeModule = Callable[..., Module]

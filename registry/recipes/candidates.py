@@ -1,0 +1,180 @@
+"""The recipes that each pair of a parent could run with, in the order in which they are preferred without evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.errors import IncompatibleError, InputError
+from continual_mt.languages import Pair
+from registry.database.database import Database
+from registry.queries.catalog import Catalog
+from registry.queries.recipe_resolver import RecipeResolver
+from registry.queries.selectable_modules import champions_of, versions_of
+from registry.queries.version_selection import SelectionPolicy
+from registry.recipes.evidence import Evidence
+from registry.recipes.pivots import PivotFinder
+from registry.recipes.rule import by_score
+from registry.records.artifacts import ModuleOutline, ModuleRecord, ParentOutline
+from registry.writes.texts import Texts
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The recipes of a parent's pairs: ``resolver`` has those of the selected modules.
+
+    ``versions`` are all versions of each trained pair that were read, and ``pivot`` tells whether pivots count.
+    """
+
+    resolver: RecipeResolver
+    versions: Mapping[Pair, Sequence[ModuleOutline]]
+    pivot: bool = True
+
+    @cached_property
+    def pivots(self) -> PivotFinder:
+        return PivotFinder(self.resolver)
+
+    def of_pair(self, pair: Pair) -> list[AnyRecipe]:
+        """The recipes that may be chosen for a pair, by kind, and those of trained pairs the newest first.
+
+        What is fixed, by name or by alias, comes first. The parent's own pair has a bridge only where that is named.
+        """
+        found = self.resolver.of_pair(pair)
+        if pair in self.resolver.parent.languages:
+            return [one for one in found if one.kind == "original" or pair in self.resolver.policy.pinned]
+        zero_shot = [recipe for recipe in found if recipe.kind == "zero-shot"]
+        pivots = self.pivots.of_pair(pair) if self.pivot else []
+        return [*self._trained(pair), *pivots, *zero_shot]
+
+    def of_kind(self, pair: Pair, kind: str) -> list[AnyRecipe]:
+        """The recipes of one kind, those included that are never chosen without it."""
+        found = self.resolver.of_pair(pair) if pair in self.resolver.parent.languages else self.of_pair(pair)
+        return [recipe for recipe in found if recipe.kind == kind]
+
+    def fixed(self, first: AnyRecipe) -> str | None:
+        """Why the first recipe of a pair is taken without evidence; None if evidence decides."""
+        pair, policy = first.pair, self.resolver.policy
+        if policy.fixed(pair) is None or first.kind not in ("supervised", "bridge"):
+            return None
+        name = f"{pair}:{policy.fixed(pair)}"
+        return f"you named {name}" if pair in policy.pinned else f"the alias {pair}@champion is set to {name}"
+
+    def _trained(self, pair: Pair) -> list[AnyRecipe]:
+        number = self.resolver.policy.fixed(pair)
+        selected = [module for module in self.resolver.modules if module.pair == pair]
+        modules = {module.version: module for module in (*self.versions.get(pair, ()), *selected)}
+        ordered = sorted(modules.values(), key=lambda one: (one.version != number, one.is_bridge, -one.version))
+        recipes = {recipe.digest: recipe for recipe in map(self.resolver.supervised, ordered)}
+        return list(recipes.values())
+
+
+class CandidatesReader:
+    """Reads the candidates of a parent's pairs."""
+
+    def __init__(self, database: Database, catalog: Catalog, texts: Texts) -> None:
+        self.catalog = catalog
+        self._database, self._texts = database, texts
+
+    def evidence(
+        self, parent: ParentOutline, test: str | None, modules: Sequence[str] = (), *, pivot: bool = True
+    ) -> Evidence | None:
+        """What a named test set tells of a parent's recipes; None without a name. Raises UnknownNameError."""
+        if test is None:
+            return None
+        found = Evidence(self._database, self._texts, parent.name, test)
+        everything: list[Candidates] = []
+
+        def candidates_of(pair: Pair) -> Sequence[AnyRecipe]:
+            if not everything:
+                everything.append(self.read(parent, modules, found, pivot=pivot))
+            return everything[0].of_pair(pair)
+
+        found.candidates_of = candidates_of
+        return found
+
+    def read(
+        self,
+        parent: ParentOutline,
+        modules: Sequence[str] = (),
+        evidence: Evidence | None = None,
+        pair: Pair | None = None,
+        *,
+        pivot: bool = True,
+    ) -> Candidates:
+        """Read the modules of all pairs, or only of those that recipes of ``pair`` may be made of.
+
+        ``modules`` pins versions.
+        """
+        pinned = self.pinned(parent, modules)
+        with self._database.read() as session:
+            champions = champions_of(session, parent, pair)
+            versions = versions_of(session, parent, pair, newest=evidence is None and pair is None)
+        fixed = SelectionPolicy(_numbers(pinned), _numbers(champions))
+        # A champion that is also the newest version is listed twice.
+        taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
+        named = [record for record in pinned.values() if pair is None or _has_part_in(record, pair)]
+        policy = fixed if evidence is None else _with_evidence(fixed, parent, versions, evidence)
+        resolver = RecipeResolver.of(parent, [*taken, *named], policy)
+        return Candidates(resolver, _by_pair(versions), pivot)
+
+    def pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
+        """The modules that a caller names, by pair.
+
+        Raises UnknownNameError, IncompatibleError for modules of other parents and for two of one pair, and InputError
+        for a text in place of a list.
+        """
+        check_list(names)
+        pinned: dict[Pair, ModuleRecord] = {}
+        for name in names:
+            record = self.catalog.module(name, parent=parent.name)
+            if record.parent != parent.name:
+                raise IncompatibleError(f"{name} belongs to the parent {record.parent}, not to {parent.name}")
+            other = pinned.setdefault(record.pair, record)
+            if other != record:
+                raise IncompatibleError(f"both {other.full_name} and {record.full_name} are given; say which one")
+        return pinned
+
+
+def _with_evidence(
+    policy: SelectionPolicy, parent: ParentOutline, versions: Sequence[ModuleOutline], evidence: Evidence
+) -> SelectionPolicy:
+    """Add what the test set tells of each trained pair's versions."""
+    resolver = RecipeResolver.of(parent, [])
+    recipes = {version: resolver.supervised(version) for version in versions}
+    evidence.read(recipes.values())
+    values = {version: value for version in versions if (value := evidence.score(recipes[version])) is not None}
+    order: dict[Pair, list[int]] = {}
+    for pair, scored in _by_pair(values).items():
+        newest_first = sorted(scored, key=lambda one: (one.is_bridge, -one.version))
+        decision = by_score([recipes[version] for version in newest_first], evidence)
+        best_first = sorted(
+            newest_first,
+            key=lambda one: (decision is None or recipes[one].digest != decision.chosen.digest, -values[one]),
+        )
+        order[pair] = [version.version for version in best_first]
+    scores = {(version.pair, version.version): value for version, value in values.items()}
+    return SelectionPolicy(policy.pinned, policy.champions, order, scores)
+
+
+def check_list(names: Iterable[str]) -> None:
+    """Raise InputError for a text in place of a list of names."""
+    if isinstance(names, str):
+        raise InputError(f"modules is a string; expected a list of names; write modules=[{names[:80]!r}]")
+
+
+def _by_pair(versions: Iterable[ModuleOutline]) -> dict[Pair, list[ModuleOutline]]:
+    found: dict[Pair, list[ModuleOutline]] = {}
+    for version in versions:
+        found.setdefault(version.pair, []).append(version)
+    return found
+
+
+def _has_part_in(module: ModuleOutline, pair: Pair) -> bool:
+    languages = zip((module.pair.source, module.pair.target), (pair.source, pair.target), strict=True)
+    return any(one == other for one, other in languages)
+
+
+def _numbers(modules: Mapping[Pair, ModuleOutline]) -> dict[Pair, int]:
+    return {pair: module.version for pair, module in modules.items()}

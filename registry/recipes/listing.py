@@ -1,0 +1,108 @@
+"""Listing all pairs of a parent: which are listed, what each runs with, and its score."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import select
+
+from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.artifacts.recipe import Recipe
+from continual_mt.languages import Pair
+from registry.database import schema
+from registry.database.database import Database
+from registry.queries.catalog import parent_id
+from registry.recipes.candidates import Candidates
+from registry.recipes.evidence import Evidence
+from registry.recipes.rule import decide
+from registry.records.artifacts import ParentOutline
+from registry.records.pairs import BestScore, PairEntry
+
+MOST_LISTED = 100
+"""The most pairs of a parent that are all listed, whether or not they have a score."""
+_ROWS_AT_ONCE = 500  # of ten thousand, so that few are held beside the records that are made of them
+
+
+class Listing:
+    """Reads what a list of pairs needs beside the recipes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def listed(self, parent: ParentOutline) -> Collection[Pair] | None:
+        """Of the pairs in which a parent's own languages take part untrained, those that have a score; None for all.
+
+        All are listed of a parent of few pairs.
+        """
+        if _has_few_pairs(parent):
+            return None
+        score = schema.Score
+        query = select(score.source, score.target).where(score.parent_id == parent_id(parent.name)).distinct()
+        query = query.where(score.kind != "pivot")
+        with self._database.read() as session:
+            return {Pair(*pair) for pair in session.execute(query)}
+
+    def chosen(
+        self, candidates: Candidates, evidence: Evidence | None, language: str | None = None
+    ) -> Iterator[AnyRecipe]:
+        """The recipe that each pair runs with: the parent's pairs, then what was trained, then all others."""
+        resolver = candidates.resolver
+        among = self.listed(resolver.parent) if language is None else _with(candidates, language)
+        pivots = candidates.pivots.pairs(among) if candidates.pivot else set()
+        preferred = {recipe.pair: recipe for recipe in resolver.pairs(among)}
+        pairs = _in_order(preferred, pivots) if pivots else list(preferred)
+        if evidence is None:
+            for pair in pairs:
+                yield candidates.pivots.of_pair(pair)[0] if pair in pivots else preferred[pair]
+            return
+        found = [candidates.of_pair(pair) for pair in pairs]
+        evidence.read(recipe for recipes in found for recipe in recipes)
+        for recipes in found:
+            yield decide(recipes, evidence, candidates.fixed(recipes[0])).chosen
+
+    def entries(self, chosen: Sequence[AnyRecipe]) -> list[PairEntry]:
+        """Recipes with the scores that they are shown with."""
+        digests = [recipe.digest for recipe in chosen]
+        best = self.best_scores(digests)
+        return [PairEntry(recipe, best.get(digest)) for recipe, digest in zip(chosen, digests, strict=True)]
+
+    def best_scores(self, digests: Iterable[str]) -> dict[str, BestScore]:
+        """The scores that recipes are shown with, by the recipes' digests."""
+        # In the order of the index, so that one look-up finds in memory what the one before it read.
+        scores, asked = schema.Score.__table__, self._database.listed(sorted(digests))
+        columns = [scores.c[name] for name in ("recipe_digest", *BestScore._fields)]
+        query = select(*columns).select_from(asked.join(scores, scores.c.recipe_digest == asked.c.value))
+        query = query.where(scores.c.shown)
+        with self._database.read() as session:
+            batches = session.execute(query).partitions(_ROWS_AT_ONCE)
+            return {row[0]: BestScore._make(row[1:]) for rows in batches for row in rows}
+
+
+def _in_order(preferred: Mapping[Pair, Recipe], pivots: Iterable[Pair]) -> list[Pair]:
+    """The parent's pairs, then what was trained, each as they come, then all others by name."""
+    first = [pair for pair, recipe in preferred.items() if recipe.kind != "zero-shot"]
+    return [*first, *sorted({*preferred, *pivots}.difference(first))]
+
+
+def _with(candidates: Candidates, language: str) -> set[Pair] | None:
+    """The pairs of a language, of a parent of which not all are listed."""
+    resolver = candidates.resolver
+    return None if _has_few_pairs(resolver.parent) else resolver.pairs_with(language)
+
+
+def _has_few_pairs(parent: ParentOutline) -> bool:
+    return len(parent.languages.sources) * len(parent.languages.targets) <= MOST_LISTED
+
+
+@contextmanager
+def not_collecting() -> Iterator[None]:
+    """Pause Python's garbage collector, which would look through tens of thousands of records that all stay."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
