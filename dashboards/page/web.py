@@ -96,7 +96,7 @@ def pair_details(registry: Registry, parent: ParentRecord, source: str, target: 
     return html.Div(
         [
             _heading(choice),
-            html.P(choice.reason, className="reason"),
+            html.P(f"It runs with {named(recipe)}: {choice.reason}.", className="reason"),
             html.H3("Candidates"),
             html.Div(components.table(candidates_table(choice)), id="candidates"),
             html.H3("Samples"),
