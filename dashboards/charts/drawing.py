@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from continual_mt.evaluation.metric_names import is_higher_better
-from dashboards.theme.palette import SERIES, role
+from dashboards.theme.palette import SERIES, luminance, role
 
 # Without the buttons that upload a chart to plotly's site: the data must stay on this machine.
 CONFIG: Any = {
@@ -63,6 +65,23 @@ def layout(title: str) -> dict[str, Any]:
 def colour_scale(metric: str) -> str:
     """Bright is good: where lower is better the scale is reversed."""
     return "Viridis" if is_higher_better(metric) else "Viridis_r"
+
+
+def inks(values: Iterable[float | None], metric: str) -> Callable[[float, str], str]:
+    """Return a function from a value and its label to a label that can be read in the value's cell of a heatmap.
+
+    ``values`` are all values of the heatmap. plotly's own choice, dark grey or white, has too little contrast in the
+    middle of the scale; of black and white, one always has at least 4.5.
+    """
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+
+    def inked(value: float, label: str) -> str:
+        share = (value - low) / (high - low) if high > low else 0.5
+        (cell,) = sample_colorscale(colour_scale(metric), [share], colortype="tuple")
+        return f"<span style='color:{'black' if luminance(cell) > 0.18 else 'white'}'>{label}</span>"
+
+    return inked
 
 
 def fragment(figure: go.Figure) -> str:

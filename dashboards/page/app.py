@@ -77,10 +77,7 @@ def _tabs() -> Component:
     tabs = dcc.RadioItems(
         id="view-chosen",
         value="web",
-        options=[
-            {"label": html.Span(name.capitalize(), id=f"tab-{name}"), "value": name}  # type: ignore[dict-item]
-            for name in panels.PANELS
-        ],
+        options=[{"label": html.Span(name.capitalize(), id=f"tab-{name}"), "value": name} for name in panels.PANELS],
         persistence=True,
         persistence_type="session",
     )

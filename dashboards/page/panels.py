@@ -224,7 +224,7 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
                 ],
                 className="controls",
             ),
-            dcc.Textarea(id="text", placeholder="A sentence", rows=3, maxLength=MAX_CHARACTERS),
+            html.Label(["sentence", dcc.Textarea(id="text", rows=3, maxLength=MAX_CHARACTERS)], className="choice"),
             html.Div(html.Button("Translate", id="translate")),
             dcc.Loading(html.Div(id="translation")),
         ]
