@@ -49,7 +49,8 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         name=name,
     )
     if not labelled:
-        figure.add_traces([_marks(matrix, kind) for kind in MARKERS])
+        kinds = {cell.kind for cell in matrix.cells.values()}
+        figure.add_traces([_marks(matrix, kind) for kind in MARKERS if kind in kinds])
         title += "; a cell without a mark is zero-shot"
     height = 170 + max(3, len(matrix.sources)) * (44 if labelled else 8)
     figure.update_layout(plot_bgcolor=role("absent"))
