@@ -83,7 +83,7 @@ def register_views(app: Dash, open_registry: OpenRegistry) -> None:
 
 
 def register_pairs(app: Dash, open_registry: OpenRegistry) -> None:
-    """Register the callbacks of the web and the matrix, in which a pair is chosen, and of what is shown of it."""
+    """Register the callbacks of the web and the matrix, in which a pair is chosen, and of its details."""
 
     @app.callback(
         Output(components.drawing_id("web"), "data"),

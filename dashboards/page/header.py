@@ -10,6 +10,8 @@ from dash.development.base_component import Component
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.page import components
 
+KEPT_THEME = "continual-mt-theme"  # the browser keeps the value under this name, which `theme.js` reads
+
 
 def header(registry_name: str | None = None, parents: Sequence[str] = ()) -> Component:
     """Return the header; without a registry, only the name of the product and the switch for the dark mode."""
@@ -21,7 +23,7 @@ def header(registry_name: str | None = None, parents: Sequence[str] = ()) -> Com
             html.Div(brand, className="brand"),
             *([components.dropdown("parent", "parent", parents, parents[0]), _metrics()] if parents else []),
             html.Button("Dark mode", id="theme-switch", className="theme-switch", **components.aria(pressed="false")),
-            dcc.Store(id="theme", storage_type="local"),  # what the reader chose, if anything
+            dcc.Store(id=KEPT_THEME, storage_type="local"),  # what the reader chose, if anything
             dcc.Store(id="look"),  # what is shown: light or dark
         ],
         className="top",
@@ -42,9 +44,9 @@ def _metrics() -> Component:
 
 def register_theme(app: Dash) -> None:
     """Register what runs in the browser: the switch, and drawing each chart in the colours of the theme."""
-    clicked, kept = Input("theme-switch", "n_clicks"), State("theme", "data")
-    _in_browser(app, "switched", Output("theme", "data"), clicked, kept)
-    _in_browser(app, "shown", Output("look", "data"), Input("theme", "data"))
+    clicked, kept = Input("theme-switch", "n_clicks"), State(KEPT_THEME, "data")
+    _in_browser(app, "switched", Output(KEPT_THEME, "data"), clicked, kept)
+    _in_browser(app, "shown", Output("look", "data"), Input(KEPT_THEME, "data"))
     drawing, look = Input(components.drawing_id(MATCH), "data"), Input("look", "data")
     _in_browser(app, "drawn", Output(components.chart_id(MATCH), "figure"), drawing, look)
 

@@ -83,7 +83,7 @@ def matrix_of(registry: Registry, parent: ParentRecord, metric: str) -> PairMatr
 
 
 def pair_details(registry: Registry, parent: ParentRecord, source: str, target: str) -> Component:
-    """Return what there is about a pair: candidates and why one was chosen, sample translations, and lineage.
+    """Return the candidates of a pair and why one was chosen, sample translations, and lineage.
 
     Raises UnknownNameError for a pair that cannot be run.
     """

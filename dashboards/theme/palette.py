@@ -1,7 +1,7 @@
 """The colours of everything that is drawn, for a light and a dark background.
 
-Text has a contrast of at least 4.5 on every background, lines and markers at least 3. The colours of the kinds can be
-told apart with each of the three common forms of colour blindness.
+Text has a contrast of at least 4.5 on every background, lines and markers at least 3. The colours of the kinds stay
+distinct with each of the three common forms of colour blindness.
 """
 
 from __future__ import annotations
