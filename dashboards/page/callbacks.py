@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from continual_mt.errors import ContinualMTError
 from continual_mt.languages import Pair
-from dashboards.page import components, panels, web
+from dashboards.page import components, panels, web_panel
 from dashboards.page.translate import SentenceTranslator
 from dashboards.views.alignment import Neighbourhoods
 from dashboards.views.overview import overview
@@ -97,7 +97,7 @@ def register_pairs(app: Dash, open_registry: OpenRegistry) -> None:
         pair = Pair(source, target) if source and target and source != target else None
         try:
             with open_registry() as registry:
-                return web.drawn_web(registry, registry.parent(parent), metric, language, pair)
+                return web_panel.drawn_web(registry, registry.parent(parent), metric, language, pair)
         except ContinualMTError:
             return no_update  # the element ``pair`` shows the error
 
@@ -139,9 +139,9 @@ def register_pairs(app: Dash, open_registry: OpenRegistry) -> None:
     @errors_as_text
     def pair(source: str | None, target: str | None, parent: str | None) -> Component:
         if not source or not target:
-            return components.note(web.CHOOSE_A_PAIR)
+            return components.note(web_panel.CHOOSE_A_PAIR)
         with open_registry() as registry:
-            return web.pair_details(registry, registry.parent(parent), source, target)
+            return web_panel.pair_details(registry, registry.parent(parent), source, target)
 
 
 def register_alignment(app: Dash, open_registry: OpenRegistry) -> None:

@@ -12,7 +12,7 @@ from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.charts import figures
 from dashboards.page import components
 from dashboards.page.translate import MAX_CHARACTERS
-from dashboards.page.web import languages_of, web_panel
+from dashboards.page.web_panel import languages_of, web_panel
 from dashboards.tables.artifacts import results_table
 from dashboards.views.alignment import (
     EXPLAINED,

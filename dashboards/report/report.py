@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.charts import figures
-from dashboards.charts.web import web_figure, web_title
+from dashboards.charts.web_chart import web_figure, web_title
 from dashboards.report.document import render
 from dashboards.tables.annotations import annotation_facts, module_tables, module_title
 from dashboards.tables.artifacts import languages_of

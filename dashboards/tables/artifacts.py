@@ -192,8 +192,10 @@ def parts_of(recipe: AnyRecipe) -> str:
     """Return where the parts of a recipe come from: ``source de-en:1, xattn fr-es:1, target fr-es:1``."""
     if isinstance(recipe, Pivot):
         return "; then ".join(f"{leg.parent}/{leg.pair} ({parts_of(leg)})" for leg in recipe.legs)
-    parts = (("source", recipe.source), ("xattn", recipe.cross_attention), ("target", recipe.target))
-    return ", ".join(f"{part} {short_name(key.name) if key else 'parent'}" for part, key in parts)
+    # Written out, since ten thousand pairs are listed at once.
+    keys = recipe.source, recipe.cross_attention, recipe.target
+    source, xattn, target = ["parent" if key is None else short_name(key.name) for key in keys]
+    return f"source {source}, xattn {xattn}, target {target}"
 
 
 def storage_table(

@@ -12,7 +12,7 @@ from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
-from dashboards.charts.web import web_figure, web_title
+from dashboards.charts.web_chart import web_figure, web_title
 from dashboards.page import components
 from dashboards.tables.artifacts import points
 from dashboards.tables.choices import candidates_table, named

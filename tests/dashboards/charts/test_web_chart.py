@@ -8,7 +8,7 @@ import pytest
 from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.languages import Pair
-from dashboards.charts.web import MOST_LEVEL_LABELS, MOST_TURNED_LABELS, STEPS, web_figure, web_title
+from dashboards.charts.web_chart import MOST_LEVEL_LABELS, MOST_TURNED_LABELS, STEPS, web_figure, web_title
 from dashboards.theme.palette import KIND_COLOURS
 from dashboards.views.views import PairCell, PairMatrix
 from dashboards.views.web import Web
