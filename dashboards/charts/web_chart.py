@@ -27,7 +27,7 @@ _LABEL_SIZE = 9
 _MIDDLE = STEPS // 2
 _WIDTHS = (1.2, 1.9, 2.7, 3.6)
 _MANY = 80  # edges, which are drawn thinner
-_FADED, _CLEAR = 0.1, 0.85
+_FADED, _DIM, _CLEAR = 0.1, 0.3, 0.85
 _CHOSEN_WIDTH = 5.0
 ROLES: dict[Role, str] = {
     "parent": "a language of the parent",
@@ -39,12 +39,16 @@ ROLES: dict[Role, str] = {
 
 @dataclass(frozen=True)
 class _Style:
-    """How an edge is drawn; equal edges are one trace. ``band`` is None without a score, else an index of widths."""
+    """How an edge is drawn; equal edges are one trace.
+
+    ``band`` is None without a score, else an index of widths. ``opacity`` is lower for an edge that is not of the chosen
+    pair or language.
+    """
 
     kind: RecipeKind
     band: int | None
+    opacity: float
     is_chosen: bool
-    is_faded: bool
 
     def line(self, thin: float) -> Trace:
         width = _CHOSEN_WIDTH if self.is_chosen else thin * _WIDTHS[self.band or 0]
@@ -53,10 +57,6 @@ class _Style:
             "width": width,
             "dash": "dot" if self.band is None and not self.is_chosen else "solid",
         }
-
-    @property
-    def opacity(self) -> float:
-        return _FADED if self.is_faded else 1.0 if self.is_chosen else _CLEAR
 
 
 def web_figure(web: Web, title: str, language: str | None = None, pairs: Sequence[Pair] = ()) -> dict[str, Any]:
@@ -102,13 +102,17 @@ def _styles(
     bands = _bands(web)
     found: dict[_Style, list[PairCell]] = {}
     for cell in cells:
-        of_language = language in (cell.pair.source, cell.pair.target)
-        faded = bool(language or pairs) and not of_language and cell.pair not in pairs
-        style = _Style(cell.kind, bands(cell.value), cell.pair == (pairs[0] if pairs else None), faded)
+        if cell.pair in pairs or not (language or pairs):
+            opacity = _CLEAR
+        elif language in (cell.pair.source, cell.pair.target):
+            opacity = _DIM if pairs else _CLEAR
+        else:
+            opacity = _FADED
+        style = _Style(cell.kind, bands(cell.value), opacity, cell.pair in pairs[:1])
         found.setdefault(style, []).append(cell)
 
-    def place(style: _Style) -> tuple[bool, bool, int]:
-        return style.is_chosen, not style.is_faded, -KINDS.index(style.kind)
+    def place(style: _Style) -> tuple[bool, float, int]:
+        return style.is_chosen, style.opacity, -KINDS.index(style.kind)
 
     return {style: found[style] for style in sorted(found, key=place)}
 
@@ -179,8 +183,8 @@ def _nodes(web: Web, language: str | None, pairs: Sequence[Pair]) -> Trace:
     nodes = list(web.nodes.values())
     is_level = sum(node.role != "parent" for node in nodes) <= MOST_LEVEL_LABELS
     in_focus = {one for pair in pairs for one in (pair.source, pair.target)}
+    chosen = in_focus | ({language} if language else set())
     in_focus |= web.neighbours(language) if language else set()
-    chosen = {language} if language else in_focus
     return {
         "type": "scatter",
         "mode": "markers+text",

@@ -29,16 +29,16 @@ def errors_as_text(shown: Callable[_Parameters, Component]) -> Callable[_Paramet
     def answer(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> Component:
         try:
             return shown(*arguments, **named)
-        except ContinualMTError as error:
-            return components.problem(f"{error}")
         except Exception as error:
-            return internal_error(error)
+            return shown_error(error)
 
     return answer
 
 
-def internal_error(error: Exception) -> Component:
-    """Return the message of an unexpected error, and write its traceback to the log."""
+def shown_error(error: Exception) -> Component:
+    """Return the message of an error; the traceback of an unexpected one is written to the log."""
+    if isinstance(error, ContinualMTError):
+        return components.problem(f"{error}")
     traceback.print_exception(error)  # Dash's logger would write to standard output
     what = f"{type(error).__name__}: {error}"
     return components.problem(f"internal error: {what}. The server's log has the traceback.")
@@ -48,13 +48,11 @@ def register_views(app: Dash, open_registry: OpenRegistry) -> None:
     """Register the callbacks of the cards, the choice of the tab, and the tabs for sequences and modules."""
 
     @app.callback(Output("cards", "children"), Input("parent", "value"))
-    def cards(parent: str | None) -> list[Component]:
-        try:
-            with open_registry() as registry:
-                record = registry.parent(parent)
-                return components.cards(overview(record, registry.pairs(record.name), registry.modules(record.name)))
-        except ContinualMTError:
-            return []  # the tab below shows the error
+    @errors_as_text
+    def cards(parent: str | None) -> Component:
+        with open_registry() as registry:
+            record = registry.parent(parent)
+            return components.cards(overview(record, registry.pairs(record.name), registry.modules(record.name)))
 
     @app.callback(
         Output("view", "children"), Input("view-chosen", "value"), Input("parent", "value"), Input("metric", "value")
@@ -87,19 +85,22 @@ def register_pairs(app: Dash, open_registry: OpenRegistry) -> None:
 
     @app.callback(
         Output(components.drawing_id("web"), "data"),
+        Output("web-problem", "children"),
         Input("web-language", "value"),
         Input("source", "value"),
         Input("target", "value"),
         State("parent", "value"),
         State("metric", "value"),
     )
-    def drawn(language: str | None, source: str | None, target: str | None, parent: str | None, metric: str) -> Any:
+    def drawn(
+        language: str | None, source: str | None, target: str | None, parent: str | None, metric: str
+    ) -> tuple[Any, Component | None]:
         pair = Pair(source, target) if source and target and source != target else None
         try:
             with open_registry() as registry:
-                return web_panel.drawn_web(registry, registry.parent(parent), metric, language, pair)
-        except ContinualMTError:
-            return no_update  # the element ``pair`` shows the error
+                return web_panel.drawn_web(registry, registry.parent(parent), metric, language, pair), None
+        except Exception as error:
+            return no_update, shown_error(error)
 
     @app.callback(
         Output("source", "value", allow_duplicate=True),

@@ -65,8 +65,9 @@ def kind_chip(kind: str, text: str) -> Component:
     return html.Span([html.Span(className=f"dot {kind}"), text], className="chip")
 
 
-def cards(shown: Sequence[Card]) -> list[Component]:
-    return [
+def cards(shown: Sequence[Card]) -> Component:
+    """Return a row of cards with one number each."""
+    each = [
         html.Div(
             [
                 html.Dt(card.name),
@@ -80,6 +81,7 @@ def cards(shown: Sequence[Card]) -> list[Component]:
         )
         for card in shown
     ]
+    return html.Dl(each, className="cards")
 
 
 def dropdown(name: str, label: str, options: Sequence[str] | Mapping[str, str], value: str | None = None) -> Component:

@@ -44,6 +44,7 @@ def web_panel(registry: Registry, parent: ParentRecord, metric: str) -> Componen
             html.Div(
                 [
                     html.Div(chosen, className="controls"),
+                    html.Div(id="web-problem"),
                     dcc.Loading(components.graph("web", about, height=HEIGHT), delay_show=SPINNER_DELAY),
                     components.note(f"{EXPLAINED} {HOW_TO_CHOOSE}"),
                 ],
