@@ -1,4 +1,4 @@
-"""The latency of the registry's queries as it grows, and the speed of ``verify``.
+"""The latency of the registry's queries and of the page as it grows, and the speed of ``verify``.
 
 Registries of 100 to 10,000 modules over 200 languages, with up to 1,000,000 scores, are written into a temporary SQLite
 file and into the empty databases whose URLs are given. One process with an open connection repeats each query; the
@@ -24,6 +24,7 @@ from sqlalchemy import create_engine, inspect, make_url, select, text
 from benchmarks.tools.report import machine, print_table, write_json
 from benchmarks.tools.synthetic_registry import PAIR, TESTS, languages, populate
 from benchmarks.verify_speed import measure_verify
+from dashboards.page.web_panel import drawn_web, pair_details
 from registry import Registry
 from registry.database import schema
 from registry.database.postgresql import SCHEMA
@@ -60,6 +61,9 @@ def questions(registry: Registry, modules: int) -> dict[str, Callable[[], object
         "pairs()": registry.pairs,
         "search": lambda: registry.annotations.search(QUERY.format(language=next_tag(sources))),
         "module": lambda: registry.module(f"{next_tag(sources)}-{PAIR.target}"),
+        "page: the web": lambda: drawn_web(registry, registry.parent(), "bleu", None, None),
+        "page: the web, of a language": lambda: drawn_web(registry, registry.parent(), "bleu", next_tag(sources), None),
+        "page: a pair": lambda: pair_details(registry, registry.parent(), next_tag(sources), next_tag(targets)),
     }
 
 

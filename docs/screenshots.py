@@ -1,6 +1,7 @@
 """Pictures for the docs: every view of a home's page, and MLflow's comparison of two of its runs, in real Chromium.
 
-    python -m docs.screenshots --home HOME --sequence NAME --tables 'source de of fr-en/de-en:1' 'source fr of fr-en' \
+    python -m docs.screenshots --home HOME --pair de es --web-language de --sequence NAME \
+      --tables 'source de of fr-en/de-en:1' 'source fr of fr-en' \
       --word Haus --translate de cs 'Zwei Männer spielen Fußball.' --runs RUN RUN
 
 Run it from the clone, with the test extra installed. What is left out is not pictured. None of this is installed.
@@ -32,7 +33,7 @@ from continual_mt.home import Home
 from tests.dashboards.programs import Browser, started_browser, started_page
 
 IMAGES = Path(__file__).parent / "images"
-WIDTH, TALLEST = 1280, 1800
+WIDTH, TALLEST = 1440, 1800
 MOST_BYTES = 300_000
 SECONDS = 120
 
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m docs.screenshots", description="Take the pictures of the docs.")
     parser.add_argument("--home", type=Path, required=True, help="the home whose page is shown")
+    parser.add_argument("--pair", nargs=2, metavar=("SOURCE", "TARGET"), help="the pair that is chosen in the web")
+    parser.add_argument("--web-language", metavar="LANGUAGE", help="the language whose pairs the dark web shows")
     parser.add_argument("--sequence", metavar="NAME", help="the sequence, as the page lists it; else the last one")
     parser.add_argument("--language", help="show only pairs of the sequence with this language")
     parser.add_argument("--tables", nargs=2, metavar="TABLE", help="two embedding tables, as the page lists them")
@@ -68,6 +71,20 @@ def _page(browser: Browser, address: str, asked: argparse.Namespace) -> None:
     """Take one picture per tab."""
     _size(browser, WIDTH, 500)  # a page that is shorter leaves white below it
     browser.open(address)
+    browser.text("#web", "trained pairs")
+    if asked.pair:
+        _choose(browser, "source", asked.pair[0])
+        _choose(browser, "target", asked.pair[1])
+        browser.find("#candidates")
+    _take(browser, asked.out / "web.png")
+    browser.click("#theme-switch")
+    if asked.web_language:
+        _choose(browser, "web-language", asked.web_language)
+        browser.text("#web", f"the pairs of {asked.web_language}")
+    _take(browser, asked.out / "web-dark.png")
+    browser.click("#theme-switch")
+
+    browser.click("#tab-pairs")
     browser.text("#pairs", "pairs that can be run")
     _take(browser, asked.out / "pairs.png")
 

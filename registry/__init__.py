@@ -22,7 +22,7 @@ with WithoutCurrentFolder():
     from registry.records.jobs import JobRecord
     from registry.records.lineage import Input, Lineage, Relation, Relations
     from registry.records.pairs import BestScore, PairEntry
-    from registry.records.scores import ScoreRecord
+    from registry.records.scores import ListedScore, ScoreRecord
     from registry.records.sequences import CellRecord, SequenceRecord
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "Input",
     "JobRecord",
     "Lineage",
+    "ListedScore",
     "ModuleRecord",
     "NoteRecord",
     "PairEntry",

@@ -42,8 +42,8 @@ def dashboard(
 ) -> None:
     """Serve a web page that shows the registry.
 
-    The page has pairs and their scores, sequences, alignments, storage and modules, and translates sentences. Training
-    curves are in the MLflow UI; the command that starts it is printed at startup.
+    The page has the web of languages, pairs and their scores, sequences, alignments, storage and modules, and
+    translates sentences. Training curves are in the MLflow UI; the command that starts it is printed at startup.
     """
     place, below = Home.resolve(home), _prefix(prefix)
     if mlflow:

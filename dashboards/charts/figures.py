@@ -12,13 +12,14 @@ from plotly.subplots import make_subplots
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.embedding_map import JointMap
 from continual_mt.evaluation.metric_names import METRIC_LABELS
-from dashboards.charts.drawing import colour_scale, titled
+from dashboards.charts.drawing import colour_scale, inks, titled
 from dashboards.tables.artifacts import percent, points, size
 from dashboards.theme.palette import KIND_COLOURS, SERIES, role
 from dashboards.views.views import CURVES, Measurement, PairCell, PairMatrix, SequenceSheet, Storage, hover
 
 MAX_LABELLED_CELLS = 400  # text in the cells of a larger heatmap would be too small to read
 MARKERS: dict[RecipeKind, str] = {"original": "star", "supervised": "square", "bridge": "diamond", "pivot": "x"}
+_ROOMY = 12  # columns into which the kind of a recipe fits at the usual size
 CARRIED = " ="
 CARRIED_NOTE = "carried forward: the logits are bit-equal"
 
@@ -37,7 +38,7 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         x=matrix.targets,
         y=matrix.sources,
         z=[[None if cell is None else cell.value for cell in row] for row in rows],
-        **(_labels(rows, scored=True) if labelled else {}),
+        **(_labels(matrix, scored=True) if labelled else {}),
         hovertext=[["cannot be run" if cell is None else hover(cell, matrix.metric) for cell in row] for row in rows],
         hoverinfo="text",
         hoverongaps=True,
@@ -48,29 +49,37 @@ def matrix_figure(matrix: PairMatrix, title: str) -> go.Figure:
         name=name,
     )
     if not labelled:
-        figure.add_traces([_marks(matrix, kind) for kind in MARKERS])
+        kinds = {cell.kind for cell in matrix.cells.values()}
+        figure.add_traces([_marks(matrix, kind) for kind in MARKERS if kind in kinds])
         title += "; a cell without a mark is zero-shot"
     height = 170 + max(3, len(matrix.sources)) * (44 if labelled else 8)
     figure.update_layout(plot_bgcolor=role("absent"))
     # Fixed ranges: with markers, plotly would add a margin around the cells.
-    figure.update_xaxes(type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5])
-    figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5])
+    figure.update_xaxes(
+        type="category", title="target", side="top", range=[-0.5, len(matrix.targets) - 0.5], showgrid=False
+    )
+    figure.update_yaxes(type="category", title="source", range=[len(matrix.sources) - 0.5, -0.5], showgrid=False)
     return titled(figure, title, min(height, 1100))
 
 
-def _labels(rows: Sequence[Sequence[PairCell | None]], *, scored: bool) -> dict[str, Any]:
+def _labels(matrix: PairMatrix, *, scored: bool) -> dict[str, Any]:
     """The text of the cells that have a score, or of those that have none."""
+    inked = inks((cell.value for cell in matrix.cells.values()), matrix.metric)
 
     def text_of(cell: PairCell | None) -> str:
-        return "" if cell is None or (cell.value is not None) != scored else _label(cell)
+        if cell is None or (cell.value is not None) != scored:
+            return ""
+        return _label(cell) if cell.value is None else inked(cell.value, _label(cell))
 
-    text = [[text_of(cell) for cell in row] for row in rows]
-    return {"text": text, "texttemplate": "%{text}"}
+    size = 11 if len(matrix.targets) <= _ROOMY else 9
+    text = [[text_of(cell) for cell in row] for row in matrix.rows()]
+    return {"text": text, "texttemplate": "%{text}", "textfont": {"size": size}}
 
 
 def _label(cell: PairCell) -> str:
     value = "no score" if cell.value is None else points(cell.value)
-    return "<br>".join(filter(None, (value, cell.kind, cell.remark)))
+    kind = f"{cell.kind}, {cell.models} models" if cell.models > 1 else cell.kind
+    return "<br>".join(filter(None, (value, kind, cell.remark)))
 
 
 def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]], *, labelled: bool) -> go.Heatmap:
@@ -82,7 +91,7 @@ def _background(matrix: PairMatrix, rows: Sequence[Sequence[PairCell | None]], *
         x=matrix.targets,
         y=matrix.sources,
         z=[[None if cell is None else 0 for cell in row] for row in rows],
-        **(_labels(rows, scored=False) if labelled else {}),
+        **(_labels(matrix, scored=False) if labelled else {}),
         colorscale=[[0, role("unscored")], [1, role("unscored")]],
         showscale=False,
         hoverinfo="skip",
@@ -116,11 +125,7 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
             x=sheet.positions,
             y=[html.escape(row.label) for row in sheet.rows],
             z=[list(row.values) for row in sheet.rows],
-            text=[
-                ["" if value is None else points(value) + CARRIED * carried for value, _, carried in _cells(row)]
-                for row in sheet.rows
-            ],
-            texttemplate="%{text}" if len(sheet.rows) * len(sheet.positions) <= MAX_LABELLED_CELLS else None,
+            **(_sheet_labels(sheet) if len(sheet.rows) * len(sheet.positions) <= MAX_LABELLED_CELLS else {}),
             hovertext=[
                 [
                     f"{html.escape(row.label)}<br>{kind}<br>{points(value)}" + f"<br>{CARRIED_NOTE}" * carried
@@ -139,6 +144,15 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
     figure.update_xaxes(type="category", title="position in the sequence and last addition", side="top")
     figure.update_yaxes(type="category", autorange="reversed")
     return titled(figure, sheet.title + _row_count(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
+
+
+def _sheet_labels(sheet: SequenceSheet) -> dict[str, Any]:
+    inked = inks((value for row in sheet.rows for value in row.values), sheet.metric)
+    text = [
+        ["" if value is None else inked(value, points(value) + CARRIED * carried) for value, _, carried in _cells(row)]
+        for row in sheet.rows
+    ]
+    return {"text": text, "texttemplate": "%{text}", "textfont": {"size": 11}}
 
 
 def _cells(row: Measurement) -> list[tuple[float | None, str, bool]]:

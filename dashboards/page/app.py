@@ -5,15 +5,14 @@ from __future__ import annotations
 from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
-from continual_mt.errors import ContinualMTError
 from dashboards.page import components, panels
 from dashboards.page.callbacks import (
     OpenRegistry,
-    internal_error,
     register_alignment,
     register_pairs,
     register_translation,
     register_views,
+    shown_error,
 )
 from dashboards.page.header import header, register_theme
 from dashboards.page.server import without_prefix
@@ -61,22 +60,22 @@ def _layout(open_registry: OpenRegistry) -> Component:
     try:
         with open_registry() as registry:
             name, parents = registry.name, [parent.name for parent in registry.parents()]
-    except ContinualMTError as error:
-        return html.Div([header(), components.problem(f"{error}")])
     except Exception as error:
-        return html.Div([header(), internal_error(error)])
+        return html.Div([header(), shown_error(error)])
     if not parents:
         return html.Div([header(name), components.problem(NO_PARENT)])
     read = f"Read at {now():%Y-%m-%d %H:%M:%S UTC}; reload the page to see later additions."
-    cards = html.Dl(id="cards", className="cards")
-    return html.Div([header(name, parents), cards, html.Main(_tabs()), html.Footer(components.note(read))])
+    return html.Div(
+        [header(name, parents), html.Div(id="cards"), html.Main(_tabs()), html.Footer(components.note(read))]
+    )
 
 
 def _tabs() -> Component:
-    tabs = dcc.Tabs(
+    # Dash's own tabs cannot be reached with the keyboard.
+    tabs = dcc.RadioItems(
         id="view-chosen",
         value="web",
-        children=[dcc.Tab(label=name.capitalize(), value=name, id=f"tab-{name}") for name in panels.PANELS],
+        options=[{"label": html.Span(name.capitalize(), id=f"tab-{name}"), "value": name} for name in panels.PANELS],
         persistence=True,
         persistence_type="session",
     )
@@ -85,4 +84,4 @@ def _tabs() -> Component:
         html.Div(id="view"),
         target_components={"view": "children"},  # type: ignore[arg-type]  # declared as a mapping without keys
     )
-    return html.Div([tabs, whole])
+    return html.Div([html.Div(tabs, role="group", className="tabs", **components.aria(label="view")), whole])

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from continual_mt.errors import ContinualMTError
 from continual_mt.languages import Pair
-from dashboards.page import components, panels, web
+from dashboards.page import components, panels, web_panel
 from dashboards.page.translate import SentenceTranslator
 from dashboards.views.alignment import Neighbourhoods
 from dashboards.views.overview import overview
@@ -29,16 +29,16 @@ def errors_as_text(shown: Callable[_Parameters, Component]) -> Callable[_Paramet
     def answer(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> Component:
         try:
             return shown(*arguments, **named)
-        except ContinualMTError as error:
-            return components.problem(f"{error}")
         except Exception as error:
-            return internal_error(error)
+            return shown_error(error)
 
     return answer
 
 
-def internal_error(error: Exception) -> Component:
-    """Return the message of an unexpected error, and write its traceback to the log."""
+def shown_error(error: Exception) -> Component:
+    """Return the message of an error; the traceback of an unexpected one is written to the log."""
+    if isinstance(error, ContinualMTError):
+        return components.problem(f"{error}")
     traceback.print_exception(error)  # Dash's logger would write to standard output
     what = f"{type(error).__name__}: {error}"
     return components.problem(f"internal error: {what}. The server's log has the traceback.")
@@ -48,13 +48,11 @@ def register_views(app: Dash, open_registry: OpenRegistry) -> None:
     """Register the callbacks of the cards, the choice of the tab, and the tabs for sequences and modules."""
 
     @app.callback(Output("cards", "children"), Input("parent", "value"))
-    def cards(parent: str | None) -> list[Component]:
-        try:
-            with open_registry() as registry:
-                record = registry.parent(parent)
-                return components.cards(overview(record, registry.pairs(record.name), registry.modules(record.name)))
-        except ContinualMTError:
-            return []  # the tab below shows the error
+    @errors_as_text
+    def cards(parent: str | None) -> Component:
+        with open_registry() as registry:
+            record = registry.parent(parent)
+            return components.cards(overview(record, registry.pairs(record.name), registry.modules(record.name)))
 
     @app.callback(
         Output("view", "children"), Input("view-chosen", "value"), Input("parent", "value"), Input("metric", "value")
@@ -83,23 +81,26 @@ def register_views(app: Dash, open_registry: OpenRegistry) -> None:
 
 
 def register_pairs(app: Dash, open_registry: OpenRegistry) -> None:
-    """Register the callbacks of the web and the matrix, in which a pair is chosen, and of what is shown of it."""
+    """Register the callbacks of the web and the matrix, in which a pair is chosen, and of its details."""
 
     @app.callback(
         Output(components.drawing_id("web"), "data"),
+        Output("web-problem", "children"),
         Input("web-language", "value"),
         Input("source", "value"),
         Input("target", "value"),
         State("parent", "value"),
         State("metric", "value"),
     )
-    def drawn(language: str | None, source: str | None, target: str | None, parent: str | None, metric: str) -> Any:
+    def drawn(
+        language: str | None, source: str | None, target: str | None, parent: str | None, metric: str
+    ) -> tuple[Any, Component | None]:
         pair = Pair(source, target) if source and target and source != target else None
         try:
             with open_registry() as registry:
-                return web.drawn_web(registry, registry.parent(parent), metric, language, pair)
-        except ContinualMTError:
-            return no_update  # the element ``pair`` shows the error
+                return web_panel.drawn_web(registry, registry.parent(parent), metric, language, pair), None
+        except Exception as error:
+            return no_update, shown_error(error)
 
     @app.callback(
         Output("source", "value", allow_duplicate=True),
@@ -139,9 +140,9 @@ def register_pairs(app: Dash, open_registry: OpenRegistry) -> None:
     @errors_as_text
     def pair(source: str | None, target: str | None, parent: str | None) -> Component:
         if not source or not target:
-            return components.note(web.CHOOSE_A_PAIR)
+            return components.note(web_panel.CHOOSE_A_PAIR)
         with open_registry() as registry:
-            return web.pair_details(registry, registry.parent(parent), source, target)
+            return web_panel.pair_details(registry, registry.parent(parent), source, target)
 
 
 def register_alignment(app: Dash, open_registry: OpenRegistry) -> None:

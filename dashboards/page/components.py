@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from dash import dcc, html
+from dash.dependencies import Wildcard
 from dash.development.base_component import Component
 
 from dashboards.charts import drawing
@@ -16,15 +18,13 @@ from dashboards.views.samples import Samples
 from dashboards.views.views import module_facts, spec_text
 from registry import Annotations, ModuleRecord, Relations
 
-_NOT_DRAWN = {
-    "data": [],
-    "layout": {
-        "xaxis": {"visible": False},
-        "yaxis": {"visible": False},
-        "paper_bgcolor": drawing.TRANSPARENT,
-        "plot_bgcolor": drawing.TRANSPARENT,
-    },
-}
+_HIDDEN = {"visible": False}
+_NOT_DRAWN = {"data": [], "layout": {"template": drawing.TEMPLATE, "xaxis": _HIDDEN, "yaxis": _HIDDEN}}
+
+
+def aria(**attributes: str) -> dict[str, Any]:
+    """Return attributes for screen readers, such as ``aria-label``, whose names are not Python's."""
+    return {f"aria-{name}": value for name, value in attributes.items()}
 
 
 def note(text: str) -> Component:
@@ -36,26 +36,26 @@ def problem(text: str) -> Component:
     return html.P(text, className="problem", role="alert")
 
 
-def graph(name: str, about: str, figure: go.Figure | None = None, height: int | None = None) -> Component:
+def graph(name: str, about: str, figure: go.Figure | None = None, height: str | None = None) -> Component:
     """Return an element with a chart; ``about`` describes it to screen readers.
 
     The figure is in a store, from which a callback in the browser draws it in the colours of the theme. Without a
-    figure another callback has to fill the store; ``height``, in pixels, then reserves the space.
+    figure another callback has to fill the store; ``height``, as in CSS, is then that of the chart.
     """
-    height = height if figure is None else figure.layout.height
+    height = height if figure is None else f"{figure.layout.height}px"
     chart = dcc.Graph(
         id=chart_id(name), figure=_NOT_DRAWN, config=drawing.CONFIG, responsive=True, style={"height": height}
     )
     store = dcc.Store(id=drawing_id(name), data=figure)
-    return html.Div([store, chart], id=name, className="chart", role="figure", **{"aria-label": about})
+    return html.Div([store, chart], id=name, className="chart", role="figure", **aria(label=about))
 
 
-def chart_id(name: str) -> dict[str, str]:
+def chart_id(name: str | Wildcard) -> dict[str, str | Wildcard]:
     """Return the id of the chart in the element ``name``."""
     return {"type": "chart", "name": name}
 
 
-def drawing_id(name: str) -> dict[str, str]:
+def drawing_id(name: str | Wildcard) -> dict[str, str | Wildcard]:
     """Return the id of the store that holds the figure of the element ``name``."""
     return {"type": "drawing", "name": name}
 
@@ -65,8 +65,9 @@ def kind_chip(kind: str, text: str) -> Component:
     return html.Span([html.Span(className=f"dot {kind}"), text], className="chip")
 
 
-def cards(shown: Sequence[Card]) -> list[Component]:
-    return [
+def cards(shown: Sequence[Card]) -> Component:
+    """Return a row of cards with one number each."""
+    each = [
         html.Div(
             [
                 html.Dt(card.name),
@@ -80,6 +81,7 @@ def cards(shown: Sequence[Card]) -> list[Component]:
         )
         for card in shown
     ]
+    return html.Dl(each, className="cards")
 
 
 def dropdown(name: str, label: str, options: Sequence[str] | Mapping[str, str], value: str | None = None) -> Component:

@@ -12,7 +12,7 @@ from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.charts import figures
 from dashboards.page import components
 from dashboards.page.translate import MAX_CHARACTERS
-from dashboards.page.web import languages_of, web_panel
+from dashboards.page.web_panel import languages_of, web_panel
 from dashboards.tables.artifacts import results_table
 from dashboards.views.alignment import (
     EXPLAINED,
@@ -37,8 +37,7 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     """Return the matrix of pairs; the element ``pair`` below it shows the selected pair."""
     entries = registry.pairs(parent.name)
     # The off-target rate marks pairs whatever the metric.
-    scores = [score for one in {metric, "offtarget"} for score in registry.scores(parent=parent.name, metric=one)]
-    matrix = pair_matrix(entries, scores, metric)
+    matrix = pair_matrix(entries, registry.catalog.listed_scores(parent.name, {metric, "offtarget"}), metric)
     title = f"{METRIC_LABELS[metric]} of the {len(entries):,} pairs that can be run"
     pivots = beside_pivots(registry, entries, parent.name)
     shown = [components.note(PIVOTS), components.table(results_table(pivots, by_pair=True))] if pivots else []
@@ -225,7 +224,7 @@ def translate(registry: Registry, parent: ParentRecord, metric: str) -> Componen
                 ],
                 className="controls",
             ),
-            dcc.Textarea(id="text", placeholder="A sentence", rows=3, maxLength=MAX_CHARACTERS),
+            html.Label(["sentence", dcc.Textarea(id="text", rows=3, maxLength=MAX_CHARACTERS)], className="choice"),
             html.Div(html.Button("Translate", id="translate")),
             dcc.Loading(html.Div(id="translation")),
         ]

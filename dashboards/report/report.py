@@ -9,13 +9,17 @@ import plotly.graph_objects as go
 
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.charts import figures
+from dashboards.charts.web_chart import web_figure, web_title
 from dashboards.report.document import render
 from dashboards.tables.annotations import annotation_facts, module_tables, module_title
 from dashboards.tables.artifacts import languages_of
 from dashboards.tables.table import Table
 from dashboards.views.alignment import EXPLAINED, NOTHING_KEPT, alignments_table, kept_map
+from dashboards.views.overview import Card, overview
 from dashboards.views.samples import Samples, samples_of, with_samples
-from dashboards.views.views import module_facts, pair_matrix, sequence_sheets, spec_text, storage
+from dashboards.views.views import PairMatrix, module_facts, pair_matrix, sequence_sheets, spec_text, storage
+from dashboards.views.web import EXPLAINED as WEB_EXPLAINED
+from dashboards.views.web import Web
 from registry import (
     AlignmentRecord,
     Annotations,
@@ -34,6 +38,7 @@ from registry.records.values import now
 PAIRS_WITH_SAMPLES = 40
 SAMPLES = 5
 MAPS = 40
+WEB_HEIGHT = 720
 NO_PARENT = "No parent is registered yet. Fix: run 'continual-mt parent train' or 'continual-mt demo'."
 
 Corpora = Mapping[str, CorpusRecord]
@@ -53,6 +58,8 @@ class _Section:
 
     parent: ParentRecord
     languages: str
+    cards: Sequence[Card]
+    web: go.Figure
     pairs: Sequence[go.Figure]
     samples_note: str
     samples: Sequence[Samples]
@@ -74,9 +81,11 @@ def report(registry: Registry) -> str:
     return render(
         "report.html.jinja",
         "continual_mt report",
-        made=f"{registry.name}, {now():%Y-%m-%d %H:%M UTC}",
+        registry=registry.name,
+        made=f"Made at {now():%Y-%m-%d %H:%M UTC}.",
         sections=[_section(registry, parent, corpora) for parent in registry.parents()],
         explained=EXPLAINED,
+        web_explained=WEB_EXPLAINED,
         nothing_kept=NOTHING_KEPT,
         no_parent=NO_PARENT,
     )
@@ -90,6 +99,8 @@ def _section(registry: Registry, parent: ParentRecord, corpora: Corpora) -> _Sec
     return _Section(
         parent=parent,
         languages=languages_of(parent),
+        cards=overview(parent, entries, modules),
+        web=_web(pair_matrix(entries, scores, BEST_METRIC), parent),
         pairs=[
             figures.matrix_figure(
                 pair_matrix(entries, scores, metric), f"{name} of the {len(entries):,} pairs that can be run"
@@ -112,6 +123,11 @@ def _section(registry: Registry, parent: ParentRecord, corpora: Corpora) -> _Sec
             for module in modules
         ],
     )
+
+
+def _web(matrix: PairMatrix, parent: ParentRecord) -> go.Figure:
+    web = Web.of(matrix, parent.languages)
+    return go.Figure(web_figure(web, web_title(web))).update_layout(height=WEB_HEIGHT)
 
 
 def _samples(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import RecipeKind
@@ -13,7 +13,7 @@ from continual_mt.evaluation.alignment_result import Method, Precision, Unit
 from continual_mt.evaluation.language_identification import shortened
 from continual_mt.evaluation.metric_names import METRIC_LABELS, METRICS
 from dashboards.tables.table import NOTHING, Column, Table
-from registry import Annotations, Lineage, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
+from registry import Annotations, Lineage, ListedScore, ModuleRecord, PairEntry, ParentRecord, ScoreRecord
 from registry.records.artifacts import bytes_in
 
 KINDS: tuple[RecipeKind, ...] = ("original", "supervised", "bridge", "zero-shot", "pivot", "retention")
@@ -22,6 +22,7 @@ METHOD_NAMES: dict[Method, str] = {"cosine": "nearest neighbour", "csls": "CSLS"
 WRONG_LANGUAGE = "wrong language"
 MEASURED = (*(METRIC_LABELS[metric] for metric in METRICS), "of references")
 """The columns of all metrics, with the off-target rate of the references beside that of the translations."""
+AnyScore = TypeVar("AnyScore", ScoreRecord, ListedScore)
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -94,7 +95,7 @@ def _figures(metrics: Mapping[str, ScoreRecord]) -> tuple[str, ...]:
     return (*values, points(metrics["offtarget"].reference_value) if "offtarget" in metrics else NOTHING)
 
 
-def remark(metrics: Mapping[str, ScoreRecord]) -> str:
+def remark(metrics: Mapping[str, ScoreRecord] | Mapping[str, ListedScore]) -> str:
     """Return what marks a pair that translates into another language; empty for other pairs."""
     return WRONG_LANGUAGE if "offtarget" in metrics and metrics["offtarget"].is_wrong_language else ""
 
@@ -179,9 +180,9 @@ def pairs_table(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord]) -> 
     return _with_remarks([*columns, *(Column(name, True) for name in MEASURED), Column("test set")], rows)
 
 
-def by_translations(scores: Sequence[ScoreRecord]) -> dict[tuple[str, str, int], dict[str, ScoreRecord]]:
+def by_translations(scores: Iterable[AnyScore]) -> dict[tuple[str, str, int], dict[str, AnyScore]]:
     """Return scores by recipe, test set and beam, and then by metric."""
-    found: dict[tuple[str, str, int], dict[str, ScoreRecord]] = {}
+    found: dict[tuple[str, str, int], dict[str, AnyScore]] = {}
     for score in scores:
         found.setdefault((score.recipe, score.test_digest, score.beam), {})[score.metric] = score
     return found
@@ -191,8 +192,10 @@ def parts_of(recipe: AnyRecipe) -> str:
     """Return where the parts of a recipe come from: ``source de-en:1, xattn fr-es:1, target fr-es:1``."""
     if isinstance(recipe, Pivot):
         return "; then ".join(f"{leg.parent}/{leg.pair} ({parts_of(leg)})" for leg in recipe.legs)
-    parts = (("source", recipe.source), ("xattn", recipe.cross_attention), ("target", recipe.target))
-    return ", ".join(f"{part} {short_name(key.name) if key else 'parent'}" for part, key in parts)
+    # Written out, since ten thousand pairs are listed at once.
+    keys = recipe.source, recipe.cross_attention, recipe.target
+    source, xattn, target = ["parent" if key is None else short_name(key.name) for key in keys]
+    return f"source {source}, xattn {xattn}, target {target}"
 
 
 def storage_table(

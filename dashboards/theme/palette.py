@@ -1,11 +1,12 @@
 """The colours of everything that is drawn, for a light and a dark background.
 
-Text has a contrast of at least 4.5 on every background, lines and markers at least 3. The colours of the kinds can be
-told apart with each of the three common forms of colour blindness.
+Text has a contrast of at least 4.5 on every background, lines and markers at least 3. The colours of the kinds stay
+distinct with each of the three common forms of colour blindness.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from continual_mt.artifacts.recipe import RecipeKind
@@ -49,6 +50,12 @@ SERIES = tuple(KIND_COLOURS.values())
 def role(name: str) -> str:
     """Return a colour of the palette for a chart, which is drawn for a light background."""
     return PALETTE[name].light
+
+
+def luminance(colour: Iterable[float]) -> float:
+    """Return the relative luminance, from 0 to 1, of red, green and blue from 0 to 1, as WCAG 2 defines it."""
+    linear = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colour)
+    return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def dark_of_light() -> dict[str, str]:

@@ -1,5 +1,5 @@
 // The dark mode of the page and of files. It is the system's until the reader chooses; the browser keeps the choice.
-const THEME_KEY = "theme";  // the id of the page's dcc.Store, which keeps its value in localStorage under it
+const THEME_KEY = "continual-mt-theme";  // the id of the page's dcc.Store, which keeps its value under it
 const systemIsDark = window.matchMedia("(prefers-color-scheme: dark)");
 
 function keptTheme() {

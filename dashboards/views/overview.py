@@ -40,8 +40,7 @@ def overview(parent: ParentRecord, entries: Sequence[PairEntry], modules: Sequen
     ]
     if counted["pivot"]:
         cards.append(Card("pivot pairs", f"{counted['pivot']:,}", "through 2 models each"))
-    versions = len(own) - len({module.pair for module in own})
-    cards.append(Card("modules", f"{len(own):,}", f"{versions:,} of them other versions" if versions else "one a pair"))
+    cards.append(Card("modules", f"{len(own):,}", f"of {len({module.pair for module in own}):,} pairs"))
     return *cards, *_bytes(parent, own)
 
 

@@ -13,6 +13,7 @@ from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
 from dashboards.tables.artifacts import (
     KINDS,
+    AnyScore,
     by_translations,
     parts_of,
     percent,
@@ -24,7 +25,7 @@ from dashboards.tables.artifacts import (
     time_of,
 )
 from dashboards.tables.table import NOTHING
-from registry import CellRecord, ModuleRecord, PairEntry, ParentRecord, ScoreRecord, SequenceRecord
+from registry import CellRecord, ModuleRecord, PairEntry, ParentRecord, SequenceRecord
 from registry.records.artifacts import bytes_in
 
 VIEWS = {
@@ -40,7 +41,8 @@ CURVES = 30
 class PairCell:
     """One pair in the matrix; ``recipe`` and ``test`` are text to show; ``value`` is None without a score.
 
-    ``of_references`` is the off-target rate of the references, and ``remark`` marks a pair in the wrong language.
+    ``of_references`` is the off-target rate of the references, and ``remark`` marks a pair in the wrong language. A
+    sentence runs through ``models`` models, of a pivot through 2.
     """
 
     pair: Pair
@@ -50,6 +52,7 @@ class PairCell:
     test: str
     of_references: float | None = None
     remark: str = ""
+    models: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def _languages(pair: Pair) -> tuple[str, str]:
     return pair.source, pair.target
 
 
-def pair_matrix(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord], metric: str) -> PairMatrix:
+def pair_matrix(entries: Sequence[PairEntry], scores: Sequence[AnyScore], metric: str) -> PairMatrix:
     """Return all pairs of one parent that can be run, with their best BLEU or another metric of the same translations.
 
     ``entries`` and ``scores`` have to be of one parent. Pairs in the wrong language are marked in all metrics.
@@ -94,7 +97,7 @@ def pair_matrix(entries: Sequence[PairEntry], scores: Sequence[ScoreRecord], met
         test = "no score yet" if best is None else f"{best.test}, {best.sentences:,} sentences, beam {best.beam}"
         value, of_references = (None, None) if score is None else (score.value, score.reference_value)
         about = entry.pair, entry.kind, parts_of(entry.recipe)
-        cells.append(PairCell(*about, value, test, of_references, remark(found)))
+        cells.append(PairCell(*about, value, test, of_references, remark(found), len(entry.recipe.legs)))
     return PairMatrix.of(metric, cells)
 
 
@@ -280,5 +283,6 @@ def hover(cell: PairCell, metric: str) -> str:
     """Return the hover text of a pair as HTML that plotly accepts; names are escaped."""
     value = f"{METRIC_LABELS[metric]} {points(cell.value)}"
     value += "" if cell.of_references is None else f" (of references {points(cell.of_references)})"
-    lines = (f"{cell.pair} {cell.kind}", cell.recipe, value, cell.remark, cell.test)
+    models = f"{cell.models} models per sentence" if cell.models > 1 else ""
+    lines = (f"{cell.pair} {cell.kind}", cell.recipe, models, value, cell.remark, cell.test)
     return "<br>".join(html.escape(line) for line in lines if line)

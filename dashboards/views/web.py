@@ -16,6 +16,9 @@ from registry.records.names import ModuleName
 
 TRAINED: tuple[RecipeKind, ...] = ("original", "supervised", "bridge")
 Role = Literal["parent", "source", "target", "both"]
+EXPLAINED = (
+    "An arc runs from the source to the target. The wider it is, the better the pair; a dotted one has no score."
+)
 _TURN = 2 * pi
 _PARENT_RADIUS = 0.3
 _MOST_PARENT_RADIUS = 0.62
@@ -76,17 +79,17 @@ def made_of(recipe: AnyRecipe) -> tuple[Pair, ...]:
 
 
 def _roles(found: Mapping[SideName, Sequence[str]]) -> dict[str, Role]:
-    sources, targets = found["source"], found["target"]
-    both = set(sources) & set(targets)
-    ends: dict[str, Role] = dict.fromkeys(sources, "source") | dict.fromkeys(targets, "target")
-    return {language: "both" if language in both else ends[language] for language in sorted(ends)}
+    sources, targets = set(found["source"]), set(found["target"])
+    roles: dict[str, Role] = {}
+    for language in sorted(sources | targets):
+        roles[language] = "target" if language not in sources else "both" if language in targets else "source"
+    return roles
 
 
 def _inner(roles: Mapping[str, Role]) -> Iterable[Node]:
-    """Place the parent's languages; those of a parent of one pair lie so that no edge to one runs through the other."""
+    """Place the parent's languages: targets on the left, to which added sources lead, and sources on the right."""
     radius = min(_MOST_PARENT_RADIUS, max(_PARENT_RADIUS, len(roles) * _PARENT_SPACING / _TURN))
-    start = pi / 4 if len(roles) == 2 else 0.0
-    for node in _circle(roles, radius, start):
+    for node in _circle(roles, radius, pi):
         yield Node(node.language, "parent", node.x, node.y, node.angle)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from sqlalchemy import ScalarSelect, Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, Select, and_, select
+from sqlalchemy.orm import Session, aliased
 
 from continual_mt.errors import LanguageError, UnknownNameError
 from continual_mt.languages import Pair
@@ -31,7 +31,7 @@ from registry.records.alignments import AlignmentRecord
 from registry.records.artifacts import ModuleRecord, ParentOutline, ParentRecord
 from registry.records.corpora import CorpusRecord
 from registry.records.names import AliasName, ModuleName, full_name, is_printable, unknown
-from registry.records.scores import ScoreRecord
+from registry.records.scores import ListedScore, ScoreRecord
 from registry.records.sequences import CellRecord, SequenceRecord
 
 _Parent = TypeVar("_Parent", bound=ParentOutline)
@@ -202,6 +202,23 @@ class Catalog:
             query = query.where(has_module(module))
         with self._database.read() as session:
             return [score_record(row, row.parent.name) for row in session.scalars(query)]
+
+    def listed_scores(self, parent: str, metrics: Collection[str]) -> list[ListedScore]:
+        """Scores in some metrics of the translations with which the pairs of a parent are listed, oldest first.
+
+        `PairEntry.score` names these translations. Many times faster than `scores`, which reads whole records.
+        """
+        score, listed = schema.Score, aliased(schema.Score)
+        same = (score.recipe_digest == listed.recipe_digest, score.test_digest == listed.test_digest)
+        query = (
+            select(score.recipe_digest, *(getattr(score, name) for name in ListedScore._fields[1:]))
+            .join(listed, and_(*same, score.beam == listed.beam))
+            .where(listed.shown, is_plain(score.signature), score.metric.in_(metrics))
+            .where(is_of_parent(parent_id(self.parent_outline(parent).name)))
+            .order_by(score.created, score.id)
+        )
+        with self._database.read() as session:
+            return [ListedScore._make(row) for row in session.execute(query)]
 
     def sequences(self, parent: str | None = None) -> list[SequenceRecord]:
         """All sequences, or those of one parent, in the order in which they were begun; none of a deleted parent."""

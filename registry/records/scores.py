@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.artifacts.recipe import RecipeKind
@@ -128,3 +129,23 @@ class ScoreRecord:
             "reference_value": self.reference_value,
             **({"models": len(self.legs), "legs": [leg.to_json() for leg in self.legs]} if self.legs else {}),
         }
+
+
+class ListedScore(NamedTuple):
+    """A score of the translations with which a recipe is listed: as much of it as ten thousand pairs are shown with.
+
+    The fields are those of `ScoreRecord`.
+    """
+
+    recipe: str
+    test_digest: str
+    beam: int
+    metric: str
+    value: float
+    reference_value: float | None
+    sentences: int
+
+    @property
+    def is_wrong_language(self) -> bool:
+        """Whether this is an off-target rate well above that of the references."""
+        return self.metric == "offtarget" and is_wrong_language(self.value, self.reference_value, self.sentences)

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -21,7 +22,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 180
+SECONDS = 40
 INSTALL = (
     "the page is tested in Chromium, and {} is not installed. As root: apt-get install chromium chromium-driver "
     "(Debian; elsewhere any Chromium with its chromedriver on the PATH)"
@@ -65,10 +66,10 @@ class Browser:
         self._wait = WebDriverWait(driver, SECONDS)
 
     def open(self, address: str) -> None:
-        """Open an address with empty session storage, like a new visitor."""
+        """Open an address with empty storage, like a new visitor."""
         self.driver.get(address)
         if address.startswith("http"):
-            self.driver.execute_script("sessionStorage.clear()")
+            self.driver.execute_script("sessionStorage.clear(); localStorage.clear()")
             self.driver.refresh()
 
     def find(self, selector: str) -> WebElement:
@@ -102,12 +103,21 @@ class Browser:
             f"{selector} still contains {words!r}",
         )
 
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until a condition on what is drawn holds; an element may be replaced while it is read."""
+        waiting = WebDriverWait(self.driver, SECONDS, ignored_exceptions=[StaleElementReferenceException])
+        waiting.until(lambda driver: holds())
+
     def hover_in(self, element: WebElement, right: float, down: float) -> None:
         """Move the pointer to a position in an element, given as shares of its width and height."""
         self._at(element, right, down).perform()
 
     def click_in(self, element: WebElement, right: float, down: float) -> None:
         self._at(element, right, down).click().perform()
+
+    def click_at(self, selector: str) -> None:
+        """Click where an element is, even if a transparent one that takes the clicks of a chart covers it."""
+        ActionChains(self.driver).move_to_element(self.find(selector)).click().perform()
 
     def _at(self, element: WebElement, right: float, down: float) -> ActionChains:
         size = element.size  # offsets are relative to the centre

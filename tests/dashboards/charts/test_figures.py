@@ -4,14 +4,15 @@ from itertools import product
 
 from continual_mt.evaluation.embedding_map import JointMap
 from continual_mt.languages import Pair
+from dashboards.charts.drawing import fragment
 from dashboards.charts.figures import (
     curves_figure,
-    fragment,
     joint_map_figure,
     matrix_figure,
     sheet_figure,
     storage_figure,
 )
+from dashboards.theme.palette import KIND_COLOURS
 from dashboards.views.views import (
     CURVES,
     Measurement,
@@ -33,7 +34,7 @@ def test_the_matrix_is_one_heatmap_and_shows_the_recipe_on_hover(filled: Registr
     ground, heatmap = figure.data
     assert ground.hoverinfo == "skip"
     assert [list(row) for row in heatmap.z] == [[50.25, 23.5], [38.0, 14.5]]
-    assert heatmap.text[1][1] == "14.5<br>zero-shot"
+    assert heatmap.text[1][1] == "<span style='color:white'>14.5<br>zero-shot</span>"
     assert "source de-en:1, xattn fr-es:1, target fr-es:1" in heatmap.hovertext[1][1]
     assert figure.layout.title.text == "a &lt;title&gt;"
 
@@ -46,7 +47,7 @@ def test_pairs_without_a_score_differ_from_pairs_that_cannot_be_run() -> None:
     ground, heatmap = matrix_figure(PairMatrix.of("bleu", cells), "").data
     assert [list(row) for row in ground.z] == [[0, None], [None, 0]]
     assert [list(row) for row in heatmap.z] == [[1.0, None], [None, None]]
-    assert [list(row) for row in heatmap.text] == [["1.0<br>original", ""], ["", ""]]
+    assert [list(row) for row in heatmap.text] == [["<span style='color:black'>1.0<br>original</span>", ""], ["", ""]]
     assert [list(row) for row in ground.text] == [["", ""], ["", "no score<br>zero-shot"]]
     assert heatmap.hovertext[0][1] == "cannot be run"
     assert "no score yet" in heatmap.hovertext[1][1]
@@ -54,17 +55,25 @@ def test_pairs_without_a_score_differ_from_pairs_that_cannot_be_run() -> None:
 
 def test_a_large_matrix_has_markers_instead_of_text() -> None:
     languages = [f"q{a}{b}" for a, b in product("abcdefghijklmnopqrst", "ab")]
-    cells = [PairCell(PAIR, "original", "", 9.0, "")]
+    cells = [PairCell(PAIR, "original", "", 9.0, ""), PairCell(Pair("fr", "qaa"), "pivot", "", 7.0, "", models=2)]
     cells += [
         PairCell(Pair(f"{s}", f"{t}"), "zero-shot" if t != "en" else "supervised", "", 5.0, "")
         for s in languages[:20]
         for t in ("en", *languages[20:])
     ]
-    _, heatmap, original, supervised, bridges = matrix_figure(PairMatrix.of("bleu", cells), "title").data
+    _, heatmap, original, supervised, pivots = matrix_figure(PairMatrix.of("bleu", cells), "title").data
     assert heatmap.text is None
     assert (list(original.x), list(original.y)) == (["en"], ["fr"])
-    assert (len(supervised.x), len(bridges.x)) == (20, 0)
-    assert {original.hoverinfo, supervised.hoverinfo, bridges.hoverinfo} == {"skip"}
+    assert (len(supervised.x), len(pivots.x)) == (20, 1)
+    assert {original.hoverinfo, supervised.hoverinfo, pivots.hoverinfo} == {"skip"}
+    assert {original.marker.color, pivots.marker.color} == {KIND_COLOURS[kind].light for kind in ("original", "pivot")}
+
+
+def test_a_pivot_is_marked_with_the_number_of_its_models() -> None:
+    cells = [PairCell(PAIR, "original", "", 9.0, ""), PairCell(Pair("fr", "es"), "pivot", "", None, "", models=2)]
+    ground, heatmap = matrix_figure(PairMatrix.of("bleu", cells), "").data
+    assert ground.text[0][1] == "no score<br>pivot, 2 models"
+    assert "fr-es pivot<br>2 models per sentence" in heatmap.hovertext[0][1]
 
 
 def test_a_sheet_and_curves(filled: Registry) -> None:

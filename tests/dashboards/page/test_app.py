@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from continual_mt.evaluation.nearest_neighbours import Neighbourhood
 from dashboards.page.panels import MODULES_PER_PAGE
@@ -37,6 +38,7 @@ def opened(browser: Browser, address: str) -> Iterator[Browser]:
 
 
 def test_a_pair_that_is_clicked_shows_samples(opened: Browser, django_catalogs: dict[str, list[str]]) -> None:
+    opened.click("#tab-pairs")
     opened.text("#pairs", "zero-shot")
     area = opened.find(MATRIX)
     opened.click_in(area, 0.75, 0.75)  # the last cell of two rows and two columns
@@ -47,7 +49,8 @@ def test_a_pair_that_is_clicked_shows_samples(opened: Browser, django_catalogs: 
 
 
 def test_a_selected_pair_shows_samples_or_why_there_are_none(opened: Browser) -> None:
-    opened.text("#samples", "Click a pair, or choose its languages")
+    opened.click("#tab-pairs")
+    opened.text("#pair", "Click a pair, or choose its languages")
     opened.choose("source", "fr")
     opened.choose("target", "en")
     opened.text("#samples", "fr-en original: source parent, xattn parent, target parent")
@@ -56,6 +59,7 @@ def test_a_selected_pair_shows_samples_or_why_there_are_none(opened: Browser) ->
 
 
 def test_hovering_shows_the_recipe(opened: Browser) -> None:
+    opened.click("#tab-pairs")
     opened.text("#pairs", "zero-shot")
     opened.hover_in(opened.find(MATRIX), 0.75, 0.75)
     opened.text("#pairs .hoverlayer", "source de-en:1, xattn fr-es:1, target fr-es:1")
@@ -66,11 +70,75 @@ def test_hovering_shows_the_recipe(opened: Browser) -> None:
 
 
 def test_the_selected_metric_survives_a_reload(opened: Browser) -> None:
+    opened.click("#tab-pairs")
     opened.text("#pairs", "50.2")
     opened.click("#metric input[value=chrf], #metric label:nth-of-type(2)")
     opened.text("#pairs", "66.5")
     opened.driver.refresh()
     opened.text("#pairs", "66.5")
+
+
+def test_an_arc_that_is_clicked_shows_candidates_samples_and_lineage(
+    opened: Browser, django_catalogs: dict[str, list[str]]
+) -> None:
+    opened.text("#web .legend", "supervised")
+    opened.click_at("#web .scatterlayer .trace:nth-of-type(2) .points path")  # the arrow of the first arcs: de-en
+    opened.text("#pair h2", "de → en")
+    candidates = opened.text("#candidates", "source de-en:1, xattn de-en:1, target parent")
+    assert "supervised" in candidates
+    opened.text("#samples", django_catalogs["de"][0])
+    opened.click("#lineage summary")
+    opened.text("#lineage", "run-7")
+
+
+def test_a_language_shows_its_zero_shot_pairs_until_it_is_clicked_again(opened: Browser) -> None:
+    opened.text_without("#web .legend", "zero-shot")
+    opened.choose("web-language", "es")
+    opened.text("#web", "the pairs of es, of 4 that can be run")
+    opened.text("#web .legend", "zero-shot")
+    spanish = "#web .scatterlayer .trace:last-of-type .points path:nth-of-type(3)"  # the parent's languages come first
+    opened.click_at(spanish)
+    opened.text("#web", "trained pairs, of 4 that can be run")
+    opened.click_at(spanish)
+    opened.text("#web", "the pairs of es")
+
+
+def test_the_cards_count_what_there_is(opened: Browser) -> None:
+    shown = opened.text("#cards", "zero-shot pairs").split("\n")
+    assert shown[shown.index("languages") + 1] == "4"
+    assert shown[shown.index("trained pairs") + 1 :][:3] == ["3", "1 original", "2 supervised"]
+    assert shown[shown.index("zero-shot pairs") + 1 :][:2] == ["1", "1 with a score"]
+    assert {"modules", "stored", "saved"} < set(shown)
+
+
+def test_the_dark_mode_is_the_systems_until_one_is_chosen_and_charts_follow_it(opened: Browser) -> None:
+    def is_drawn(ground: str, title: str) -> bool:
+        colours = opened.find("body"), opened.find("#web .gtitle")
+        found = colours[0].value_of_css_property("background-color"), colours[1].value_of_css_property("fill")
+        return ground in found[0] and title in found[1]
+
+    light, dark = ("244, 246, 250", "24, 33, 47"), ("15, 20, 27", "230, 235, 242")
+    opened.until(lambda: is_drawn(*light))
+    prefer(opened, "dark")
+    opened.until(lambda: is_drawn(*dark))
+    opened.click("#theme-switch")
+    opened.until(lambda: is_drawn(*light))
+    prefer(opened, "light")
+    opened.click("#theme-switch")
+    opened.until(lambda: is_drawn(*dark))
+    opened.driver.refresh()
+    opened.until(lambda: is_drawn(*dark))
+
+
+def prefer(browser: Browser, scheme: str) -> None:
+    preferred = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", preferred)
+
+
+def test_tabs_can_be_reached_with_the_keyboard(opened: Browser) -> None:
+    opened.text("#web", "trained pairs")
+    opened.driver.find_element("css selector", ".tabs input:checked").send_keys(Keys.ARROW_RIGHT)
+    opened.text("#pairs", "BLEU of the 4 pairs that can be run")
 
 
 def test_sequences(opened: Browser) -> None:
@@ -182,7 +250,7 @@ def test_an_internal_error_is_shown_as_text_and_other_tabs_still_work(
     connection.close()
     page = start_page(home)
     browser.open(page.address)
-    browser.text("#pairs", "zero-shot")
+    browser.text("#cards", "zero-shot pairs")
     browser.click("#tab-sequences")
     message = browser.text("#sequence-figures .problem", "The server's log has the traceback.")
     assert message == (
@@ -214,6 +282,7 @@ def test_pivots_are_shown_with_their_cost(
     row = "\t".join(("fr-de", "pivot through en", "21.5", "-", "-", "-", "-", "2", "1.0", "9"))
     page = start_page(home)
     browser.open(page.address)
+    browser.click("#tab-pairs")
     browser.text("#pivots", row)
     browser.choose("parent", "germanic")
     browser.text("#view", "BLEU of the 2 pairs that can be run")
@@ -242,12 +311,12 @@ def test_a_missing_empty_or_lost_registry_gives_a_message(
     shutil.rmtree(home)
     shutil.copytree(filled_home, home)
     browser.driver.refresh()
-    browser.text("#pairs", "zero-shot")
+    browser.text("#web", "trained pairs, of 4 that can be run")
 
     shutil.rmtree(home)
     browser.choose("source", "de")
     browser.choose("target", "es")
-    browser.text("#samples .problem", missing)
+    browser.text("#pair .problem", missing)
     browser.click("#tab-storage")
     browser.text("#view .problem", missing)
 

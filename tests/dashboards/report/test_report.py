@@ -112,8 +112,16 @@ def test_it_opens_in_a_browser_without_a_network(filled: Registry, browser: Brow
         "of the variance",
     ):
         assert words in shown
+    browser.text(".cards", "1 original")
+    browser.text("body", "trained pairs, of 4 that can be run")
     browser.click("details summary")
     browser.text("details", "hypothesis")
+    title = browser.find(".gtitle")
+    assert "24, 33, 47" in title.value_of_css_property("fill")
+    browser.click(".theme-switch")
+    browser.until(lambda: "230, 235, 242" in browser.find(".gtitle").value_of_css_property("fill"))
+    browser.click(".theme-switch")
+    browser.until(lambda: "24, 33, 47" in browser.find(".gtitle").value_of_css_property("fill"))
     fetched = browser.driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
     assert browser.console() == []

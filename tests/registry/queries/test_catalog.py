@@ -162,6 +162,31 @@ def test_scores_are_found_by_what_is_given(filled: Registry) -> None:
         filled.scores(parent="none")
 
 
+def test_listed_scores_are_of_the_translations_that_pairs_are_listed_with(filled: Registry) -> None:
+    german, zero_shot = filled.recipe_catalog.recipe("de", "en"), filled.recipe_catalog.recipe("de", "es")
+    off_target = {"value": 40.0, "reference_value": 1.0}
+    chosen = [
+        score(german, 30.0),
+        score(german, 55.0, metric="chrf"),
+        score(zero_shot, 20.0),
+        replace(score(zero_shot, 0.0, metric="offtarget"), **off_target),
+    ]
+    others = [
+        score(german, 60.0, metric="chrf", beam=1),
+        score(german, 70.0, metric="chrf", sentences=10, test_digest="d" * 64),
+        score(german, 80.0, metric="chrf", signature="nrefs:2|case:mixed|tok:13a|"),
+    ]
+    filled.register_scores([*others, *chosen])
+    found = filled.catalog.listed_scores("base", {"chrf", "offtarget"})
+    assert [(one.recipe, one.test_digest, one.beam, one.metric, one.value) for one in found] == [
+        (one.recipe, one.test_digest, one.beam, one.metric, one.value) for one in (chosen[1], chosen[3])
+    ]
+    assert [one.is_wrong_language for one in found] == [False, True]
+    assert len(filled.catalog.listed_scores("base", {"bleu"})) == 2
+    with pytest.raises(UnknownNameError, match="unknown parent 'none'"):
+        filled.catalog.listed_scores("none", {"bleu"})
+
+
 def test_a_measurement_made_again_replaces_the_value(filled: Registry) -> None:
     recipe = filled.recipe_catalog.recipe("de", "en")
     filled.register_scores([score(recipe, 30.0), score(recipe, 29.0, beam=1)])

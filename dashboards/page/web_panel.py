@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
+from typing import Any
+
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -11,18 +12,19 @@ from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from continual_mt.languages import Pair
-from dashboards.charts.web import HEIGHT, web_figure, web_title
+from dashboards.charts.web_chart import web_figure, web_title
 from dashboards.page import components
 from dashboards.tables.artifacts import points
 from dashboards.tables.choices import candidates_table, named
 from dashboards.views.samples import samples_of
 from dashboards.views.views import PairMatrix, pair_matrix
-from dashboards.views.web import Web, made_of
+from dashboards.views.web import EXPLAINED, Web, made_of
 from registry import Annotations, ParentRecord, Registry
 
 SAMPLES = 6
-EXPLAINED = (
-    "An arc runs from the source to the target. The wider it is, the better the pair; a dotted one has no score. "
+HEIGHT = "min(46rem, 110vw)"
+SPINNER_DELAY = 700  # milliseconds, so that a click into a small web does not blink
+HOW_TO_CHOOSE = (
     "Zero-shot and pivot pairs are drawn for a chosen language. Click a language or an arc, or choose from the lists."
 )
 CHOOSE_A_PAIR = "Click a pair, or choose its languages, to see its candidates, sample translations and lineage."
@@ -42,12 +44,13 @@ def web_panel(registry: Registry, parent: ParentRecord, metric: str) -> Componen
             html.Div(
                 [
                     html.Div(chosen, className="controls"),
-                    components.graph("web", about, height=HEIGHT),
-                    components.note(EXPLAINED),
+                    html.Div(id="web-problem"),
+                    dcc.Loading(components.graph("web", about, height=HEIGHT), delay_show=SPINNER_DELAY),
+                    components.note(f"{EXPLAINED} {HOW_TO_CHOOSE}"),
                 ],
                 className="panel",
             ),
-            html.Aside(dcc.Loading(html.Div(id="pair")), className="panel", **{"aria-label": "the chosen pair"}),
+            html.Aside(dcc.Loading(html.Div(id="pair")), className="panel", **components.aria(label="the chosen pair")),
         ],
         className="beside web",
     )
@@ -65,10 +68,10 @@ def languages_of(registry: Registry, parent: ParentRecord) -> tuple[list[str], l
 
 def drawn_web(
     registry: Registry, parent: ParentRecord, metric: str, language: str | None, pair: Pair | None
-) -> go.Figure:
+) -> dict[str, Any]:
     """Draw the web with a chosen language and a chosen pair, which is shown with the pairs that it rests on."""
     web = Web.of(matrix_of(registry, parent, metric), parent.languages)
-    pairs = ()
+    pairs: tuple[Pair, ...] = ()
     if pair is not None and (pair.source, pair.target) in web.cells:
         pairs = made_of(registry.recipe_catalog.recipe(pair.source, pair.target, parent=parent.name))
     return web_figure(web, web_title(web, language), language, pairs)
@@ -76,12 +79,12 @@ def drawn_web(
 
 def matrix_of(registry: Registry, parent: ParentRecord, metric: str) -> PairMatrix:
     """Return all pairs of a parent in one metric; pairs in the wrong language are marked in every metric."""
-    scores = [score for one in {metric, "offtarget"} for score in registry.scores(parent=parent.name, metric=one)]
+    scores = registry.catalog.listed_scores(parent.name, {metric, "offtarget"})
     return pair_matrix(registry.pairs(parent.name), scores, metric)
 
 
 def pair_details(registry: Registry, parent: ParentRecord, source: str, target: str) -> Component:
-    """Return what there is about a pair: candidates and why one was chosen, sample translations, and lineage.
+    """Return the candidates of a pair and why one was chosen, sample translations, and lineage.
 
     Raises UnknownNameError for a pair that cannot be run.
     """
@@ -94,7 +97,7 @@ def pair_details(registry: Registry, parent: ParentRecord, source: str, target: 
     return html.Div(
         [
             _heading(choice),
-            html.P(choice.reason, className="reason"),
+            html.P(f"It runs with {named(recipe)}: {choice.reason}.", className="reason"),
             html.H3("Candidates"),
             html.Div(components.table(candidates_table(choice)), id="candidates"),
             html.H3("Samples"),
@@ -111,7 +114,7 @@ def _heading(choice: Choice) -> Component:
         [html.Strong(points(best.score)), f" BLEU on {best.test}"] if best.score is not None else "no score yet",
         className="score",
     )
-    name = html.H2([pair.source, html.Span(" → ", **{"aria-label": "to"}), pair.target])
+    name = html.H2([pair.source, html.Span(" → ", **components.aria(label="to")), pair.target])
     return html.Div([name, components.kind_chip(best.recipe.kind, named(best.recipe)), score], className="pair-heading")
 
 
