@@ -240,9 +240,9 @@ class RecipeResolver:
         raise self.why_not(pair, kind)
 
     def why_not(
-        self, pair: Pair, kind: RecipeKind | None = None, others: Iterable[Pair] = ()
+        self, pair: Pair, kind: RecipeKind | None = None, pivots: Iterable[Pair] = ()
     ) -> IncompatibleError | UnknownNameError:
-        """The error for a pair without a recipe, or without one of a kind; ``others`` can be run, too."""
+        """The error for a pair without a recipe, or without one of a kind; ``pivots`` can be run, too."""
         source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
         if source is not None and target is not None and brings_encoder(source) and has(target, "encoder"):
             return two_encoders(pair, source.full_name, target.full_name)
@@ -251,7 +251,7 @@ class RecipeResolver:
         if self.parent.languages.several:
             return self._unknown_language(pair)
         names = [str(recipe.pair) for recipe in self.pairs() if kind in (None, recipe.kind)]
-        names += [str(pair) for pair in others if kind is None]
+        names += [str(one) for one in pivots if kind is None]
         return unknown(f"{kind} pair" if kind else "pair", str(pair), names)
 
     def _unknown_language(self, pair: Pair) -> UnknownNameError:

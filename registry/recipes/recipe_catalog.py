@@ -194,8 +194,8 @@ class RecipeCatalog:
                 "here. Fix: name it as the recipe, or allow pivots"
             )
         everything = self._candidates(owner, modules, test)
-        others = everything.pivots.pairs() if candidates.pivot else ()
-        return everything.resolver.why_not(pair, None if kind is None else kind_of(kind), others)
+        pivots = everything.pivots.pairs() if candidates.pivot else ()
+        return everything.resolver.why_not(pair, None if kind is None else kind_of(kind), pivots)
 
     def _through(
         self, owner: ParentOutline, recipe: AnyRecipe, xattn: str, modules: Sequence[str], test: str | None
