@@ -23,7 +23,7 @@ def kind_of(name: str) -> RecipeKind | None:
 
 
 def parent_in(name: str | None) -> str | None:
-    """The parent in the name of a module, as in ``bridge:germanic/de-nl:1``; None where there is none."""
+    """The parent in the name of a module, as in ``bridge:germanic/de-nl:1``; None where the name has no parent."""
     module = (name or "").removeprefix(_RETENTION).removeprefix(_BRIDGE)
     return module.partition("/")[0] if "/" in module else None
 
