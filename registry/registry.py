@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from sqlalchemy.orm import Session
 
-from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start, required
 from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.stored.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start, required
 from continual_mt.errors import FailureError, IncompatibleError
 from continual_mt.evaluation.lexicon import Lexicon
 from continual_mt.languages import Pair
@@ -261,7 +261,7 @@ class Registry:
         """
         if INITIALISATION not in record.pieces:
             return None
-        from continual_mt.artifacts.serialization import read_json
+        from continual_mt.artifacts.stored.serialization import read_json
 
         start = read_json(self.blobs.get_all({INITIALISATION: record.pieces[INITIALISATION]}), INITIALISATION)
         check_start(start)
