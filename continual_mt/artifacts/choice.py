@@ -1,4 +1,4 @@
-"""Why a pair runs with one recipe and not with another: what `registry.choice` decides, as people read it."""
+"""Why a pair runs with one recipe and not with another: what `registry.recipes.rule` decides, as people read it."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def _print_logits(registry: Registry, recipe: AnyRecipe, test: ResolvedTest, as_
     if isinstance(recipe, Pivot):
         raise IncompatibleError(
             f"--logits: {recipe.kind} {recipe.pair} has two models, and the second reads what the first wrote. "
-            f"Fix: evaluate {' and '.join(str(leg.pair) for leg in recipe.legs)}"
+            f"Fix: evaluate {' and '.join(str(leg.pair) for leg in recipe.legs)}, or --no-pivot"
         )
     digest = registry.run(recipe).logits_digest(test.sources, test.references)
     if as_json:

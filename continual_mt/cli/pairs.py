@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,9 +50,11 @@ def pairs(
         entries = registry.pairs(parent, modules=module or (), test=by_test, language=language, pivot=not no_pivot)
         parents = [one for one in registry.parents() if parent in (None, one.name)]
         scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
-        pivots = beside_pivots(registry, entries, parent, language)
+        direct = registry.pairs(parent, modules=module or (), test=by_test, language=language, pivot=False)
+        pivots = beside_pivots(registry, direct, parent, language)
     if as_json:
-        print_json([*_to_json(entries, scores), *_pivots_to_json(pivots)])
+        listed = {entry.recipe.digest for entry in entries}
+        print_json([*_to_json(entries, scores), *_pivots_to_json(pivots, listed)])
     elif entries:
         print_table(pairs_table(entries, scores))
         for note in _not_listed(parents, entries) if language is None else ():
@@ -92,9 +95,10 @@ def _to_json(entries: list[PairEntry], scores: list[ScoreRecord]) -> list[dict[s
     return rows
 
 
-def _pivots_to_json(beside: list[ScoreRecord]) -> list[dict[str, object]]:
-    """Each pivot with its score, as entries have it: BLEU on the test set with the most sentences."""
+def _pivots_to_json(beside: list[ScoreRecord], listed: Container[str]) -> list[dict[str, object]]:
+    """Each pivot that is no entry with its score, as entries have it: BLEU on the test set with the most sentences."""
     scores = [score for score in beside if score.kind == "pivot" and score.metric == "bleu"]
+    scores = [score for score in scores if score.recipe not in listed]
     best = {score.recipe: score for score in sorted(scores, key=lambda score: (score.sentences, score.value))}
     return [dict(score.to_json()) for score in best.values()]
 

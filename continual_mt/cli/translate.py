@@ -43,7 +43,7 @@ EPILOG = options.examples(
     "continual-mt translate de-es --module de-en:2 --module fr-es@candidate < test.de",
     "continual-mt translate pt-de --recipe pivot:pt-en+en-de < test.pt",
     "continual-mt translate pt-de --recipe pivot:iberia/pt-en+germanic/en-de --pivot-best 5 < test.pt",
-    "continual-mt translate pt-de --explain --by-test newstest   # the candidates, and why one was chosen",
+    "continual-mt translate pt-de --explain --by-test newstest",
     "continual-mt translate 3f5a0c12 < test.de",
     "tail -f messages.de | continual-mt translate de-en",
     "continual-mt translate de-en --best 5 --beam 5 --backend torch < letter.de   # line number, score, translation",

@@ -46,10 +46,10 @@ class PooledComparison:
 def compare_pooled(found: Sequence[TwoTranslations]) -> PooledComparison:
     """Compare two kinds of translation on several test sets, of which each counts equally, by paired bootstrap.
 
-    The sentences of each test set are drawn again for itself, 1,000 times with a fixed seed, and the differences in
-    corpus BLEU are averaged; the p-value is computed from them as sacreBLEU does for one test set (see `compare`). So
-    it holds for these pairs of languages: they are not drawn again. Raises InputError without a test set, and as
-    `compare` does.
+    The sentences of each test set are drawn again 1,000 times, and the differences in corpus BLEU are averaged; the
+    p-value is computed from them as sacreBLEU does for one test set (see `compare`), and holds for these pairs of
+    languages, which are not drawn again. Test sets of the same size are drawn alike, since they are mostly the same
+    text in several languages. Raises InputError without a test set, and as `compare` does.
     """
     if not found:
         raise InputError("no test sets to compare on; expected at least one")
@@ -61,8 +61,8 @@ def compare_pooled(found: Sequence[TwoTranslations]) -> PooledComparison:
         drawn = _draws(len(one.references))
         observed = observed + _bleu(second.sum(axis=0)) - _bleu(first.sum(axis=0))
         resampled += [_bleu(after) - _bleu(before) for before, after in zip(drawn @ first, drawn @ second, strict=True)]
-    difference, means = float(observed) / len(found), resampled / len(found)
-    as_large = int(np.sum(np.abs(means - means.mean()) > abs(difference)))
+    difference, sizes = float(observed) / len(found), np.abs(resampled / len(found))
+    as_large = int(np.sum(sizes - sizes.mean() > abs(difference)))
     return PooledComparison(len(found), difference, (as_large + 1) / (RESAMPLES + 1) if difference else 1.0)
 
 
@@ -74,7 +74,7 @@ def _statistics(hypotheses: Sequence[str], references: Sequence[str], language: 
 
 
 def _draws(sentences: int) -> _Statistics:
-    """How often each sentence is drawn, resamples × sentences."""
+    """How often each sentence is drawn, resamples × sentences; the same at every call."""
     even = np.full(sentences, 1 / sentences)
     return np.random.default_rng(SEED).multinomial(sentences, even, size=RESAMPLES).astype(np.float64)
 

@@ -39,7 +39,7 @@ def pairs(registry: Registry, parent: ParentRecord, metric: str) -> Component:
     # The off-target rate marks pairs whatever the metric.
     matrix = pair_matrix(entries, registry.catalog.listed_scores(parent.name, {metric, "offtarget"}), metric)
     title = f"{METRIC_LABELS[metric]} of the {len(entries):,} pairs that can be run"
-    pivots = beside_pivots(registry, entries, parent.name)
+    pivots = beside_pivots(registry, registry.pairs(parent.name, pivot=False), parent.name)
     shown = [components.note(PIVOTS), components.table(results_table(pivots, by_pair=True))] if pivots else []
     return html.Div(
         [

@@ -11,7 +11,9 @@ from registry import PairEntry, Registry, ScoreRecord
 def beside_pivots(
     registry: Registry, entries: Sequence[PairEntry], parent: str | None = None, language: str | None = None
 ) -> list[ScoreRecord]:
-    """Return the scores of pivots that can be run, and those of the recipes of the same pairs among ``entries``.
+    """Return the scores of pivots that can be run, and those of the direct recipes of the same pairs.
+
+    ``entries`` are the pairs with their recipes of one model.
 
     With ``parent`` only of pivots with a leg on it, with ``language`` only of pairs from it and into it.
     """

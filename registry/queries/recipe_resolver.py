@@ -57,6 +57,14 @@ class RecipeResolver:
         return cls(parent, chosen, tuple(sorted(chosen, key=rank)), choice)
 
     @cached_property
+    def of_pairs(self) -> dict[Pair, list[ModuleOutline]]:
+        """The selected modules of each trained pair."""
+        found: dict[Pair, list[ModuleOutline]] = {}
+        for module in self.modules:
+            found.setdefault(module.pair, []).append(module)
+        return found
+
+    @cached_property
     def preferred(self) -> tuple[ModuleOutline, ...]:
         """The module of each trained pair, by pair."""
         return _first_of_each_pair(self.modules)
@@ -208,7 +216,7 @@ class RecipeResolver:
 
     def of_pair(self, pair: Pair) -> list[Recipe]:
         """The recipes of a pair but for retentions, the preferred one first."""
-        trained = [self.supervised(module) for module in self.modules if module.pair == pair]
+        trained = [self.supervised(module) for module in self.of_pairs.get(pair, ())]
         if pair in self.parent.languages:
             named, original = self._named_bridge(pair), self._recipe("original", pair)
             return [named, original] if named else [original, *trained]
@@ -231,8 +239,10 @@ class RecipeResolver:
                 return recipe
         raise self.why_not(pair, kind)
 
-    def why_not(self, pair: Pair, kind: RecipeKind | None = None) -> IncompatibleError | UnknownNameError:
-        """The error for a pair without a recipe, or without one of a kind."""
+    def why_not(
+        self, pair: Pair, kind: RecipeKind | None = None, pivots: Iterable[Pair] = ()
+    ) -> IncompatibleError | UnknownNameError:
+        """The error for a pair without a recipe, or without one of a kind; ``pivots`` can be run, too."""
         source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
         if source is not None and target is not None and brings_encoder(source) and has(target, "encoder"):
             return two_encoders(pair, source.full_name, target.full_name)
@@ -240,7 +250,8 @@ class RecipeResolver:
             return UnknownNameError(f"{pair} has no {kind} recipe; it runs as {others[0].kind}")
         if self.parent.languages.several:
             return self._unknown_language(pair)
-        names = (str(recipe.pair) for recipe in self.pairs() if kind in (None, recipe.kind))
+        names = [str(recipe.pair) for recipe in self.pairs() if kind in (None, recipe.kind)]
+        names += [str(one) for one in pivots if kind is None]
         return unknown(f"{kind} pair" if kind else "pair", str(pair), names)
 
     def _unknown_language(self, pair: Pair) -> UnknownNameError:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import FromClause, and_, select
+from sqlalchemy import FromClause, select
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.recipe import RecipeKind
@@ -43,6 +43,7 @@ def scores_on(session: Session, test: str, recipes: FromClause) -> Iterable[Scor
         .join(recipes, recipes.c.value == score.recipe_digest)
         .outerjoin(corpus, corpus.digest == score.test_digest)
         .where(score.test == test, is_metric(score.metric, BEST_METRIC), is_plain(score.signature))
+        .order_by(score.id)  # with another tokenization the later score counts
     )
     return map(ScoreOnTest._make, session.execute(query))
 
@@ -58,9 +59,12 @@ def kinds_scored(session: Session, parent: str, test: str) -> dict[Pair, set[Rec
     return found
 
 
-def check_test(session: Session, parent: str, test: str) -> None:
-    """Raise UnknownNameError, listing the test sets, unless a recipe of the parent was scored on one of this name."""
+def check_test(session: Session, test: str, parent: str | None = None) -> None:
+    """Raise UnknownNameError, listing the test sets, unless a recipe was scored on one of this name.
+
+    With ``parent`` a recipe of this parent.
+    """
     score = schema.Score
-    of_parent = is_of_parent(parent_id(parent))
-    if session.execute(select(score.id).where(and_(score.test == test, of_parent)).limit(1)).first() is None:
-        raise unknown("test set", test, session.scalars(select(score.test).where(of_parent).distinct()))
+    conditions = [] if parent is None else [is_of_parent(parent_id(parent))]
+    if session.execute(select(score.id).where(score.test == test, *conditions).limit(1)).first() is None:
+        raise unknown("test set", test, session.scalars(select(score.test).where(*conditions).distinct()))

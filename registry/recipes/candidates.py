@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.errors import IncompatibleError, InputError
 from continual_mt.languages import Pair
 from registry.database.database import Database
+from registry.queries import scores_on_test
 from registry.queries.catalog import Catalog
-from registry.queries.recipe_resolver import RecipeResolver
+from registry.queries.recipe_resolver import RecipeResolver, shares_pieces
 from registry.queries.selectable_modules import champions_of, versions_of
 from registry.queries.version_selection import SelectionPolicy
 from registry.recipes.evidence import Evidence
 from registry.recipes.pivots import PivotFinder
 from registry.recipes.rule import by_score
 from registry.records.artifacts import ModuleOutline, ModuleRecord, ParentOutline
+from registry.records.names import full_name
 from registry.writes.texts import Texts
 
 
@@ -39,8 +41,21 @@ class Candidates:
     def of_pair(self, pair: Pair) -> list[AnyRecipe]:
         """The recipes that may be chosen for a pair, by kind, and those of trained pairs the newest first.
 
-        What is fixed, by name or by alias, comes first. The parent's own pair has a bridge only where that is named.
+        What is fixed, by name or by alias, comes first. Recipes without a pinned module that others have are left out.
+        The parent's own pair has a bridge only where that is named.
         """
+        return self._with_pinned(self._all_of_pair(pair))
+
+    def _with_pinned(self, recipes: list[AnyRecipe]) -> list[AnyRecipe]:
+        parent, pinned = self.resolver.parent.name, self.resolver.policy.pinned
+        names = {full_name(parent, pair.source, pair.target, version) for pair, version in pinned.items()}
+        if not names:
+            return recipes
+        parts = [names & {key.name for key in recipe.modules} for recipe in recipes]
+        wanted = set().union(*parts)
+        return [recipe for recipe, part in zip(recipes, parts, strict=True) if part == wanted] or recipes
+
+    def _all_of_pair(self, pair: Pair) -> list[AnyRecipe]:
         found = self.resolver.of_pair(pair)
         if pair in self.resolver.parent.languages:
             return [one for one in found if one.kind == "original" or pair in self.resolver.policy.pinned]
@@ -50,23 +65,27 @@ class Candidates:
 
     def of_kind(self, pair: Pair, kind: str) -> list[AnyRecipe]:
         """The recipes of one kind, those included that are never chosen without it."""
-        found = self.resolver.of_pair(pair) if pair in self.resolver.parent.languages else self.of_pair(pair)
-        return [recipe for recipe in found if recipe.kind == kind]
+        found = self._all_of_pair(pair)
+        if pair in self.resolver.parent.languages:
+            found = [*found, *self._trained(pair)]
+        return self._with_pinned([recipe for recipe in found if recipe.kind == kind])
 
     def fixed(self, first: AnyRecipe) -> str | None:
         """Why the first recipe of a pair is taken without evidence; None if evidence decides."""
         pair, policy = first.pair, self.resolver.policy
-        if policy.fixed(pair) is None or first.kind not in ("supervised", "bridge"):
-            return None
         name = f"{pair}:{policy.fixed(pair)}"
+        if f"{self.resolver.parent.name}/{name}" not in (key.name for key in first.modules):
+            return None
         return f"you named {name}" if pair in policy.pinned else f"the alias {pair}@champion is set to {name}"
 
     def _trained(self, pair: Pair) -> list[AnyRecipe]:
         number = self.resolver.policy.fixed(pair)
-        selected = [module for module in self.resolver.modules if module.pair == pair]
+        selected = self.resolver.of_pairs.get(pair, ())
         modules = {module.version: module for module in (*self.versions.get(pair, ()), *selected)}
         ordered = sorted(modules.values(), key=lambda one: (one.version != number, one.is_bridge, -one.version))
-        recipes = {recipe.digest: recipe for recipe in map(self.resolver.supervised, ordered)}
+        recipes: dict[str, AnyRecipe] = {}  # two versions may have the same content
+        for recipe in map(self.resolver.supervised, ordered):
+            recipes.setdefault(recipe.digest, recipe)
         return list(recipes.values())
 
 
@@ -80,19 +99,21 @@ class CandidatesReader:
     def evidence(
         self, parent: ParentOutline, test: str | None, modules: Sequence[str] = (), *, pivot: bool = True
     ) -> Evidence | None:
-        """What a named test set tells of a parent's recipes; None without a name. Raises UnknownNameError."""
+        """What a named test set tells of a parent's recipes; None without a name."""
         if test is None:
             return None
-        found = Evidence(self._database, self._texts, parent.name, test)
-        everything: list[Candidates] = []
 
-        def candidates_of(pair: Pair) -> Sequence[AnyRecipe]:
-            if not everything:
-                everything.append(self.read(parent, modules, found, pivot=pivot))
-            return everything[0].of_pair(pair)
+        @cache
+        def everything() -> Candidates:
+            return self.read(parent, modules, found, pivot=pivot)
 
-        found.candidates_of = candidates_of
+        found = Evidence(self._database, self._texts, parent.name, test, lambda pair: everything().of_pair(pair))
         return found
+
+    def check_test(self, test: str, parent: ParentOutline | None = None) -> None:
+        """Raise UnknownNameError if nothing, or nothing of a parent, was scored on a test set of this name."""
+        with self._database.read() as session:
+            scores_on_test.check_test(session, test, None if parent is None else parent.name)
 
     def read(
         self,
@@ -110,7 +131,7 @@ class CandidatesReader:
         pinned = self.pinned(parent, modules)
         with self._database.read() as session:
             champions = champions_of(session, parent, pair)
-            versions = versions_of(session, parent, pair, newest=evidence is None and pair is None)
+            versions = versions_of(session, parent, pair, newest=evidence is None and pair is None and not pinned)
         fixed = SelectionPolicy(_numbers(pinned), _numbers(champions))
         # A champion that is also the newest version is listed twice.
         taken = [version for version in dict.fromkeys([*champions.values(), *versions]) if version.pair not in pinned]
@@ -140,22 +161,44 @@ class CandidatesReader:
 def _with_evidence(
     policy: SelectionPolicy, parent: ParentOutline, versions: Sequence[ModuleOutline], evidence: Evidence
 ) -> SelectionPolicy:
-    """Add what the test set tells of each trained pair's versions."""
+    """Add what the test set tells of each trained pair's versions, unless one is fixed."""
     resolver = RecipeResolver.of(parent, [])
     recipes = {version: resolver.supervised(version) for version in versions}
     evidence.read(recipes.values())
-    values = {version: value for version in versions if (value := evidence.score(recipes[version])) is not None}
-    order: dict[Pair, list[int]] = {}
-    for pair, scored in _by_pair(values).items():
-        newest_first = sorted(scored, key=lambda one: (one.is_bridge, -one.version))
-        decision = by_score([recipes[version] for version in newest_first], evidence)
-        best_first = sorted(
-            newest_first,
-            key=lambda one: (decision is None or recipes[one].digest != decision.chosen.digest, -values[one]),
-        )
-        order[pair] = [version.version for version in best_first]
-    scores = {(version.pair, version.version): value for version, value in values.items()}
+    scored = [version for version in versions if evidence.score(recipes[version]) is not None]
+    order = {
+        pair: _best_first(of_pair, recipes, evidence)
+        for pair, of_pair in _by_pair(scored).items()
+        if policy.fixed(pair) is None
+    }
+    scores = {(version.pair, version.version): evidence.score(recipes[version]) or 0.0 for version in scored}
     return SelectionPolicy(policy.pinned, policy.champions, order, scores)
+
+
+def _best_first(
+    scored: Sequence[ModuleOutline], recipes: Mapping[ModuleOutline, AnyRecipe], evidence: Evidence
+) -> list[int]:
+    """The versions of a pair: the best of those that share pieces, of those that do not, and of bridges come first.
+
+    These do not take each other's place in other pairs, so that none is compared with what does not.
+    """
+    newest_first = sorted(scored, key=lambda one: -one.version)
+    groups: dict[tuple[bool, bool], list[ModuleOutline]] = {}
+    for version in newest_first:
+        groups.setdefault((version.is_bridge, shares_pieces(version)), []).append(version)
+    best = [_best(group, recipes, evidence) for group in groups.values()]
+    if whole := [version for version in best if not version.is_bridge]:
+        first = _best(whole, recipes, evidence)
+        best.sort(key=lambda one: (one is not first, one.is_bridge))
+    return [version.version for version in dict.fromkeys([*best, *newest_first])]
+
+
+def _best(
+    newest_first: Sequence[ModuleOutline], recipes: Mapping[ModuleOutline, AnyRecipe], evidence: Evidence
+) -> ModuleOutline:
+    decision = by_score([recipes[version] for version in newest_first], evidence)
+    chosen = recipes[newest_first[0]] if decision is None else decision.chosen
+    return next(version for version in newest_first if recipes[version].digest == chosen.digest)
 
 
 def check_list(names: Iterable[str]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.artifacts.recipe import RecipeKind
+from continual_mt.errors import CorruptionError
 from continual_mt.evaluation.pooled import PooledComparison, TwoTranslations, compare_pooled
 from continual_mt.evaluation.significance import Comparison, compare
 from continual_mt.languages import Pair
@@ -14,49 +17,74 @@ from registry.queries import scores_on_test
 from registry.queries.scores_on_test import ScoreOnTest
 from registry.writes.texts import Texts
 
+_logger = logging.getLogger(__name__)
+
 CandidatesOf = Callable[[Pair], Sequence[AnyRecipe]]
+
+
+class Place(NamedTuple):
+    """A test set and the width of the beam that it was translated with."""
+
+    test_digest: str
+    beam: int
 
 
 class Evidence:
     """Scores of recipes on the test sets of one name, read as they are asked for.
 
     ``parent`` is the name of the parent whose pairs the kinds of recipe are compared on, and ``candidates_of`` gives
-    the recipes of one of its pairs. Raises UnknownNameError if nothing of the parent was scored on this test set.
+    the recipes of one of its pairs. Scores are only compared in one place.
     """
 
-    def __init__(
-        self, database: Database, texts: Texts, parent: str, test: str, candidates_of: CandidatesOf = lambda pair: ()
-    ) -> None:
+    def __init__(self, database: Database, texts: Texts, parent: str, test: str, candidates_of: CandidatesOf) -> None:
         self.test = test
-        self.candidates_of = candidates_of
-        self._database, self._texts, self._parent = database, texts, parent
-        self._scores: dict[str, tuple[ScoreOnTest, ...]] = {}
+        self._database, self._texts, self._parent, self._candidates_of = database, texts, parent, candidates_of
+        self._scores: dict[str, dict[Place, ScoreOnTest]] = {}
+        self._compared: dict[tuple[str, str, Place], Comparison | None] = {}
         self._kinds: dict[tuple[RecipeKind, RecipeKind], PooledComparison | None] = {}
-        with database.read() as session:
-            scores_on_test.check_test(session, parent, test)
+
+    @property
+    def found_any(self) -> bool:
+        """Whether any of the recipes that were asked for has a score."""
+        return any(self._scores.values())
 
     def read(self, recipes: Iterable[AnyRecipe]) -> None:
         """Read the scores of many recipes at once, which is faster than one by one."""
-        new = sorted({recipe.digest for recipe in recipes} - self._scores.keys())
+        new = sorted({digest for recipe in recipes if (digest := recipe.digest) not in self._scores})
         if not new:
             return
-        found: dict[str, list[ScoreOnTest]] = {digest: [] for digest in new}
+        self._scores.update({digest: {} for digest in new})
         with self._database.read() as session:
             for score in scores_on_test.scores_on(session, self.test, self._database.listed(new)):
-                found[score.recipe].append(score)
-        self._scores.update({digest: tuple(scores) for digest, scores in found.items()})
+                self._scores[score.recipe][Place(score.test_digest, score.beam)] = score
 
-    def score(self, recipe: AnyRecipe) -> float | None:
-        """The recipe's BLEU, the highest of several beams; None if it was not scored."""
-        return max((score.value for score in self._scores_of(recipe)), default=None)
+    def score(self, recipe: AnyRecipe, place: Place | None = None) -> float | None:
+        """The recipe's BLEU in a place, else the highest one; None if it has no score."""
+        found = self._scores_of(recipe)
+        if place is not None:
+            return found[place].value if place in found else None
+        return max((score.value for score in found.values()), default=None)
 
-    def comparison(self, first: AnyRecipe, second: AnyRecipe) -> Comparison | None:
+    def place(self, recipes: Sequence[AnyRecipe]) -> Place | None:
+        """Where most of these recipes have a score, on most sentences and with the widest beam; None if none has."""
+        found: dict[Place, list[ScoreOnTest]] = {}
+        for recipe in recipes:
+            for place, score in self._scores_of(recipe).items():
+                found.setdefault(place, []).append(score)
+        if not found:
+            return None
+        return max(found, key=lambda place: (len(found[place]), found[place][0].sentences, place.beam, place))
+
+    def comparison(self, first: AnyRecipe, second: AnyRecipe, place: Place) -> Comparison | None:
         """Compare two recipes of a pair as `continual-mt compare` does; None if their translations were not kept."""
-        lines = self._translations(first, second)
-        return None if lines is None else compare(*lines, metrics=("bleu",))[0]
+        key = first.digest, second.digest, place
+        if key not in self._compared:
+            lines = self._translations(first, second, place)
+            self._compared[key] = None if lines is None else compare(*lines, metrics=("bleu",))[0]
+        return self._compared[key]
 
     def between_kinds(self, first: RecipeKind, second: RecipeKind) -> PooledComparison | None:
-        """Compare two kinds of recipe on all pairs of the parent that have a score of both; None if none has."""
+        """Compare two kinds of recipe on all pairs of the parent that have translations of both; None if none has."""
         if (first, second) not in self._kinds:
             found = list(self._of_both(first, second))
             self._kinds[first, second] = compare_pooled(found) if found else None
@@ -65,28 +93,29 @@ class Evidence:
     def _of_both(self, first: RecipeKind, second: RecipeKind) -> Iterator[TwoTranslations]:
         with self._database.read() as session:
             kinds = scores_on_test.kinds_scored(session, self._parent, self.test)
-        candidates = {pair: self.candidates_of(pair) for pair in sorted(kinds) if kinds[pair] >= {first, second}}
+        candidates = {pair: self._candidates_of(pair) for pair in sorted(kinds) if kinds[pair] >= {first, second}}
         self.read(recipe for recipes in candidates.values() for recipe in recipes)
         for recipes in candidates.values():
-            scored = [recipe for recipe in recipes if self.score(recipe) is not None]
-            two = [next((one for one in scored if one.kind == kind), None) for kind in (first, second)]
-            if two[0] is not None and two[1] is not None and (lines := self._translations(two[0], two[1])) is not None:
+            scored = [recipe for recipe in recipes if self._scores_of(recipe)]
+            if not {first, second} <= {recipe.kind for recipe in scored}:
+                continue  # what was scored is not a candidate any more
+            of_kind = {recipe.kind: recipe for recipe in reversed(scored)}  # the first of each
+            two = of_kind[first], of_kind[second]
+            if (place := self.place(two)) is not None and (lines := self._translations(*two, place)) is not None:
                 yield lines
 
-    def _translations(self, first: AnyRecipe, second: AnyRecipe) -> TwoTranslations | None:
-        """What both translated, of their largest test set with the widest beam, where all of it was kept."""
-        ours, theirs = (
-            {(score.test_digest, score.beam): score for score in self._scores_of(recipe) if score.hypotheses}
-            for recipe in (first, second)
-        )
-        common = [score for place, score in ours.items() if place in theirs and score.references]
-        if not common:
+    def _translations(self, first: AnyRecipe, second: AnyRecipe, place: Place) -> TwoTranslations | None:
+        ours, theirs = (self._scores_of(recipe).get(place) for recipe in (first, second))
+        if ours is None or theirs is None:
             return None
-        best = max(common, key=lambda score: (score.sentences, score.beam, score.test_digest))
-        blobs = best.hypotheses, theirs[best.test_digest, best.beam].hypotheses, best.references
-        ours_lines, theirs_lines, references = (self._texts.read(str(blob)) for blob in blobs)
-        return TwoTranslations(ours_lines, theirs_lines, references, first.pair.target)
+        blobs = ours.hypotheses, theirs.hypotheses, ours.references
+        try:
+            lines = [self._texts.read(blob) for blob in blobs if blob is not None]
+        except CorruptionError as error:  # which `registry verify` reports; it must not end every choice
+            _logger.warning("%s is not compared on %s: %s", first.pair, self.test, error)
+            return None
+        return TwoTranslations(lines[0], lines[1], lines[2], first.pair.target) if len(lines) == len(blobs) else None
 
-    def _scores_of(self, recipe: AnyRecipe) -> tuple[ScoreOnTest, ...]:
+    def _scores_of(self, recipe: AnyRecipe) -> dict[Place, ScoreOnTest]:
         self.read([recipe])
         return self._scores[recipe.digest]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from continual_mt.artifacts.choice import Candidate, Choice
 from continual_mt.artifacts.pivot import AnyRecipe
-from registry.recipes.evidence import Evidence
+from registry.recipes.evidence import Evidence, Place
 from registry.recipes.rule import Decision
 from registry.records.pairs import BestScore
 
@@ -22,8 +22,9 @@ def named_by_caller(recipe: AnyRecipe, name: str) -> Choice:
 
 def explained(decision: Decision, ordered: Sequence[AnyRecipe], scores: Scores | None) -> Choice:
     """The choice of a decision: the chosen recipe first, then the others in the order in which they come."""
-    chosen = _candidate(decision.chosen, scores)
-    others = [_candidate(recipe, scores) for recipe in ordered if recipe.digest != decision.chosen.digest]
+    place = scores.place(ordered) if isinstance(scores, Evidence) else None
+    chosen = _candidate(decision.chosen, scores, place)
+    others = [_candidate(recipe, scores, place) for recipe in ordered if recipe.digest != decision.chosen.digest]
     noted = [replace(candidate, note=_note(candidate, chosen)) for candidate in others]
     return Choice((replace(chosen, note="chosen"), *noted), decision.reason)
 
@@ -37,9 +38,9 @@ def _note(candidate: Candidate, chosen: Candidate) -> str:
     return "another version" if candidate.recipe.kind == chosen.recipe.kind else "comes later"
 
 
-def _candidate(recipe: AnyRecipe, scores: Scores | None) -> Candidate:
+def _candidate(recipe: AnyRecipe, scores: Scores | None, place: Place | None) -> Candidate:
     if isinstance(scores, Evidence):
-        value = scores.score(recipe)
+        value = scores.score(recipe, place)
         return Candidate(recipe, value, None if value is None else scores.test)
     best = None if scores is None else scores.get(recipe.digest)
     return Candidate(recipe) if best is None else Candidate(recipe, best.value, best.test)

@@ -39,10 +39,11 @@ class Listing:
         if _has_few_pairs(parent):
             return None
         score = schema.Score
-        query = select(score.source, score.target).where(score.parent_id == parent_id(parent.name)).distinct()
-        query = query.where(score.kind != "pivot")
+        query = select(score.source, score.target, score.kind).where(score.parent_id == parent_id(parent.name))
         with self._database.read() as session:
-            return {Pair(*pair) for pair in session.execute(query)}
+            found = [(Pair(source, target), kind) for source, target, kind in session.execute(query.distinct())]
+        # A pair of the parent does not run as a pivot.
+        return {pair for pair, kind in found if kind != "pivot" or pair not in parent.languages}
 
     def chosen(
         self, candidates: Candidates, evidence: Evidence | None, language: str | None = None
@@ -51,14 +52,19 @@ class Listing:
         resolver = candidates.resolver
         among = self.listed(resolver.parent) if language is None else _with(candidates, language)
         pivots = candidates.pivots.pairs(among) if candidates.pivot else set()
-        preferred = {recipe.pair: recipe for recipe in resolver.pairs(among)}
-        pairs = _in_order(preferred, pivots) if pivots else list(preferred)
-        if evidence is None:
+        one_model, by_order = resolver.pairs(among), evidence is None and not resolver.policy.pinned
+        if by_order and not pivots:
+            yield from one_model  # mostly so, and ten thousand pairs are slow to look up
+            return
+        preferred = {recipe.pair: recipe for recipe in one_model}
+        pairs = _in_order(preferred, pivots)
+        if by_order:
             for pair in pairs:
                 yield candidates.pivots.of_pair(pair)[0] if pair in pivots else preferred[pair]
             return
         found = [candidates.of_pair(pair) for pair in pairs]
-        evidence.read(recipe for recipes in found for recipe in recipes)
+        if evidence is not None:
+            evidence.read(recipe for recipes in found for recipe in recipes)
         for recipes in found:
             yield decide(recipes, evidence, candidates.fixed(recipes[0])).chosen
 

@@ -49,6 +49,12 @@ def parse(name: str) -> tuple[LegName, LegName]:
         raise _not_a_pivot(name, str(error)) from error
 
 
+def name_of_pivot(pivot: Pivot) -> str:
+    """``pivot:pt-en+en-de``; the legs of two parents have these in front."""
+    several = len({leg.parent for leg in pivot.legs}) > 1
+    return PREFIX + "+".join(str(LegName(leg.parent if several else None, leg.pair)) for leg in pivot.legs)
+
+
 def _not_a_pivot(name: str, problem: str) -> UnknownNameError:
     return UnknownNameError(
         f"{name[:_SHOWN]}: {problem}; expected {HOW_WRITTEN}, with PARENT/ in front of a pair where there are several "

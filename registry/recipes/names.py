@@ -22,6 +22,12 @@ def kind_of(name: str) -> RecipeKind | None:
     return next((kind for kind in PREFERENCE if kind == name), None)
 
 
+def parent_in(name: str | None) -> str | None:
+    """The parent in the name of a module, as in ``bridge:germanic/de-nl:1``; None where the name has no parent."""
+    module = (name or "").removeprefix(_RETENTION).removeprefix(_BRIDGE)
+    return module.partition("/")[0] if "/" in module else None
+
+
 def recipe_of_name(catalog: Catalog, owner: ParentOutline, pair: Pair, name: str) -> Recipe:
     """The recipe of a pair, in tags, that a name means which is neither a kind nor a pivot.
 

@@ -36,7 +36,7 @@ class PivotFinder:
         return found
 
     def of_pair(self, pair: Pair) -> list[Pivot]:
-        """The pivots of a pair, those with the more trusted legs first, then through the language of most pairs."""
+        """The pivots of a pair: those with the more trusted legs first, then through the parent's languages, by tag."""
         if pair in self._resolver.parent.languages:
             return []
         out, into = self._trained["source"].get(pair.source, ()), self._trained["target"].get(pair.target, ())
@@ -78,9 +78,8 @@ class PivotFinder:
         own = self._resolver.parent.languages
         return bool(own.several) and any(own.side(end, pair.language(end)) is not None for end in ENDS)
 
-    def _rank(self, pivot: Pivot) -> tuple[int, int, str]:
+    def _rank(self, pivot: Pivot) -> tuple[int, bool, str]:
         trust = sum(_LEGS.index(leg.kind) for leg in pivot.legs)
-        pairs = len(self._trained["source"].get(pivot.language, ())) + len(
-            self._trained["target"].get(pivot.language, ())
-        )
-        return trust, -pairs, pivot.language
+        own = self._resolver.parent.languages
+        is_own = any(own.side(end, pivot.language) is not None for end in ENDS)
+        return trust, not is_own, pivot.language

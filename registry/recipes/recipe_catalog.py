@@ -16,8 +16,8 @@ from registry.queries.version_selection import check_used
 from registry.recipes.candidates import Candidates, CandidatesReader, check_list
 from registry.recipes.explanation import explained, named_by_caller
 from registry.recipes.listing import Listing, not_collecting
-from registry.recipes.named_pivots import PREFIX, PivotResolver
-from registry.recipes.names import kind_of, recipe_of_name
+from registry.recipes.named_pivots import PREFIX, PivotResolver, name_of_pivot
+from registry.recipes.names import kind_of, parent_in, recipe_of_name
 from registry.recipes.recorded import recorded_recipe
 from registry.recipes.rule import decide
 from registry.records.artifacts import ModuleOutline, ParentOutline
@@ -86,12 +86,16 @@ class RecipeCatalog:
         """
         with not_collecting():
             chosen: list[AnyRecipe] = []
+            found_any = False
             for owner in self._owners(parent, modules):
                 asked = None if language is None else owner.languages.written_in_tags(language)
                 evidence = self._reader.evidence(owner, test, modules, pivot=pivot)
                 candidates = self._reader.read(owner, modules, evidence, pivot=pivot)
                 found = self._listing.chosen(candidates, evidence, asked)
                 chosen += [one for one in found if asked in (None, one.pair.source, one.pair.target)]
+                found_any |= evidence is not None and evidence.found_any
+            if test is not None and not found_any:
+                self._reader.check_test(test)
             return self._listing.entries(chosen)
 
     def recipe(
@@ -136,7 +140,7 @@ class RecipeCatalog:
         """
         if kind is not None and kind.startswith(PREFIX):
             return named_by_caller(self._pivot(kind, Pair(source, target), parent, xattn, modules, test), kind)
-        owner = self.catalog.parent_outline(parent)
+        owner = self.catalog.parent_outline(parent or parent_in(kind))
         pair = owner.languages.pair_in_tags(Pair(source, target))
         if kind is not None and kind_of(kind) is None:
             if xattn is not None:
@@ -144,7 +148,7 @@ class RecipeCatalog:
             found = recipe_of_name(self.catalog, owner, pair, kind)
             check_used(self._reader.pinned(owner, modules).values(), found)
             return named_by_caller(found, kind)
-        pivot = pivot or kind == "pivot"
+        pivot = (pivot and xattn is None) or kind == "pivot"
         choice = self._chosen(owner, pair, kind, modules, test, pivot=pivot, uses_pinned=xattn is None)
         if xattn is None:
             return choice
@@ -163,28 +167,35 @@ class RecipeCatalog:
         pivot: bool,
         uses_pinned: bool,
     ) -> Choice:
-        """Choose by rule, from the recipes of one kind or from all; those that have a part for all pinned modules."""
+        """Choose by rule, from the recipes of one kind or from all. With ``uses_pinned`` all modules have a part."""
         evidence = self._reader.evidence(owner, test, modules, pivot=pivot)
         candidates = self._reader.read(owner, modules, evidence, pair, pivot=pivot)
         ordered = candidates.of_pair(pair) if kind is None else candidates.of_kind(pair, kind)
         if not ordered:
-            raise self._cannot_run(owner, pair, kind, modules, test)
+            raise self._cannot_run(candidates, pair, kind, modules, test)
         if uses_pinned:
-            pinned = self._reader.pinned(owner, modules).values()
-            with_all = [one for one in ordered if all(module.key in one.modules for module in pinned)]
-            check_used(pinned, (with_all or ordered)[0])
-            ordered = with_all
+            check_used(self._reader.pinned(owner, modules).values(), ordered[0])
         fixed = f"you named {kind}" if kind is not None and len(ordered) == 1 else candidates.fixed(ordered[0])
         decision = decide(ordered, evidence, fixed)
+        if evidence is not None and not evidence.found_any:
+            self._reader.check_test(evidence.test, owner)
         return explained(decision, ordered, evidence or self._listing.best_scores(recipe.digest for recipe in ordered))
 
     def _cannot_run(
-        self, owner: ParentOutline, pair: Pair, kind: str | None, modules: Sequence[str], test: str | None
+        self, candidates: Candidates, pair: Pair, kind: str | None, modules: Sequence[str], test: str | None
     ) -> Exception:
         """The error for a pair that has no recipe, or none of a kind: it lists what can be run."""
+        owner = candidates.resolver.parent
         if kind == "pivot":
             return self._pivots().none_of(pair)
-        return self._candidates(owner, modules, test).resolver.why_not(pair, None if kind is None else kind_of(kind))
+        if kind is None and (left_out := candidates.pivots.of_pair(pair)):
+            return UnknownNameError(
+                f"{pair} runs on {owner.name} only as a pivot, {name_of_pivot(left_out[0])}, and pivots are left out "
+                "here. Fix: name it as the recipe, or allow pivots"
+            )
+        everything = self._candidates(owner, modules, test)
+        pivots = everything.pivots.pairs() if candidates.pivot else ()
+        return everything.resolver.why_not(pair, None if kind is None else kind_of(kind), pivots)
 
     def _through(
         self, owner: ParentOutline, recipe: AnyRecipe, xattn: str, modules: Sequence[str], test: str | None

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from continual_mt.artifacts.recipe import Recipe
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import IncompatibleError, MisuseError
@@ -56,9 +57,13 @@ SENTENCES = ["Introduzca un número", "Seleccione una lista"]
 
 
 def digests(registry: Registry) -> dict[str, str]:
-    """What every pair computes, by its recipe, of two fixed sentences."""
-    assembled = {str(entry.pair): registry.assemble(entry.pair.source, entry.pair.target) for entry in registry.pairs()}
-    return {pair: model.logits_digest(SENTENCES, SENTENCES) for pair, model in assembled.items()}
+    """What every pair computes, by its recipe of one model, of two fixed sentences."""
+    recipes = [entry.recipe for entry in registry.pairs(pivot=False)]
+    return {
+        str(recipe.pair): registry.run(recipe).logits_digest(SENTENCES, SENTENCES)
+        for recipe in recipes
+        if isinstance(recipe, Recipe)
+    }
 
 
 def test_what_each_rests_on(web: Path) -> None:
@@ -81,7 +86,8 @@ def test_what_each_rests_on(web: Path) -> None:
 
 def test_every_pair_is_listed_once_with_its_kind(web: Path) -> None:
     with Registry.open(web) as registry:
-        kinds = [(str(entry.pair), entry.kind) for entry in registry.pairs()]
+        kinds = [(str(entry.pair), entry.kind) for entry in registry.pairs(pivot=False)]
+        pivots = {str(entry.pair): entry.recipe for entry in registry.pairs() if entry.kind == "pivot"}
     assert len(dict(kinds)) == len(kinds)
     trained = {"es-de", "pt-en", "en-de", "pt-fr", "de-pt", "fr-de"}
     zero_shot = {"es-fr", "es-pt", "en-fr", "en-pt", "de-fr", "fr-pt", "de-en", "fr-en"}
@@ -91,6 +97,8 @@ def test_every_pair_is_listed_once_with_its_kind(web: Path) -> None:
         **dict.fromkeys(trained, "supervised"),
         **dict.fromkeys(zero_shot, "zero-shot"),
     }
+    through = {"en-pt": "de", "fr-pt": "de", "es-pt": "de", "de-fr": "pt", "de-en": "pt"}
+    assert {pair: recipe.legs[0].pair.target for pair, recipe in pivots.items()} == through
 
 
 def test_the_pairs_that_existed_compute_what_they_did(

@@ -38,19 +38,34 @@ def add_web(registry: Registry, make_module: MakeModule, lineage: Lineage, token
         module = make_module(parent, pair.replace("nl", language), seed=seed)
         return registry.register_module("base", replace(module, pair=Pair.parse(pair)), lineage=lineage)
 
-    def resting(pair: str, source: ModuleRecord | None, target: ModuleRecord, seed: int) -> None:
-        new = {} if source is not None else {"source": tokenizers["es"]}
-        side = "source" if new else "none"
-        sizes = {"source": tokenizers["es"].size, "target": 0}
-        tensors = random_tensors(trainable_names(ARCHITECTURE, "xattn", side), sizes, seed)
-        keys = RestsOn(source, target, target).mapped(lambda record: record.key)
-        digests = keys.mapped(lambda key: key.digest)
-        module = Module.of(parent, Pair.parse(pair), "xattn", tensors, new, rests_on=digests)  # type: ignore[arg-type]
-        registry.register_module("base", module, lineage=replace(lineage, inputs=inputs_resting_on(keys)))
-
     de, es = registry.module("de-en:1"), registry.module("fr-es:1")
     nl, pt = brought("nl-en", "de", 11), brought("fr-pt", "pt", 12)
-    resting("es-pt", None, pt, 13)
-    resting("de-es", de, es, 14)
-    resting("nl-es", nl, es, 15)
+    rest(registry, "es-pt", (None, pt), lineage, tokenizers, seed=13)
+    rest(registry, "de-es", (de, es), lineage, tokenizers, seed=14)
+    rest(registry, "nl-es", (nl, es), lineage, tokenizers, seed=15)
     brought("de-en", "de", 16)
+
+
+def rest(
+    registry: Registry,
+    pair: str,
+    on: tuple[ModuleRecord | None, ModuleRecord],
+    lineage: Lineage,
+    tokenizers: Mapping[str, Tokenizer],
+    seed: int,
+) -> None:
+    """Register a bridge between the sides of two modules, or the new source es before the target of the second."""
+    source, target = on
+    new = {} if source is not None else {"source": tokenizers["es"]}
+    sizes = {"source": tokenizers["es"].size, "target": 0}
+    tensors = random_tensors(trainable_names(ARCHITECTURE, "xattn", "source" if new else "none"), sizes, seed)
+    keys = RestsOn(source, target, target).mapped(lambda record: record.key)
+    module = Module.of(
+        registry.load_parent(),
+        Pair.parse(pair),
+        "xattn",
+        tensors,
+        new,  # type: ignore[arg-type]
+        rests_on=keys.mapped(lambda key: key.digest),
+    )
+    registry.register_module("base", module, lineage=replace(lineage, inputs=inputs_resting_on(keys)))

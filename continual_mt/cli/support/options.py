@@ -39,7 +39,7 @@ Modules = Annotated[
         "--module",
         metavar="MODULE",
         help="Module version to use for its pair: de-en:2, de-en@candidate. May be repeated.  "
-        "[default: the alias champion, else the best on --by-test, else the newest]",
+        "[default: the alias champion, else the newest, unless --by-test shows that another is better]",
     ),
 ]
 ByTest = Annotated[
@@ -53,7 +53,8 @@ ByTest = Annotated[
 NoPivot = Annotated[
     bool,
     typer.Option(
-        "--no-pivot", help="Do not translate through a third language, which takes two models, unless --recipe names it."
+        "--no-pivot",
+        help="Do not translate through a third language, which takes two models, unless --recipe names it.",
     ),
 ]
 PAIR_OR_DIGEST = "A pair such as de-en, or at least 8 digits of the digest of a recipe that was run or scored."

@@ -66,6 +66,13 @@ class Score(Base):
             postgresql_where=text("shown"),
         ),
         Index(None, "source", "target"),
+        # For what was scored on a named test set, by pair and kind.
+        Index(
+            "ix_scores_of_test",
+            *("test", "source", "target", "kind", "parent_id"),
+            sqlite_where=_BLEU,
+            postgresql_where=_BLEU,
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

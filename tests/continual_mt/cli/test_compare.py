@@ -107,7 +107,7 @@ def test_scores_without_stored_translations_have_to_be_repeated(run: Any, evalua
     [
         (("es-en", "original", "original"), "both are the same model, so there is nothing to compare"),
         (("es-en", "original", "retention:es-de"), "no test set was translated with the same beam by both of these"),
-        (("es-en", "original", "best"), "unknown recipe 'best'; write original, supervised, bridge, zero-shot"),
+        (("es-en", "original", "best"), "unknown recipe 'best'; expected original, supervised, bridge, pivot"),
         (("es-en", "original", "pt-en:1"), "es-en/pt-en:1 was trained on pt-en, so it is no recipe of es-en"),
         (
             ("es-en", "original", "retention:pt-en", "--test", "news"),

@@ -128,7 +128,7 @@ def test_a_variant_is_registered_beside_what_the_pair_is_shown_with(
         (["--reference", "missing.en"], "missing.en: no such file"),
         (["--reference", "blank.en"], "blank.en: no text; expected a reference translation"),
         (["--lowercase", "--logits"], "--logits prints no scores. Fix: leave out --reference and --lowercase"),
-        (["--recipe", "magic"], "unknown kind of recipe 'magic'"),
+        (["--recipe", "magic"], "unknown recipe 'magic'; expected original"),
         (["--recipe", "retention:fr-en"], "unknown module 'fr-en'"),
         (["--name", "a b"], "--name: "),
         (["--parent", "other"], "unknown parent 'other'"),

@@ -53,7 +53,7 @@ VERBS = {
     "dashboard",
     "report",
 }
-PRINT_NO_DATA = {"translate", "dashboard", "report"}
+PRINT_NO_DATA = {"dashboard", "report"}
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

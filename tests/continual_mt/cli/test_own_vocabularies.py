@@ -43,7 +43,9 @@ def home(own: Parent, make_module: Callable[..., Module], tmp_path: Path) -> Pat
 
 def assembled(home: Path, pair: str) -> PairModel:
     with Registry.open(home) as registry:
-        return registry.assemble(*pair.split("-"))
+        model = registry.assemble(*pair.split("-"), pivot=False)
+    assert isinstance(model, PairModel)
+    return model
 
 
 def texts_of(model: PairModel, catalogs: dict[str, list[str]]) -> list[str]:
@@ -58,10 +60,12 @@ def test_show_has_the_kind_of_its_vocabularies(run: Any, home: Path) -> None:
 
 
 def test_all_its_pairs_are_listed(run: Any, home: Path) -> None:
-    listed = json.loads(run("pairs", "--home", home, "--json").out)
+    listed = json.loads(run("pairs", "--home", home, "--json", "--no-pivot").out)
     kinds = {entry["pair"]: entry["kind"] for entry in listed}
     assert kinds.items() >= PAIRS.items()
-    result = run("translate", "de-pt", "--backend", "torch", "--home", home, stdin=b"Datei\n")
+    through = {entry["pair"]: entry["models"] for entry in json.loads(run("pairs", "--home", home, "--json").out)}
+    assert (through["de-pt"], through["de-en"]) == (2, 1)
+    result = run("translate", "de-pt", "--no-pivot", "--backend", "torch", "--home", home, stdin=b"Datei\n")
     assert result.code == 0
     assert result.out.rstrip("\n") == assembled(home, "de-pt").translate(["Datei"])[0]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import subprocess
@@ -146,7 +147,7 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "pair", "message"),
     [
-        (["--recipe", "magic"], "es-en", "unknown kind of recipe 'magic'"),
+        (["--recipe", "magic"], "es-en", "unknown recipe 'magic'; expected original"),
         (["--recipe", "zero-shot"], "es-en", "unknown zero-shot pair 'es-en'"),
         (["--recipe", "retention:fr-en"], "es-en", "unknown module 'fr-en'"),
         (["--parent", "base"], "es-en", "unknown parent 'base'"),
@@ -280,3 +281,25 @@ def test_a_pivot_that_cannot_be_run(run: Any, pivots: Path) -> None:
     assert refused.code == 2
     assert "the legs es-de and pt-en do not meet" in refused.err
     assert "Pivots of es-en that can be run: pivot:es-de+de-en" in refused.err
+
+
+def test_the_candidates_and_the_reason(run: Any, home: Path) -> None:
+    """Without translating: standard input is not read."""
+    with Registry.open(home) as registry:
+        registry.annotations.set_alias("pt-en@champion", 1)
+    explained = run("translate", "pt-en", "--explain", "--home", home)
+    assert explained.code == 0
+    assert explained.out.splitlines()[-1] == ("pt-en runs with supervised: the alias pt-en@champion is set to pt-en:1.")
+    assert re.search(r"^supervised +source pt-en:1, xattn pt-en:1, target parent +1 ", explained.out, re.MULTILINE)
+    data = json.loads(run("translate", "pt-de", "--explain", "--json", "--no-pivot", "--home", home).out)
+    assert data["reason"] == "nothing else can be run"
+    assert [one["recipe"]["kind"] for one in data["candidates"]] == ["zero-shot"]
+
+
+def test_an_explanation_that_cannot_be_given(run: Any, home: Path) -> None:
+    refused = run("translate", "pt-de", "--json", "--home", home)
+    assert refused.code == 2
+    assert "--json: translations are plain lines; expected it with --explain" in " ".join(refused.err.split())
+    refused = run("translate", "3f5a0c12", "--explain", "--home", home)
+    assert refused.code == 2
+    assert "--explain: 3f5a0c12 is the digest of one recipe; expected a pair" in " ".join(refused.err.split())

@@ -15,6 +15,7 @@ from registry import Registry
 from registry.database import schema
 from registry.database.database import Database
 from registry.database.location import Location
+from registry.recipes.listing import Listing
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_the_scores_that_pairs_are_listed_with_are_read_from_their_index_alone(t
         event.listen(
             registry.database._reader, "before_cursor_execute", lambda *call: asked.append(call[2]), named=False
         )
-        registry.recipe_catalog._best_scores([])
+        Listing(registry.database).best_scores([])
         statement = next(words for words in asked if "json_each" in words)
         with registry.database.read() as session:
             plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("[]",)).all()

@@ -65,9 +65,9 @@ def test_a_trained_pair_may_have_a_pivot_and_is_not_listed_with_those_that_have_
     assert {str(pair) for pair in found.pairs()} == {"de-es"}
 
 
-def test_more_trusted_legs_come_first_then_the_language_of_most_pairs_then_its_tag() -> None:
+def test_more_trusted_legs_come_first_then_the_parents_languages_then_the_tag() -> None:
     assert through(finder(MANY, "de-fr", "de=en"), "de-es") == ["fr", "en"]
-    assert through(finder(MANY, "de-fr", "de-en", "it-fr"), "de-es") == ["fr", "en"]
+    assert through(finder(ONE, "de=aa", "aa=it", "de=fr", "fr=it", "de=zu", "zu=it"), "de-it") == ["fr", "aa", "zu"]
     assert through(finder(MANY, "de-fr", "de-en"), "de-es") == ["en", "fr"]
 
 

@@ -6,11 +6,13 @@ import pytest
 
 from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import Recipe, RecipeKind
+from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
-from registry import Registry
+from registry import Lineage, Registry
+from tests.registry.conftest import MakeModule
 from tests.registry.scored import score
-from tests.registry.web import WEB
+from tests.registry.web import WEB, rest
 
 
 def kind(registry: Registry, pair: str, **choice: object) -> str:
@@ -35,13 +37,6 @@ def test_without_a_test_set_the_order_of_kinds_decides(web: Registry) -> None:
     assert reason(web, "de-pt") == "pivot comes before zero-shot"
     assert reason(web, "de-en") == "it is the newest version"
     assert reason(web, "de-pt", pivot=False) == "nothing else can be run"
-
-
-def test_pairs_and_single_pairs_agree(web: Registry) -> None:
-    for choice in ({}, {"pivot": False}):
-        for entry in web.pairs(**choice):
-            ends = entry.pair.source, entry.pair.target
-            assert web.recipe_catalog.recipe(*ends, **choice) == entry.recipe
 
 
 def test_a_pivot_costs_two_models(web: Registry) -> None:
@@ -113,7 +108,7 @@ def test_kinds_are_chosen_by_other_pairs(web: Registry, right: dict[RecipeKind, 
     assert kind(web, "de-pt") == "pivot"
     assert kind(web, "de-pt", test="flickr") == expected
     found = reason(web, "de-pt", test="flickr")
-    assert found.startswith(f"on flickr, in the mean of 1 pairs with scores of both, {told}")
+    assert found.startswith(f"on flickr, in the mean of one pair with scores of both, {told}")
     assert {str(entry.pair): entry.kind for entry in web.pairs(test="flickr")}["de-pt"] == expected
 
 
@@ -168,6 +163,8 @@ def test_pinned_modules_have_a_part_in_what_is_chosen(web: Registry) -> None:
     """The pivot of ``de-pt`` goes through es and has no part for the bridge of nl."""
     assert kind(web, "de-pt", modules=["fr-pt:1"]) == "pivot"
     assert kind(web, "de-pt", modules=["es-pt:1"]) == "pivot"
+    assert kind(web, "de-pt", modules=["de-en:2"]) == "zero-shot"  # the bridge rests on de-en:1
+    assert {str(entry.pair): entry.kind for entry in web.pairs(modules=["de-en:2"])}["de-pt"] == "zero-shot"
     with pytest.raises(IncompatibleError, match=r"^base/nl-en:1 has no part in the recipe pivot de-pt through es"):
         web.recipe_catalog.recipe("de", "pt", modules=["nl-en:1"])
 
@@ -175,3 +172,75 @@ def test_pinned_modules_have_a_part_in_what_is_chosen(web: Registry) -> None:
 def test_a_test_set_without_a_score_of_the_parent(web: Registry) -> None:
     with pytest.raises(UnknownNameError, match=r"^unknown test set 'flickr': none is registered yet$"):
         web.recipe_catalog.recipe("de", "es", test="flickr")
+
+
+@pytest.mark.parametrize("choice", [{}, {"pivot": False}, {"test": "flickr"}, {"modules": ["de-en:1"]}])
+def test_lists_and_single_pairs_agree(web: Registry, choice: dict[str, object]) -> None:
+    for pair, name, right in (("de-es", "zero-shot", 30), ("de-es", "bridge", 10), ("de-en", "de-en:1", 35)):
+        score(web, named(web, pair, name), right)
+    for entry in web.pairs(**choice):  # type: ignore[arg-type]
+        used = choice
+        if "modules" in choice and entry.pair.source != "de":
+            used = {}
+        ends = entry.pair.source, entry.pair.target
+        assert web.recipe_catalog.recipe(*ends, **used) == entry.recipe, entry.pair  # type: ignore[arg-type]
+
+
+def test_a_pinned_version_brings_back_the_bridge_that_rests_on_it(
+    web: Registry, lineage: Lineage, tokenizers: dict[str, Tokenizer]
+) -> None:
+    """de-es:2 rests on de-en:2, de-es:1 on de-en:1."""
+    rest(web, "de-es", (web.module("de-en:2"), web.module("fr-es:1")), lineage, tokenizers, seed=21)
+    for version in (1, 2):
+        pinned = [f"de-en:{version}"]
+        entry = next(entry for entry in web.pairs(modules=pinned) if str(entry.pair) == "de-es")
+        assert f"base/de-es:{version}" in {key.name for key in entry.recipe.modules}
+        assert web.recipe_catalog.recipe("de", "es", modules=pinned) == entry.recipe
+
+
+def test_of_two_versions_with_the_same_content_the_newer_is_named(
+    web: Registry, make_module: MakeModule, lineage: Lineage
+) -> None:
+    web.register_module("base", make_module(web.load_parent(), "de-en", seed=16), lineage=lineage)
+    recipe = web.recipe_catalog.recipe("de", "en")
+    assert [key.name for key in recipe.modules] == ["base/de-en:3"]
+    assert kind(web, "de-en", modules=["de-en:2"]) == "supervised"
+    assert reason(web, "de-en", modules=["de-en:2"]) == "you named de-en:2"
+
+
+def test_a_champion_does_not_fix_what_is_not_of_it(web: Registry) -> None:
+    web.annotations.set_alias("de-es@champion", 1)
+    assert reason(web, "de-es") == "the alias de-es@champion is set to de-es:1"
+    assert reason(web, "de-es", kind="zero-shot") == "you named zero-shot"
+
+
+def test_test_sets_of_one_name_are_not_mixed(web: Registry) -> None:
+    """zero-shot is better on another set of the same name, and with another beam; most have a score on one of them."""
+    score(web, named(web, "de-es", "bridge"), 30)
+    score(web, named(web, "de-es", "zero-shot"), 20)
+    score(web, named(web, "de-es", "zero-shot"), 40, beam=9)
+    assert kind(web, "de-es", test="flickr") == "bridge"
+    assert reason(web, "de-es", test="flickr").startswith("it has the highest BLEU on flickr, ")
+
+
+def test_a_text_that_is_missing_ends_no_choice(web: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    score(web, named(web, "de-es", "bridge"), 5)
+    score(web, named(web, "de-es", "zero-shot"), 40)
+    blob = web.scores(recipe=named(web, "de-es", "zero-shot").digest)[0].hypotheses
+    web.blobs.remove(str(blob))
+    assert kind(web, "de-es", test="flickr") == "bridge"
+    assert "de-es is not compared on flickr: " in caplog.text
+
+
+def test_a_cross_attention_is_exchanged_in_a_recipe_of_one_model(web: Registry) -> None:
+    assert kind(web, "de-pt") == "pivot"
+    recipe = web.recipe_catalog.recipe("de", "pt", xattn="parent")
+    assert isinstance(recipe, Recipe)
+    assert (recipe.kind, recipe.cross_attention) == ("zero-shot", None)
+
+
+def test_what_is_named_where_kinds_cannot_be_run(web: Registry) -> None:
+    with pytest.raises(IncompatibleError, match=r"^base/de-es:1 has no part in the recipe zero-shot de-pt"):
+        web.recipe_catalog.recipe("de", "pt", kind="zero-shot", modules=["de-es:1"])
+    with pytest.raises(UnknownNameError, match=r"^unknown pair 'es-de'.*; expected one of: .*nl-pt"):
+        web.recipe_catalog.recipe("es", "de")
