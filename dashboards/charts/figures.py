@@ -141,8 +141,8 @@ def sheet_figure(sheet: SequenceSheet) -> go.Figure:
         )
     )
     figure.update_layout(plot_bgcolor=role("absent"))
-    figure.update_xaxes(type="category", title="position in the sequence and last addition", side="top")
-    figure.update_yaxes(type="category", autorange="reversed")
+    figure.update_xaxes(type="category", title="position in the sequence and last addition", side="top", showgrid=False)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return titled(figure, sheet.title + _row_count(len(sheet.rows), sheet.left_out), 190 + 24 * len(sheet.rows))
 
 

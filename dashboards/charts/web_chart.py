@@ -41,8 +41,8 @@ ROLES: dict[Role, str] = {
 class _Style:
     """How an edge is drawn; equal edges are one trace.
 
-    ``band`` is None without a score, else an index of widths. ``opacity`` is lower for an edge that is not of the chosen
-    pair or language.
+    ``band`` is None without a score, else an index of widths. ``opacity`` is lower for an edge that is not of what
+    is chosen.
     """
 
     kind: RecipeKind

@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 
 from continual_mt.evaluation.metric_names import METRIC_LABELS
 from dashboards.page import components
+from dashboards.views.overview import short_location
 
 KEPT_THEME = "continual-mt-theme"  # the browser keeps the value under this name, which `theme.js` reads
 
@@ -17,7 +18,7 @@ def header(registry_name: str | None = None, parents: Sequence[str] = ()) -> Com
     """Return the header; without a registry, only the name of the product and the switch for the dark mode."""
     brand: list[Component] = [html.H1("continual_mt")]
     if registry_name is not None:
-        brand.append(html.P(registry_name, className="registry", title=registry_name))
+        brand.append(html.P(short_location(registry_name), className="registry", title=registry_name))
     return html.Header(
         [
             html.Div(brand, className="brand"),

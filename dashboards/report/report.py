@@ -15,7 +15,7 @@ from dashboards.tables.annotations import annotation_facts, module_tables, modul
 from dashboards.tables.artifacts import languages_of
 from dashboards.tables.table import Table
 from dashboards.views.alignment import EXPLAINED, NOTHING_KEPT, alignments_table, kept_map
-from dashboards.views.overview import Card, overview
+from dashboards.views.overview import Card, overview, short_location
 from dashboards.views.samples import Samples, samples_of, with_samples
 from dashboards.views.views import PairMatrix, module_facts, pair_matrix, sequence_sheets, spec_text, storage
 from dashboards.views.web import EXPLAINED as WEB_EXPLAINED
@@ -81,7 +81,7 @@ def report(registry: Registry) -> str:
     return render(
         "report.html.jinja",
         "continual_mt report",
-        registry=registry.name,
+        registry=short_location(registry.name),
         made=f"Made at {now():%Y-%m-%d %H:%M UTC}.",
         sections=[_section(registry, parent, corpora) for parent in registry.parents()],
         explained=EXPLAINED,

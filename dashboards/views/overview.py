@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from continual_mt.artifacts.recipe import RecipeKind
 from dashboards.tables.artifacts import KINDS, percent, size
@@ -21,6 +22,11 @@ class Card:
     value: str
     detail: str = ""
     kinds: tuple[tuple[RecipeKind, int], ...] = ()
+
+
+def short_location(name: str) -> str:
+    """Return the home's folder and file of a registry in a file, ``demo-home/registry.db``; a URL stays as it is."""
+    return name if "://" in name else "/".join(Path(name).parts[-2:])
 
 
 def overview(parent: ParentRecord, entries: Sequence[PairEntry], modules: Sequence[ModuleRecord]) -> tuple[Card, ...]:

@@ -20,6 +20,8 @@ EXPLAINED = (
     "An arc runs from the source to the target. The wider it is, the better the pair; a dotted one has no score."
 )
 _TURN = 2 * pi
+_FEW, _TILT = 6, pi / 4
+"""So few added languages, and the parent's, are turned against each other, or else many would lie on one line."""
 _PARENT_RADIUS = 0.3
 _MOST_PARENT_RADIUS = 0.62
 _PARENT_SPACING = 0.17
@@ -55,7 +57,9 @@ class Web:
         inner = {end: [one for one in found if one in parent.tags(end)] for end, found in ends}
         own = {*parent.tags("source"), *parent.tags("target")}
         outer = {end: [one for one in found if one not in own] for end, found in ends}
-        placed = [*_inner(_roles(inner)), *_circle(_roles(outer), 1.0)]
+        around = _roles(outer)
+        tilt = _TILT if len(around) <= _FEW else 0.0
+        placed = [*_inner(_roles(inner), tilt), *_circle(around, 1.0, tilt / 2)]
         return cls(matrix.metric, {node.language: node for node in placed}, matrix.cells)
 
     def shown(self, language: str | None = None, pairs: Collection[Pair] = ()) -> list[PairCell]:
@@ -86,26 +90,29 @@ def _roles(found: Mapping[SideName, Sequence[str]]) -> dict[str, Role]:
     return roles
 
 
-def _inner(roles: Mapping[str, Role]) -> Iterable[Node]:
+def _inner(roles: Mapping[str, Role], tilt: float) -> Iterable[Node]:
     """Place the parent's languages: targets on the left, to which added sources lead, and sources on the right."""
     radius = min(_MOST_PARENT_RADIUS, max(_PARENT_RADIUS, len(roles) * _PARENT_SPACING / _TURN))
-    for node in _circle(roles, radius, pi):
+    for node in _circle(roles, radius, pi - tilt):
         yield Node(node.language, "parent", node.x, node.y, node.angle)
 
 
-def _circle(roles: Mapping[str, Role], radius: float, start: float = 0.0) -> Iterable[Node]:
+def _circle(roles: Mapping[str, Role], radius: float, start: float) -> Iterable[Node]:
     """Place languages on a circle at equal distances, targets around the angle ``start``, sources opposite to them."""
-    by_role = {
-        role: [language for language in roles if roles[language] == role] for role in ("source", "target", "both")
-    }
-    half = (len(by_role["both"]) + 1) // 2
-    # Anticlockwise: targets from bottom to top, so they read downwards in reverse; sources from top to bottom.
-    order = [*by_role["target"][::-1], *by_role["both"][:half][::-1], *by_role["source"], *by_role["both"][half:]]
-    first = start - (len(by_role["target"]) - 1) / 2 * _TURN / max(1, len(order))
+    sources, targets, both = (
+        [language for language in roles if roles[language] == role] for role in ("source", "target", "both")
+    )
+    above = (len(both) + 1) // 2
+    # An empty place where there is one more above than below, so that the sources are opposite to the targets.
+    below = [*both[above:], *[None] * (2 * above - len(both))]
+    # Anticlockwise, so that the languages on the right and on the left are read downwards.
+    order = [*targets[::-1], *both[:above][::-1], *sources, *below]
+    first = start - (len(targets) - 1) / 2 * _TURN / max(1, len(order))
     for number, language in enumerate(order):
-        angle = first + number * _TURN / len(order)
-        x, y = radius * cos(angle), radius * sin(angle)
-        yield Node(language, roles[language], x, y, degrees(angle) % 360)
+        if language is not None:
+            angle = first + number * _TURN / len(order)
+            x, y = radius * cos(angle), radius * sin(angle)
+            yield Node(language, roles[language], x, y, degrees(angle) % 360)
 
 
 def curve(start: Node, end: Node, steps: int) -> Sequence[tuple[float, float]]:

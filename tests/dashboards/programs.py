@@ -22,7 +22,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 40
+SECONDS = 180
 INSTALL = (
     "the page is tested in Chromium, and {} is not installed. As root: apt-get install chromium chromium-driver "
     "(Debian; elsewhere any Chromium with its chromedriver on the PATH)"

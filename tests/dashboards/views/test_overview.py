@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from continual_mt.data.tokenizer import Tokenizer
-from dashboards.views.overview import Card, overview
+from dashboards.views.overview import Card, overview, short_location
 from registry import Lineage, Registry
 from tests.registry.conftest import MakeModule
 from tests.registry.web import add_web
@@ -41,3 +41,8 @@ def test_saved_is_the_difference_to_full_copies(filled: Registry) -> None:
     assert (
         found["saved"].detail == f"{saved / (3 * parent.bytes):.1%} of {3 * parent.bytes / 1000:.1f} kB as full copies"
     )
+
+
+def test_a_registry_in_a_file_is_named_by_its_folder() -> None:
+    assert short_location("/data/models/home/registry.db") == "home/registry.db"
+    assert short_location("postgresql+psycopg://mt@db:5432/models") == "postgresql+psycopg://mt@db:5432/models"

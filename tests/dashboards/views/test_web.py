@@ -45,6 +45,11 @@ def test_sources_lie_on_the_left_of_the_parent_and_targets_on_the_right(small: W
     assert de < en < fr < es  # so that arcs from de to en and from fr to es do not cross
 
 
+def test_no_three_of_few_languages_lie_on_one_line(small: Web) -> None:
+    for a, b, c in combinations(small.nodes.values(), 3):
+        assert abs((b.x - a.x) * (c.y - a.y) - (c.x - a.x) * (b.y - a.y)) > 0.1
+
+
 def test_the_same_languages_lie_at_the_same_places_in_any_order() -> None:
     cells = [cell("fr-en", "original"), cell("de-en", "supervised"), cell("fr-es", "supervised")]
     assert web_of(*cells).nodes == web_of(*cells[::-1]).nodes
