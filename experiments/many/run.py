@@ -1,0 +1,130 @@
+"""What all parts share: the text, a home for each chain, and the rows of results."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.config.corpus_spec import TestSpec
+from continual_mt.config.loading import validate
+from continual_mt.config.spec import AdditionSpec
+from continual_mt.home import Home
+from experiments.many.settings import ADDITION_TRAINING, BEAM, COMMON, PARENT, SEED
+from experiments.many.text import train_name
+from ray_jobs.driver import Driver
+from registry import ModuleRecord, ScoreRecord
+from registry.corpora import ResolvedTest, read_test
+from registry.evaluation import Evaluation, computed_on, evaluate
+
+RESULTS = Path(__file__).with_name("results.jsonl")
+Row = dict[str, Any]
+
+
+def read_rows(path: Path = RESULTS) -> list[Row]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+class Run:
+    """One chain of trainings in its home, ``FOLDER/NAME``, on the text in ``FOLDER/text``."""
+
+    def __init__(self, folder: Path, name: str, results: Path = RESULTS) -> None:
+        self.folder, self.text, self.home = folder, folder / "text", Home.resolve(folder / name)
+        self.driver = Driver(self.home, in_process=True)
+        self._results, self._known = results, read_rows(results)
+
+    @cached_property
+    def tests(self) -> dict[str, ResolvedTest]:
+        """The test sets that were read, by pair."""
+        return {}
+
+    def test(self, pair: str) -> ResolvedTest:
+        if pair not in self.tests:
+            spec = TestSpec.model_validate({"pair": pair, **self.corpus(pair, "test")})
+            self.tests[pair] = read_test(spec, self.home.cache)
+        return self.tests[pair]
+
+    def corpus(self, pair: str, part: str) -> dict[str, str]:
+        """The keys of a corpus: ``part`` is train, dev or test."""
+        name = train_name(pair) if part == "train" else part
+        source, target = pair.split("-")
+        return {"source": str(self.text / f"{name}.{source}"), "target": str(self.text / f"{name}.{target}")}
+
+    def keys(self, pair: str) -> dict[str, Any]:
+        """The keys of a spec that name a pair and its text."""
+        return {"pair": pair, "train": self.corpus(pair, "train"), "dev": self.corpus(pair, "dev")}
+
+    def add(self, pair: str, **keys: Any) -> tuple[ModuleRecord, Row]:
+        """Train an addition without scoring it; returns its module and the labels of what it took."""
+        values = {"parent": PARENT, "training": ADDITION_TRAINING, **COMMON, **self.keys(pair), **keys}
+        spec = validate(AdditionSpec, values, origin=pair, base=self.text)
+        with timed() as taken:
+            record = self.driver.run(self.driver.resolve(spec)).record
+        assert isinstance(record, ModuleRecord)
+        return record, {**of_module(record), **taken}
+
+    def recipe(self, pair: str, kind: str, modules: Sequence[str] = ()) -> AnyRecipe:
+        catalog = self.driver.registry.recipe_catalog
+        return catalog.recipe(*pair.split("-"), parent=PARENT, kind=kind, modules=modules)
+
+    def scored(self, recipe: AnyRecipe) -> Row:
+        """Translate the pair's test set by a recipe, and register the scores."""
+        with timed() as taken:
+            evaluation = evaluate(self.driver.registry, recipe, self.test(str(recipe.pair)), BEAM)
+        return {**of_evaluation(evaluation), "seconds": taken["seconds"]}
+
+    def hypotheses(self, recipe: AnyRecipe) -> list[str]:
+        """The translations that a recipe's scores were measured on."""
+        (blob, *_) = (score.hypotheses for score in self.driver.registry.scores(recipe=recipe.digest))
+        return self.driver.registry.texts.read(blob or "")
+
+    def is_known(self, **labels: Any) -> bool:
+        return any(all(row.get(key) == value for key, value in labels.items()) for row in self._known)
+
+    def append(self, row: Row) -> None:
+        """Append one result, with the seed and the machine."""
+        row = {**row, "seed": SEED, "machine": computed_on().partition(";")[0]}
+        self._known.append(row)
+        with self._results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+@contextmanager
+def timed() -> Iterator[Row]:
+    """Yield a row that gets the seconds by the clock, and those of the processor, without those of other processes."""
+    taken: Row = {}
+    clock, processor = time.monotonic(), time.process_time()
+    yield taken
+    taken["seconds"] = round(time.monotonic() - clock, 1)
+    taken["processor_seconds"] = round(time.process_time() - processor, 1)
+
+
+def of_module(record: ModuleRecord) -> Row:
+    """The labels of a module: its scope, updates, bytes, and what it was computed in."""
+    spec, environment = record.lineage.spec or {}, record.lineage.environment or {}
+    training = spec.get("training")
+    return {
+        "module": record.full_name,
+        "scope": record.scope,
+        "updates": training.get("updates") if isinstance(training, dict) else None,
+        "bytes": record.bytes,
+        "computed_in": environment.get("precision"),
+    }
+
+
+def of_evaluation(evaluation: Evaluation) -> Row:
+    """The scores of an evaluation by metric, and the off-target rate of the references."""
+    return {"kind": evaluation.recipe.kind, **of_scores(evaluation.scores)}
+
+
+def of_scores(scores: Sequence[ScoreRecord]) -> Row:
+    row: Row = {score.metric: round(score.value, 2) for score in scores}
+    for score in scores:
+        if score.reference_value is not None:
+            row["offtarget_references"] = round(score.reference_value, 2)
+    return {**row, "sentences": scores[0].sentences}

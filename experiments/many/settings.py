@@ -1,0 +1,36 @@
+"""The languages, the settings of all trainings, and the pairs that are compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PARENT = "many"
+PARENT_LANGUAGES = ("en", "es")
+# Families alternate, so that no part of the chain is of one family alone.
+ADDED = ("de", "fr", "cs", "tr", "it", "ru", "hu", "pt", "sv", "el", "pl", "nl")
+LANGUAGES = (*PARENT_LANGUAGES, *ADDED)
+FAMILIES = {
+    "Germanic": ("en", "de", "sv", "nl"),
+    "Romance": ("es", "fr", "it", "pt"),
+    "Slavic": ("cs", "ru", "pl"),
+    "other": ("tr", "hu", "el"),
+}
+BRIDGED = ("de-fr", "pt-it", "nl-cs", "cs-pl", "pl-pt", "tr-hu")
+
+DEV, TEST = 300, 500
+"""Segments that all languages have."""
+SEED, BEAM = 1, 1
+
+# Small batches: on so little text many small updates learn more in the same time than few large ones.
+TRAINING: dict[str, Any] = {"batch_tokens": 1024, "accumulate": 1, "dropout": 0.05}
+PARENT_TRAINING = {**TRAINING, "updates": 1250, "learning_rate": 1e-3, "warmup": 300, "validate_every": 250}
+UPDATES = 300
+ADDITION_TRAINING = {**TRAINING, "updates": UPDATES, "warmup": 60, "validate_every": 100}
+ADDITION_TRAINING |= {"development_sentences": 200}
+# Two sides that start as noise have further to go: twice the updates, with the rates for noise.
+BOTH_NEW_TRAINING = {**ADDITION_TRAINING, "updates": 2 * UPDATES, "warmup": 2 * 60, "learning_rate": 5e-4}
+BOTH_NEW_TRAINING |= {"learning_rates": {"source": 3e-3, "target": 3e-3}}
+VOCABULARY = 4000
+"""Types of each language, the parent's and the added ones alike, so that modules have equal sizes."""
+RESOURCES = {"cpus": 1}
+COMMON: dict[str, Any] = {"seed": SEED, "beam": BEAM, "resources": RESOURCES}
