@@ -1,4 +1,4 @@
-"""Pairs with text of their own: a bridge, and both sides new, beside zero-shot and the pivot through English."""
+"""Pairs with parallel text: a bridge, and both sides new, beside zero-shot and the pivot through English."""
 
 from __future__ import annotations
 
