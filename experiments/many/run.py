@@ -10,17 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.config.corpus_spec import TestSpec
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.home import Home
+from continual_mt.inference.pivot_model import one_line
 from experiments.many.settings import ADDITION_TRAINING, BEAM, COMMON, PARENT, SEED
 from experiments.many.text import train_name
 from ray_jobs.driver import Driver
 from registry import ModuleRecord, ScoreRecord
 from registry.corpora import ResolvedTest, read_test
-from registry.evaluation import Evaluation, computed_on, evaluate
+from registry.evaluation import NotedLogits, computed_on, evaluate, register_evaluation
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 Row = dict[str, Any]
@@ -73,10 +74,21 @@ class Run:
         return catalog.recipe(*pair.split("-"), parent=PARENT, kind=kind, modules=modules)
 
     def scored(self, recipe: AnyRecipe) -> Row:
-        """Translate the pair's test set by a recipe, and register the scores."""
+        """Score a recipe on its pair's test set, unless that was done, and register the scores.
+
+        A pivot's second leg translates what the first one wrote when it was scored.
+        """
+        registry, test = self.driver.registry, self.test(str(recipe.pair))
+        if known := registry.scores(recipe=recipe.digest):
+            return {"kind": recipe.kind, **of_scores(known)}
         with timed() as taken:
-            evaluation = evaluate(self.driver.registry, recipe, self.test(str(recipe.pair)), BEAM)
-        return {**of_evaluation(evaluation), "seconds": taken["seconds"]}
+            if isinstance(recipe, Pivot):
+                middle = [one_line(line) for line in self.hypotheses(recipe.first)]
+                found = registry.run(recipe.second).translate(middle, beam=BEAM)
+                scores = register_evaluation(registry, recipe, test, BEAM, found, NotedLogits(None, computed_on()))
+            else:
+                scores = evaluate(registry, recipe, test, BEAM)
+        return {"kind": recipe.kind, **of_scores(scores.scores), "scoring_seconds": taken["seconds"]}
 
     def hypotheses(self, recipe: AnyRecipe) -> list[str]:
         """The translations that a recipe's scores were measured on."""
@@ -117,12 +129,8 @@ def of_module(record: ModuleRecord) -> Row:
     }
 
 
-def of_evaluation(evaluation: Evaluation) -> Row:
-    """The scores of an evaluation by metric, and the off-target rate of the references."""
-    return {"kind": evaluation.recipe.kind, **of_scores(evaluation.scores)}
-
-
 def of_scores(scores: Sequence[ScoreRecord]) -> Row:
+    """The scores of one recipe by metric, and the off-target rate of the references."""
     row: Row = {score.metric: round(score.value, 2) for score in scores}
     for score in scores:
         if score.reference_value is not None:

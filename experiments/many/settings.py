@@ -22,13 +22,20 @@ DEV, TEST = 300, 500
 SEED, BEAM = 1, 1
 
 # Small batches: on so little text many small updates learn more in the same time than few large ones.
-TRAINING: dict[str, Any] = {"batch_tokens": 1024, "accumulate": 1, "dropout": 0.05}
-PARENT_TRAINING = {**TRAINING, "updates": 1250, "learning_rate": 1e-3, "warmup": 300, "validate_every": 250}
-UPDATES = 300
-ADDITION_TRAINING = {**TRAINING, "updates": UPDATES, "warmup": 60, "validate_every": 100}
+TRAINING: dict[str, Any] = {"accumulate": 1, "dropout": 0.05}
+PARENT_TRAINING = {
+    **TRAINING,
+    "batch_tokens": 1024,
+    "updates": 1250,
+    "learning_rate": 1e-3,
+    "warmup": 300,
+    "validate_every": 250,
+}
+UPDATES = 250
+ADDITION_TRAINING = {**TRAINING, "batch_tokens": 512, "updates": UPDATES, "warmup": 40, "validate_every": 125}
 ADDITION_TRAINING |= {"development_sentences": 200}
 # Two sides that start as noise have further to go: twice the updates, with the rates for noise.
-BOTH_NEW_TRAINING = {**ADDITION_TRAINING, "updates": 2 * UPDATES, "warmup": 2 * 60, "learning_rate": 5e-4}
+BOTH_NEW_TRAINING = {**ADDITION_TRAINING, "updates": 2 * UPDATES, "warmup": 2 * 40, "learning_rate": 5e-4}
 BOTH_NEW_TRAINING |= {"learning_rates": {"source": 3e-3, "target": 3e-3}}
 VOCABULARY = 4000
 """Types of each language, the parent's and the added ones alike, so that modules have equal sizes."""
