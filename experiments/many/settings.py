@@ -31,11 +31,11 @@ PARENT_TRAINING = {
     "warmup": 300,
     "validate_every": 250,
 }
-UPDATES = 250
-ADDITION_TRAINING = {**TRAINING, "batch_tokens": 512, "updates": UPDATES, "warmup": 40, "validate_every": 125}
+UPDATES = 200
+ADDITION_TRAINING = {**TRAINING, "batch_tokens": 512, "updates": UPDATES, "warmup": 30, "validate_every": 100}
 ADDITION_TRAINING |= {"development_sentences": 200}
 # Two sides that start as noise have further to go: twice the updates, with the rates for noise.
-BOTH_NEW_TRAINING = {**ADDITION_TRAINING, "updates": 2 * UPDATES, "warmup": 2 * 40, "learning_rate": 5e-4}
+BOTH_NEW_TRAINING = {**ADDITION_TRAINING, "updates": 2 * UPDATES, "warmup": 2 * 30, "learning_rate": 5e-4}
 BOTH_NEW_TRAINING |= {"learning_rates": {"source": 3e-3, "target": 3e-3}}
 VOCABULARY = 4000
 """Types of each language, the parent's and the added ones alike, so that modules have equal sizes."""
