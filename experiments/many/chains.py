@@ -65,15 +65,18 @@ def copy_parent(folder: Path, name: str) -> None:
 
 
 def routed(run: Run) -> None:
-    """Add each language as a source and as a target; measure the new pair, then those that stood before."""
+    """Add each language as a source, then as a target; measure the new pairs, then those that stood before."""
     before: list[str] = list(ORIGINALS)
+    for pair in ORIGINALS:
+        run.scored(run.recipe(pair, "original"))
     for position, language in enumerate(ADDED, start=1):
         for pair in (f"{language}-en", f"en-{language}"):
             labels = {"part": "routed", "pair": pair, "updates": UPDATES}
             if not run.is_known(**labels):
                 _, made = run.add(pair, scope="half", **ADDITION)
                 scores = run.scored(run.recipe(pair, "supervised"))
-                run.append({**labels, "position": position, **made, **scores, **unchanged(run, before)})
+                later = unchanged(run, before) if pair.startswith("en-") else {}
+                run.append({**labels, "position": position, **made, **scores, **later})
         before.append(f"{language}-en")
 
 

@@ -79,7 +79,8 @@ class Run:
         A pivot's second leg translates what the first one wrote when it was scored.
         """
         registry, test = self.driver.registry, self.test(str(recipe.pair))
-        if known := registry.scores(recipe=recipe.digest):
+        known = [score for score in registry.scores(recipe=recipe.digest) if score.test_digest == test.digest]
+        if known:
             return {"kind": recipe.kind, **of_scores(known)}
         with timed() as taken:
             if isinstance(recipe, Pivot):
@@ -92,7 +93,9 @@ class Run:
 
     def hypotheses(self, recipe: AnyRecipe) -> list[str]:
         """The translations that a recipe's scores were measured on."""
-        (blob, *_) = (score.hypotheses for score in self.driver.registry.scores(recipe=recipe.digest))
+        digest = self.test(str(recipe.pair)).digest
+        scores = self.driver.registry.scores(recipe=recipe.digest)
+        (blob, *_) = (score.hypotheses for score in scores if score.test_digest == digest)
         return self.driver.registry.texts.read(blob or "")
 
     def is_known(self, **labels: Any) -> bool:

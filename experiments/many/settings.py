@@ -17,8 +17,8 @@ FAMILIES = {
 }
 BRIDGED = ("de-fr", "pt-it", "nl-cs", "cs-pl", "pl-pt", "tr-hu")
 
-DEV, TEST = 300, 500
-"""Segments that all languages have."""
+DEV, TEST, SCORED = 300, 500, 300
+"""Segments that all languages have; of those held out for the test, the first are scored."""
 SEED, BEAM = 1, 1
 
 # Small batches: on so little text many small updates learn more in the same time than few large ones.
@@ -31,11 +31,11 @@ PARENT_TRAINING = {
     "warmup": 300,
     "validate_every": 250,
 }
-UPDATES = 200
-ADDITION_TRAINING = {**TRAINING, "batch_tokens": 512, "updates": UPDATES, "warmup": 30, "validate_every": 100}
+UPDATES = 150
+ADDITION_TRAINING = {**TRAINING, "batch_tokens": 512, "updates": UPDATES, "warmup": 25, "validate_every": 75}
 ADDITION_TRAINING |= {"development_sentences": 200}
 # Two sides that start as noise have further to go: twice the updates, with the rates for noise.
-BOTH_NEW_TRAINING = {**ADDITION_TRAINING, "updates": 2 * UPDATES, "warmup": 2 * 30, "learning_rate": 5e-4}
+BOTH_NEW_TRAINING = {**ADDITION_TRAINING, "updates": 2 * UPDATES, "warmup": 2 * 25, "learning_rate": 5e-4}
 BOTH_NEW_TRAINING |= {"learning_rates": {"source": 3e-3, "target": 3e-3}}
 VOCABULARY = 4000
 """Types of each language, the parent's and the added ones alike, so that modules have equal sizes."""

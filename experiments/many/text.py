@@ -13,7 +13,7 @@ from pathlib import Path
 from continual_mt.data.corpora.catalog_entries import read_entries
 from continual_mt.data.corpora.catalog_splits import Row, Split, join_entries, split_rows
 from continual_mt.data.corpora.pypi_wheels import WHEELS, fetch_all
-from experiments.many.settings import BRIDGED, DEV, LANGUAGES, TEST
+from experiments.many.settings import BRIDGED, DEV, LANGUAGES, SCORED, TEST
 from experiments.texts import write
 
 # Portuguese is European Portuguese, as in the built-in corpus.
@@ -36,9 +36,10 @@ def files(splits: Mapping[Split, Sequence[Row]]) -> dict[str, list[str]]:
 
     The pairs are those with English, and those of bridges. Both directions of a pair share its files.
     """
+    scored = {"dev": splits["dev"], "test": splits["test"][:SCORED]}
     found = {
-        f"{split}.{language}": [row[language] for row in splits[split]]
-        for split in ("dev", "test")
+        f"{split}.{language}": [row[language] for row in rows]
+        for split, rows in scored.items()
         for language in LANGUAGES
     }
     wanted = {frozenset(pair.split("-")) for pair in BRIDGED}
