@@ -87,7 +87,7 @@ class Filled:
                 self.registered.append(seconds)
 
     def next_pair(self) -> Pair:
-        """Another zero-shot pair at each call; the modules of the first pairs were not loaded before."""
+        """Another zero-shot pair at each call, of modules that no earlier one was of, while there are any."""
         turn = next(self._turn)
         source = self.sources[turn % len(self.sources)]
         target = self.targets[-1 - turn % len(self.targets)]
@@ -103,47 +103,42 @@ def random_module(parent: Parent, pair: Pair, tokenizer: Tokenizer, seed: int) -
 Question = Callable[[Registry, Filled], object]
 
 
-def assembled(registry: Registry, filled: Filled) -> PairModel:
+def assemble_next(registry: Registry, filled: Filled) -> object:
+    """Assemble a pair whose modules were not loaded before, and note its recipe in the database."""
     pair = filled.next_pair()
-    model = registry.assemble(pair.source, pair.target)
-    assert isinstance(model, PairModel)
-    return model
+    return registry.assemble(pair.source, pair.target)
 
 
-def opened_and_assembled(registry: Registry, filled: Filled) -> None:
+def assemble_same(registry: Registry, filled: Filled) -> object:
+    return registry.assemble(filled.sources[0], filled.targets[-1])
+
+
+def open_and_assemble(registry: Registry, filled: Filled) -> None:
     """In a new connection: what the first sentence of a new process waits for, beside imports."""
     with Registry.open(filled.folder) as fresh:
-        assembled(fresh, filled)
+        assemble_same(fresh, filled)
 
 
-def described(registry: Registry, filled: Filled) -> object:
+def choose(registry: Registry, filled: Filled) -> object:
     pair = filled.next_pair()
     return registry.recipe_catalog.recipe(pair.source, pair.target)
 
 
-def pivot(registry: Registry, filled: Filled) -> object:
-    """The recipe of a pair of the parent's languages through a new source that is also a new target."""
-    pair = filled.next_pair()
-    return registry.recipe_catalog.recipe(
-        pair.source, pair.target, kind=f"pivot:{pair.source}-{PAIR.target}+{PAIR.source}-{pair.target}"
-    )
-
-
 QUESTIONS: dict[str, tuple[Question, int]] = {
     "open": (lambda registry, filled: Registry.open(filled.folder).close(), 11),
-    "choose the recipe of a pair": (described, 31),
-    "pairs of one language": (lambda registry, filled: registry.pairs(language=filled.sources[0]), 11),
+    "assemble a pair, cold": (assemble_next, FEW // 2),
+    "assemble a pair, warm": (assemble_same, 31),
+    "open and assemble a pair": (open_and_assemble, 11),
+    "choose the recipe of a pair": (choose, 31),
+    "pairs of one language": (lambda registry, filled: registry.pairs(language=filled.sources[0]), 5),
     "all pairs": (lambda registry, filled: registry.pairs(), 3),
     "all modules": (lambda registry, filled: registry.modules(), 5),
     "search one language": (
         lambda registry, filled: registry.annotations.search(f"language={filled.next_pair().source}"),
         11,
     ),
-    "assemble a pair, cold": (assembled, FEW // 2),
-    "assemble a pair, warm": (assembled, 31),
-    "open and assemble a pair": (opened_and_assembled, 11),
 }
-"""Each with how often it is asked. The cold ones come before those that are warm."""
+"""Each with how often it is asked."""
 
 
 def ask(registries: dict[int, tuple[Registry, Filled]]) -> dict[str, dict[int, float]]:
@@ -215,8 +210,10 @@ def measure(sizes: list[int], folder: Path, *, both_ways: bool) -> dict[str, dic
             found[f"speed of a mixed batch, {name} / of one pair"] = {largest: value}
     for name, step in (("to list all pairs", "all pairs"), ("of all trained pairs, assembled", "assembled")):
         found[f"MB {name}"] = {size: resident(folder / str(size), step) for size in sizes}
-    stored = {size: sum(file.stat().st_size for file in (folder / str(size)).rglob("*.*")) for size in sizes}
-    found["MB stored"] = {size: value / 1e6 for size, value in stored.items()}
+    for size in sizes:
+        with Registry.open(folder / str(size)) as registry:
+            stored = sum(module.bytes for module in registry.modules())
+        found.setdefault("MB of all modules, stored", {})[size] = stored / 1e6
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import permutations
 
 from experiments.many.run import Run
@@ -19,8 +20,10 @@ def kinds_of(pair: str) -> list[str]:
 
 
 def matrix(run: Run) -> None:
-    for source, target in permutations(LANGUAGES, 2):
-        pair = f"{source}-{target}"
+    """Score all pairs, in an order of chance, so that several processes can do it together."""
+    pairs = [f"{source}-{target}" for source, target in permutations(LANGUAGES, 2)]
+    random.shuffle(pairs)
+    for pair in pairs:
         for kind in kinds_of(pair):
             labels = {"part": "matrix", "pair": pair, "recipe": kind, "updates": UPDATES}
             if not run.is_known(**labels):

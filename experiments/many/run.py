@@ -37,7 +37,7 @@ class Run:
     def __init__(self, folder: Path, name: str, results: Path = RESULTS) -> None:
         self.folder, self.text, self.home = folder, folder / "text", Home.resolve(folder / name)
         self.driver = Driver(self.home, in_process=True)
-        self._results, self._known = results, read_rows(results)
+        self._results = results
 
     @cached_property
     def tests(self) -> dict[str, ResolvedTest]:
@@ -99,12 +99,12 @@ class Run:
         return self.driver.registry.texts.read(blob or "")
 
     def is_known(self, **labels: Any) -> bool:
-        return any(all(row.get(key) == value for key, value in labels.items()) for row in self._known)
+        """Whether a result with these labels was measured, by this process or another."""
+        return any(all(row.get(key) == value for key, value in labels.items()) for row in read_rows(self._results))
 
     def append(self, row: Row) -> None:
         """Append one result, with the seed and the machine."""
         row = {**row, "seed": SEED, "machine": computed_on().partition(";")[0]}
-        self._known.append(row)
         with self._results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
