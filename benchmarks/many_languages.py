@@ -38,13 +38,13 @@ from continual_mt.inference.torch_model import PairModel
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
-from continual_mt.model.scopes import trainable_names
+from continual_mt.model.scopes import Scope, canonical, trainable_names
 from registry import Lineage, Registry
 
 FEW = 20
 PAIR = Pair("fr", "en")
 SHAPE = Architecture(width=64, heads=2, encoder_layers=2, decoder_layers=2, feed_forward=128)
-TYPES, SCOPE = 100, "half"
+TYPES = 100
 MIXED = 32
 """Pairs of a mixed batch."""
 SENTENCES = 128
@@ -61,15 +61,16 @@ class Filled:
     """A registry of so many languages, and the seconds that each module took to register."""
 
     folder: Path
+    scope: Scope
     sources: list[str]
     targets: list[str]
     registered: list[float] = field(default_factory=list)
     _turn: count[int] = field(default_factory=count)
 
     @classmethod
-    def of(cls, folder: Path, languages_in_all: int, *, both_ways: bool) -> Filled:
+    def of(cls, folder: Path, languages_in_all: int, scope: Scope, *, both_ways: bool) -> Filled:
         tags = languages(languages_in_all)
-        filled = cls(folder, tags, tags) if both_ways else cls(folder, tags[0::2], tags[1::2])
+        filled = cls(folder, scope, tags, tags) if both_ways else cls(folder, scope, tags[0::2], tags[1::2])
         filled._register()
         return filled
 
@@ -82,7 +83,7 @@ class Filled:
         with Registry.open(self.folder, create=True) as registry:
             registry.register_parent("base", parent, lineage=LINEAGE)
             for seed, pair in enumerate(pairs, start=1):
-                module = random_module(parent, pair, tokenizer, seed)
+                module = random_module(parent, pair, self.scope, tokenizer, seed)
                 seconds, _ = timed(partial(registry.register_module, "base", module, lineage=LINEAGE))
                 self.registered.append(seconds)
 
@@ -94,10 +95,10 @@ class Filled:
         return Pair(source, target) if source != target else self.next_pair()
 
 
-def random_module(parent: Parent, pair: Pair, tokenizer: Tokenizer, seed: int) -> Module:
-    names = trainable_names(SHAPE, SCOPE, parent.languages.new_side(pair))
+def random_module(parent: Parent, pair: Pair, scope: Scope, tokenizer: Tokenizer, seed: int) -> Module:
+    names = trainable_names(SHAPE, scope, parent.languages.new_side(pair))
     sizes = {"source": tokenizer.size, "target": tokenizer.size}
-    return Module.of(parent, pair, SCOPE, initial_tensors(SHAPE, names, sizes, seed), tokenizer)
+    return Module.of(parent, pair, scope, initial_tensors(SHAPE, names, sizes, seed), tokenizer)
 
 
 Question = Callable[[Registry, Filled], object]
@@ -198,11 +199,11 @@ def add_to_memory(folder: Path, step: str) -> float:
         return added
 
 
-def measure(sizes: list[int], folder: Path, *, both_ways: bool) -> dict[str, dict[int, float]]:
+def measure(sizes: list[int], folder: Path, scope: Scope, *, both_ways: bool) -> dict[str, dict[int, float]]:
     with ExitStack() as stack:
         registries = {}
         for size in sizes:
-            filled = Filled.of(folder / str(size), size, both_ways=both_ways)
+            filled = Filled.of(folder / str(size), size, scope, both_ways=both_ways)
             registries[size] = (stack.enter_context(Registry.open(filled.folder)), filled)
         found = {f"ms, {name}": by_size for name, by_size in ask(registries).items()}
         (largest, (registry, filled)) = max(registries.items())
@@ -220,6 +221,7 @@ def measure(sizes: list[int], folder: Path, *, both_ways: bool) -> dict[str, dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--languages", type=int, default=1000)
+    parser.add_argument("--scope", default="half", help="scope of all modules")
     parser.add_argument("--both-ways", action="store_true", help="each language is a source and a target")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure by name")
     parser.add_argument("--memory", nargs=2, metavar=("HOME", "STEP"), help=argparse.SUPPRESS)
@@ -230,7 +232,7 @@ def main() -> None:
         return
     sizes = [FEW, options.languages]
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(sizes, Path(folder), both_ways=options.both_ways)
+        found = measure(sizes, Path(folder), canonical(options.scope), both_ways=options.both_ways)
     print(f"{machine()}\n")
     rows = []
     for name, by_size in found.items():
