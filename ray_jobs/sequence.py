@@ -26,7 +26,8 @@ from registry.analysis.history import History
 from registry.analysis.summary import summarize
 from registry.corpora import ResolvedCorpus, ResolvedTest
 from registry.evaluation import Evaluation, to_translate
-from registry.queries.recipe_resolver import RecipeResolver, has, lends
+from registry.queries.module_parts import has, lends
+from registry.queries.recipe_resolver import RecipeResolver
 from registry.records.artifacts import ModuleOutline
 from registry.records.sequences import View
 from registry.records.values import JSONObject

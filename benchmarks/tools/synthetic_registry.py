@@ -25,7 +25,7 @@ from continual_mt.model.architecture import Architecture
 from continual_mt.model.scopes import Scope
 from registry import Registry
 from registry.database import schema
-from registry.queries.recipe_resolver import supervised
+from registry.queries.module_parts import supervised
 from registry.records.artifacts import ParentRecord
 from registry.records.lineage import Lineage
 from registry.records.names import full_name

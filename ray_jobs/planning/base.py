@@ -13,7 +13,8 @@ from continual_mt.errors import IncompatibleError
 from continual_mt.languages import NewSide, Pair, SideName
 from continual_mt.model.scopes import Scope, check_side, parse, trained_groups
 from registry import ModuleRecord, ParentRecord, Registry
-from registry.queries.recipe_resolver import RecipeResolver, brings_encoder, cross_attention_of, into_parents_target
+from registry.queries.module_parts import brings_encoder, cross_attention_of, into_parents_target
+from registry.queries.recipe_resolver import RecipeResolver
 
 RESTABLE = ("embeddings", "xattn", "xattn-random", "half", "half-lora")
 """The scopes of modules that others may rest on: what they store belongs to one half of the model."""

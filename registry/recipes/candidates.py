@@ -12,7 +12,8 @@ from continual_mt.languages import Pair
 from registry.database.database import Database
 from registry.queries import scores_on_test
 from registry.queries.catalog import Catalog
-from registry.queries.recipe_resolver import RecipeResolver, shares_pieces
+from registry.queries.module_parts import shares_pieces
+from registry.queries.recipe_resolver import RecipeResolver
 from registry.queries.selectable_modules import champions_of, versions_of
 from registry.queries.version_selection import SelectionPolicy
 from registry.recipes.evidence import Evidence

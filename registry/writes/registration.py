@@ -20,7 +20,7 @@ from continual_mt.model.scopes import Scope
 from registry.database import schema
 from registry.database.row_mapping import parent_record
 from registry.queries.catalog import find_module, find_parent, name_of, raise_if_deleted
-from registry.queries.recipe_resolver import supervised
+from registry.queries.module_parts import supervised
 from registry.records.artifacts import ParentRecord
 from registry.records.corpora import CorpusRecord
 from registry.records.lineage import Lineage
