@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from sqlalchemy.orm import Session
 
-from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start, required
 from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.stored.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start, required
 from continual_mt.errors import FailureError, IncompatibleError
 from continual_mt.evaluation.lexicon import Lexicon
 from continual_mt.languages import Pair
@@ -215,8 +215,9 @@ class Registry:
 
         if isinstance(recipe, Pivot):
             return PivotModel(recipe, self.run(recipe.first), self.run(recipe.second))
-        modules = {record.full_name: self.load_module(record.full_name) for record in self.modules_of(recipe)}
-        return assemble(recipe, self.load_parent(recipe.parent), modules)
+        parent = self.load_parent(recipe.parent)
+        modules = {record.full_name: self._loaded(record, parent) for record in self.modules_of(recipe)}
+        return assemble(recipe, parent, modules)
 
     def modules_of(self, recipe: Recipe) -> list[ModuleRecord]:
         """The modules that a recipe is assembled from: its own, and those whose cross-attention these rest on."""
@@ -242,10 +243,13 @@ class Registry:
 
         Raises CorruptionError for damaged pieces, IncompatibleError when its parent is another than it was trained on.
         """
+        record = self.module(name)
+        return self._loaded(record, self.load_parent(record.parent))
+
+    def _loaded(self, record: ModuleRecord, parent: Parent) -> Module:
+        """The weights of a record that was just read: a look-up of a record takes longer than all else here."""
         from continual_mt.artifacts.module import Module
 
-        record = self.module(name)
-        parent = self.load_parent(record.parent)
         # Not by name: after a parent was removed for good, another one may have its name.
         content = parent.fingerprint, record.digest
         if content not in self._modules:
@@ -261,7 +265,7 @@ class Registry:
         """
         if INITIALISATION not in record.pieces:
             return None
-        from continual_mt.artifacts.serialization import read_json
+        from continual_mt.artifacts.stored.serialization import read_json
 
         start = read_json(self.blobs.get_all({INITIALISATION: record.pieces[INITIALISATION]}), INITIALISATION)
         check_start(start)

@@ -10,14 +10,14 @@ from typing import cast, get_args
 
 from torch import Tensor
 
-from continual_mt.artifacts import serialization
-from continual_mt.artifacts.half_precision import rounded
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.rests_on import PARENT_ALONE, PARTS, RestsOn, check_sides, side_of
-from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.artifacts.stored_precision import StoredPrecision, precision_entry, read_precision
+from continual_mt.artifacts.stored import serialization
+from continual_mt.artifacts.stored.half_precision import rounded
+from continual_mt.artifacts.stored.serialization import NewPiece, StoredPiece
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision, precision_entry, read_precision
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.languages import NewSide, Pair, SideName, ends_of

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from continual_mt.artifacts import serialization
-from continual_mt.artifacts.half_precision import rounded
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, ParentSide, Vocabularies, listed, only_pair
 from continual_mt.artifacts.sentence_form import SentenceForm
-from continual_mt.artifacts.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.side import LanguageSide
-from continual_mt.artifacts.stored_precision import StoredPrecision, precision_entry, read_precision
+from continual_mt.artifacts.stored import serialization
+from continual_mt.artifacts.stored.half_precision import rounded
+from continual_mt.artifacts.stored.serialization import NewPiece, StoredPiece
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision, precision_entry, read_precision
 from continual_mt.artifacts.vocabulary import (
     Vocabulary,
     is_shared,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from continual_mt.artifacts.serialization import StoredPiece, parameter_shapes, require_piece
+from continual_mt.artifacts.stored.serialization import StoredPiece, parameter_shapes, require_piece
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.languages import SideName
 from continual_mt.model.architecture import Architecture, parameter_names

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, ValidationError
 
-from continual_mt.artifacts.stored_precision import StoredPrecision, precision_entry
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision, precision_entry
 from continual_mt.config.corpus_spec import Name, StrictModel
 
 _KEY = "import"

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from continual_mt.artifacts.parent_languages import Vocabularies
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.config.corpus_spec import (
     CorpusSpec,
     InitTextSpec,

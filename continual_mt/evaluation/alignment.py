@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from continual_mt.artifacts.serialization import StoredPiece, read_tensors, require_piece
 from continual_mt.artifacts.side import LanguageSide
+from continual_mt.artifacts.stored.serialization import StoredPiece, read_tensors, require_piece
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorpusError, CorruptionError, IncompatibleError
 from continual_mt.evaluation.alignment_result import METHODS, Method, Precision, Unit

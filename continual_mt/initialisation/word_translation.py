@@ -17,7 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.artifacts.stored.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.data.tokenized_corpus import TokenizedCorpus, flat_indices
 from continual_mt.errors import CorruptionError
 from continual_mt.initialisation.sparse_rows import (

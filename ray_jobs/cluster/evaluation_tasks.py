@@ -11,9 +11,9 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.stored.optional_pieces import required
 from continual_mt.errors import ClusterError, ContinualMTError
 from continual_mt.inference.assembly import assemble
 from ray_jobs.cluster import connection

@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import cast
 
-from continual_mt.artifacts.optional_pieces import INITIALISATION
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
-from continual_mt.artifacts.serialization import json_piece
+from continual_mt.artifacts.stored.optional_pieces import INITIALISATION
+from continual_mt.artifacts.stored.serialization import json_piece
 from continual_mt.config.spec import Resources
 from continual_mt.errors import ContinualMTError, JobHeldError, RegistryError, StoppedError
 from continual_mt.training.progress import ProgressReport

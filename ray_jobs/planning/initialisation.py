@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ENDS, listed
+from continual_mt.artifacts.stored.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.corpus_spec import CorpusSpec, InitTextSpec
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec

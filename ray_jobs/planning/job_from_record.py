@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent_languages import ENDS
+from continual_mt.artifacts.stored.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.config.corpus_spec import CorpusSpec, TrainedPair
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, merge

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from continual_mt.artifacts.joint_languages import JOINT_FORM, joint_languages
-from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, Vocabularies
 from continual_mt.artifacts.sentence_form import SentenceForm
-from continual_mt.artifacts.stored_precision import precision_entry
+from continual_mt.artifacts.stored.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.artifacts.stored.stored_precision import precision_entry
 from continual_mt.artifacts.vocabulary import Vocabulary, tokenizer_of
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec

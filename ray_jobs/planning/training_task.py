@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.optional_pieces import required
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ENDS
+from continual_mt.artifacts.stored.optional_pieces import required
 from continual_mt.artifacts.vocabulary import Vocabulary, named_tokenizers
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings

@@ -16,7 +16,7 @@ from typing import Literal
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.tensor_diff import TensorDifference, tensor_differences
+from continual_mt.artifacts.stored.tensor_diff import TensorDifference, tensor_differences
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import ContinualMTError, StoppedError, StorageError
 from ray_jobs.driver import Driver

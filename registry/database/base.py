@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.artifacts.rests_on import Part
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.errors import InputError
 from continual_mt.languages import NewSide, SideName
 from registry.records.corpora import Role

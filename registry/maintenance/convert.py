@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
-from continual_mt.artifacts.stored_precision import PRECISIONS, StoredPrecision
+from continual_mt.artifacts.stored.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
+from continual_mt.artifacts.stored.stored_precision import PRECISIONS, StoredPrecision
 from continual_mt.errors import IncompatibleError, InputError
 from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.lineage import Input, InputRole, Lineage

@@ -12,16 +12,16 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.optional_pieces import (
+from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.parent_languages import ParentLanguages
+from continual_mt.artifacts.stored.optional_pieces import (
     INITIALISATION,
     OPTIONAL_PIECES,
     WORD_TRANSLATIONS,
     check_start,
     required,
 )
-from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.parent_languages import ParentLanguages
-from continual_mt.artifacts.serialization import read_json
+from continual_mt.artifacts.stored.serialization import read_json
 from continual_mt.errors import ContinualMTError, CorruptionError, StorageError
 from continual_mt.initialisation.word_translation import WordTranslations
 from registry.blobs import BlobStore, StoredBlob

@@ -181,8 +181,10 @@ class RecipeResolver:
         return sorted(into | out_of)
 
     def pairs_with(self, language: str) -> set[Pair]:
-        """The pairs of a language with every other that the parent or a module has."""
-        sources, targets = ({*self.parent.languages.tags(end), *self._bringing[end]} for end in ENDS)
+        """The pairs of a language with every other that the parent or a module has, whether or not they can be run."""
+        sources, targets = (
+            {*self.parent.languages.tags(end), *(pair.language(end) for pair in self._trained)} for end in ENDS
+        )
         into = {Pair(language, target) for target in targets if target != language}
         return into | {Pair(source, language) for source in sources if source != language}
 

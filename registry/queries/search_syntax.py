@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, cast
 
-from continual_mt.artifacts.stored_precision import PRECISIONS
+from continual_mt.artifacts.stored.stored_precision import PRECISIONS
 from continual_mt.errors import LanguageError, SpecError
 from continual_mt.evaluation.metric_names import METRICS
 from continual_mt.languages import Pair, parse_language

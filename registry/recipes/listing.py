@@ -50,7 +50,11 @@ class Listing:
     ) -> Iterator[AnyRecipe]:
         """The recipe that each pair runs with: the parent's pairs, then what was trained, then all others."""
         resolver = candidates.resolver
-        among = self.listed(resolver.parent) if language is None else _with(candidates, language)
+        if language is not None:
+            found = map(candidates.of_pair, sorted(resolver.pairs_with(language)))
+            yield from _decided(sorted(filter(None, found), key=_place), candidates, evidence)
+            return
+        among = self.listed(resolver.parent)
         pivots = candidates.pivots.pairs(among) if candidates.pivot else set()
         one_model, by_order = resolver.pairs(among), evidence is None and not resolver.policy.pinned
         if by_order and not pivots:
@@ -62,11 +66,7 @@ class Listing:
             for pair in pairs:
                 yield candidates.pivots.of_pair(pair)[0] if pair in pivots else preferred[pair]
             return
-        found = [candidates.of_pair(pair) for pair in pairs]
-        if evidence is not None:
-            evidence.read(recipe for recipes in found for recipe in recipes)
-        for recipes in found:
-            yield decide(recipes, evidence, candidates.fixed(recipes[0])).chosen
+        yield from _decided([candidates.of_pair(pair) for pair in pairs], candidates, evidence)
 
     def entries(self, chosen: Sequence[AnyRecipe]) -> list[PairEntry]:
         """Recipes with the scores that they are shown with."""
@@ -92,10 +92,19 @@ def _in_order(preferred: Mapping[Pair, Recipe], pivots: Iterable[Pair]) -> list[
     return [*first, *sorted({*preferred, *pivots}.difference(first))]
 
 
-def _with(candidates: Candidates, language: str) -> set[Pair] | None:
-    """The pairs of a language, of a parent of which not all are listed."""
-    resolver = candidates.resolver
-    return None if _has_few_pairs(resolver.parent) else resolver.pairs_with(language)
+def _decided(
+    found: Sequence[Sequence[AnyRecipe]], candidates: Candidates, evidence: Evidence | None
+) -> Iterator[AnyRecipe]:
+    """The chosen one of each pair's recipes."""
+    if evidence is not None:
+        evidence.read(recipe for recipes in found for recipe in recipes)
+    for recipes in found:
+        yield decide(recipes, evidence, candidates.fixed(recipes[0])).chosen
+
+
+def _place(recipes: Sequence[AnyRecipe]) -> int:
+    """The parent's pairs come first, then what was trained."""
+    return {"original": 0, "supervised": 1, "bridge": 1}.get(recipes[0].kind, 2)
 
 
 def _has_few_pairs(parent: ParentOutline) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 from continual_mt.artifacts.parent_languages import ParentLanguages, Vocabularies, only_pair
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.artifacts.rests_on import PARENT_ALONE, RestsOn
-from continual_mt.artifacts.stored_precision import VALUE_BYTES, StoredPrecision
+from continual_mt.artifacts.stored.stored_precision import VALUE_BYTES, StoredPrecision
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import NewSide, Pair, SideName, ends_of
 from continual_mt.model.scopes import Scope

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from continual_mt.artifacts.optional_pieces import OPTIONAL_PIECES
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages
 from continual_mt.artifacts.recipe import ModuleKey
 from continual_mt.artifacts.rests_on import PARENT_ALONE, RestsOn, check_sides
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.optional_pieces import OPTIONAL_PIECES
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.errors import IncompatibleError, StorageError
 from continual_mt.languages import NewSide, Pair
 from continual_mt.model.scopes import Scope

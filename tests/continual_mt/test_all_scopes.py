@@ -15,7 +15,7 @@ from torch import Tensor
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import ModuleKey, Recipe
-from continual_mt.artifacts.serialization import json_piece, read_json
+from continual_mt.artifacts.stored.serialization import json_piece, read_json
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.inference.assembly import assemble
 from continual_mt.inference.backends import select_backend

@@ -16,7 +16,7 @@ import torch
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.serialization import parameter_shapes
+from continual_mt.artifacts.stored.serialization import parameter_shapes
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.home import BLOBS_VARIABLE, DATABASE_VARIABLE, HOME_VARIABLE

@@ -40,6 +40,7 @@ def test_the_public_names() -> None:
         "Input",
         "JobRecord",
         "Lineage",
+        "ListedScore",
         "ModuleRecord",
         "NoteRecord",
         "PairEntry",

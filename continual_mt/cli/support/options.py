@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.home import DEFAULT_HOME, HOME_VARIABLE
 
 PROGRAM = "continual-mt"

@@ -14,7 +14,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,6 @@ LANGUAGES = ("en", *CATALOG_NAMES)
 MAXIMUM_CATALOG_BYTES = 8 << 20
 MAXIMUM_TOTAL_BYTES = 256 << 20
 
-_LANGUAGE_OF = {name: language for language, names in CATALOG_NAMES.items() for name in names}
 _JSON_NAME = re.compile(r"(.+/translations/)([A-Za-z_-]+)\.json")
 _GETTEXT_NAME = re.compile(r"(.+/locale/([A-Za-z_]+)/LC_MESSAGES/\w+)\.(po|mo)")
 
@@ -40,17 +39,19 @@ class Entry(NamedTuple):
     translation: str
 
 
-def read_entries(wheel: Path) -> Iterator[Entry]:
+def read_entries(wheel: Path, catalog_names: Mapping[str, Sequence[str]] = CATALOG_NAMES) -> Iterator[Entry]:
     """Yield every translated entry of a wheel, in an order that depends on its content only.
 
-    Nothing is unpacked to disk or executed. Raises CorruptionError if the file is not a wheel, a catalog cannot be
-    parsed, or catalogs exceed MAXIMUM_CATALOG_BYTES each or MAXIMUM_TOTAL_BYTES together.
+    ``catalog_names`` has the names of the catalogs to read, for each language but English. Nothing is unpacked to disk
+    or executed. Raises CorruptionError if the file is not a wheel, a catalog cannot be parsed, or catalogs exceed
+    MAXIMUM_CATALOG_BYTES each or MAXIMUM_TOTAL_BYTES together.
     """
+    languages = {name: language for language, names in catalog_names.items() for name in names}
     try:
         with zipfile.ZipFile(wheel) as archive:
             members = _Members(archive)
-            yield from _json_entries(members)
-            yield from _gettext_entries(members)
+            yield from _json_entries(members, languages)
+            yield from _gettext_entries(members, languages)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise CorruptionError(f"{wheel}: not a readable wheel ({error})") from error
     except (ValueError, OSError, RuntimeError, struct.error) as error:
@@ -75,21 +76,21 @@ class _Members:
         return content
 
 
-def _json_entries(members: _Members) -> Iterator[Entry]:
+def _json_entries(members: _Members, languages: Mapping[str, str]) -> Iterator[Entry]:
     """Read Home Assistant's catalogs: one JSON file per language, whose keys are those of ``en.json``."""
     folders: dict[str, dict[str, str]] = {}
     for name in members.names:
         if match := _JSON_NAME.fullmatch(name):
             folders.setdefault(match[1], {})[match[2].replace("-", "_")] = name
     for catalogs in folders.values():
-        translated = [name for name in catalogs if name in _LANGUAGE_OF]
+        translated = [name for name in catalogs if name in languages]
         if "en" not in catalogs or not translated:
             continue
         english = dict(_leaves(json.loads(members.read(catalogs["en"]))))
         for name in translated:
             for key, translation in _leaves(json.loads(members.read(catalogs[name]))):
                 if key in english:
-                    yield Entry(_LANGUAGE_OF[name], english[key].strip(), translation.strip())
+                    yield Entry(languages[name], english[key].strip(), translation.strip())
 
 
 def _leaves(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -100,7 +101,7 @@ def _leaves(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
         yield key, value
 
 
-def _gettext_entries(members: _Members) -> Iterator[Entry]:
+def _gettext_entries(members: _Members, languages: Mapping[str, str]) -> Iterator[Entry]:
     """Read gettext catalogs, whose keys are English.
 
     A ``.po`` file is preferred to its ``.mo`` file, because it marks fuzzy and obsolete entries.
@@ -108,9 +109,9 @@ def _gettext_entries(members: _Members) -> Iterator[Entry]:
     found: dict[str, tuple[str, str]] = {}
     for name in members.names:
         match = _GETTEXT_NAME.fullmatch(name)
-        if match and match[2] in _LANGUAGE_OF:
+        if match and match[2] in languages:
             # Sorted, so that "x.mo" comes before "x.po", which replaces it.
-            found[match[1]] = (name, _LANGUAGE_OF[match[2]])
+            found[match[1]] = (name, languages[match[2]])
     for name, language in found.values():
         content = members.read(name)
         for english, translation in _parse_po(content) if name.endswith(".po") else _parse_mo(content):

@@ -38,23 +38,26 @@ def join_entries(entries: Iterable[Entry]) -> list[Row]:
     ]
 
 
-def split_rows(rows: Sequence[Row], dev: int, test: int, origin: str) -> dict[Split, list[Row]]:
+def split_rows(
+    rows: Sequence[Row], dev: int, test: int, origin: str, languages: Sequence[str] = LANGUAGES
+) -> dict[Split, list[Row]]:
     """Split rows into train, dev and test; ``dev`` and ``test`` are the numbers of rows of the latter two.
 
-    Rows of dev and test have all languages, with at least HELD_OUT_WORDS words in each. They are selected by a hash of
-    the English letters, so that additional rows change the selection little. Each of their texts is unique: compared
-    by ``fold``, it occurs nowhere else in dev or test in the same language, and train rows that contain it are dropped.
+    Rows of dev and test have all ``languages``, with at least HELD_OUT_WORDS words in each; no row has any other
+    language. They are selected by a hash of the English letters, so that additional rows change the selection little.
+    Each of their texts is unique: compared by ``fold``, it occurs nowhere else in dev or test in the same language, and
+    train rows that contain it are dropped.
     Raises CorpusError, with ``origin`` as the subject, if there are too few such rows.
     """
-    taken: dict[str, set[str]] = {language: set() for language in LANGUAGES}
+    taken: dict[str, set[str]] = {language: set() for language in languages}
     held_out: list[Row] = []
-    for row in sorted(filter(_may_be_held_out, rows), key=_rank):
+    for row in sorted((row for row in rows if _may_be_held_out(row, languages)), key=_rank):
         if len(held_out) == dev + test:
             break
         folded = {language: fold(text) for language, text in row.items()}
-        if not any(folded[language] in taken[language] for language in LANGUAGES):
+        if not any(folded[language] in taken[language] for language in languages):
             held_out.append(row)
-            for language in LANGUAGES:
+            for language in languages:
                 taken[language].add(folded[language])
     if len(held_out) < dev + test:
         problem = f"too few segments for dev and test: {len(held_out):,} usable; expected {dev + test:,}"
@@ -63,8 +66,8 @@ def split_rows(rows: Sequence[Row], dev: int, test: int, origin: str) -> dict[Sp
     return {"train": train, "dev": held_out[test:], "test": held_out[:test]}
 
 
-def _may_be_held_out(row: Row) -> bool:
-    return all(language in row and len(row[language].split()) >= HELD_OUT_WORDS for language in LANGUAGES)
+def _may_be_held_out(row: Row, languages: Sequence[str]) -> bool:
+    return all(language in row and len(row[language].split()) >= HELD_OUT_WORDS for language in languages)
 
 
 def _rank(row: Row) -> tuple[bytes, str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.parent_languages import ParentLanguages, only_pair
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import InputError, StorageError
 from continual_mt.extras import require

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import SchemaItem
 
 from continual_mt.artifacts.rests_on import Part
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.languages import NewSide, SideName
 from continual_mt.model.scopes import Scope
 from registry.database.base import DIGEST_LENGTH, Base

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from continual_mt.artifacts.serialization import StoredPiece
+from continual_mt.artifacts.stored.serialization import StoredPiece
 from continual_mt.errors import CorruptionError, InputError, StorageError, UnknownNameError
 from registry.blobs import BlobStore
 from registry.blobs.store import MAPPED

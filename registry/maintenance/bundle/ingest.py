@@ -9,10 +9,10 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from continual_mt.artifacts.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.parent_languages import ParentLanguages
 from continual_mt.artifacts.rests_on import RestsOn
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.optional_pieces import WORD_TRANSLATIONS
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import NewSide, Pair, SideName, ends_of
 from continual_mt.model.scopes import Scope

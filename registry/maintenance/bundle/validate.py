@@ -11,10 +11,10 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.rests_on import RestsOn
-from continual_mt.artifacts.serialization import read_json
+from continual_mt.artifacts.stored.optional_pieces import INITIALISATION, WORD_TRANSLATIONS, check_start
+from continual_mt.artifacts.stored.serialization import read_json
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError, StorageError
 from continual_mt.initialisation.word_translation import WordTranslations
 from continual_mt.languages import Pair

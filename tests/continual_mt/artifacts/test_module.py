@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.serialization import json_piece, read_json
+from continual_mt.artifacts.stored.serialization import json_piece, read_json
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError
 from continual_mt.languages import Pair

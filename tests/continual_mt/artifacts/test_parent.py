@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.serialization import (
+from continual_mt.artifacts.side import LanguageSide
+from continual_mt.artifacts.stored.serialization import (
     in_memory,
     json_piece,
     parameter_shapes,
     read_json,
     tensor_pieces,
 )
-from continual_mt.artifacts.side import LanguageSide
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError
 from continual_mt.languages import Pair

@@ -9,7 +9,7 @@ import torch
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.recipe import Recipe
-from continual_mt.artifacts.serialization import json_piece, parameter_shapes, read_json
+from continual_mt.artifacts.stored.serialization import json_piece, parameter_shapes, read_json
 from continual_mt.artifacts.vocabulary import is_shared, named_tokenizers, tensor_shapes, tokenizer_of
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.serialization import parameter_shapes
+from continual_mt.artifacts.stored.serialization import parameter_shapes
 from continual_mt.data.batching import pad
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.embeddings import sinusoidal_positions

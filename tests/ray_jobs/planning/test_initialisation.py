@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
 from continual_mt.artifacts.recipe import Recipe
+from continual_mt.artifacts.stored.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
 from continual_mt.config.spec import AdditionSpec, SequenceSpec
 from continual_mt.errors import CorpusError, IncompatibleError
 from continual_mt.home import Home

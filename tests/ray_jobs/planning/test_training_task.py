@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.serialization import parameter_shapes
+from continual_mt.artifacts.stored.serialization import parameter_shapes
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import CorpusError
 from continual_mt.languages import Pair

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from continual_mt.artifacts.module import Module
-from continual_mt.artifacts.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.serialization import json_piece
+from continual_mt.artifacts.stored.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
+from continual_mt.artifacts.stored.serialization import json_piece
 from continual_mt.errors import IncompatibleError, InputError
 from continual_mt.inference.ctranslate2_model import CTranslate2Model
 from continual_mt.inference.mixed_batches import Request, translate_mixed

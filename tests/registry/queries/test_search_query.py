@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from continual_mt.artifacts.stored_precision import PRECISIONS
+from continual_mt.artifacts.stored.stored_precision import PRECISIONS
 from continual_mt.config.import_spec import ImportSpec
 from continual_mt.errors import SpecError
 from continual_mt.languages import Pair, ends_of

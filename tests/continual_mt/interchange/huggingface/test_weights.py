@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, T5Config
 
-from continual_mt.artifacts.serialization import check_tensors
+from continual_mt.artifacts.stored.serialization import check_tensors
 from continual_mt.errors import IncompatibleError
 from continual_mt.interchange.huggingface.weights import convert, from_hugging_face, hugging_face_names
 from continual_mt.model.architecture import Architecture, parameter_names

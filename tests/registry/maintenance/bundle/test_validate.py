@@ -20,7 +20,7 @@ from sqlalchemy import select, update
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.serialization import parameter_shapes
+from continual_mt.artifacts.stored.serialization import parameter_shapes
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from continual_mt.artifacts.stored_precision import PRECISIONS, StoredPrecision
+from continual_mt.artifacts.stored.stored_precision import PRECISIONS, StoredPrecision
 from continual_mt.errors import CorruptionError, IncompatibleError
 
 DTYPES: Mapping[StoredPrecision, torch.dtype] = {name: getattr(torch, name) for name in PRECISIONS}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from continual_mt.artifacts.serialization import (
+from continual_mt.artifacts.stored.serialization import (
     check_tensors,
     fingerprint,
     in_memory,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from continual_mt.artifacts.stored_precision import PRECISIONS, VALUE_BYTES, precision_entry, read_precision
+from continual_mt.artifacts.stored.stored_precision import PRECISIONS, VALUE_BYTES, precision_entry, read_precision
 from continual_mt.errors import CorruptionError
 
 

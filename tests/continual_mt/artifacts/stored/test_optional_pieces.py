@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from continual_mt.artifacts.optional_pieces import check_start, required
+from continual_mt.artifacts.stored.optional_pieces import check_start, required
 from continual_mt.errors import CorruptionError
 
 START = {"types": {"lexical": 2}, "frequent": [{"piece": "a", "origin": "lexical", "nearest": ["b"]}]}

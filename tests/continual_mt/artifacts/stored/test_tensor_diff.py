@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from continual_mt.artifacts.tensor_diff import TensorDifference, tensor_differences
+from continual_mt.artifacts.stored.tensor_diff import TensorDifference, tensor_differences
 
 
 def test_equal_tensors_give_no_difference() -> None:

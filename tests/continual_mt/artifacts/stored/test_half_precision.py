@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from continual_mt.artifacts import half_precision
-from continual_mt.artifacts.half_precision import DTYPES, dequantised, rounded, stored_bytes
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored import half_precision
+from continual_mt.artifacts.stored.half_precision import DTYPES, dequantised, rounded, stored_bytes
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.errors import CorruptionError, IncompatibleError
 
 HALF: tuple[StoredPrecision, ...] = ("float16", "bfloat16")

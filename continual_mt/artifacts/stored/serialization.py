@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from continual_mt.artifacts.half_precision import dequantised, stored_bytes, stored_dtype
-from continual_mt.artifacts.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.half_precision import dequantised, stored_bytes, stored_dtype
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair

@@ -1,0 +1,1 @@
+"""Twelve languages added one after another to one parent: what each addition brings, costs and changes."""

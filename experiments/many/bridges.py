@@ -1,0 +1,54 @@
+"""Pairs with parallel text: a bridge, and both sides new, beside zero-shot and the pivot through English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+from continual_mt.evaluation.significance import compare
+from experiments.many.matrix import kinds_of
+from experiments.many.run import Run
+from experiments.many.settings import BOTH_NEW_TRAINING, BRIDGED, UPDATES, VOCABULARY
+
+KINDS = ("zero-shot", "pivot", "bridge", "both-new")
+
+
+def bridges(run: Run) -> None:
+    """Train a bridge for each pair, in the home of the routed chain."""
+    for pair in BRIDGED:
+        source, target = pair.split("-")
+        labels = {"part": "pairs", "pair": pair, "recipe": "bridge", "updates": UPDATES}
+        if not run.is_known(**labels):
+            _, made = run.add(pair, bridge=True, on=[f"{source}-en:1", f"en-{target}:1"])
+            run.append({**labels, **made, **run.scored(run.recipe(pair, "bridge"))})
+
+
+def both_new(run: Run) -> None:
+    """Train each pair with both sides new, against the parent's frozen body, in a home without the other modules."""
+    for pair in BRIDGED:
+        labels = {"part": "pairs", "pair": pair, "recipe": "both-new", "updates": BOTH_NEW_TRAINING["updates"]}
+        if not run.is_known(**labels):
+            keys = {"initialisation": "random", "vocabulary": VOCABULARY, "training": BOTH_NEW_TRAINING}
+            _, made = run.add(pair, both_new=True, **keys)
+            run.append({**labels, **made, **run.scored(run.recipe(pair, "supervised"))})
+
+
+def significance(routed: Run, other: Run) -> None:
+    """Compare all kinds of each pair with each other, by paired bootstrap resampling of BLEU and chrF."""
+    for pair in BRIDGED:
+        zero_shot, pivot = kinds_of(pair)
+        recipes = {"zero-shot": zero_shot, "pivot": pivot, "bridge": "bridge"}
+        translations = {name: routed.hypotheses(routed.recipe(pair, kind)) for name, kind in recipes.items()}
+        translations["both-new"] = other.hypotheses(other.recipe(pair, "supervised"))
+        compare_all(routed, pair, translations)
+
+
+def compare_all(run: Run, pair: str, translations: Mapping[str, Sequence[str]]) -> None:
+    test = run.test(pair)
+    for first, second in combinations(KINDS, 2):
+        labels = {"part": "significance", "pair": pair, "first": first, "second": second, "updates": UPDATES}
+        if run.is_known(**labels):
+            continue
+        found = compare(translations[first], translations[second], test.references, test.pair.target, ("bleu", "chrf"))
+        values = {f"{one.metric}_difference": round(one.difference, 2) for one in found}
+        run.append({**labels, **values, **{f"{one.metric}_p": round(one.p_value, 4) for one in found}})

@@ -1,0 +1,30 @@
+"""All pairs of all languages on one test set: as trained, zero-shot, and through English."""
+
+from __future__ import annotations
+
+import random
+from itertools import permutations
+
+from experiments.many.run import Run
+from experiments.many.settings import LANGUAGES, PARENT_LANGUAGES, UPDATES
+
+
+def kinds_of(pair: str) -> list[str]:
+    """The kinds of recipe that a pair is measured with, before there are bridges."""
+    source, target = pair.split("-")
+    if {source, target} == set(PARENT_LANGUAGES):
+        return ["original"]
+    if "en" in (source, target):
+        return ["supervised"]
+    return ["zero-shot", f"pivot:{source}-en+en-{target}"]
+
+
+def matrix(run: Run) -> None:
+    """Score all pairs, in an order of chance, so that several processes can do it together."""
+    pairs = [f"{source}-{target}" for source, target in permutations(LANGUAGES, 2)]
+    random.shuffle(pairs)
+    for pair in pairs:
+        for kind in kinds_of(pair):
+            labels = {"part": "matrix", "pair": pair, "recipe": kind, "updates": UPDATES}
+            if not run.is_known(**labels):
+                run.append({**labels, **run.scored(run.recipe(pair, kind))})

@@ -1,0 +1,179 @@
+"""Print the tables of docs/results.md on twelve added languages, from ``results.jsonl``, as markdown.
+
+python -m experiments.many.tables
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from statistics import fmean
+
+from experiments.many.bridges import KINDS
+from experiments.many.run import Row, read_rows
+from experiments.many.settings import ADDED, BRIDGED, FAMILIES, LANGUAGES
+from experiments.tables import print_markdown
+
+Table = tuple[list[str], list[list[str]]]
+"""Columns and lines."""
+
+
+def main() -> None:
+    rows = read_rows()
+    titles = {
+        "the parent": parent_table(rows),
+        "additions, routed": routed_table(rows),
+        "one cross-attention for all, and one each": shared_table(rows),
+        "all pairs: zero-shot / pivot through English, BLEU": matrix_table(rows),
+        "all pairs by kind": kinds_table(rows),
+        "zero-shot / pivot by families, BLEU": families_table(rows),
+        "pairs with text, BLEU / chrF / off-target": pairs_table(rows),
+        "pairs with text, differences of BLEU": significance_table(rows),
+    }
+    for title, (columns, lines) in titles.items():
+        if lines:
+            print(f"\n{title}\n")
+            print_markdown(columns, lines)
+
+
+def parent_table(rows: Sequence[Row]) -> Table:
+    lines = [
+        [row["pair"], f"{row['bleu']:.1f}", f"{row['chrf']:.1f}", megabytes(row), f"{row['seconds']:.0f}"]
+        for row in of(rows, part="parent")
+    ]
+    return ["pair", "BLEU", "chrF", "MB", "s"], lines
+
+
+def routed_table(rows: Sequence[Row]) -> Table:
+    """One line a language: what its two modules score, take and change."""
+    found = {row["pair"]: row for row in of(rows, part="routed")}
+    lines = []
+    for language in ADDED:
+        pairs = [f"{language}-en", f"en-{language}"]
+        if not all(pair in found for pair in pairs):
+            continue
+        both = [found[pair] for pair in pairs]
+        cells = [language, *(f"{row['bleu']:.1f} / {row['chrf']:.1f}" for row in both)]
+        cells += [" + ".join(map(megabytes, both)), " + ".join(f"{row['processor_seconds']:.0f}" for row in both)]
+        last = both[-1]
+        cells += [f"{last['before_equal']} of {last['before']}", f"{last['before_bleu']:.1f}"]
+        lines.append(cells)
+    columns = ["language", "X-en", "en-X", "MB", "processor seconds", "bit-equal pairs before", "their mean BLEU"]
+    return columns, lines
+
+
+def shared_table(rows: Sequence[Row]) -> Table:
+    """One line an addition of the shared chain: the new pair, the parent's pairs, and what those before have lost."""
+    shared = {(row["position"], row["pair"]): row["bleu"] for row in of(rows, part="shared")}
+    alone = {row["pair"]: row["bleu"] for row in of(rows, part="xattn")}
+    routed = {row["pair"]: row["bleu"] for row in of(rows, part="routed")}
+    lines = []
+    for position, language in enumerate(ADDED, start=1):
+        pair = f"{language}-en"
+        if (position, pair) not in shared:
+            continue
+        changes = [
+            shared[position, f"{earlier}-en"] - shared[added, f"{earlier}-en"]
+            for added, earlier in enumerate(ADDED[: position - 1], start=1)
+        ]
+        cells = [str(position), pair, f"{shared[position, pair]:.1f}", shown(alone, pair), shown(routed, pair)]
+        cells += [f"{shared[position, original]:.1f}" for original in ("es-en", "en-es")]
+        lines.append([*cells, f"{fmean(changes):+.1f}" if changes else "", f"{min(changes):+.1f}" if changes else ""])
+    columns = ["", "new pair", "shared", "alone, `xattn`", "alone, `half`", "es-en", "en-es"]
+    return [*columns, "earlier pairs since they were added, mean", "worst"], lines
+
+
+def matrix_table(rows: Sequence[Row]) -> Table:
+    """One line a source and one column a target: zero-shot / pivot, or the one score of a trained pair in bold."""
+    found: dict[tuple[str, str], float] = {}
+    for row in of(rows, part="matrix"):
+        found[row["pair"], row["kind"]] = row["bleu"]
+    lines = [[f"**{source}**", *(cell(found, source, target) for target in LANGUAGES)] for source in LANGUAGES]
+    return ["", *LANGUAGES], lines if found else []
+
+
+def cell(found: dict[tuple[str, str], float], source: str, target: str) -> str:
+    pair = f"{source}-{target}"
+    for kind in ("original", "supervised"):
+        if (pair, kind) in found:
+            return f"**{found[pair, kind]:.0f}**"
+    return " / ".join(f"{found[pair, kind]:.0f}" for kind in ("zero-shot", "pivot") if (pair, kind) in found)
+
+
+def kinds_table(rows: Sequence[Row]) -> Table:
+    """One line a kind of recipe: the means over its pairs."""
+    lines = []
+    for kind in ("original", "supervised", "zero-shot", "pivot"):
+        chosen = of(rows, part="matrix", kind=kind)
+        if chosen:
+            metrics = ("bleu", "chrf", "offtarget", "offtarget_references")
+            means = [f"{fmean(row[metric] for row in chosen):.1f}" for metric in metrics]
+            lines.append([kind, str(len(chosen)), *means])
+    return ["kind", "pairs", "BLEU", "chrF", "off-target, %", "off-target of references, %"], lines
+
+
+def families_table(rows: Sequence[Row]) -> Table:
+    """One line a family of sources, one column a family of targets: the mean of zero-shot / of pivots."""
+    lines = []
+    for source, sources in FAMILIES.items():
+        cells = [source]
+        for targets in FAMILIES.values():
+            means = []
+            for kind in ("zero-shot", "pivot"):
+                chosen = [row["bleu"] for row in of(rows, part="matrix", kind=kind) if is_of(row, sources, targets)]
+                means += [f"{fmean(chosen):.1f}"] if chosen else []
+            cells.append(" / ".join(means))
+        lines.append(cells)
+    return ["from", *(f"into {family}" for family in FAMILIES)], lines if of(rows, part="matrix") else []
+
+
+def is_of(row: Row, sources: Iterable[str], targets: Iterable[str]) -> bool:
+    source, target = row["pair"].split("-")
+    return source in sources and target in targets
+
+
+def pairs_table(rows: Sequence[Row]) -> Table:
+    """One line a pair with text of the pair: each kind's scores."""
+    found = {(row["pair"], row["kind"]): row for row in of(rows, part="matrix")}
+    found |= {(row["pair"], row["recipe"]): row for row in of(rows, part="pairs")}
+    lines = []
+    for pair in BRIDGED:
+        cells = [pair]
+        for kind in KINDS:
+            row = found.get((pair, kind))
+            cells.append(f"{row['bleu']:.1f} / {row['chrf']:.1f} / {row['offtarget']:.0f} %" if row else "")
+        lines.append(cells)
+    return ["pair", *KINDS], lines if of(rows, part="pairs") else []
+
+
+def significance_table(rows: Sequence[Row]) -> Table:
+    """One line a pair: the second kind's BLEU minus the first's, with its p-value."""
+    compared = [(first, second) for first, second in combinations(KINDS, 2) if "bridge" in (first, second)]
+    compared.append(("zero-shot", "pivot"))
+    lines = []
+    for pair in BRIDGED:
+        chosen = {(row["first"], row["second"]): row for row in of(rows, part="significance", pair=pair)}
+        if chosen:
+            lines.append([pair, *(difference(chosen.get(names)) for names in compared)])
+    return ["pair", *(f"{second} − {first}" for first, second in compared)], lines
+
+
+def difference(row: Row | None) -> str:
+    return f"{row['bleu_difference']:+.1f} (p {row['bleu_p']:.3f})" if row else ""
+
+
+def of(rows: Sequence[Row], **labels: str) -> list[Row]:
+    """The rows with these labels."""
+    return [row for row in rows if all(row.get(key) == value for key, value in labels.items())]
+
+
+def megabytes(row: Row) -> str:
+    return f"{row['bytes'] / 1e6:.1f}"
+
+
+def shown(scores: dict[str, float], pair: str) -> str:
+    return f"{scores[pair]:.1f}" if pair in scores else ""
+
+
+if __name__ == "__main__":
+    main()
