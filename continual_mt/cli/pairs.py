@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +21,18 @@ EPILOG = options.examples(
     "continual-mt pairs --module de-en:2 --by-test newstest",
     "continual-mt pairs --no-pivot",
     "continual-mt pairs --parent nllb --language quy",
+    "continual-mt pairs --kind pivot --kind zero-shot",
 )
+
+
+class Kind(StrEnum):
+    """What a pair may run with: the kinds of `registry.recipes.rule.PREFERENCE`, without importing the registry."""
+
+    original = "original"
+    supervised = "supervised"
+    bridge = "bridge"
+    pivot = "pivot"
+    zero_shot = "zero-shot"
 
 
 def pairs(
@@ -31,6 +43,14 @@ def pairs(
     language: Annotated[
         str | None, typer.Option(help="Only pairs from or into this language, a tag or the parent's own code.")
     ] = None,
+    kind: Annotated[
+        list[Kind] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Only pairs that run with this kind of recipe: original, supervised, bridge, pivot or zero-shot. "
+            "May be repeated.",
+        ),
+    ] = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
@@ -39,7 +59,8 @@ def pairs(
     Shows the recipe that each pair runs with, how many models that takes where it is more than one, its best BLEU, and
     the other metrics on the same test set: chrF, chrF++, and how many translations are in another language, beside the
     references'. Of a parent of more than 100 pairs, those without a score and without a module are listed with
-    --language only. Pivots that were scored are listed after that, beside the other recipes of their pairs.
+    --language only. Pivots that were scored are listed after that, beside the other recipes of their pairs, unless
+    --kind is given.
     """
     from continual_mt.evaluation.metric_names import METRICS
     from dashboards.tables.artifacts import pairs_table, results_table
@@ -50,13 +71,20 @@ def pairs(
         entries = registry.pairs(parent, modules=module or (), test=by_test, language=language, pivot=not no_pivot)
         parents = [one for one in registry.parents() if parent in (None, one.name)]
         scores = [score for metric in METRICS for score in registry.scores(parent=parent, metric=metric)]
-        direct = registry.pairs(parent, modules=module or (), test=by_test, language=language, pivot=False)
-        pivots = beside_pivots(registry, direct, parent, language)
+        pivots = []
+        if not kind:
+            direct = registry.pairs(parent, modules=module or (), test=by_test, language=language, pivot=False)
+            pivots = beside_pivots(registry, direct, parent, language)
+    shown = [entry for entry in entries if not kind or entry.kind in kind]
     if as_json:
-        listed = {entry.recipe.digest for entry in entries}
-        print_json([*_to_json(entries, scores), *_pivots_to_json(pivots, listed)])
+        listed = {entry.recipe.digest for entry in shown}
+        print_json([*_to_json(shown, scores), *_pivots_to_json(pivots, listed)])
     elif entries:
-        print_table(pairs_table(entries, scores))
+        if shown:
+            print_table(pairs_table(shown, scores))
+        else:
+            of_language = "" if language is None else f" of the language {language}"
+            say(f"no pair{of_language} runs with {' or '.join(kind or ())}; 'continual-mt pairs' lists the pairs")
         for note in _not_listed(parents, entries) if language is None else ():
             say(note)
     elif language is not None:

@@ -65,6 +65,9 @@ def test_all_its_pairs_are_listed(run: Any, home: Path) -> None:
     assert kinds.items() >= PAIRS.items()
     through = {entry["pair"]: entry["models"] for entry in json.loads(run("pairs", "--home", home, "--json").out)}
     assert (through["de-pt"], through["de-en"]) == (2, 1)
+    pivots = json.loads(run("pairs", "--home", home, "--json", "--kind", "pivot").out)
+    assert [entry["pair"] for entry in pivots] == [pair for pair, models in through.items() if models == 2]
+    assert json.loads(run("pairs", "--home", home, "--json", "--kind", "pivot", "--no-pivot").out) == []
     result = run("translate", "de-pt", "--no-pivot", "--backend", "torch", "--home", home, stdin=b"Datei\n")
     assert result.code == 0
     assert result.out.rstrip("\n") == assembled(home, "de-pt").translate(["Datei"])[0]

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from continual_mt.cli.pairs import Kind
 from continual_mt.home import HOME_VARIABLE, TRACKING_VARIABLE
 from registry import Registry
+from registry.recipes.rule import PREFERENCE
+from tests.continual_mt.cli.conftest import score
 
 
 def test_pairs_as_lines(run: Any, shared_home: Path) -> None:
@@ -66,6 +69,53 @@ def test_pairs_of_one_language(run: Any, shared_home: Path) -> None:
     wrong = run("pairs", "--language", "zzzz1-", "--home", shared_home)
     assert wrong.code == 2
     assert wrong.err.startswith("error: 'zzzz1-' is not a language tag; expected BCP 47, ")
+
+
+def test_pairs_of_some_kinds(run: Any, shared_home: Path) -> None:
+    words = ("pairs", "--home", shared_home, "--kind")
+    found = run(*words, "zero-shot")
+    assert (found.code, [line.split()[0] for line in found.out.splitlines()]) == (0, ["pair", "pt-de"])
+    several = json.loads(run(*words, "zero-shot", "--kind", "original", "--json").out)
+    assert [(one["pair"], one["kind"]) for one in several] == [("es-en", "original"), ("pt-de", "zero-shot")]
+    both = run(*words, "supervised", "--language", "pt")
+    assert [line.split()[0] for line in both.out.splitlines()] == ["pair", "pt-en"]
+
+
+def test_no_pair_of_a_kind(run: Any, shared_home: Path) -> None:
+    words = ("pairs", "--home", shared_home, "--kind", "pivot", "--kind", "bridge")
+    none = run(*words)
+    assert (none.code, none.out) == (0, "")
+    assert none.err == "no pair runs with pivot or bridge; 'continual-mt pairs' lists the pairs\n"
+    none = run(*words, "--language", "pt")
+    assert none.err == "no pair of the language pt runs with pivot or bridge; 'continual-mt pairs' lists the pairs\n"
+    assert json.loads(run(*words, "--json").out) == []
+
+
+@pytest.mark.parametrize("kind", ["pivots", "retention", ""])
+def test_an_unknown_kind(run: Any, shared_home: Path, kind: str) -> None:
+    refused = run("pairs", "--kind", "pivot", "--kind", kind, "--home", shared_home)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == (
+        f"error: Invalid value for '--kind': '{kind}' is not one of 'original', 'supervised', 'bridge', 'pivot', "
+        "'zero-shot'; see 'continual-mt pairs --help'\n"
+    )
+
+
+def test_the_kinds_are_those_of_the_rule() -> None:
+    assert tuple(Kind) == PREFERENCE
+
+
+def test_scored_pivots_are_listed_without_a_kind_only(run: Any, pivots: Path) -> None:
+    """de-en and es-de make the parent's own es-en a pivot, which runs only where it is named."""
+    with Registry.open(pivots) as registry:
+        registry.register_scores([score(registry, "es-en", "bleu", 9.0, kind="pivot:es-de+de-en")])
+    words = ("pairs", "--home", pivots)
+    assert "pivot through de" in run(*words).out
+    assert [one["kind"] for one in json.loads(run(*words, "--json").out)][-1] == "pivot"
+    original = run(*words, "--kind", "original")
+    assert [line.split()[:2] for line in original.out.splitlines()] == [["pair", "kind"], ["es-en", "original"]]
+    assert [one["kind"] for one in json.loads(run(*words, "--kind", "original", "--json").out)] == ["original"]
+    assert json.loads(run(*words, "--kind", "pivot", "--json").out) == []
 
 
 def test_registry_list(run: Any, shared_home: Path) -> None:
