@@ -134,6 +134,8 @@ def translate(
     ends, folder = options.ends(pair), Home.resolve(home)
     choose: _Choose = {"parent": parent, "modules": tuple(module or ()), "test": by_test, "pivot": not no_pivot}
     if explain or as_json:
+        if unused := [name for name, given in (("--input", source), ("--output", output)) if given is not None]:
+            raise MisuseError(f"{unused[0]}: --explain translates nothing. Fix: leave out {unused[0]}")
         _explain(folder, ends, recipe, choose, only_json=as_json and not explain, as_json=as_json)
         return
     text = Input(None if source in (None, STANDARD) else place(source))

@@ -254,7 +254,7 @@ class RecipeResolver:
         source, target = self._bringing["source"].get(pair.source), self._bringing["target"].get(pair.target)
         if source is not None and target is not None and brings_encoder(source) and has(target, "encoder"):
             return two_encoders(pair, source.full_name, target.full_name)
-        if self.parent.languages.several and (others := self.of_pair(pair)):
+        if others := self.of_pair(pair):
             return UnknownNameError(f"{pair} has no {kind} recipe; it runs as {others[0].kind}")
         if self.parent.languages.several:
             return self._unknown_language(pair)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from continual_mt.artifacts.pivot import AnyRecipe
-from continual_mt.errors import IncompatibleError, InputError
+from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair
 from registry.database.database import Database
 from registry.queries import scores_on_test
@@ -17,6 +17,7 @@ from registry.queries.recipe_resolver import RecipeResolver
 from registry.queries.selectable_modules import champions_of, versions_of
 from registry.queries.version_selection import SelectionPolicy
 from registry.recipes.evidence import Evidence
+from registry.recipes.names import check_list
 from registry.recipes.pivots import PivotFinder
 from registry.recipes.rule import by_score
 from registry.records.artifacts import ModuleOutline, ModuleRecord, ParentOutline
@@ -48,11 +49,9 @@ class Candidates:
         return self._with_pinned(self._all_of_pair(pair))
 
     def _with_pinned(self, recipes: list[AnyRecipe]) -> list[AnyRecipe]:
-        parent, pinned = self.resolver.parent.name, self.resolver.policy.pinned
-        names = {full_name(parent, pair.source, pair.target, version) for pair, version in pinned.items()}
-        if not names:
+        if not self._pinned:
             return recipes
-        parts = [names & {key.name for key in recipe.modules} for recipe in recipes]
+        parts = [self._pinned & {key.name for key in recipe.modules} for recipe in recipes]
         wanted = set().union(*parts)
         return [recipe for recipe, part in zip(recipes, parts, strict=True) if part == wanted] or recipes
 
@@ -70,6 +69,23 @@ class Candidates:
         if pair in self.resolver.parent.languages:
             found = [*found, *self._trained(pair)]
         return self._with_pinned([recipe for recipe in found if recipe.kind == kind])
+
+    def left_out(self, pair: Pair, chosen: AnyRecipe) -> str:
+        """Which recipes of a pair are no candidates, beside a chosen one; empty if all are."""
+        reasons = []
+        if pinned := [key.name for key in chosen.modules if key.name in self._pinned]:
+            reasons.append(f"you named {' and '.join(name.partition('/')[2] for name in pinned)}")
+        if not self.pivot and self.pivots.of_pair(pair):
+            reasons.append("pivots are left out")
+        if pair in self.resolver.parent.languages and chosen.kind == "original" and self.resolver.of_pairs.get(pair):
+            reasons.append("a bridge of the parent's own pair is used only where it is named")
+        return "; ".join(reasons)
+
+    @cached_property
+    def _pinned(self) -> set[str]:
+        """The full names of the modules that the caller names."""
+        parent, pinned = self.resolver.parent.name, self.resolver.policy.pinned
+        return {full_name(parent, pair.source, pair.target, version) for pair, version in pinned.items()}
 
     def fixed(self, first: AnyRecipe) -> str | None:
         """Why the first recipe of a pair is taken without evidence; None if evidence decides."""
@@ -141,15 +157,14 @@ class CandidatesReader:
         resolver = RecipeResolver.of(parent, [*taken, *named], policy)
         return Candidates(resolver, _by_pair(versions), pivot)
 
-    def pinned(self, parent: ParentOutline, names: Iterable[str]) -> dict[Pair, ModuleRecord]:
+    def pinned(self, parent: ParentOutline, names: Sequence[str]) -> dict[Pair, ModuleRecord]:
         """The modules that a caller names, by pair.
 
         Raises UnknownNameError, IncompatibleError for modules of other parents and for two of one pair, and InputError
         for a text in place of a list.
         """
-        check_list(names)
         pinned: dict[Pair, ModuleRecord] = {}
-        for name in names:
+        for name in check_list(names):
             record = self.catalog.module(name, parent=parent.name)
             if record.parent != parent.name:
                 raise IncompatibleError(f"{name} belongs to the parent {record.parent}, not to {parent.name}")
@@ -200,12 +215,6 @@ def _best(
     decision = by_score([recipes[version] for version in newest_first], evidence)
     chosen = recipes[newest_first[0]] if decision is None else decision.chosen
     return next(version for version in newest_first if recipes[version].digest == chosen.digest)
-
-
-def check_list(names: Iterable[str]) -> None:
-    """Raise InputError for a text in place of a list of names."""
-    if isinstance(names, str):
-        raise InputError(f"modules is a string; expected a list of names; write modules=[{names[:80]!r}]")
 
 
 def _by_pair(versions: Iterable[ModuleOutline]) -> dict[Pair, list[ModuleOutline]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from continual_mt.artifacts.choice import Candidate, Choice
 from continual_mt.artifacts.pivot import AnyRecipe
@@ -11,36 +11,50 @@ from registry.recipes.evidence import Evidence, Place
 from registry.recipes.rule import Decision
 from registry.records.pairs import BestScore
 
-Scores = Evidence | Mapping[str, BestScore]
-"""Where scores to show come from: the named test set, or the test set that each recipe is shown with, by digest."""
+
+@dataclass(frozen=True)
+class _Shown:
+    """A candidate with its place among all, and where its score is of; both scores are None without one."""
+
+    candidate: Candidate
+    position: int
+    place: Place | None = None
+    elsewhere: bool = False
 
 
-def named_by_caller(recipe: AnyRecipe, name: str) -> Choice:
-    """The choice of a recipe that the caller names."""
-    return Choice((Candidate(recipe),), f"you named {name}")
+def explained(decision: Decision, ordered: Sequence[AnyRecipe], scores: Evidence | Mapping[str, BestScore]) -> Choice:
+    """The choice of a decision: the chosen recipe first, then the others in the order in which they come.
 
-
-def explained(decision: Decision, ordered: Sequence[AnyRecipe], scores: Scores | None) -> Choice:
-    """The choice of a decision: the chosen recipe first, then the others in the order in which they come."""
+    ``scores`` are those on the named test set, or those that recipes are shown with, by digest.
+    """
     place = scores.place(ordered) if isinstance(scores, Evidence) else None
-    chosen = _candidate(decision.chosen, scores, place)
-    others = [_candidate(recipe, scores, place) for recipe in ordered if recipe.digest != decision.chosen.digest]
-    noted = [replace(candidate, note=_note(candidate, chosen)) for candidate in others]
-    return Choice((replace(chosen, note="chosen"), *noted), decision.reason)
+    shown = [_shown(recipe, position, scores, place) for position, recipe in enumerate(ordered)]
+    chosen = next(one for one in shown if one.candidate.recipe.digest == decision.chosen.digest)
+    others = [replace(one.candidate, note=_note(one, chosen)) for one in shown if one is not chosen]
+    return Choice((replace(chosen.candidate, note="chosen"), *others), decision.reason)
 
 
-def _note(candidate: Candidate, chosen: Candidate) -> str:
-    """What spoke against a candidate, beside the chosen one."""
-    if candidate.test == chosen.test and candidate.score is not None and chosen.score is not None:
-        return f"{candidate.score - chosen.score:+.1f} BLEU"
-    if candidate.test is None and chosen.test is not None:
-        return "no score"
-    return "another version" if candidate.recipe.kind == chosen.recipe.kind else "comes later"
-
-
-def _candidate(recipe: AnyRecipe, scores: Scores | None, place: Place | None) -> Candidate:
+def _shown(recipe: AnyRecipe, position: int, scores: Evidence | Mapping[str, BestScore], place: Place | None) -> _Shown:
     if isinstance(scores, Evidence):
         value = scores.score(recipe, place)
-        return Candidate(recipe, value, None if value is None else scores.test)
-    best = None if scores is None else scores.get(recipe.digest)
-    return Candidate(recipe) if best is None else Candidate(recipe, best.value, best.test)
+        if value is None:
+            return _Shown(Candidate(recipe), position, elsewhere=scores.score(recipe) is not None)
+        return _Shown(Candidate(recipe, value, scores.test), position, place)
+    best = scores.get(recipe.digest)
+    if best is None:
+        return _Shown(Candidate(recipe), position)
+    return _Shown(Candidate(recipe, best.value, best.test), position, Place(best.test_digest, best.beam))
+
+
+def _note(one: _Shown, chosen: _Shown) -> str:
+    """What spoke against a candidate, beside the chosen one."""
+    ours, theirs = one.candidate, chosen.candidate
+    if ours.score is not None and theirs.score is not None and one.place == chosen.place:
+        return f"{ours.score - theirs.score:+.1f} BLEU".replace("-0.0", "+0.0")
+    if one.elsewhere:
+        return "scored on another test set of this name"
+    if ours.recipe.kind == theirs.recipe.kind:
+        return "another pivot" if ours.recipe.kind == "pivot" else "another version"
+    if one.position > chosen.position:
+        return "comes later"
+    return "no score" if theirs.score is not None else "its kind is worse on other pairs"

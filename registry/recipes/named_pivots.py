@@ -85,6 +85,8 @@ class PivotResolver:
             owners = [self.catalog.parent_outline(leg.parent or parent) for leg in legs]
         except UnknownNameError as error:
             raise UnknownNameError(f"{name}: {error}. {self._others(asked)}") from error
+        if parent is not None and self.catalog.parent_outline(parent).name not in (owner.name for owner in owners):
+            raise IncompatibleError(f"{name}: neither leg is of the parent {parent}. Fix: leave out the parent")
         first, second = (owner.languages.pair_in_tags(leg.pair) for owner, leg in zip(owners, legs, strict=True))
         asked = Pair(
             owners[0].languages.written_in_tags(asked.source), owners[1].languages.written_in_tags(asked.target)
@@ -129,8 +131,8 @@ class PivotResolver:
         names = list(self.pivots_of(pair))
         if not names:
             return (
-                f"No pivot of {pair} can be run now. Fix: add {pair.source} as a source and {pair.target} as a target, "
-                "so that they have a language in common; continual-mt pairs lists what can be run"
+                f"No pivot of {pair} can be run now. Fix: add a pair from {pair.source} and one into {pair.target} "
+                "that have a language in common; continual-mt pairs lists what can be run"
             )
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         return f"Pivots of {pair} that can be run: {', '.join(names[:_LISTED])}{more}"

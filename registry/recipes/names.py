@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from continual_mt.artifacts.recipe import Recipe, RecipeKind
-from continual_mt.errors import IncompatibleError, LanguageError, UnknownNameError
+from continual_mt.errors import IncompatibleError, InputError, LanguageError, UnknownNameError
 from continual_mt.languages import Pair
 from registry.queries.catalog import Catalog
 from registry.queries.recipe_resolver import RecipeResolver
@@ -22,10 +24,21 @@ def kind_of(name: str) -> RecipeKind | None:
     return next((kind for kind in PREFERENCE if kind == name), None)
 
 
-def parent_in(name: str | None) -> str | None:
-    """The parent in the name of a module, as in ``bridge:germanic/de-nl:1``; None where the name has no parent."""
-    module = (name or "").removeprefix(_RETENTION).removeprefix(_BRIDGE)
-    return module.partition("/")[0] if "/" in module else None
+def parent_in(name: str | None, modules: Sequence[str] = ()) -> str | None:
+    """The parent in the name of a recipe, as in ``bridge:germanic/de-nl:1``, else in those of all ``modules``.
+
+    None where they name none, or several.
+    """
+    recipe = (name or "").removeprefix(_RETENTION).removeprefix(_BRIDGE)
+    named = [one.partition("/")[0] if "/" in one else None for one in (recipe, *check_list(modules))]
+    return named[0] or (named[1] if len(set(named[1:])) == 1 else None)
+
+
+def check_list(names: Sequence[str]) -> Sequence[str]:
+    """Return names of modules. Raises InputError for a text in place of a list."""
+    if isinstance(names, str):
+        raise InputError(f"modules is a string; expected a list of names; write modules=[{names[:80]!r}]")
+    return names
 
 
 def recipe_of_name(catalog: Catalog, owner: ParentOutline, pair: Pair, name: str) -> Recipe:

@@ -13,13 +13,13 @@ from registry.database.database import Database
 from registry.queries.catalog import Catalog
 from registry.queries.recipe_resolver import RecipeResolver
 from registry.queries.version_selection import check_used
-from registry.recipes.candidates import Candidates, CandidatesReader, check_list
-from registry.recipes.explanation import explained, named_by_caller
+from registry.recipes.candidates import Candidates, CandidatesReader
+from registry.recipes.explanation import explained
 from registry.recipes.listing import Listing, not_collecting
 from registry.recipes.named_pivots import PREFIX, PivotResolver, name_of_pivot
-from registry.recipes.names import kind_of, parent_in, recipe_of_name
+from registry.recipes.names import check_list, kind_of, parent_in, recipe_of_name
 from registry.recipes.recorded import recorded_recipe
-from registry.recipes.rule import decide
+from registry.recipes.rule import Decision, decide
 from registry.records.artifacts import ModuleOutline, ParentOutline
 from registry.records.pairs import PairEntry
 from registry.writes.texts import Texts
@@ -139,22 +139,30 @@ class RecipeCatalog:
         have no part in the pair.
         """
         if kind is not None and kind.startswith(PREFIX):
-            return named_by_caller(self._pivot(kind, Pair(source, target), parent, xattn, modules, test), kind)
-        owner = self.catalog.parent_outline(parent or parent_in(kind))
+            return self._named(self._pivot(kind, Pair(source, target), parent, xattn, modules, test), kind)
+        owner = self.catalog.parent_outline(parent_in(kind, modules) if parent is None else parent)
         pair = owner.languages.pair_in_tags(Pair(source, target))
         if kind is not None and kind_of(kind) is None:
             if xattn is not None:
                 raise IncompatibleError(f"{kind} names the cross-attention already; leave out xattn ({xattn})")
             found = recipe_of_name(self.catalog, owner, pair, kind)
             check_used(self._reader.pinned(owner, modules).values(), found)
-            return named_by_caller(found, kind)
+            if test is not None:
+                self._reader.check_test(test, owner)
+            return self._named(found, kind)
         pivot = (pivot and xattn is None) or kind == "pivot"
-        choice = self._chosen(owner, pair, kind, modules, test, pivot=pivot, uses_pinned=xattn is None)
+        choice = self._chosen(owner, pair, kind, modules, test, pivot=pivot)
+        if test is not None and all(candidate.score is None for candidate in choice.candidates):
+            self._reader.check_test(test, owner)
         if xattn is None:
+            check_used(self._reader.pinned(owner, modules).values(), choice.chosen)
             return choice
         through = self._through(owner, choice.chosen, xattn, modules, test)
         check_used(self._reader.pinned(owner, modules).values(), through)
-        return named_by_caller(through, f"xattn {xattn}")
+        return self._named(through, f"xattn {xattn}")
+
+    def _named(self, recipe: AnyRecipe, name: str) -> Choice:
+        return explained(Decision(recipe, f"you named {name}"), [recipe], self._listing.best_scores([recipe.digest]))
 
     def _chosen(
         self,
@@ -165,20 +173,15 @@ class RecipeCatalog:
         test: str | None,
         *,
         pivot: bool,
-        uses_pinned: bool,
     ) -> Choice:
-        """Choose by rule, from the recipes of one kind or from all. With ``uses_pinned`` all modules have a part."""
+        """Choose by rule, from the recipes of one kind or from all."""
         evidence = self._reader.evidence(owner, test, modules, pivot=pivot)
         candidates = self._reader.read(owner, modules, evidence, pair, pivot=pivot)
         ordered = candidates.of_pair(pair) if kind is None else candidates.of_kind(pair, kind)
         if not ordered:
             raise self._cannot_run(candidates, pair, kind, modules, test)
-        if uses_pinned:
-            check_used(self._reader.pinned(owner, modules).values(), ordered[0])
         fixed = f"you named {kind}" if kind is not None and len(ordered) == 1 else candidates.fixed(ordered[0])
-        decision = decide(ordered, evidence, fixed)
-        if evidence is not None and not evidence.found_any:
-            self._reader.check_test(evidence.test, owner)
+        decision = decide(ordered, evidence, fixed, candidates.left_out(pair, ordered[0]))
         return explained(decision, ordered, evidence or self._listing.best_scores(recipe.digest for recipe in ordered))
 
     def _cannot_run(
@@ -217,11 +220,13 @@ class RecipeCatalog:
                 f"xattn {xattn}: {name} has two cross-attentions; expected none. Fix: leave out xattn"
             )
         check_list(modules)
+        if test is not None:
+            self._reader.check_test(test)
         return self._pivots(test).pivot(name, pair, parent=parent, modules=modules)
 
     def _pivots(self, test: str | None = None) -> PivotResolver:
         def choose(owner: ParentOutline, leg: Pair, pinned: Sequence[str]) -> Recipe:
-            chosen = self._chosen(owner, leg, None, pinned, test, pivot=False, uses_pinned=False).chosen
+            chosen = self._chosen(owner, leg, None, pinned, test, pivot=False).chosen
             assert isinstance(chosen, Recipe)
             return chosen
 
@@ -240,6 +245,7 @@ class RecipeCatalog:
         return self._reader.read(owner, modules, self._reader.evidence(owner, test, modules), pair)
 
     def _owners(self, name: str | None, modules: Sequence[str]) -> Iterator[ParentOutline]:
+        name = parent_in(None, modules) if name is None else name
         owners = self.catalog.parent_outlines() if name is None else [self.catalog.parent_outline(name)]
         if modules and len(owners) > 1:
             raise UnknownNameError(

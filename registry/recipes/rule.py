@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from continual_mt.artifacts.pivot import AnyRecipe
+from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import RecipeKind
 from continual_mt.evaluation.significance import SIGNIFICANCE_LEVEL
 from registry.recipes.evidence import Evidence, Place
@@ -33,13 +33,18 @@ class Decision:
     reason: str
 
 
-def decide(ordered: Sequence[AnyRecipe], evidence: Evidence | None, fixed: str | None = None) -> Decision:
+def decide(
+    ordered: Sequence[AnyRecipe], evidence: Evidence | None, fixed: str | None = None, left_out: str = ""
+) -> Decision:
     """Choose one of a pair's recipes, at least one, which come in the order of point 5.
 
-    ``fixed`` tells why the first of them is taken without evidence, as a module is that the caller names.
+    ``fixed`` tells why the first of them is taken without evidence, as a module is that the caller names, and
+    ``left_out`` which recipes are no candidates.
     """
     if fixed is not None:
         return Decision(ordered[0], fixed)
+    if len(ordered) == 1:
+        return Decision(ordered[0], left_out or "nothing else can be run")
     decision = None if evidence is None else by_score(ordered, evidence) or by_kind(ordered, evidence)
     return decision or by_order(ordered)
 
@@ -53,6 +58,9 @@ def by_score(ordered: Sequence[AnyRecipe], evidence: Evidence) -> Decision | Non
     values = {recipe.digest: value for recipe in ordered if (value := evidence.score(recipe, place)) is not None}
     scored = [recipe for recipe in ordered if recipe.digest in values]
     first, best = scored[0], max(scored, key=lambda recipe: values[recipe.digest])
+    if len(scored) == 1 and any(evidence.score(recipe) is not None for recipe in ordered if recipe is not first):
+        several = f"test sets named {evidence.test}, or with different beams"
+        return Decision(ordered[0], f"the recipes were scored on different {several}, so that none is compared")
     if len(scored) == 1:
         return Decision(first, f"it alone has a score on {evidence.test}")
     if best is first:
@@ -109,11 +117,13 @@ def by_order(ordered: Sequence[AnyRecipe]) -> Decision:
         reasons.append("it comes first of the pivots" if first.kind == "pivot" else "it is the newest version")
     if after := list(dict.fromkeys(other.kind for other in others if other.kind != first.kind)):
         reasons.append(f"{first.kind} comes before {' and '.join(after)}")
-    return Decision(first, "; ".join(reasons) or "nothing else can be run")
+    return Decision(first, "; ".join(reasons))
 
 
 def in_few_words(recipe: AnyRecipe) -> str:
-    """A recipe in few words: its kind, and the module of a trained pair."""
+    """A recipe in few words: its kind, and the module of a trained pair or the language of a pivot."""
+    if isinstance(recipe, Pivot):
+        return f"pivot through {recipe.language}"
     if recipe.kind in ("supervised", "bridge") and recipe.modules:
         return f"{recipe.kind} {_own_module(recipe)}"
     return recipe.kind

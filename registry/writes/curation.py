@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 
-from continual_mt.errors import UnknownNameError
+from continual_mt.errors import IncompatibleError, UnknownNameError
 from registry.database import schema
 from registry.database.database import Database
 from registry.database.row_mapping import alias_move, alias_record
@@ -15,6 +15,7 @@ from registry.queries.catalog import Catalog, parent_id
 from registry.queries.dependents import holding_modules, holding_parent, made_from, naming_modules, naming_parent
 from registry.queries.search_query import found_by
 from registry.queries.search_syntax import Query
+from registry.queries.version_selection import CHAMPION
 from registry.records.annotations import AliasMove, AliasRecord, Annotations, SearchResult
 from registry.records.artifacts import ModuleRecord, ParentRecord
 from registry.records.lineage import Relations
@@ -40,7 +41,8 @@ class Curation:
         """Set ``de-en@champion`` to a version, or to a module by name, and record the move in its history.
 
         With ``expected`` it moves from that version alone (0: only where it is not set). Raises IncompatibleError
-        if it was moved meanwhile, and for a module of another pair or parent.
+        if it was moved meanwhile, for a module of another pair or parent, and for a champion that would have no effect:
+        a bridge of the parent's own pair, which is used only where it is named.
         """
         name, by = self._alias(alias), author(who)
         wanted = (
@@ -49,6 +51,13 @@ class Curation:
             else version
         )
         module = self._catalog.module(wanted, parent=name.parent)
+        if name.alias == CHAMPION and module.is_bridge:
+            own = self._catalog.parent_outline(module.parent).languages
+            if module.pair in own:
+                raise IncompatibleError(
+                    f"{alias}: {module.full_name} is a bridge of the parent's own pair, which runs as the original "
+                    f"unless the bridge is named. Fix: --recipe bridge:{module.pair}:{module.version}, or another alias"
+                )
         self._database.write(lambda session: curation_rows.move_alias(session, name, module.full_name, by, expected))
         return AliasRecord(module.parent, module.pair, name.alias, module.version)
 

@@ -148,7 +148,7 @@ def test_standard_input_is_never_overwritten(shared_home: Path, tmp_path: Path) 
     ("words", "pair", "message"),
     [
         (["--recipe", "magic"], "es-en", "unknown recipe 'magic'; expected original"),
-        (["--recipe", "zero-shot"], "es-en", "unknown zero-shot pair 'es-en'"),
+        (["--recipe", "zero-shot"], "es-en", "es-en has no zero-shot recipe; it runs as original"),
         (["--recipe", "retention:fr-en"], "es-en", "unknown module 'fr-en'"),
         (["--parent", "base"], "es-en", "unknown parent 'base'"),
         ([], "pt-pt", "a language is never paired with itself"),

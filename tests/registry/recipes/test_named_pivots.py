@@ -148,7 +148,7 @@ def test_names_that_are_refused(two: Registry, name: str, kind: type[Exception],
 def test_what_else_is_refused(two: Registry) -> None:
     with pytest.raises(IncompatibleError, match=r"^xattn parent: .* two cross-attentions; expected none\. Fix: leave"):
         two.assemble("fr", "de", recipe=NAME, xattn="parent")
-    with pytest.raises(IncompatibleError, match=r"No pivot of es-fr can be run now\. Fix: add es as a source"):
+    with pytest.raises(IncompatibleError, match=r"No pivot of es-fr can be run now\. Fix: add a pair from es"):
         two.assemble("es", "fr", recipe="pivot:base/es-en+germanic/de-fr")
     with pytest.raises(UnknownNameError, match=r"expected original, .*MODULE, bridge:MODULE, pivot:PAIR\+PAIR"):
         two.assemble("fr", "en", parent="base", recipe="pivots")

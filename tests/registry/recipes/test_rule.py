@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.pivot import AnyRecipe, Pivot
 from continual_mt.artifacts.recipe import Recipe, RecipeKind
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import IncompatibleError, UnknownNameError
 from continual_mt.languages import Pair
+from continual_mt.model.scopes import trainable_names
 from registry import Lineage, Registry
-from tests.registry.conftest import MakeModule
+from tests.registry.conftest import ARCHITECTURE, MakeModule, MakeParent, random_tensors
 from tests.registry.scored import score
 from tests.registry.web import WEB, rest
 
@@ -36,7 +38,7 @@ def test_without_a_test_set_the_order_of_kinds_decides(web: Registry) -> None:
     assert reason(web, "de-es") == "bridge comes before zero-shot"
     assert reason(web, "de-pt") == "pivot comes before zero-shot"
     assert reason(web, "de-en") == "it is the newest version"
-    assert reason(web, "de-pt", pivot=False) == "nothing else can be run"
+    assert reason(web, "de-pt", pivot=False) == "pivots are left out"
 
 
 def test_a_pivot_costs_two_models(web: Registry) -> None:
@@ -244,3 +246,60 @@ def test_what_is_named_where_kinds_cannot_be_run(web: Registry) -> None:
         web.recipe_catalog.recipe("de", "pt", kind="zero-shot", modules=["de-es:1"])
     with pytest.raises(UnknownNameError, match=r"^unknown pair 'es-de'.*; expected one of: .*nl-pt"):
         web.recipe_catalog.recipe("es", "de")
+
+
+def test_nothing_is_compared_between_test_sets_of_one_name(web: Registry) -> None:
+    """Each recipe has a score on a set named flickr, but with another beam: nothing is taken from that."""
+    score(web, named(web, "de-es", "bridge"), 10, beam=9)
+    score(web, named(web, "de-es", "zero-shot"), 40)
+    assert kind(web, "de-es", test="flickr") == "bridge"
+    assert "on different test sets named flickr, or with different beams" in reason(web, "de-es", test="flickr")
+    notes = [one.note for one in web.recipe_catalog.choice("de", "es", test="flickr").candidates]
+    assert sorted(notes) == ["chosen", "scored on another test set of this name"]
+    assert [one.note for one in web.recipe_catalog.choice("de", "es").candidates] == ["chosen", "comes later"]
+
+
+def test_what_is_left_out_is_named(web: Registry, lineage: Lineage, tokenizers: dict[str, Tokenizer]) -> None:
+    assert reason(web, "de-pt", modules=["de-en:2"]) == "you named de-en:2"
+    assert reason(web, "fr-pt", kind="pivot") == "you named pivot"
+    assert web.recipe_catalog.choice("de", "en", kind="de-en:1").candidates[0].note == "chosen"
+    with pytest.raises(UnknownNameError, match=r"^unknown test set 'nosuch'"):
+        web.recipe_catalog.recipe("de", "en", kind="de-en:1", test="nosuch")
+    with pytest.raises(UnknownNameError, match=r"^unknown parent 'nope'"):
+        web.recipe_catalog.recipe("de", "pt", kind="pivot:base/de-es+base/es-pt", parent="nope")
+
+
+def test_what_lost_by_its_kind_did_not_come_later(web: Registry) -> None:
+    score(web, named(web, "nl-pt", "pivot"), 10)
+    score(web, named(web, "nl-pt", "zero-shot"), 30)
+    choice = web.recipe_catalog.choice("de", "pt", test="flickr")
+    assert [(one.recipe.kind, one.note) for one in choice.candidates] == [
+        ("zero-shot", "chosen"),
+        ("pivot", "its kind is worse on other pairs"),
+    ]
+
+
+def test_the_parent_in_the_names_of_modules(web: Registry, make_parent: MakeParent, lineage: Lineage) -> None:
+    web.register_parent("other", make_parent("en-de", seed=7), lineage=lineage)
+    for choice in ({"modules": ["base/de-en:1"]}, {"kind": "base/de-en:1"}):
+        chosen = web.recipe_catalog.recipe("de", "en", **choice)  # type: ignore[arg-type]
+        assert [key.name for key in chosen.modules] == ["base/de-en:1"]
+    assert {entry.parent for entry in web.pairs(modules=["base/de-en:1"])} == {"base"}
+    with pytest.raises(UnknownNameError, match=r"^say which parent: base, other"):
+        web.recipe_catalog.recipe("de", "en", modules=["de-en:1"])
+    with pytest.raises(IncompatibleError, match=r"^pivot:base/de-es\+base/es-pt: neither leg is of the parent other\."):
+        web.recipe_catalog.recipe("de", "pt", kind="pivot:base/de-es+base/es-pt", parent="other")
+
+
+def test_a_bridge_of_the_parents_own_pair_is_no_champion(
+    web: Registry, lineage: Lineage, make_module: MakeModule
+) -> None:
+    parent = web.load_parent()
+    tensors = random_tensors(trainable_names(ARCHITECTURE, "xattn", "none"), {"source": 0, "target": 0}, 3)
+    bridge = Module.of(parent, Pair("fr", "en"), "xattn", tensors, {})
+    web.register_module("base", bridge, lineage=lineage)
+    assert reason(web, "fr-en") == "a bridge of the parent's own pair is used only where it is named"
+    assert kind(web, "fr-en", kind="bridge:fr-en") == "bridge"
+    with pytest.raises(IncompatibleError, match=r"^fr-en@champion: base/fr-en:1 is a bridge of the parent's own pair"):
+        web.annotations.set_alias("fr-en@champion", 1)
+    assert web.annotations.set_alias("fr-en@candidate", 1).version == 1
