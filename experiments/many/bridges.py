@@ -17,7 +17,7 @@ def bridges(run: Run) -> None:
     """Train a bridge for each pair, in the home of the routed chain."""
     for pair in BRIDGED:
         source, target = pair.split("-")
-        labels = {"part": "pairs", "pair": pair, "recipe": "bridge", "updates": UPDATES}
+        labels = {"part": "pairs", "pair": pair, "recipe": "bridge", "start": run.start, "updates": UPDATES}
         if not run.is_known(**labels):
             _, made = run.add(pair, bridge=True, on=[f"{source}-en:1", f"en-{target}:1"])
             run.append({**labels, **made, **run.scored(run.recipe(pair, "bridge"))})
@@ -46,7 +46,7 @@ def significance(routed: Run, other: Run) -> None:
 def compare_all(run: Run, pair: str, translations: Mapping[str, Sequence[str]]) -> None:
     test = run.test(pair)
     for first, second in combinations(KINDS, 2):
-        labels = {"part": "significance", "pair": pair, "first": first, "second": second, "updates": UPDATES}
+        labels = {"part": "significance", "pair": pair, "first": first, "second": second, "start": run.start}
         if run.is_known(**labels):
             continue
         found = compare(translations[first], translations[second], test.references, test.pair.target, ("bleu", "chrf"))

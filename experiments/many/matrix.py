@@ -34,6 +34,6 @@ def matrix(run: Run) -> None:
     random.shuffle(pairs)
     for pair in pairs:
         for kind in kinds_of(pair):
-            labels = {"part": "matrix", "pair": pair, "recipe": kind, "updates": UPDATES}
+            labels = {"part": "matrix", "pair": pair, "recipe": kind, "start": run.start, "updates": UPDATES}
             if not run.is_known(**labels):
                 run.append({**labels, **run.scored(run.recipe(pair, kind))})
