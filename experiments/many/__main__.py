@@ -36,6 +36,8 @@ PARTS: dict[str, tuple[str, Callable[[Run], None]]] = {
     "both-new": ("both-new", both_new),
 }
 """The home of each part, and what it does."""
+STARTED = ("routed", "shared", "xattn")
+"""The homes of which there is one for each start."""
 
 
 def main() -> None:
@@ -55,8 +57,8 @@ def main() -> None:
                 significance(first, second)
         else:
             home, measure = PARTS[part]
-            if home == "routed":
-                home = f"routed-{options.start}"
+            if home in STARTED:
+                home = f"{home}-{options.start}"
             if home != "parent":
                 copy_parent(folder, home)
             with (run := Run(folder, home, options.start)).driver:

@@ -120,18 +120,19 @@ def xattn(run: Run) -> None:
     for pair in (f"{language}-en" for language in ADDED):
         labels = {"part": "xattn", "pair": pair, "start": run.start, "updates": UPDATES}
         if not run.is_known(**labels):
-            _, made = run.add(pair, scope="xattn", **ADDITION)
+            _, made = run.add(pair, scope="xattn", **ADDITION, **starting(run, pair))
             run.append({**labels, **made, **run.scored(run.recipe(pair, "supervised"))})
 
 
 def shared(run: Run) -> None:
     """Add each language as a source in one sequence that goes on training one cross-attention."""
-    if run.is_known(part="shared", position=len(ADDED), updates=UPDATES):
+    if run.is_known(part="shared", position=len(ADDED), start=run.start, updates=UPDATES):
         return
     pairs = [f"{language}-en" for language in ADDED]
     originals = [{"pair": pair, **run.corpus(pair, "test")} for pair in ORIGINALS]
     additions = [
-        {**run.keys(pair), "tests": [{"pair": pair, **run.corpus(pair, "test")}, *originals]} for pair in pairs
+        {**run.keys(pair), **starting(run, pair), "tests": [{"pair": pair, **run.corpus(pair, "test")}, *originals]}
+        for pair in pairs
     ]
     common = {**COMMON, **ADDITION, "scope": "xattn", "training": ADDITION_TRAINING}
     values = {"name": "shared", "parent": PARENT, "mode": "shared", "additions": additions, **common}
@@ -166,7 +167,13 @@ class SharedCells:
             row = found.setdefault((cell.position, str(cell.pair)), {})
             row[cell.metric] = round(cell.value, 2)
         for (position, pair), scores in sorted(found.items()):
-            labels = {"part": "shared", "position": position, "pair": pair, "start": "en", "updates": UPDATES}
+            labels = {
+                "part": "shared",
+                "position": position,
+                "pair": pair,
+                "start": self._run.start,
+                "updates": UPDATES,
+            }
             if position in self._made and not self._run.is_known(**labels):
                 newest = {"newest": f"{ADDED[position - 1]}-en"} if position else {}
                 self._run.append({**self._made[position], **labels, **newest, **scores})

@@ -24,7 +24,7 @@ def main() -> None:
     titles = {
         "the parent": parent_table(rows),
         "additions, routed": routed_table(rows),
-        "one cross-attention for all, and one each": shared_table(rows),
+        **{f"one cross-attention for all, and one each, start {one}": shared_table(rows, one) for one in STARTS},
         "all pairs, start es: zero-shot / pivot through English, BLEU": matrix_table(rows),
         "all pairs by kind": kinds_table(rows),
         "zero-shot / pivot by families, BLEU": families_table(rows),
@@ -65,11 +65,11 @@ def routed_table(rows: Sequence[Row]) -> Table:
     return [*columns, "bit-equal pairs before"], lines
 
 
-def shared_table(rows: Sequence[Row]) -> Table:
+def shared_table(rows: Sequence[Row], start: str) -> Table:
     """One line an addition of the shared chain: the new pair, the parent's pairs, and what those before have lost."""
-    shared = {(row["position"], row["pair"]): row["bleu"] for row in of(rows, part="shared")}
-    alone = {row["pair"]: row["bleu"] for row in of(rows, part="xattn")}
-    routed = {row["pair"]: row["bleu"] for row in of(rows, part="routed", start="en")}
+    shared = {(row["position"], row["pair"]): row["bleu"] for row in of(rows, part="shared", start=start)}
+    alone = {row["pair"]: row["bleu"] for row in of(rows, part="xattn", start=start)}
+    routed = {row["pair"]: row["bleu"] for row in of(rows, part="routed", start=start)}
     lines = []
     for position, language in enumerate(ADDED, start=1):
         pair = f"{language}-en"

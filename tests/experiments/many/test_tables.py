@@ -55,15 +55,16 @@ def test_an_added_language_has_both_directions_and_starts_on_one_line() -> None:
 
 def test_the_shared_chain_shows_what_earlier_pairs_have_lost() -> None:
     def shared(position: int, pair: str, bleu: float) -> Row:
-        return {"part": "shared", "position": position, "pair": pair, "bleu": bleu}
+        return {"part": "shared", "start": "en", "position": position, "pair": pair, "bleu": bleu}
 
     rows = [shared(1, "de-en", 20.0), shared(2, "de-en", 17.5), shared(2, "fr-en", 25.0)]
     rows += [shared(position, pair, 30.0) for position in (1, 2) for pair in ("es-en", "en-es")]
     rows += [
-        {"part": "xattn", "pair": "fr-en", "bleu": 26.0},
+        {"part": "xattn", "start": "en", "pair": "fr-en", "bleu": 26.0},
         {"part": "routed", "start": "en", "pair": "fr-en", "bleu": 27.0},
     ]
-    assert shared_table(rows)[1] == [
+    assert shared_table(rows, "es")[1] == []
+    assert shared_table(rows, "en")[1] == [
         ["1", "de-en", "20.0", "", "", "30.0", "30.0", "", ""],
         ["2", "fr-en", "25.0", "26.0", "27.0", "30.0", "30.0", "-2.5", "-2.5"],
     ]
