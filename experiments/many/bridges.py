@@ -11,6 +11,7 @@ from experiments.many.run import Run
 from experiments.many.settings import BOTH_NEW_TRAINING, BRIDGED, UPDATES, VOCABULARY
 
 KINDS = ("zero-shot", "pivot", "bridge", "both-new")
+PART_OF = {"zero-shot": "matrix", "pivot": "matrix", "bridge": "pairs"}
 
 
 def bridges(run: Run) -> None:
@@ -34,18 +35,22 @@ def both_new(run: Run) -> None:
 
 
 def significance(routed: Run, other: Run) -> None:
-    """Compare all kinds of each pair with each other, by paired bootstrap resampling of BLEU and chrF."""
+    """Compare the kinds of each pair that are scored with each other, by paired bootstrap resampling."""
     for pair in BRIDGED:
         zero_shot, pivot = kinds_of(pair)
         recipes = {"zero-shot": zero_shot, "pivot": pivot, "bridge": "bridge"}
-        translations = {name: routed.hypotheses(routed.recipe(pair, kind)) for name, kind in recipes.items()}
-        translations["both-new"] = other.hypotheses(other.recipe(pair, "supervised"))
+        translations = {}
+        for name, kind in recipes.items():
+            if routed.is_known(part=PART_OF[name], pair=pair, recipe=kind, start=routed.start):
+                translations[name] = routed.hypotheses(routed.recipe(pair, kind))
+        if other.is_known(part="pairs", pair=pair, recipe="both-new"):
+            translations["both-new"] = other.hypotheses(other.recipe(pair, "supervised"))
         compare_all(routed, pair, translations)
 
 
 def compare_all(run: Run, pair: str, translations: Mapping[str, Sequence[str]]) -> None:
     test = run.test(pair)
-    for first, second in combinations(KINDS, 2):
+    for first, second in combinations((kind for kind in KINDS if kind in translations), 2):
         labels = {"part": "significance", "pair": pair, "first": first, "second": second, "start": run.start}
         if run.is_known(**labels):
             continue

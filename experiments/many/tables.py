@@ -6,7 +6,7 @@ python -m experiments.many.tables
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from statistics import fmean
 from typing import Any
 
@@ -25,9 +25,12 @@ def main() -> None:
         "the parent": parent_table(rows),
         "additions, routed": routed_table(rows),
         **{f"one cross-attention for all, and one each, start {one}": shared_table(rows, one) for one in STARTS},
-        "all pairs, start es: zero-shot / pivot through English, BLEU": matrix_table(rows),
+        **{
+            f"all pairs, start {one}: zero-shot / pivot through English, BLEU": matrix_table(rows, one)
+            for one in STARTS
+        },
         "all pairs by kind": kinds_table(rows),
-        "zero-shot / pivot by families, BLEU": families_table(rows),
+        **{f"zero-shot / pivot by families, start {one}, BLEU": families_table(rows, one) for one in STARTS},
         "pairs with text, BLEU / chrF / off-target": pairs_table(rows),
         "pairs with text, differences of BLEU": significance_table(rows),
     }
@@ -86,10 +89,10 @@ def shared_table(rows: Sequence[Row], start: str) -> Table:
     return [*columns, "earlier pairs since they were added, mean", "worst"], lines
 
 
-def matrix_table(rows: Sequence[Row]) -> Table:
+def matrix_table(rows: Sequence[Row], start: str) -> Table:
     """One line a source and one column a target: zero-shot / pivot, or the one score of a trained pair in bold."""
     found: dict[tuple[str, str], float] = {}
-    for row in of(rows, part="matrix", start="es"):
+    for row in of(rows, part="matrix", start=start):
         found[row["pair"], row["kind"]] = row["bleu"]
     lines = [[f"**{source}**", *(cell(found, source, target) for target in LANGUAGES)] for source in LANGUAGES]
     return ["", *LANGUAGES], lines if found else []
@@ -106,7 +109,7 @@ def cell(found: dict[tuple[str, str], float], source: str, target: str) -> str:
 def kinds_table(rows: Sequence[Row]) -> Table:
     """One line a start and kind of recipe: the means over its pairs."""
     lines = []
-    for start in STARTS:
+    for start in (*STARTS, "en, es"):
         for kind in ("original", "supervised", "zero-shot", "pivot"):
             chosen = of(rows, part="matrix", start=start, kind=kind)
             if chosen:
@@ -116,7 +119,7 @@ def kinds_table(rows: Sequence[Row]) -> Table:
     return ["start", "kind", "pairs", "BLEU", "chrF", "off-target, %", "off-target of references, %"], lines
 
 
-def families_table(rows: Sequence[Row]) -> Table:
+def families_table(rows: Sequence[Row], start: str) -> Table:
     """One line a family of sources, one column a family of targets: the mean of zero-shot / of pivots."""
     lines = []
     for source, sources in FAMILIES.items():
@@ -132,7 +135,7 @@ def families_table(rows: Sequence[Row]) -> Table:
                 means += [f"{fmean(chosen):.1f}"] if chosen else []
             cells.append(" / ".join(means))
         lines.append(cells)
-    return ["from", *(f"into {family}" for family in FAMILIES)], lines if of(rows, part="matrix", start="es") else []
+    return ["from", *(f"into {family}" for family in FAMILIES)], lines if of(rows, part="matrix", start=start) else []
 
 
 def is_of(row: Row, sources: Iterable[str], targets: Iterable[str]) -> bool:
@@ -141,30 +144,33 @@ def is_of(row: Row, sources: Iterable[str], targets: Iterable[str]) -> bool:
 
 
 def pairs_table(rows: Sequence[Row]) -> Table:
-    """One line a pair with text of the pair: each kind's scores."""
-    found = {(row["pair"], row["kind"]): row for row in of(rows, part="matrix", start="es")}
-    found |= {(row["pair"], row["recipe"]): row for row in of(rows, part="pairs", recipe="both-new")}
-    found |= {(row["pair"], row["recipe"]): row for row in of(rows, part="pairs", start="es")}
+    """One line a pair with text of the pair and a start: each kind's scores."""
     lines = []
-    for pair in BRIDGED:
-        cells = [pair]
-        for kind in KINDS:
-            row = found.get((pair, kind))
-            cells.append(f"{row['bleu']:.1f} / {row['chrf']:.1f} / {row['offtarget']:.0f} %" if row else "")
-        lines.append(cells)
-    return ["pair", *KINDS], lines if of(rows, part="pairs") else []
+    for pair, start in product(BRIDGED, STARTS):
+        found = {row["kind"]: row for row in of(rows, part="matrix", pair=pair, start=start)}
+        trained = of(rows, part="pairs", pair=pair, start=start)
+        if found or trained:
+            trained += of(rows, part="pairs", pair=pair, recipe="both-new")
+            found |= {row["recipe"]: row for row in trained}
+            lines.append([pair, start, *(scores_of(found.get(kind)) for kind in KINDS)])
+    return ["pair", "start", *KINDS], lines
+
+
+def scores_of(row: Row | None) -> str:
+    return f"{row['bleu']:.1f} / {row['chrf']:.1f} / {row['offtarget']:.0f} %" if row else ""
 
 
 def significance_table(rows: Sequence[Row]) -> Table:
-    """One line a pair: the second kind's BLEU minus the first's, with its p-value."""
+    """One line a pair and start: the second kind's BLEU minus the first's, with its p-value."""
     compared = [(first, second) for first, second in combinations(KINDS, 2) if "bridge" in (first, second)]
     compared.append(("zero-shot", "pivot"))
     lines = []
-    for pair in BRIDGED:
-        chosen = {(row["first"], row["second"]): row for row in of(rows, part="significance", pair=pair)}
-        if chosen:
-            lines.append([pair, *(difference(chosen.get(names)) for names in compared)])
-    return ["pair", *(f"{second} − {first}" for first, second in compared)], lines
+    for pair, start in product(BRIDGED, STARTS):
+        found = of(rows, part="significance", pair=pair, start=start)
+        chosen = {(row["first"], row["second"]): row for row in found}
+        if any("bridge" in names for names in chosen):
+            lines.append([pair, start, *(difference(chosen.get(names)) for names in compared)])
+    return ["pair", "start", *(f"{second} − {first}" for first, second in compared)], lines
 
 
 def difference(row: Row | None) -> str:

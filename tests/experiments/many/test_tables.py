@@ -26,7 +26,7 @@ MATRIX = [
 
 
 def test_a_cell_shows_the_trained_pair_or_both_kinds() -> None:
-    columns, lines = matrix_table(MATRIX)
+    columns, lines = matrix_table(MATRIX, "es")
     (german,) = (line for line in lines if line[0] == "**de**")
     cells = dict(zip(columns, german, strict=True))
     assert (cells["en"], cells["fr"], cells["it"]) == ("**30**", "10 / 14", "")
@@ -38,7 +38,7 @@ def test_kinds_and_families_are_means_over_their_pairs() -> None:
         ["es", "zero-shot", "2", "15.0", "40.0", "5.0", "4.0"],
         ["es", "pivot", "1", "14.0", "40.0", "5.0", "4.0"],
     ]
-    columns, lines = families_table(MATRIX)
+    columns, lines = families_table(MATRIX, "es")
     assert dict(zip(columns, lines[0], strict=True))["into Romance"] == "15.0 / 14.0"
 
 
@@ -72,13 +72,8 @@ def test_the_shared_chain_shows_what_earlier_pairs_have_lost() -> None:
 
 def test_pairs_with_text_show_all_kinds_and_their_differences() -> None:
     bridge = {**matrix_row("de-fr", "bridge", 16.0), "part": "pairs"}
-    assert pairs_table([*MATRIX, bridge])[1][0] == [
-        "de-fr",
-        "10.0 / 40.0 / 5 %",
-        "14.0 / 40.0 / 5 %",
-        "16.0 / 40.0 / 5 %",
-        "",
-    ]
-    compared = {"part": "significance", "pair": "de-fr", "first": "pivot", "second": "bridge"}
+    scores = [f"{bleu} / 40.0 / 5 %" for bleu in ("10.0", "14.0", "16.0")]
+    assert pairs_table([*MATRIX, bridge])[1] == [["de-fr", "es", *scores, ""]]
+    compared = {"part": "significance", "start": "es", "pair": "de-fr", "first": "pivot", "second": "bridge"}
     columns, lines = significance_table([{**compared, "bleu_difference": 2.0, "bleu_p": 0.0123}])
     assert dict(zip(columns, lines[0], strict=True))["bridge − pivot"] == "+2.0 (p 0.012)"
