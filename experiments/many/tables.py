@@ -90,12 +90,14 @@ def shared_table(rows: Sequence[Row], start: str) -> Table:
 
 
 def matrix_table(rows: Sequence[Row], start: str) -> Table:
-    """One line a source and one column a target: zero-shot / pivot, or the one score of a trained pair in bold."""
+    """One line a source, one column a target: zero-shot / pivot, or the score of a trained pair in bold."""
     found: dict[tuple[str, str], float] = {}
     for row in of(rows, part="matrix", start=start):
         found[row["pair"], row["kind"]] = row["bleu"]
-    lines = [[f"**{source}**", *(cell(found, source, target) for target in LANGUAGES)] for source in LANGUAGES]
-    return ["", *LANGUAGES], lines if found else []
+    scored = {language for pair, _ in found for language in pair.split("-")}
+    shown_ones = [language for language in LANGUAGES if language in scored]
+    lines = [[f"**{source}**", *(cell(found, source, target) for target in shown_ones)] for source in shown_ones]
+    return ["", *shown_ones], lines
 
 
 def cell(found: dict[tuple[str, str], float], source: str, target: str) -> str:
@@ -129,7 +131,7 @@ def families_table(rows: Sequence[Row], start: str) -> Table:
             for kind in ("zero-shot", "pivot"):
                 chosen = [
                     row["bleu"]
-                    for row in of(rows, part="matrix", start="es", kind=kind)
+                    for row in of(rows, part="matrix", start=start, kind=kind)
                     if is_of(row, sources, targets)
                 ]
                 means += [f"{fmean(chosen):.1f}"] if chosen else []
