@@ -11,13 +11,14 @@ from experiments.many.run import Run
 from experiments.many.settings import BOTH_NEW_TRAINING, BRIDGED, UPDATES, VOCABULARY
 
 KINDS = ("zero-shot", "pivot", "bridge", "both-new")
+PART_OF = {"zero-shot": "matrix", "pivot": "matrix", "bridge": "pairs"}
 
 
 def bridges(run: Run) -> None:
     """Train a bridge for each pair, in the home of the routed chain."""
     for pair in BRIDGED:
         source, target = pair.split("-")
-        labels = {"part": "pairs", "pair": pair, "recipe": "bridge", "updates": UPDATES}
+        labels = {"part": "pairs", "pair": pair, "recipe": "bridge", "start": run.start, "updates": UPDATES}
         if not run.is_known(**labels):
             _, made = run.add(pair, bridge=True, on=[f"{source}-en:1", f"en-{target}:1"])
             run.append({**labels, **made, **run.scored(run.recipe(pair, "bridge"))})
@@ -34,19 +35,23 @@ def both_new(run: Run) -> None:
 
 
 def significance(routed: Run, other: Run) -> None:
-    """Compare all kinds of each pair with each other, by paired bootstrap resampling of BLEU and chrF."""
+    """Compare the kinds of each pair that are scored with each other, by paired bootstrap resampling."""
     for pair in BRIDGED:
         zero_shot, pivot = kinds_of(pair)
         recipes = {"zero-shot": zero_shot, "pivot": pivot, "bridge": "bridge"}
-        translations = {name: routed.hypotheses(routed.recipe(pair, kind)) for name, kind in recipes.items()}
-        translations["both-new"] = other.hypotheses(other.recipe(pair, "supervised"))
+        translations = {}
+        for name, kind in recipes.items():
+            if routed.is_known(part=PART_OF[name], pair=pair, recipe=kind, start=routed.start):
+                translations[name] = routed.hypotheses(routed.recipe(pair, kind))
+        if other.is_known(part="pairs", pair=pair, recipe="both-new"):
+            translations["both-new"] = other.hypotheses(other.recipe(pair, "supervised"))
         compare_all(routed, pair, translations)
 
 
 def compare_all(run: Run, pair: str, translations: Mapping[str, Sequence[str]]) -> None:
     test = run.test(pair)
-    for first, second in combinations(KINDS, 2):
-        labels = {"part": "significance", "pair": pair, "first": first, "second": second, "updates": UPDATES}
+    for first, second in combinations((kind for kind in KINDS if kind in translations), 2):
+        labels = {"part": "significance", "pair": pair, "first": first, "second": second, "start": run.start}
         if run.is_known(**labels):
             continue
         found = compare(translations[first], translations[second], test.references, test.pair.target, ("bleu", "chrf"))

@@ -11,7 +11,7 @@ from typing import Any
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import ParentSpec, SequenceSpec
-from experiments.many.run import Row, Run, of_module, timed
+from experiments.many.run import Row, Run, of_module, read_rows, timed
 from experiments.many.settings import (
     ADDED,
     ADDITION_TRAINING,
@@ -66,18 +66,37 @@ def copy_parent(folder: Path, name: str) -> None:
 
 def routed(run: Run) -> None:
     """Add each language as a source, then as a target; measure the new pairs, then those that stood before."""
-    before: list[str] = list(ORIGINALS)
     for pair in ORIGINALS:
         run.scored(run.recipe(pair, "original"))
-    for position, language in enumerate(ADDED, start=1):
+    for language in ADDED:
         for pair in (f"{language}-en", f"en-{language}"):
-            labels = {"part": "routed", "pair": pair, "updates": UPDATES}
-            if not run.is_known(**labels):
-                _, made = run.add(pair, scope="half", **ADDITION)
-                scores = run.scored(run.recipe(pair, "supervised"))
-                later = unchanged(run, before) if pair.startswith("en-") else {}
-                run.append({**labels, "position": position, **made, **scores, **later})
-        before.append(f"{language}-en")
+            add_routed(run, pair)
+
+
+def add_routed(run: Run, pair: str) -> None:
+    labels = {"part": "routed", "pair": pair, "start": run.start, "updates": UPDATES}
+    if run.is_known(**labels):
+        return
+    before = [*ORIGINALS, *(one for one in sources(run) if one != f"{pair.removeprefix('en-')}-en")]
+    _, made = run.add(pair, scope="half", **ADDITION, **starting(run, pair))
+    scores = run.scored(run.recipe(pair, "supervised"))
+    later = unchanged(run, before) if pair.startswith("en-") else {}
+    run.append({**labels, **made, **scores, **later})
+
+
+def starting(run: Run, pair: str) -> dict[str, Any]:
+    """The keys that let the embeddings of a new language start from Spanish, where that is the start."""
+    if run.start == "en":
+        return {}
+    original = "en-es" if pair.startswith("en-") else "es-en"
+    return {"init_text": {"pair": original, **run.corpus(original, "train")}}
+
+
+def sources(run: Run) -> list[str]:
+    """The pairs of sources that were added and scored, in the order in which they were."""
+    rows = read_rows(run.results)
+    chosen = [row["pair"] for row in rows if (row["part"], row.get("start")) == ("routed", run.start)]
+    return [pair for pair in chosen if pair.endswith("-en")]
 
 
 def unchanged(run: Run, pairs: Sequence[str]) -> Row:
@@ -99,20 +118,21 @@ def unchanged(run: Run, pairs: Sequence[str]) -> Row:
 def xattn(run: Run) -> None:
     """Add each language as a source as the shared chain does, but each from the parent: what sharing changes."""
     for pair in (f"{language}-en" for language in ADDED):
-        labels = {"part": "xattn", "pair": pair, "updates": UPDATES}
+        labels = {"part": "xattn", "pair": pair, "start": run.start, "updates": UPDATES}
         if not run.is_known(**labels):
-            _, made = run.add(pair, scope="xattn", **ADDITION)
+            _, made = run.add(pair, scope="xattn", **ADDITION, **starting(run, pair))
             run.append({**labels, **made, **run.scored(run.recipe(pair, "supervised"))})
 
 
 def shared(run: Run) -> None:
     """Add each language as a source in one sequence that goes on training one cross-attention."""
-    if run.is_known(part="shared", position=len(ADDED), updates=UPDATES):
+    if run.is_known(part="shared", position=len(ADDED), start=run.start, updates=UPDATES):
         return
     pairs = [f"{language}-en" for language in ADDED]
     originals = [{"pair": pair, **run.corpus(pair, "test")} for pair in ORIGINALS]
     additions = [
-        {**run.keys(pair), "tests": [{"pair": pair, **run.corpus(pair, "test")}, *originals]} for pair in pairs
+        {**run.keys(pair), **starting(run, pair), "tests": [{"pair": pair, **run.corpus(pair, "test")}, *originals]}
+        for pair in pairs
     ]
     common = {**COMMON, **ADDITION, "scope": "xattn", "training": ADDITION_TRAINING}
     values = {"name": "shared", "parent": PARENT, "mode": "shared", "additions": additions, **common}
@@ -147,7 +167,13 @@ class SharedCells:
             row = found.setdefault((cell.position, str(cell.pair)), {})
             row[cell.metric] = round(cell.value, 2)
         for (position, pair), scores in sorted(found.items()):
-            labels = {"part": "shared", "position": position, "pair": pair, "updates": UPDATES}
+            labels = {
+                "part": "shared",
+                "position": position,
+                "pair": pair,
+                "start": self._run.start,
+                "updates": UPDATES,
+            }
             if position in self._made and not self._run.is_known(**labels):
                 newest = {"newest": f"{ADDED[position - 1]}-en"} if position else {}
                 self._run.append({**self._made[position], **labels, **newest, **scores})

@@ -32,12 +32,16 @@ def read_rows(path: Path = RESULTS) -> list[Row]:
 
 
 class Run:
-    """One chain of trainings in its home, ``FOLDER/NAME``, on the text in ``FOLDER/text``."""
+    """One chain of trainings in its home, ``FOLDER/NAME``, on the text in ``FOLDER/text``.
 
-    def __init__(self, folder: Path, name: str, results: Path = RESULTS) -> None:
+    ``start`` is the parent's language that the embeddings of new languages start from.
+    """
+
+    def __init__(self, folder: Path, name: str, start: str = "en", results: Path = RESULTS) -> None:
+        self.start = start
         self.folder, self.text, self.home = folder, folder / "text", Home.resolve(folder / name)
         self.driver = Driver(self.home, in_process=True)
-        self._results = results
+        self.results = results
 
     @cached_property
     def tests(self) -> dict[str, ResolvedTest]:
@@ -100,12 +104,12 @@ class Run:
 
     def is_known(self, **labels: Any) -> bool:
         """Whether a result with these labels was measured, by this process or another."""
-        return any(all(row.get(key) == value for key, value in labels.items()) for row in read_rows(self._results))
+        return any(all(row.get(key) == value for key, value in labels.items()) for row in read_rows(self.results))
 
     def append(self, row: Row) -> None:
         """Append one result, with the seed and the machine."""
         row = {**row, "seed": SEED, "machine": computed_on().partition(";")[0]}
-        with self._results.open("a", encoding="utf-8") as file:
+        with self.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 

@@ -37,6 +37,12 @@ ADDITION_TRAINING |= {"development_sentences": 200}
 # Two sides that start as noise have further to go: twice the updates, with the rates for noise.
 BOTH_NEW_TRAINING = {**ADDITION_TRAINING, "updates": 2 * UPDATES, "warmup": 2 * 25, "learning_rate": 5e-4}
 BOTH_NEW_TRAINING |= {"learning_rates": {"source": 3e-3, "target": 3e-3}}
+STARTS = ("es", "en")
+"""The language of the parent whose embeddings those of a new language start from.
+
+``en`` is the default: the other language of X-en and en-X, which the parent has on both ends. The parent has not
+learned to translate English into English, but es-en and en-es: ``es`` puts a new language in the place of Spanish.
+"""
 VOCABULARY = 4000
 """Types of each language, the parent's and the added ones alike, so that modules have equal sizes."""
 RESOURCES = {"cpus": 1}
