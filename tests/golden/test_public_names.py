@@ -19,8 +19,8 @@ PROGRAMS = ("ray_jobs.add_language", "ray_jobs.add_sequence", "ray_jobs.train_pa
 VERBS = {
     "open": ["location", "create", "upgrade"],
     "close": ["self"],
-    "pairs": ["self", "parent", "modules", "test"],
-    "assemble": ["self", "source", "target", "parent", "recipe", "xattn", "modules", "test"],
+    "pairs": ["self", "parent", "modules", "test", "language", "pivot"],
+    "assemble": ["self", "source", "target", "parent", "recipe", "xattn", "modules", "test", "pivot"],
     "parents": ["self"],
     "modules": ["self", "parent"],
     "scores": ["self", "pair", "parent", "kind", "metric", "recipe", "module"],

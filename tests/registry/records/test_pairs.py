@@ -17,7 +17,7 @@ def test_a_pair_as_json(score: BestScore | None) -> None:
     entry = PairEntry(RECIPE, score)
     assert (entry.pair, entry.kind) == (Pair("de", "es"), "zero-shot")
     as_json = json.loads(json.dumps(entry.to_json()))
-    assert as_json == {**RECIPE.to_json(), "score": score.to_json() if score else None}
+    assert as_json == {**RECIPE.to_json(), "models": 1, "score": score.to_json() if score else None}
 
 
 def test_a_score_says_of_which_metric_it_is() -> None:
