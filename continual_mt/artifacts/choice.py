@@ -12,7 +12,7 @@ from continual_mt.languages import Pair
 class Candidate:
     """A recipe that a pair could run with. ``score`` is its BLEU on the test set named ``test``, in points, or None.
 
-    ``note`` tells what spoke for or against it, such as ``the newest version``.
+    ``note`` is the reason for or against it in a few words, such as ``another version``.
     """
 
     recipe: AnyRecipe

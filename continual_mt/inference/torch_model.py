@@ -34,7 +34,7 @@ LOGITS_BATCH = 20
 class PairModel(TokenTranslator):
     """A model of one pair in PyTorch. Its weights may be shared with other pairs, and are never written to.
 
-    ``why`` tells between which recipes the registry chose, if it did.
+    ``why`` has the candidates and the reason, where the registry chose the recipe.
     """
 
     pair: Pair

@@ -225,8 +225,7 @@ def _by_pair(versions: Iterable[ModuleOutline]) -> dict[Pair, list[ModuleOutline
 
 
 def _has_part_in(module: ModuleOutline, pair: Pair) -> bool:
-    languages = zip((module.pair.source, module.pair.target), (pair.source, pair.target), strict=True)
-    return any(one == other for one, other in languages)
+    return module.pair.source == pair.source or module.pair.target == pair.target
 
 
 def _numbers(modules: Mapping[Pair, ModuleOutline]) -> dict[Pair, int]:

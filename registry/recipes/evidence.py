@@ -111,7 +111,7 @@ class Evidence:
         blobs = ours.hypotheses, theirs.hypotheses, ours.references
         try:
             lines = [self._texts.read(blob) for blob in blobs if blob is not None]
-        except CorruptionError as error:  # which `registry verify` reports; it must not end every choice
+        except CorruptionError as error:  # one damaged text must not make every choice fail
             _logger.warning("%s is not compared on %s: %s", first.pair, self.test, error)
             return None
         return TwoTranslations(lines[0], lines[1], lines[2], first.pair.target) if len(lines) == len(blobs) else None

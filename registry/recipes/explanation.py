@@ -14,7 +14,10 @@ from registry.records.pairs import BestScore
 
 @dataclass(frozen=True)
 class _Shown:
-    """A candidate with its place among all, and where its score is of; both scores are None without one."""
+    """A candidate, its position among all, and the place of its score: None without a score.
+
+    ``elsewhere``: it has a score on another test set of the name, or with another beam.
+    """
 
     candidate: Candidate
     position: int
@@ -47,7 +50,7 @@ def _shown(recipe: AnyRecipe, position: int, scores: Evidence | Mapping[str, Bes
 
 
 def _note(one: _Shown, chosen: _Shown) -> str:
-    """What spoke against a candidate, beside the chosen one."""
+    """Why a candidate was not chosen."""
     ours, theirs = one.candidate, chosen.candidate
     if ours.score is not None and theirs.score is not None and one.place == chosen.place:
         return f"{ours.score - theirs.score:+.1f} BLEU".replace("-0.0", "+0.0")

@@ -127,7 +127,7 @@ class RecipeCatalog:
         test: str | None = None,
         pivot: bool = True,
     ) -> Choice:
-        """Choose the recipe of a pair, and tell between which, and why.
+        """Choose the recipe of a pair; returns it with the other candidates and the reason.
 
         ``kind`` names it: ``original``, ``supervised``, ``bridge``, ``pivot`` and ``zero-shot`` mean the best of these;
         ``retention:MODULE`` is the original pair through a module, ``bridge:MODULE`` or a module such as ``de-en:1``
