@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from continual_mt.languages import NewSide
 from experiments.paper.run import Run
 from experiments.paper.settings import SEARCHED, SETTINGS, Rates, Setting, first_rates, grids
 from experiments.run import Row
+
+
+class Trains(Protocol):
+    def trained(self, part: str, setting: Setting, rates: Rates) -> Row:
+        """The row of a training."""
 
 
 def search(run: Run, side: NewSide) -> None:
@@ -15,7 +22,7 @@ def search(run: Run, side: NewSide) -> None:
         best_rates(run, Setting("paper-full", SEARCHED[side], "full", scope, start))
 
 
-def best_rates(run: Run, setting: Setting) -> Rates:
+def best_rates(run: Trains, setting: Setting) -> Rates:
     """The rates with the best development score, of which those not known yet are trained."""
     rates = first_rates(setting.scope, setting.side)
     for position, (groups, values) in enumerate(grids(setting.scope, setting.side)):
