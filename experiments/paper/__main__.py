@@ -3,6 +3,7 @@
     python -m experiments.paper --data FOLDER --folder HOMES parents
     python -m experiments.paper --data FOLDER --folder HOMES search-source
     python -m experiments.paper --data FOLDER --folder HOMES search-target     # in another process, at the same time
+    python -m experiments.paper --data FOLDER --folder HOMES full 3k thirds
     python -m experiments.paper.tables
 
 ``--data`` has the folder ``multi30k``: see ``experiments/README.md``. Each result is appended to ``results.jsonl`` as
@@ -14,17 +15,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from experiments.paper.final import final
 from experiments.paper.run import Run
 from experiments.paper.search import search
-from experiments.paper.settings import PARENTS as PARENT_TEXTS
+from experiments.paper.settings import PARENTS, TEXTS
 
 
 def parents(run: Run) -> None:
-    for name in PARENT_TEXTS:
+    for name in PARENTS:
         run.parent(name)
 
 
@@ -32,6 +35,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "parents": parents,
     "search-source": lambda run: search(run, "source"),
     "search-target": lambda run: search(run, "target"),
+    **{table: partial(final, table=table) for table in TEXTS},
 }
 
 

@@ -11,7 +11,7 @@ from experiments.run import Row
 
 
 class Trains(Protocol):
-    def trained(self, part: str, setting: Setting, rates: Rates) -> Row:
+    def trained(self, setting: Setting, rates: Rates) -> Row:
         """The row of a training."""
 
 
@@ -29,7 +29,7 @@ def best_rates(run: Trains, setting: Setting) -> Rates:
         rows: dict[float, Row] = {}
         for value in sorted(values, key=lambda value: abs(values.index(value) - values.index(rates[position][1]))):
             tried = (*rates[:position], (groups, value), *rates[position + 1 :])
-            rows[value] = run.trained("search", setting, tried)
+            rows[value] = run.trained(setting, tried)
         rates = (*rates[:position], (groups, best_value(rows)), *rates[position + 1 :])
     return rates
 

@@ -43,7 +43,24 @@ SETTINGS: tuple[tuple[Scope, Initialisation], ...] = (
 SEARCHED: Mapping[NewSide, str] = {"source": "de-en", "target": "fr-cs"}
 """The pair whose rates all pairs with a new language on that side take over."""
 PAIRS = ("de-en", "cs-en", "fr-de", "fr-cs")
-ZERO_SHOT = ("de-cs", "cs-de")
+ZERO_SHOT = {"de-cs": ("de-en", "fr-cs"), "cs-de": ("cs-en", "fr-de")}
+"""The pairs that nothing was trained for, and those whose modules make them."""
+TEXTS: Mapping[str, tuple[str, Mapping[NewSide, str]]] = {
+    "full": ("paper-full", {"source": "full", "target": "full"}),
+    "3k": ("paper-full", {"source": "full-3000", "target": "full-3000"}),
+    "thirds": ("paper-third", {"source": "third-source", "target": "third-target"}),
+}
+"""The parent and the text of the additions of each table. Thirds share no caption with each other or the parent's."""
+DROPOUTS = (0.1, 0.3)
+"""With 3,000 captions the dropout is chosen again."""
+SEEDS: Mapping[tuple[Scope, Initialisation], tuple[int, ...]] = {
+    ("half", "lexical"): (1, 2, 3),
+    ("xattn", "random"): (1, 2, 3),
+    ("scratch", "random"): (1, 2, 3),
+    ("body", "random"): (1, 2, 3),
+    ("body", "lexical"): (1, 2, 3),
+}
+"""The other settings have one seed."""
 
 Rates = tuple[tuple[tuple[Group, ...], float], ...]
 """One rate for each set of groups that share it, in the order in which they are searched."""
@@ -92,6 +109,10 @@ class Setting:
     def labels(self, rates: Rates) -> dict[str, Any]:
         by_group = {group: rate for groups, rate in rates for group in groups}
         return {**asdict(self), "rates": by_group}
+
+    def shared_labels(self) -> dict[str, Any]:
+        """What the additions of one table's row have in common."""
+        return {"parent": self.parent, "scope": self.scope, "start": self.start, "seed": self.seed}
 
     def keys(self, rates: Rates) -> dict[str, Any]:
         """The keys of the spec that do not name text."""

@@ -14,7 +14,7 @@ class Trainings:
         self.best, self.at_limit = best, at_limit
         self.done: list[dict[str, float]] = []
 
-    def trained(self, part: str, setting: Setting, rates: Rates) -> Row:
+    def trained(self, setting: Setting, rates: Rates) -> Row:
         given: dict[str, Any] = setting.labels(rates)["rates"]
         if given not in self.done:
             self.done.append(given)
