@@ -196,7 +196,7 @@ def count_word_translations(
     corpus = tokenize_corpus(text.corpus, text.summary.digest, source, target, cache, maximum_tokens=most)
     with display.counting(f"word translations of {name}", 2 * ROUNDS) as progress:
         table = WordTranslations.count(corpus, (source.size, target.size), progress)
-    display.say(f"{name}: word translations were counted in {len(corpus):,} sentence pairs, once")
+    display.say(f"{name}: word translations were counted in {len(corpus):,} sentence pairs")
     return table
 
 

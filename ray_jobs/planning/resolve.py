@@ -28,7 +28,6 @@ from ray_jobs.planning.base import NO_BASE, Base, scope_on
 from ray_jobs.planning.initialisation import (
     ResolvedText,
     check_start_of,
-    chosen_initialisation,
     parent_text,
     read_fitting_lexicon,
     read_monolingual,
@@ -44,8 +43,8 @@ from ray_jobs.planning.resolved_pairs import (
 from ray_jobs.planning.starting_language import (
     check_lexicon_leads_to_a_language,
     spec_of_text,
+    start_of_addition,
     starts_directly,
-    text_to_start_from,
 )
 from registry import ModuleRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, ResolvedTest, read_test
@@ -315,13 +314,8 @@ def resolve(
             if path := spec.lexicon:
                 lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
             problems.attempt(lambda: check_lexicon_leads_to_a_language(owner, pair, new, addition))
-            usable = 0 if train is None else train.record.sentences
-            init_text = problems.attempt(partial(text_to_start_from, spec, owner, pair, base, new, usable, cache))
-            if train is not None:
-                read, direct = train, starts_directly(owner, pair, new)
-                initialisation = problems.attempt(
-                    lambda: chosen_initialisation(addition, owner, read, direct=direct, text=init_text, base=base)
-                )
+            start = problems.attempt(partial(start_of_addition, spec, owner, pair, base, new, train, cache))
+            initialisation, init_text = start or (None, None)
         elif base is not None:
             problems.attempt(lambda: check_start_of(addition, side))
             initialisation = "shared" if side == "both" and spec.initialisation != "random" else "random"
@@ -330,13 +324,10 @@ def resolve(
     kept = tuple(test for test in tests if test is not None)
     if isinstance(spec, AdditionSpec) and parent is not None:
         assert base is not None
-        init_text = init_text if initialisation == "lexical" else None
-        start: dict[str, object] = {"initialisation": initialisation}
-        if init_text is not None:  # a text says by its pair which language is started from
-            start |= {"init_text": spec_of_text(init_text), "init_language": None}
-        elif initialisation != "lexical":
-            start |= {"init_text": None, "init_language": None}
-        spec = spec.model_copy(update=start)
+        language = spec.init_language if initialisation == "lexical" and init_text is None else None
+        text_key = None if init_text is None else spec_of_text(init_text)  # its pair names the language
+        started = {"initialisation": initialisation, "init_text": text_key, "init_language": language}
+        spec = spec.model_copy(update=started)
         has_evidence = init_text is not None or base.side not in ENDS or starts_directly(parent, pair, base.side)
         if initialisation == "lexical" and not has_evidence and not base.rests_on.modules:
             assert with_table is not None

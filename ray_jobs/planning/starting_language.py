@@ -8,11 +8,12 @@ from pathlib import Path
 
 from continual_mt.artifacts.parent_languages import listed
 from continual_mt.config.corpus_spec import CorpusSpec, InitTextSpec, TrainedPair
+from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.errors import IncompatibleError
 from continual_mt.languages import Pair, SideName
 from ray_jobs.planning.base import Base
-from ray_jobs.planning.initialisation import LEAST_PAIRS, WAYS_OUT, read_as_trained_on
+from ray_jobs.planning.initialisation import LEAST_PAIRS, WAYS_OUT, chosen_initialisation, read_as_trained_on
 from registry import CorpusRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, read_corpus
 
@@ -56,6 +57,29 @@ def check_lexicon_leads_to_a_language(parent: ParentRecord, pair: Pair, side: Si
             f"{listed(tags)} the lexicon leads. Fix: name it with --init-language; or give text of a pair of that "
             "language, too, with --init-text and --init-pair"
         )
+
+
+def start_of_addition(
+    spec: AdditionSpec,
+    parent: ParentRecord,
+    pair: Pair,
+    base: Base,
+    side: SideName,
+    train: ResolvedCorpus | None,
+    cache: Path,
+) -> tuple[Initialisation, ResolvedCorpus | None]:
+    """How the embeddings of a new ``side`` start, and the text, if any, through which a lexical start is.
+
+    ``train`` is the addition's own text, None if it cannot be read. Raises IncompatibleError and CorpusError as
+    `text_to_start_from` and `chosen_initialisation` do.
+    """
+    usable = 0 if train is None else train.record.sentences
+    text = text_to_start_from(spec, parent, pair, base, side, usable, cache)
+    if train is None:
+        return "random", None
+    direct = starts_directly(parent, pair, side)
+    initialisation = chosen_initialisation(spec, parent, train, direct=direct, text=text, base=base)
+    return initialisation, text if initialisation == "lexical" else None
 
 
 def text_to_start_from(
