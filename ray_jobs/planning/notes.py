@@ -59,11 +59,8 @@ def _chosen_language(spec: AdditionSpec, job: ResolvedJob, parent: ParentRecord,
             f"embeddings start from those of {text.pair.language(side)}, by the text of {text.pair} that {parent.name} "
             f"was trained on ({text.sentences:,} sentence pairs)"
         )
-        return (
-            f"{note}; --init-language {known} starts from those of {known}, as earlier versions did"
-            if is_direct
-            else note
-        )
+        earlier = f"; --init-language {known} starts from those of {known}, as earlier versions did"
+        return note + (earlier if is_direct else "")
     if not is_direct:
         return None
     why = (

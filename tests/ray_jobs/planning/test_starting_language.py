@@ -233,8 +233,8 @@ def test_without_text_on_record_it_is_the_other_language_which_is_reported(untra
     assert tuple(sorted(job.identity)) == EARLIER
     assert untrained.note.startswith("embeddings start from those of en, because no text of 100 sentence pairs or more")
     message = (
-        r"--init-language es: no text of es and en is on record for bare; expected one of en\. Fix: name one of these, or "
-        "give such text with --init-text and --init-pair"
+        r"--init-language es: no text of es and en is on record for bare; expected one of en\. Fix: name one of these, "
+        "or give such text with --init-text and --init-pair"
     )
     with pytest.raises(IncompatibleError, match=message):
         untrained.resolve("de-en", "bare", init_language="es")
