@@ -1,4 +1,4 @@
-"""Which of the parent's languages the embeddings of an addition start from, and the text that leads to it."""
+"""Which of the parent's languages the embeddings of an addition start from, and the text that connects the two."""
 
 from __future__ import annotations
 
