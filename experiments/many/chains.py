@@ -11,7 +11,7 @@ from typing import Any
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import ParentSpec, SequenceSpec
-from experiments.many.run import Row, Run, of_module, read_rows, timed
+from experiments.many.run import Run
 from experiments.many.settings import (
     ADDED,
     ADDITION_TRAINING,
@@ -22,6 +22,7 @@ from experiments.many.settings import (
     UPDATES,
     VOCABULARY,
 )
+from experiments.run import Row, of_module, read_rows, timed
 from ray_jobs.execution.job import Outcome
 from ray_jobs.sequence import add_sequence
 from registry import ModuleRecord, ParentRecord, Registry
