@@ -101,6 +101,11 @@ class Run(ABC):
             file.write(json.dumps(row) + "\n")
 
 
+def best_value(rows: Mapping[float, Row]) -> float:
+    """The value with the best development score, of those whose training no limit ended if there are any."""
+    return max(rows, key=lambda value: (not rows[value]["at_limit"], rows[value]["dev"]))
+
+
 @contextmanager
 def timed() -> Iterator[Row]:
     """Yield a row that gets the seconds by the clock, and those of the processor, without those of other processes."""

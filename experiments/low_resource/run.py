@@ -21,7 +21,7 @@ from experiments.low_resource.settings import (
     TRAINING,
 )
 from experiments.low_resource.text import files
-from experiments.run import Row, of_ending, of_scores, timed
+from experiments.run import Row, best_value, of_ending, of_scores, timed
 from registry.corpora import read_test
 from registry.evaluation import evaluate
 
@@ -41,8 +41,6 @@ class Run(run.Run):
     def parent(self, name: str) -> None:
         """Train a parent on everyday sentences, and score its pair on them, unless that was done."""
         pair = PARENTS[name]
-        if self.is_known(part="parent", parent=name):
-            return
         values = {
             "name": name,
             "pair": pair,
@@ -54,9 +52,10 @@ class Run(run.Run):
         }
         with timed() as taken:
             outcome = self.driver.train_parent(validate(ParentSpec, values, origin=name, base=self.data))
-        recipe = self.driver.registry.recipe_catalog.recipe(*pair.split("-"), parent=name, kind="original")
         labels = {"part": "parent", "parent": name, "pair": pair}
-        self.append({**labels, **taken, **of_ending(outcome.ending), **self.scored(recipe)})
+        if not self.is_known(**labels):
+            recipe = self.driver.registry.recipe_catalog.recipe(*pair.split("-"), parent=name, kind="original")
+            self.append({**labels, **taken, **of_ending(outcome.ending), **self.scored(recipe)})
 
     def added(self, pair: str, system: str, dropout: float, seed: int = 1) -> Row:
         """The row of an addition on its development text, which is trained unless it is known."""
@@ -98,6 +97,5 @@ class Run(run.Run):
         self.parent(PARENT_OF[pair])
         side = "source" if pair.endswith("-en") else "target"
         for system in SYSTEMS:
-            rows = [self.added(CHOSEN_ON[side], system, dropout) for dropout in DROPOUTS]
-            dropout = max(rows, key=lambda row: (not row["at_limit"], row["dev"]))["dropout"]
-            self.tested(self.added(pair, system, dropout))
+            rows = {dropout: self.added(CHOSEN_ON[side], system, dropout) for dropout in DROPOUTS}
+            self.tested(self.added(pair, system, best_value(rows)))

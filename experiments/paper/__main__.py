@@ -4,7 +4,6 @@
     python -m experiments.paper --data FOLDER --folder HOMES search-source
     python -m experiments.paper --data FOLDER --folder HOMES search-target     # in another process, at the same time
     python -m experiments.paper --data FOLDER --folder HOMES full 3k thirds
-    python -m experiments.paper.tables
 
 ``--data`` has the folder ``multi30k``: see ``experiments/README.md``. Each result is appended to ``results.jsonl`` as
 it is measured. What was measured is skipped, and an interrupted training continues. Trainings run in this process, on

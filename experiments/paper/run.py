@@ -59,12 +59,15 @@ class Run(run.Run):
         self.append({**made, **labels})
         return self.found(**labels)[0]
 
-    def tested(self, setting: Setting, pair: str, kind: str, modules: Sequence[str]) -> None:
-        """Score a pair with these modules on its test set, unless that was done."""
-        labels = {"part": "test", **setting.shared_labels(), "pair": pair, "kind": kind, "modules": list(modules)}
+    def tested(self, row: Row, pair: str, kind: str, modules: Sequence[str]) -> None:
+        """Score a pair with these modules on its test set, unless that was done.
+
+        ``row`` has the labels of a table's row.
+        """
+        labels = {"part": "test", **row, "pair": pair, "kind": kind, "modules": list(modules)}
         if self.is_known(**labels):
             return
-        catalog, parent = self.driver.registry.recipe_catalog, setting.parent
+        catalog, parent = self.driver.registry.recipe_catalog, row["parent"]
         recipe: AnyRecipe
         if kind == "retention":
             found = catalog.recipes(parent, modules=modules, pairs=[Pair.parse(pair)])

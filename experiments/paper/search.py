@@ -7,7 +7,7 @@ from typing import Protocol
 from continual_mt.languages import NewSide
 from experiments.paper.run import Run
 from experiments.paper.settings import SEARCHED, SETTINGS, Rates, Setting, first_rates, grids
-from experiments.run import Row
+from experiments.run import Row, best_value
 
 
 class Trains(Protocol):
@@ -32,8 +32,3 @@ def best_rates(run: Trains, setting: Setting) -> Rates:
             rows[value] = run.trained(setting, tried)
         rates = (*rates[:position], (groups, best_value(rows)), *rates[position + 1 :])
     return rates
-
-
-def best_value(rows: dict[float, Row]) -> float:
-    """The value with the best development score, of those that no limit ended if there are any."""
-    return max(rows, key=lambda value: (not rows[value]["at_limit"], rows[value]["dev"]))

@@ -53,6 +53,8 @@ TEXTS: Mapping[str, tuple[str, Mapping[NewSide, str]]] = {
 """The parent and the text of the additions of each table. Thirds share no caption with each other or the parent's."""
 DROPOUTS = (0.1, 0.3)
 """With 3,000 captions the dropout is chosen again."""
+WITHOUT_RETENTION = ("scratch", "embeddings")
+"""Scopes without retention: one shares nothing with the parent, the other stores nothing but its side."""
 SEEDS: Mapping[tuple[Scope, Initialisation], tuple[int, ...]] = {
     ("half", "lexical"): (1, 2, 3),
     ("xattn", "random"): (1, 2, 3),
@@ -90,6 +92,15 @@ def first_rates(scope: Scope, side: NewSide) -> Rates:
     return ((first[0], first[1][2 if scope != "scratch" else 1]), *((groups, values[1]) for groups, values in rest))
 
 
+def by_group(rates: Rates) -> dict[Group, float]:
+    return {group: rate for groups, rate in rates for group in groups}
+
+
+def side_of(pair: str) -> NewSide:
+    """The side of the new language of a pair that is added to a parent of fr-en."""
+    return "source" if pair.endswith("-en") else "target"
+
+
 @dataclass(frozen=True)
 class Setting:
     """One training: what its row of results is known by, without the rates."""
@@ -104,20 +115,14 @@ class Setting:
 
     @property
     def side(self) -> NewSide:
-        return "source" if self.pair.endswith("-en") else "target"
+        return side_of(self.pair)
 
     def labels(self, rates: Rates) -> dict[str, Any]:
-        by_group = {group: rate for groups, rate in rates for group in groups}
-        return {**asdict(self), "rates": by_group}
-
-    def shared_labels(self) -> dict[str, Any]:
-        """What the additions of one table's row have in common."""
-        return {"parent": self.parent, "scope": self.scope, "start": self.start, "seed": self.seed}
+        return {**asdict(self), "rates": by_group(rates)}
 
     def keys(self, rates: Rates) -> dict[str, Any]:
         """The keys of the spec that do not name text."""
         updates = UPDATES.get(self.scope, MOST_UPDATES)
-        by_group = {group: rate for groups, rate in rates for group in groups}
         return {
             "parent": self.parent,
             "pair": self.pair,
@@ -126,5 +131,5 @@ class Setting:
             "seed": self.seed,
             "beam": BEAM,
             "resources": RESOURCES,
-            "training": {**TRAINING, "updates": updates, "dropout": self.dropout, "learning_rates": by_group},
+            "training": {**TRAINING, "updates": updates, "dropout": self.dropout, "learning_rates": by_group(rates)},
         }

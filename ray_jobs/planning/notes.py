@@ -48,9 +48,9 @@ def notes_on_start(spec: ParentSpec | AdditionSpec, job: ResolvedJob) -> list[st
 
 
 def _chosen_language(spec: AdditionSpec, job: ResolvedJob, parent: ParentRecord, side: SideName) -> str | None:
-    """From which language of a parent with own vocabularies a lexical start is, if the spec does not name it."""
-    is_open = spec.init_text is None and spec.init_language is None and not job.base.rests_on.modules
-    if parent.vocabularies == "shared" or job.initialisation != "lexical" or not is_open:
+    """The language of a parent with own vocabularies that a lexical start uses; None if the spec decides it."""
+    is_named = spec.init_text is not None or spec.init_language is not None
+    if parent.vocabularies == "shared" or job.initialisation != "lexical" or is_named or job.base.rests_on.modules:
         return None
     known, is_direct = known_language(job.pair, side), starts_directly(parent, job.pair, side)
     if job.init_text is not None:
@@ -66,7 +66,7 @@ def _chosen_language(spec: AdditionSpec, job: ResolvedJob, parent: ParentRecord,
     why = (
         "which the lexicon leads to"
         if spec.lexicon
-        else f"because no text of {LEAST_PAIRS} sentence pairs or more, of {known} and another language, that "
-        f"{parent.name} was trained on is on record"
+        else f"because {parent.name} has no text of {known} and another language on record with at least "
+        f"{LEAST_PAIRS} sentence pairs"
     )
     return f"embeddings start from those of {known}, {why}"

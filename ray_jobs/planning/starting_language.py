@@ -68,7 +68,7 @@ def start_of_addition(
     train: ResolvedCorpus | None,
     cache: Path,
 ) -> tuple[Initialisation, ResolvedCorpus | None]:
-    """How the embeddings of a new ``side`` start, and the text, if any, through which a lexical start is.
+    """How the embeddings of a new ``side`` start, and the text, if any, whose word translations a lexical start uses.
 
     ``train`` is the addition's own text, None if it cannot be read. Raises IncompatibleError and CorpusError as
     `text_to_start_from` and `chosen_initialisation` do.
@@ -85,7 +85,7 @@ def start_of_addition(
 def text_to_start_from(
     spec: AdditionSpec, parent: ParentRecord, pair: Pair, base: Base, side: SideName, usable: int, cache: Path
 ) -> ResolvedCorpus | None:
-    """Read the text through which the embeddings of a new ``side`` start; None if they start without any.
+    """Read the text whose word translations the embeddings of a new ``side`` start from; None without any.
 
     It is the text that the spec gives; else that of the module that the addition rests on; else, for a parent whose
     languages have their own vocabularies, that of a pair that the parent was trained on. ``usable`` is the number of

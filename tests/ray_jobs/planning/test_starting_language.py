@@ -28,7 +28,7 @@ from registry.records.values import now
 Values = dict[str, Any]
 AdditionOf = Callable[..., AdditionSpec]
 START: Values = {"initialisation": "lexical", "scope": "embeddings", "training": {"updates": 0}, "tests": []}
-EARLIER = (*("architecture", "dev", "initialisation", "kind", "parent", "spec", "tokenizer", "train", "version"),)
+EARLIER = ("architecture", "dev", "initialisation", "kind", "parent", "spec", "tokenizer", "train", "version")
 """The keys of the identity of such an addition in earlier versions, which started it from the pair's other language."""
 
 
@@ -163,8 +163,8 @@ def test_of_equal_texts_the_first_by_tag_and_none_that_is_too_small(untrained: U
     by_default = untrained.resolve("de-pt", "equal")
     assert (init_pair(by_default), by_default.initialisation) == (None, "lexical")
     assert untrained.note == (
-        "embeddings start from those of pt, because no text of 100 sentence pairs or more, of pt and another language, "
-        "that equal was trained on is on record"
+        "embeddings start from those of pt, because equal has no text of pt and another language on record with at "
+        "least 100 sentence pairs"
     )
     # A language that is named may have less text.
     assert init_pair(untrained.resolve("de-pt", "equal", init_language="en")) == "en-pt"
