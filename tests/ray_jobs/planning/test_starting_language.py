@@ -231,7 +231,7 @@ def test_without_text_on_record_it_is_the_other_language_which_is_reported(untra
     untrained.register_without_lineage("bare")
     job = untrained.resolve("de-en", "bare")
     assert tuple(sorted(job.identity)) == EARLIER
-    assert untrained.note.startswith("embeddings start from those of en, because no text of 100 sentence pairs or more")
+    assert untrained.note.startswith("embeddings start from those of en, because bare has no text of en and another")
     message = (
         r"--init-language es: no text of es and en is on record for bare; expected one of en\. Fix: name one of these, "
         "or give such text with --init-text and --init-pair"
