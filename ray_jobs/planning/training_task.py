@@ -130,7 +130,8 @@ class TrainingTask:
     with language tokens, or, if languages have their own vocabularies, those of its two languages. ``replay`` is the
     share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a new side starts from
     instead of noise. ``development`` are the texts that choose the checkpoint, one a pair that has a say: they travel
-    with the task, as a worker may be on a machine without the text. ``base`` are the modules that an addition is trained against.
+    with the task, as a worker may be on a machine without the text. ``base`` are the modules that an addition is
+    trained against.
     """
 
     architecture: Architecture
