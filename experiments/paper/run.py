@@ -23,7 +23,7 @@ class Run(run.Run):
 
     def __init__(self, data: Path, folder: Path, results: Path = RESULTS) -> None:
         super().__init__(folder / "home", results, BEAM)
-        self.texts = folder / "texts"
+        self.data, self.texts = data, folder / "texts"
         if not self.texts.exists():
             cut_multi30k(data / "multi30k", self.texts)
 
