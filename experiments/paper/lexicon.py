@@ -65,7 +65,7 @@ def lexicons(run: Run, language: str) -> dict[str, Lexicon]:
 
 
 def counted_lexicon(first: Sequence[str], second: Sequence[str]) -> list[str]:
-    """Pairs of words that are each other's best in aligned text by Dice's coefficient, one a line, tab between.
+    """Pairs of words that are each other's best in aligned text by Dice's coefficient: a word, a tab, a word.
 
     The coefficient is 2·n(x, y) / (n(x) + n(y)), where n counts sentences. Words of fewer than ``LEAST_CAPTIONS``
     sentences and pairs of a lower coefficient than ``LEAST_DICE`` are left out. Spelling is kept.
