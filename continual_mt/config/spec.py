@@ -211,7 +211,9 @@ class ParentSpec(_TrainingSpec):
         if not names:
             raise ValueError("is used only with pairs. Fix: remove it")
         if unknown := sorted(set(chosen) - names):
-            raise ValueError(f"{', '.join(unknown)}: expected some of pairs: {', '.join(sorted(names))}")
+            raise ValueError(
+                f"{', '.join(unknown)} is not listed in pairs; expected some of {', '.join(sorted(names))}"
+            )
         return tuple(sorted(set(chosen))) if set(chosen) != names else ()
 
     @field_validator("sampling_temperature")

@@ -477,7 +477,7 @@ def test_languages_may_have_their_own_vocabularies(folder: Path) -> None:
         ("pair: de-en\ndev: {catalogs: dev}", ["pairs: expected no pair, dev beside it"]),
         (
             "development_pairs: [de-fr, EN-de]",
-            ["development_pairs: de-fr: expected some of pairs: de-en, en-de"],
+            ["development_pairs: de-fr is not listed in pairs; expected some of de-en, en-de"],
         ),
         ("sampling_temperature: 0.9", ["sampling_temperature: Input should be greater than or equal to 1, not 0.9"]),
         (
