@@ -3,7 +3,7 @@
     python -m experiments.paper --data FOLDER --folder HOMES parents
     python -m experiments.paper --data FOLDER --folder HOMES search-source
     python -m experiments.paper --data FOLDER --folder HOMES search-target     # in another process, at the same time
-    python -m experiments.paper --data FOLDER --folder HOMES full 3k thirds originals lexicon
+    python -m experiments.paper --data FOLDER --folder HOMES full 3k thirds originals lexicon rivals
     python -m experiments.paper.tables --folder HOMES
 
 ``--data`` has the folders ``multi30k`` and, for the part ``lexicon``, ``lexicons``: see ``experiments/README.md``. Each
@@ -22,6 +22,7 @@ import torch
 
 from experiments.paper.final import final, originals
 from experiments.paper.lexicon import lexicon
+from experiments.paper.rivals import rivals
 from experiments.paper.run import Run
 from experiments.paper.search import search
 from experiments.paper.settings import PARENTS, TEXTS
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
     **{table: partial(final, table=table) for table in TEXTS},
     "originals": originals,
     "lexicon": lexicon,
+    "rivals": rivals,
 }
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from experiments.paper import settings
 from experiments.paper.final import originals
 from experiments.paper.goal import goal_table
 from experiments.paper.lexicon import COUNTED, GOLD, lexicon
@@ -16,34 +15,16 @@ from experiments.paper.tables import retention_table
 from experiments.run import read_rows
 from experiments.texts import write
 
-SMALL = {"width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "feed_forward": 64, "maximum_positions": 40}
-
-
-@pytest.fixture
-def data(django_catalogs: dict[str, list[str]], tmp_path: Path) -> Path:
-    """Portuguese has the place of Czech. The home's text is written where the captions would be cut to."""
-    for tag, lines in {**django_catalogs, "cs": django_catalogs["pt"]}.items():
-        write(tmp_path / f"homes/texts/full/train.{tag}", lines[20:])
-        write(tmp_path / f"homes/texts/dev.{tag}", lines[:4])
-        write(tmp_path / f"homes/texts/test.{tag}", lines[4:20])
-    write(tmp_path / "data/lexicons/de-fr.train.tsv", ["Jahr\tannée", "Woche\tsemaine"])
-    write(tmp_path / "data/lexicons/de-fr.test.tsv", ["Monat\tmois"])
-    return tmp_path / "data"
-
 
 @pytest.mark.slow
 def test_additions_are_compared_with_body_and_their_embeddings_with_french(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    homes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for training in (settings.PARENT_TRAINING, settings.TRAINING):
-        monkeypatch.setitem(training, "updates", 2)
-        monkeypatch.setitem(training, "batch_tokens", 256)
-    monkeypatch.setattr(settings, "MOST_UPDATES", 2)
-    for key, value in SMALL.items():
-        monkeypatch.setitem(settings.ARCHITECTURE, key, value)
     monkeypatch.setattr("experiments.paper.final.PARENTS", {"paper-full": "full"})
-    homes, results = tmp_path / "homes", tmp_path / "results.jsonl"
-    with (run := Run(data, homes, results)).driver:
+    write(tmp_path / "data/lexicons/de-fr.train.tsv", ["Jahr\tannée", "Woche\tsemaine"])
+    write(tmp_path / "data/lexicons/de-fr.test.tsv", ["Monat\tmois"])
+    results = tmp_path / "results.jsonl"
+    with (run := Run(tmp_path / "data", homes, results)).driver:
         originals(run)
         for scope in ("xattn", "body"):
             labels = {"table": "full", "parent": "paper-full", "scope": scope, "start": "random", "seed": 1}
