@@ -111,7 +111,7 @@ def test_a_missing_or_damaged_piece_is_rejected(make_module: MakeModule, piece: 
     ("change", "message"),
     [
         ({"format": 3}, "module.json: unknown format 3; expected 1 or 2"),
-        ({"format": 2}, "module.json: invalid precision None; expected float16 or bfloat16"),
+        ({"format": 2}, "module.json: invalid precision None; expected float16 or bfloat16 or int8"),
         ({"format": 2, "precision": "float32"}, "module.json: invalid precision .float32."),
         ({"side": "middle"}, "module.json: unknown side or scope"),
         ({"scope": ["xattn"]}, "module.json: unknown side or scope"),

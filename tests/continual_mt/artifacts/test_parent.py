@@ -237,5 +237,5 @@ def test_weights_in_another_precision_than_described_are_rejected() -> None:
         with pytest.raises(CorruptionError, match=problem):
             Parent.from_pieces(pieces)
     description = read_json(half.pieces(), "parent.json") | {"precision": "float32"}
-    with pytest.raises(CorruptionError, match="invalid precision 'float32'; expected float16 or bfloat16"):
+    with pytest.raises(CorruptionError, match="invalid precision 'float32'; expected float16 or bfloat16 or int8"):
         Parent.from_pieces({**half.pieces(), "parent.json": json_piece(description)})

@@ -104,10 +104,13 @@ def test_what_is_refused(filled: Registry, make_parent: Callable[..., Parent], l
             convert(filled, *arguments, code_version="2.0.0", **more)  # type: ignore[arg-type]
         return str(caught.value)
 
-    assert problem("base", "float32") == "base: is stored in float32 already; expected --precision float16 or bfloat16"
+    assert (
+        problem("base", "float32")
+        == "base: is stored in float32 already; expected --precision float16 or bfloat16 or int8"
+    )
     assert (
         problem("de-en:1", "float32")
-        == "de-en:1: is stored in float32 already; expected --precision float16 or bfloat16"
+        == "de-en:1: is stored in float32 already; expected --precision float16 or bfloat16 or int8"
     )
     assert problem("de-en:1", "float16", new_name="other") == (
         "--name other: de-en:1 is a module, and becomes the next version of its pair; expected the name of a new "

@@ -66,9 +66,9 @@ def test_the_precision_is_shown_with_the_size_in_float32(registry_verb: Any) -> 
     [
         (
             ("es-en", "--precision", "float32"),
-            "es-en: is stored in float32 already; expected --precision float16 or bfloat16",
+            "es-en: is stored in float32 already; expected --precision float16 or bfloat16 or int8",
         ),
-        (("es-en", "--precision", "int8"), "'int8' is not one of 'float32', 'float16', 'bfloat16'"),
+        (("es-en", "--precision", "int4"), "'int4' is not one of 'float32', 'float16', 'bfloat16', 'int8'"),
         (("pt-en:1", "--precision", "float16", "--name", "x"), "--name x: pt-en:1 is a module"),
         (("pt-en:9", "--precision", "float16"), "unknown module 'pt-en:9'"),
         (("es-en", "--precision", "float16", "--name", "a/b"), "a/b"),
