@@ -52,10 +52,10 @@ def through_int8(matrix: Tensor) -> Tensor:
 
 
 def are_as_written(values: Tensor, scales: Tensor) -> bool:
-    """Return whether the matrix that these give would be stored as the same bytes."""
+    """Return whether the matrix that these give is finite, and would be stored as the same bytes."""
     matrix = restored(values, scales)
     expected = scales_of(matrix)
+    is_finite = bool(expected.isfinite().all())
     # As integers: zero and minus zero are equal numbers.
-    return torch.equal(expected.view(torch.int16), scales.view(torch.int16)) and torch.equal(
-        quantised(matrix, expected), values
-    )
+    same_scales = torch.equal(expected.view(torch.int16), scales.view(torch.int16))
+    return is_finite and same_scales and torch.equal(quantised(matrix, expected), values)

@@ -196,7 +196,9 @@ def _matrix(name: str, tensor: Tensor, scales: Tensor | None, *, values: bool) -
         raise CorruptionError(f"{name}{SCALE}: {found}; expected one scale for each of the {len(tensor):,} rows")
     parts = _parts(tensor, by_row=True), torch.split(scales, _rows_in_part(tensor))
     if values and not all(map(int8_rows.are_as_written, *parts)):
-        raise CorruptionError(f"{name}: is not the int8 form of its values; expected 127 or -127 in each row")
+        raise CorruptionError(
+            f"{name}: would be written as other int8 values; expected finite scales, and 127 or -127 in each row that is not 0"
+        )
     return int8_rows.restored(tensor, scales)
 
 

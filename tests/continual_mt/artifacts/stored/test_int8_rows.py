@@ -113,6 +113,8 @@ def test_a_row_that_is_not_finite_stays_so(value: float) -> None:
         ([127, 0, 0], 2.0**-127),
         ([127, 0, 0], math.inf),
         ([127, 0, 0], math.nan),
+        ([0, 0, 0], math.nan),
+        ([0, 0, 0], math.inf),
     ],
 )
 def test_other_bytes_than_are_written_are_noticed(values: list[int], scale: float) -> None:

@@ -174,7 +174,10 @@ def test_int8_values_that_would_be_written_as_others_are_refused() -> None:
     stored["weight"][4] //= 2
     with pytest.raises(CorruptionError) as caught:
         dequantised(stored, "int8")
-    assert str(caught.value) == "weight: is not the int8 form of its values; expected 127 or -127 in each row"
+    assert (
+        str(caught.value)
+        == "weight: would be written as other int8 values; expected finite scales, and 127 or -127 in each row that is not 0"
+    )
     assert dequantised(stored, "int8", values=False)["weight"].shape == (5, 4)
 
 
