@@ -150,8 +150,9 @@ def _int8_scales(matrix: Tensor) -> Iterator[memoryview]:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    # All platforms that PyTorch supports are little-endian; safetensors relies on that, too.
-    return tensor.view(torch.uint8).numpy().data
+    # Flat, so that its length is that in bytes. All platforms that PyTorch supports are little-endian; safetensors relies
+    # on that, too.
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def dequantised(
@@ -197,7 +198,7 @@ def _matrix(name: str, tensor: Tensor, scales: Tensor | None, *, values: bool) -
     parts = _parts(tensor, by_row=True), torch.split(scales, _rows_in_part(tensor))
     if values and not all(map(int8_rows.are_as_written, *parts)):
         raise CorruptionError(
-            f"{name}: would be written as other int8 values; expected finite scales, and 127 or -127 in each row that is not 0"
+            f"{name}: would be written as other values; expected finite scales, and 127 or -127 in each row but zeros"
         )
     return int8_rows.restored(tensor, scales)
 

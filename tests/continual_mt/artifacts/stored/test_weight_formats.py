@@ -124,6 +124,7 @@ def test_int8_stores_scales_beside_matrices() -> None:
         "bias": (torch.bfloat16, (9,), 18),
     }
     contents = {name: b"".join(one.chunks()) for name, one in stored.items()}
+    assert all(sum(map(len, one.chunks())) == one.bytes for one in stored.values())  # who writes them counts so
     scales = scales_of(matrix)
     expected = {"weight": quantised(matrix, scales), "weight.scale": scales, "bias": bias.bfloat16()}
     assert contents == {name: as_bytes(tensor) for name, tensor in expected.items()}
@@ -176,7 +177,7 @@ def test_int8_values_that_would_be_written_as_others_are_refused() -> None:
         dequantised(stored, "int8")
     assert (
         str(caught.value)
-        == "weight: would be written as other int8 values; expected finite scales, and 127 or -127 in each row that is not 0"
+        == "weight: would be written as other values; expected finite scales, and 127 or -127 in each row but zeros"
     )
     assert dequantised(stored, "int8", values=False)["weight"].shape == (5, 4)
 
