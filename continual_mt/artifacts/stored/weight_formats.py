@@ -150,8 +150,8 @@ def _int8_scales(matrix: Tensor) -> Iterator[memoryview]:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    # Flat, so that its length is that in bytes. All platforms that PyTorch supports are little-endian; safetensors relies
-    # on that, too.
+    # Flat, so that its length is in bytes. All platforms that PyTorch supports are little-endian; safetensors relies on
+    # that, too.
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
