@@ -34,9 +34,9 @@ def apart(rows: Rows, *others: Rows) -> Rows:
 def cut_multi30k(data: Path, place: Path) -> None:
     """Write the parts of Multi30k (``train.de``, ``val.de``, ``test_2016_flickr.de``, …) to folders of ``place``.
 
-    ``full`` has all captions. ``third-parent``, ``third-source`` and ``third-target`` are thirds, ``low-parent`` and
-    ``low-10000`` (with ``low-3000`` and ``low-1000`` at its beginning) two parts; those with the same first word share
-    no caption in any language.
+    ``full`` has all captions, and ``full-3000`` the first of them. ``third-parent``, ``third-source`` and
+    ``third-target`` are thirds, ``low-parent`` and ``low-10000`` (with ``low-3000`` and ``low-1000`` at its beginning)
+    two parts; those with the same first word but ``full`` share no caption in any language.
     """
     rows: Rows = list(zip(*(read(data / f"train.{language}") for language in LANGUAGES), strict=True))
     first, second, third = rows[:9667], rows[9667:19333], rows[19333:]
@@ -44,6 +44,7 @@ def cut_multi30k(data: Path, place: Path) -> None:
     low = apart(rows[19000:], rows[:19000])
     parts = {
         "full": rows,
+        "full-3000": rows[:3000],
         "third-parent": first,
         "third-source": second,
         "third-target": apart(third, first, second),

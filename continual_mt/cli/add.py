@@ -76,6 +76,14 @@ def add(
         str | None,
         typer.Option(metavar="PAIR", help="The parent's pair that --init-text is of, where the parent has several."),
     ] = None,
+    init_language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGE",
+            help="The parent's language to start from, where each has its own vocabulary.  [default: the one with the "
+            "most text on record that the parent was trained to translate into, or from, the pair's other language]",
+        ),
+    ] = None,
     on: Annotated[
         list[str] | None,
         typer.Option(metavar="MODULE", help="A module to train against, where several bring a language. Repeatable."),
@@ -118,6 +126,7 @@ def add(
         "initialisation": init,
         "lexicon": lexicon and spec_options.text(lexicon),
         "init_text": spec_options.corpus(init_text, None, pair=init_pair),
+        "init_language": init_language,
         "stored_precision": precision,
         "on": on or None,
         "bridge": bridge or None,

@@ -24,7 +24,7 @@ from continual_mt.data.corpora.text_url import TextPlace, TextURL, check_driver,
 from continual_mt.data.corpora.tsv import TabSeparated
 from continual_mt.errors import ContinualMTError
 from continual_mt.home import expanded
-from continual_mt.languages import Pair
+from continual_mt.languages import Pair, parse_language
 from continual_mt.urls import is_url
 
 
@@ -55,6 +55,13 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
     return absolute
 
 
+def _normal_language(text: str) -> str:
+    try:
+        return parse_language(text)
+    except ContinualMTError as error:
+        raise ValueError(str(error)) from error
+
+
 def _normal_pair(text: str) -> str:
     try:
         return str(Pair.parse(text))
@@ -73,6 +80,7 @@ class _TextPlaceSchema:
 
 
 Text = Annotated[TextPlace, _TextPlaceSchema]
+Language = Annotated[str, AfterValidator(_normal_language)]
 PairText = Annotated[str, AfterValidator(_normal_pair)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 

@@ -20,6 +20,7 @@ from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.config.corpus_spec import (
     CorpusSpec,
     InitTextSpec,
+    Language,
     Name,
     PairText,
     StrictModel,
@@ -257,6 +258,14 @@ class AdditionSpec(_TrainingSpec):
             "of an imported parent"
         ),
     ] = None
+    init_language: Annotated[
+        Language | None,
+        Field(
+            description="the parent's language whose embeddings lexical starts from, where each has its own "
+            "vocabulary: one that the parent was trained to translate into, or from, the pair's other language, with "
+            "text on record (by default the one with the most text); or that other language itself"
+        ),
+    ] = None
     monolingual: Annotated[
         Text | None, Field(description="text of the new language without translation, for its tokenizer")
     ] = None
@@ -299,7 +308,7 @@ class AdditionSpec(_TrainingSpec):
     @model_serializer(mode="wrap")
     def _leave_out_the_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """An addition against the parent is written as before there were others, so that earlier versions read it."""
-        unused = [key for key in ("bridge", "both_new", "on") if not getattr(self, key)]
+        unused = [key for key in ("init_language", "bridge", "both_new", "on") if not getattr(self, key)]
         return {key: value for key, value in write(self).items() if key not in unused}
 
     @field_validator("both_new")
@@ -322,9 +331,18 @@ class AdditionSpec(_TrainingSpec):
             raise ValueError("the scope xattn-random with training.updates 0 would be noise; expected another scope")
         return chosen
 
-    @field_validator("lexicon", "init_text")
+    @field_validator("init_language")
     @classmethod
-    def _is_used(cls, given: TextPlace | CorpusSpec | None, info: ValidationInfo) -> TextPlace | CorpusSpec | None:
+    def _names_no_other(cls, language: str | None, info: ValidationInfo) -> str | None:
+        if language is not None and info.data.get("init_text") is not None:
+            raise ValueError("the pair of init_text names the language already; expected one of the two keys")
+        return language
+
+    @field_validator("lexicon", "init_text", "init_language")
+    @classmethod
+    def _is_used(
+        cls, given: TextPlace | CorpusSpec | str | None, info: ValidationInfo
+    ) -> TextPlace | CorpusSpec | str | None:
         chosen = info.data.get("initialisation")
         if given is not None and (chosen in ("shared", "random") or info.data.get("scope") == "scratch"):
             raise ValueError(f"is used by initialisation lexical only, not by {chosen or 'the scope scratch'}")

@@ -11,7 +11,7 @@ from typing import Any
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import ParentSpec, SequenceSpec
-from experiments.many.run import Row, Run, of_module, read_rows, timed
+from experiments.many.run import Run
 from experiments.many.settings import (
     ADDED,
     ADDITION_TRAINING,
@@ -22,6 +22,7 @@ from experiments.many.settings import (
     UPDATES,
     VOCABULARY,
 )
+from experiments.run import Row, of_module, read_rows, timed
 from ray_jobs.execution.job import Outcome
 from ray_jobs.sequence import add_sequence
 from registry import ModuleRecord, ParentRecord, Registry
@@ -29,7 +30,6 @@ from registry.carried_scores import carried_evaluations
 from registry.maintenance.backup import backup
 
 ORIGINALS = ("es-en", "en-es")
-ADDITION: dict[str, Any] = {"initialisation": "lexical", "vocabulary": VOCABULARY}
 
 
 def train_parent(run: Run) -> None:
@@ -78,18 +78,15 @@ def add_routed(run: Run, pair: str) -> None:
     if run.is_known(**labels):
         return
     before = [*ORIGINALS, *(one for one in sources(run) if one != f"{pair.removeprefix('en-')}-en")]
-    _, made = run.add(pair, scope="half", **ADDITION, **starting(run, pair))
+    _, made = run.add(pair, scope="half", **addition(run))
     scores = run.scored(run.recipe(pair, "supervised"))
     later = unchanged(run, before) if pair.startswith("en-") else {}
     run.append({**labels, **made, **scores, **later})
 
 
-def starting(run: Run, pair: str) -> dict[str, Any]:
-    """The keys that let the embeddings of a new language start from Spanish, where that is the start."""
-    if run.start == "en":
-        return {}
-    original = "en-es" if pair.startswith("en-") else "es-en"
-    return {"init_text": {"pair": original, **run.corpus(original, "train")}}
+def addition(run: Run) -> dict[str, Any]:
+    """The keys of how the embeddings of a new language start."""
+    return {"initialisation": "lexical", "init_language": run.start, "vocabulary": VOCABULARY}
 
 
 def sources(run: Run) -> list[str]:
@@ -120,7 +117,7 @@ def xattn(run: Run) -> None:
     for pair in (f"{language}-en" for language in ADDED):
         labels = {"part": "xattn", "pair": pair, "start": run.start, "updates": UPDATES}
         if not run.is_known(**labels):
-            _, made = run.add(pair, scope="xattn", **ADDITION, **starting(run, pair))
+            _, made = run.add(pair, scope="xattn", **addition(run))
             run.append({**labels, **made, **run.scored(run.recipe(pair, "supervised"))})
 
 
@@ -131,10 +128,9 @@ def shared(run: Run) -> None:
     pairs = [f"{language}-en" for language in ADDED]
     originals = [{"pair": pair, **run.corpus(pair, "test")} for pair in ORIGINALS]
     additions = [
-        {**run.keys(pair), **starting(run, pair), "tests": [{"pair": pair, **run.corpus(pair, "test")}, *originals]}
-        for pair in pairs
+        {**run.keys(pair), "tests": [{"pair": pair, **run.corpus(pair, "test")}, *originals]} for pair in pairs
     ]
-    common = {**COMMON, **ADDITION, "scope": "xattn", "training": ADDITION_TRAINING}
+    common = {**COMMON, **addition(run), "scope": "xattn", "training": ADDITION_TRAINING}
     values = {"name": "shared", "parent": PARENT, "mode": "shared", "additions": additions, **common}
     spec = validate(SequenceSpec, values, origin="shared", base=run.text)
     cells = SharedCells(run)

@@ -11,8 +11,9 @@ from statistics import fmean
 from typing import Any
 
 from experiments.many.bridges import KINDS
-from experiments.many.run import Row, read_rows
+from experiments.many.run import RESULTS
 from experiments.many.settings import ADDED, BRIDGED, FAMILIES, LANGUAGES, STARTS
+from experiments.run import Row, read_rows
 from experiments.tables import print_markdown
 
 Table = tuple[list[str], list[list[str]]]
@@ -20,7 +21,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def main() -> None:
-    rows = read_rows()
+    rows = read_rows(RESULTS)
     titles = {
         "the parent": parent_table(rows),
         "additions, routed": routed_table(rows),

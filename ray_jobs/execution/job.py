@@ -18,6 +18,7 @@ from ray_jobs.execution import lease
 from ray_jobs.execution.backend import RunningTraining
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.context import JobContext
+from ray_jobs.execution.ending import Ending
 from ray_jobs.execution.training_run import TrainedArtifact, TrainingRun
 from ray_jobs.execution.unfinished import bring_along, describe_others
 from ray_jobs.planning.resolve import ResolvedJob
@@ -34,12 +35,20 @@ from registry.records.values import JSONObject
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job left in the registry. ``evaluations`` are those made now; earlier scores are in the registry."""
+    """What a job left in the registry.
+
+    ``evaluations`` are those made now; earlier scores are in the registry. ``ending`` is how the training ended, None
+    if nothing was trained now.
+    """
 
     record: Registered
-    trained_now: bool
     evaluations: tuple[Evaluation, ...]
     run: str | None
+    ending: Ending | None
+
+    @property
+    def trained_now(self) -> bool:
+        return self.ending is not None
 
     @property
     def name(self) -> str:
@@ -49,6 +58,7 @@ class Outcome:
         return {
             "name": self.name,
             "trained_now": self.trained_now,
+            "training": None if self.ending is None else self.ending.to_json(),
             "run": self.run,
             "record": self.record.to_json(),
             "scores": [score.to_json() for evaluation in self.evaluations for score in evaluation.scores],
@@ -82,6 +92,7 @@ class Job:
         self._held: JobRecord | None = None
         self._run: TrainingRun | None = None
         self._record: Registered | None = None
+        self._ending: Ending | None = None
         self._started = False
 
     @property
@@ -126,7 +137,11 @@ class Job:
         held = self._hold_record()
         with self._ending_on_error():
             if self._run is not None:
-                self._record = self._register(held, self._run.artifact())
+                artifact = self._run.artifact()
+                self._ending = Ending(artifact.progress, self.resolved.spec.training)
+                for line in self._ending.lines():
+                    self._say(f"{self.title}: {line}")
+                self._record = self._register(held, artifact)
             record = self._registered()
             if held.state != "finished":
                 when = "now" if self._run else "before"
@@ -149,7 +164,7 @@ class Job:
                 mlflow_payload.track(self._tracker, record, evaluations)
             self._stack.close()
         run = held.run if held.state == "finished" else self._tracker.run
-        return Outcome(record, self._run is not None, tuple(evaluations), run)
+        return Outcome(record, tuple(evaluations), run, self._ending)
 
     def close(self) -> None:
         """End a job that was not scored as stopped: the lease is released, and the MLflow run ends as killed."""

@@ -35,9 +35,14 @@ from registry.records.values import JSONObject
 
 @dataclass(frozen=True)
 class TrainedArtifact:
-    """What a training made, not registered yet, what it was computed in, and how a module's embeddings started."""
+    """What a training made, not registered yet.
+
+    ``progress`` is how the training ended, ``environment`` what it was computed in, and ``initialisation`` how a
+    module's embeddings started.
+    """
 
     content: Parent | Module
+    progress: Progress
     environment: Environment
     initialisation: JSONObject | None = None
 
@@ -116,7 +121,8 @@ class TrainingRun:
     def artifact(self) -> TrainedArtifact:
         """The result of a training that has ended. Raises what the training's `checkpoint` does."""
         self.close()
-        best, computed_in = self.training.checkpoint().best, self.training.environment
+        checkpoint, computed_in = self.training.checkpoint(), self.training.environment
+        best, progress = checkpoint.best, checkpoint.progress
         job, parent = self._job, self._parent
         if parent is None or not isinstance(job.spec, AdditionSpec):
             made = Parent(
@@ -128,13 +134,13 @@ class TrainingRun:
                 job.form,
                 precision=job.spec.stored_precision,
             )
-            return TrainedArtifact(made, computed_in)
+            return TrainedArtifact(made, progress, computed_in)
         loaded = parent.load()
         tables = dict(zip(ENDS, job.sides(job.pair, self._source, self._target), strict=True))
         new = {end: tables[end] for end in ends_of(job.base.side)}
         rests_on = job.base.keys.mapped(lambda key: key.digest)
         module = Module.of(loaded, job.pair, job.spec.scope, best, new, job.spec.stored_precision, rests_on)
-        return TrainedArtifact(module, computed_in, self._initialisation())
+        return TrainedArtifact(module, progress, computed_in, self._initialisation())
 
     def _initialisation(self) -> JSONObject | None:
         if self._summary is None:

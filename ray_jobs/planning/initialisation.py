@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 
 from continual_mt.artifacts.parent import Parent
-from continual_mt.artifacts.parent_languages import ENDS, listed
+from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.stored.optional_pieces import WORD_TRANSLATIONS
-from continual_mt.config.corpus_spec import CorpusSpec, InitTextSpec
+from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.data.corpora.line_reader import read_lines
@@ -29,8 +29,7 @@ from continual_mt.languages import NewSide, Pair, SideName
 from ray_jobs.console import Display
 from ray_jobs.planning.base import Base
 from registry import CorpusRecord, ParentRecord, Registry
-from registry.corpora import ResolvedCorpus, read_corpus, read_recorded
-from registry.records.values import JSONObject
+from registry.corpora import ResolvedCorpus, read_recorded
 
 LEAST_PAIRS = 100
 """Sentence pairs below which a text is too small to find word translations in."""
@@ -81,76 +80,6 @@ def read_fitting_lexicon(
     return found
 
 
-def starts_directly(parent: ParentRecord, pair: Pair, side: SideName) -> bool:
-    """Whether the parent has the other language of an addition's pair on the end that is new, too.
-
-    New embeddings then start from those of that language, by the word translations in the addition's own text: a parent
-    of many languages that has Spanish as a target mostly has it as a source.
-    """
-    return parent.languages.side(side, pair.language("target" if side == "source" else "source")) is not None
-
-
-def language_to_start_from(parent: ParentRecord, pair: Pair, side: SideName, text: Pair | None) -> str | None:
-    """The language of the parent, on the end that is new, whose embeddings those of the new language start from.
-
-    It matters where each language has its own: it is the language of the ``text`` of a pair of the parent if there is
-    one, else the pair's other language, else the only one. None if nothing tells which.
-    """
-    if text is not None:
-        return text.language(side)
-    if starts_directly(parent, pair, side):
-        return pair.language("target" if side == "source" else "source")
-    tags = parent.languages.tags(side)
-    return tags[0] if len(tags) == 1 else None
-
-
-def check_lexicon_leads_to_a_language(parent: ParentRecord, pair: Pair, side: SideName, spec: AdditionSpec) -> None:
-    """Raise IncompatibleError unless it is clear which of the parent's own vocabularies has the words of a lexicon."""
-    if parent.vocabularies == "shared" or spec.lexicon is None or spec.init_text is not None:
-        return
-    if language_to_start_from(parent, pair, side, None) is None:
-        tags = parent.languages.tags(side)
-        raise IncompatibleError(
-            f"--lexicon: each language of {parent.name} has its own embeddings, and nothing tells to which of "
-            f"{listed(tags)} the lexicon leads. Fix: give text of a pair of that language, too, with --init-text and "
-            "--init-pair"
-        )
-
-
-def pair_of_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair, new: SideName) -> Pair:
-    """The parent's pair that text for the addition ``pair`` is of, by tags.
-
-    It leads from the language that the addition shares with the parent to one whose embeddings the parent has on the
-    end that is new: for es-fr, added to a parent from {en, de} into {fr, pt}, it is en-fr or de-fr. It need not be
-    named if there is only one. Raises IncompatibleError if it is not named, or is another.
-    """
-    languages = parent.languages
-    shared = pair.language("target" if new == "source" else "source")
-    starts = [tag for tag in languages.tags(new) if tag != shared]
-    expected = [Pair(tag, shared) if new == "source" else Pair(shared, tag) for tag in starts]
-    given = None if spec.pair is None else languages.pair_in_tags(Pair.parse(spec.pair))
-    if given is None and len(expected) == 1:
-        return expected[0]
-    if given is not None and given in expected:
-        return given
-    what, fix = "the pair of the text is not named", "name it with --init-pair (init_text: {pair: …})"
-    if given is not None:
-        what, fix = f"text of {given}", "give text of such a pair"
-        if (turned := Pair(given.target, given.source)) in expected:
-            fix = f"name the pair {turned}, and give its two files in that order"
-    if not expected:
-        fix = "leave it out"
-    raise IncompatibleError(
-        f"--init-text: {what}; expected a pair of {parent.name} between {shared} and its {new} languages: "
-        f"{listed(map(str, expected)) or 'it has none'}. Fix: {fix}"
-    )
-
-
-def read_init_text(spec: InitTextSpec, parent: ParentRecord, pair: Pair, side: SideName, cache: Path) -> ResolvedCorpus:
-    """Read text of a parent's own pair for the addition ``pair``. Raises CorpusError, and as `pair_of_init_text`."""
-    return read_corpus(spec, pair_of_init_text(spec, parent, pair, side), cache)
-
-
 def chosen_initialisation(
     spec: AdditionSpec,
     parent: ParentRecord,
@@ -190,13 +119,6 @@ def chosen_initialisation(
     return spec.initialisation
 
 
-def spec_of_text(text: ResolvedCorpus) -> InitTextSpec:
-    """The key of a spec for text that embeddings start from, with its pair."""
-    return InitTextSpec.model_validate(
-        text.spec.model_dump(mode="json", exclude_none=True) | {"pair": str(text.corpus.pair)}
-    )
-
-
 def check_start_of(spec: AdditionSpec, side: NewSide) -> None:
     """Check that an addition with two new sides, or none, asks for nothing that only one new side can start from.
 
@@ -205,6 +127,7 @@ def check_start_of(spec: AdditionSpec, side: NewSide) -> None:
     asked = {
         "--lexicon": spec.lexicon,
         "--init-text": spec.init_text,
+        "--init-language": spec.init_language,
         "--monolingual": spec.monolingual,
         "--init lexical": spec.initialisation == "lexical",
         "--init shared": side == "none" and spec.initialisation == "shared",
@@ -212,22 +135,6 @@ def check_start_of(spec: AdditionSpec, side: NewSide) -> None:
     for option in (name for name, given in asked.items() if given):
         what = "a bridge has no new embeddings" if side == "none" else "of two new languages, it would be for one"
         raise IncompatibleError(f"{option}: {what}. Fix: leave it out")
-
-
-def text_of_base(base: Base, cache: Path) -> ResolvedCorpus | None:
-    """The text of the module whose side an addition is trained against, if it leads to a language of the parent's own.
-
-    None if it is not on record. Raises CorpusError, with the ways out, if it cannot be read or has changed.
-    """
-    for end, record in (("target", base.rests_on.target), ("source", base.rests_on.source)):
-        if record is None or record.rests_on.modules or record.side != end:
-            continue
-        trained_on = [corpus for role, corpus in record.lineage.corpora if role == "train"]
-        if not trained_on or not isinstance(record.lineage.spec.get("train"), dict):
-            return None
-        way_out = f"put it back as it was; or {WAYS_OUT}, or give a lexicon with --lexicon"
-        return _as_trained_on(record.full_name, record.lineage.spec, record.pair, trained_on[0], cache, way_out)
-    return None
 
 
 def has_text(parent: ParentRecord) -> bool:
@@ -289,7 +196,7 @@ def count_word_translations(
     corpus = tokenize_corpus(text.corpus, text.summary.digest, source, target, cache, maximum_tokens=most)
     with display.counting(f"word translations of {name}", 2 * ROUNDS) as progress:
         table = WordTranslations.count(corpus, (source.size, target.size), progress)
-    display.say(f"{name}: word translations were counted in {len(corpus):,} sentence pairs, once")
+    display.say(f"{name}: word translations were counted in {len(corpus):,} sentence pairs")
     return table
 
 
@@ -302,16 +209,20 @@ def parent_text(parent: ParentRecord, cache: Path, way_out: str) -> ResolvedCorp
     pair = parent.languages.only_pair
     if not trained_on or pair is None:
         return None
-    return _as_trained_on(f"the parent {parent.name}", parent.lineage.spec, pair, trained_on[0], cache, way_out)
+    return read_as_trained_on(
+        f"the parent {parent.name}", parent.lineage.spec.get("train"), pair, trained_on[0], cache, way_out
+    )
 
 
-def _as_trained_on(
-    name: str, spec: JSONObject, pair: Pair, recorded: CorpusRecord, cache: Path, way_out: str
+def read_as_trained_on(
+    name: str, place: object, pair: Pair, recorded: CorpusRecord, cache: Path, way_out: str
 ) -> ResolvedCorpus:
-    """Read the text that the parent or module ``name`` was trained on. Raises CorpusError as `parent_text` does."""
+    """Read the text that the parent or module ``name`` was trained on, at the ``place`` in its spec.
+
+    Raises CorpusError, with the ``way_out``, if the text can no longer be read or has changed.
+    """
     try:
-        place = CorpusSpec.model_validate(spec.get("train"))
-        resolved = read_recorded(place, pair, recorded.digest, cache)
+        resolved = read_recorded(CorpusSpec.model_validate(place), pair, recorded.digest, cache)
     except (MisuseError, ValueError) as error:
         raise CorpusError(
             recorded.name, f"{name} was trained on it, and it cannot be read ({error}). Fix: {way_out}"

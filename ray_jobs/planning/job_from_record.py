@@ -18,9 +18,10 @@ from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
 from ray_jobs.planning.base import NO_BASE, Base, recorded_base
-from ray_jobs.planning.initialisation import ResolvedText, pair_of_init_text, read_monolingual, read_word_list
+from ray_jobs.planning.initialisation import ResolvedText, read_monolingual, read_word_list
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
 from ray_jobs.planning.resolved_pairs import resolved_pairs
+from ray_jobs.planning.starting_language import pair_of_init_text
 from ray_jobs.tracking.lineage import Registered, name_of
 from registry import CorpusRecord, Input, ModuleRecord, ParentRecord, Registry
 from registry.corpora import ResolvedCorpus, read_recorded

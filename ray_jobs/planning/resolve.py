@@ -27,16 +27,10 @@ from continual_mt.model.scopes import added_shapes, fitted, trainable_names
 from ray_jobs.planning.base import NO_BASE, Base, scope_on
 from ray_jobs.planning.initialisation import (
     ResolvedText,
-    check_lexicon_leads_to_a_language,
     check_start_of,
-    chosen_initialisation,
     parent_text,
     read_fitting_lexicon,
-    read_init_text,
     read_monolingual,
-    spec_of_text,
-    starts_directly,
-    text_of_base,
 )
 from ray_jobs.planning.resolved_pairs import (
     Problems,
@@ -45,6 +39,12 @@ from ray_jobs.planning.resolved_pairs import (
     read_pair,
     resolved_pairs,
     with_tokenization,
+)
+from ray_jobs.planning.starting_language import (
+    check_lexicon_leads_to_a_language,
+    spec_of_text,
+    start_of_addition,
+    starts_directly,
 )
 from registry import ModuleRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, ResolvedTest, read_test
@@ -292,7 +292,8 @@ def resolve(
         languages, pair = parent.languages, parent.languages.pair_in_tags(Pair.parse(spec.pair))
         written = [{"pair": str(languages.pair_in_tags(Pair.parse(test.pair)))} for test in spec.tests]
         tests_in_tags = tuple(test.model_copy(update=tags) for test, tags in zip(spec.tests, written, strict=True))
-        spec = spec.model_copy(update={"pair": str(pair), "tests": tests_in_tags})
+        language = spec.init_language and languages.written_in_tags(spec.init_language)
+        spec = spec.model_copy(update={"pair": str(pair), "tests": tests_in_tags, "init_language": language})
         base = problems.attempt(partial(find or _against_parent, parent, spec))
         if base is not None:
             names = tuple(module.full_name for module in base.rests_on.modules)
@@ -308,21 +309,13 @@ def resolve(
         if text := spec.monolingual:
             monolingual = problems.attempt(lambda: read_monolingual(text))
         side = base.side if base is not None else "none"
-        if side in ENDS:
+        if base is not None and side in ENDS:
             new = side
             if path := spec.lexicon:
                 lexicon = problems.attempt(lambda: read_fitting_lexicon(path, train, monolingual, new))
             problems.attempt(lambda: check_lexicon_leads_to_a_language(owner, pair, new, addition))
-            if text_spec := spec.init_text:
-                init_text = problems.attempt(lambda: read_init_text(text_spec, owner, pair, new, cache))
-            elif base is not None and base.rests_on.modules and spec.initialisation in (None, "lexical"):
-                rested = base
-                init_text = None if spec.lexicon else problems.attempt(lambda: text_of_base(rested, cache))
-            if train is not None:
-                read, direct = train, starts_directly(owner, pair, new)
-                initialisation = problems.attempt(
-                    lambda: chosen_initialisation(addition, owner, read, direct=direct, text=init_text, base=base)
-                )
+            start = problems.attempt(partial(start_of_addition, spec, owner, pair, base, new, train, cache))
+            initialisation, init_text = start or (None, None)
         elif base is not None:
             problems.attempt(lambda: check_start_of(addition, side))
             initialisation = "shared" if side == "both" and spec.initialisation != "random" else "random"
@@ -331,9 +324,10 @@ def resolve(
     kept = tuple(test for test in tests if test is not None)
     if isinstance(spec, AdditionSpec) and parent is not None:
         assert base is not None
-        spec = spec.model_copy(update={"initialisation": initialisation})
-        if initialisation == "lexical" and init_text is not None:
-            spec = spec.model_copy(update={"init_text": spec_of_text(init_text)})
+        language = spec.init_language if initialisation == "lexical" and init_text is None else None
+        text_key = None if init_text is None else spec_of_text(init_text)  # its pair names the language
+        started = {"initialisation": initialisation, "init_text": text_key, "init_language": language}
+        spec = spec.model_copy(update=started)
         has_evidence = init_text is not None or base.side not in ENDS or starts_directly(parent, pair, base.side)
         if initialisation == "lexical" and not has_evidence and not base.rests_on.modules:
             assert with_table is not None
@@ -349,7 +343,7 @@ def resolve(
         initialisation=initialisation,
         lexicon=lexicon,
         monolingual=monolingual,
-        init_text=init_text if initialisation == "lexical" else None,
+        init_text=init_text,
         word_translations=table,
         base=base or NO_BASE,
     )

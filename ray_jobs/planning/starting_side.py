@@ -27,13 +27,9 @@ from continual_mt.initialisation.starting_values import (
 from continual_mt.initialisation.word_translation import ROUNDS, WordTranslations, translation_probabilities
 from continual_mt.languages import SideName
 from ray_jobs.console import Display
-from ray_jobs.planning.initialisation import (
-    count_word_translations,
-    language_to_start_from,
-    read_word_list,
-    starts_directly,
-)
+from ray_jobs.planning.initialisation import count_word_translations, read_word_list
 from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.planning.starting_language import language_to_start_from, starts_directly
 from ray_jobs.planning.training_task import StoredParent
 
 

@@ -198,7 +198,9 @@ def side(parent: Parent, language: str) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("pair", "changes", "language"),
     [
-        ("de-es", {}, "es"),  # Spanish is a source of the parent, too
+        ("de-en", {}, "es"),  # the parent was trained to translate it into English
+        ("de-es", {}, "en"),
+        ("de-es", {"init_language": "es"}, "es"),  # Spanish is a source of the parent, too
         ("de-en", {"init_text": {"pair": "es-en"}}, "es"),
         ("de-en", {"initialisation": "shared"}, "en"),
         ("de-pt", {"initialisation": None}, None),  # Portuguese is no source
@@ -244,7 +246,8 @@ def test_embeddings_start_from_the_table_of_a_language(
         (
             {"lexicon": "words.tsv"},
             r"--lexicon: each language of apart has its own embeddings, and nothing tells to which of en, es the "
-            r"lexicon leads\. Fix: give text of a pair of that language, too, with --init-text and --init-pair",
+            r"lexicon leads\. Fix: name it with --init-language; or give text of a pair of that language, too, with "
+            "--init-text and --init-pair",
         ),
     ],
 )

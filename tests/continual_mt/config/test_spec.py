@@ -104,6 +104,15 @@ def test_the_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
             "initialisation: shared\nlexicon: data/train.de",
             "lexicon: is used by initialisation lexical only, not by shared",
         ),
+        (
+            "scope: scratch\ninit_language: en",
+            "init_language: is used by initialisation lexical only, not by the scope",
+        ),
+        ("init_language: English", "init_language: 'English' is not a language tag"),
+        (
+            "init_text: {tsv: data/test.tsv}\ninit_language: en",
+            "init_language: the pair of init_text names the language already; expected one of the two keys",
+        ),
         ("monolingual: data/none", "monolingual: file does not exist: "),
         ("monolingual: data", "monolingual: is a folder; expected a file: "),
         (

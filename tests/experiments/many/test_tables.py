@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from experiments.many.run import Row
 from experiments.many.tables import (
     families_table,
     kinds_table,
@@ -10,6 +9,7 @@ from experiments.many.tables import (
     shared_table,
     significance_table,
 )
+from experiments.run import Row
 
 
 def matrix_row(pair: str, kind: str, bleu: float) -> Row:

@@ -1,0 +1,45 @@
+"""The languages, the text of each pair, and the systems that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PARENTS = {"tatoeba-fr": "fr-en", "tatoeba-es": "es-en"}
+PARENT_OF = {
+    "ha-en": "tatoeba-fr",
+    "yo-en": "tatoeba-fr",
+    "sw-en": "tatoeba-fr",
+    "fr-wo": "tatoeba-fr",
+    "fr-bm": "tatoeba-fr",
+    "es-gn": "tatoeba-es",
+}
+"""The pairs, each with the parent that has one of its languages."""
+CHOSEN_ON = {"source": "ha-en", "target": "fr-wo"}
+"""The pairs whose dropout all others with a new language on that side take over."""
+DROPOUTS = (0.1, 0.3)
+
+BEAM = 5
+RESOURCES = {"cpus": 1}
+PARENT_TRAINING: dict[str, Any] = {"batch_tokens": 2048, "accumulate": 1, "updates": 6000, "validate_every": 250}
+PARENT_TRAINING |= {"patience": 4}
+TRAINING: dict[str, Any] = {"batch_tokens": 1024, "accumulate": 1, "warmup": 100, "validate_every": 100, "patience": 4}
+TRAINING |= {"updates": 4000}
+FROM_NOISE = {"learning_rate": 5e-4, "learning_rates": {"source": 3e-3, "target": 3e-3}}
+"""The rates of embeddings that start as noise; what starts from the parent's has the default ones."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A way to make a model of a pair, by an addition."""
+
+    keys: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+
+SYSTEMS = {
+    "half, lexical": System({"scope": "half", "initialisation": "lexical"}, {}),
+    "xattn, random": System({"scope": "xattn", "initialisation": "random"}, FROM_NOISE),
+    "scratch": System({"scope": "scratch"}, {"learning_rate": 1e-3, "updates": 8000}),
+}
