@@ -4,6 +4,7 @@
     python -m experiments.paper --data FOLDER --folder HOMES search-source
     python -m experiments.paper --data FOLDER --folder HOMES search-target     # in another process, at the same time
     python -m experiments.paper --data FOLDER --folder HOMES full 3k thirds
+    python -m experiments.paper --data FOLDER --folder HOMES stored small
 
 ``--data`` has the folder ``multi30k``: see ``experiments/README.md``. Each result is appended to ``results.jsonl`` as
 it is measured. What was measured is skipped, and an interrupted training continues. Trainings run in this process, on
@@ -23,6 +24,7 @@ from experiments.paper.final import final
 from experiments.paper.run import Run
 from experiments.paper.search import search
 from experiments.paper.settings import PARENTS, TEXTS
+from experiments.paper.small import small, stored
 
 
 def parents(run: Run) -> None:
@@ -34,6 +36,8 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "parents": parents,
     "search-source": lambda run: search(run, "source"),
     "search-target": lambda run: search(run, "target"),
+    "stored": stored,
+    "small": small,
     **{table: partial(final, table=table) for table in TEXTS},
 }
 
