@@ -9,7 +9,7 @@ python -m experiments.paper.tables [--folder HOMES]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -18,7 +18,18 @@ from experiments.paper.goal import goal_table
 from experiments.paper.lexicon import COUNTED, GOLD
 from experiments.paper.run import RESULTS
 from experiments.paper.search import best_rates
-from experiments.paper.settings import PAIRS, SEARCHED, SETTINGS, TEXTS, ZERO_SHOT, Rates, Setting, by_group
+from experiments.paper.settings import (
+    PAIRS,
+    PRECISIONS,
+    SEARCHED,
+    SETTINGS,
+    STORED,
+    TEXTS,
+    ZERO_SHOT,
+    Rates,
+    Setting,
+    by_group,
+)
 from experiments.run import Row, read_rows
 from experiments.tables import Table, core_hours, of, print_tables, spread
 
@@ -37,6 +48,7 @@ def main() -> None:
         titles[f"{text}: zero-shot, BLEU"] = zero_shot_table(rows, text)
         titles[f"{text}: fr-en through the modules of a pair, % of the parent's BLEU"] = retention_table(rows, text)
     titles["stored bytes"] = bytes_table(rows)
+    titles["modules of few bytes, BLEU"] = small_table(rows)
     titles["the rates that were chosen"] = rates_table(rows)
     titles["lexicon induction into French, precision at 1, %"] = lexicon_table(rows)
     print_tables(titles | {"all trainings": total_table(rows)})
@@ -125,6 +137,42 @@ def megabytes(rows: Sequence[Row], scope: Scope, start: str, pair: str) -> float
     return trainings_of(rows, found[0])[0]["bytes"] / 1e6 if found else None
 
 
+def small_table(rows: Sequence[Row]) -> Table:
+    """One line a module of few bytes, or one in float32 that it comes from: BLEU, and MB as a mean over its pairs."""
+    lines = []
+    for scope, start in STORED:
+        found = {pair: tested(rows, "full", scope, start, "supervised", pair)[:1] for pair in PAIRS}
+        sizes = [megabytes(rows, scope, start, pair) for pair in PAIRS]
+        lines.append(line_of_bytes(rows, scope, start, "float32", found, [size for size in sizes if size]))
+        for precision in PRECISIONS:
+            stored = of(rows, part="test", table="stored", scope=scope, start=start, precision=precision)
+            lines.append(line_of_stored(rows, scope, start, precision, stored))
+    for scope, types in dict.fromkeys((row["scope"], row["types"]) for row in of(rows, part="test", table="small")):
+        small = of(rows, part="test", table="small", scope=scope, types=types)
+        lines.append(line_of_stored(rows, scope, "lexical", f"int8, {types:,} types", small))
+    return ["scope", "start", "stored as", *PAIRS, "mean", "MB"], [line for line in lines if any(line[3:])]
+
+
+def line_of_stored(rows: Sequence[Row], scope: Scope, start: str, stored_as: str, scores: Sequence[Row]) -> list[str]:
+    """The line of scores that have the bytes of their module."""
+    found = {pair: of(scores, pair=pair) for pair in PAIRS}
+    return line_of_bytes(rows, scope, start, stored_as, found, [row["bytes"] / 1e6 for row in scores])
+
+
+def line_of_bytes(
+    rows: Sequence[Row],
+    scope: Scope,
+    start: str,
+    stored_as: str,
+    found: Mapping[str, Sequence[Row]],
+    sizes: Sequence[float],
+) -> list[str]:
+    values = [value for one in found.values() for value in counted_bleu(rows, one)]
+    mean = f"{fmean(values):.1f}" if len(values) == len(PAIRS) else ""
+    size = f"{fmean(sizes):.1f}" if len(sizes) == len(PAIRS) else ""
+    return [f"`{scope}`", start, stored_as, *(bleu(rows, one) for one in found.values()), mean, size]
+
+
 class NotTrainedError(Exception):
     """A training that was not done yet."""
 
@@ -183,7 +231,7 @@ def precision(found: Sequence[Row], unit: str) -> list[str]:
 def total_table(rows: Sequence[Row]) -> Table:
     """The cost of all trainings, those of the search included, and how many their limit ended."""
     lines = []
-    for name, part in (("parents", "parent"), ("additions", "trained")):
+    for name, part in (("parents", "parent"), ("additions", "trained"), ("small additions", "small")):
         if found := of(rows, part=part):
             lines.append([name, str(len(found)), str(len(of(found, at_limit=True))), core_hours(found)])
     return ["", "trainings", "ended by their limit", "core-hours"], lines
@@ -194,8 +242,12 @@ def tested(rows: Sequence[Row], table: str, scope: Scope, start: str, kind: str,
 
 
 def trainings_of(rows: Sequence[Row], row: Row) -> list[Row]:
-    """The trainings of the modules that a score is of."""
-    return [one for module in row["modules"] for one in of(rows, part="trained", module=module)]
+    """The trainings of the modules that a score is of, or of those that they were converted from."""
+    if row["table"] == "stored":
+        labels = {key: row[key] for key in ("kind", "scope", "start", "seed", "pair")}
+        return [one for first in of(rows, part="test", table="full", **labels) for one in trainings_of(rows, first)]
+    trained = [one for one in rows if one["part"] in ("trained", "small")]
+    return [one for module in row["modules"] for one in of(trained, module=module)]
 
 
 def pair_of(rows: Sequence[Row], row: Row) -> str:

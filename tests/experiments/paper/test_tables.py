@@ -10,6 +10,7 @@ from experiments.paper.tables import (
     parents_table,
     rates_table,
     retention_table,
+    small_table,
     supervised_table,
     total_table,
     zero_shot_table,
@@ -88,6 +89,26 @@ def test_bytes_are_a_share_of_a_whole_model() -> None:
     assert half == ["`half`", "lexical", "15.0 (25 %)", "15.0 (? %)", "15.0 (? %)", "15.0 (? %)"]
     assert scratch == ["`scratch`", "random", "60.0 (100 %)", "", "", ""]
     assert body[-1] == "15.0 (? %)"
+
+
+def test_modules_of_few_bytes_stand_below_those_that_they_come_from() -> None:
+    def stored(pair: str, seed: int, value: float) -> Row:
+        labels = {"scope": "half", "start": "lexical", "seed": seed, "pair": pair, "precision": "int8"}
+        return {**scored(labels, "supervised", ["converted"], value), "table": "stored", "bytes": 4_000_000}
+
+    small = {"scope": "half-lora:rank=8", "start": "lexical", "types": 500, "seed": 1}
+    rows = [
+        *rows_of("half", "lexical", {pair: [20.0] for pair in PAIRS}, limited=("fr-cs", 1)),
+        *(stored(pair, 1, 19.0) for pair in PAIRS),
+        {**scored({**small, "pair": "de-en"}, "supervised", ["small"], 18.0), "table": "small", "bytes": 1_000_000},
+    ]
+    columns, lines = small_table(rows)
+    assert columns == ["scope", "start", "stored as", *PAIRS, "mean", "MB"]
+    assert lines == [
+        ["`half`", "lexical", "float32", "20.0", "20.0", "20.0", "20.0 *", "", "15.0"],
+        ["`half`", "lexical", "int8", "19.0", "19.0", "19.0", "19.0 *", "", "4.0"],
+        ["`half-lora:rank=8`", "lexical", "int8, 500 types", "18.0", "", "", "", "", ""],
+    ]
 
 
 def test_parents_and_costs() -> None:
