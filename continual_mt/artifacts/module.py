@@ -15,9 +15,9 @@ from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.rests_on import PARENT_ALONE, PARTS, RestsOn, check_sides, side_of
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.artifacts.stored import serialization
-from continual_mt.artifacts.stored.half_precision import rounded
 from continual_mt.artifacts.stored.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.stored.stored_precision import StoredPrecision, precision_entry, read_precision
+from continual_mt.artifacts.stored.weight_formats import rounded
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, InputError
 from continual_mt.languages import NewSide, Pair, SideName, ends_of
@@ -239,7 +239,7 @@ class Module:
             side=side,
             scope=scope,
             parent_fingerprint=parent,
-            tensors=serialization.read_tensors(pieces, trained_groups(scope, side), precision),
+            tensors=serialization.read_tensors(pieces, trained_groups(scope, side), precision, values=digest is None),
             new_sides={end: LanguageSide(pair.language(end), table) for end, table in tables.items()},
             stored_digest=digest,
             precision=precision,

@@ -13,9 +13,9 @@ from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, Paren
 from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.artifacts.stored import serialization
-from continual_mt.artifacts.stored.half_precision import rounded
 from continual_mt.artifacts.stored.serialization import NewPiece, StoredPiece
 from continual_mt.artifacts.stored.stored_precision import StoredPrecision, precision_entry, read_precision
+from continual_mt.artifacts.stored.weight_formats import rounded
 from continual_mt.artifacts.vocabulary import (
     Vocabulary,
     is_shared,
@@ -244,7 +244,7 @@ class Parent:
             parts = dict.fromkeys(part_of(name) for name in stored_names(shape, *tags.values()))
         return cls(
             architecture=shape,
-            tensors=serialization.read_tensors(pieces, parts, precision),
+            tensors=serialization.read_tensors(pieces, parts, precision, values=fingerprint is None),
             source=source,
             target=target,
             languages=languages,

@@ -116,7 +116,7 @@ def import_(
 ) -> None:
     """Register a model of Hugging Face's transformers as a parent: Marian, mBART, M2M100 or NLLB.
 
-    Its translations stay the same, with float32 weights. '--precision float16' or bfloat16 rounds weights to that
+    Its translations stay the same, with float32 weights. '--precision float16', bfloat16 or int8 rounds weights to that
     format, unless they have it already. A model that this project would not compute exactly is refused, with the
     reasons. A download continues after an interruption, and is kept in the home's cache.
     """

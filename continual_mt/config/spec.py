@@ -86,8 +86,8 @@ class _TrainingSpec(StrictModel):
     stored_precision: Annotated[
         StoredPrecision,
         Field(
-            description="format in which the weights are stored: float32, or float16 or bfloat16, which take half the "
-            "bytes; they are rounded before anything is scored"
+            description="format in which the weights are stored: float32; float16 or bfloat16, which take half the "
+            "bytes; int8, which takes a quarter; they are rounded before anything is scored"
         ),
     ] = "float32"
     seed: Annotated[int, Field(ge=0, lt=2**31, description="seed of weights, order and dropout")] = 1

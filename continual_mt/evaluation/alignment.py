@@ -46,7 +46,7 @@ class EmbeddingTable:
         damaged, or its embeddings do not fit the tokenizer.
         """
         tokenizer = Tokenizer(require_piece(pieces, f"{part}.model"))
-        embedding = read_tensors(pieces, [part], precision=None).get(f"{part}.embedding")
+        embedding = read_tensors(pieces, [part], precision=None, values=False).get(f"{part}.embedding")
         if embedding is None or embedding.shape[:1] != (tokenizer.size,):
             raise CorruptionError(
                 f"{part}.safetensors: contains no embeddings of {language}; expected one row for each of the "

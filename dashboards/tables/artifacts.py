@@ -208,19 +208,19 @@ def storage_table(
     """Show what each parent and module stores; the share is relative to the parameters of the parent.
 
     ``annotations`` maps full names to aliases and tags, which get a column each unless all are empty. Where something
-    is stored in half precision, so do the precision and the size in float32.
+    is not stored in float32, so do the precision and the size in float32.
     """
     whole = {parent.name: parent.parameters for parent in parents}
     belonging = {name: list(group) for name, group in groupby(_by_parent(modules), lambda module: module.parent)}
     records = [record for parent in parents for record in (parent, *belonging.get(parent.name, ()))]
     found = [(annotations or {}).get(name_of(record), Annotations()) for record in records]
-    is_half = any(record.precision != "float32" for record in records)
+    is_smaller = any(record.precision != "float32" for record in records)
     labels = {"aliases": [one.aliases for one in found], "tags": [one.tags for one in found]}
     used = {name: values for name, values in labels.items() if any(values)}
     rows = [
         (
             *_stored(record, whole),
-            *((record.precision, size(bytes_in(record, "float32"))) if is_half else ()),
+            *((record.precision, size(bytes_in(record, "float32"))) if is_smaller else ()),
             *(", ".join(values[i]) or NOTHING for values in used.values()),
             *([time_of(record)] if created else []),
         )
@@ -228,7 +228,7 @@ def storage_table(
     ]
     columns = [Column("name"), Column("what")]
     columns += [Column(name, number=True) for name in ("parameters", "stored", "share of a full copy")]
-    columns += [Column("precision"), Column("in float32", number=True)] if is_half else []
+    columns += [Column("precision"), Column("in float32", number=True)] if is_smaller else []
     return Table([*columns, *map(Column, used), *([Column("created")] if created else [])], rows)
 
 
@@ -243,7 +243,7 @@ def _stored(record: ParentRecord | ModuleRecord, whole: dict[str, int]) -> tuple
 
 
 def stored_size(record: ParentRecord | ModuleRecord) -> str:
-    """Describe the stored bytes; in half precision beside those in float32: ``1.2 MB in float16 (float32: 2.3 MB)``."""
+    """Describe the stored bytes, beside those in float32 if they are not: ``1.2 MB in float16 (float32: 2.3 MB)``."""
     if record.precision == "float32":
         return size(record.bytes)
     return f"{size(record.bytes)} in {record.precision} (float32: {size(bytes_in(record, 'float32'))})"

@@ -4,6 +4,7 @@
     python -m experiments.paper --data FOLDER --folder HOMES search-source
     python -m experiments.paper --data FOLDER --folder HOMES search-target     # in another process, at the same time
     python -m experiments.paper --data FOLDER --folder HOMES full 3k thirds originals lexicon rivals
+    python -m experiments.paper --data FOLDER --folder HOMES stored small
     python -m experiments.paper.tables --folder HOMES
 
 ``--data`` has the folders ``multi30k`` and, for the part ``lexicon``, ``lexicons``: see ``experiments/README.md``. Each
@@ -26,6 +27,7 @@ from experiments.paper.rivals import rivals
 from experiments.paper.run import Run
 from experiments.paper.search import search
 from experiments.paper.settings import PARENTS, TEXTS
+from experiments.paper.small import small, stored
 
 
 def parents(run: Run) -> None:
@@ -37,6 +39,8 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "parents": parents,
     "search-source": lambda run: search(run, "source"),
     "search-target": lambda run: search(run, "target"),
+    "stored": stored,
+    "small": small,
     **{table: partial(final, table=table) for table in TEXTS},
     "originals": originals,
     "lexicon": lexicon,

@@ -31,6 +31,8 @@ from experiments.paper.settings import (
 )
 from experiments.run import Row
 
+SUPERVISED = ("scratch", "both-new", "bridge")
+"""The rivals that are trained on text of the pair itself."""
 WINNER: tuple[Scope, Initialisation] = ("half", "lexical")
 
 

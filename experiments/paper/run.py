@@ -60,7 +60,7 @@ class Run(run.Run):
 
     def trained(self, setting: Setting, rates: Rates) -> Row:
         """The row of a training, which is done unless it is known."""
-        labels: dict[str, Any] = {"part": "trained", **setting.labels(rates)}
+        labels: dict[str, Any] = {"part": setting.part, **setting.labels(rates)}
         if known := self.found(**labels):
             return known[0]
         text = {"train": self.corpus(setting.pair, setting.text), "dev": self.corpus(setting.pair, "dev")}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.config.hyperparameters import Initialisation
 from continual_mt.languages import NewSide
 from continual_mt.model.architecture import Group
@@ -29,12 +30,12 @@ SETTINGS: tuple[tuple[Scope, Initialisation], ...] = (
     ("xattn", "random"),
     ("scratch", "random"),
     ("body", "lexical"),
+    ("half-lora:rank=16", "lexical"),
     ("body", "random"),
     ("xattn", "lexical"),
     ("embeddings", "lexical"),
     ("embeddings", "random"),
     ("half", "random"),
-    ("half-lora:rank=16", "lexical"),
     ("half-lora:rank=16", "random"),
     ("xattn-random", "random"),
     ("xattn-random", "lexical"),
@@ -43,6 +44,25 @@ SETTINGS: tuple[tuple[Scope, Initialisation], ...] = (
 SEARCHED: Mapping[NewSide, str] = {"source": "de-en", "target": "fr-cs"}
 """The pair whose rates all pairs with a new language on that side take over."""
 PAIRS = ("de-en", "cs-en", "fr-de", "fr-cs")
+Size = tuple[int, Scope]
+SMALL: tuple[Size, ...] = (
+    (8000, "half-lora:rank=16"),
+    (4000, "half-lora:rank=16"),
+    (2000, "half-lora:rank=16"),
+    (1000, "half-lora:rank=16"),
+    (1000, "half-lora:rank=8"),
+    (500, "half-lora:rank=8"),
+)
+"""Types of the new side, and scopes, of modules of few bytes. The last has 5 % of a parent's parameters."""
+LOSS = 0.3
+"""The most BLEU that a small module may lose against `half`, in the mean of pairs."""
+STORED: tuple[tuple[Scope, Initialisation], ...] = (
+    ("half", "lexical"),
+    ("half-lora:rank=16", "lexical"),
+    ("xattn", "random"),
+)
+"""What is also tested in these precisions."""
+PRECISIONS: tuple[StoredPrecision, ...] = ("bfloat16", "int8")
 ZERO_SHOT = {"de-cs": ("de-en", "fr-cs"), "cs-de": ("cs-en", "fr-de")}
 """The pairs that nothing was trained for, and those whose modules make them."""
 TEXTS: Mapping[str, tuple[str, Mapping[NewSide, str]]] = {
@@ -110,6 +130,7 @@ def side_of(pair: str) -> NewSide:
 class Setting:
     """One training: what its row of results is known by, without the rates."""
 
+    part: ClassVar[str] = "trained"
     parent: str
     pair: str
     text: str
@@ -137,3 +158,14 @@ class Setting:
             "resources": RESOURCES,
             "training": {**training(by_group(rates), self.scope), "dropout": self.dropout},
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Small(Setting):
+    """An addition with fewer types than the default has, whose weights are stored in int8."""
+
+    part: ClassVar[str] = "small"
+    types: int
+
+    def keys(self, rates: Rates) -> dict[str, Any]:
+        return {**super().keys(rates), "vocabulary": self.types, "stored_precision": "int8"}

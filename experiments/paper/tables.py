@@ -9,18 +9,32 @@ python -m experiments.paper.tables [--folder HOMES]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
 from continual_mt.model.scopes import Scope
 from experiments.paper.goal import goal_table
 from experiments.paper.lexicon import COUNTED, GOLD
+from experiments.paper.rivals import SUPERVISED
 from experiments.paper.run import RESULTS
 from experiments.paper.search import best_rates
-from experiments.paper.settings import PAIRS, SEARCHED, SETTINGS, TEXTS, ZERO_SHOT, Rates, Setting, by_group
+from experiments.paper.settings import (
+    PAIRS,
+    PRECISIONS,
+    SEARCHED,
+    SETTINGS,
+    STORED,
+    TEXTS,
+    ZERO_SHOT,
+    Rates,
+    Setting,
+    by_group,
+)
 from experiments.run import Row, read_rows
 from experiments.tables import Table, core_hours, of, print_tables, spread
+
+RIVALS = (*SUPERVISED, "pivot", "zero-shot")
 
 
 def main() -> None:
@@ -35,8 +49,10 @@ def main() -> None:
             counted = [row for row in of(rows, part="test", table=text, kind="supervised") if counts(rows, row)]
             titles[f"{text}: difference to body, mean of all pairs, BLEU (95 %)"] = goal_table(counted, options.folder)
         titles[f"{text}: zero-shot, BLEU"] = zero_shot_table(rows, text)
+        titles[f"{text}: what zero-shot pairs are compared with, BLEU of each seed"] = rivals_table(rows, text)
         titles[f"{text}: fr-en through the modules of a pair, % of the parent's BLEU"] = retention_table(rows, text)
     titles["stored bytes"] = bytes_table(rows)
+    titles["modules of few bytes, BLEU"] = small_table(rows)
     titles["the rates that were chosen"] = rates_table(rows)
     titles["lexicon induction into French, precision at 1, %"] = lexicon_table(rows)
     print_tables(titles | {"all trainings": total_table(rows)})
@@ -63,11 +79,8 @@ def supervised_table(rows: Sequence[Row], table: str) -> Table:
 
 
 def zero_shot_table(rows: Sequence[Row], table: str) -> Table:
-    """One line a setting: each zero-shot pair, and its share of the best supervised pair with the same target.
-
-    No model is trained on the zero-shot pairs themselves.
-    """
-    best = {pair: best_supervised(rows, table, joined[1]) for pair, joined in ZERO_SHOT.items()}
+    """One line a setting: each zero-shot pair, and its share of the best rival that was trained on text of the pair."""
+    best = {pair: best_rival(rows, table, pair) for pair in ZERO_SHOT}
     lines = []
     for scope, start in SETTINGS:
         found = {pair: tested(rows, table, scope, start, "zero-shot", pair) for pair in ZERO_SHOT}
@@ -77,16 +90,29 @@ def zero_shot_table(rows: Sequence[Row], table: str) -> Table:
                 values = counted_bleu(rows, one)
                 cells += [bleu(rows, one), share(fmean(values), best[pair]) if values else ""]
             lines.append(cells)
-    columns = ["scope", "start"]
-    for pair, (_, target) in ZERO_SHOT.items():
-        columns += [pair, f"% of the best {target}{f' ({best[pair]:.1f})' if best[pair] else ''}"]
-    return columns, lines
+    return ["scope", "start", *(column for pair in ZERO_SHOT for column in (pair, "% of the best rival"))], lines
 
 
-def best_supervised(rows: Sequence[Row], table: str, pair: str) -> float | None:
-    """The BLEU of the best setting of a pair, the mean of its seeds."""
-    found = [counted_bleu(rows, tested(rows, table, *setting, "supervised", pair)) for setting in SETTINGS]
-    return max((fmean(values) for values in found if values), default=None)
+def best_rival(rows: Sequence[Row], table: str, pair: str) -> float | None:
+    """The BLEU of the best model that was trained on text of a zero-shot pair, if all three are measured."""
+    found = [of(rows, part="rival", table=table, pair=pair, rival=name) for name in SUPERVISED]
+    return max(row["bleu"] for one in found for row in one) if all(found) else None
+
+
+def rivals_table(rows: Sequence[Row], table: str) -> Table:
+    """One line a zero-shot pair: its rivals, and by how much it is better than the pivot with each seed, with p."""
+    lines = []
+    for pair in ZERO_SHOT:
+        found = {name: of(rows, part="rival", table=table, pair=pair, rival=name) for name in RIVALS}
+        compared = of(rows, part="significance", table=table, pair=pair)
+        if any(found.values()):
+            means = [", ".join(map(marked, found[name])) for name in RIVALS]
+            lines.append([pair, *means, ", ".join(f"{row['difference']:+.1f} ({row['p']:.3f})" for row in compared)])
+    return ["pair", *RIVALS, "zero-shot − pivot (p)"], lines
+
+
+def marked(row: Row) -> str:
+    return f"{row['bleu']:.1f}{' *' if row.get('at_limit') else ''}"
 
 
 def retention_table(rows: Sequence[Row], table: str) -> Table:
@@ -123,6 +149,42 @@ def bytes_table(rows: Sequence[Row]) -> Table:
 def megabytes(rows: Sequence[Row], scope: Scope, start: str, pair: str) -> float | None:
     found = tested(rows, "full", scope, start, "supervised", pair)
     return trainings_of(rows, found[0])[0]["bytes"] / 1e6 if found else None
+
+
+def small_table(rows: Sequence[Row]) -> Table:
+    """One line a module of few bytes, or one in float32 that it comes from: BLEU, and MB as a mean over its pairs."""
+    lines = []
+    for scope, start in STORED:
+        found = {pair: tested(rows, "full", scope, start, "supervised", pair)[:1] for pair in PAIRS}
+        sizes = [megabytes(rows, scope, start, pair) for pair in PAIRS]
+        lines.append(line_of_bytes(rows, scope, start, "float32", found, [size for size in sizes if size]))
+        for precision in PRECISIONS:
+            stored = of(rows, part="test", table="stored", scope=scope, start=start, precision=precision)
+            lines.append(line_of_stored(rows, scope, start, precision, stored))
+    for scope, types in dict.fromkeys((row["scope"], row["types"]) for row in of(rows, part="test", table="small")):
+        small = of(rows, part="test", table="small", scope=scope, types=types)
+        lines.append(line_of_stored(rows, scope, "lexical", f"int8, {types:,} types", small))
+    return ["scope", "start", "stored as", *PAIRS, "mean", "MB"], [line for line in lines if any(line[3:])]
+
+
+def line_of_stored(rows: Sequence[Row], scope: Scope, start: str, stored_as: str, scores: Sequence[Row]) -> list[str]:
+    """The line of scores that have the bytes of their module."""
+    found = {pair: of(scores, pair=pair) for pair in PAIRS}
+    return line_of_bytes(rows, scope, start, stored_as, found, [row["bytes"] / 1e6 for row in scores])
+
+
+def line_of_bytes(
+    rows: Sequence[Row],
+    scope: Scope,
+    start: str,
+    stored_as: str,
+    found: Mapping[str, Sequence[Row]],
+    sizes: Sequence[float],
+) -> list[str]:
+    values = [value for one in found.values() for value in counted_bleu(rows, one)]
+    mean = f"{fmean(values):.1f}" if len(values) == len(PAIRS) else ""
+    size = f"{fmean(sizes):.1f}" if len(sizes) == len(PAIRS) else ""
+    return [f"`{scope}`", start, stored_as, *(bleu(rows, one) for one in found.values()), mean, size]
 
 
 class NotTrainedError(Exception):
@@ -183,7 +245,7 @@ def precision(found: Sequence[Row], unit: str) -> list[str]:
 def total_table(rows: Sequence[Row]) -> Table:
     """The cost of all trainings, those of the search included, and how many their limit ended."""
     lines = []
-    for name, part in (("parents", "parent"), ("additions", "trained")):
+    for name, part in (("parents", "parent"), ("additions", "trained"), ("small additions", "small")):
         if found := of(rows, part=part):
             lines.append([name, str(len(found)), str(len(of(found, at_limit=True))), core_hours(found)])
     return ["", "trainings", "ended by their limit", "core-hours"], lines
@@ -194,8 +256,12 @@ def tested(rows: Sequence[Row], table: str, scope: Scope, start: str, kind: str,
 
 
 def trainings_of(rows: Sequence[Row], row: Row) -> list[Row]:
-    """The trainings of the modules that a score is of."""
-    return [one for module in row["modules"] for one in of(rows, part="trained", module=module)]
+    """The trainings of the modules that a score is of, or of those that they were converted from."""
+    if row["table"] == "stored":
+        labels = {key: row[key] for key in ("kind", "scope", "start", "seed", "pair")}
+        return [one for first in of(rows, part="test", table="full", **labels) for one in trainings_of(rows, first)]
+    trained = [one for one in rows if one["part"] in ("trained", "small")]
+    return [one for module in row["modules"] for one in of(trained, module=module)]
 
 
 def pair_of(rows: Sequence[Row], row: Row) -> str:

@@ -92,6 +92,21 @@ def test_it_is_stored_and_read(two_layers: Parent, modules: dict[str, Module], s
 
 
 @pytest.mark.parametrize(("scope", "side"), BOTH)
+def test_it_is_stored_in_int8(two_layers: Parent, modules: dict[str, Module], scope: Scope, side: SideName) -> None:
+    full = modules[f"{PAIRS[side]} {scope}"]
+    module = full.stored_in("int8")
+    pieces = module.pieces()
+    read = Module.from_pieces(pieces)
+    read.check_fits(two_layers)
+    assert (read.precision, read.digest, read.pieces()) == ("int8", module.digest, pieces)
+    assert set(read.tensors) == set(full.tensors)
+    for name, tensor in full.tensors.items():
+        assert torch.equal(read.tensors[name], module.tensors[name])
+        # The largest of a row's values is 127 times its scale, and none changes by more than half of that.
+        assert (read.tensors[name] - tensor).abs().max() <= tensor.abs().max() / 250
+
+
+@pytest.mark.parametrize(("scope", "side"), BOTH)
 def test_it_trains_its_tensors_and_no_others(
     two_layers: Parent, make_task: MakeTask, tmp_path: Path, scope: Scope, side: SideName
 ) -> None:

@@ -1,1 +1,1 @@
-"""How what is trained is stored: pieces of bytes, safetensors, half precision, and what may be stored beside it."""
+"""How what is trained is stored: pieces of bytes, safetensors, formats of weights, and what may be stored beside it."""

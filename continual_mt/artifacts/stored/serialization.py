@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from continual_mt.artifacts.stored.half_precision import dequantised, stored_bytes, stored_dtype
 from continual_mt.artifacts.stored.stored_precision import StoredPrecision
+from continual_mt.artifacts.stored.weight_formats import dequantised, stored_tensors
 from continual_mt.data.tokenizer import NO_SIDE_TOKENS, Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError, LanguageError
 from continual_mt.languages import Pair
@@ -30,7 +30,7 @@ StoredPiece: TypeAlias = bytes | BinaryIO
 NewPiece: TypeAlias = bytes | Callable[[], Iterable[bytes | memoryview]]
 """A piece as it is written: in memory, or a function that returns its bytes in chunks, each time it is called."""
 
-_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
+_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64", torch.int8: "I8"}
 
 
 def tensor_pieces(
@@ -50,18 +50,18 @@ def tensor_pieces(
 
 def _safetensors(tensors: Mapping[str, Tensor], precision: StoredPrecision) -> Iterator[bytes | memoryview]:
     """Yield the bytes of a safetensors file, as ``safetensors.torch.save`` returns them, without copying tensors."""
-    dtypes = {name: stored_dtype(tensor, precision) for name, tensor in tensors.items()}
-    names = sorted(tensors, key=lambda name: (-dtypes[name].itemsize, name))
+    stored = stored_tensors(tensors, precision)
+    names = sorted(stored, key=lambda name: (-stored[name].dtype.itemsize, name))
     entries, end = {}, 0
     for name in names:
-        tensor, start = tensors[name], end
-        end = start + tensor.numel() * dtypes[name].itemsize
-        entries[name] = {"dtype": _DTYPES[dtypes[name]], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        tensor, start = stored[name], end
+        end = start + tensor.bytes
+        entries[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
     header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)
     yield struct.pack("<Q", len(header)) + header
     for name in names:
-        yield from stored_bytes(tensors[name], precision)
+        yield from stored[name].chunks()
 
 
 def in_memory(pieces: Mapping[str, NewPiece]) -> dict[str, bytes]:
@@ -70,13 +70,17 @@ def in_memory(pieces: Mapping[str, NewPiece]) -> dict[str, bytes]:
 
 
 def read_tensors(
-    pieces: Mapping[str, StoredPiece], parts: Iterable[str], precision: StoredPrecision | None = "float32"
+    pieces: Mapping[str, StoredPiece],
+    parts: Iterable[str],
+    precision: StoredPrecision | None = "float32",
+    *,
+    values: bool = True,
 ) -> dict[str, Tensor]:
     """Read the tensors of ``parts``: the inverse of ``tensor_pieces``. Raises CorruptionError.
 
-    With the ``precision`` None each may have any. Float32 tensors of an open file are mapped: they are read as they are
-    used, and stay valid after the file was closed, removed or replaced. Writing to them changes neither the file nor
-    what others have mapped.
+    With the ``precision`` None each may have any. ``values=False`` is for what was checked when it was stored (see
+    `dequantised`). Float32 tensors of an open file are mapped: they are read as they are used, and stay valid after the
+    file was closed, removed or replaced. Writing to them changes neither the file nor what others have mapped.
     """
     tensors: dict[str, Tensor] = {}
     for part in parts:
@@ -89,7 +93,7 @@ def read_tensors(
         foreign = sorted(member for member in members if not member.startswith(f"{part}."))
         if foreign:
             raise CorruptionError(f"{name}: contains tensors of another group: {', '.join(foreign)}")
-        tensors.update(dequantised(members, precision))
+        tensors.update(dequantised(members, precision, values=values))
     return tensors
 
 
@@ -167,7 +171,7 @@ def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, 
         if tuple(tensor.shape) != shapes[name]:
             raise CorruptionError(f"{name}: shape is {tuple(tensor.shape)}; expected {shapes[name]}")
         if tensor.dtype != torch.float32:
-            # Half precision was converted as it was read. Nothing converts dtypes later, and a model of mixed dtypes
+            # Other formats were converted as they were read. Nothing converts dtypes later, and a model of mixed dtypes
             # cannot run.
             raise CorruptionError(f"{name}: dtype is {str(tensor.dtype).removeprefix('torch.')}; expected float32")
         if values and not _is_finite(tensor):
@@ -216,10 +220,9 @@ def fingerprint(
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for side in sorted(tokenizers):
         digest.update(f"\n{side} {tokenizers[side].digest}".encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        dtype = str(stored_dtype(tensor, precision)).removeprefix("torch.")
+    for name, tensor in sorted(stored_tensors(tensors, precision).items()):
+        dtype = str(tensor.dtype).removeprefix("torch.")
         digest.update(f"\n{name} {dtype} {list(tensor.shape)} ".encode())
-        for part in stored_bytes(tensor, precision):
+        for part in tensor.chunks():
             digest.update(part)
     return digest.hexdigest()

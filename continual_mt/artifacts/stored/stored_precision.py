@@ -7,10 +7,10 @@ from typing import Literal, get_args
 
 from continual_mt.errors import CorruptionError
 
-StoredPrecision = Literal["float32", "float16", "bfloat16"]
+StoredPrecision = Literal["float32", "float16", "bfloat16", "int8"]
 PRECISIONS: tuple[StoredPrecision, ...] = get_args(StoredPrecision)
-VALUE_BYTES: Mapping[StoredPrecision, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
-"""The size of a stored value."""
+VALUE_BYTES: Mapping[StoredPrecision, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+"""The size of a stored value, in int8 without the scales of its rows."""
 
 
 def read_precision(description: Mapping[str, object], name: str) -> StoredPrecision:

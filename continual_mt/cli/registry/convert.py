@@ -19,6 +19,7 @@ EPILOG = options.examples(
     "continual-mt registry convert nllb --precision float16",
     "continual-mt registry convert nllb --precision bfloat16 --name nllb-small",
     "continual-mt registry convert de-en:1 --precision bfloat16",
+    "continual-mt registry convert de-en:1 --precision int8",
 )
 
 
@@ -35,7 +36,7 @@ def convert(
 
     The first one stays as it is, and so do its modules: a module fits the parent that it was trained on, and a
     converted parent is another one. Translations may differ, since weights are rounded; nothing is scored. A module in
-    half precision runs on a parent in float32 and the other way round.
+    one precision runs on a parent in another.
     """
     from ray_jobs.tracking.lineage import code_version
     from registry import Registry

@@ -117,7 +117,8 @@ Precision = Annotated[
     StoredPrecision | None,
     typer.Option(
         "--precision",
-        help="Format in which the weights are stored; float16 and bfloat16 take half the bytes.  [default: float32]",
+        help="Format in which the weights are stored; float16 and bfloat16 take half the bytes, int8 a quarter."
+        "  [default: float32]",
     ),
 ]
 Rescore = Annotated[

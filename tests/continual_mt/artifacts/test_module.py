@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
+from continual_mt.artifacts.stored.int8_rows import through_int8
 from continual_mt.artifacts.stored.serialization import json_piece, read_json
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import CorruptionError, IncompatibleError
@@ -111,7 +113,7 @@ def test_a_missing_or_damaged_piece_is_rejected(make_module: MakeModule, piece: 
     ("change", "message"),
     [
         ({"format": 3}, "module.json: unknown format 3; expected 1 or 2"),
-        ({"format": 2}, "module.json: invalid precision None; expected float16 or bfloat16"),
+        ({"format": 2}, "module.json: invalid precision None; expected float16 or bfloat16 or int8"),
         ({"format": 2, "precision": "float32"}, "module.json: invalid precision .float32."),
         ({"side": "middle"}, "module.json: unknown side or scope"),
         ({"scope": ["xattn"]}, "module.json: unknown side or scope"),
@@ -162,3 +164,50 @@ def test_half_precision_is_rounded_as_it_is_stored(make_module: MakeModule, pare
     wrong = {**pieces, "source.safetensors": full.pieces()["source.safetensors"]}
     with pytest.raises(CorruptionError, match=r"^source\.embedding: dtype is float32; expected bfloat16"):
         Module.from_pieces(wrong)
+
+
+@pytest.mark.parametrize("pair", ["pt-en", "es-de"])
+def test_int8_is_rounded_as_it_is_stored(make_module: MakeModule, parent: Parent, pair: str) -> None:
+    """As half precision: a module for the same parent, in float32 or not, and another module."""
+    full = make_module(pair, "half")
+    module = full.stored_in("int8")
+    pieces = module.pieces()
+    described = read_json(full.pieces(), "module.json") | {"format": 2, "precision": "int8"}
+    assert read_json(pieces, "module.json") == described
+    assert set(pieces) == set(full.pieces())
+    after = Module.from_pieces(pieces)
+    after.check_fits(parent)
+    assert (after.precision, after.digest, after.parent_fingerprint) == ("int8", module.digest, parent.fingerprint)
+    assert len({one.digest for one in (full, module, module.stored_in("float32"), module.stored_in("bfloat16"))}) == 4
+    assert module.stored_in("float32").stored_in("int8").digest == module.digest
+    for name, tensor in after.tensors.items():
+        assert torch.equal(tensor, module.tensors[name])
+        expected = through_int8(full.tensors[name]) if tensor.dim() == 2 else full.tensors[name].bfloat16().float()
+        assert torch.equal(tensor, expected)
+    same = Module.of(parent, full.pair, full.scope, full.tensors, full.new_side.tokenizer, "int8")
+    assert same.pieces() == pieces
+    matrices = sum(tensor.numel() for tensor in full.tensors.values() if tensor.dim() == 2)
+    saved = sum(map(len, full.pieces().values())) - sum(map(len, pieces.values()))
+    assert saved > 2.5 * matrices  # of this small module; the wider its matrices, the nearer to 3 bytes a value
+
+
+def test_int8_that_is_not_as_written_is_refused_unless_it_was_checked(make_module: MakeModule, parent: Parent) -> None:
+    pieces = make_module("pt-en", "embeddings").stored_in("int8").pieces()
+    weights = load(pieces["source.safetensors"])
+    weights["source.embedding"][7] = 3
+    changed = {**pieces, "source.safetensors": save(weights)}
+    with pytest.raises(CorruptionError, match=r"^source\.embedding: would be written as other values"):
+        Module.from_pieces(changed)
+    Module.from_pieces(changed, "f" * 64).check_fits(parent)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_int8_reports_values_that_are_not_finite(make_module: MakeModule, parent: Parent, value: float) -> None:
+    module = make_module("pt-en", "xattn")
+    for name, tensor in module.tensors.items():
+        damaged = tensor.clone()
+        damaged.view(-1)[3] = value
+        with pytest.raises(CorruptionError, match=rf"^{name}: contains NaN or infinite values"):
+            Module.of(
+                parent, module.pair, "xattn", {**module.tensors, name: damaged}, module.new_side.tokenizer, "int8"
+            )

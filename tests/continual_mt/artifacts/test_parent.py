@@ -11,6 +11,7 @@ from torch import Tensor
 
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.side import LanguageSide
+from continual_mt.artifacts.stored.int8_rows import through_int8
 from continual_mt.artifacts.stored.serialization import (
     in_memory,
     json_piece,
@@ -185,19 +186,21 @@ def test_new_pieces_are_the_pieces() -> None:
     assert in_memory(parent.new_pieces()) == parent.pieces()
 
 
-HALF_FINGERPRINTS: tuple[tuple[StoredPrecision, str], ...] = (
+OTHER_FINGERPRINTS: tuple[tuple[StoredPrecision, str], ...] = (
     ("float16", "f1be3cef9509012e6cc48ae5f7fcd07468dc6b8a06ab555758b8226b5f62ff95"),
     ("bfloat16", "a7ea36acc24088e73dca0017f1752c4f02ea9ec54c20df91be83c327b65c6b9b"),
+    ("int8", "b624f28209ea7cdddd6f8acfe20798a26455396908a4aa03b8cd1e62127cbf17"),
 )
 
 
-@pytest.mark.parametrize(("precision", "expected"), HALF_FINGERPRINTS)
-def test_golden_fingerprints_of_half_precision(precision: StoredPrecision, expected: str) -> None:
-    """The values are those of the golden fingerprint above: what differs is how they are stored."""
+@pytest.mark.parametrize(("precision", "expected"), OTHER_FINGERPRINTS)
+def test_golden_fingerprints_of_other_precisions(precision: StoredPrecision, expected: str) -> None:
+    """In half precision the values are those of the golden fingerprint above: what differs is how they are stored."""
     parent = make_parent(formula_tensors()).stored_in(precision)
     assert parent.fingerprint == expected
     assert Parent.from_pieces(parent.pieces()).fingerprint == expected
-    assert parent.stored_in("float32").fingerprint == make_parent(formula_tensors()).fingerprint
+    if precision != "int8":
+        assert parent.stored_in("float32").fingerprint == make_parent(formula_tensors()).fingerprint
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
@@ -227,15 +230,29 @@ def test_half_precision_is_rounded_as_it_is_stored(precision: StoredPrecision) -
     assert len({full.fingerprint, parent.fingerprint, parent.stored_in("float32").fingerprint}) == 3
 
 
+def test_int8_is_rounded_as_it_is_stored() -> None:
+    full = make_parent(initial_tensors(ARCHITECTURE, NAMES, SIZES, seed=3))
+    parent = full.stored_in("int8")
+    after = Parent.from_pieces(parent.pieces())
+    assert (after.precision, after.pair, after.fingerprint) == ("int8", full.pair, parent.fingerprint)
+    assert after.pieces() == parent.pieces()
+    for name, tensor in parent.tensors.items():
+        assert torch.equal(tensor, after.tensors[name])
+        expected = through_int8(full.tensors[name]) if tensor.dim() == 2 else full.tensors[name].bfloat16().float()
+        assert torch.equal(tensor, expected)
+
+
 def test_weights_in_another_precision_than_described_are_rejected() -> None:
     full = make_parent(formula_tensors())
     half = full.stored_in("float16")
     for pieces, problem in (
         ({**half.pieces(), **in_memory(tensor_pieces(full.tensors))}, "dtype is float32; expected float16"),
         ({**half.pieces(), "parent.json": full.pieces()["parent.json"]}, "dtype is float16; expected float32"),
+        ({**full.stored_in("int8").pieces(), "parent.json": half.pieces()["parent.json"]}, "expected float16"),
+        ({**half.pieces(), "parent.json": full.stored_in("int8").pieces()["parent.json"]}, "expected int8"),
     ):
         with pytest.raises(CorruptionError, match=problem):
             Parent.from_pieces(pieces)
     description = read_json(half.pieces(), "parent.json") | {"precision": "float32"}
-    with pytest.raises(CorruptionError, match="invalid precision 'float32'; expected float16 or bfloat16"):
+    with pytest.raises(CorruptionError, match="invalid precision 'float32'; expected float16 or bfloat16 or int8"):
         Parent.from_pieces({**half.pieces(), "parent.json": json_piece(description)})

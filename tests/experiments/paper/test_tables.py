@@ -10,6 +10,8 @@ from experiments.paper.tables import (
     parents_table,
     rates_table,
     retention_table,
+    rivals_table,
+    small_table,
     supervised_table,
     total_table,
     zero_shot_table,
@@ -71,10 +73,28 @@ def test_a_training_that_its_limit_ended_is_marked_and_in_no_mean() -> None:
     assert supervised_table(ROWS, "3k")[1] == []
 
 
-def test_zero_shot_stands_beside_the_best_supervised_pair_that_counts() -> None:
-    columns, lines = zero_shot_table(ROWS, "full")
-    assert columns == ["scope", "start", "de-cs", "% of the best fr-cs (16.0)", "cs-de", "% of the best fr-de (20.0)"]
+def rival(name: str, pair: str, value: float, seed: int = 1) -> Row:
+    return {"part": "rival", "table": "full", "rival": name, "pair": pair, "seed": seed, "bleu": value}
+
+
+def test_zero_shot_is_a_share_of_the_best_rival_once_all_are_measured() -> None:
+    rivals = [rival("scratch", "de-cs", 15.0), rival("both-new", "de-cs", 10.0), rival("bridge", "de-cs", 16.0)]
+    assert zero_shot_table([*ROWS, *rivals[1:]], "full")[1] == [["`half`", "lexical", "12.0", "", "", ""]]
+    columns, lines = zero_shot_table([*ROWS, *rivals], "full")
+    assert columns == ["scope", "start", "de-cs", "% of the best rival", "cs-de", "% of the best rival"]
     assert lines == [["`half`", "lexical", "12.0", "75", "", ""]]
+
+
+def test_rivals_stand_with_what_zero_shot_gains_over_the_pivot() -> None:
+    compared = {"part": "significance", "table": "full", "pair": "de-cs", "difference": 1.25, "p": 0.004}
+    rows = [
+        {**rival("scratch", "de-cs", 15.0), "at_limit": True},
+        *(rival("pivot", "de-cs", value, seed) for seed, value in enumerate((10.0, 11.0), start=1)),
+        compared,
+    ]
+    columns, lines = rivals_table(rows, "full")
+    assert columns == ["pair", "scratch", "both-new", "bridge", "pivot", "zero-shot", "zero-shot − pivot (p)"]
+    assert lines == [["de-cs", "15.0 *", "", "", "10.0, 11.0", "", "+1.2 (0.004)"]]
 
 
 def test_retention_is_a_share_of_the_parents_score_by_the_pair_whose_module_it_runs_through() -> None:
@@ -88,6 +108,26 @@ def test_bytes_are_a_share_of_a_whole_model() -> None:
     assert half == ["`half`", "lexical", "15.0 (25 %)", "15.0 (? %)", "15.0 (? %)", "15.0 (? %)"]
     assert scratch == ["`scratch`", "random", "60.0 (100 %)", "", "", ""]
     assert body[-1] == "15.0 (? %)"
+
+
+def test_modules_of_few_bytes_stand_below_those_that_they_come_from() -> None:
+    def stored(pair: str, seed: int, value: float) -> Row:
+        labels = {"scope": "half", "start": "lexical", "seed": seed, "pair": pair, "precision": "int8"}
+        return {**scored(labels, "supervised", ["converted"], value), "table": "stored", "bytes": 4_000_000}
+
+    small = {"scope": "half-lora:rank=8", "start": "lexical", "types": 500, "seed": 1}
+    rows = [
+        *rows_of("half", "lexical", {pair: [20.0] for pair in PAIRS}, limited=("fr-cs", 1)),
+        *(stored(pair, 1, 19.0) for pair in PAIRS),
+        {**scored({**small, "pair": "de-en"}, "supervised", ["small"], 18.0), "table": "small", "bytes": 1_000_000},
+    ]
+    columns, lines = small_table(rows)
+    assert columns == ["scope", "start", "stored as", *PAIRS, "mean", "MB"]
+    assert lines == [
+        ["`half`", "lexical", "float32", "20.0", "20.0", "20.0", "20.0 *", "", "15.0"],
+        ["`half`", "lexical", "int8", "19.0", "19.0", "19.0", "19.0 *", "", "4.0"],
+        ["`half-lora:rank=8`", "lexical", "int8, 500 types", "18.0", "", "", "", "", ""],
+    ]
 
 
 def test_parents_and_costs() -> None:

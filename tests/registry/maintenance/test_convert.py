@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load, save
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from continual_mt.artifacts.module import Module
 from continual_mt.artifacts.parent import Parent
 from continual_mt.artifacts.stored.optional_pieces import INITIALISATION, WORD_TRANSLATIONS
 from continual_mt.artifacts.stored.serialization import json_piece
+from continual_mt.artifacts.stored.stored_precision import StoredPrecision
 from continual_mt.errors import IncompatibleError, InputError
 from continual_mt.inference.ctranslate2_model import CTranslate2Model
 from continual_mt.inference.mixed_batches import Request, translate_mixed
@@ -18,7 +22,8 @@ from continual_mt.inference.torch_model import PairModel
 from continual_mt.interchange.ctranslate2_export import export_ctranslate2
 from continual_mt.interchange.huggingface.export.folder import export_hugging_face
 from continual_mt.languages import Pair
-from registry import Lineage, Registry
+from registry import Lineage, ModuleRecord, Registry
+from registry.database import schema
 from registry.maintenance.backup import backup, open_folder
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
@@ -81,6 +86,57 @@ def test_a_converted_module_is_the_next_version(filled: Registry, parent: Parent
     assert verify(filled, fingerprints=True).problems == ()
 
 
+@pytest.mark.parametrize("name", ["de-en:1", "fr-es:1"])
+def test_int8_takes_a_fourth_of_the_bytes(filled: Registry, name: str) -> None:
+    first = filled.module(name)
+    record = convert(filled, name, "int8", code_version="2.0.0").record
+    module = filled.load_module(filled.module(name.replace(":1", ":2")).full_name)
+    assert (record.precision, record.lineage.inputs[-1].role) == ("int8", "quantised-from")
+    matrices = [tensor for tensor in module.tensors.values() if tensor.dim() == 2]
+    values, rows = sum(map(torch.Tensor.numel, matrices)), sum(map(len, matrices))
+    # Three bytes less in a matrix but for two of each row's scale, two less in others; the files' headers are longer.
+    saved = 3 * values - 2 * rows + 2 * (record.parameters - values)
+    assert first.bytes - record.bytes == pytest.approx(saved, abs=1500)
+    assert bytes_in(record, "float32") == pytest.approx(first.bytes, abs=2 * rows + record.parameters - values + 1500)
+    # What was rounded is stored exactly in float32, and is the same module in int8.
+    wide = convert(filled, name.replace(":1", ":2"), "float32", code_version="2.0.0").record
+    again = convert(filled, name.replace(":1", ":3"), "int8", code_version="2.0.0")
+    assert (again.record, again.is_new) == (filled.module(name.replace(":1", ":2")), False)
+    assert wide.bytes == pytest.approx(first.bytes, abs=100)
+    assert verify(filled, fingerprints=True).problems == ()
+
+
+def test_a_parent_in_int8(filled: Registry, parent: Parent) -> None:
+    record = convert(filled, "base", "int8", code_version="2.0.0").record
+    assert record == filled.parent("base-int8")
+    loaded = filled.load_parent("base-int8")
+    assert loaded.fingerprint == parent.stored_in("int8").fingerprint
+    for name, tensor in parent.stored_in("int8").tensors.items():
+        assert torch.equal(loaded.tensors[name], tensor)
+    assert verify(filled, fingerprints=True).problems == ()
+
+
+def test_verify_notices_int8_that_is_not_as_written(filled: Registry) -> None:
+    """A blob with the right digest, but of weights that have the fingerprint of others: no version wrote it."""
+    record = convert(filled, "de-en:1", "int8", code_version="2.0.0").record
+    module = filled.load_module("de-en:2")
+    weights = load(module.pieces()["source.safetensors"])
+    weights["source.embedding"][3] = 1
+    written = filled.blobs.put(save(weights))
+
+    def change(session: Session) -> None:
+        session.add(schema.Blob(digest=written, bytes=len(save(weights))))
+        session.flush()
+        row = session.scalars(select(schema.Module).where(schema.Module.digest == module.digest)).one()
+        next(piece for piece in row.pieces if piece.name == "source.safetensors").digest = written
+
+    filled.database.write(change)
+    assert isinstance(record, ModuleRecord)
+    (problem,) = verify(filled, fingerprints=True).problems
+    assert (problem.kind, problem.subject) == ("record", record.full_name)
+    assert problem.explanation.startswith("source.embedding: would be written as other values")
+
+
 def test_a_module_keeps_how_it_started_and_that_it_is_shared(
     registry: Registry, parent: Parent, make_module: MakeModule, lineage: Lineage
 ) -> None:
@@ -104,10 +160,13 @@ def test_what_is_refused(filled: Registry, make_parent: Callable[..., Parent], l
             convert(filled, *arguments, code_version="2.0.0", **more)  # type: ignore[arg-type]
         return str(caught.value)
 
-    assert problem("base", "float32") == "base: is stored in float32 already; expected --precision float16 or bfloat16"
+    assert (
+        problem("base", "float32")
+        == "base: is stored in float32 already; expected --precision float16 or bfloat16 or int8"
+    )
     assert (
         problem("de-en:1", "float32")
-        == "de-en:1: is stored in float32 already; expected --precision float16 or bfloat16"
+        == "de-en:1: is stored in float32 already; expected --precision float16 or bfloat16 or int8"
     )
     assert problem("de-en:1", "float16", new_name="other") == (
         "--name other: de-en:1 is a module, and becomes the next version of its pair; expected the name of a new "
@@ -137,10 +196,11 @@ def test_bundles_and_backups_keep_the_precision(filled: Registry, other: Registr
     wide = Module.of(half, module.pair, module.scope, module.tensors, table)
     filled.register_module(name, wide, lineage=filled.parent("base").lineage)
     convert(filled, f"{name}/de-en:1", "bfloat16", code_version="2.0.0")
+    convert(filled, f"{name}/de-en:1", "int8", code_version="2.0.0")
     export(filled, [name], tmp_path / "bundle.tar")
     import_bundle(other, tmp_path / "bundle.tar")
     assert [one.precision for one in other.parents()] == ["float16"]
-    assert [one.precision for one in other.modules()] == ["float32", "bfloat16"]
+    assert [one.precision for one in other.modules()] == ["float32", "bfloat16", "int8"]
     assert [one.digest for one in other.modules()] == [one.digest for one in filled.modules(name)]
     assert other.parent().fingerprint == filled.parent(name).fingerprint
     assert verify(other, fingerprints=True).problems == ()
@@ -159,12 +219,25 @@ def registered(registry: Registry, name: str, parent: Parent, modules: list[Modu
         registry.register_module(name, module, lineage=lineage)
 
 
+@pytest.mark.parametrize(
+    ("of_parent", "of_modules"),
+    [("float16", ("bfloat16", "float32")), ("bfloat16", ("int8", "int8")), ("int8", ("bfloat16", "int8"))],
+)
 def test_translations_are_those_of_the_same_values_in_float32(
-    registry: Registry, parent: Parent, make_module: MakeModule, lineage: Lineage, tmp_path: Path
+    registry: Registry,
+    parent: Parent,
+    make_module: MakeModule,
+    lineage: Lineage,
+    tmp_path: Path,
+    of_parent: StoredPrecision,
+    of_modules: tuple[StoredPrecision, StoredPrecision],
 ) -> None:
-    """Of a parent in float16, a module in bfloat16 and one in float32, by every way that weights are read."""
-    half = parent.stored_in("float16")
-    modules = [make_module(half, "de-en").stored_in("bfloat16"), make_module(half, "fr-es", "half")]
+    """Of a parent in float16 or int8, and modules in others, by every way that weights are read."""
+    half = parent.stored_in(of_parent)
+    modules = [
+        make_module(half, "de-en").stored_in(of_modules[0]),
+        make_module(half, "fr-es", "half").stored_in(of_modules[1]),
+    ]
     registered(registry, "half", half, modules, lineage)
     wide = half.stored_in("float32")
     same = [Module.of(wide, one.pair, one.scope, one.tensors, one.new_side.tokenizer) for one in modules]

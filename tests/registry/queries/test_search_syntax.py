@@ -56,7 +56,7 @@ def test_words_become_conditions() -> None:
         ("language=xx9", "no language has the tag 'xx9'"),
         ("pair=de", "'de' is not a pair"),
         ("side=left", "the value has to be one of source, target"),
-        ("precision=int8", "the value has to be one of float32, float16, bfloat16"),
+        ("precision=int4", "the value has to be one of float32, float16, bfloat16, int8"),
         ("precision>float16", "precision is compared with =, !="),
         ("scope=all", "unknown scope 'all'; expected one of embeddings, xattn"),
         ("digest=xyz", "the value has to be hexadecimal digits"),

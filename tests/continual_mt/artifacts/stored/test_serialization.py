@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from continual_mt.artifacts.stored.int8_rows import quantised, scales_of
 from continual_mt.artifacts.stored.serialization import (
     check_tensors,
     fingerprint,
@@ -22,6 +23,8 @@ from continual_mt.artifacts.stored.serialization import (
     read_tensors,
     tensor_pieces,
 )
+from continual_mt.artifacts.stored.stored_precision import PRECISIONS
+from continual_mt.artifacts.stored.weight_formats import rounded
 from continual_mt.errors import CorruptionError
 from continual_mt.model.architecture import GROUPS, Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
@@ -71,6 +74,35 @@ def test_pieces_are_the_files_that_safetensors_writes(dtype: torch.dtype) -> Non
         group = piece.removesuffix("safetensors")
         members = {name: tensor for name, tensor in reversed(given.items()) if name.startswith(group)}
         assert content == safetensors.torch.save(members)
+
+
+def test_pieces_in_int8_are_the_files_that_safetensors_writes() -> None:
+    given = tensors() | {"source.none": torch.zeros(0, 8)}
+    for piece, content in in_memory(tensor_pieces(given, "int8")).items():
+        group = piece.removesuffix("safetensors")
+        members = {}
+        for name, tensor in given.items():
+            if name.startswith(group) and tensor.dim() == 2:
+                scales = scales_of(tensor)
+                members |= {f"{name}.scale": scales, name: quantised(tensor, scales)}
+            elif name.startswith(group):
+                members[name] = tensor.bfloat16()
+        assert content == safetensors.torch.save(members)
+
+
+@given(architectures, st.integers(0, 2**31))
+def test_what_is_rounded_is_read_and_written_bit_for_bit(architecture: Architecture, seed: int) -> None:
+    start = initial_tensors(architecture, parameter_names(architecture), {"source": 3, "target": 4}, seed)
+    for precision in PRECISIONS:
+        before = rounded(start, precision)
+        pieces = in_memory(tensor_pieces(before, precision))
+        after = read_tensors(pieces, GROUPS, precision)
+        assert set(after) == set(before)
+        for name, tensor in before.items():
+            assert tensor.numpy().tobytes() == after[name].numpy().tobytes()
+        assert in_memory(tensor_pieces(after, precision)) == pieces
+        assert fingerprint(after, {}, {}, precision) == fingerprint(before, {}, {}, precision)
+        assert fingerprint(start, {}, {}, precision) == fingerprint(before, {}, {}, precision)
 
 
 def test_a_piece_is_written_again_from_the_same_tensors() -> None:
@@ -206,6 +238,23 @@ def test_damage_gives_a_corruption_error_or_valid_tensors(data: st.DataObject) -
     except CorruptionError:
         return
     assert set(found) == {"target.embedding", "target.bias"}
+
+
+@given(st.data())
+def test_damage_in_int8_gives_a_corruption_error_or_what_is_written_again(data: st.DataObject) -> None:
+    given = {"target.bias": torch.ones(6), "target.embedding": torch.randn(6, 8)}
+    whole = bytearray(in_memory(tensor_pieces(given, "int8"))["target.safetensors"])
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = read_tensors({"target.safetensors": bytes(whole)}, ["target"], "int8")
+        check_tensors(found, ARCHITECTURE, ("target.embedding", "target.bias"), SIZES)
+    except CorruptionError:
+        return
+    again = read_tensors(in_memory(tensor_pieces(found, "int8")), ["target"], "int8")
+    assert {name: tensor.numpy().tobytes() for name, tensor in again.items()} == {
+        name: tensor.numpy().tobytes() for name, tensor in found.items()
+    }
 
 
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "F64", "I32", "BOOL", "F8_E4M3", "F8_E5M2", "C64", "U16"])

@@ -59,6 +59,10 @@ def test_the_precision_is_shown_with_the_size_in_float32(registry_verb: Any) -> 
     assert (found.out.splitlines()[1].split()[0], found.err) == ("es-en/pt-en:2", "1 found\n")
     precisions = [one["precision"] for one in json.loads(registry_verb("list", "--json").out)["modules"]]
     assert precisions == ["float32", "float32", "bfloat16"]
+    done = registry_verb("convert", "pt-en:1", "--precision", "int8")
+    assert done.err.splitlines()[0] == "es-en/pt-en:1 in int8 is es-en/pt-en:3"
+    assert " in int8 (float32: " in done.err.splitlines()[1]
+    assert registry_verb("search", "precision=int8").out.splitlines()[1].split()[0] == "es-en/pt-en:3"
 
 
 @pytest.mark.parametrize(
@@ -66,9 +70,9 @@ def test_the_precision_is_shown_with_the_size_in_float32(registry_verb: Any) -> 
     [
         (
             ("es-en", "--precision", "float32"),
-            "es-en: is stored in float32 already; expected --precision float16 or bfloat16",
+            "es-en: is stored in float32 already; expected --precision float16 or bfloat16 or int8",
         ),
-        (("es-en", "--precision", "int8"), "'int8' is not one of 'float32', 'float16', 'bfloat16'"),
+        (("es-en", "--precision", "int4"), "'int4' is not one of 'float32', 'float16', 'bfloat16', 'int8'"),
         (("pt-en:1", "--precision", "float16", "--name", "x"), "--name x: pt-en:1 is a module"),
         (("pt-en:9", "--precision", "float16"), "unknown module 'pt-en:9'"),
         (("es-en", "--precision", "float16", "--name", "a/b"), "a/b"),

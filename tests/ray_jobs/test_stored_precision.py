@@ -1,4 +1,4 @@
-"""Parents and modules that are stored in half precision, from training to scores."""
+"""Parents and modules that are stored in another precision than float32, from training to scores."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ def test_the_precision_is_part_of_a_jobs_identity_unless_it_is_float32(
         arguments = ("pt-en",) if owner else ()
         usual = resolve(specs(*arguments), owner, tmp_path)
         same = resolve(specs(*arguments, stored_precision="float32"), owner, tmp_path)
-        half = resolve(specs(*arguments, stored_precision="float16"), owner, tmp_path)
         assert "precision" not in usual.identity
         assert usual.digest == same.digest
-        assert half.identity == {**usual.identity, "precision": "float16"}
+        for precision in ("float16", "int8"):
+            other = resolve(specs(*arguments, stored_precision=precision), owner, tmp_path)
+            assert other.identity == {**usual.identity, "precision": precision}
 
 
 def test_a_parent_is_trained_as_in_float32_and_rounded(
@@ -49,6 +50,30 @@ def test_a_parent_is_trained_as_in_float32_and_rounded(
         assert record.fingerprint == full.stored_in("float16").fingerprint
         assert record.lineage.spec["stored_precision"] == "float16"
         assert {score.metric for score in driver.registry.scores()} == set(METRICS)
+
+
+def test_an_addition_in_int8_is_scored_as_it_is_stored(home: Path, addition_spec: Callable[..., AdditionSpec]) -> None:
+    with Driver(Home(home), in_process=True) as driver:
+        registry = driver.registry
+        outcome = driver.add_language(addition_spec("pt-en", stored_precision="int8"))
+        record = outcome.record
+        assert isinstance(record, ModuleRecord)
+        assert (record.precision, record.lineage.spec["stored_precision"]) == ("int8", "int8")
+        # The same training in float32 gives what int8 was rounded from.
+        full = driver.add_language(addition_spec("pt-en")).record
+        assert isinstance(full, ModuleRecord)
+        rounded = registry.load_module(full.full_name).stored_in("int8")
+        assert rounded.digest == record.digest
+        (scored,) = {one.recipe for one in registry.scores(record.pair, module=record.full_name)}
+        model = registry.run(registry.recipe_catalog.recipe_of(scored))
+        stored = registry.load_module(record.full_name)
+        for name in ("source.embedding", "cross_attention.0.key.weight"):
+            assert torch.equal(model.transformer.state_dict()[name], stored.tensors[name])
+            assert torch.equal(stored.tensors[name], rounded.tensors[name])
+        assert recall(registry, record, driver.home.cache).digest == record.lineage.job
+    with Driver(Home(home), in_process=True) as driver:
+        found = reproduce(driver, record)
+        assert (found.verdict, found.tensors) == ("bit for bit", [])
 
 
 def test_an_addition_in_half_precision_to_a_converted_parent(
