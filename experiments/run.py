@@ -78,9 +78,9 @@ class Run(ABC):
                 scores = evaluate(registry, recipe, test, self.beam)
         return {"kind": recipe.kind, **of_scores(scores.scores), "scoring_seconds": taken["seconds"]}
 
-    def hypotheses(self, recipe: AnyRecipe) -> list[str]:
-        """The translations that a recipe's scores were measured on."""
-        digest = self.test(str(recipe.pair)).digest
+    def hypotheses(self, recipe: AnyRecipe, test: ResolvedTest | None = None) -> list[str]:
+        """The translations that a recipe's scores were measured on, by default on the pair's test set."""
+        digest = (test or self.test(str(recipe.pair))).digest
         scores = self.driver.registry.scores(recipe=recipe.digest)
         (blob, *_) = (score.hypotheses for score in scores if score.test_digest == digest)
         return self.driver.registry.texts.read(blob or "")

@@ -6,13 +6,15 @@ python -m experiments.tables
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from experiments.initialisation import RESULTS
 
 Row = dict[str, Any]
+Table = tuple[list[str], list[list[str]]]
+"""Columns and lines."""
 
 
 def main() -> None:
@@ -86,6 +88,28 @@ def print_imported(rows: Sequence[Row]) -> None:
             lines.append([f"`{scope}`", start, *cells, f"{chosen[0]['bytes'] / 1e6:.1f}"])
         print_markdown(["scope", "start", pairs[0], *(f"{pair}, zero-shot" for pair in pairs[1:]), "MB"], lines)
         print()
+
+
+def of(rows: Sequence[Row], **labels: Any) -> list[Row]:
+    """The rows with these labels."""
+    return [row for row in rows if all(row.get(key) == value for key, value in labels.items())]
+
+
+def megabytes(row: Row) -> str:
+    return f"{row['bytes'] / 1e6:.1f}"
+
+
+def core_hours(rows: Sequence[Row]) -> str:
+    """The time of the processor that these trainings took together."""
+    return f"{sum(row['processor_seconds'] for row in rows) / 3600:.1f}"
+
+
+def print_tables(titles: Mapping[str, Table]) -> None:
+    """Print the tables that have lines, each under its title."""
+    for title, (columns, lines) in titles.items():
+        if lines:
+            print(f"\n{title}\n")
+            print_markdown(columns, lines)
 
 
 def spread(values: Sequence[float]) -> str:

@@ -145,6 +145,13 @@ class ParentSpec(_TrainingSpec):
             description="the pairs of a parent of several languages, instead of pair, train and dev",
         ),
     ] = ()
+    development_pairs: Annotated[
+        tuple[PairText, ...],
+        Field(
+            description="the pairs whose development scores choose the checkpoint, such as [ha-en], if the others only "
+            "support them; by default all; used only with pairs",
+        ),
+    ] = ()
     sampling_temperature: Annotated[
         float,
         Field(
@@ -194,6 +201,21 @@ class ParentSpec(_TrainingSpec):
             raise ValueError("; ".join(problems))
         return pairs
 
+    @field_validator("development_pairs")
+    @classmethod
+    def _are_trained(cls, chosen: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Sorted, and empty for all pairs: equal choices are written alike."""
+        if "pairs" not in info.data or not chosen:
+            return chosen
+        names = {one.pair for one in info.data["pairs"]}
+        if not names:
+            raise ValueError("is used only with pairs. Fix: remove it")
+        if unknown := sorted(set(chosen) - names):
+            raise ValueError(
+                f"{', '.join(unknown)} is not listed in pairs; expected some of {', '.join(sorted(names))}"
+            )
+        return tuple(sorted(set(chosen))) if set(chosen) != names else ()
+
     @field_validator("sampling_temperature")
     @classmethod
     def _pairs_are_sampled(cls, temperature: float, info: ValidationInfo) -> float:
@@ -214,6 +236,8 @@ class ParentSpec(_TrainingSpec):
         unused = _ONE_PAIR if self.pairs else ("pairs", "sampling_temperature")
         if self.vocabularies == "shared":
             unused = (*unused, "vocabularies")
+        if not self.development_pairs:
+            unused = (*unused, "development_pairs")
         return {key: value for key, value in write(self).items() if key not in unused}
 
     @property

@@ -15,7 +15,7 @@ from continual_mt.evaluation.metrics import check_lines
 from continual_mt.evaluation.significance import RESAMPLES, SEED, SIGNIFICANCE_LEVEL
 from continual_mt.evaluation.tokenization import bleu_tokenization
 
-_Statistics = NDArray[np.float64]
+Statistics = NDArray[np.float64]
 
 
 class TwoTranslations(NamedTuple):
@@ -57,29 +57,31 @@ def compare_pooled(found: Sequence[TwoTranslations]) -> PooledComparison:
     for one in found:
         check_lines(one.first, one.references)
         check_lines(one.second, one.references)
-        first, second = (_statistics(lines, one.references, one.language) for lines in (one.first, one.second))
-        drawn = _draws(len(one.references))
-        observed = observed + _bleu(second.sum(axis=0)) - _bleu(first.sum(axis=0))
-        resampled += [_bleu(after) - _bleu(before) for before, after in zip(drawn @ first, drawn @ second, strict=True)]
+        first, second = (bleu_statistics(lines, one.references, one.language) for lines in (one.first, one.second))
+        drawn = draws(len(one.references))
+        observed = observed + bleu_of(second.sum(axis=0)) - bleu_of(first.sum(axis=0))
+        resampled += [
+            bleu_of(after) - bleu_of(before) for before, after in zip(drawn @ first, drawn @ second, strict=True)
+        ]
     difference, sizes = float(observed) / len(found), np.abs(resampled / len(found))
     as_large = int(np.sum(sizes - sizes.mean() > abs(difference)))
     return PooledComparison(len(found), difference, (as_large + 1) / (RESAMPLES + 1) if difference else 1.0)
 
 
-def _statistics(hypotheses: Sequence[str], references: Sequence[str], language: str) -> _Statistics:
+def bleu_statistics(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Statistics:
     """What BLEU is computed from, one row per sentence: two lengths, then the matches and the n-grams of each order."""
     scorer = BLEU(tokenize=bleu_tokenization(language), effective_order=True)  # counts do not depend on it
     scores = [scorer.sentence_score(line, [reference]) for line, reference in zip(hypotheses, references, strict=True)]
     return np.array([[one.sys_len, one.ref_len, *one.counts, *one.totals] for one in scores], dtype=np.float64)
 
 
-def _draws(sentences: int) -> _Statistics:
+def draws(sentences: int) -> Statistics:
     """How often each sentence is drawn, resamples × sentences; the same at every call."""
     even = np.full(sentences, 1 / sentences)
     return np.random.default_rng(SEED).multinomial(sentences, even, size=RESAMPLES).astype(np.float64)
 
 
-def _bleu(sums: _Statistics) -> float:
+def bleu_of(sums: Statistics) -> float:
     """Corpus BLEU of summed statistics, in points, with sacreBLEU's default smoothing."""
     hypothesis, reference, *counts = (int(value) for value in sums)
     order = len(counts) // 2

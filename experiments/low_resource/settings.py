@@ -28,6 +28,10 @@ TRAINING: dict[str, Any] = {"batch_tokens": 1024, "accumulate": 1, "warmup": 100
 TRAINING |= {"updates": 4000}
 FROM_NOISE = {"learning_rate": 5e-4, "learning_rates": {"source": 3e-3, "target": 3e-3}}
 """The rates of embeddings that start as noise; what starts from the parent's has the default ones."""
+JOINT_TRAINING: dict[str, Any] = {**PARENT_TRAINING, "updates": 12000}
+"""Those of a parent, with more updates: the text of a small pair is repeated beside the whole text of the parent."""
+SAMPLING_TEMPERATURE = 5.0
+"""The default. An epoch draws the 3,018 sentence pairs of ha-en 24 times, and the 162,000 of fr-en once."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,15 @@ SYSTEMS = {
     "xattn, random": System({"scope": "xattn", "initialisation": "random"}, FROM_NOISE),
     "scratch": System({"scope": "scratch"}, {"learning_rate": 1e-3, "updates": 8000}),
 }
+"""The systems that are additions to a parent."""
+HALF, XATTN, SCRATCH, JOINT = (*SYSTEMS, "joint")
+"""``joint`` is one model of the pair and of the parent's pair, trained on both texts at once."""
+COMPARED = (SCRATCH, XATTN, JOINT)
+"""The systems that ``half`` is compared with."""
+TESTS = ("test", "flores")
+"""The test set of the pair's domain, and FLORES-200."""
+
+
+def side_of(pair: str) -> str:
+    """The side that a language is added on."""
+    return "source" if pair.endswith("-en") else "target"

@@ -14,10 +14,7 @@ from experiments.many.bridges import KINDS
 from experiments.many.run import RESULTS
 from experiments.many.settings import ADDED, BRIDGED, FAMILIES, LANGUAGES, STARTS
 from experiments.run import Row, read_rows
-from experiments.tables import print_markdown
-
-Table = tuple[list[str], list[list[str]]]
-"""Columns and lines."""
+from experiments.tables import Table, megabytes, of, print_tables
 
 
 def main() -> None:
@@ -35,10 +32,7 @@ def main() -> None:
         "pairs with text, BLEU / chrF / off-target": pairs_table(rows),
         "pairs with text, differences of BLEU": significance_table(rows),
     }
-    for title, (columns, lines) in titles.items():
-        if lines:
-            print(f"\n{title}\n")
-            print_markdown(columns, lines)
+    print_tables(titles)
 
 
 def parent_table(rows: Sequence[Row]) -> Table:
@@ -178,15 +172,6 @@ def significance_table(rows: Sequence[Row]) -> Table:
 
 def difference(row: Row | None) -> str:
     return f"{row['bleu_difference']:+.1f} (p {row['bleu_p']:.3f})" if row else ""
-
-
-def of(rows: Sequence[Row], **labels: str) -> list[Row]:
-    """The rows with these labels."""
-    return [row for row in rows if all(row.get(key) == value for key, value in labels.items())]
-
-
-def megabytes(row: Row) -> str:
-    return f"{row['bytes'] / 1e6:.1f}"
 
 
 def shown(scores: Mapping[Any, float], key: object) -> str:

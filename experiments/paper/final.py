@@ -11,6 +11,7 @@ from experiments.paper.search import best_rates
 from experiments.paper.settings import (
     DROPOUTS,
     PAIRS,
+    PARENTS,
     SEARCHED,
     SEEDS,
     SETTINGS,
@@ -37,6 +38,16 @@ def final(run: Run, table: str) -> None:
                     run.tested(labels, "fr-en", "retention", [name])
             for pair, joined in ZERO_SHOT.items() if scope not in ("scratch", "body") else ():
                 run.tested(labels, pair, "zero-shot", [modules[one] for one in joined])
+
+
+def originals(run: Run) -> None:
+    """Score the pair of each parent: what retention is a share of."""
+    for name in PARENTS:
+        run.parent(name)
+        labels = {"part": "original", "parent": name, "pair": "fr-en"}
+        if not run.is_known(**labels):
+            recipe = run.driver.registry.recipe_catalog.recipe("fr", "en", parent=name, kind="original")
+            run.append({**run.scored(recipe), **labels})
 
 
 def addition(run: Run, table: str, pair: str, scope: Scope, start: Initialisation, seed: int) -> Row:

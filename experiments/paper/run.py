@@ -23,7 +23,7 @@ class Run(run.Run):
 
     def __init__(self, data: Path, folder: Path, results: Path = RESULTS) -> None:
         super().__init__(folder / "home", results, BEAM)
-        self.texts = folder / "texts"
+        self.data, self.texts = data, folder / "texts"
         if not self.texts.exists():
             cut_multi30k(data / "multi30k", self.texts)
 
@@ -35,19 +35,28 @@ class Run(run.Run):
 
     def parent(self, name: str) -> None:
         """Train a parent of fr-en, unless it is there."""
+        made = self._made_parent(name, "fr-en", PARENTS[name])
+        if not self.is_known(part="parent", parent=name):
+            self.append({"part": "parent", "parent": name, **made})
+
+    def parent_of(self, pair: str, text: str) -> tuple[str, Row]:
+        """Train a model of a pair alone, unless it is there; returns its name and the labels of what it took."""
+        name = f"{pair}-{text}"
+        return name, self._made_parent(name, pair, text)
+
+    def _made_parent(self, name: str, pair: str, text: str) -> Row:
         values = {
             "name": name,
-            "pair": "fr-en",
-            "train": self.corpus("fr-en", PARENTS[name]),
-            "dev": self.corpus("fr-en", "dev"),
+            "pair": pair,
+            "train": self.corpus(pair, text),
+            "dev": self.corpus(pair, "dev"),
             "training": PARENT_TRAINING,
             "architecture": ARCHITECTURE,
             "resources": RESOURCES,
         }
         with timed() as taken:
             outcome = self.driver.train_parent(validate(ParentSpec, values, origin=name, base=self.texts))
-        if not self.is_known(part="parent", parent=name):
-            self.append({"part": "parent", "parent": name, **taken, **of_ending(outcome.ending)})
+        return {**taken, **of_ending(outcome.ending)}
 
     def trained(self, setting: Setting, rates: Rates) -> Row:
         """The row of a training, which is done unless it is known."""

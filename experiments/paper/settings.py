@@ -116,6 +116,11 @@ def by_group(rates: Rates) -> dict[Group, float]:
     return {group: rate for groups, rate in rates for group in groups}
 
 
+def training(rates: Mapping[Group, float], scope: Scope) -> dict[str, Any]:
+    """The keys of an addition's training, but for the dropout."""
+    return {**TRAINING, "updates": UPDATES.get(scope, MOST_UPDATES), "learning_rates": dict(rates)}
+
+
 def side_of(pair: str) -> NewSide:
     """The side of the new language of a pair that is added to a parent of fr-en."""
     return "source" if pair.endswith("-en") else "target"
@@ -143,7 +148,6 @@ class Setting:
 
     def keys(self, rates: Rates) -> dict[str, Any]:
         """The keys of the spec that do not name text."""
-        updates = UPDATES.get(self.scope, MOST_UPDATES)
         return {
             "parent": self.parent,
             "pair": self.pair,
@@ -152,7 +156,7 @@ class Setting:
             "seed": self.seed,
             "beam": BEAM,
             "resources": RESOURCES,
-            "training": {**TRAINING, "updates": updates, "dropout": self.dropout, "learning_rates": by_group(rates)},
+            "training": {**training(by_group(rates), self.scope), "dropout": self.dropout},
         }
 
 

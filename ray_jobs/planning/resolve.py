@@ -122,6 +122,12 @@ class ResolvedJob:
         return self.spec.vocabularies if isinstance(self.spec, ParentSpec) else "shared"
 
     @property
+    def development(self) -> tuple[ResolvedPair, ...]:
+        """The pairs whose development scores choose the checkpoint."""
+        chosen = self.spec.development_pairs if isinstance(self.spec, ParentSpec) else ()
+        return tuple(one for one in self.pairs if str(one.pair) in chosen) if chosen else self.pairs
+
+    @property
     def languages(self) -> ParentLanguages:
         """The languages of the pairs, with tokens that name them if several share a vocabulary."""
         if not self.is_joint:
@@ -213,6 +219,8 @@ class ResolvedJob:
                 for one in self.pairs
             ]
             identity["sampling_temperature"] = self.spec.sampling_temperature
+            if self.spec.development_pairs:
+                identity["development_pairs"] = self.spec.development_pairs
             if self.vocabularies == "own":
                 identity["vocabularies"] = "own"
         else:

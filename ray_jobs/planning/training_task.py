@@ -129,8 +129,9 @@ class TrainingTask:
     ``source`` and ``target`` frame the sentences of ``text``. A text of several pairs has the tokenizers of each pair:
     with language tokens, or, if languages have their own vocabularies, those of its two languages. ``replay`` is the
     share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a new side starts from
-    instead of noise. ``development`` are the texts that choose the checkpoint, one a pair: they travel with the task,
-    as a worker may be on a machine without the text. ``base`` are the modules that an addition is trained against.
+    instead of noise. ``development`` are the texts that choose the checkpoint, one a pair that has a say: they travel
+    with the task, as a worker may be on a machine without the text. ``base`` are the modules that an addition is
+    trained against.
     """
 
     architecture: Architecture
@@ -181,6 +182,7 @@ class TrainingTask:
                 one.pair, usable_sentences(one.dev.corpus, job.spec.training), *tokenizers, job.tokenization(one.pair)
             )
             for one, tokenizers in zip(job.pairs, sides, strict=True)
+            if one in job.development
         )
         return cls(
             architecture=job.architecture,

@@ -40,6 +40,8 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
     if isinstance(job.spec, ParentSpec) and job.is_joint:
         values |= {"pairs": len(job.pairs), "sampling_temperature": job.spec.sampling_temperature}
         values |= {"vocabularies": "own"} if job.vocabularies == "own" else {}
+        if chosen := job.spec.development_pairs:
+            values["development_pairs"] = ", ".join(chosen)
     if isinstance(job.spec, AdditionSpec):
         values |= {"scope": job.spec.scope, "initialisation": job.initialisation}
     if job.parent:

@@ -79,6 +79,19 @@ def test_the_same_spec_only_reports_and_the_record_is_done_again_bit_for_bit(
         assert reproduce(driver, record).verdict == "bit for bit"
 
 
+def test_a_choice_by_some_pairs_is_recorded_and_done_again(
+    joint_spec: Callable[..., ParentSpec], tmp_path: Path
+) -> None:
+    """The score that chooses is that of these pairs alone, which the record names."""
+    with Driver(Home(tmp_path / "home"), in_process=True) as driver:
+        spec = joint_spec(name="for-pt", development_pairs=["es-pt"], tests=[])
+        record = driver.train_parent(spec).record
+        assert record.lineage.spec["development_pairs"] == ["es-pt"]
+        assert [str(text.pair) for role, text in record.lineage.corpora if role == "dev"] == list(OWN)
+        assert not driver.train_parent(spec).trained_now
+        assert reproduce(driver, record).verdict == "bit for bit"
+
+
 def test_a_text_that_changed_is_named(home: Home, corpora: Path) -> None:
     few = corpora / "few.pt"
     before = few.read_bytes()

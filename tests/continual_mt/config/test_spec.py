@@ -475,6 +475,10 @@ def test_languages_may_have_their_own_vocabularies(folder: Path) -> None:
     [
         ("vocabularies: both", ["vocabularies: Input should be 'shared' or 'own', not 'both'"]),
         ("pair: de-en\ndev: {catalogs: dev}", ["pairs: expected no pair, dev beside it"]),
+        (
+            "development_pairs: [de-fr, EN-de]",
+            ["development_pairs: de-fr is not listed in pairs; expected some of de-en, en-de"],
+        ),
         ("sampling_temperature: 0.9", ["sampling_temperature: Input should be greater than or equal to 1, not 0.9"]),
         (
             "sampling_temperature: .inf\nseed: -1",
@@ -487,6 +491,20 @@ def test_languages_may_have_their_own_vocabularies(folder: Path) -> None:
 )
 def test_what_does_not_go_with_pairs(folder: Path, more: str, found: list[str]) -> None:
     assert problems(ParentSpec, folder, f"{PAIRS}{more}\n") == found
+
+
+def test_pairs_that_choose_the_checkpoint_are_written_in_one_way(folder: Path) -> None:
+    """A choice of all is no choice, and a spec without one is written as before there was the key."""
+    spec = read_spec(ParentSpec, write(folder, f"{PAIRS}development_pairs: [en-DE, en-de]\n"))
+    assert spec.development_pairs == ("en-de",)
+    assert spec.model_dump(mode="json")["development_pairs"] == ["en-de"]
+    everything = read_spec(ParentSpec, write(folder, f"{PAIRS}development_pairs: [en-de, de-en]\n"))
+    assert everything == read_spec(ParentSpec, write(folder, PAIRS))
+    assert "development_pairs" not in everything.model_dump()
+    one = "name: none\npair: de-en\ntrain: {tsv: data/test.tsv}\ndev: {tsv: data/test.tsv}\n"
+    assert problems(ParentSpec, folder, f"{one}development_pairs: [de-en]\n") == [
+        "development_pairs: is used only with pairs. Fix: remove it"
+    ]
 
 
 def test_pairs_are_several_and_each_is_listed_once(folder: Path) -> None:

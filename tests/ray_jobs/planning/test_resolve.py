@@ -386,9 +386,10 @@ def test_the_digest_of_several_pairs_is_over_all_of_them(
         resolved(first, second, third | {"dev": third["train"]}),
         resolved(first, second, third | {"train": third["dev"]}),
         resolved(first, second, third | {"pair": "es-gl"}),
+        resolved(first, second, third, development_pairs=["es-pt"]),
         resolved(first, second, third, sampling_temperature=1),
     ]
-    assert len({job.digest, *(other.digest for other in others)}) == 6
+    assert len({job.digest, *(other.digest for other in others)}) == 7
     assert [one.drawn for one in others[-1].pairs] == [most, most, 40]
 
 

@@ -237,6 +237,9 @@ def test_the_text_of_several_pairs_is_one_and_names_its_languages(
         ("es-en", 4),
         ("es-pt", 4),
     ]
+    chosen = make_task(resolve(joint_spec(development_pairs=["es-pt"]), None, tmp_path))
+    assert chosen.development == made.development[2:]
+    assert chosen.text == made.text
     for text in made.development:
         tables = ((text.source, text.pair.source), (text.target, text.pair.target))
         assert [[f"<language {tag}>"] for _, tag in tables] == [

@@ -118,7 +118,9 @@ def test_a_parent_of_several_pairs_in_the_words_of_mlflow(
 ) -> None:
     job = resolve(joint_spec(), None, tmp_path)
     assert mlflow_payload.parameters(resolve(own_spec(), None, tmp_path))["vocabularies"] == "own"
-    assert "vocabularies" not in mlflow_payload.parameters(job)
+    assert not {"vocabularies", "development_pairs"} & set(mlflow_payload.parameters(job))
+    chosen = resolve(joint_spec(development_pairs=["es-pt", "en-es"]), None, tmp_path)
+    assert mlflow_payload.parameters(chosen)["development_pairs"] == "en-es, es-pt"
     pair = "{en, es}-{en, es, pt}"
     assert mlflow_payload.tags(job, None) == {"kind": "parent", "pair": pair, "job": job.digest, "parent": "joint"}
     parameters = mlflow_payload.parameters(job)
