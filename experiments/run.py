@@ -53,12 +53,24 @@ class Run(ABC):
         return self.tests[pair]
 
     def train(self, values: Mapping[str, Any]) -> tuple[ModuleRecord, Row]:
-        """Train an addition without scoring it; returns its module and the labels of what it took."""
+        """Train an addition without scoring it; returns its module and the labels of what it took.
+
+        One that was finished before is trained once more: its row was lost, with its development score and its times.
+        """
         spec = validate(AdditionSpec, values, origin=str(values["pair"]), base=self.home.path)
         with timed() as taken:
-            outcome = self.driver.run(self.driver.resolve(spec))
+            job = self.driver.resolve(spec)
+            begun = self.driver.registry.jobs.get(job.digest)
+            if is_lost := begun is not None and begun.state == "finished":
+                self.driver.display.say(f"{job.title}: done before, but without a row in {self.results}: once more")
+            self.driver.again = is_lost
+            try:
+                outcome = self.driver.run(job)
+            finally:
+                self.driver.again = False
         assert isinstance(outcome.record, ModuleRecord)
-        return outcome.record, {**of_module(outcome.record), **taken, **of_ending(outcome.ending)}
+        made = {**of_module(outcome.record), **taken, **of_ending(outcome.ending)}
+        return outcome.record, made if begun is None or is_lost else {**made, "continued": True}
 
     def scored(self, recipe: AnyRecipe) -> Row:
         """Score a recipe on its pair's test set, unless that was done, and register the scores.

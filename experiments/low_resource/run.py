@@ -55,7 +55,9 @@ class Run(run.Run):
         labels = {"part": "parent", "parent": name, "pair": pair}
         if not self.is_known(**labels):
             recipe = self.driver.registry.recipe_catalog.recipe(*pair.split("-"), parent=name, kind="original")
-            self.append({**labels, **taken, **of_ending(outcome.ending), **self.scored(recipe)})
+            # One that was trained before is only looked up, which is not what it took.
+            taken = {**taken, **of_ending(outcome.ending)} if outcome.trained_now else {}
+            self.append({**labels, **taken, **self.scored(recipe)})
 
     def added(self, pair: str, system: str, dropout: float, seed: int = 1) -> Row:
         """The row of an addition on its development text, which is trained unless it is known."""
