@@ -23,7 +23,7 @@ class Ending:
 
     @property
     def was_rising(self) -> bool:
-        """Whether the last of several development scores was the best. A single one says nothing."""
+        """Whether the last of several development scores was the best; False for a single one."""
         return self.progress.validations_without_gain == 0 and self.progress.update > self.settings.validate_every
 
     def lines(self) -> list[str]:
