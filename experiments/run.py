@@ -69,7 +69,7 @@ class Run(ABC):
             finally:
                 self.driver.again = False
         assert isinstance(outcome.record, ModuleRecord)
-        made = {**of_module(outcome.record), **taken, **of_ending(outcome.ending)}
+        made = {**of_module(outcome.record), **of_training(taken, outcome.ending)}
         return outcome.record, made if begun is None or is_lost else {**made, "continued": True}
 
     def scored(self, recipe: AnyRecipe) -> Row:
@@ -139,6 +139,11 @@ def of_module(record: ModuleRecord) -> Row:
         "bytes": record.bytes,
         "computed_in": environment.get("precision"),
     }
+
+
+def of_training(taken: Row, ending: Ending | None) -> Row:
+    """The labels of what a training took and how it ended; empty if it was done before, and was only looked up."""
+    return {} if ending is None else {**taken, **of_ending(ending)}
 
 
 def of_ending(ending: Ending | None) -> Row:

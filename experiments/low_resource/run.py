@@ -21,7 +21,7 @@ from experiments.low_resource.settings import (
     TRAINING,
 )
 from experiments.low_resource.text import files
-from experiments.run import Row, best_value, of_ending, of_scores, timed
+from experiments.run import Row, best_value, of_scores, of_training, timed
 from registry.corpora import read_test
 from registry.evaluation import evaluate
 
@@ -55,9 +55,7 @@ class Run(run.Run):
         labels = {"part": "parent", "parent": name, "pair": pair}
         if not self.is_known(**labels):
             recipe = self.driver.registry.recipe_catalog.recipe(*pair.split("-"), parent=name, kind="original")
-            # One that was trained before is only looked up, which is not what it took.
-            taken = {**taken, **of_ending(outcome.ending)} if outcome.trained_now else {}
-            self.append({**labels, **taken, **self.scored(recipe)})
+            self.append({**labels, **of_training(taken, outcome.ending), **self.scored(recipe)})
 
     def added(self, pair: str, system: str, dropout: float, seed: int = 1) -> Row:
         """The row of an addition on its development text, which is trained unless it is known."""

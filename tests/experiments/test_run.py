@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from continual_mt.artifacts.parent import Parent
+from continual_mt.config.hyperparameters import TrainingSettings
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec
 from continual_mt.data.tokenizer_training import train_tokenizer
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import Architecture, parameter_names
 from continual_mt.model.initial_values import initial_tensors
+from continual_mt.training.checkpoint import Progress
 from experiments import run
+from ray_jobs.execution.ending import Ending
 from registry import Lineage, Registry
 
 LINES = {"train": slice(20, None), "dev": slice(10)}
@@ -81,3 +84,12 @@ def test_the_row_of_a_training_that_continued_says_so(tiny: Tiny) -> None:
     jobs.release(job.digest, "an earlier try", "stopped")
     _, row = tiny.train(tiny.keys())
     assert row["continued"] is True
+
+
+def test_what_was_done_before_has_no_times() -> None:
+    """Those of a look-up are not what the training took."""
+    taken = {"seconds": 3.0, "processor_seconds": 2.5}
+    assert run.of_training(taken, None) == {}
+    ending = Ending(Progress(update=4, best_score=1.256, best_update=2), TrainingSettings(updates=4))
+    ended = {"dev": 1.26, "best_update": 2, "ended": 4, "at_limit": True}
+    assert run.of_training(taken, ending) == {**taken, **ended}
