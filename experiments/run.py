@@ -53,12 +53,24 @@ class Run(ABC):
         return self.tests[pair]
 
     def train(self, values: Mapping[str, Any]) -> tuple[ModuleRecord, Row]:
-        """Train an addition without scoring it; returns its module and the labels of what it took."""
+        """Train an addition without scoring it; returns its module and the labels of what it took.
+
+        One that was finished before is trained once more: its row was lost, with its development score and its times.
+        """
         spec = validate(AdditionSpec, values, origin=str(values["pair"]), base=self.home.path)
         with timed() as taken:
-            outcome = self.driver.run(self.driver.resolve(spec))
+            job = self.driver.resolve(spec)
+            begun = self.driver.registry.jobs.get(job.digest)
+            if is_lost := begun is not None and begun.state == "finished":
+                self.driver.display.say(f"{job.title}: done before, but without a row in {self.results}: once more")
+            self.driver.again = is_lost
+            try:
+                outcome = self.driver.run(job)
+            finally:
+                self.driver.again = False
         assert isinstance(outcome.record, ModuleRecord)
-        return outcome.record, {**of_module(outcome.record), **taken, **of_ending(outcome.ending)}
+        made = {**of_module(outcome.record), **of_training(taken, outcome.ending)}
+        return outcome.record, made if begun is None or is_lost else {**made, "continued": True}
 
     def scored(self, recipe: AnyRecipe) -> Row:
         """Score a recipe on its pair's test set, unless that was done, and register the scores.
@@ -127,6 +139,11 @@ def of_module(record: ModuleRecord) -> Row:
         "bytes": record.bytes,
         "computed_in": environment.get("precision"),
     }
+
+
+def of_training(taken: Row, ending: Ending | None) -> Row:
+    """The labels of what a training took and how it ended; empty if it was done before, and was only looked up."""
+    return {} if ending is None else {**taken, **of_ending(ending)}
 
 
 def of_ending(ending: Ending | None) -> Row:

@@ -31,7 +31,7 @@ from experiments.low_resource.settings import (
     side_of,
 )
 from experiments.low_resource.text import files
-from experiments.run import Row, best_value, of_ending, of_scores, timed
+from experiments.run import Row, best_value, of_scores, of_training, timed
 from registry import ParentRecord
 from registry.corpora import ResolvedTest, read_test
 from registry.evaluation import evaluate
@@ -73,7 +73,7 @@ class Run(run.Run):
         with timed() as taken:
             outcome = self.driver.train_parent(spec)
         assert isinstance(outcome.record, ParentRecord)
-        return {"bytes": outcome.record.bytes, **taken, **of_ending(outcome.ending)}
+        return {"bytes": outcome.record.bytes, **of_training(taken, outcome.ending)}
 
     def trained(self, pair: str, system: str, dropout: float, seed: int = 1) -> Row:
         """The row of a system on the development text of its pair, which is trained unless it is known."""

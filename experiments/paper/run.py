@@ -12,7 +12,7 @@ from continual_mt.config.spec import ParentSpec
 from continual_mt.languages import Pair
 from experiments import run
 from experiments.paper.settings import ARCHITECTURE, BEAM, PARENT_TRAINING, PARENTS, RESOURCES, Rates, Setting
-from experiments.run import Row, of_ending, timed
+from experiments.run import Row, of_training, timed
 from experiments.texts import cut_multi30k
 
 RESULTS = Path(__file__).with_name("results.jsonl")
@@ -56,7 +56,7 @@ class Run(run.Run):
         }
         with timed() as taken:
             outcome = self.driver.train_parent(validate(ParentSpec, values, origin=name, base=self.texts))
-        return {**taken, **of_ending(outcome.ending)}
+        return of_training(taken, outcome.ending)
 
     def trained(self, setting: Setting, rates: Rates) -> Row:
         """The row of a training, which is done unless it is known."""

@@ -21,6 +21,11 @@ class Ending:
         """Whether the limit of updates ended it, and not patience: more updates might have given a better model."""
         return not 0 < self.settings.patience <= self.progress.validations_without_gain
 
+    @property
+    def was_rising(self) -> bool:
+        """Whether the last of several development scores was the best; False for a single one."""
+        return self.progress.validations_without_gain == 0 and self.progress.update > self.settings.validate_every
+
     def lines(self) -> list[str]:
         """Return what a user should know of it: nothing of a training without updates."""
         progress = self.progress
@@ -30,7 +35,7 @@ class Ending:
         if not self.at_limit:
             return [f"ended after {progress.update:,} updates, since the score no longer rose; {best}"]
         advice = ""
-        if progress.validations_without_gain == 0:
+        if self.was_rising:
             advice = ": it was still rising, so more updates (training.updates) may give a better model"
         return [f"ended at its limit of {self.settings.updates:,} updates; {best}{advice}"]
 

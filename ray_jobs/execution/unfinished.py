@@ -28,6 +28,8 @@ _CONTENT = {
     "start": "the module that it continues from",
     "train": "the training text",
 }
+_NAMES = {"init_pair": "the pair of that text", "precision": "stored_precision"}
+"""What a user knows keys of an identity by."""
 _KIND_OF_START = "initialisation"
 
 
@@ -131,7 +133,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
         elif key in _CONTENT:
             found.append(_CONTENT[key])
         elif key != "version":
-            found.append(f"{key} ({_shown(one)}, now {_shown(other)})")
+            found.append(f"{_NAMES.get(key, key)} ({_shown(one)}, now {_shown(other)})")
     return found or ["the version of continual_mt"]
 
 

@@ -34,6 +34,14 @@ def test_the_limit_ended_it_after_the_best_score() -> None:
     assert line.endswith("is that of update 1,900")
 
 
+def test_a_single_score_does_not_rise() -> None:
+    few = TrainingSettings(updates=200, validate_every=200)
+    (line,) = ending(few, update=200, best_update=200).lines()
+    assert line.endswith("is that of update 200")
+    (line,) = ending(TrainingSettings(updates=201, validate_every=200), update=201, best_update=201).lines()
+    assert "it was still rising" in line
+
+
 def test_without_patience_the_limit_always_ends_it() -> None:
     assert ending(TrainingSettings(patience=0), update=4000, validations_without_gain=9).at_limit
 

@@ -113,6 +113,11 @@ def test_texts_and_starts_that_differ_are_named(resolved: Resolve) -> None:
     assert differences(job.identity, job.identity | {"version": 0}) == ["the version of continual_mt"]
     other = job.identity | {"initialisation": ["lexical", 1, "0" * 64]}
     assert differences(before | {"train": job.identity["train"]}, other) == ["the parent's word translations"]
+    assert differences(job.identity, job.identity | {"init_text": "0" * 64, "init_pair": "es-en"}) == [
+        "the text of the parent's pair that embeddings start from",
+        "the pair of that text (not set, now es-en)",
+    ]
+    assert differences(job.identity, job.identity | {"precision": "int8"}) == ["stored_precision (not set, now int8)"]
 
 
 def grow_old(registry: Registry, folder: Path | None, days: int = 8) -> None:
