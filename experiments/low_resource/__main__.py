@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from experiments.low_resource.run import Run
-from experiments.low_resource.settings import JOINT, PARENT_OF, PARENTS, SYSTEMS
+from experiments.low_resource.settings import PARENT_OF, PARENTS, SYSTEMS
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARENTS, *PARENT_OF], help="parents and pairs; default: all")
     parser.add_argument("--data", type=Path, required=True, help="folder with the folders tatoeba and lowresource")
     parser.add_argument("--folder", type=Path, required=True, help="folder of the home of parents and modules")
-    parser.add_argument("--system", action="append", choices=[*SYSTEMS, JOINT], help="may be repeated; default: all")
+    parser.add_argument("--system", action="append", choices=SYSTEMS, help="may be repeated; default: all")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with (run := Run(options.data.absolute(), options.folder.absolute())).driver:
@@ -34,7 +34,7 @@ def main() -> None:
             if part in PARENTS:
                 run.parent(part)
             else:
-                run.pair(part, options.system or [*SYSTEMS, JOINT])
+                run.pair(part, options.system or SYSTEMS)
 
 
 if __name__ == "__main__":

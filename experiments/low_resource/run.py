@@ -13,6 +13,8 @@ from continual_mt.config.spec import ParentSpec
 from continual_mt.evaluation.significance import compare
 from experiments import run
 from experiments.low_resource.settings import (
+    ADDITIONS,
+    ALONE_TRAINING,
     BEAM,
     CHOSEN_ON,
     COMPARED,
@@ -79,12 +81,12 @@ class Run(run.Run):
         """The row of a system on the development text of its pair, which is trained unless it is known."""
         labels = {"part": "dev", "pair": pair, "system": system, "dropout": dropout, "seed": seed}
         if not self.is_known(**labels):
-            make = self._made_joint if system == JOINT else self._made_addition
+            make = self._made_addition if system in ADDITIONS else self._made_whole
             self.append({**make(pair, system, dropout, seed), **labels})
         return self.found(**labels)[0]
 
     def _made_addition(self, pair: str, system: str, dropout: float, seed: int) -> Row:
-        chosen = SYSTEMS[system]
+        chosen = ADDITIONS[system]
         values = {
             "parent": PARENT_OF[pair],
             **self.texts(pair),
@@ -96,26 +98,29 @@ class Run(run.Run):
         }
         return self.train(values)[1]
 
-    def _made_joint(self, pair: str, system: str, dropout: float, seed: int) -> Row:
-        """One model of two pairs, whose checkpoint is the best of the small one, and whose languages share tables.
-
-        The size of a vocabulary is the default one for both texts of an end together.
-        """
+    def _made_whole(self, pair: str, system: str, dropout: float, seed: int) -> Row:
+        """A model of the pair alone, or of the parent's pair, too."""
         name = f"{system}-{pair}-{dropout}-{seed}"
-        values = {
-            "name": name,
+        keys = self._joint(pair) if system == JOINT else {**self.texts(pair), "training": ALONE_TRAINING}
+        training = {**keys["training"], "dropout": dropout}
+        return {"parent": name, **self._made_parent({"name": name, "seed": seed, **keys, "training": training})}
+
+    def _joint(self, pair: str) -> dict[str, Any]:
+        """The keys of one model of two pairs, whose checkpoint is the best of the small one.
+
+        The languages of an end share a table, of the default size for both texts together.
+        """
+        return {
             "pairs": [self.texts(PARENTS[PARENT_OF[pair]]), self.texts(pair)],
             "development_pairs": [pair],
             "sampling_temperature": SAMPLING_TEMPERATURE,
-            "seed": seed,
-            "training": {**JOINT_TRAINING, "dropout": dropout},
+            "training": JOINT_TRAINING,
         }
-        return {"parent": name, **self._made_parent(values)}
 
     def recipe(self, row: Row) -> AnyRecipe:
         """How the system of a row translates its pair."""
         catalog, languages = self.driver.registry.recipe_catalog, row["pair"].split("-")
-        if row["system"] == JOINT:
+        if row["system"] not in ADDITIONS:
             return catalog.recipe(*languages, parent=row["parent"], kind="original")
         parent = PARENT_OF[row["pair"]]
         return catalog.recipe(*languages, parent=parent, modules=[row["module"]], kind="supervised")
@@ -131,7 +136,7 @@ class Run(run.Run):
                 made = {key: value for key, value in row.items() if key in ("module", "parent")}
                 self.append({**labels, **made, **of_scores(scores)})
 
-    def pair(self, pair: str, systems: Sequence[str] = (*SYSTEMS, JOINT)) -> None:
+    def pair(self, pair: str, systems: Sequence[str] = SYSTEMS) -> None:
         """Train and test systems of a pair, with the dropout that suits the pair it is chosen on."""
         self.parent(PARENT_OF[pair])
         for system in systems:

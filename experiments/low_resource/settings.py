@@ -28,6 +28,7 @@ TRAINING: dict[str, Any] = {"batch_tokens": 1024, "accumulate": 1, "warmup": 100
 TRAINING |= {"updates": 4000}
 FROM_NOISE = {"learning_rate": 5e-4, "learning_rates": {"source": 3e-3, "target": 3e-3}}
 """The rates of embeddings that start as noise; what starts from the parent's has the default ones."""
+ALONE_TRAINING: dict[str, Any] = {**TRAINING, "updates": 8000, "learning_rate": 1e-3}
 JOINT_TRAINING: dict[str, Any] = {**PARENT_TRAINING, "updates": 12000}
 """Those of a parent, with more updates: the text of a small pair is repeated beside the whole text of the parent."""
 SAMPLING_TEMPERATURE = 5.0
@@ -35,21 +36,22 @@ SAMPLING_TEMPERATURE = 5.0
 
 
 @dataclass(frozen=True)
-class System:
-    """A way to make a model of a pair, by an addition."""
+class Added:
+    """A way to add a language to a parent."""
 
     keys: Mapping[str, Any]
     training: Mapping[str, Any]
 
 
-SYSTEMS = {
-    "half, lexical": System({"scope": "half", "initialisation": "lexical"}, {}),
-    "xattn, random": System({"scope": "xattn", "initialisation": "random"}, FROM_NOISE),
-    "scratch": System({"scope": "scratch"}, {"learning_rate": 1e-3, "updates": 8000}),
+ADDITIONS = {
+    "half, lexical": Added({"scope": "half", "initialisation": "lexical"}, {}),
+    "xattn, random": Added({"scope": "xattn", "initialisation": "random"}, FROM_NOISE),
 }
-"""The systems that are additions to a parent."""
-HALF, XATTN, SCRATCH, JOINT = (*SYSTEMS, "joint")
-"""``joint`` is one model of the pair and of the parent's pair, trained on both texts at once."""
+SYSTEMS = HALF, XATTN, SCRATCH, JOINT = (*ADDITIONS, "scratch", "joint")
+"""``scratch`` is a model of the small text alone, with vocabularies of its own on both ends.
+
+``joint`` is one model of the pair and of the parent's pair, trained on both texts at once.
+"""
 COMPARED = (SCRATCH, XATTN, JOINT)
 """The systems that ``half`` is compared with."""
 TESTS = ("test", "flores")

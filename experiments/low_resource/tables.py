@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from experiments.low_resource.run import RESULTS
-from experiments.low_resource.settings import COMPARED, HALF, JOINT, PARENT_OF, SYSTEMS, TESTS
+from experiments.low_resource.settings import COMPARED, HALF, PARENT_OF, SYSTEMS, TESTS
 from experiments.run import Row, read_rows
 from experiments.tables import Table, core_hours, megabytes, of, print_tables
 
 NAMES = {"test": "in domain", "flores": "FLORES-200"}
-ALL = (*SYSTEMS, JOINT)
 
 
 def main() -> None:
@@ -44,14 +43,16 @@ def scores_table(rows: Sequence[Row], text: str) -> Table:
         found = tested(rows, pair, text)
         if found:
             lines.append(
-                [pair, *(scores_of(found[one]) + mark(rows, found[one]) if one in found else "" for one in ALL)]
+                [pair, *(scores_of(found[one]) + mark(rows, found[one]) if one in found else "" for one in SYSTEMS)]
             )
-        if all(one in found and counts(rows, found[one]) for one in ALL):
+        if all(one in found and counts(rows, found[one]) for one in SYSTEMS):
             whole.append(found)
     if whole:
-        means = [{metric: fmean(found[one][metric] for found in whole) for metric in ("bleu", "chrf")} for one in ALL]
+        means = [
+            {metric: fmean(found[one][metric] for found in whole) for metric in ("bleu", "chrf")} for one in SYSTEMS
+        ]
         lines.append([f"mean of {len(whole)}", *map(scores_of, means)])
-    return ["pair", *ALL], lines
+    return ["pair", *SYSTEMS], lines
 
 
 def differences_table(rows: Sequence[Row], text: str) -> Table:
@@ -90,7 +91,7 @@ def costs_table(rows: Sequence[Row]) -> Table:
 def total_table(rows: Sequence[Row]) -> Table:
     """The cost of all trainings of a system, those included that only its dropout was chosen by."""
     lines = []
-    for system in ALL:
+    for system in SYSTEMS:
         trained = of(rows, part="dev", system=system)
         if trained:
             lines.append([system, str(len(trained)), core_hours(trained)])

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.low_resource import settings
 from experiments.low_resource.run import Run
-from experiments.low_resource.settings import HALF, JOINT
+from experiments.low_resource.settings import HALF, JOINT, SCRATCH
 from experiments.run import read_rows
 from registry import ParentRecord
 
@@ -40,29 +40,28 @@ def data(django_catalogs: dict[str, list[str]], tmp_path: Path) -> Path:
 def test_systems_of_a_pair_are_chosen_by_its_development_text_scored_on_both_tests_and_compared(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for training in (settings.PARENT_TRAINING, settings.JOINT_TRAINING, settings.TRAINING):
+    for training in (settings.PARENT_TRAINING, settings.JOINT_TRAINING, settings.ALONE_TRAINING, settings.TRAINING):
         monkeypatch.setitem(training, "updates", 2)
         monkeypatch.setitem(training, "batch_tokens", 256)
     monkeypatch.setitem(settings.CHOSEN_ON, "target", "es-gn")
     results = tmp_path / "results.jsonl"
     with (run := Run(data, tmp_path / "homes", results)).driver:
-        run.pair("es-gn", [HALF, JOINT])
+        run.pair("es-gn", [HALF, SCRATCH, JOINT])
         run.pair("es-gn", [JOINT])  # all is known
         parents = {parent.name: parent for parent in run.driver.registry.parents()}
     rows = read_rows(results)
     trained = [(row["system"], row["dropout"], row["at_limit"]) for row in rows if row["part"] == "dev"]
-    assert trained == [(system, dropout, True) for system in (HALF, JOINT) for dropout in (0.1, 0.3)]
+    assert trained == [(system, dropout, True) for system in (HALF, SCRATCH, JOINT) for dropout in (0.1, 0.3)]
     tested = [(row["system"], row["text"], row["sentences"]) for row in rows if row["part"] == "test"]
-    assert tested == [(HALF, "test", 6), (HALF, "flores", 5), (JOINT, "test", 6), (JOINT, "flores", 5)]
+    assert tested == [(one, *test) for one in (HALF, SCRATCH, JOINT) for test in (("test", 6), ("flores", 5))]
     compared = [row for row in rows if row["part"] == "significance"]
     assert [(row["text"], row["first"], row["second"]) for row in compared] == [
-        ("test", JOINT, HALF),
-        ("flores", JOINT, HALF),
+        (text, other, HALF) for text in ("test", "flores") for other in (SCRATCH, JOINT)
     ]
     (of_half, of_joint) = (
         next(row for row in rows if row["part"] == "test" and row["system"] == system) for system in (HALF, JOINT)
     )
-    assert compared[0]["chrf_difference"] == pytest.approx(of_half["chrf"] - of_joint["chrf"], abs=0.011)
+    assert compared[1]["chrf_difference"] == pytest.approx(of_half["chrf"] - of_joint["chrf"], abs=0.011)
     chosen = parents[of_joint["parent"]]
     check_joint(chosen)
     assert chosen.bytes == next(row["bytes"] for row in rows if row.get("parent") == chosen.name)
