@@ -147,7 +147,7 @@ class Tracker:
             return None
         try:
             if self._client is None:
-                self._client = _client(self._home.tracking)
+                self._client = client_of(self._home.tracking)
             return action(self._client)
         except FailureError as error:
             self._failures += 1
@@ -178,7 +178,8 @@ def _is_active(client: MlflowClient, run: str) -> bool:
     return stages == ("active", "active")
 
 
-def _client(tracking: str) -> MlflowClient:
+def client_of(tracking: str) -> MlflowClient:
+    """A client for a tracking URI. It makes the tables of a database that has none; a server is asked nothing yet."""
     from mlflow import MlflowClient
 
     for chatty in ("mlflow", "alembic"):
