@@ -74,7 +74,7 @@ class Machine:
 
     @property
     def missing_gpu(self) -> str | None:
-        """Why PyTorch finds no GPU, with the fix, in words; None if it finds one."""
+        """Why PyTorch finds no GPU, with the fix; None if it finds one."""
         if self.gpus:
             return None
         if self.cuda is None:

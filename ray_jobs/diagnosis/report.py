@@ -27,7 +27,7 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """Everything that is configured and cannot be used, with the fix, in words."""
+        """Everything that is configured and cannot be used, with the fix."""
         found = [self.machine.problem, *(service.problem for service in self.services.values())]
         return [problem for problem in found if problem]
 

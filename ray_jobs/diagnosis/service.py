@@ -18,7 +18,7 @@ SECONDS = 15.0
 class Service:
     """Ray, MLflow, the database or the blobs. All its text is without credentials.
 
-    ``kind`` is what it is (``SQLite``, ``folder``), ``place`` its address, ``state`` what was found, in words.
+    ``kind`` is what it is (``SQLite``, ``folder``), ``place`` its address, ``state`` what was found, as text.
     ``usable`` is whether a job could use it; ``problem`` is why not although it is configured, with the fix, or None.
     ``facts`` are further values for programs.
     """

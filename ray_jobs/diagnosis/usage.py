@@ -55,7 +55,7 @@ def _on_ray(machine: Machine, ray: Service, here: list[Usage]) -> list[Usage]:
     """Training on Ray, on CPUs and on a GPU. A cluster that Ray starts on this machine has what the process has."""
     works = "training", _ON_GPU
     if not ray.usable:
-        return [Usage(work, refused=f"{ray.state}; {ray.problem}" if ray.problem else ray.state) for work in works]
+        return [Usage(work, refused=ray.problem or f"Ray: {ray.state}") for work in works]
     if ray.place is None:
         back_end = "Ray, started on this machine"
         return [

@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from continual_mt.errors import ContinualMTError, UnknownNameError
+from continual_mt.home import BLOBS_VARIABLE
 from registry.blobs.fsspec_store import RemoteStore
 from registry.database import migration, schema
 from registry.database.database import Database, connect
@@ -22,7 +23,7 @@ from registry.database.location import Location, database_file
 class DatabaseHealth:
     """The database of a registry; ``problem`` is why it cannot be used, with the fix, or None.
 
-    ``schema`` is the revision of its tables, None if there are none yet or they cannot be read; ``newest`` is that of
+    ``schema`` is the revision of its tables, None if it has no tables yet or they cannot be read; ``newest`` is that of
     this version. ``blobs`` is where the registry keeps its blobs, or where a new one would; None if it is unknown.
     """
 
@@ -60,7 +61,8 @@ def examine_database(place: Location) -> DatabaseHealth:
     except UnknownNameError:
         return found(False, place.blobs, None if file is None else unwritable(file.parent, "records"))
     except ContinualMTError as error:
-        return found(file is None or file.is_file(), None, str(error))
+        # Only the database names the place of its blobs, which may differ from that of a new registry.
+        return found(file is None or file.is_file(), os.environ.get(BLOBS_VARIABLE) and place.blobs, str(error))
 
 
 def _revision(place: Location) -> str | None:
