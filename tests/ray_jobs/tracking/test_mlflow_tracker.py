@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -182,3 +183,18 @@ def test_a_run_that_was_deleted_meanwhile_is_replaced(tracked_home: Home) -> Non
         again = Tracker(tracked_home, messages.append).start(known, experiment="es-en", name="pt-en", tags={})
         assert again not in (None, known)
     assert messages == []
+
+
+def test_without_mlflow_a_job_is_not_tracked_and_does_not_fail(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("mlflow", "mlflow.entities", "mlflow.store.db"):
+        monkeypatch.setitem(sys.modules, module, None)  # importing it raises ModuleNotFoundError
+    messages: list[str] = []
+    tracker = Tracker(home, messages.append)
+    assert tracker.start(None, experiment="es-en", name="pt-en xattn", tags={}) is None
+    tracker.parameters({"seed": 1})
+    tracker.metrics({"loss": 5.5}, 20)
+    tracker.tags({"registered": "es-en/pt-en:1"})
+    tracker.module("es-en/pt-en:1", {}, {"bleu": 12.5})
+    tracker.finish("FINISHED")
+    assert len(messages) == 1
+    assert messages[0].startswith("MLflow could not start the run: ")
