@@ -11,18 +11,21 @@ with WithoutCurrentFolder():
 import continual_mt  # noqa: F401  # before the modules here import PyTorch
 
 if TYPE_CHECKING:
+    from ray_jobs.diagnosis.report import Report, diagnose
     from ray_jobs.driver import Driver
     from ray_jobs.entrypoint import add
     from ray_jobs.execution.job import Outcome
     from ray_jobs.sequence import add_sequence
 
-__all__ = ["Driver", "Outcome", "add", "add_sequence"]
+__all__ = ["Driver", "Outcome", "Report", "add", "add_sequence", "diagnose"]
 
 _PLACES = {
     "Driver": "ray_jobs.driver",
     "Outcome": "ray_jobs.execution.job",
+    "Report": "ray_jobs.diagnosis.report",
     "add": "ray_jobs.entrypoint",
     "add_sequence": "ray_jobs.sequence",
+    "diagnose": "ray_jobs.diagnosis.report",
 }
 
 

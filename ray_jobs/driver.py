@@ -75,7 +75,6 @@ class Driver:
     def train_parent(self, spec: ParentSpec) -> Outcome:
         """Train a parent and register it under the spec's name."""
         job = self.resolve(spec)
-        self.backend.check_resources(job.title, spec.resources)
         # The first thing that is written, once the spec is known to be sound.
         self._registry = self._registry or self._stack.enter_context(Registry.open(self.home.path, create=True))
         job = self._as_registered(spec, job)
@@ -112,7 +111,11 @@ class Driver:
         return self.run(self.resolve(spec))
 
     def resolve(self, spec: ParentSpec | AdditionSpec) -> ResolvedJob:
-        """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
+        """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once.
+
+        Resources that the back end does not have are refused before anything is read.
+        """
+        self.backend.check_resources(_title(spec), spec.resources)
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
         spec = with_kept_texts(spec, self._kept)
         job = resolve(spec, parent, self.home.cache, self._with_table, self._find_base)
@@ -135,7 +138,6 @@ class Driver:
 
     def run(self, job: ResolvedJob) -> Outcome:
         """Train, register and score a resolved job."""
-        self.backend.check_resources(job.title, job.spec.resources)
         with self.jobs([job]) as jobs:
             (trained,) = train_together(jobs, self.backend, self.display.say)
             return trained.score()
@@ -149,6 +151,11 @@ class Driver:
         finally:
             for job in jobs:
                 job.close()
+
+
+def _title(spec: ParentSpec | AdditionSpec) -> str:
+    """The title of the job that a spec becomes, as `ResolvedJob.title`."""
+    return f"{spec.pair} {spec.scope}" if isinstance(spec, AdditionSpec) else f"parent {spec.pair or spec.name}"
 
 
 def make_backend(address: str | None, in_process: bool) -> TrainingBackend:

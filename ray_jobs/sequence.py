@@ -51,8 +51,6 @@ def add_sequence(driver: Driver, spec: SequenceSpec, after: Callable[[Outcome], 
         doubled = ", ".join(sorted({str(pair) for pair in pairs_of_jobs if pairs_of_jobs.count(pair) > 1}))
         raise SpecError(f"the sequence {spec.name}", [f"{doubled} is listed more than once"])
     _check_encoders(jobs, parent)
-    for job in jobs:
-        driver.backend.check_resources(job.title, job.spec.resources)
     original = original_text(parent, driver.home.cache) if spec.replay else None
     if spec.replay and original is None:
         has_one = parent.languages.only_pair is not None

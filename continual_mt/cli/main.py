@@ -21,6 +21,7 @@ from continual_mt.cli import (
     compare,
     dashboard,
     demo,
+    doctor,
     evaluate,
     export,
     jobs,
@@ -77,6 +78,7 @@ registry.app.command(epilog=reproduce.EPILOG)(reproduce.reproduce)
 registry.app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(registry.app, name="registry")
 app.add_typer(jobs.app, name="jobs")
+app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.command(epilog=dashboard.EPILOG)(dashboard.dashboard)
 app.command(epilog=report.EPILOG)(report.report)
 

@@ -182,8 +182,14 @@ def load_or_convert(
 def _open_engine(folder: Path, precision: Precision, threads: int) -> ctranslate2.Translator:
     import ctranslate2
 
-    device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-    return ctranslate2.Translator(str(folder), device=device, compute_type=precision, intra_threads=threads)
+    return ctranslate2.Translator(str(folder), device=engine_device(), compute_type=precision, intra_threads=threads)
+
+
+def engine_device() -> str:
+    """The device that models are opened on: ``cuda`` if CTranslate2 finds a GPU, else ``cpu``."""
+    import ctranslate2
+
+    return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
 
 
 _models: weakref.WeakSet[CTranslate2Model] = weakref.WeakSet()

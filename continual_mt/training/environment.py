@@ -21,7 +21,7 @@ def environment(device: torch.device, precision: torch.dtype, workers: int) -> E
     return {
         "python": platform.python_version(),
         **versions,
-        "processor": _processor(),
+        "processor": processor(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "precision": str(precision).removeprefix("torch."),
         "workers": workers,
@@ -29,7 +29,7 @@ def environment(device: torch.device, precision: torch.dtype, workers: int) -> E
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the processor's name (on Linux; elsewhere the architecture) and the instruction set that PyTorch uses."""
     name = platform.machine()
     with suppress(OSError):

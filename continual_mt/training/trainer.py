@@ -51,7 +51,7 @@ def computation_dtype(device: torch.device, precision: str) -> torch.dtype:
     if precision == "bfloat16":
         return torch.bfloat16
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     native = "avx512_bf16" in _cpu_features() or "amx_bf16" in _cpu_features()
     return torch.bfloat16 if device.type == "cpu" and native else torch.float32
 

@@ -20,6 +20,7 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
 
 import ray
+import ray.exceptions
 from ray.autoscaler import sdk as autoscaler
 
 from continual_mt.config.spec import Resources
@@ -33,6 +34,7 @@ OBJECT_STORE_BYTES = 256 * 1024 * 1024
 BUSY_SECONDS = 30.0
 LOCAL = "local"
 CONNECT_SECONDS = 10.0
+GPU_SECONDS = 300.0
 
 
 @contextmanager
@@ -122,6 +124,39 @@ def check_shared(machines: int, local: Sequence[str]) -> None:
             "machine, or name places that all can use: CONTINUAL_MT_DATABASE for records, CONTINUAL_MT_BLOBS for "
             "blobs, resources.storage in the spec for checkpoints"
         )
+
+
+def starts_here(address: str | None) -> bool:
+    """Whether `connected` would start Ray on this machine, and not use a cluster or connection that exists."""
+    return not ray.is_initialized() and (address or os.environ.get("RAY_ADDRESS") or LOCAL) == LOCAL
+
+
+def check_gpus(share: Share) -> None:
+    """Ask PyTorch in a process to which Ray gives a worker's GPUs. Raises ClusterError if it finds none there.
+
+    Ray counts the GPUs of a machine itself, whether or not the PyTorch that is installed there can use them.
+    """
+    if not share.gpus:
+        return
+    try:
+        version = ray.get(_version_without_gpu.options(num_gpus=share.gpus).remote(), timeout=GPU_SECONDS)
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"a process with {share.gpus:g} GPUs could not be started on the cluster ({error}); check 'ray status'"
+        ) from error
+    if version is not None:
+        raise ClusterError(
+            f"resources.gpus: Ray gives a worker {share.gpus:g} GPUs, but the PyTorch of that machine ({version}) "
+            "finds none; expected a build with CUDA and a driver. Fix: install them there, or set resources.gpus to 0"
+        )
+
+
+@ray.remote
+def _version_without_gpu() -> str | None:
+    """The version of PyTorch here if it finds no GPU, else None."""
+    import torch
+
+    return None if torch.cuda.is_available() else str(torch.__version__)
 
 
 def free_resources() -> dict[str, float]:

@@ -7,12 +7,14 @@ from contextlib import ExitStack
 
 from continual_mt.artifacts.recipe import Recipe
 from continual_mt.config.spec import Resources
+from continual_mt.errors import SpecError
 from ray_jobs.cluster import connection
 from ray_jobs.cluster.evaluation_tasks import evaluate_on_cluster
 from ray_jobs.cluster.ray_trainer import RayTraining
 from ray_jobs.console import Display
 from ray_jobs.execution.backend import ProgressUpdate, Share
 from ray_jobs.execution.checkpoints import RunCheckpoints
+from ray_jobs.execution.devices import missing_gpu
 from ray_jobs.execution.scoring import evaluate_in_process
 from ray_jobs.planning.training_task import TrainingTask
 from registry import Registry
@@ -33,7 +35,12 @@ class RayBackend:
         self._trainings: list[RayTraining] = []
 
     def check_resources(self, title: str, resources: Resources) -> None:
-        """What a cluster has is not known until it is connected to."""
+        """Raise SpecError for a GPU that PyTorch does not find, if Ray is to start on this machine.
+
+        What a cluster has is not known until it is connected to.
+        """
+        if connection.starts_here(self.address) and (problem := missing_gpu(resources)):
+            raise SpecError(f"{title} with Ray on this machine", [problem])
 
     def connect(self, local: Sequence[str]) -> None:
         if self._connected:
@@ -57,6 +64,7 @@ class RayBackend:
     def await_capacity(self, resources: Resources, say: Callable[[str], None]) -> Share:
         share = connection.share_of(resources)
         connection.await_capacity(share, resources.wait_minutes, say)
+        connection.check_gpus(share)
         return share
 
     def start(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import ray.exceptions
 import ray.train
+from ray.train.torch import TorchConfig
 
 from continual_mt.errors import ClusterError, ContinualMTError, TrainingError
 from continual_mt.threads import PASSIVE
@@ -55,6 +56,8 @@ class RayTraining:
         self._texts = TextSender(task, checkpoints, self._channel)
         trainer = LeanTrainer(
             run_worker,
+            # NCCL refuses two processes on one GPU, which workers with a part of one may be.
+            torch_config=TorchConfig(backend="nccl" if share.gpus >= 1 else "gloo"),
             train_loop_config={"task": task, "checkpoints": checkpoints, "channel": self._channel},
             scaling_config=ray.train.ScalingConfig(
                 num_workers=share.workers, use_gpu=share.gpus > 0, resources_per_worker=share.bundle()

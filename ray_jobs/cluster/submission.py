@@ -37,7 +37,7 @@ def submit(
     The job gets this code, the spec with absolute paths and the home's path; the cluster's machine must have these
     files. Returns the program's exit code. Raises ClusterError if no cluster can be reached.
     """
-    client = _client(address)
+    client = client_of(address)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
         command = ["python", "-m", f"ray_jobs.{program}", "spec.json", "--home", str(home.path)]
@@ -48,7 +48,8 @@ def submit(
     return _exit_code(client, job)
 
 
-def _client(address: str) -> JobSubmissionClient:
+def client_of(address: str) -> JobSubmissionClient:
+    """A client for http://HOST:8265. Raises ClusterError if no cluster answers there, or a token is missing."""
     try:
         return JobSubmissionClient(address)
     except AuthenticationError as error:

@@ -19,6 +19,7 @@ from continual_mt.training.trainer import Trainer
 from ray_jobs.console import Display
 from ray_jobs.execution.backend import ProgressUpdate, Share
 from ray_jobs.execution.checkpoints import RunCheckpoints
+from ray_jobs.execution.devices import missing_gpu
 from ray_jobs.execution.scoring import evaluate_in_process
 from ray_jobs.execution.train_task import train_task
 from ray_jobs.planning.training_task import TrainingTask
@@ -34,17 +35,18 @@ class LocalBackend:
         self._training: LocalTraining | None = None
 
     def check_resources(self, title: str, resources: Resources) -> None:
-        """Raise SpecError for several workers, and for a GPU that PyTorch does not find."""
+        """Raise SpecError for several workers, for several GPUs, and for a GPU that PyTorch does not find."""
         problems = []
         if resources.workers > 1:
             problems.append(
                 f"resources.workers: {resources.workers} workers; training in the process has one. "
                 "Fix: set it to 1, or leave out --in-process (in_process=True) to train on Ray"
             )
-        if resources.gpus and not torch.cuda.is_available():
+        if problem := missing_gpu(resources):
+            problems.append(problem)
+        elif resources.gpus > 1:
             problems.append(
-                f"resources.gpus: {resources.gpus:g} GPUs, but PyTorch finds no GPU on this machine. "
-                "Fix: set it to 0, or train on a cluster that has one"
+                f"resources.gpus: {resources.gpus:g} GPUs; training in the process uses one. Fix: set it to 1"
             )
         if problems:
             raise SpecError(f"{title} in the process", problems)

@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 
 class Tracker:
-    """One MLflow run; without a run (MLflow could not be reached) every method does nothing."""
+    """One MLflow run; without a run (MLflow is not installed, or cannot be reached) every method does nothing."""
 
     def __init__(self, home: Home, say: Callable[[str], None]) -> None:
         self._home, self._say = home, say
@@ -70,26 +70,35 @@ class Tracker:
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers at a step (an update, or a position in a sequence)."""
-        from mlflow.entities import Metric
 
-        from registry.records.values import now
+        def log(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import Metric
 
-        moment = int(now().timestamp() * 1000)
-        logged = [Metric(key, value, moment, step) for key, value in values.items()]
-        self._on_run("log metrics", lambda client, run: client.log_batch(run, metrics=logged))
+            from registry.records.values import now
+
+            moment = int(now().timestamp() * 1000)
+            client.log_batch(run, metrics=[Metric(key, value, moment, step) for key, value in values.items()])
+
+        self._on_run("log metrics", log)
 
     def parameters(self, values: Mapping[str, object]) -> None:
         """Log parameters, which MLflow never changes afterwards."""
-        from mlflow.entities import Param
 
-        logged = [Param(key, str(value)) for key, value in values.items()]
-        self._on_run("log parameters", lambda client, run: client.log_batch(run, params=logged))
+        def log(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import Param
+
+            client.log_batch(run, params=[Param(key, str(value)) for key, value in values.items()])
+
+        self._on_run("log parameters", log)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
 
-        logged = [RunTag(key, value) for key, value in values.items()]
-        self._on_run("log tags", lambda client, run: client.log_batch(run, tags=logged))
+        def log(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import RunTag
+
+            client.log_batch(run, tags=[RunTag(key, value) for key, value in values.items()])
+
+        self._on_run("log tags", log)
 
     def text(self, content: str, file: str) -> None:
         """Log a text as an artifact."""
@@ -113,11 +122,12 @@ class Tracker:
 
     def module(self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
         """Log a model for a registered module, with scores and tags, and without a copy of the weights."""
-        from mlflow.entities import Metric
-
-        from registry.records.values import now
 
         def log(client: MlflowClient, run: str) -> None:
+            from mlflow.entities import Metric
+
+            from registry.records.values import now
+
             experiment = client.get_run(run).info.experiment_id
             # A job that was interrupted after this logs it again.
             known = client.search_logged_models([experiment], filter_string=f"name = '{name}'")
@@ -147,7 +157,7 @@ class Tracker:
             return None
         try:
             if self._client is None:
-                self._client = _client(self._home.tracking)
+                self._client = client_of(self._home.tracking)
             return action(self._client)
         except FailureError as error:
             self._failures += 1
@@ -178,7 +188,8 @@ def _is_active(client: MlflowClient, run: str) -> bool:
     return stages == ("active", "active")
 
 
-def _client(tracking: str) -> MlflowClient:
+def client_of(tracking: str) -> MlflowClient:
+    """A client for a tracking URI. It makes the tables of a database that has none; a server is asked nothing yet."""
     from mlflow import MlflowClient
 
     for chatty in ("mlflow", "alembic"):

@@ -45,7 +45,8 @@ MakeTask = Callable[..., Task]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    deselect_unless_named("cuda", config, items)
+    for marker in ("cuda", "cuda_ray"):
+        deselect_unless_named(marker, config, items)
 
 
 @pytest.fixture(scope="session")

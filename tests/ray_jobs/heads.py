@@ -27,11 +27,13 @@ class Head:
 
 
 @contextmanager
-def started_head(ray_program: Path, port: int, agent: int, dashboard: int | None = None) -> Iterator[Head]:
+def started_head(
+    ray_program: Path, port: int, agent: int, dashboard: int | None = None, gpus: int = 0
+) -> Iterator[Head]:
     """Start a head in a separate session, so that all its processes can be found and ended.
 
     With a port for ``dashboard`` it takes submitted jobs, by an agent that listens on another. Without one it starts
-    fewer processes.
+    fewer processes. Ray believes that the machine has ``gpus``, whether or not it does.
     """
     # Not pytest's folder: Ray puts sockets there, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
@@ -42,6 +44,7 @@ def started_head(ray_program: Path, port: int, agent: int, dashboard: int | None
             f"--dashboard-agent-listen-port={agent}",
             f"--node-ip-address={connection.LOOPBACK}",
         ]
+        command += [f"--num-gpus={gpus}"]
         command += [f"--object-store-memory={connection.OBJECT_STORE_BYTES}"]
         if dashboard is None:
             command += ["--include-dashboard=false"]

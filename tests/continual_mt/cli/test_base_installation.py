@@ -54,6 +54,7 @@ json.dump({"results": results, "found": found}, sys.__stdout__)
 """
 WORK = (
     ("pairs",),
+    ("doctor",),
     ("registry", "verify"),
     ("align", "pt", "es", "--lexicon", "lexicon.tsv"),
     ("translate", "pt-de", "--beam", "1", "--input", "text"),
@@ -113,10 +114,14 @@ def _environment(**variables: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the environment's programs."""
-    folder = tmp_path_factory.mktemp("base")
+    return _installed(wheel, PROJECT["dependencies"], tmp_path_factory.mktemp("base"))
+
+
+def _installed(wheel: Path, requirements: list[str], folder: Path) -> Path:
+    """Make an environment of the wheel and what is required; returns the folder of its programs."""
     venv.create(folder, symlinks=True)
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
-    _link(_required(PROJECT["dependencies"]), site)
+    _link(_required(requirements), site)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, env=_environment())
     return folder / "bin"
@@ -222,3 +227,29 @@ def test_a_verb_that_needs_more_names_the_extra(answers: dict[tuple[str, ...], A
     assert found.err.startswith(f"error: {subject} needs the extra '{extra}' (")
     assert found.err.endswith(f"not installed). Fix: pip install 'continual-mt[{extra}]'\n")
     assert found.err.count("\n") == 1
+
+
+def test_doctor_works_without_ray_and_mlflow(wheel: Path, tmp_path: Path) -> None:
+    """What is not configured is then no problem; what is, is one."""
+    requirements = [text for text in PROJECT["dependencies"] if not text.startswith(("ray", "mlflow"))]
+    program = [str(_installed(wheel, requirements, tmp_path / "lean") / "continual-mt"), "doctor", "--json"]
+
+    def run(**variables: str) -> tuple[int, dict[str, Any]]:
+        environment = _environment(**variables)
+        done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        assert done.stderr == ""
+        return done.returncode, json.loads(done.stdout)
+
+    code, found = run()
+    assert (code, found["problems"]) == (0, [])
+    assert (found["versions"]["ray"], found["versions"]["mlflow"]) == (None, None)
+    assert found["versions"]["torch"] is not None
+    refused = {usage["work"]: usage["refused"] for usage in found["used"]}
+    assert refused["training"] == "Ray: not installed: train with --in-process"
+    assert refused["training with --in-process"] is None
+    code, found = run(RAY_ADDRESS="host:6379", MLFLOW_TRACKING_URI="http://host:5000")
+    assert code == 1
+    assert [problem.partition(". Fix: ")[0] for problem in found["problems"]] == [
+        "Ray: jobs use the cluster at host:6379, but Ray is not installed",
+        "MLflow: MLFLOW_TRACKING_URI is set, but MLflow is not installed",
+    ]

@@ -50,6 +50,7 @@ VERBS = {
     "registry export",
     "registry import",
     "registry convert",
+    "doctor",
     "dashboard",
     "report",
 }

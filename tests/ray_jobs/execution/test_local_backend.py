@@ -89,6 +89,17 @@ def test_a_missing_gpu_is_refused(
         add(addition_values("pt-en", resources={"gpus": 1}), home=home, in_process=True)
 
 
+def test_several_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    LocalBackend().check_resources("parent es-en", Resources(gpus=1))
+    with pytest.raises(SpecError) as caught:
+        LocalBackend().check_resources("parent es-en", Resources(gpus=2))
+    assert str(caught.value) == (
+        "parent es-en in the process: one problem:\n"
+        "  - resources.gpus: 2 GPUs; training in the process uses one. Fix: set it to 1"
+    )
+
+
 def test_threads_are_those_asked_for_else_one_for_each_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_backend.os, "cpu_count", lambda: 7)
     backend = LocalBackend()

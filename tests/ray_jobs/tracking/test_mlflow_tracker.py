@@ -1,15 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,8 +13,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW
 
 from continual_mt.home import TRACKING_VARIABLE, Home
 from ray_jobs.tracking.mlflow_tracker import FAILURES_UNTIL_QUIET, Tracker
-
-START_SECONDS = 300.0
+from tests.ray_jobs.mlflow_server import started_server
 
 
 @pytest.fixture
@@ -40,27 +33,8 @@ def tracked_home(home: Home, mlflow_database: Path) -> Home:
 def server(
     mlflow_database: Path, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    shutil.copy(mlflow_database, folder / "server.db")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder)]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(port):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    with started_server(mlflow_database, free_port(), tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
 
 
 def keep_a_run(home: Home, messages: list[str]) -> str:
@@ -209,3 +183,18 @@ def test_a_run_that_was_deleted_meanwhile_is_replaced(tracked_home: Home) -> Non
         again = Tracker(tracked_home, messages.append).start(known, experiment="es-en", name="pt-en", tags={})
         assert again not in (None, known)
     assert messages == []
+
+
+def test_without_mlflow_a_job_is_not_tracked_and_does_not_fail(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("mlflow", "mlflow.entities", "mlflow.store.db"):
+        monkeypatch.setitem(sys.modules, module, None)  # importing it raises ModuleNotFoundError
+    messages: list[str] = []
+    tracker = Tracker(home, messages.append)
+    assert tracker.start(None, experiment="es-en", name="pt-en xattn", tags={}) is None
+    tracker.parameters({"seed": 1})
+    tracker.metrics({"loss": 5.5}, 20)
+    tracker.tags({"registered": "es-en/pt-en:1"})
+    tracker.module("es-en/pt-en:1", {}, {"bleu": 12.5})
+    tracker.finish("FINISHED")
+    assert len(messages) == 1
+    assert messages[0].startswith("MLflow could not start the run: ")
