@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.data.corpora.read_once import keep
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError
@@ -17,6 +18,7 @@ from ray_jobs.execution.backend import TrainingBackend
 from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
+from ray_jobs.planning.back_translation import find_recipe
 from ray_jobs.planning.base import Base, find_base
 from ray_jobs.planning.initialisation import has_text, with_word_translations
 from ray_jobs.planning.notes import notes_on_start, notes_on_text
@@ -115,7 +117,7 @@ class Driver:
         """Read every corpus of a spec and fill in its defaults. Raises all misuse found at once."""
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
         spec = with_kept_texts(spec, self._kept)
-        job = resolve(spec, parent, self.home.cache, self._with_table, self._find_base)
+        job = resolve(spec, parent, self.home.cache, self._with_table, self._find_base, self._find_recipe)
         for note in [*notes_on_text(job), *notes_on_start(spec, job)]:
             self.display.say(f"{job.title}: {note}")
         return job
@@ -132,6 +134,9 @@ class Driver:
 
     def _find_base(self, parent: ParentRecord, spec: AdditionSpec) -> Base:
         return find_base(self.registry, parent, spec)
+
+    def _find_recipe(self, spec: AdditionSpec) -> AnyRecipe:
+        return find_recipe(self.registry, self.registry.parent(spec.parent).name, spec)
 
     def run(self, job: ResolvedJob) -> Outcome:
         """Train, register and score a resolved job."""

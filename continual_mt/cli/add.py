@@ -16,6 +16,7 @@ EPILOG = options.examples(
     "continual-mt add fr-cs --train-tsv train.tsv.gz --dev-tsv val.tsv --set vocabulary=4000",
     "continual-mt add en-es --train train.en train.es --dev val.en val.es",
     "continual-mt add de-es --bridge --train train.de train.es --dev val.de val.es",
+    "continual-mt add fr-es --train train.fr train.es --dev val.fr val.es --back-translate more.es",
     "continual-mt add --spec de-en.yaml --in-process",
     "continual-mt add --spec de-en.yaml --address http://cluster:8265 --home /data/home",
 )
@@ -57,6 +58,14 @@ def add(
     monolingual: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Text of the new language without translation, for its tokenizer."),
+    ] = None,
+    back_translate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text of the target language without translation. The recipe of the opposite pair translates it, and "
+            "the result is trained on, too; more with --set back_translation.KEY.",
+        ),
     ] = None,
     lexicon: Annotated[
         str | None,
@@ -132,6 +141,7 @@ def add(
         "bridge": bridge or None,
         "both_new": both_new or None,
         "monolingual": monolingual and spec_options.text(monolingual),
+        "back_translation": back_translate and {"text": spec_options.text(back_translate)},
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),
     }

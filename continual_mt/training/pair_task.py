@@ -22,7 +22,7 @@ class Task:
     """A model and the data to train it on. ``trainable`` are full parameter names; all other parameters are frozen.
 
     ``source`` and ``target`` are the pair's tokenizers. ``encoded`` are cached states of a frozen encoder; without them
-    each batch is encoded again, with the same result up to rounding.
+    each batch is encoded again, with the same result up to rounding. ``synthetic`` is other text of the pair.
     """
 
     model: Transformer
@@ -34,10 +34,11 @@ class Task:
     seed: int
     encoded: EncodedSources | None = None
     replay: Replay = field(default_factory=Replay)
+    synthetic: Replay = field(default_factory=Replay)
 
 
 class PairBatches:
-    """The batches of each update of a `Task`: those of its corpus, then those that are replayed."""
+    """The batches of each update of a `Task`: those of its corpus, those that are replayed, then synthetic ones."""
 
     def __init__(self, task: Task, model: Transformer, progress: Progress) -> None:
         settings, is_frozen = task.settings, encoder_frozen(task.trainable)
@@ -47,7 +48,10 @@ class PairBatches:
         )
         # The sides of an earlier pair are frozen, so that its encoder is frozen unless the encoder's layers train.
         replay_encoder_frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
-        self._replay = ReplayStream(task.replay, model, replay_encoder_frozen, settings, task.seed, progress.update)
+        self._beside = [
+            ReplayStream(replay, model, frozen, settings, task.seed, progress.update)
+            for replay, frozen in ((task.replay, replay_encoder_frozen), (task.synthetic, is_frozen))
+        ]
 
     @property
     def epoch(self) -> int:
@@ -58,7 +62,8 @@ class PairBatches:
         return self._stream.consumed
 
     def __next__(self) -> list[tuple[PairLoss, Indices]]:
-        return [(self._pair_loss, indices) for indices in next(self._stream)] + next(self._replay)
+        own = [(self._pair_loss, indices) for indices in next(self._stream)]
+        return own + [batch for stream in self._beside for batch in next(stream)]
 
 
 def encoder_frozen(trainable: Iterable[str]) -> bool:

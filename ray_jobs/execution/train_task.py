@@ -93,6 +93,7 @@ def _task(task: TrainingTask, worker: Worker) -> Task:
         seed=task.seed,
         encoded=_encoded(task, model, corpus, task.source, worker),
         replay=_replay(task, worker),
+        synthetic=_synthetic(task, worker),
     )
 
 
@@ -129,6 +130,16 @@ def _replay(task: TrainingTask, worker: Worker) -> Replay:
         names = ", ".join(str(earlier.pair) for earlier in task.replayed)
         worker.note(f"{task.replay:.0%} of the batches are replayed: {names}")
     return Replay(task.replay, tuple(pairs))
+
+
+def _synthetic(task: TrainingTask, worker: Worker) -> Replay:
+    """The back-translations, which train the pair's own sides."""
+    if task.synthetic is None:
+        return Replay()
+    text, share = task.synthetic.text, task.synthetic.share
+    corpus = _tokens(text, task, worker)
+    worker.note(f"{share:.0%} of the batches are back-translations")
+    return Replay(share, (EarlierPair(corpus, text.source, text.target, {}),))
 
 
 def _tokens(text: TrainingText | MixedText, task: TrainingTask, worker: Worker) -> TokenizedCorpus:

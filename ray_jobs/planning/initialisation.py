@@ -57,7 +57,7 @@ def read_monolingual(path: TextPlace) -> ResolvedText:
         digest.update(f"{line}\n".encode())
         count += bool(line.strip())
     if not count:
-        raise CorpusError(path, "no text; expected sentences of the new language, one per line")
+        raise CorpusError(path, "no text; expected sentences, one per line")
     return ResolvedText(path, digest.hexdigest(), count)
 
 

@@ -18,6 +18,7 @@ from continual_mt.artifacts.stored.optional_pieces import required
 from continual_mt.artifacts.vocabulary import Vocabulary, named_tokenizers
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.config.hyperparameters import TrainingSettings
+from continual_mt.data.back_translation import tagged
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.inference.assembly import weights_of_pair
 from continual_mt.languages import Pair, SideName
@@ -28,12 +29,14 @@ from ray_jobs.planning.training_text import (
     DevelopmentText,
     MixedText,
     SeparateTexts,
+    SyntheticText,
     TrainingText,
     usable_sentences,
 )
 from registry.blobs import BlobStore
 
 if TYPE_CHECKING:  # a worker unpickles a task, and does not need what it was made from
+    from ray_jobs.planning.back_translation import BackTranslatedText
     from ray_jobs.planning.base import Base
     from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob
     from registry import ParentRecord, Registry
@@ -130,7 +133,8 @@ class TrainingTask:
     with language tokens, or, if languages have their own vocabularies, those of its two languages. ``replay`` is the
     share of batches that come from the earlier pairs ``replayed``. ``side`` are the tensors that a new side starts from
     instead of noise. ``development`` are the texts that choose the checkpoint, one a pair: they travel with the task,
-    as a worker may be on a machine without the text. ``base`` are the modules that an addition is trained against.
+    as a worker may be on a machine without the text. ``base`` are the modules that an addition is trained against,
+    ``synthetic`` is what it trains on beside its text.
     """
 
     architecture: Architecture
@@ -151,6 +155,7 @@ class TrainingTask:
     side: Mapping[str, Tensor] = field(default_factory=dict)
     added: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     base: StoredBase = StoredBase()
+    synthetic: SyntheticText | None = None
 
     @classmethod
     def of(
@@ -161,6 +166,7 @@ class TrainingTask:
         target: Vocabulary,
         threads: int,
         cache: Path,
+        back_translated: BackTranslatedText | None = None,
     ) -> TrainingTask:
         """The task of a job; ``threads`` is the number that each worker computes with.
 
@@ -200,6 +206,7 @@ class TrainingTask:
             replayed=tuple(map(StoredPair.of, job.replayed)),
             added=job.added(),
             base=StoredBase.of(job.base),
+            synthetic=None if back_translated is None else _synthetic(job, texts[0], back_translated),
         )
 
     def _starting_seed(self) -> int:
@@ -224,6 +231,8 @@ class TrainingTask:
         else:
             yield self.text
         yield from (text for text, _ in self.earlier_pairs())
+        if self.synthetic is not None:
+            yield self.synthetic.text
 
     def earlier_pairs(self) -> Iterator[tuple[TrainingText, dict[str, Tensor]]]:
         """The text of each pair that is replayed, and the tensors of its two sides by full name."""
@@ -269,3 +278,17 @@ class TrainingTask:
         names = (*parameter_names(self.architecture), *self.added)
         # Copies, since training changes its tensors in place.
         return {name: fresh[name].clone() if name in fresh else inherited[name] for name in names}
+
+
+def _synthetic(job: ResolvedJob, own: TrainingText, made: BackTranslatedText) -> SyntheticText:
+    """The back-translations of a job, with the tokenizers of its own text, which mark them if that was asked for."""
+    asked = job.back_translation
+    assert asked is not None
+    source, target = own.source, own.target
+    if asked.tagged is not None:
+        source, target = tagged(source, target, asked.tagged)
+    positions = job.architecture.maximum_positions
+    most = min(own.maximum_tokens, source.room(positions), target.room(positions))
+    corpus = made.corpus
+    text = TrainingText(own.pair, corpus.spec, corpus.summary.digest, source, target, most)
+    return SyntheticText(text, asked.spec.share)
