@@ -281,7 +281,7 @@ class TrainingTask:
 
 
 def _synthetic(job: ResolvedJob, own: TrainingText, made: BackTranslatedText) -> SyntheticText:
-    """The back-translations of a job, with the tokenizers of its own text, which mark them if that was asked for."""
+    """The back-translations of a job, with the tokenizers of its other text, which mark them if that was asked for."""
     asked = job.back_translation
     assert asked is not None
     source, target = own.source, own.target
