@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from continual_mt.config.corpus_spec import CorpusSpec
 from continual_mt.data.back_translation import TranslationFilter, character_ratio, distinct
-from continual_mt.errors import CorpusError, StorageError
+from continual_mt.errors import CorpusError, StoppedError, StorageError
 from continual_mt.evaluation.language_identification import are_off_target
 from ray_jobs.console import Display
 from ray_jobs.planning.back_translation import BackTranslatedText, BackTranslation, described
@@ -37,8 +37,8 @@ _COUNTS = "counts.json"
 def back_translate(job: ResolvedJob, registry: Registry, cache: Path, display: Display) -> BackTranslatedText | None:
     """Translate the text of an addition that back-translates, as far as that was not done before; None for others.
 
-    Raises CorpusError if the text has changed, or no translation is kept, and StorageError if the cache cannot be
-    written to.
+    Raises CorpusError if the text has changed, or no translation is kept, StoppedError after an interruption, and
+    StorageError if the cache cannot be written to.
     """
     asked = job.back_translation
     if asked is None:
@@ -52,6 +52,11 @@ def back_translate(job: ResolvedJob, registry: Registry, cache: Path, display: D
             translations = _Translations(asked, registry, folder, display)
             translations.complete(job.title)
             found = _selected(job, asked, translations)
+    except KeyboardInterrupt as error:
+        raise StoppedError(
+            "stopped while text was back-translated; start the same job again and it continues with the lines that are "
+            "not translated"
+        ) from error
     except OSError as error:
         raise StorageError(
             f"back-translations cannot be written to {folder}: {error.strerror or error}. Fix: free space, then start "

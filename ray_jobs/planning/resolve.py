@@ -319,7 +319,9 @@ def resolve(
             translated = problems.attempt(partial(_back_translation, asked, spec, base, find_recipe))
             spec = _with_text_for_tokenizer(spec, base)
         owner, addition, train = parent, spec, pairs[0].train
-        if text := spec.monolingual:
+        if (text := spec.monolingual) and asked and text == asked.text:
+            monolingual = None if translated is None else translated.text
+        elif text:
             monolingual = problems.attempt(lambda: read_monolingual(text))
         side = base.side if base is not None else "none"
         if base is not None and side in ENDS:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
+from continual_mt.cli.main import main
 from continual_mt.config.loading import validate
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.back_translation import TAG
-from continual_mt.errors import ContinualMTError, CorpusError, IncompatibleError, UnknownNameError
+from continual_mt.errors import ContinualMTError, CorpusError, IncompatibleError, StoppedError, UnknownNameError
 from continual_mt.home import Home
 from continual_mt.training.progress import ProgressReport
 from ray_jobs import Driver, add_sequence
@@ -109,6 +111,9 @@ def test_both_directions(
     assert translators(module) == ["es-en/pt-en:1", "es-en/es-de:1"]
     assert {one.recipe for one in module.lineage.named("translated-by")} == {spec["back_translation"]["recipe"]}  # type: ignore[index, call-overload]
     assert recall(driver.registry, module, driver.home.cache).digest == job.digest
+    run = MlflowClient(tracking_uri=driver.home.tracking).get_run(module.lineage.run or "")
+    assert run.data.metrics["back_translation/kept"] == 40
+    assert run.data.params["back_translated_by"].startswith("zero-shot pt-de")
 
 
 class Interrupting(Display):
@@ -149,11 +154,18 @@ def test_an_interrupted_job_continues_and_gives_the_same(
         found = (home.cache / back_translating.FOLDER).glob("*/*.txt")
         return {path.name: path.stat().st_mtime_ns for path in sorted(found)}
 
-    with pytest.raises(KeyboardInterrupt), Driver(home, in_process=True, display=Interrupting()) as driver:
+    problem = "stopped while text was back-translated; start the same job again"
+    with (
+        pytest.raises(StoppedError, match=problem),
+        Driver(home, in_process=True, display=Interrupting()) as driver,
+    ):
         driver.add_language(spec)
     first = parts()
     assert list(first) == ["000000.txt", "000001.txt"]
-    with pytest.raises(KeyboardInterrupt), Driver(home, in_process=True, display=Interrupting(update=2)) as driver:
+    with (
+        pytest.raises(StoppedError, match=r"stopped at update 2; a checkpoint was written"),
+        Driver(home, in_process=True, display=Interrupting(update=2)) as driver,
+    ):
         driver.add_language(spec)
     assert list(all_parts := parts()) == [f"{number:06}.txt" for number in range(4)]
     assert first.items() <= all_parts.items()
@@ -330,3 +342,15 @@ def test_text_that_changed_or_of_which_nothing_is_left_ends_the_job(
     text.write_text("Outro texto.\n", encoding="utf-8")
     with pytest.raises(CorpusError, match=r"more.pt: the text changed after it was inspected. Fix: start again"):
         driver.run(job)
+
+
+def test_the_command_line_names_the_text(
+    home: Home, corpora: Path, text: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(corpora / f"{role}.{language}") for role in ("train", "dev") for language in ("es", "pt")]
+    words = ["add", "es-pt", "--train", *files[:2], "--dev", *files[2:], "--back-translate", str(text), "--in-process"]
+    assert main([*words, "--set", "back_translation.share=0.2", "--home", str(home.path)]) == 2
+    assert "back_translation: no recipe translates pt-es" in capfd.readouterr().err
+    assert main([*words, "--updates", "0", "--home", str(home.path)]) == 2
+    problem = "back_translation: nothing is trained on it with training.updates 0. Fix: leave out one of the two"
+    assert problem in capfd.readouterr().err
