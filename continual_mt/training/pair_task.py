@@ -22,7 +22,8 @@ class Task:
     """A model and the data to train it on. ``trainable`` are full parameter names; all other parameters are frozen.
 
     ``source`` and ``target`` are the pair's tokenizers. ``encoded`` are cached states of a frozen encoder; without them
-    each batch is encoded again, with the same result up to rounding. ``synthetic`` is other text of the pair.
+    each batch is encoded again, with the same result up to rounding. ``synthetic`` is text that also
+    trains the new side.
     """
 
     model: Transformer
@@ -34,7 +35,7 @@ class Task:
     seed: int
     encoded: EncodedSources | None = None
     replay: Replay = field(default_factory=Replay)
-    synthetic: Replay = field(default_factory=Replay)
+    synthetic: tuple[Replay, ...] = ()
 
 
 class PairBatches:
@@ -46,11 +47,9 @@ class PairBatches:
         self._stream = UpdateStream(
             task.corpus, settings.batch_tokens, settings.accumulate, task.seed, progress.epoch, progress.consumed
         )
-        # The sides of an earlier pair are frozen, so that its encoder is frozen unless the encoder's layers train.
-        replay_encoder_frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
         self._beside = [
-            ReplayStream(replay, model, frozen, settings, task.seed, progress.update)
-            for replay, frozen in ((task.replay, replay_encoder_frozen), (task.synthetic, is_frozen))
+            ReplayStream(replay, model, _encoder_frozen_in(replay, task), settings, task.seed, progress.update)
+            for replay in (task.replay, *task.synthetic)
         ]
 
     @property
@@ -69,3 +68,9 @@ class PairBatches:
 def encoder_frozen(trainable: Iterable[str]) -> bool:
     """Tell whether a sentence's encoder states stay constant while the ``trainable`` parameters train."""
     return not {"source", "encoder"} & {group_of(name) for name in trainable}
+
+
+def _encoder_frozen_in(replay: Replay, task: Task) -> bool:
+    """Whether encoder states stay constant in batches beside the task's text, some groups of whose model are frozen."""
+    replaced = {group_of(name) for pair in replay.pairs for name in pair.sides}
+    return encoder_frozen(name for name in task.trainable if group_of(name) not in replaced)

@@ -1,7 +1,7 @@
 """Batches that are mixed into the training of a new pair: of earlier pairs, to reduce forgetting, or of synthetic text.
 
 An earlier pair uses its own source and target side, which stay frozen, and the parameters that are being trained.
-Synthetic text is the new pair's, and trains its sides, too.
+Synthetic text is of the new language, and trains its side, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from continual_mt.training.pair_loss import PairLoss
 class EarlierPair:
     """An earlier pair: its corpus, and its two frozen sides as tokenizers and as ``sides``, tensors by full name.
 
-    Without ``sides`` it is other text of the new pair, which trains the sides of the model itself.
+    For synthetic text of the new language ``sides`` has only the groups that are frozen; the others are those of the
+    model that trains.
     """
 
     corpus: TokenizedCorpus
@@ -68,7 +69,7 @@ class ReplayStream:
         self._pairs = [
             (
                 PairLoss(
-                    model.with_sides(pair.sides).train() if pair.sides else model,
+                    model.with_sides(pair.sides).train(),
                     pair.corpus,
                     pair.source,
                     pair.target,

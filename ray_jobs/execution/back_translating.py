@@ -145,7 +145,7 @@ def _selected(job: ResolvedJob, asked: BackTranslation, translations: _Translati
             f"no back-translation can be trained on: {described(counts)}. Fix: name a better recipe with "
             "back_translation.recipe, or raise back_translation.maximum_ratio",
         )
-    spec = CorpusSpec(source=folder / "source", target=folder / "target")
+    spec = CorpusSpec(source=folder / "source", target=folder / "target", licence=asked.spec.licence)
     name = f"back-translations of {asked.text.path.name}"
     return BackTranslatedText(read_corpus(spec, job.pair, folder), name, counts)
 

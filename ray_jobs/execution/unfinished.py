@@ -20,6 +20,8 @@ from registry.records.values import JSONObject, now
 _CONTENT = {
     "back_translation.recipe": "the recipe that back-translates",
     "back_translation.text": "the text that is back-translated",
+    "denoising.text": "the text that is restored from noise",
+    "denoising.through": "the module that it is restored through",
     "dev": "the development text",
     "init_text": "the text of the parent's pair that embeddings start from",
     "lexicon": "the lexicon",

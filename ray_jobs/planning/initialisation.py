@@ -45,9 +45,10 @@ class ResolvedText:
     path: TextPlace
     digest: str
     lines: int
+    licence: str | None = None
 
     def record(self, pair: Pair) -> CorpusRecord:
-        return CorpusRecord(self.digest, pair, self.path.name, self.lines, 0, "not stated")
+        return CorpusRecord(self.digest, pair, self.path.name, self.lines, 0, self.licence or "not stated")
 
 
 def read_monolingual(path: TextPlace) -> ResolvedText:

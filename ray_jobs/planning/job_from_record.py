@@ -19,6 +19,7 @@ from continual_mt.errors import IncompatibleError, MisuseError, SpecError, Unkno
 from continual_mt.languages import Pair
 from ray_jobs.planning.back_translation import BackTranslation, back_translation
 from ray_jobs.planning.base import NO_BASE, Base, recorded_base
+from ray_jobs.planning.denoising import Denoising, find_frozen_side
 from ray_jobs.planning.initialisation import ResolvedText, read_monolingual, read_word_list
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
 from ray_jobs.planning.resolved_pairs import resolved_pairs
@@ -106,6 +107,7 @@ class _Search:
         base = self._base(record)
         lexicon, monolingual = self._beside(record, spec)
         translated = self._back_translation(record, spec, base)
+        denoised = self._denoising(record, spec, parent, base)
         table = self._table(record, parent)
         init_text = self._init_text(record, spec, parent)
         texts = [texts for texts in found if texts is not None]
@@ -126,6 +128,7 @@ class _Search:
             init_text=init_text,
             word_translations=table,
             back_translation=translated,
+            denoising=denoised,
             base=base,
         )
 
@@ -150,6 +153,20 @@ class _Search:
             self.problems.append(f"the recipe that back-translated {asked.text.name} cannot be run: {error}")
             return None
         return None if text is None else back_translation(asked, text, recipe, base.side)
+
+    def _denoising(
+        self, record: Registered, spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, base: Base
+    ) -> Denoising | None:
+        """The text that an addition restored from noise, and the side through which it did."""
+        asked = spec.denoising if isinstance(spec, AdditionSpec) else None
+        if asked is None or asked.text is None or parent is None:
+            return None
+        assert isinstance(spec, AdditionSpec)
+        text = self._text_beside(record, "monolingual", asked.text, read_monolingual)
+        used = record.lineage.named("trained-through")
+        if None in [self._module(one, "it was trained through") for one in used]:
+            return None
+        return None if text is None else Denoising(asked, text, find_frozen_side(self._registry, parent, spec, base))
 
     def _pair(
         self, one: TrainedPair, trained_on: CorpusRecord, chosen_on: CorpusRecord

@@ -12,13 +12,11 @@ from typing import Any
 
 from continual_mt.artifacts.joint_languages import JOINT_FORM, joint_languages
 from continual_mt.artifacts.parent_languages import ENDS, ParentLanguages, Vocabularies
-from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.artifacts.sentence_form import SentenceForm
 from continual_mt.artifacts.stored.optional_pieces import WORD_TRANSLATIONS
 from continual_mt.artifacts.stored.stored_precision import precision_entry
 from continual_mt.artifacts.vocabulary import Vocabulary, tokenizer_of
 from continual_mt.config.hyperparameters import Initialisation
-from continual_mt.config.monolingual_spec import BackTranslationSpec
 from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import IncompatibleError
@@ -26,14 +24,14 @@ from continual_mt.languages import Pair, ends_of
 from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
 from continual_mt.model.language_sides import stored_names
 from continual_mt.model.scopes import added_shapes, fitted, trainable_names
-from ray_jobs.planning.back_translation import BackTranslation, back_translation
+from ray_jobs.planning.back_translation import BackTranslation
 from ray_jobs.planning.base import NO_BASE, Base, scope_on
+from ray_jobs.planning.denoising import Denoising
 from ray_jobs.planning.initialisation import (
     ResolvedText,
     check_start_of,
     parent_text,
     read_fitting_lexicon,
-    read_monolingual,
 )
 from ray_jobs.planning.resolved_pairs import (
     Problems,
@@ -49,6 +47,7 @@ from ray_jobs.planning.starting_language import (
     start_of_addition,
     starts_directly,
 )
+from ray_jobs.planning.text_alone import FindFrozenSide, FindRecipe, text_alone
 from registry import ModuleRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, ResolvedTest, read_test
 
@@ -75,7 +74,8 @@ class ResolvedJob:
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     ``initialisation`` is how an addition's embeddings start, ``word_translations`` the digest of the parent's table if
     they start from it; ``lexicon``, ``monolingual`` and ``init_text`` are what the addition reads beside its corpora.
-    ``back_translation`` is the text that it back-translates. ``base`` is what an addition is trained against.
+    ``back_translation`` is the text that it back-translates, ``denoising`` what it restores from noise.
+    ``base`` is what an addition is trained against.
     """
 
     spec: ParentSpec | AdditionSpec
@@ -92,6 +92,7 @@ class ResolvedJob:
     init_text: ResolvedCorpus | None = None
     word_translations: str | None = None
     back_translation: BackTranslation | None = None
+    denoising: Denoising | None = None
     base: Base = NO_BASE
 
     @property
@@ -242,6 +243,8 @@ class ResolvedJob:
                 identity["init_pair"] = str(self.init_text.corpus.pair)
         if self.back_translation:
             identity["back_translation"] = self.back_translation.identity
+        if self.denoising:
+            identity["denoising"] = self.denoising.identity
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
@@ -273,9 +276,6 @@ def sequence_digest(spec: SequenceSpec, jobs: Sequence[ResolvedJob], original: R
 FindBase = Callable[[ParentRecord, AdditionSpec], Base]
 """Finds what an addition is trained against."""
 
-FindRecipe = Callable[[AdditionSpec], AnyRecipe]
-"""Finds the recipe that back-translates the text of an addition."""
-
 WithTable = Callable[[ParentRecord, bool], ParentRecord]
 """Makes a parent's word translation table, unless it has one, and returns the record that names it.
 
@@ -290,11 +290,13 @@ def resolve(
     with_table: WithTable | None = None,
     find: FindBase | None = None,
     find_recipe: FindRecipe | None = None,
+    find_frozen_side: FindFrozenSide | None = None,
 ) -> ResolvedJob:
     """Read every corpus of a spec. Raises all misuse found at once, before anything is trained or written.
 
     ``parent`` is the record of an addition's parent, None for a parent's own training; ``with_table`` is needed for
-    additions, ``find`` for those that rest on other modules, and ``find_recipe`` for those that back-translate.
+    additions, ``find`` for those that rest on other modules, ``find_recipe`` for those that back-translate, and
+    ``find_frozen_side`` for those that denoise.
     """
     problems = Problems()
     base: Base | None = None
@@ -313,16 +315,11 @@ def resolve(
     pairs = [read_pair(one, spec, cache, problems) for one in spec.trained_pairs]
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
     initialisation: Initialisation | None = "random"
-    lexicon = monolingual = init_text = table = translated = None
+    lexicon = monolingual = init_text = table = alone = None
     if isinstance(spec, AdditionSpec) and parent is not None:
-        if (asked := spec.back_translation) and base is not None:
-            translated = problems.attempt(partial(_back_translation, asked, spec, base, find_recipe))
-            spec = _with_text_for_tokenizer(spec, base)
+        alone = text_alone(spec, base, problems, find_recipe, find_frozen_side)
+        spec, monolingual = alone.spec, alone.tokenizer
         owner, addition, train = parent, spec, pairs[0].train
-        if (text := spec.monolingual) and asked and text == asked.text:
-            monolingual = None if translated is None else translated.text
-        elif text:
-            monolingual = problems.attempt(lambda: read_monolingual(text))
         side = base.side if base is not None else "none"
         if base is not None and side in ENDS:
             new = side
@@ -341,13 +338,11 @@ def resolve(
         assert base is not None
         language = spec.init_language if initialisation == "lexical" and init_text is None else None
         text_key = None if init_text is None else spec_of_text(init_text)  # its pair names the language
-        started: dict[str, object] = {
+        started = {
             "initialisation": initialisation,
             "init_text": text_key,
             "init_language": language,
         }
-        if translated is not None:
-            started["back_translation"] = translated.spec
         spec = spec.model_copy(update=started)
         has_evidence = init_text is not None or base.side not in ENDS or starts_directly(parent, pair, base.side)
         if initialisation == "lexical" and not has_evidence and not base.rests_on.modules:
@@ -366,26 +361,10 @@ def resolve(
         monolingual=monolingual,
         init_text=init_text,
         word_translations=table,
-        back_translation=translated,
+        back_translation=None if alone is None else alone.back_translation,
+        denoising=None if alone is None else alone.denoising,
         base=base or NO_BASE,
     )
-
-
-def _back_translation(
-    asked: BackTranslationSpec, spec: AdditionSpec, base: Base, find_recipe: FindRecipe | None
-) -> BackTranslation:
-    assert find_recipe is not None
-    recipe = find_recipe(spec)
-    # The record names the recipe that was found, whatever the registry would choose later.
-    named = asked.model_copy(update={"recipe": recipe.digest, "parent": None})
-    return back_translation(named, read_monolingual(asked.text), recipe, base.side)
-
-
-def _with_text_for_tokenizer(spec: AdditionSpec, base: Base) -> AdditionSpec:
-    """Let the text that is back-translated train the tokenizer, too, if it is in the new language."""
-    if base.side != "target" or spec.monolingual is not None or spec.back_translation is None:
-        return spec
-    return spec.model_copy(update={"monolingual": spec.back_translation.text})
 
 
 def _against_parent(parent: ParentRecord, spec: AdditionSpec) -> Base:

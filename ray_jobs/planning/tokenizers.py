@@ -21,7 +21,7 @@ from continual_mt.languages import SideName, ends_of
 from ray_jobs.planning.initialisation import check_unchanged, monolingual_lines
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.resolved_pairs import ResolvedPair
-from ray_jobs.planning.training_task import StoredParent
+from ray_jobs.planning.stored import StoredParent
 
 
 def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tuple[Vocabulary, Vocabulary]:

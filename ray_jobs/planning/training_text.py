@@ -56,17 +56,6 @@ class TrainingText:
 
 
 @dataclass(frozen=True)
-class SyntheticText:
-    """Text of the pair whose sources are synthetic: a ``share`` of all batches comes from it.
-
-    Its tokenizers are the pair's; they may mark its sentences.
-    """
-
-    text: TrainingText
-    share: float
-
-
-@dataclass(frozen=True)
 class MixedText:
     """The training texts of several pairs, as one. ``drawn`` has, for each, how many of how many sentences are drawn.
 

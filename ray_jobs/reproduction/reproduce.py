@@ -20,15 +20,16 @@ from continual_mt.artifacts.stored.tensor_diff import TensorDifference, tensor_d
 from continual_mt.data.tokenizer import Tokenizer
 from continual_mt.errors import ContinualMTError, StoppedError, StorageError
 from ray_jobs.driver import Driver
-from ray_jobs.execution.back_translating import back_translate
 from ray_jobs.execution.backend import RunningTraining
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.scheduler import train_together
+from ray_jobs.execution.synthetic import make_synthetic
 from ray_jobs.execution.training_run import TrainedArtifact, TrainingRun
 from ray_jobs.planning.back_translation import BackTranslatedText
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ResolvedJob
-from ray_jobs.planning.training_task import StoredParent
+from ray_jobs.planning.stored import StoredParent
+from ray_jobs.planning.synthetic_text import SyntheticCorpora
 from ray_jobs.reproduction.rescoring import ScoreDifference, score_differences, scored_tests
 from ray_jobs.tracking.lineage import Registered, code_version, name_of
 from registry import ParentRecord, Registry
@@ -114,7 +115,7 @@ def reproduce(
         tokenizers={side: first[side].digest == second[side].digest for side in first},
         tensors=tensor_differences(recorded.tensors, now.tensors),
         scores=() if same else score_differences(registry, record, now, tests, driver.display),
-        surroundings=_surroundings(record, job, trained, again.back_translated),
+        surroundings=_surroundings(record, job, trained, again.made.back_translated),
     )
 
 
@@ -142,7 +143,7 @@ class _Retraining:
     def __init__(self, driver: Driver, job: ResolvedJob, folder: Path) -> None:
         self.error: ContinualMTError | None = None
         self.artifact: TrainedArtifact | None = None
-        self.back_translated: BackTranslatedText | None = None
+        self.made = SyntheticCorpora()
         self.title, self.resources = job.title, job.spec.resources
         self._driver, self._job, self._folder = driver, job, folder
         self._run: TrainingRun | None = None
@@ -155,7 +156,7 @@ class _Retraining:
     def start(self) -> RunningTraining:
         driver, job = self._driver, self._job
         cache = self._folder / "cache"
-        self.back_translated = back_translate(job, driver.registry, cache, driver.display)
+        self.made = make_synthetic(job, driver.registry, cache, driver.display)
         self._run = TrainingRun(
             job,
             driver.backend,
@@ -163,7 +164,7 @@ class _Retraining:
             RunCheckpoints(str(self._folder), "reproduction"),
             cache=cache,
             display=driver.display,
-            back_translated=self.back_translated,
+            made=self.made,
         )
         return self._run.training
 

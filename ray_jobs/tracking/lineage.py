@@ -41,7 +41,8 @@ def lineage(
     """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
 
     The texts of several pairs are in the order of the pairs. Replayed texts are training texts too; they follow the
-    job's own, and back-translations follow these. The text that was back-translated is text of one language.
+    job's own, and back-translations follow these. The texts that were back-translated and denoised are
+    text of one language.
     """
     inputs = [Input("start", job.start.full_name, job.start.digest)] if job.start else []
     for pair in job.replayed:
@@ -53,17 +54,20 @@ def lineage(
     if job.word_translations and job.parent:
         inputs.append(Input("initialised-from", job.parent.name, job.parent.fingerprint))
     texts = [text.record for text in (*(one.train for one in job.pairs), *(pair.train for pair in job.replayed))]
-    alone = [job.monolingual] if job.monolingual else []
+    alone = {job.monolingual.digest: job.monolingual} if job.monolingual else {}
     if job.back_translation and back_translated:
         inputs += job.back_translation.inputs
         texts.append(back_translated.record)
-        alone += [job.back_translation.text] if job.back_translation.text not in alone else []
+        alone[job.back_translation.text.digest] = job.back_translation.text
+    if job.denoising:
+        inputs += job.denoising.through.inputs
+        alone[job.denoising.text.digest] = job.denoising.text
     return Lineage(
         corpora=(
             *(("train", text) for text in texts),
             *(("dev", one.dev.record) for one in job.pairs),
             *(("test", test) for test in tests),
-            *(("monolingual", text.record(job.pair)) for text in alone),
+            *(("monolingual", text.record(job.pair)) for text in alone.values()),
             *((("lexicon", job.lexicon.record(job.pair)),) if job.lexicon else ()),
             *((("initialisation", job.init_text.record),) if job.init_text else ()),
         ),

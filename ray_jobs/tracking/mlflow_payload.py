@@ -49,6 +49,8 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
     if job.back_translation:
         asked = job.back_translation
         values |= {"back_translation_share": asked.spec.share, "back_translated_by": str(asked.recipe)}
+    if job.denoising:
+        values["denoising_share"] = job.denoising.spec.share
     training = job.spec.training
     rates = {f"learning_rate/{group}": rate for group, rate in training.learning_rates.items()}
     return values | training.model_dump(exclude={"learning_rates"}) | rates

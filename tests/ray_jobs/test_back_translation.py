@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec, SequenceSpec
 from continual_mt.data.back_translation import TAG
 from continual_mt.errors import ContinualMTError, CorpusError, IncompatibleError, StoppedError, UnknownNameError
 from continual_mt.home import Home
-from continual_mt.training.progress import ProgressReport
 from ray_jobs import Driver, add_sequence
-from ray_jobs.console import Display
 from ray_jobs.execution import back_translating
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.reproduction.reproduce import reproduce
@@ -27,6 +24,8 @@ from registry import ModuleRecord, Registry
 from registry.maintenance.bundle.export import export
 from registry.maintenance.bundle.validate import import_bundle
 from registry.maintenance.verify import verify
+from tests.ray_jobs.heads import Head
+from tests.ray_jobs.interrupting import Interrupting
 
 pytestmark = pytest.mark.slow
 
@@ -118,30 +117,6 @@ def test_both_directions(
     assert run.data.params["back_translated_by"].startswith("zero-shot pt-de")
 
 
-class Interrupting(Display):
-    """Raises KeyboardInterrupt, as a signal does, once more than 20 lines are translated, or after an update."""
-
-    def __init__(self, update: int | None = None) -> None:
-        super().__init__()
-        self.update = update
-
-    @contextmanager
-    def counting(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        def stop(done: int) -> None:
-            if self.update is None and "translating pt-de" in title and done > 20:
-                raise KeyboardInterrupt
-
-        yield stop
-
-    @contextmanager
-    def training(self, title: str, updates: int) -> Iterator[Callable[[ProgressReport], None]]:
-        def stop(report: ProgressReport) -> None:
-            if report.update == self.update:
-                raise KeyboardInterrupt
-
-        yield stop
-
-
 def test_an_interrupted_job_continues_and_gives_the_same(
     home: Home, addition_spec: AdditionOf, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,9 +186,21 @@ def test_every_setting_decides_the_identity_and_a_named_recipe_is_the_chosen_one
 
 
 def test_what_it_was_translated_by_is_held_carried_and_reproduced(
-    driver: Driver, addition_spec: AdditionOf, text: Path, tmp_path: Path
+    driver: Driver, addition_spec: AdditionOf, text: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    module = made(driver, addition_spec("de-pt", FEW, **back(text)))
+    """The text is restored from noise, too, since pt is a source already."""
+    module = made(
+        driver,
+        addition_spec(
+            "de-pt", FEW, **back(text, share=0.4, licence="CC0"), denoising={"text": str(text), "licence": "CC0"}
+        ),
+    )
+    messages = capfd.readouterr().err
+    assert "40% of the batches are back-translations" in messages
+    assert "20% of the batches are noised sentences" in messages
+    licences = {corpus.name: corpus.licence for _, corpus in module.lineage.corpora}
+    assert (licences["back-translations of more.pt"], licences["more.pt"]) == ("CC0", "CC0")
+    assert [one.role for one in module.lineage.inputs] == ["rests-on", *["translated-by"] * 2, "trained-through"]
     registry = driver.registry
     with pytest.raises(ContinualMTError, match=r"es-de:1.*was trained on its translations"):
         registry.annotations.delete("es-de:1")
@@ -235,11 +222,24 @@ def test_what_it_was_translated_by_is_held_carried_and_reproduced(
         recall(registry, module, driver.home.cache)
 
 
+def test_ray_trains_on_the_same_text(
+    home: Home, addition_spec: AdditionOf, text: Path, ray_cluster: Head, tmp_path: Path
+) -> None:
+    spec = addition_spec("de-pt", FEW, **back(text), denoising={})
+    found = []
+    for in_process in (True, False):
+        copy = Home(Path(shutil.copytree(home.path, tmp_path / str(in_process))))
+        with Driver(copy, in_process=in_process) as driver:
+            found.append(made(driver, spec))
+    assert found[0].digest == found[1].digest
+    assert found[0].lineage.corpora == found[1].lineage.corpora
+
+
 def test_rounds_are_additions_that_name_each_other(
     driver: Driver, addition_spec: AdditionOf, corpora: Path, tmp_path: Path
 ) -> None:
     texts = {language: first_lines(corpora, language, tmp_path) for language in ("pt", "de")}
-    used = []
+    used: list[tuple[str, list[str | None]]] = []
     for pair, asked in (
         ("de-pt", {"recipe": "zero-shot"}),
         ("pt-de", {"recipe": "de-pt:1", "tag": False}),  # both sides exist: a bridge
