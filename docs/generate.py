@@ -18,6 +18,7 @@ from typer.main import get_command
 from continual_mt.cli.main import app
 from continual_mt.cli.support.options import PROGRAM
 from continual_mt.config.hyperparameters import TrainingSettings
+from continual_mt.config.monolingual_spec import BackTranslationSpec, DenoisingSpec
 from continual_mt.config.spec import (
     AdditionSpec,
     CorpusSpec,
@@ -39,6 +40,8 @@ SPECS: Mapping[type[Any], str] = {
     CorpusSpec: "Corpora: train and dev",
     TestSpec: "Test sets: tests",
     InitTextSpec: "Text of a pair of the parent: init_text",
+    BackTranslationSpec: "Text to back-translate: back_translation",
+    DenoisingSpec: "Text to restore from noise: denoising",
     TrainedPair: "Pairs of a parent: pairs",
     TrainingSettings: "Training",
     Resources: "Resources",

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from continual_mt.artifacts.pivot import AnyRecipe
 from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.data.corpora.read_once import keep
 from continual_mt.errors import ContinualMTError, IncompatibleError, SpecError
@@ -17,7 +18,9 @@ from ray_jobs.execution.backend import TrainingBackend
 from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.job import Job, Outcome
 from ray_jobs.execution.scheduler import train_together
+from ray_jobs.planning.back_translation import find_recipe
 from ray_jobs.planning.base import Base, find_base
+from ray_jobs.planning.denoising import FrozenSide, find_frozen_side
 from ray_jobs.planning.initialisation import has_text, with_word_translations
 from ray_jobs.planning.notes import notes_on_start, notes_on_text
 from ray_jobs.planning.piped_text import with_kept_texts
@@ -118,7 +121,8 @@ class Driver:
         self.backend.check_resources(_title(spec), spec.resources)
         parent = self.registry.parent(spec.parent) if isinstance(spec, AdditionSpec) else None
         spec = with_kept_texts(spec, self._kept)
-        job = resolve(spec, parent, self.home.cache, self._with_table, self._find_base)
+        find = self._find_base, self._find_recipe, self._find_frozen_side
+        job = resolve(spec, parent, self.home.cache, self._with_table, *find)
         for note in [*notes_on_text(job), *notes_on_start(spec, job)]:
             self.display.say(f"{job.title}: {note}")
         return job
@@ -135,6 +139,12 @@ class Driver:
 
     def _find_base(self, parent: ParentRecord, spec: AdditionSpec) -> Base:
         return find_base(self.registry, parent, spec)
+
+    def _find_recipe(self, spec: AdditionSpec) -> AnyRecipe:
+        return find_recipe(self.registry, self.registry.parent(spec.parent).name, spec)
+
+    def _find_frozen_side(self, spec: AdditionSpec, base: Base) -> FrozenSide:
+        return find_frozen_side(self.registry, self.registry.parent(spec.parent), spec, base)
 
     def run(self, job: ResolvedJob) -> Outcome:
         """Train, register and score a resolved job."""

@@ -199,7 +199,7 @@ class Registry:
         why = self.recipe_catalog.choice(
             source, target, parent=parent, kind=recipe, xattn=xattn, modules=modules, test=test, pivot=pivot
         )
-        self._remember(why.chosen)
+        self.remember(why.chosen)
         return self.run(why.chosen).because(why)
 
     @overload
@@ -353,8 +353,8 @@ class Registry:
         )
         return self.database.write(lambda session: alignment_record(scoring.add_alignment(session, found)))
 
-    def _remember(self, recipe: AnyRecipe) -> None:
-        """Store the recipe by its digest. A registry that cannot be written to only logs a warning."""
+    def remember(self, recipe: AnyRecipe) -> None:
+        """Store what a recipe consists of by its digest. A registry that cannot be written to only logs a warning."""
         with self.database.read() as session:
             if session.get(schema.Recipe, recipe.digest) is not None:
                 return

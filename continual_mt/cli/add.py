@@ -16,6 +16,8 @@ EPILOG = options.examples(
     "continual-mt add fr-cs --train-tsv train.tsv.gz --dev-tsv val.tsv --set vocabulary=4000",
     "continual-mt add en-es --train train.en train.es --dev val.en val.es",
     "continual-mt add de-es --bridge --train train.de train.es --dev val.de val.es",
+    "continual-mt add fr-es --train train.fr train.es --dev val.fr val.es --back-translate more.es",
+    "continual-mt add fr-de --train train.fr train.de --dev val.fr val.de --monolingual more.de --denoise",
     "continual-mt add --spec de-en.yaml --in-process",
     "continual-mt add --spec de-en.yaml --address http://cluster:8265 --home /data/home",
 )
@@ -58,6 +60,22 @@ def add(
         str | None,
         typer.Option(metavar="FILE", help="Text of the new language without translation, for its tokenizer."),
     ] = None,
+    back_translate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text of the target language without translation. The recipe of the opposite pair translates it, and "
+            "the result is trained on, too; more with --set back_translation.KEY.",
+        ),
+    ] = None,
+    denoise: Annotated[
+        bool,
+        typer.Option(
+            "--denoise",
+            help="Also restore the text of --monolingual from noised copies, through a side of the new language that "
+            "exists on the other end.",
+        ),
+    ] = False,
     lexicon: Annotated[
         str | None,
         typer.Option(
@@ -132,6 +150,8 @@ def add(
         "bridge": bridge or None,
         "both_new": both_new or None,
         "monolingual": monolingual and spec_options.text(monolingual),
+        "denoising": {} if denoise else None,
+        "back_translation": back_translate and {"text": spec_options.text(back_translate)},
         "train": spec_options.corpus(train, train_tsv),
         "dev": spec_options.corpus(dev, dev_tsv),
     }

@@ -34,6 +34,7 @@ from continual_mt.config.hyperparameters import (
     Initialisation,
     TrainingSettings,
 )
+from continual_mt.config.monolingual_spec import BackTranslationSpec, DenoisingSpec
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.data.tokenizer_training import TokenizerRule
 from continual_mt.model.architecture import Architecture
@@ -291,7 +292,19 @@ class AdditionSpec(_TrainingSpec):
         ),
     ] = None
     monolingual: Annotated[
-        Text | None, Field(description="text of the new language without translation, for its tokenizer")
+        Text | None,
+        Field(
+            description="text of the new language without translation, for its tokenizer; by default that of "
+            "denoising, or of back_translation if the new language is the target"
+        ),
+    ] = None
+    back_translation: Annotated[
+        BackTranslationSpec | None,
+        Field(description="text of the target language without translation, which a recipe translates"),
+    ] = None
+    denoising: Annotated[
+        DenoisingSpec | None,
+        Field(description="text of the new language without translation, which is restored from noised copies"),
     ] = None
     bridge: Annotated[
         bool, Field(description="train only the cross-attention between two sides that exist already")
@@ -332,8 +345,28 @@ class AdditionSpec(_TrainingSpec):
     @model_serializer(mode="wrap")
     def _leave_out_the_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """An addition against the parent is written as before there were others, so that earlier versions read it."""
-        unused = [key for key in ("init_language", "bridge", "both_new", "on") if not getattr(self, key)]
+        later = ("init_language", "back_translation", "denoising", "bridge", "both_new", "on")
+        unused = [key for key in later if not getattr(self, key)]
         return {key: value for key, value in write(self).items() if key not in unused}
+
+    @field_validator("back_translation", "denoising")
+    @classmethod
+    def _is_trained_on(
+        cls, given: BackTranslationSpec | DenoisingSpec | None, info: ValidationInfo
+    ) -> BackTranslationSpec | DenoisingSpec | None:
+        training, other = info.data.get("training"), info.data.get("back_translation")
+        if given is not None and isinstance(training, TrainingSettings) and training.updates == 0:
+            raise ValueError("nothing is trained on it with training.updates 0. Fix: leave out one of the two")
+        if (
+            isinstance(given, DenoisingSpec)
+            and isinstance(other, BackTranslationSpec)
+            and given.share + other.share >= 1
+        ):
+            raise ValueError(
+                f"share {given.share} and that of back_translation, {other.share}, leave no batches to the training "
+                "text; expected a sum below 1"
+            )
+        return given
 
     @field_validator("both_new")
     @classmethod

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from continual_mt.model.architecture import ADAPTER, Architecture
+from continual_mt.model.architecture import ADAPTER, GROUPS, Architecture, group_of
 from continual_mt.model.embeddings import Source, Target
 from continual_mt.model.layers import Adapter, Attention, Layer, Linear, Norm, Stack
 from continual_mt.model.low_rank import FACTORS
@@ -76,14 +76,18 @@ class Transformer(nn.Module):
         return model
 
     def with_sides(self, sides: Mapping[str, Tensor]) -> Transformer:
-        """Return a model with other, frozen sides that shares this model's body and cross-attention.
+        """Return a model with other, frozen sides that shares all else with this model.
 
         Gradients of the shared parameters accumulate in this model. ``sides`` maps full names, such as
-        ``source.embedding``, to tensors.
+        ``source.embedding``, to tensors: all those of a group, which may also be one of the body.
         """
+        replaced = {group_of(name) for name in sides}
         given = {name: tensor.to(self.device, self.computation) for name, tensor in sides.items()}
-        model = Transformer.pointing_at(self.architecture, {**self.state_dict(), **given})
-        model.encoder, model.decoder, model.cross_attention = self.encoder, self.decoder, self.cross_attention
+        shared = {name: tensor for name, tensor in self.state_dict().items() if group_of(name) not in replaced}
+        model = Transformer.pointing_at(self.architecture, shared | given)
+        for group in GROUPS:
+            if group not in replaced:
+                setattr(model, group, getattr(self, group))
         model.computation, model.dropout = self.computation, self.dropout
         return model
 

@@ -22,7 +22,8 @@ class Task:
     """A model and the data to train it on. ``trainable`` are full parameter names; all other parameters are frozen.
 
     ``source`` and ``target`` are the pair's tokenizers. ``encoded`` are cached states of a frozen encoder; without them
-    each batch is encoded again, with the same result up to rounding.
+    each batch is encoded again, with the same result up to rounding. ``synthetic`` is text that also
+    trains the new side.
     """
 
     model: Transformer
@@ -34,10 +35,11 @@ class Task:
     seed: int
     encoded: EncodedSources | None = None
     replay: Replay = field(default_factory=Replay)
+    synthetic: tuple[Replay, ...] = ()
 
 
 class PairBatches:
-    """The batches of each update of a `Task`: those of its corpus, then those that are replayed."""
+    """The batches of each update of a `Task`: those of its corpus, those that are replayed, then synthetic ones."""
 
     def __init__(self, task: Task, model: Transformer, progress: Progress) -> None:
         settings, is_frozen = task.settings, encoder_frozen(task.trainable)
@@ -45,9 +47,10 @@ class PairBatches:
         self._stream = UpdateStream(
             task.corpus, settings.batch_tokens, settings.accumulate, task.seed, progress.epoch, progress.consumed
         )
-        # The sides of an earlier pair are frozen, so that its encoder is frozen unless the encoder's layers train.
-        replay_encoder_frozen = encoder_frozen(name for name in task.trainable if group_of(name) != "source")
-        self._replay = ReplayStream(task.replay, model, replay_encoder_frozen, settings, task.seed, progress.update)
+        self._beside = [
+            ReplayStream(replay, model, _encoder_frozen_in(replay, task), settings, task.seed, progress.update)
+            for replay in (task.replay, *task.synthetic)
+        ]
 
     @property
     def epoch(self) -> int:
@@ -58,9 +61,16 @@ class PairBatches:
         return self._stream.consumed
 
     def __next__(self) -> list[tuple[PairLoss, Indices]]:
-        return [(self._pair_loss, indices) for indices in next(self._stream)] + next(self._replay)
+        own = [(self._pair_loss, indices) for indices in next(self._stream)]
+        return own + [batch for stream in self._beside for batch in next(stream)]
 
 
 def encoder_frozen(trainable: Iterable[str]) -> bool:
     """Tell whether a sentence's encoder states stay constant while the ``trainable`` parameters train."""
     return not {"source", "encoder"} & {group_of(name) for name in trainable}
+
+
+def _encoder_frozen_in(replay: Replay, task: Task) -> bool:
+    """Whether encoder states stay constant in batches beside the task's text, some groups of whose model are frozen."""
+    replaced = {group_of(name) for pair in replay.pairs for name in pair.sides}
+    return encoder_frozen(name for name in task.trainable if group_of(name) not in replaced)

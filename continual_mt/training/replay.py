@@ -1,6 +1,7 @@
-"""Replay: batches of earlier pairs, mixed into the training of a new one to reduce forgetting.
+"""Batches that are mixed into the training of a new pair: of earlier pairs, to reduce forgetting, or of synthetic text.
 
 An earlier pair uses its own source and target side, which stay frozen, and the parameters that are being trained.
+Synthetic text is of the new language, and trains its side, too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from continual_mt.training.pair_loss import PairLoss
 
 @dataclass(frozen=True)
 class EarlierPair:
-    """An earlier pair: its corpus, and its two frozen sides as tokenizers and as ``sides``, tensors by full name."""
+    """An earlier pair: its corpus, and its two frozen sides as tokenizers and as ``sides``, tensors by full name.
+
+    For synthetic text of the new language ``sides`` has only the groups that are frozen; the others are those of the
+    model that trains.
+    """
 
     corpus: TokenizedCorpus
     source: Tokenizer
@@ -63,7 +68,13 @@ class ReplayStream:
         self._replay, self._accumulate = replay, settings.accumulate
         self._pairs = [
             (
-                PairLoss(model.with_sides(pair.sides).train(), pair.corpus, pair.source, pair.target, encoder_frozen),
+                PairLoss(
+                    model.with_sides(pair.sides).train(),
+                    pair.corpus,
+                    pair.source,
+                    pair.target,
+                    encoder_frozen,
+                ),
                 UpdateStream(pair.corpus, settings.batch_tokens, 1, seed + place),
             )
             for place, pair in enumerate(replay.pairs, start=1)

@@ -19,10 +19,12 @@ from ray_jobs.execution.backend import RunningTraining
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.context import JobContext
 from ray_jobs.execution.ending import Ending
+from ray_jobs.execution.synthetic import make_synthetic
 from ray_jobs.execution.training_run import TrainedArtifact, TrainingRun
 from ray_jobs.execution.unfinished import bring_along, describe_others
 from ray_jobs.planning.resolve import ResolvedJob
-from ray_jobs.planning.training_task import StoredParent
+from ray_jobs.planning.stored import StoredParent
+from ray_jobs.planning.synthetic_text import SyntheticCorpora
 from ray_jobs.tracking import mlflow_payload
 from ray_jobs.tracking.lineage import Registered, lineage, name_of, parent_of
 from ray_jobs.tracking.mlflow_tracker import Tracker
@@ -92,6 +94,7 @@ class Job:
         self._held: JobRecord | None = None
         self._run: TrainingRun | None = None
         self._record: Registered | None = None
+        self._made = SyntheticCorpora()
         self._ending: Ending | None = None
         self._started = False
 
@@ -226,6 +229,9 @@ class Job:
             context.connect()
             if job.spec.resources.storage is None:
                 context.backend.check_shared([f"the checkpoints in {context.home.jobs}"])
+        self._made = make_synthetic(job, self._registry, context.home.cache, context.display)
+        if (translated := self._made.back_translated) is not None:
+            self._tracker.metrics(mlflow_payload.metrics_of_back_translations(translated.counts), 0)
         run = TrainingRun(
             job,
             context.backend,
@@ -234,6 +240,7 @@ class Job:
             cache=context.home.cache,
             display=context.display,
             on_report=self._track_report,
+            made=self._made,
         )
         self._stack.callback(run.close)
         return run
@@ -259,7 +266,7 @@ class Job:
         # A driver that lost the lease registers nothing: the new holder does.
         registry.jobs.renew(job.digest, lease.holder_name(), lease.LEASE_SECONDS)
         tests = [with_text(registry, test) for test in job.tests]
-        origin = lineage(job, held, self._tracker.run, tests, artifact.environment)
+        origin = lineage(job, held, self._tracker.run, tests, artifact.environment, self._made.back_translated)
         if isinstance(artifact.content, Parent):
             return registry.register_parent(job.experiment, artifact.content, lineage=origin)
         about = None if artifact.initialisation is None else json_piece(artifact.initialisation)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from statistics import fmean
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from continual_mt.artifacts.side import LanguageSide
 from continual_mt.data.tokenized_corpus import Fetch, TokenizedCorpus
@@ -24,6 +26,7 @@ from continual_mt.training.pair_task import Task, encoder_frozen
 from continual_mt.training.progress import ProgressReport
 from continual_mt.training.replay import EarlierPair, Replay
 from continual_mt.training.trainer import Trainer, computation_dtype, train
+from ray_jobs.planning.synthetic_text import share_beside_text
 from ray_jobs.planning.training_task import TrainingTask
 from ray_jobs.planning.training_text import DevelopmentText, MixedText, SeparateTexts, TrainingText
 
@@ -93,6 +96,7 @@ def _task(task: TrainingTask, worker: Worker) -> Task:
         seed=task.seed,
         encoded=_encoded(task, model, corpus, task.source, worker),
         replay=_replay(task, worker),
+        synthetic=tuple(_synthetic(task, worker)),
     )
 
 
@@ -129,6 +133,20 @@ def _replay(task: TrainingTask, worker: Worker) -> Replay:
         names = ", ".join(str(earlier.pair) for earlier in task.replayed)
         worker.note(f"{task.replay:.0%} of the batches are replayed: {names}")
     return Replay(task.replay, tuple(pairs))
+
+
+def _synthetic(task: TrainingTask, worker: Worker) -> Iterator[Replay]:
+    """What is trained on beside the text, on the model that trains but for what is frozen."""
+    shares = sum(one.share for one in task.synthetic)
+    for one in task.synthetic:
+        half: dict[str, Tensor] = {}
+        if one.half is not None:
+            assert task.parent is not None
+            half = one.half.tensors(task.parent)
+        text = one.text
+        worker.note(f"{one.share:.0%} of the batches are {one.title}")
+        pair = EarlierPair(_tokens(text, task, worker), text.source, text.target, half)
+        yield Replay(share_beside_text(one.share, shares), (pair,))
 
 
 def _tokens(text: TrainingText | MixedText, task: TrainingTask, worker: Worker) -> TokenizedCorpus:

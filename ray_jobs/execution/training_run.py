@@ -28,8 +28,10 @@ from ray_jobs.execution.backend import ProgressUpdate, RunningTraining, Share, T
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.starting_side import starting_side
+from ray_jobs.planning.stored import StoredParent
+from ray_jobs.planning.synthetic_text import SyntheticCorpora
 from ray_jobs.planning.tokenizers import tokenizers
-from ray_jobs.planning.training_task import StoredParent, TrainingTask
+from ray_jobs.planning.training_task import TrainingTask
 from registry.records.values import JSONObject
 
 
@@ -50,7 +52,8 @@ class TrainedArtifact:
 class TrainingRun:
     """A training that is started, or resumed from ``checkpoints``, as this is made. ``on_report`` gets its reports.
 
-    ``parent`` is the parent of an addition. Raises what the back end's `await_capacity` does.
+    ``parent`` is the parent of an addition, and ``made`` what was made to train on, too. Raises what the back end's
+    `await_capacity` does.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class TrainingRun:
         cache: Path,
         display: Display,
         on_report: Callable[[ProgressReport], None] = lambda report: None,
+        made: SyntheticCorpora | None = None,
     ) -> None:
         self._job, self._parent = job, parent
         resources = job.spec.resources
@@ -79,7 +83,7 @@ class TrainingRun:
         for part, tokenizer in tables.items():
             coverage = tokenizer.coverage(_development_sentences(job, part))
             display.say(f"{job.title}: development text, {part.replace('.', ' ')}: {coverage}")
-        task = TrainingTask.of(job, parent, self._source, self._target, share.cpus, cache)
+        task = TrainingTask.of(job, parent, self._source, self._target, share.cpus, cache, made)
         self._summary: StartSummary | None = None
         if parent is not None and job.initialisation != "random":
             task = self._with_start(task, parent, cache, display)

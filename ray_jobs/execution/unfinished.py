@@ -18,6 +18,10 @@ from registry import JobRecord, Registry
 from registry.records.values import JSONObject, now
 
 _CONTENT = {
+    "back_translation.recipe": "the recipe that back-translates",
+    "back_translation.text": "the text that is back-translated",
+    "denoising.text": "the text that is restored from noise",
+    "denoising.through": "the module that it is restored through",
     "dev": "the development text",
     "init_text": "the text of the parent's pair that embeddings start from",
     "lexicon": "the lexicon",
@@ -132,7 +136,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
             )
         elif key in _CONTENT:
             found.append(_CONTENT[key])
-        elif key != "version":
+        elif key.rpartition(".")[2] != "version":
             found.append(f"{_NAMES.get(key, key)} ({_shown(one)}, now {_shown(other)})")
     return found or ["the version of continual_mt"]
 

@@ -45,9 +45,10 @@ class ResolvedText:
     path: TextPlace
     digest: str
     lines: int
+    licence: str | None = None
 
     def record(self, pair: Pair) -> CorpusRecord:
-        return CorpusRecord(self.digest, pair, self.path.name, self.lines, 0, "not stated")
+        return CorpusRecord(self.digest, pair, self.path.name, self.lines, 0, self.licence or "not stated")
 
 
 def read_monolingual(path: TextPlace) -> ResolvedText:
@@ -57,7 +58,7 @@ def read_monolingual(path: TextPlace) -> ResolvedText:
         digest.update(f"{line}\n".encode())
         count += bool(line.strip())
     if not count:
-        raise CorpusError(path, "no text; expected sentences of the new language, one per line")
+        raise CorpusError(path, "no text; expected sentences, one per line")
     return ResolvedText(path, digest.hexdigest(), count)
 
 

@@ -17,7 +17,9 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec, merge
 from continual_mt.data.corpora.text_url import TextPlace
 from continual_mt.errors import IncompatibleError, MisuseError, SpecError, UnknownNameError
 from continual_mt.languages import Pair
+from ray_jobs.planning.back_translation import BackTranslation, back_translation
 from ray_jobs.planning.base import NO_BASE, Base, recorded_base
+from ray_jobs.planning.denoising import Denoising, find_frozen_side
 from ray_jobs.planning.initialisation import ResolvedText, read_monolingual, read_word_list
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, architecture_of
 from ray_jobs.planning.resolved_pairs import resolved_pairs
@@ -99,10 +101,13 @@ class _Search:
             return None
         found = [self._pair(*texts) for texts in zip(pairs, trained_on, chosen_on, strict=False)]
         earlier = lineage.named("replayed")
-        replayed = [self._replayed(one, text) for one, text in zip(earlier, trained_on[len(pairs) :], strict=True)]
+        texts_of_earlier = trained_on[len(pairs) : len(pairs) + len(earlier)]
+        replayed = [self._replayed(one, text) for one, text in zip(earlier, texts_of_earlier, strict=True)]
         start = next((self._module(one, "it continued from") for one in lineage.named("start")), None)
         base = self._base(record)
         lexicon, monolingual = self._beside(record, spec)
+        translated = self._back_translation(record, spec, base)
+        denoised = self._denoising(record, spec, parent, base)
         table = self._table(record, parent)
         init_text = self._init_text(record, spec, parent)
         texts = [texts for texts in found if texts is not None]
@@ -122,6 +127,8 @@ class _Search:
             monolingual=monolingual,
             init_text=init_text,
             word_translations=table,
+            back_translation=translated,
+            denoising=denoised,
             base=base,
         )
 
@@ -131,6 +138,35 @@ class _Search:
             return NO_BASE
         found = [self._module(used, "rests on") for used in record.lineage.named("rests-on")]
         return NO_BASE if None in found else recorded_base(self._registry, record)
+
+    def _back_translation(
+        self, record: Registered, spec: ParentSpec | AdditionSpec, base: Base
+    ) -> BackTranslation | None:
+        """The text that an addition back-translated, and the recipe that did, by its digest."""
+        asked = spec.back_translation if isinstance(spec, AdditionSpec) else None
+        if asked is None:
+            return None
+        text = self._text_beside(record, "monolingual", asked.text, read_monolingual)
+        try:
+            recipe = self._registry.recipe_catalog.recipe_of(asked.recipe or "")
+        except UnknownNameError as error:
+            self.problems.append(f"the recipe that back-translated {asked.text.name} cannot be run: {error}")
+            return None
+        return None if text is None else back_translation(asked, text, recipe, base.side)
+
+    def _denoising(
+        self, record: Registered, spec: ParentSpec | AdditionSpec, parent: ParentRecord | None, base: Base
+    ) -> Denoising | None:
+        """The text that an addition restored from noise, and the side through which it did."""
+        asked = spec.denoising if isinstance(spec, AdditionSpec) else None
+        if asked is None or asked.text is None or parent is None:
+            return None
+        assert isinstance(spec, AdditionSpec)
+        text = self._text_beside(record, "monolingual", asked.text, read_monolingual)
+        used = record.lineage.named("trained-through")
+        if None in [self._module(one, "it was trained through") for one in used]:
+            return None
+        return None if text is None else Denoising(asked, text, find_frozen_side(self._registry, parent, spec, base))
 
     def _pair(
         self, one: TrainedPair, trained_on: CorpusRecord, chosen_on: CorpusRecord

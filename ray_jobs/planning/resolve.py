@@ -24,13 +24,14 @@ from continual_mt.languages import Pair, ends_of
 from continual_mt.model.architecture import Architecture, Group, group_names, parameter_names
 from continual_mt.model.language_sides import stored_names
 from continual_mt.model.scopes import added_shapes, fitted, trainable_names
+from ray_jobs.planning.back_translation import BackTranslation
 from ray_jobs.planning.base import NO_BASE, Base, scope_on
+from ray_jobs.planning.denoising import Denoising
 from ray_jobs.planning.initialisation import (
     ResolvedText,
     check_start_of,
     parent_text,
     read_fitting_lexicon,
-    read_monolingual,
 )
 from ray_jobs.planning.resolved_pairs import (
     Problems,
@@ -46,6 +47,7 @@ from ray_jobs.planning.starting_language import (
     start_of_addition,
     starts_directly,
 )
+from ray_jobs.planning.text_alone import FindFrozenSide, FindRecipe, text_alone
 from registry import ModuleRecord, ParentRecord
 from registry.corpora import ResolvedCorpus, ResolvedTest, read_test
 
@@ -72,6 +74,7 @@ class ResolvedJob:
     starts from the parent's. ``replay`` is the share of batches that come from the pairs ``replayed``.
     ``initialisation`` is how an addition's embeddings start, ``word_translations`` the digest of the parent's table if
     they start from it; ``lexicon``, ``monolingual`` and ``init_text`` are what the addition reads beside its corpora.
+    ``back_translation`` is the text that it back-translates, ``denoising`` what it restores from noise.
     ``base`` is what an addition is trained against.
     """
 
@@ -88,6 +91,8 @@ class ResolvedJob:
     monolingual: ResolvedText | None = None
     init_text: ResolvedCorpus | None = None
     word_translations: str | None = None
+    back_translation: BackTranslation | None = None
+    denoising: Denoising | None = None
     base: Base = NO_BASE
 
     @property
@@ -244,6 +249,10 @@ class ResolvedJob:
             identity["init_text"] = self.init_text.summary.digest
             if self.parent and self.parent.vocabularies == "own":  # its pair decides whose embeddings are started from
                 identity["init_pair"] = str(self.init_text.corpus.pair)
+        if self.back_translation:
+            identity["back_translation"] = self.back_translation.identity
+        if self.denoising:
+            identity["denoising"] = self.denoising.identity
         if self.replayed:
             pairs = [(pair.train.summary.digest, pair.module.digest if pair.module else None) for pair in self.replayed]
             identity["replay"] = [self.replay, pairs]
@@ -288,11 +297,14 @@ def resolve(
     cache: Path,
     with_table: WithTable | None = None,
     find: FindBase | None = None,
+    find_recipe: FindRecipe | None = None,
+    find_frozen_side: FindFrozenSide | None = None,
 ) -> ResolvedJob:
     """Read every corpus of a spec. Raises all misuse found at once, before anything is trained or written.
 
     ``parent`` is the record of an addition's parent, None for a parent's own training; ``with_table`` is needed for
-    additions, and ``find`` for those that rest on other modules.
+    additions, ``find`` for those that rest on other modules, ``find_recipe`` for those that back-translate, and
+    ``find_frozen_side`` for those that denoise.
     """
     problems = Problems()
     base: Base | None = None
@@ -311,11 +323,11 @@ def resolve(
     pairs = [read_pair(one, spec, cache, problems) for one in spec.trained_pairs]
     tests = [problems.attempt(lambda test=test: read_test(test, cache)) for test in spec.tests]  # type: ignore[misc]
     initialisation: Initialisation | None = "random"
-    lexicon = monolingual = init_text = table = None
+    lexicon = monolingual = init_text = table = alone = None
     if isinstance(spec, AdditionSpec) and parent is not None:
+        alone = text_alone(spec, base, problems, find_recipe, find_frozen_side)
+        spec, monolingual = alone.spec, alone.tokenizer
         owner, addition, train = parent, spec, pairs[0].train
-        if text := spec.monolingual:
-            monolingual = problems.attempt(lambda: read_monolingual(text))
         side = base.side if base is not None else "none"
         if base is not None and side in ENDS:
             new = side
@@ -334,7 +346,11 @@ def resolve(
         assert base is not None
         language = spec.init_language if initialisation == "lexical" and init_text is None else None
         text_key = None if init_text is None else spec_of_text(init_text)  # its pair names the language
-        started = {"initialisation": initialisation, "init_text": text_key, "init_language": language}
+        started = {
+            "initialisation": initialisation,
+            "init_text": text_key,
+            "init_language": language,
+        }
         spec = spec.model_copy(update=started)
         has_evidence = init_text is not None or base.side not in ENDS or starts_directly(parent, pair, base.side)
         if initialisation == "lexical" and not has_evidence and not base.rests_on.modules:
@@ -353,6 +369,8 @@ def resolve(
         monolingual=monolingual,
         init_text=init_text,
         word_translations=table,
+        back_translation=None if alone is None else alone.back_translation,
+        denoising=None if alone is None else alone.denoising,
         base=base or NO_BASE,
     )
 

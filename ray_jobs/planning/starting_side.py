@@ -30,7 +30,7 @@ from ray_jobs.console import Display
 from ray_jobs.planning.initialisation import count_word_translations, read_word_list
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.starting_language import language_to_start_from, starts_directly
-from ray_jobs.planning.training_task import StoredParent
+from ray_jobs.planning.stored import StoredParent
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from continual_mt.artifacts.parent_languages import ENDS
 from continual_mt.artifacts.vocabulary import Vocabulary
 from continual_mt.config.spec import ParentSpec
+from continual_mt.data.back_translation import TAG
 from continual_mt.data.control_pieces import with_control_pieces
 from continual_mt.data.sampling import repeated
 from continual_mt.data.tokenizer import Tokenizer
@@ -20,7 +21,7 @@ from continual_mt.languages import SideName, ends_of
 from ray_jobs.planning.initialisation import check_unchanged, monolingual_lines
 from ray_jobs.planning.resolve import ResolvedJob
 from ray_jobs.planning.resolved_pairs import ResolvedPair
-from ray_jobs.planning.training_task import StoredParent
+from ray_jobs.planning.stored import StoredParent
 
 
 def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tuple[Vocabulary, Vocabulary]:
@@ -45,6 +46,8 @@ def tokenizers(job: ResolvedJob, parent: StoredParent | None, cache: Path) -> tu
             tables[end] = parent.load_module(record.pieces).new_sides[end].tokenizer
     if "source" in ends_of(job.base.side):
         tables["source"] = with_control_pieces(tables["source"], loaded.tokens_of_new_sources)
+    if job.back_translation is not None and (marked := job.back_translation.tagged) is not None:
+        tables[marked] = with_control_pieces(tables[marked], [TAG])
     source, target = loaded.sides(job.pair, tables.get("source"), tables.get("target"))
     return source.tokenizer, target.tokenizer
 

@@ -23,10 +23,13 @@ from ray_jobs.driver import Driver
 from ray_jobs.execution.backend import RunningTraining
 from ray_jobs.execution.checkpoints import RunCheckpoints
 from ray_jobs.execution.scheduler import train_together
+from ray_jobs.execution.synthetic import make_synthetic
 from ray_jobs.execution.training_run import TrainedArtifact, TrainingRun
+from ray_jobs.planning.back_translation import BackTranslatedText
 from ray_jobs.planning.job_from_record import recall
 from ray_jobs.planning.resolve import ResolvedJob
-from ray_jobs.planning.training_task import StoredParent
+from ray_jobs.planning.stored import StoredParent
+from ray_jobs.planning.synthetic_text import SyntheticCorpora
 from ray_jobs.reproduction.rescoring import ScoreDifference, score_differences, scored_tests
 from ray_jobs.tracking.lineage import Registered, code_version, name_of
 from registry import ParentRecord, Registry
@@ -100,7 +103,8 @@ def reproduce(
     # Everything that will be compared is read now, so that damage is found before training and not after it.
     recorded = _content(registry, record)
     tests = scored_tests(registry, record, job.spec.beam)
-    trained = _train(driver, job)
+    again = _train(driver, job)
+    trained = again.result
     now = trained.content
     same = _digest(now) == _digest(recorded)
     first, second = _tokenizers(recorded), _tokenizers(now)
@@ -111,11 +115,11 @@ def reproduce(
         tokenizers={side: first[side].digest == second[side].digest for side in first},
         tensors=tensor_differences(recorded.tensors, now.tensors),
         scores=() if same else score_differences(registry, record, now, tests, driver.display),
-        surroundings=_surroundings(record, job, trained),
+        surroundings=_surroundings(record, job, trained, again.made.back_translated),
     )
 
 
-def _train(driver: Driver, job: ResolvedJob) -> TrainedArtifact:
+def _train(driver: Driver, job: ResolvedJob) -> _Retraining:
     """Train in a temporary folder, with nothing cached that an earlier training made."""
     driver.context.connect()
     with _scratch(driver.home.cache) as folder:
@@ -130,8 +134,7 @@ def _train(driver: Driver, job: ResolvedJob) -> TrainedArtifact:
             ) from error
         finally:
             retraining.close()
-    assert retraining.artifact is not None
-    return retraining.artifact
+    return retraining
 
 
 class _Retraining:
@@ -140,19 +143,28 @@ class _Retraining:
     def __init__(self, driver: Driver, job: ResolvedJob, folder: Path) -> None:
         self.error: ContinualMTError | None = None
         self.artifact: TrainedArtifact | None = None
+        self.made = SyntheticCorpora()
         self.title, self.resources = job.title, job.spec.resources
         self._driver, self._job, self._folder = driver, job, folder
         self._run: TrainingRun | None = None
 
+    @property
+    def result(self) -> TrainedArtifact:
+        assert self.artifact is not None, "not finished"
+        return self.artifact
+
     def start(self) -> RunningTraining:
         driver, job = self._driver, self._job
+        cache = self._folder / "cache"
+        self.made = make_synthetic(job, driver.registry, cache, driver.display)
         self._run = TrainingRun(
             job,
             driver.backend,
             StoredParent.of(driver.registry, job.parent) if job.parent else None,
             RunCheckpoints(str(self._folder), "reproduction"),
-            cache=self._folder / "cache",
+            cache=cache,
             display=driver.display,
+            made=self.made,
         )
         return self._run.training
 
@@ -204,8 +216,13 @@ def _tokenizers(content: Parent | Module) -> dict[str, Tokenizer]:
     return {end: side.tokenizer for end, side in content.new_sides.items()}
 
 
-def _surroundings(record: Registered, job: ResolvedJob, trained: TrainedArtifact) -> list[EnvironmentDifference]:
-    """Everything in the environment, equal or not: people judge what a difference means."""
+def _surroundings(
+    record: Registered, job: ResolvedJob, trained: TrainedArtifact, translated: BackTranslatedText | None
+) -> list[EnvironmentDifference]:
+    """Everything in the environment, equal or not: people judge what a difference means.
+
+    The same text may be translated otherwise on another machine, so that its translations belong to it.
+    """
     lineage = record.lineage
     before: Mapping[str, JSON] = lineage.environment or {}
     # The job's digest changes with the identity version, which is increased when training gives other results.
@@ -213,6 +230,9 @@ def _surroundings(record: Registered, job: ResolvedJob, trained: TrainedArtifact
         EnvironmentDifference("code version", lineage.code_version, code_version()),
         EnvironmentDifference("job", (lineage.job or "")[:12], job.digest[:12]),
     ]
+    if translated is not None:
+        recorded = [corpus.digest for role, corpus in lineage.corpora if role == "train"][-1]
+        rows.append(EnvironmentDifference(translated.name, recorded[:12], translated.record.digest[:12]))
     names = dict.fromkeys([*trained.environment, *before])
     return rows + [
         EnvironmentDifference(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from continual_mt.training.environment import Environment
+from ray_jobs.planning.back_translation import BackTranslatedText
 from ray_jobs.planning.resolve import ResolvedJob
 from registry import CorpusRecord, Input, JobRecord, Lineage, ModuleRecord, ParentRecord
 from registry.records.lineage import inputs_resting_on
@@ -30,12 +31,18 @@ def parent_of(record: Registered) -> str:
 
 
 def lineage(
-    job: ResolvedJob, held: JobRecord, run: str | None, tests: Sequence[CorpusRecord], environment: Environment
+    job: ResolvedJob,
+    held: JobRecord,
+    run: str | None,
+    tests: Sequence[CorpusRecord],
+    environment: Environment,
+    back_translated: BackTranslatedText | None = None,
 ) -> Lineage:
     """What the result of a job was made from; ``tests`` are the records of its test sets, with their text.
 
     The texts of several pairs are in the order of the pairs. Replayed texts are training texts too; they follow the
-    job's own.
+    job's own, and back-translations follow these. The texts that were back-translated and denoised are
+    text of one language.
     """
     inputs = [Input("start", job.start.full_name, job.start.digest)] if job.start else []
     for pair in job.replayed:
@@ -46,13 +53,21 @@ def lineage(
     inputs += inputs_resting_on(job.base.keys)
     if job.word_translations and job.parent:
         inputs.append(Input("initialised-from", job.parent.name, job.parent.fingerprint))
-    texts = [*(one.train for one in job.pairs), *(pair.train for pair in job.replayed)]
+    texts = [text.record for text in (*(one.train for one in job.pairs), *(pair.train for pair in job.replayed))]
+    alone = {job.monolingual.digest: job.monolingual} if job.monolingual else {}
+    if job.back_translation and back_translated:
+        inputs += job.back_translation.inputs
+        texts.append(back_translated.record)
+        alone[job.back_translation.text.digest] = job.back_translation.text
+    if job.denoising:
+        inputs += job.denoising.through.inputs
+        alone[job.denoising.text.digest] = job.denoising.text
     return Lineage(
         corpora=(
-            *(("train", text.record) for text in texts),
+            *(("train", text) for text in texts),
             *(("dev", one.dev.record) for one in job.pairs),
             *(("test", test) for test in tests),
-            *((("monolingual", job.monolingual.record(job.pair)),) if job.monolingual else ()),
+            *(("monolingual", text.record(job.pair)) for text in alone.values()),
             *((("lexicon", job.lexicon.record(job.pair)),) if job.lexicon else ()),
             *((("initialisation", job.init_text.record),) if job.init_text else ()),
         ),

@@ -48,6 +48,11 @@ def parameters(job: ResolvedJob) -> dict[str, object]:
         values["parent_fingerprint"] = job.parent.fingerprint
     if job.replayed:
         values |= {"replay": job.replay, "replayed": ", ".join(str(pair.train.corpus.pair) for pair in job.replayed)}
+    if job.back_translation:
+        asked = job.back_translation
+        values |= {"back_translation_share": asked.spec.share, "back_translated_by": str(asked.recipe)}
+    if job.denoising:
+        values["denoising_share"] = job.denoising.spec.share
     training = job.spec.training
     rates = {f"learning_rate/{group}": rate for group, rate in training.learning_rates.items()}
     return values | training.model_dump(exclude={"learning_rates"}) | rates
@@ -61,6 +66,11 @@ def _pair(job: ResolvedJob) -> str:
 def _digest(digests: Sequence[str]) -> str:
     """The digest of a text, or one over those of several pairs."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def metrics_of_back_translations(counts: Mapping[str, int]) -> dict[str, float]:
+    """How many back-translations were kept, and how many were left out, by reason: ``back_translation/copied``."""
+    return {f"back_translation/{name}": float(count) for name, count in counts.items()}
 
 
 def metric_name(score: ScoreRecord) -> str:

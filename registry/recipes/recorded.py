@@ -21,12 +21,17 @@ LEAST_DIGITS = 8
 _DIGEST = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text is the digest of a recipe, or its first digits."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def recorded_recipe(database: Database, catalog: Catalog, digest: str) -> AnyRecipe:
     """The recipe of a digest, or of its first digits, that was run or scored before.
 
     Raises UnknownNameError for a digest that is not known, or whose modules were deleted since.
     """
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+    if not isinstance(digest, str) or not is_digest(digest):
         raise UnknownNameError(
             f"{str(digest)[:80]!r} is not the digest of a recipe: it has to be {LEAST_DIGITS} to 64 hexadecimal "
             "digits in small letters; a pair is given by two languages, such as ('de', 'en')"

@@ -12,7 +12,9 @@ from continual_mt.config.import_spec import ImportSpec
 from registry.records.corpora import CorpusRecord, Role
 from registry.records.values import JSONObject
 
-InputRole = Literal["start", "replayed", "rests-on", "initialised-from", "translated-by", "quantised-from"]
+InputRole = Literal[
+    "start", "replayed", "rests-on", "initialised-from", "translated-by", "quantised-from", "trained-through"
+]
 INPUT_WORDS: dict[InputRole, str] = {
     "start": "went on from it",
     "replayed": "replayed it",
@@ -20,6 +22,7 @@ INPUT_WORDS: dict[InputRole, str] = {
     "initialised-from": "was initialised from it",
     "translated-by": "was trained on its translations",
     "quantised-from": "was converted from it",
+    "trained-through": "was trained through it",
 }
 """What a module did with each of its inputs."""
 

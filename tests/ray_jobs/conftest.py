@@ -36,8 +36,9 @@ from ray_jobs.driver import Driver
 from ray_jobs.entrypoint import INSIDE_JOB_VARIABLE
 from ray_jobs.execution.job import Outcome
 from ray_jobs.planning.resolve import ResolvedJob
+from ray_jobs.planning.stored import StoredParent
 from ray_jobs.planning.tokenizers import tokenizers
-from ray_jobs.planning.training_task import StoredParent, TrainingTask
+from ray_jobs.planning.training_task import TrainingTask
 from ray_jobs.sequence import add_sequence
 from ray_jobs.tracking.mlflow_tracker import Tracker
 from registry import Lineage, Registry

@@ -73,7 +73,8 @@ class ArtifactInput(Base):
     __tablename__ = "artifact_inputs"
     __table_args__: tuple[SchemaItem, ...] = (
         CheckConstraint(
-            "role IN ('start', 'replayed', 'rests-on', 'initialised-from', 'translated-by', 'quantised-from')",
+            "role IN ('start', 'replayed', 'rests-on', 'initialised-from', 'translated-by', 'quantised-from', "
+            "'trained-through')",
             name="role",
         ),
         CheckConstraint("part IN ('source', 'cross_attention', 'target')", name="part"),

@@ -9,8 +9,8 @@ from continual_mt.config.spec import AdditionSpec, ParentSpec
 from continual_mt.errors import StorageError
 from continual_mt.languages import Pair
 from ray_jobs.planning.resolve import ResolvedJob, resolve
+from ray_jobs.planning.stored import StoredParent
 from ray_jobs.planning.tokenizers import tokenizers
-from ray_jobs.planning.training_task import StoredParent
 from registry import Registry
 
 

@@ -18,7 +18,8 @@ from continual_mt.errors import CorpusError
 from continual_mt.languages import Pair
 from continual_mt.model.architecture import group_of, parameter_names
 from ray_jobs.planning.resolve import ReplayedPair, ResolvedJob, resolve
-from ray_jobs.planning.training_task import StoredParent, TrainingTask
+from ray_jobs.planning.stored import StoredParent
+from ray_jobs.planning.training_task import TrainingTask
 from ray_jobs.planning.training_text import SeparateTexts
 from registry import Lineage, Registry
 from registry.blobs import open_blobs
