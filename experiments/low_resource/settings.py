@@ -48,7 +48,7 @@ ADDITIONS = {
     "xattn, random": Added({"scope": "xattn", "initialisation": "random"}, FROM_NOISE),
 }
 SYSTEMS = HALF, XATTN, SCRATCH, JOINT = (*ADDITIONS, "scratch", "joint")
-"""``scratch`` is a model of the small text alone, with vocabularies of its own on both ends.
+"""``scratch`` is a model of the small text alone, with separate vocabularies that its text alone decides.
 
 ``joint`` is one model of the pair and of the parent's pair, trained on both texts at once.
 """
