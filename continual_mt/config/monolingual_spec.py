@@ -46,8 +46,8 @@ class BackTranslationSpec(StrictModel):
         Field(
             gt=1,
             allow_inf_nan=False,
-            description="how many times longer or shorter, in characters, than the training text leads to expect a "
-            "translation may be",
+            description="a translation is left out if it is this many times longer or shorter, in characters, than the "
+            "training text leads to expect",
         ),
     ] = 3.0
     check_language: Annotated[
